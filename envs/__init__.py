@@ -1,0 +1,5 @@
+"""The environment suites, one file each. Importing this package makes them known to the registry."""
+
+from rl_es import registry
+
+registry.suites.look_in(__name__)

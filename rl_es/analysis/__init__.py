@@ -1,0 +1,1 @@
+"""Statistics, figures and report: reads tables, nothing else."""

@@ -1,0 +1,1 @@
+"""What makes an evolution strategy: perturbation, fitness shaping, gradient estimate, optimiser."""

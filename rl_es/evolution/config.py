@@ -1,0 +1,57 @@
+"""The settings that every evolution strategy has; an agent's file adds its own."""
+
+from typing import Literal
+
+from pydantic import field_validator
+
+from rl_es.config import Config, static, traced
+
+Shaping = Literal["raw", "z_score", "centred_ranks", "lagged_scale"]
+Optimiser = Literal["sgd", "adam", "adamw"]
+UpdateScale = Literal["gradient", "paper", "official"]
+
+
+class StrategyConfig(Config):
+    """Population, perturbation scale and optimiser."""
+
+    population: int = static(256, "members, half of them antithetic partners", ge=2)
+    sigma: float = traced(0.1, "standard deviation of the perturbation", gt=0)
+    sigma_decay: float = traced(1.0, "factor on sigma a generation", gt=0, le=1)
+    optimiser: Optimiser = static("adam", "rule that applies the estimate")
+    lr: float = traced(0.01, "learning rate", gt=0)
+    lr_decay: float = traced(1.0, "factor on the learning rate a generation", gt=0, le=1)
+    momentum: float = traced(0.0, "sgd: momentum", ge=0, lt=1)
+    b1: float = traced(0.9, "adam, adamw: decay of the first moment", ge=0, lt=1)
+    b2: float = traced(0.999, "adam, adamw: decay of the second moment", ge=0, lt=1)
+    weight_decay: float = traced(
+        0.0, "adamw: decoupled decay; sgd, adam: L2 term in the gradient", ge=0
+    )
+    update_scale: UpdateScale = static(
+        "gradient", "gradient: sum z E / (N sigma); paper: sum z E / N; official: sigma sum z E / sqrt(N)"
+    )
+    shaping: Shaping = static("z_score", "how returns become weights")
+
+    @field_validator("population")
+    @classmethod
+    def _whole_pairs(cls, population: int) -> int:
+        if population % 2:
+            raise ValueError(
+                f"members come in antithetic pairs: must be even, such as {population + 1}"
+            )
+        return population
+
+
+class EpisodicConfig(StrategyConfig):
+    """A strategy that evaluates each member on whole episodes."""
+
+    episodes: int = static(1, "episodes a member and generation; their mean is its return", ge=1)
+
+
+class PersistentConfig(StrategyConfig):
+    """A strategy that evaluates each member on windows of a longer episode."""
+
+    window: int = static(50, "steps of a window (K), one a generation", ge=1)
+    shaping: Shaping = static("lagged_scale", "how a window's returns become weights")
+    allow_biased_shaping: bool = static(
+        False, "accept z_score or centred_ranks, which can reverse a persistent estimate (ablation)"
+    )

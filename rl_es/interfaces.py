@@ -1,0 +1,290 @@
+"""The protocols of the suite and the plain data between them.
+
+Axis letters, here and everywhere: S seeds, P population (members), H = P/2 antithetic pairs,
+E episodes a member, T steps, K window, D observation, A action, R rank, M x N a weight matrix
+(x W, M inputs, N outputs).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
+
+import jax
+import numpy as np
+from flax import struct
+from jax import Array
+
+Params = Any  # a pytree of arrays: what an agent evolves
+PolicyState = Any  # a pytree: what a recurrent policy carries between steps; () when it carries none
+EnvState = Any  # a pytree that only its environment looks into
+Noise = Any  # a pytree with a leading pair axis [H, ...]
+Memory = Any  # a pytree with a leading pair axis [H, ...]: what an agent remembers of each pair
+Update = Params  # the estimate, shaped like the parameters
+Hyper = Mapping[str, Array]  # traced numbers by name
+
+
+# --- environments -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Discrete:
+    """Actions 0 .. n - 1 (int32 scalar)."""
+
+    n: int
+
+
+@dataclass(frozen=True, eq=False)
+class Box:
+    """Real actions within [low, high], float32 arrays of `shape`."""
+
+    low: np.ndarray  # [*shape]
+    high: np.ndarray  # [*shape]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.low.shape)
+
+
+@dataclass(frozen=True)
+class EnvSpec:
+    """What the engine needs to know of an environment before it runs it.
+
+    Attributes:
+      name: the name it has in a sweep file, such as `CartPole-v1` or `brax/ant`.
+      observation_shape: shape of one observation's float32 values.
+      action_space: `Discrete` or `Box`.
+      episode_length: steps after which an episode is truncated; None where it never is.
+    """
+
+    name: str
+    observation_shape: tuple[int, ...]
+    action_space: Discrete | Box
+    episode_length: int | None
+
+
+class Observation(NamedTuple):
+    """One observation: float32 values, and a mask of allowed discrete actions where there is one."""
+
+    values: Array  # [*observation_shape]
+    action_mask: Array | None = None  # [A] bool
+
+
+class Transition(NamedTuple):
+    """What a step gives. `terminated`: the task ended; `truncated`: only the time was over."""
+
+    state: EnvState
+    observation: Observation
+    reward: Array  # [] float32
+    terminated: Array  # [] bool
+    truncated: Array  # [] bool
+
+
+class Environment(Protocol):
+    """Pure functions of one instance; the engine vmaps. There is no auto-reset."""
+
+    @property
+    def spec(self) -> EnvSpec: ...
+
+    def reset(self, key: Array) -> tuple[EnvState, Observation]:
+        """Starts an episode. Consumes `key`."""
+        ...
+
+    def step(self, key: Array, state: EnvState, action: Array) -> Transition:
+        """One transition. Consumes `key`. What it returns after an episode's end is not used."""
+        ...
+
+
+# --- policies -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """How a weight array is read as a matrix: `inputs` x `outputs`, in that order of its axes."""
+
+    inputs: int
+    outputs: int
+
+
+@dataclass(frozen=True)
+class ParameterSpec:
+    """Static description of what is evolved.
+
+    Attributes:
+      shapes: pytree of `jax.ShapeDtypeStruct`, structured like the parameters (nested dicts).
+      matrices: the weight arrays that are used as matrices only, by path; these can be perturbed
+        by low-rank noise inside the policy. Every other array is perturbed directly.
+    """
+
+    shapes: Any
+    matrices: Mapping[tuple[str, ...], Matrix] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        """Number of scalars evolved."""
+        return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(self.shapes))
+
+
+class Policy(Protocol):
+    """A network and an action head. Anything whose `act` runs Flax Linen modules qualifies."""
+
+    @property
+    def parameters(self) -> ParameterSpec: ...
+
+    def init(self, key: Array) -> Params:
+        """Draws initial parameters. Consumes `key`."""
+        ...
+
+    def initial_state(self) -> PolicyState:
+        """The state carried by a particle at the start of an episode."""
+        ...
+
+    def act(
+        self, params: Params, state: PolicyState, observation: Observation, key: Array
+    ) -> tuple[PolicyState, Array]:
+        """Chooses one action for one observation. Consumes `key` (unused by deterministic heads)."""
+        ...
+
+
+# --- agents -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A segment of whole episodes: every member starts `episodes` fresh ones each generation."""
+
+    episodes: int = 1
+
+
+@dataclass(frozen=True)
+class Persistent:
+    """A segment of `steps` steps of particles that live on between generations.
+
+    Attributes:
+      steps: window length K.
+      hold: how long a pair keeps its noise.
+      start: members go on from their own particle, or each window from the pair's centre particle,
+        which then advances under the unperturbed parameters.
+    """
+
+    steps: int
+    hold: Literal["window", "episode"] = "window"
+    start: Literal["particle", "centre"] = "particle"
+
+
+@struct.dataclass
+class Segment:
+    """What a segment's rollout tells an agent. Never holds an environment's state."""
+
+    returns: Array  # [P], member 2h is pair h's plus, member 2h + 1 its minus
+    ended: Array  # [H] bool: this pair's episode is over
+    steps: Array  # [] int32: environment steps really taken, of all members (and centres)
+    episodes: Array  # [] int32: episodes finished, of all members
+
+
+class Agent(Protocol):
+    """An evolution strategy; pure, jit- and vmap-safe.
+
+    `ask` and `contract` act on blocks of whole antithetic pairs, so that a population can be cut
+    into chunks or shards; `shape` and `tell` see the whole population.
+    """
+
+    @property
+    def population(self) -> int: ...
+
+    @property
+    def segment(self) -> Episode | Persistent: ...
+
+    @property
+    def perturbation(self) -> "Perturbation": ...
+
+    def init(self, key: Array, params: Params, hyper: Hyper) -> Any:
+        """The agent's state around initial parameters. Keeps the traced numbers. Consumes `key`."""
+        ...
+
+    def memory(self, pairs: int) -> Memory:
+        """What is remembered of each pair before its first segment."""
+        ...
+
+    def ask(self, keys: Array, state: Any, memory: Memory, fresh: Array) -> tuple[Noise, Memory]:
+        """Noise for blocks of pairs.
+
+        Args:
+          keys: [blocks], one key for each 64 pairs (the last block may be shorter).
+          state: the agent's state.
+          memory: [H, ...] as the last `ask` left it.
+          fresh: [H] bool, pairs whose episode starts now.
+
+        Returns:
+          Unit noise of the plus members [H, ...], and the memory to keep.
+        """
+        ...
+
+    def sigma(self, state: Any) -> Array:
+        """[] the perturbation's standard deviation now."""
+        ...
+
+    def shape(self, state: Any, segment: Segment) -> Array:
+        """[P] weights from every member's return."""
+        ...
+
+    def contract(self, state: Any, noise: Noise, memory: Memory, weights: Array) -> Update:
+        """Sum over the block's members [2H] of weight x signed unit noise (for PES, the score)."""
+        ...
+
+    def tell(self, state: Any, update: Update, segment: Segment) -> tuple[Any, Array]:
+        """The next state, and [] the norm of the parameters' change."""
+        ...
+
+    def center(self, state: Any) -> Params:
+        """The unperturbed parameters: what is evaluated and saved."""
+        ...
+
+
+class Perturbation(Protocol):
+    """Draws unit noise for antithetic pairs, applies it inside a policy, contracts it."""
+
+    def draw(self, keys: Array, pairs: int) -> Noise: ...
+
+    def members(self, params: Params, noise: Noise, sigma: Array) -> Any: ...
+
+    def contract(self, noise: Noise, weights: Array) -> Update: ...
+
+
+# --- learners -----------------------------------------------------------------------------------
+
+
+class Limit(NamedTuple):
+    """Where a call to `advance` stops: whichever is reached first."""
+
+    generations: Array  # [] int32, in this call
+    env_steps: Array  # [] int32, in this call
+
+
+@struct.dataclass
+class Rows:
+    """What one call to `advance` reports; sums are over the call, the rest is the last generation's."""
+
+    generations: Array  # [] int32
+    env_steps: Array  # [] int32
+    episodes: Array  # [] int32
+    population_mean: Array  # [] float32
+    population_best: Array  # [] float32
+    update_norm: Array  # [] float32
+
+
+@struct.dataclass
+class Snapshot:
+    """A policy's parameters and the observation statistics that belong to them."""
+
+    params: Params
+    statistics: Any = None  # rl_es.rollout.normalisation.Statistics, or None
+
+
+class Learner(Protocol):
+    """Anything that gives a learning curve. Both functions are compiled by whoever runs them."""
+
+    def init(self, key: Array, hyper: Hyper) -> Any: ...
+
+    def advance(self, state: Any, limit: Limit) -> tuple[Any, Rows]: ...
+
+    def snapshot(self, state: Any) -> Snapshot: ...

@@ -1,0 +1,80 @@
+"""Names to factories. Agents and environments are found by file name, and loaded on first use.
+
+The engine knows no particular agent or environment: the packages `agents` and `envs` say here where
+to look when they are imported. Listing names loads no jax, since an agent or environment file keeps
+its heavy imports inside `make`.
+
+An agent file `agents/NAME.py` has `Hyperparameters` (a `Config`), `make(config, parameters)` and
+`NUMERICS`, an integer raised by hand when its numbers change. An environment file `envs/SUITE.py` has
+`NAMES`, `Options` (a `Config`), `make(name, options)` and `NUMERICS`.
+"""
+
+import importlib
+import pkgutil
+from types import ModuleType
+
+from rl_es.errors import UserError, did_you_mean
+
+
+class Folder:
+    """The modules of some packages, by file name."""
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        self._packages: list[str] = []
+
+    def look_in(self, package: str) -> None:
+        """Adds a package whose modules are to be found."""
+        if package not in self._packages:
+            self._packages.append(package)
+
+    def _found(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for package in self._packages:
+            for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+                if module.name.startswith("_"):
+                    continue
+                if module.name in found:
+                    raise UserError(
+                        f"two {self.kind}s are named '{module.name}': "
+                        f"{found[module.name]} and {package}.{module.name}"
+                    )
+                found[module.name] = f"{package}.{module.name}"
+        return dict(sorted(found.items()))
+
+    def files(self) -> list[str]:
+        """File names, sorted."""
+        return list(self._found())
+
+    def load(self, name: str) -> ModuleType:
+        """Imports the module of a file name.
+
+        Raises:
+          UserError: no such file; names the nearest.
+        """
+        found = self._found()
+        if name not in found:
+            raise UserError(f"unknown {self.kind} '{name}'{did_you_mean(name, found)}")
+        return importlib.import_module(found[name])
+
+
+agents = Folder("agent")
+suites = Folder("environment suite")
+
+
+def environment_names() -> list[str]:
+    """Every environment's name, suite by suite."""
+    return [name for suite in suites.files() for name in suites.load(suite).NAMES]
+
+
+def environment_suite(name: str) -> ModuleType:
+    """The module whose environment this is.
+
+    Raises:
+      UserError: no suite has it; names the nearest.
+    """
+    for suite in suites.files():
+        module = suites.load(suite)
+        if name in module.NAMES:
+            return module
+    raise UserError(f"unknown environment '{name}'{did_you_mean(name, environment_names())}")

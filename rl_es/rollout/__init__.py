@@ -1,0 +1,1 @@
+"""Policies, population unrolls, observation statistics, evaluation."""

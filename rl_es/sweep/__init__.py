@@ -1,0 +1,1 @@
+"""Sweep files: schema, plan (cells, groups, compiled programs), execution."""

@@ -1,0 +1,193 @@
+"""The one results schema: write a cell, read cells, assemble tables.
+
+A cell is one run (environment x agent x hyper-parameters x seed): one Parquet file of curve rows,
+`cells/<run_id>.parquet`, whose metadata holds the run's own record. The file is replaced after each
+evaluation with status `running`, so that a curve can be read while its run goes on, and a last time
+with the run's end. `assemble` makes the tables of a results folder from whatever cells are there:
+
+`curves.parquet`  one row a (run, evaluation);
+`runs.parquet`, `runs.csv`  one row a run.
+
+Columns named `hyper.*` hold the agent's settings; one that an agent does not have is null.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rl_es.errors import UserError
+from rl_es.files import replacing, write_text
+
+SCHEMA_VERSION = 1
+
+IDENTITY = {
+    "schema_version": pa.int64(),
+    "sweep": pa.string(),
+    "run_id": pa.string(),
+    "env": pa.string(),  # the environment's name, or the label its sweep entry gives it
+    "agent": pa.string(),  # the registry's name
+    "label": pa.string(),  # unique a variant; the agent's name unless the sweep gives one
+    "seed": pa.int64(),
+}
+MEASURES = {
+    "generation": pa.int64(),
+    "env_steps": pa.int64(),  # real ones, of training only
+    "episodes": pa.int64(),
+    "wall_seconds": pa.float64(),  # the group's elapsed run time, compilation excluded
+    "lanes": pa.int64(),  # runs that shared that time
+    "compile_seconds": pa.float64(),
+    "return_mean": pa.float64(),  # of the unperturbed policy, over evaluation episodes
+    "return_std": pa.float64(),
+    "return_min": pa.float64(),
+    "return_max": pa.float64(),
+    "population_mean": pa.float64(),  # of the last generation before the evaluation; null before any
+    "population_best": pa.float64(),
+    "update_norm": pa.float64(),
+}
+RUN = {
+    "status": pa.string(),  # running, finished, diverged or failed
+    "reason": pa.string(),  # why it diverged or failed
+    "final_return": pa.float64(),
+    "best_return": pa.float64(),
+    "threshold": pa.float64(),  # null where the sweep names none
+    "steps_to_threshold": pa.int64(),  # null where it was not reached
+    "generations": pa.int64(),
+    "env_steps": pa.int64(),
+    "episodes": pa.int64(),
+    "wall_seconds": pa.float64(),
+    "lanes": pa.int64(),
+    "compile_seconds": pa.float64(),
+    "peak_memory_bytes": pa.int64(),
+    "parameters": pa.int64(),  # scalars evolved
+    "device": pa.string(),
+    "git_revision": pa.string(),
+    "versions": pa.string(),  # JSON: package -> version
+    "environment": pa.string(),  # JSON: name, options and wrappers
+    "policy": pa.string(),  # JSON
+}
+TIMING = ("wall_seconds", "compile_seconds", "peak_memory_bytes")  # differ between equal runs
+_RECORD = b"rl_es.run"
+
+
+def _hyper_type(value: Any) -> pa.DataType:
+    if isinstance(value, bool):
+        return pa.bool_()
+    return pa.float64() if isinstance(value, int | float) else pa.string()
+
+
+def hyper_columns(hyper: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as `hyper.*` columns: numbers as float64, switches as bool, the rest as text."""
+    return {
+        f"hyper.{name}": float(value)
+        if isinstance(value, int | float) and not isinstance(value, bool)
+        else value
+        if isinstance(value, bool)
+        else str(value)
+        for name, value in sorted(hyper.items())
+    }
+
+
+def write_cell(
+    path: Path,
+    identity: Mapping[str, Any],
+    hyper: Mapping[str, Any],
+    rows: Iterable[Mapping[str, Any]],
+    record: Mapping[str, Any],
+) -> None:
+    """Writes one run's curve and record, whole or not at all.
+
+    Args:
+      path: `cells/<run_id>.parquet`.
+      identity: values of the `IDENTITY` columns but the version.
+      hyper: the agent's settings by name.
+      rows: the `MEASURES` of each evaluation, in order.
+      record: the `RUN` values that are known.
+    """
+    common = {"schema_version": SCHEMA_VERSION, **identity}
+    settings = hyper_columns(hyper)
+    schema = pa.schema(
+        [*IDENTITY.items(), *MEASURES.items(), *((n, _hyper_type(v)) for n, v in settings.items())],
+        metadata={_RECORD: json.dumps({**common, **settings, **record}).encode()},
+    )
+    table = pa.Table.from_pylist([{**common, **row, **settings} for row in rows], schema=schema)
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary)
+
+
+def read_cell(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Reads one run's (curve rows, record).
+
+    Raises:
+      UserError: the file is damaged or was not written by this suite.
+    """
+    try:
+        table = pq.read_table(path)
+        record = json.loads((table.schema.metadata or {})[_RECORD])
+    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        raise UserError(f"{path}: not a readable cell ({error}); remove it and run again") from None
+    if record.get("schema_version") != SCHEMA_VERSION:
+        raise UserError(
+            f"{path}: written with results schema {record.get('schema_version')}, "
+            f"this version reads {SCHEMA_VERSION}"
+        )
+    return table.to_pylist(), record
+
+
+def cell_paths(folder: Path) -> list[Path]:
+    """The cells of a results folder, sorted by name."""
+    return sorted(path for path in (folder / "cells").glob("*.parquet") if path.name[0] != ".")
+
+
+def load(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The (curves, runs) tables of a results folder, from its cells, in a fixed order.
+
+    Raises:
+      UserError: the folder holds no cell, or a damaged one.
+    """
+    paths = cell_paths(folder)
+    if not paths:
+        raise UserError(f"{folder}: no results here (no cells/*.parquet); run a sweep into it first")
+    rows: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
+    for path in paths:
+        curve, record = read_cell(path)
+        rows += curve
+        records.append(record)
+    order = ["env", "label", "seed", "run_id"]
+    curves = _frame(rows, {**IDENTITY, **MEASURES}).sort_values([*order, "generation"])
+    runs = _frame(records, {**IDENTITY, **RUN}).sort_values(order)
+    return curves.reset_index(drop=True), runs.reset_index(drop=True)
+
+
+def _frame(rows: list[dict[str, Any]], columns: Mapping[str, pa.DataType]) -> pd.DataFrame:
+    settings = {
+        name: _hyper_type(value)
+        for row in rows
+        for name, value in row.items()
+        if name.startswith("hyper.") and value is not None
+    }
+    schema = pa.schema([*columns.items(), *sorted(settings.items())])
+    return pa.Table.from_pylist(rows, schema=schema).to_pandas()
+
+
+def write_tables(folder: Path, curves: pd.DataFrame, runs: pd.DataFrame) -> list[Path]:
+    """Writes `curves.parquet`, `runs.parquet` and `runs.csv`; returns their paths."""
+    written = []
+    for name, frame in (("curves", curves), ("runs", runs)):
+        path = folder / f"{name}.parquet"
+        with replacing(path) as temporary:
+            pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), temporary)
+        written.append(path)
+    write_text(folder / "runs.csv", runs.to_csv(index=False))
+    return [*written, folder / "runs.csv"]
+
+
+def finished(number: float | None) -> float | None:
+    """A number that JSON and Parquet can hold: None where it is not finite."""
+    return number if number is not None and math.isfinite(number) else None
