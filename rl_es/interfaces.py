@@ -15,7 +15,9 @@ from flax import struct
 from jax import Array
 
 Params = Any  # a pytree of arrays: what an agent evolves
-PolicyState = Any  # a pytree: what a recurrent policy carries between steps; () when it carries none
+PolicyState = (
+    Any  # a pytree: what a recurrent policy carries between steps; () when it carries none
+)
 EnvState = Any  # a pytree that only its environment looks into
 Noise = Any  # a pytree with a leading pair axis [H, ...]
 Memory = Any  # a pytree with a leading pair axis [H, ...]: what an agent remembers of each pair
@@ -63,7 +65,7 @@ class EnvSpec:
 
 
 class Observation(NamedTuple):
-    """One observation: float32 values, and a mask of allowed discrete actions where there is one."""
+    """One observation: float32 values, and a mask of allowed discrete actions or None."""
 
     values: Array  # [*observation_shape]
     action_mask: Array | None = None  # [A] bool
@@ -152,7 +154,7 @@ class Policy(Protocol):
     def act(
         self, params: Params, state: PolicyState, observation: Observation, key: Array
     ) -> tuple[PolicyState, Array]:
-        """Chooses one action for one observation. Consumes `key` (unused by deterministic heads)."""
+        """Chooses one action. Consumes `key` (unused by deterministic heads)."""
         ...
 
 
@@ -250,9 +252,7 @@ class Agent(Protocol):
         """What is remembered of each pair before its first segment."""
         ...
 
-    def ask(
-        self, keys: Array, state: Any, memory: Memory, fresh: Array
-    ) -> tuple[Noise, Memory]:
+    def ask(self, keys: Array, state: Any, memory: Memory, fresh: Array) -> tuple[Noise, Memory]:
         """Noise for blocks of pairs.
 
         Args:
@@ -299,7 +299,7 @@ class Limit(NamedTuple):
 
 @struct.dataclass
 class Rows:
-    """What one call to `advance` reports; sums are over the call, the rest is the last generation's."""
+    """What one call to `advance` reports: sums over the call; the rest is the last generation's."""
 
     generations: Array  # [] int32
     env_steps: Array  # [] int32

@@ -19,9 +19,10 @@ from jax import Array
 
 from rl_es.errors import UserError
 from rl_es.evolution.keys import PAIRS_PER_KEY
-from rl_es.evolution.products import Dense, LowRank as LowRankProduct
+from rl_es.evolution.products import Dense
+from rl_es.evolution.products import LowRank as LowRankProduct
 from rl_es.evolution.tree import Path, by_path, nested
-from rl_es.interfaces import Members, Noise, Params, ParameterSpec, Update
+from rl_es.interfaces import Members, Noise, ParameterSpec, Params, Update
 
 
 @struct.dataclass
@@ -110,7 +111,11 @@ class LowRank:
             raise UserError(f"low-rank noise cannot treat this policy: {reason}")
 
     def draw(self, keys: Array, pairs: int) -> Noise:
-        shapes, matrices, rank = by_path(self.parameters.shapes), self.parameters.matrices, self.rank
+        shapes, matrices, rank = (
+            by_path(self.parameters.shapes),
+            self.parameters.matrices,
+            self.rank,
+        )
         sizes: list[int] = []
         for path, leaf in shapes.items():
             matrix = matrices.get(path)
@@ -157,7 +162,9 @@ class LowRank:
         written: dict[Path, Array] = {}
         for path, unit in noise.items():
             if isinstance(unit, Factors):
-                full = sum(b[:, :, None] * a[:, None, :] for a, b in zip(unit.a, unit.b, strict=True))
+                full = sum(
+                    b[:, :, None] * a[:, None, :] for a, b in zip(unit.a, unit.b, strict=True)
+                )
                 unit = full.reshape(-1, *shapes[path].shape) / math.sqrt(self.rank)
             written[path] = unit
         return nested(written)

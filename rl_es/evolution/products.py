@@ -41,7 +41,7 @@ def _like(vector: Array, x: Array) -> Array:
 
 
 def _barrier(x: Array) -> Array:
-    """x itself, written so that XLA on CPU does not re-derive the previous layer inside every term."""
+    """X itself, written so that XLA on CPU does not re-derive the previous layer inside every term."""
     if jax.default_backend() != "cpu" or x.shape[-1] <= _NARROW:
         return x
     return jnp.maximum(x, -jnp.abs(x))
@@ -55,13 +55,13 @@ class LowRank:
     b: tuple[Array, ...]  # R x [M]
 
     def apply(self, x: Array) -> Array:
-        """x [..., M] -> [..., N]."""
+        """X [..., M] -> [..., N]."""
         x = _barrier(x)
         terms = [_row_dot(x, b) * _like(a, x) for a, b in zip(self.a, self.b, strict=True)]
         return sum(terms[1:], terms[0])
 
     def apply_transposed(self, y: Array) -> Array:
-        """y [..., N] -> [..., M]."""
+        """Y [..., N] -> [..., M]."""
         return LowRank(a=self.b, b=self.a).apply(y)
 
     def take(self, index: Array) -> Array:
@@ -78,11 +78,11 @@ class Dense:
     e: Array  # [M, N]
 
     def apply(self, x: Array) -> Array:
-        """x [..., M] -> [..., N]."""
+        """X [..., M] -> [..., N]."""
         return x @ self.e
 
     def apply_transposed(self, y: Array) -> Array:
-        """y [..., N] -> [..., M]."""
+        """Y [..., N] -> [..., M]."""
         return y @ self.e.T
 
     def take(self, index: Array) -> Array:

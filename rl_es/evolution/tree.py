@@ -23,4 +23,6 @@ def nested(leaves: Mapping[Path, Any]) -> Any:
 
 def norm(params: Any) -> Array:
     """[] the Euclidean norm over all leaves."""
-    return jnp.sqrt(sum((jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(params)), jnp.zeros(())))
+    return jnp.sqrt(
+        sum((jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(params)), jnp.zeros(()))
+    )

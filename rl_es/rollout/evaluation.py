@@ -32,6 +32,8 @@ def evaluator(
         reset_key, step_key = jax.random.split(key)
         particles = jax.vmap(lambda k: start(env, policy, k))(jax.random.split(reset_key, count))
         step = single_step(env, policy, snapshot.params, snapshot.statistics)
-        return episodes(step, particles, jax.random.split(step_key, count), limit, lanes=lanes).returns
+        return episodes(
+            step, particles, jax.random.split(step_key, count), limit, lanes=lanes
+        ).returns
 
     return evaluate

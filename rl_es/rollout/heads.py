@@ -113,8 +113,12 @@ def make_head(kind: str, space: Discrete | Box) -> Head:
     """
     if isinstance(space, Discrete):
         if kind == "gaussian":
-            raise UserError("head: gaussian needs real actions; choose categorical or deterministic")
+            raise UserError(
+                "head: gaussian needs real actions; choose categorical or deterministic"
+            )
         return Greedy(space.n) if kind == "deterministic" else Categorical(space.n)
     if kind == "categorical":
-        raise UserError("head: categorical needs discrete actions; choose gaussian or deterministic")
+        raise UserError(
+            "head: categorical needs discrete actions; choose gaussian or deterministic"
+        )
     return Mean(space.shape) if kind == "deterministic" else Gaussian(space.shape)

@@ -16,7 +16,7 @@ KERNEL = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
 
 
 def pqn(x: Array) -> Array:
-    """relu of a layer norm without parameters: eps 1e-5, biased variance."""
+    """Relu of a layer norm without parameters: eps 1e-5, biased variance."""
     return nn.relu(nn.LayerNorm(epsilon=1e-5, use_bias=False, use_scale=False)(x))
 
 
@@ -61,7 +61,9 @@ class GRU(nn.Module):
     activation: str = "tanh"
 
     @nn.compact
-    def __call__(self, state: Array, x: Array) -> tuple[Array, Array]:  # [W], [...] -> [W], [outputs]
+    def __call__(
+        self, state: Array, x: Array
+    ) -> tuple[Array, Array]:  # [W], [...] -> [W], [outputs]
         x = x.reshape(-1)
         for width in self.widths[:-1]:
             x = ACTIVATIONS[self.activation](nn.Dense(width, kernel_init=KERNEL)(x))

@@ -12,7 +12,7 @@ from jax import Array
 
 from rl_es.errors import UserError
 from rl_es.evolution.linen import matrices
-from rl_es.interfaces import EnvSpec, Observation, Params, ParameterSpec, PolicyState
+from rl_es.interfaces import EnvSpec, Observation, ParameterSpec, Params, PolicyState
 from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.heads import Head, make_head
 from rl_es.rollout.networks import CNN, GRU, MLP, carry_of, is_recurrent
@@ -74,7 +74,9 @@ class ModulePolicy:
         found, refused = matrices(apply, shapes["network"])
         return ParameterSpec(shapes, found, refused)
 
-    def _apply(self, network: Params, state: PolicyState, values: Array) -> tuple[PolicyState, Array]:
+    def _apply(
+        self, network: Params, state: PolicyState, values: Array
+    ) -> tuple[PolicyState, Array]:
         output = self.module.apply({"params": network}, *self._inputs(state, values))
         return output if is_recurrent(self.module) else (state, output)  # pyright: ignore[reportReturnType]
 

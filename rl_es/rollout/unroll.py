@@ -15,7 +15,15 @@ from jax import Array
 
 from rl_es.evolution.linen import perturbed
 from rl_es.evolution.tree import by_path, nested
-from rl_es.interfaces import EnvState, Environment, Members, Observation, Params, Policy, PolicyState
+from rl_es.interfaces import (
+    Environment,
+    EnvState,
+    Members,
+    Observation,
+    Params,
+    Policy,
+    PolicyState,
+)
 from rl_es.rollout.normalisation import Statistics, add, moments, normalise
 
 CHUNK = 25  # steps between two looks at whether any particle is alive
@@ -37,7 +45,9 @@ class Unrolled(NamedTuple):
     moments: Statistics | None
 
 
-Step = Callable[[Particle, Array], tuple[Particle, Array]]  # (particles, keys) -> particles, rewards
+Step = Callable[
+    [Particle, Array], tuple[Particle, Array]
+]  # (particles, keys) -> particles, rewards
 
 
 def start(env: Environment, policy: Policy, key: Array) -> Particle:

@@ -192,9 +192,7 @@ class Evolution:
         if segment.start == "centre":
             centre = _where(state.fresh, reset, state.particles)
             unrolled = window(step, _for_both(centre), keys, segment.steps, statistics)
-            unperturbed = jax.vmap(
-                single_step(self.env, self.policy, members.shared, statistics)
-            )
+            unperturbed = jax.vmap(single_step(self.env, self.policy, members.shared, statistics))
             ahead = window(unperturbed, centre, keys, segment.steps, statistics)
             particles, ended = ahead.particles, ahead.particles.done[:, 0]
             before = centre.done
