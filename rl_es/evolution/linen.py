@@ -119,7 +119,8 @@ def matrices(
         return jnp.zeros(y.shape, y.dtype)
 
     with nn.intercept_methods(record):
-        traced = jax.make_jaxpr(apply)(params)
+        # A function of its own: one that was traced before would come from jax's cache, unseen.
+        traced = jax.make_jaxpr(lambda params: apply(params))(params)
     _, used = partial_eval.dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars))
     leaves = jax.tree_util.tree_flatten_with_path(params)[0]
     elsewhere = {
