@@ -15,7 +15,14 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from envs._adapter import box, cast, implicit_promotion, state_types, valid_action
+from envs._adapter import (
+    box,
+    cast,
+    implicit_promotion,
+    no_action,
+    state_types,
+    valid_action,
+)
 from rl_es.interfaces import EnvSpec, EnvState, Observation, Transition
 
 with contextlib.redirect_stdout(io.StringIO()):  # brax reports every optional package it misses
@@ -35,17 +42,11 @@ class BraxEnvironment:
             warnings.filterwarnings("ignore", "Brax System")  # on every load: it is not maintained
             self._env = envs.get_environment(name.removeprefix("brax/"), backend=backend)
         space = box(-1.0, 1.0, (self._env.action_size,))
-        key = jax.random.key(0)
-        self._empty = jax.eval_shape(
-            lambda: dataclasses.replace(self._reset(key), pipeline_state=None)
-        )
+        start = functools.partial(self._reset, jax.random.key(0))
+        self._empty = dataclasses.replace(jax.eval_shape(start), pipeline_state=None)
         self._types = state_types(
             lambda: start().pipeline_state,
-            lambda physics: (
-                jax.eval_shape(
-                    self._step, physics, jax.ShapeDtypeStruct(space.shape, jnp.float32)
-                ).pipeline_state
-            ),
+            lambda physics: self._step(physics, no_action(space)).pipeline_state,
         )
         self.spec = EnvSpec(
             name=name,

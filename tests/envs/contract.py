@@ -44,7 +44,7 @@ def actions(space: Discrete | Box, steps: int) -> np.ndarray:
 
 
 def run(env: Environment, steps: int) -> Run:
-    """Runs `steps` steps under jit, vmap and scan; a state whose types change is refused by scan."""
+    """Runs `steps` steps under jit, vmap and scan, which refuses a state whose types change."""
 
     def program(keys, actions):
         states, observations = jax.vmap(env.reset)(keys)
