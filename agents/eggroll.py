@@ -1,0 +1,16 @@
+"""EGGROLL: rank-r noise `A B^T / sqrt(R)` on every weight matrix, whole episodes, z-scored returns.
+
+Sarkar et al., "Evolution Strategies at the Hyperscale", 2025, https://arxiv.org/abs/2511.16652.
+Vectors, such as biases, get full-rank noise.
+"""
+
+from rl_es.config import static
+from rl_es.evolution.config import EpisodicConfig
+
+NUMERICS = 1
+
+
+class Hyperparameters(EpisodicConfig):
+    """Settings of EGGROLL."""
+
+    rank: int = static(1, "rank of the noise on a weight matrix (R)", ge=1)
