@@ -180,6 +180,7 @@ def _cells(sweep: Sweep, seeds: tuple[int, ...]) -> Iterator[Cell]:
                 }
                 settings = config.model_dump()
                 group = digest({**common, "label": environment.shown, "settings": fixed})
+                configuration = digest({**common, "settings": settings})
                 for seed in seeds:
                     yield Cell(
                         sweep=sweep.name,
@@ -195,7 +196,7 @@ def _cells(sweep: Sweep, seeds: tuple[int, ...]) -> Iterator[Cell]:
                         evaluation=evaluation,
                         budget=budget,
                         seed=seed,
-                        run_id=digest({**common, "settings": settings, "seed": seed}),
+                        run_id=digest([configuration, seed]),
                         group=group,
                     )
 

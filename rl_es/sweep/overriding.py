@@ -13,8 +13,12 @@ from typing import Any
 from rl_es.errors import UserError, did_you_mean
 from rl_es.sweep.reading import Document, Place, brief, parse_value
 
-_EVERYWHERE = {"budget": ("environments",), "evaluation": ("environments",)}
-_EVERYWHERE["policy"] = ("environments", "agents")
+# What may be set for the whole sweep, and the lists whose entries may state it too.
+_EVERYWHERE = {
+    "budget": ["environments"],
+    "evaluation": ["environments"],
+    "policy": ["environments", "agents"],
+}
 
 
 def override(document: Document, assignments: Iterable[str]) -> None:

@@ -135,7 +135,7 @@ class RandomSearch(Config):
     """Random settings: `samples` and `seed`, and a distribution for each setting drawn."""
 
     model_config: ClassVar[pydantic.ConfigDict] = pydantic.ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Distribution] = Field(init=False)
+    __pydantic_extra__: dict[str, Distribution] = Field(init=False)  # pyright: ignore
 
     samples: int = Field(ge=1, le=MAX_CELLS)
     seed: int = Field(0, ge=0, le=MAX_SEED)
