@@ -10,21 +10,15 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import ModuleType
-from typing import Any, TypeVar
-
-import pydantic
+from typing import Any
 
 from rl_es import registry
 from rl_es.config import Config, split
-from rl_es.errors import UserError, did_you_mean
 from rl_es.rollout.config import EvaluationConfig, PolicyConfig, WrapperConfig
-from rl_es.sweep.explaining import explain
-from rl_es.sweep.reading import Place, Problem, brief
-from rl_es.sweep.schema import MAX_CELLS, AgentEntry, Budget, EnvironmentEntry, Sweep
-from rl_es.sweep.variants import Variant, count, variants
-
-AnyConfig = TypeVar("AnyConfig", bound=Config)
+from rl_es.sweep import resolving
+from rl_es.sweep.reading import Place, Problem
+from rl_es.sweep.schema import MAX_CELLS, Budget, Sweep
+from rl_es.sweep.variants import count, variants
 
 
 @dataclass(frozen=True)
@@ -149,13 +143,13 @@ def _cells(sweep: Sweep, seeds: tuple[int, ...]) -> Iterator[Cell]:
     chosen = [tuple(variants(agent)) for agent in sweep.agents]
     for i, environment in enumerate(sweep.environments):
         place: Place = ("environments", i)
-        _check_overrides(sweep, environment, (*place, "agents"))
+        resolving.check_overrides(sweep, environment, (*place, "agents"))
         suite = registry.environment_suite(environment.name)
-        options = _options(suite, environment, (*place, "options"))
+        options = resolving.options(suite, environment, (*place, "options"))
         budget = environment.budget or sweep.defaults.budget
         if budget is None:
             raise Problem(place, "has no budget; add defaults: {budget: {env_steps: 1e6}}")
-        evaluation = _merged(
+        evaluation = resolving.merged(
             (*place, "evaluation"), sweep.defaults.evaluation, environment.evaluation
         )
         world = {
@@ -165,11 +159,11 @@ def _cells(sweep: Sweep, seeds: tuple[int, ...]) -> Iterator[Cell]:
             "numerics": suite.NUMERICS,
         }
         for j, agent in enumerate(sweep.agents):
-            policy = _merged(
+            policy = resolving.merged(
                 ("agents", j, "policy"), sweep.defaults.policy, environment.policy, agent.policy
             )
             for variant in chosen[j]:
-                config = _settings(sweep, i, j, variant)
+                config = resolving.settings(sweep, i, j, variant)
                 fixed, _ = split(config)
                 common = {
                     "environment": world,
@@ -199,74 +193,6 @@ def _cells(sweep: Sweep, seeds: tuple[int, ...]) -> Iterator[Cell]:
                         run_id=digest([configuration, seed]),
                         group=group,
                     )
-
-
-def _settings(sweep: Sweep, i: int, j: int, variant: Variant) -> Config:
-    """The complete settings of a variant in an environment, by the agent's own class."""
-    agent, overrides = sweep.agents[j], sweep.environments[i].agents
-    values: dict[str, Any] = {}
-    places: dict[str, Place] = {}
-
-    def put(settings: dict[str, Any], where: Place) -> None:
-        values.update(settings)
-        places.update({name: (*where, name) for name in settings})
-
-    put(sweep.defaults.agent, ("defaults", "agent"))
-    put(agent.fixed, ("agents", j, "with"))
-    values.update(variant.settings)
-    places.update({name: ("agents", j, *below) for name, below in variant.places.items()})
-    for key in dict.fromkeys((agent.name, agent.shown)):
-        put(overrides.get(key, {}), ("environments", i, "agents", key))
-
-    model = registry.agents.load(agent.name).Hyperparameters
-    try:
-        return model.model_validate(values)
-    except pydantic.ValidationError as error:
-        problem = explain(error, model)
-        if not problem.place:
-            raise Problem(("agents", j), f"{agent.shown}: {problem.reason}") from None
-        place = places.get(str(problem.place[0]), ("agents", j, "with", problem.place[0]))
-        raise Problem((*place, *problem.place[1:]), problem.reason) from None
-
-
-def _check_overrides(sweep: Sweep, environment: EnvironmentEntry, place: Place) -> None:
-    """Refuses overrides of an agent that is not there, or of a setting that varies."""
-    for key, settings in environment.agents.items():
-        meant: list[AgentEntry] = [a for a in sweep.agents if key in (a.shown, a.name)]
-        if not meant:
-            near = did_you_mean(brief(key), {a.shown for a in sweep.agents})
-            raise Problem((*place, key), f"no agent of this sweep has this label{near}")
-        for name in settings:
-            if any(name in agent.varied for agent in meant):
-                raise Problem(
-                    (*place, key, name), "the agent varies it by grid or random; keep one"
-                )
-
-
-def _options(suite: ModuleType, environment: EnvironmentEntry, place: Place) -> dict[str, Any]:
-    """The complete options of an environment, by the suite's own class."""
-    try:
-        options = suite.Options.model_validate(environment.options)
-    except pydantic.ValidationError as error:
-        problem = explain(error, suite.Options)
-        raise Problem((*place, *problem.place), problem.reason) from None
-    if hasattr(suite, "check"):
-        try:
-            suite.check(environment.name, options)
-        except UserError as error:
-            raise Problem(place, str(error)) from None
-    return options.model_dump()
-
-
-def _merged(place: Place, *layers: AnyConfig) -> AnyConfig:
-    """One configuration from what each layer states, the last winning."""
-    values = {name: getattr(layer, name) for layer in layers for name in layer.model_fields_set}
-    model = type(layers[0])
-    try:
-        return model(**values)
-    except pydantic.ValidationError as error:
-        problem = explain(error, model)
-        raise Problem((*place, *problem.place), problem.reason) from None
 
 
 def digest(content: Any) -> str:

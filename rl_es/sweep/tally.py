@@ -112,3 +112,16 @@ def duration(seconds: float | None) -> str:
         if minutes < 60
         else f"{minutes // 60} h {minutes % 60:02d} min"
     )
+
+
+def cell_name(cell: Cell) -> str:
+    """A cell for people."""
+    return f"{cell.env} / {cell.label}, seed {cell.seed}"
+
+
+def summary(tally: Tally) -> str:
+    """Counts and times on one line."""
+    return (
+        f"{tally.done} of {tally.total} cells done, {tally.failed} failed, {tally.left} left; "
+        f"run {duration(tally.run_seconds)}, compile {duration(tally.compile_seconds)}"
+    )
