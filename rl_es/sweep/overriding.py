@@ -36,6 +36,8 @@ def override(document: Document, assignments: Iterable[str]) -> None:
             )
         try:
             value = parse_value(text)
+            if value is None and parts != ["description"]:
+                raise UserError("has no value (null)")
             if parts[0] in _EVERYWHERE and parts[0] not in document.content:
                 _set_everywhere(document, parts, value)
             else:

@@ -34,7 +34,8 @@ def settings(sweep: Sweep, i: int, j: int, variant: Variant) -> Config:
     values.update(variant.settings)
     places.update({name: ("agents", j, *below) for name, below in variant.places.items()})
     for key in dict.fromkeys((agent.name, agent.shown)):
-        put(overrides.get(key, {}), ("environments", i, "agents", key))
+        if agent in meant_by(sweep, key):
+            put(overrides.get(key, {}), ("environments", i, "agents", key))
 
     model = registry.agents.load(agent.name).Hyperparameters
     try:
@@ -47,10 +48,16 @@ def settings(sweep: Sweep, i: int, j: int, variant: Variant) -> Config:
         raise Problem((*place, *problem.place[1:]), problem.reason) from None
 
 
+def meant_by(sweep: Sweep, key: str) -> list[AgentEntry]:
+    """The entries that an environment's `agents` key means: one label's, else all of one name."""
+    labelled = [agent for agent in sweep.agents if agent.shown == key]
+    return labelled or [agent for agent in sweep.agents if agent.name == key]
+
+
 def check_overrides(sweep: Sweep, environment: EnvironmentEntry, place: Place) -> None:
     """Refuses overrides of an agent that is not there, or of a setting that varies."""
     for key, settings in environment.agents.items():
-        meant: list[AgentEntry] = [a for a in sweep.agents if key in (a.shown, a.name)]
+        meant = meant_by(sweep, key)
         if not meant:
             near = did_you_mean(brief(key), {a.shown for a in sweep.agents})
             raise Problem((*place, key), f"no agent of this sweep has this label{near}")

@@ -2,7 +2,7 @@
 
 Each random setting has its own stream of draws, a function of the search's seed and the setting's
 name: more samples keep the earlier ones, and another setting does not change the draws of this one.
-Draws are rounded to six significant digits, so that a run's identity does not hang on the last bit
+Draws are rounded to eight significant digits, so that a run's identity does not hang on the last bit
 of a logarithm.
 """
 
@@ -83,7 +83,7 @@ def _draw(stream: random.Random, distribution: Distribution) -> Any:
         return distribution.choice[int(u * len(distribution.choice))]
     if distribution.uniform:
         low, high = distribution.uniform
-        return float(f"{low + u * (high - low):.6g}")
+        return float(f"{low + u * (high - low):.8g}")
     assert distribution.log_uniform
     low, high = map(math.log, distribution.log_uniform)
-    return float(f"{math.exp(low + u * (high - low)):.6g}")
+    return float(f"{math.exp(low + u * (high - low)):.8g}")
