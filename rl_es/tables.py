@@ -47,7 +47,7 @@ MEASURES = {
     "return_std": pa.float64(),
     "return_min": pa.float64(),
     "return_max": pa.float64(),
-    "population_mean": pa.float64(),  # of the last generation before the evaluation; null before any
+    "population_mean": pa.float64(),  # of the last generation before it; null before any
     "population_best": pa.float64(),
     "update_norm": pa.float64(),
 }
@@ -152,7 +152,7 @@ def load(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     paths = cell_paths(folder)
     if not paths:
-        raise UserError(f"{folder}: no results here (no cells/*.parquet); run a sweep into it first")
+        raise UserError(f"{folder}: no results here (no cells/*.parquet); run a sweep into it")
     rows: list[dict[str, Any]] = []
     records: list[dict[str, Any]] = []
     for path in paths:

@@ -1,9 +1,9 @@
 """Learning curves of several seeds on one grid, and what each run contributes.
 
-Seeds are evaluated at slightly different numbers of environment steps. Between two evaluations of a
-seed its curve is the straight line that joins them, as it is drawn; outside the first and last it is
-nothing. The mean and its interval are therefore taken only over the range that every counted seed
-covers. Where all seeds share their evaluation points, these are the grid, and nothing is
+Seeds are evaluated at slightly different numbers of environment steps. Between two evaluations of
+a seed its curve is the straight line that joins them, as it is drawn; outside the first and last it
+is nothing. The mean and its interval are therefore taken only over the range that every counted
+seed covers. Where all seeds share their evaluation points, these are the grid, and nothing is
 interpolated.
 
 Which runs count: `finished` ones, and `running` ones with what they have. A `diverged` or `failed`
@@ -45,7 +45,8 @@ def of_runs(curves: pd.DataFrame, runs: pd.DataFrame, x: pd.Series) -> list[Curv
       runs: the rows of the runs table that are wanted.
       x: the abscissa, aligned with the rows of `curves`.
     """
-    points = curves.assign(x=x.astype(float))[["run_id", "x", "return_mean"]].dropna()
+    points = curves[["run_id", "return_mean"]].assign(x=x.astype(float))
+    points = points[points["run_id"].isin(runs["run_id"])].dropna()
     points = points[np.isfinite(points["x"]) & np.isfinite(points["return_mean"])]
     by_run = dict(list(points.groupby("run_id")))
     found = []

@@ -46,7 +46,9 @@ def wall_clock(
     """Return against wall-clock time a run, without compilation."""
     seconds = alignment.per_run_seconds(curves)
     longest = seconds.max()
-    unit, size = ("s", 1) if not longest > 600 else ("min", 60) if longest <= 10_800 else ("h", 3600)
+    unit, size = (
+        ("s", 1) if not longest > 600 else ("min", 60) if longest <= 10_800 else ("h", 3600)
+    )
     said = notes.on_time(curves)
     name = f"wall-clock time per run ({unit})"
     return _against(curves, runs, seconds / size, name, styles, replicates, said)
@@ -117,16 +119,16 @@ def _mean_and_band(
     )
 
 
-def _single_runs(
-    panel: Axes, found: list[alignment.Curve], style: Style, furthest: float
-) -> bool:
+def _single_runs(panel: Axes, found: list[alignment.Curve], style: Style, furthest: float) -> bool:
     """Draws by themselves the seeds that no mean holds, and what lies beyond the common range."""
     mean = alignment.counted(found)
     end = min((curve.x[-1] for curve in mean), default=-np.inf)
     drawn = False
     for curve in found:
         lost = curve.status not in alignment.COUNTED
-        beyond = slice(None) if lost else slice(int(np.searchsorted(curve.x, end, "right")) - 1, None)
+        beyond = (
+            slice(None) if lost else slice(int(np.searchsorted(curve.x, end, "right")) - 1, None)
+        )
         x, y = curve.x[beyond], curve.y[beyond]
         if not lost and x[-1] - end <= TAIL * furthest:
             continue
@@ -177,14 +179,18 @@ def _bar(panel: Axes, place: int, runs: pd.DataFrame, style: Style, replicates: 
         panel.barh(place, interval.estimate, 0.7, color=style.colour, alpha=0.35, linewidth=0)
         ends = [interval.low, interval.high]
         panel.plot(ends, [place, place], color=panels.INK, linewidth=1.3, zorder=4)
-        panel.plot([interval.estimate], [place], color=panels.INK, marker="|", markersize=6, zorder=4)
+        panel.plot(
+            [interval.estimate], [place], color=panels.INK, marker="|", markersize=6, zorder=4
+        )
     else:
         at = panel.get_yaxis_transform()
         panel.text(0.02, place, "no result", transform=at, va="center", fontsize=6, color="#666666")
     for values, marker, size in ((mean, "o", 2.6), (lost, "x", 3.5)):
         spread = place + np.linspace(-0.22, 0.22, len(values)) if len(values) > 1 else [place]
         edge = "white" if marker == "o" else style.colour
-        look = dict(markersize=size, markeredgecolor=edge, markeredgewidth=0.3 if marker == "o" else 1)
+        look = dict(
+            markersize=size, markeredgecolor=edge, markeredgewidth=0.3 if marker == "o" else 1
+        )
         panel.plot(values, spread[: len(values)], marker, color=style.colour, zorder=5, **look)
 
 

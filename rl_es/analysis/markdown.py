@@ -31,4 +31,4 @@ def number(value: float | None) -> str:
         return "\N{EM DASH}"
     if abs(value) >= 1000:
         return f"{value:,.0f}".replace("-", "\N{MINUS SIGN}")
-    return f"{value:.4g}".replace("-", "\N{MINUS SIGN}")
+    return f"{value:#.4g}".rstrip(".").replace("-", "\N{MINUS SIGN}")

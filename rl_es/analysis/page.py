@@ -20,9 +20,7 @@ STATUSES = ("finished", "running", "diverged", "failed")
 LONGEST_REASON = 300  # the whole text is in runs.csv
 
 
-def compose(
-    folder: Path, runs: pd.DataFrame, overview: pd.DataFrame, drawn: Sequence[Path]
-) -> str:
+def compose(folder: Path, runs: pd.DataFrame, overview: pd.DataFrame, drawn: Sequence[Path]) -> str:
     """The page, from the runs table, the summary table and the figures' paths."""
     sections = [
         f"# Results: {escape(folder.resolve().name)}",

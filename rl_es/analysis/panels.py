@@ -74,6 +74,9 @@ def finish(figure: Figure, entries: Sequence[tuple[Artist, str]], notes: Sequenc
     figure.set_layout_engine(
         "constrained", rect=(0, below / height, 1, panels / height), w_pad=0.06, h_pad=0.06
     )
+    # Laid out once, here: a layout that each format makes anew would start from the one before.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
     return figure
 
 
@@ -133,8 +136,9 @@ def shorten_ticks(axis: Axis, ticks: int) -> None:
 
 
 def encode(figure: Figure, kind: str) -> bytes:
-    """The figure's bytes as `png` or `svg`, without dates: the same on every run."""
+    """The figure's bytes as `png` (200 dpi) or `svg`, without dates: the same on every run."""
     buffer = io.BytesIO()
     metadata = {"Software": None} if kind == "png" else {"Date": None}
-    figure.savefig(buffer, format=kind, metadata=metadata)
+    with paper():
+        figure.savefig(buffer, format=kind, metadata=metadata)
     return buffer.getvalue()

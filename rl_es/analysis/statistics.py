@@ -27,7 +27,9 @@ _ELEMENTS = 2**22  # held at once in one gather: 32 MiB of float64
 class Statistic(Protocol):
     """A function that reduces one axis, such as a mean; it must treat all other axes alike."""
 
-    def __call__(self, values: np.ndarray, axis: int) -> np.ndarray: ...
+    def __call__(self, values: np.ndarray, axis: int) -> np.ndarray:
+        """Reduces `axis` of `values`."""
+        ...
 
 
 def mean(values: np.ndarray, axis: int) -> np.ndarray:
@@ -108,10 +110,10 @@ def bootstrap(
     bounds = np.empty((2, flat.shape[1]))
     for points in _blocks(flat.shape[1], _ELEMENTS // replicates):
         block = flat[:, points]
-        replicated = np.empty((replicates, block.shape[1]))
+        replicated = np.empty((block.shape[1], replicates))  # a point's replicates side by side
         for rows in _blocks(replicates, _ELEMENTS // block.size):
-            replicated[rows] = statistic(block[drawn[rows]], axis=1)
-        bounds[:, points] = np.quantile(replicated, [tail, 1 - tail], axis=0)
+            replicated[:, rows] = statistic(block[drawn[rows]], axis=1).T
+        bounds[:, points] = np.quantile(replicated, [tail, 1 - tail], axis=1)
     low, high = bounds.reshape(2, *shape)
     return Interval(estimate, low, high, n=runs)
 

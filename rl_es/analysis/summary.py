@@ -4,14 +4,14 @@ import numpy as np
 import pandas as pd
 
 from rl_es.analysis import curves as alignment
-from rl_es.analysis.palette import natural
+from rl_es.analysis.palette import natural, styles
 from rl_es.analysis.statistics import REPLICATES, bootstrap
 
 
 def summarise(
     curves: pd.DataFrame, runs: pd.DataFrame, *, replicates: int = REPLICATES
 ) -> pd.DataFrame:
-    """One row an (env, label), in natural order.
+    """One row an (env, label); environments in natural order, labels in that of the legends.
 
     `n` counts the runs in the means: finished and running ones with at least one finite evaluation.
     `ci_low` and `ci_high` bound the mean final return (95 % stratified bootstrap; empty for n = 1).
@@ -25,10 +25,11 @@ def summarise(
         {"env": env, "label": label, **_row(curves, group, replicates)}
         for (env, label), group in runs.groupby(["env", "label"])
     ]
-    rows.sort(key=lambda row: (natural(row["env"]), natural(row["label"])))
+    place = list(styles(dict(zip(runs["label"], runs["agent"], strict=True))))
+    rows.sort(key=lambda row: (natural(row["env"]), place.index(row["label"])))
     table = pd.DataFrame(rows)
-    reached = table["steps_to_threshold_median"].round()
-    return table.assign(steps_to_threshold_median=reached.astype("Int64"))
+    table["steps_to_threshold_median"] = table["steps_to_threshold_median"].round()
+    return table.astype({"steps_to_threshold_median": "Int64", "reached_threshold": "Int64"})
 
 
 def _row(curves: pd.DataFrame, runs: pd.DataFrame, replicates: int) -> dict[str, object]:
@@ -40,7 +41,9 @@ def _row(curves: pd.DataFrame, runs: pd.DataFrame, replicates: int) -> dict[str,
     return {
         "agent": runs["agent"].iloc[0],
         "n": interval.n,
-        **{name: int(status.get(name, 0)) for name in ("finished", "diverged", "failed", "running")},
+        **{
+            name: int(status.get(name, 0)) for name in ("finished", "diverged", "failed", "running")
+        },
         "final_mean": float(interval.estimate),
         "ci_low": float(interval.low),
         "ci_high": float(interval.high),
