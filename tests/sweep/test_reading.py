@@ -214,7 +214,8 @@ LEAVES = st.one_of(
 )
 KEYS = st.sampled_from(
     "name label seeds first count defaults budget env_steps evaluation points policy widths "
-    "agent lr environments options backend agents with grid random samples uniform choice plain x".split()
+    "agent lr environments options backend agents with grid random samples uniform choice plain "
+    "x".split()
 )
 VALUES = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4)
