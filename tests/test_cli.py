@@ -36,7 +36,9 @@ agents: [plain]
 
 def _call(folder: Path, *arguments: str, door: str = DOOR) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", door, *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 def _refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
