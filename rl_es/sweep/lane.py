@@ -1,5 +1,6 @@
 """One run as the executor keeps it: how far it has come, its curve, and its files."""
 
+import json
 import math
 import time
 from collections.abc import Mapping
@@ -207,9 +208,9 @@ class Lane:
             "parameters": self.shared.parameters,
             "device": provenance.device(),
             "git_revision": provenance.revision(),
-            "versions": provenance.versions(),
-            "environment": self._environment(),
-            "policy": self.cell.policy.model_dump(mode="json"),
+            "versions": json.dumps(provenance.versions()),
+            "environment": json.dumps(self._environment()),
+            "policy": self.cell.policy.model_dump_json(),
         }
 
     def _environment(self) -> dict[str, Any]:
