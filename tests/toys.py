@@ -1,0 +1,116 @@
+"""Environments and policies written for the tests: small enough to be known by heart."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from rl_es.interfaces import (
+    Box,
+    EnvSpec,
+    Observation,
+    Params,
+    ParameterSpec,
+    PolicyState,
+    Transition,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class ParameterPolicy:
+    """The action is the parameter vector itself."""
+
+    size: int = 1
+
+    @property
+    def parameters(self) -> ParameterSpec:
+        return ParameterSpec({"theta": jax.ShapeDtypeStruct((self.size,), jnp.float32)})
+
+    def init(self, key: Array) -> Params:
+        return {"theta": jnp.zeros((self.size,), jnp.float32)}
+
+    def initial_state(self) -> PolicyState:
+        return ()
+
+    def act(
+        self, params: Params, state: PolicyState, observation: Observation, key: Array
+    ) -> tuple[PolicyState, Array]:
+        return state, params["theta"]
+
+
+def _box(size: int) -> Box:
+    return Box(np.full(size, -np.inf, np.float32), np.full(size, np.inf, np.float32))
+
+
+@dataclass(frozen=True)
+class Countdown:
+    """Episodes of a length drawn at reset; reward 1 a step, and 1000 after the end.
+
+    Lengths are uniform in 1 .. longest; the episode is truncated at `limit`.
+    """
+
+    longest: int = 10
+    limit: int = 8
+
+    @property
+    def spec(self) -> EnvSpec:
+        return EnvSpec("countdown", (1,), _box(1), self.limit)
+
+    def reset(self, key: Array) -> tuple[Any, Observation]:
+        length = jax.random.randint(key, (), 1, self.longest + 1, dtype=jnp.int32)
+        return (jnp.zeros((), jnp.int32), length), self._observe(length)
+
+    def step(self, key: Array, state: Any, action: Array) -> Transition:
+        t, length = state
+        over = (t >= length) | (t >= self.limit)
+        t = t + 1
+        return Transition(
+            (t, length),
+            self._observe(length),
+            jnp.where(over, 1000.0, 1.0).astype(jnp.float32),
+            t >= length,
+            (t >= self.limit) & (t < length),
+        )
+
+    def _observe(self, length: Array) -> Observation:
+        return Observation(length.astype(jnp.float32)[None])
+
+
+@dataclass(frozen=True)
+class Drift:
+    """A scalar system pushed by the action, which ends where the state has gone too far.
+
+    x' = decay x + action, reward 1 - x' ** 2 / 2 + x', terminated when x' > edge.
+    """
+
+    horizon: int = 3
+    decay: float = 0.7
+    edge: float = 0.9
+    start: float = field(default=0.2)
+
+    @property
+    def spec(self) -> EnvSpec:
+        return EnvSpec("drift", (1,), _box(1), self.horizon)
+
+    def reset(self, key: Array) -> tuple[Any, Observation]:
+        x = jnp.asarray(self.start, jnp.float32)
+        return (x, jnp.zeros((), jnp.int32)), Observation(x[None])
+
+    def step(self, key: Array, state: Any, action: Array) -> Transition:
+        x, t = state
+        x, t = self.decay * x + action[0], t + 1
+        reward = 1 - x**2 / 2 + x
+        return Transition((x, t), Observation(x[None]), reward, x > self.edge, t >= self.horizon)
+
+    def returns(self, actions: np.ndarray) -> np.ndarray:
+        """Episode returns [...] of action sequences [horizon, ...], in NumPy."""
+        x = np.full(actions.shape[1:], self.start)
+        alive, total = np.ones(x.shape, bool), np.zeros(x.shape)
+        for action in actions:
+            x = self.decay * x + action
+            total += np.where(alive, 1 - x**2 / 2 + x, 0.0)
+            alive &= x <= self.edge
+        return total
