@@ -143,4 +143,4 @@ def test_markdown_pieces() -> None:
     assert escape("a_b\n `c` <d> & [e](f)") == r"a\_b \`c\` &lt;d&gt; &amp; \[e\](f)"
     assert table(["x", "n"], [["a", "1"]]) == "| x | n |\n| --- | ---: |\n| a | 1 |"
     shown = [number(value) for value in (None, float("nan"), -1234.5, 0.5, 999.99)]
-    assert shown == ["—", "—", "−1,234", "0.5000", "1000"]
+    assert shown == ["—", "—", "\N{MINUS SIGN}1,234", "0.5000", "1000"]
