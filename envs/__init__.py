@@ -1,4 +1,4 @@
-"""The environment suites, one file each. Importing this package makes them known to the registry."""
+"""The environment suites, one file each. Importing this package tells the registry of them."""
 
 from rl_es import registry
 

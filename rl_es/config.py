@@ -1,4 +1,4 @@
-"""Typed, frozen configurations: the one description that YAML, `list`, the planner and factories read.
+"""Typed, frozen configurations: what YAML, `list`, the planner and factories all read.
 
 A field is either static (a new value compiles a new program) or traced (a number handed to the
 compiled program, so that many values share it). `traced` marks the second kind.

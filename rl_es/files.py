@@ -1,4 +1,4 @@
-"""Whole files or none: everything the suite writes goes to a temporary name, is flushed, and renamed."""
+"""Whole files or none: what the suite writes goes to a temporary name, is flushed, and renamed."""
 
 import contextlib
 import os

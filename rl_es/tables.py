@@ -208,6 +208,6 @@ def write_tables(folder: Path, curves: pd.DataFrame, runs: pd.DataFrame) -> list
     return [*written, folder / "runs.csv"]
 
 
-def finished(number: float | None) -> float | None:
+def finite(number: float | None) -> float | None:
     """A number that JSON and Parquet can hold: None where it is not finite."""
     return number if number is not None and math.isfinite(number) else None

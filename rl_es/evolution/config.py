@@ -27,7 +27,8 @@ class StrategyConfig(Config):
         0.0, "adamw: decoupled decay; sgd, adam: L2 term in the gradient", ge=0
     )
     update_scale: UpdateScale = static(
-        "gradient", "gradient: sum z E / (N sigma); paper: sum z E / N; official: sigma sum z E / sqrt(N)"
+        "gradient",
+        "gradient: sum z E / (N sigma); paper: sum z E / N; official: sigma sum z E / sqrt(N)",
     )
     shaping: Shaping = static("z_score", "how returns become weights")
 

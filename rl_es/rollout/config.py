@@ -1,4 +1,4 @@
-"""Settings of a policy, of an environment's wrappers, and of evaluation, as a sweep file states them."""
+"""Settings of a policy, an environment's wrappers and evaluation, as a sweep file states them."""
 
 from typing import Annotated, Literal
 
@@ -26,10 +26,13 @@ class PolicyConfig(Config):
     """A network and an action head."""
 
     network: Annotated[str, AfterValidator(_known_network)] = static(
-        "mlp", "mlp, linear (without bias), cnn, gru, or a Flax Linen module as package.module:Class"
+        "mlp",
+        "mlp, linear (without bias), cnn, gru, or a Flax Linen module as package.module:Class",
     )
     widths: tuple[Width, ...] = static(
-        (64, 64), "hidden layers; cnn: dense layers after the convolution; gru: the last is its state", strict=False
+        (64, 64),
+        "hidden layers; cnn: dense layers after the convolution; gru: the last is its state",
+        strict=False,
     )
     activation: Literal["tanh", "relu", "pqn"] = static(
         "tanh", "pqn: relu of a layer norm without parameters, as in the EGGROLL paper"
@@ -45,7 +48,9 @@ class PolicyConfig(Config):
 class WrapperConfig(Config):
     """What is put around an environment."""
 
-    episode_length: int | None = static(None, "time limit in steps of the agent; the suite's own if absent", ge=1)
+    episode_length: int | None = static(
+        None, "time limit in steps of the agent; the suite's own if absent", ge=1
+    )
     action_repeat: int = static(1, "environment steps an action", ge=1)
     reward_scale: float = static(1.0, "factor on every reward")
 

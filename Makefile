@@ -1,0 +1,43 @@
+# What a user or contributor runs; needs make and Python 3.11 with its venv module, nothing else.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -n 2 --dist=worksteal
+UV ?= uv
+
+.PHONY: quickstart test test-slow lint format constraints clean
+
+quickstart: .venv/stamp  ## install, then run the small sweep
+	$(BIN)/python run_benchmark.py run sweeps/quickstart.yaml
+
+test: .venv/stamp  ## all tests but the slow ones
+	$(PYTEST) -m "not slow"
+
+test-slow: .venv/stamp
+	$(PYTEST) -m slow
+
+lint: .venv/stamp
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+
+format: .venv/stamp
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+# The environment is made once, and made again when what it is made from changes.
+.PHONY: .venv
+.venv: .venv/stamp
+.venv/stamp: pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --constraint constraints.txt -e '.[dev]'
+	touch $@
+
+# Needs uv. The file pins what the tests were run with; it names no package index.
+constraints:
+	$(UV) pip compile pyproject.toml --extra dev --python-version 3.11 --upgrade \
+		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file constraints.txt
+
+clean:
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,107 @@
+"""A gymnax environment as the engine's `Environment`.
+
+`step_env` and `is_truncated` are called, never gymnax's own `step`, which resets on every call. Its
+terminations are free of time limits in all registered environments.
+
+What departs from gymnax: an observation that is one of n categories (FrozenLake) is given one-hot;
+actions outside the space become the nearest inside; MountainCarContinuous stops at its left wall.
+"""
+
+import dataclasses
+from typing import Any
+
+import gymnax
+import jax
+import jax.numpy as jnp
+from gymnax.environments import spaces
+from gymnax.environments.classic_control.continuous_mountain_car import ContinuousMountainCar
+from jax import Array
+
+from envs._adapter import box, cast, implicit_promotion, no_action, state_types, valid_action
+from rl_es.interfaces import Discrete, EnvSpec, EnvState, Observation, Transition
+
+
+class WalledMountainCar(ContinuousMountainCar):
+    """MountainCarContinuous whose left wall stops the car.
+
+    gymnax stops a car that moves left beyond the goal, not one that hits the minimum position.
+    """
+
+    def step_env(
+        self, key: Array, state: Any, action: Any, params: Any
+    ) -> tuple[Array, Any, Array, Array, dict[Any, Any]]:
+        # Without a goal gymnax's step neither stops the car nor ends: both are decided here.
+        endless = params.replace(goal_position=jnp.inf)
+        _, moved, reward, _, info = super().step_env(key, state, action, endless)
+        at_wall = (moved.position == params.min_position) & (moved.velocity < 0)
+        moved = dataclasses.replace(moved, velocity=jnp.where(at_wall, 0.0, moved.velocity))
+        terminated = self.is_terminated(moved, params)
+        return self.get_obs(moved), moved, reward + 100.0 * terminated, terminated, info
+
+
+def _made(name: str) -> tuple[Any, Any]:
+    if name == "MountainCarContinuous-v0":
+        environment = WalledMountainCar()
+        return environment, environment.default_params
+    return gymnax.make(name)
+
+
+class GymnaxEnvironment:
+    """One of gymnax's environments with its default parameters."""
+
+    def __init__(self, name: str):
+        with implicit_promotion():
+            self._env, self._params = _made(name)
+            actions = self._env.action_space(self._params)
+            observations = self._env.observation_space(self._params)
+        categories = isinstance(observations, spaces.Discrete)
+        self._categories = observations.n if categories else None
+        space = (
+            Discrete(actions.n)
+            if isinstance(actions, spaces.Discrete)
+            else box(actions.low, actions.high, actions.shape)
+        )
+        key = jax.random.key(0)
+        self._types = state_types(
+            lambda: self._reset(key)[1], lambda state: self._step(key, state, no_action(space))[1]
+        )
+        observation, _ = jax.eval_shape(lambda: self.reset(key)[1])
+        self.spec = EnvSpec(
+            name=name,
+            observation_shape=observation.shape,
+            action_space=space,
+            episode_length=int(self._params.max_steps_in_episode),
+        )
+
+    def reset(self, key: Array) -> tuple[EnvState, Observation]:
+        observation, state = self._reset(key)
+        return cast(self._types, state), self._observed(observation)
+
+    def step(self, key: Array, state: EnvState, action: Array) -> Transition:
+        action = valid_action(self.spec.action_space, action)
+        observation, state, reward, terminated, over = self._step(key, state, action)
+        terminated = jnp.asarray(terminated, bool)
+        return Transition(
+            state=cast(self._types, state),
+            observation=self._observed(observation),
+            reward=jnp.asarray(reward, jnp.float32),
+            terminated=terminated,
+            truncated=jnp.asarray(over, bool) & ~terminated,
+        )
+
+    def _reset(self, key: Array) -> tuple[Any, Any]:
+        with implicit_promotion():
+            return self._env.reset_env(key, self._params)
+
+    def _step(self, key: Array, state: EnvState, action: Array) -> tuple[Any, Any, Any, Any, Any]:
+        with implicit_promotion():
+            observation, state, reward, terminated, _ = self._env.step_env(
+                key, state, action, self._params
+            )
+            over = self._env.is_truncated(state, self._params)
+        return observation, state, reward, terminated, over
+
+    def _observed(self, observation: Array) -> Observation:
+        if self._categories is not None:
+            return Observation(jax.nn.one_hot(observation, self._categories, dtype=jnp.float32))
+        return Observation(jnp.asarray(observation, jnp.float32))

@@ -1,0 +1,54 @@
+"""gymnax 1.0.1: classic control, MinAtar, bsuite and small tasks, by the names gymnax gives them.
+
+Left out: MNISTBandit-bsuite, which downloads its data when it is made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rl_es.config import Config
+
+if TYPE_CHECKING:
+    from rl_es.interfaces import Environment
+
+NUMERICS = 1
+NAMES = (
+    "CartPole-v1",
+    "Pendulum-v1",
+    "Acrobot-v1",
+    "MountainCar-v0",
+    "MountainCarContinuous-v0",
+    "Asterix-MinAtar",
+    "Breakout-MinAtar",
+    "Freeway-MinAtar",
+    "Seaquest-MinAtar",
+    "SpaceInvaders-MinAtar",
+    "Catch-bsuite",
+    "DeepSea-bsuite",
+    "MemoryChain-bsuite",
+    "UmbrellaChain-bsuite",
+    "DiscountingChain-bsuite",
+    "SimpleBandit-bsuite",
+    "FourRooms-misc",
+    "MetaMaze-misc",
+    "PointRobot-misc",
+    "BernoulliBandit-misc",
+    "GaussianBandit-misc",
+    "Reacher-misc",
+    "Swimmer-misc",
+    "Pong-misc",
+    "FrozenLake-misc",
+)
+
+
+class Options(Config):
+    """gymnax environments are used with their default parameters."""
+
+
+def make(name: str, options: Options) -> Environment:
+    """The environment of this name, one of `NAMES`."""
+    from envs._gymnax_adapter import GymnaxEnvironment
+
+    del options
+    return GymnaxEnvironment(name)

@@ -1,0 +1,113 @@
+"""What is put around an environment: a time limit, repeated actions, scaled rewards.
+
+Each wrapper is an `Environment` itself, of the same state structure at reset and at every step.
+"""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax import Array
+
+from rl_es.interfaces import Environment, EnvState, Observation, Transition
+from rl_es.rollout.config import WrapperConfig
+
+
+@struct.dataclass
+class Timed:
+    """The state of a `TimeLimit`."""
+
+    inner: EnvState
+    steps: Array  # [] int32, since the reset
+
+
+class TimeLimit:
+    """Truncates an episode after `steps` steps, and at no other time.
+
+    It replaces the environment's own limit, so it can shorten as well as lengthen an episode: what
+    the environment calls truncated is not looked at, only what it calls terminated.
+    """
+
+    def __init__(self, env: Environment, steps: int):
+        self.env = env.env if isinstance(env, TimeLimit) else env
+        self.steps = steps
+        self.spec = dataclasses.replace(env.spec, episode_length=steps)
+
+    def reset(self, key: Array) -> tuple[EnvState, Observation]:
+        state, observation = self.env.reset(key)
+        return Timed(state, jnp.zeros((), jnp.int32)), observation
+
+    def step(self, key: Array, state: EnvState, action: Array) -> Transition:
+        transition = self.env.step(key, state.inner, action)
+        steps = state.steps + 1
+        return transition._replace(
+            state=Timed(transition.state, steps),
+            truncated=(steps >= self.steps) & ~transition.terminated,
+        )
+
+
+class ActionRepeat:
+    """Takes every action `repeats` times; one step of the agent is that many of the environment.
+
+    Rewards add up to the end of the episode, and not beyond where it ends within the repeats; the
+    observation is the one at the end. The time limit counts the agent's steps, rounded up.
+    """
+
+    def __init__(self, env: Environment, repeats: int):
+        self.env = env
+        self.repeats = repeats
+        limit = env.spec.episode_length
+        self.spec = dataclasses.replace(
+            env.spec, episode_length=None if limit is None else math.ceil(limit / repeats)
+        )
+
+    def reset(self, key: Array) -> tuple[EnvState, Observation]:
+        return self.env.reset(key)
+
+    def step(self, key: Array, state: EnvState, action: Array) -> Transition:
+        def once(state: EnvState, key: Array) -> tuple[EnvState, Transition]:
+            transition = self.env.step(key, state, action)
+            return transition.state, transition._replace(state=())
+
+        state, each = jax.lax.scan(once, state, jax.random.split(key, self.repeats))
+        ended = (each.terminated | each.truncated).astype(jnp.int32)  # [repeats]
+        counts = jnp.cumsum(ended) == ended  # up to and with the first end
+        last = jnp.where(ended.any(), jnp.argmax(ended), self.repeats - 1)
+        at_end = jax.tree.map(lambda leaf: leaf[last], each)
+        # The state goes on past an end: it is not used there, and selecting it costs a copy.
+        return at_end._replace(state=state, reward=jnp.where(counts, each.reward, 0.0).sum())
+
+
+class RewardScale:
+    """Multiplies every reward by a factor."""
+
+    def __init__(self, env: Environment, factor: float):
+        self.env = env
+        self.factor = factor
+        self.spec = env.spec
+
+    def reset(self, key: Array) -> tuple[EnvState, Observation]:
+        return self.env.reset(key)
+
+    def step(self, key: Array, state: EnvState, action: Array) -> Transition:
+        transition = self.env.step(key, state, action)
+        return transition._replace(reward=transition.reward * self.factor)
+
+
+def wrap(env: Environment, config: WrapperConfig) -> Environment:
+    """The environment under these settings; itself where they change nothing.
+
+    The configured time limit counts the agent's steps: with an action repeat of n, a limit of T is
+    one of n T steps of the environment.
+    """
+    if config.episode_length is not None:
+        steps = config.episode_length * config.action_repeat
+        if steps != env.spec.episode_length:
+            env = TimeLimit(env, steps)
+    if config.action_repeat > 1:
+        env = ActionRepeat(env, config.action_repeat)
+    if config.reward_scale != 1.0:
+        env = RewardScale(env, config.reward_scale)
+    return env

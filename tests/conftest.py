@@ -1,0 +1,24 @@
+"""Test-wide settings: two host devices, strict promotion, and the registry filled.
+
+Tests run on the CPU unless JAX_PLATFORMS says otherwise. Two fake host devices exercise sharding
+everywhere; strict promotion keeps silent dtype and rank changes out of our own code (third-party
+steps relax it where they are called).
+"""
+
+import os
+
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
+).strip()
+
+import jax
+import platformdirs
+
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_compilation_cache_dir", str(platformdirs.user_cache_path("rl_es") / "xla"))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+import agents  # noqa: F401  (tells the registry where agents are)
+import envs  # noqa: F401  (tells the registry where environments are)
