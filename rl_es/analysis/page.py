@@ -149,7 +149,10 @@ def _again(folder: Path, runs: pd.DataFrame) -> str:
     sweeps = [f"python run_benchmark.py run sweeps/{name}.yaml" for name in _plain(runs["sweep"])]
     lines = [*sweeps, f"python run_benchmark.py report results/{folder.resolve().name}"]
     block = "\n".join(f"    {line}" for line in lines)
-    return f"{block}\n\nFinished runs are kept; the last line makes this report alone."
+    return (
+        f"{block}\n\nThe sweep file of that name may lie in a folder below. Finished runs are kept; "
+        "the last line makes this report alone."
+    )
 
 
 def _plain(column: pd.Series) -> list[str]:
