@@ -107,7 +107,7 @@ def write_cell(
       identity: values of the `IDENTITY` columns but the version.
       hyper: the agent's settings by name.
       rows: the `MEASURES` of each evaluation, in order.
-      record: the `RUN` values that are known.
+      record: the `RUN` values that are known; structures become JSON text in the tables.
     """
     common = {"schema_version": SCHEMA_VERSION, **identity}
     settings = hyper_columns(hyper)
@@ -158,7 +158,7 @@ def load(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     for path in paths:
         curve, record = read_cell(path)
         rows += curve
-        records.append(record)
+        records.append({name: _json(value) for name, value in record.items()})
     order = ["env", "label", "seed", "run_id"]
     curves = _frame(rows, {**IDENTITY, **MEASURES}).sort_values([*order, "generation"])
     runs = _frame(records, {**IDENTITY, **RUN}).sort_values(order)
@@ -180,6 +180,11 @@ def _frame(rows: list[dict[str, Any]], columns: Mapping[str, pa.DataType]) -> pd
         rows = [{**row, **{name: _text(row.get(name)) for name in mixed}} for row in rows]
     schema = pa.schema([*columns.items(), *settings.items()])
     return pa.Table.from_pylist(rows, schema=schema).to_pandas()
+
+
+def _json(value: Any) -> Any:
+    """A structure as JSON text, anything else as it is."""
+    return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
 
 
 def _text(value: Any) -> str | None:

@@ -83,6 +83,13 @@ def test_a_run_without_an_evaluation_is_still_a_run(tmp_path: Path) -> None:
     tables.write_tables(tmp_path, curves, runs)
 
 
+def test_structures_of_a_record_become_json(tmp_path: Path) -> None:
+    cell(tmp_path, "a", {}, versions={"numpy": "2", "jax": "0.9"}, policy={"widths": [4, 4]})
+    _, runs = tables.load(tmp_path)
+    assert runs.versions[0] == '{"jax": "0.9", "numpy": "2"}'
+    assert json.loads(runs.policy[0]) == {"widths": [4, 4]}
+
+
 def test_an_empty_folder_is_the_readers_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no results here"):
         tables.load(tmp_path)
@@ -91,7 +98,7 @@ def test_an_empty_folder_is_the_readers_error(tmp_path: Path) -> None:
 def test_a_damaged_cell_is_named(tmp_path: Path) -> None:
     path = cell(tmp_path, "a", {})
     path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(UserError, match="a.parquet: not a readable cell"):
+    with pytest.raises(UserError, match=r"a\.parquet: not a readable cell"):
         tables.load(tmp_path)
 
 
@@ -100,7 +107,7 @@ def test_a_foreign_parquet_file_is_named(tmp_path: Path, metadata: Any) -> None:
     path = tmp_path / "cells" / "a.parquet"
     path.parent.mkdir()
     pq.write_table(pa.table({"x": [1]}).replace_schema_metadata(metadata), path)
-    with pytest.raises(UserError, match="a.parquet: not a readable cell"):
+    with pytest.raises(UserError, match=r"a\.parquet: not a readable cell"):
         tables.load(tmp_path)
 
 

@@ -37,7 +37,7 @@ def _interval(runs: pd.DataFrame, mark: str, replicates: int) -> str:
 
 def on_bands(runs: pd.DataFrame, replicates: int, single: bool) -> tuple[str, ...]:
     """For lines: `single` says whether seeds are drawn by themselves too."""
-    apart = " Thin lines: single seeds beyond the range that all cover, or not in the mean (×)."
+    apart = " Thin: single seeds beyond the range that all cover, or (crosses) not in the mean."
     return (
         f"Lines: mean evaluation return of the unperturbed policy, {counts(runs)}; "
         f"{_interval(runs, 'shaded', replicates)}.{apart if single else ''}",

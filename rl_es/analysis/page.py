@@ -1,7 +1,7 @@
 """`index.md`: what was run, what came out, what is missing, and where everything lies."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -75,10 +75,9 @@ def _summary(overview: pd.DataFrame) -> str:
 
 
 def _figure(path: Path) -> str:
-    name, _, part = path.stem.partition("_")
-    name = next((known for known in CAPTIONS if path.stem.startswith(known)), name)
+    name = next(known for known in CAPTIONS if path.stem.startswith(known))
     part = path.stem.removeprefix(name).removeprefix("_")
-    caption = CAPTIONS.get(name, name) + (f", part {part}" if part else "")
+    caption = CAPTIONS[name] + (f", part {part}" if part else "")
     relative = f"{path.parent.name}/{path.stem}"
     return f"![{caption}]({relative}.png)\n\n{caption} ([SVG]({relative}.svg))."
 
@@ -118,16 +117,21 @@ def _what(runs: pd.DataFrame) -> str:
 
 
 def _settings(runs: pd.DataFrame) -> str:
-    columns = [name for name in runs if name.startswith("hyper.")]
-    rows = []
+    """Each label's settings; those that all runs share stand in a row of their own."""
+    columns = {name: name.removeprefix("hyper.") for name in runs if name.startswith("hyper.")}
+    same = [c for c in columns if runs[c].notna().all() and runs[c].nunique() == 1]
+
+    def told(own: pd.DataFrame, names: Iterable[str]) -> str:
+        values = {
+            columns[n]: " / ".join(map(_one, sorted(own[n].dropna().unique()))) for n in names
+        }
+        return escape(", ".join(f"{name} {value}" for name, value in values.items() if value))
+
+    rows = [["all", "", told(runs, same)]] if same and runs["label"].nunique() > 1 else []
+    apart = [c for c in columns if not rows or c not in same]
     for label in sorted(runs["label"].unique(), key=natural):
         own = runs[runs["label"] == label]
-        told = {
-            name.removeprefix("hyper."): " / ".join(map(_one, sorted(own[name].dropna().unique())))
-            for name in columns
-        }
-        said = ", ".join(f"{name} {value}" for name, value in told.items() if value)
-        rows.append([escape(label), _names(own["agent"]), escape(said)])
+        rows.append([escape(label), _names(own["agent"]), told(own, apart)])
     return table(["label", "agent", "settings"], rows)
 
 
@@ -149,7 +153,10 @@ def _again(folder: Path, runs: pd.DataFrame) -> str:
     sweeps = [f"python run_benchmark.py run sweeps/{name}.yaml" for name in _plain(runs["sweep"])]
     lines = [*sweeps, f"python run_benchmark.py report results/{folder.resolve().name}"]
     block = "\n".join(f"    {line}" for line in lines)
-    return f"{block}\n\nFinished runs are kept; the last line makes this report alone."
+    return (
+        f"{block}\n\nThe sweep file may lie in a folder below. Finished runs are kept; "
+        "the last line makes this report alone."
+    )
 
 
 def _plain(column: pd.Series) -> list[str]:

@@ -8,6 +8,7 @@ so that figures can be read in grey.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 BLACK, GREY, ORANGE, SKY = "#000000", "#7f7f7f", "#E69F00", "#56B4E9"
 GREEN, BLUE, VERMILLION, PURPLE = "#009E73", "#0072B2", "#D55E00", "#CC79A7"
@@ -17,7 +18,7 @@ DOTTED, DASHDOT = (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5))
 LINES = (SOLID, DASHED, DASHDOT, DOTTED, LONG)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 
-Line = str | tuple[int, tuple[float, ...]]
+Line = Literal["-"] | tuple[float, tuple[float, ...]]
 
 
 @dataclass(frozen=True)

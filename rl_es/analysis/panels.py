@@ -17,6 +17,7 @@ from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
+from matplotlib.legend import Legend
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 STYLE = Path(__file__).with_name("paper.mplstyle")
@@ -80,10 +81,10 @@ def finish(figure: Figure, entries: Sequence[tuple[Artist, str]], notes: Sequenc
     return figure
 
 
-def _legend(figure: Figure, entries: Sequence[tuple[Artist, str]], width: float) -> Artist:
-    """The legend in as many columns as fit; a leading underscore would hide a label."""
+def _legend(figure: Figure, entries: Sequence[tuple[Artist, str]], width: float) -> Legend:
+    """The legend in as many columns as fit."""
     handles = [handle for handle, _ in entries]
-    labels = [f" {label}" if label.startswith("_") else label for _, label in entries]
+    labels = [visible(label) for _, label in entries]
     columns = len(entries)
     while True:
         rows = math.ceil(len(entries) / columns)
@@ -93,6 +94,11 @@ def _legend(figure: Figure, entries: Sequence[tuple[Artist, str]], width: float)
             return legend
         legend.remove()
         columns -= 1
+
+
+def visible(label: str) -> str:
+    """A label that legends show: matplotlib hides one with a leading underscore."""
+    return f" {label}" if label.startswith("_") else label
 
 
 def _height(figure: Figure, artist: Artist) -> float:

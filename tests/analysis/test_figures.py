@@ -152,7 +152,7 @@ def test_names_are_text_not_formulas(results: Results) -> None:
 
 @pytest.mark.parametrize(
     "number, largest, text",
-    [(5e5, 1e6, "0.5M"), (0, 1e6, "0"), (250_000, 9e5, "250k"), (-120, 500, "−120"),
+    [(5e5, 1e6, "0.5M"), (0, 1e6, "0"), (250_000, 9e5, "250k"), (-120, 500, "\N{MINUS SIGN}120"),
      (2.5e9, 3e9, "2.5B"), (0.25, 1, "0.25")],
 )  # fmt: skip
 def test_numbers_on_axes(number: float, largest: float, text: str) -> None:

@@ -1,6 +1,8 @@
 """The report, end to end, over whole and partial results."""
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,6 +47,18 @@ def test_everything_is_written_and_named(results: Results) -> None:
         assert (folder / link).exists(), link
     assert "jax 0.9.0" in page and "Seeds: 0 to 2" in page and "lr 0.1" in page
     assert "run_benchmark.py run sweeps/demo.yaml" in page
+
+
+def test_settings_that_all_share_are_said_once(
+    results: Results, add_run: Callable[..., None]
+) -> None:
+    folder = results(["cartpole"], ["pes", "nres"], 1, hyper={"lr": 0.1, "window": 20})
+    add_run(folder, "cartpole", "eggroll", 0, hyper={"lr": 0.1, "rank": 4})
+    report.write(folder)
+    page = (folder / "index.md").read_text()
+    assert "| all |  | lr 0.1 |" in page
+    assert "| eggroll | eggroll | rank 4 |" in page
+    assert "| nres | nres | window 20 |" in page
 
 
 def test_text_from_data_stays_text(results: Results) -> None:
@@ -143,4 +157,11 @@ def test_markdown_pieces() -> None:
     assert escape("a_b\n `c` <d> & [e](f)") == r"a\_b \`c\` &lt;d&gt; &amp; \[e\](f)"
     assert table(["x", "n"], [["a", "1"]]) == "| x | n |\n| --- | ---: |\n| a | 1 |"
     shown = [number(value) for value in (None, float("nan"), -1234.5, 0.5, 999.99)]
-    assert shown == ["—", "—", "−1,234", "0.5000", "1000"]
+    assert shown == ["—", "—", "\N{MINUS SIGN}1,234", "0.5000", "1000"]
+
+
+def test_a_report_loads_nothing_heavy() -> None:
+    heavy = ("jax", "seaborn", "scipy", "matplotlib.pyplot", "agents", "envs")
+    code = f"import sys, rl_es.analysis.report; print(sys.modules.keys() & {set(heavy)!r})"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"

@@ -25,7 +25,7 @@ def test_many_runs_agree_with_normal_theory() -> None:
     half = 1.959964 * values.std() / 20
     np.testing.assert_allclose(interval.estimate, values.mean(), rtol=1e-12)
     np.testing.assert_allclose(
-        [interval.low, interval.high], values.mean() + [-half, half], atol=0.03 * half
+        [interval.low, interval.high], values.mean() + np.array([-half, half]), atol=0.03 * half
     )
 
 
@@ -56,7 +56,7 @@ def test_every_replicate_keeps_the_counts_of_the_strata() -> None:
 
 def test_strata_take_out_the_spread_between_environments() -> None:
     noise = np.random.default_rng(5).normal(size=(2, 10))
-    values = (noise + [[0.0], [1000.0]]).ravel()
+    values = (noise + np.array([[0.0], [1000.0]])).ravel()
     interval = bootstrap(values, strata=np.repeat([0, 1], 10))
     assert interval.high - interval.low < 2
     free = bootstrap(values)

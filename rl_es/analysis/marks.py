@@ -1,0 +1,114 @@
+"""What is drawn in a panel: means with bands, single seeds, bars with dots, thresholds."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from rl_es.analysis import curves as alignment
+from rl_es.analysis import panels
+from rl_es.analysis.palette import Style
+from rl_es.analysis.statistics import bootstrap
+
+TAIL = 0.1  # the share of an axis below which a single seed's remainder is not worth a line
+_THRESHOLD: dict[str, Any] = dict(color="#555555", linestyle=(0, (4, 3)), linewidth=0.7)
+_EDGE: dict[str, Any] = dict(markeredgecolor="white", markeredgewidth=0.4)
+
+
+def mean_and_band(
+    panel: Axes,
+    found: list[alignment.Curve],
+    style: Style,
+    offset: float,
+    replicates: int,
+    label: str,
+) -> None:
+    """The mean over counted seeds and its interval; `offset` in [0, 1) moves the markers."""
+    grid, returns = alignment.align(alignment.counted(found))
+    if not grid.size:
+        return
+    interval = bootstrap(returns, replicates=replicates)
+    low, high = interval.low, interval.high
+    panel.fill_between(grid, low, high, color=style.colour, alpha=0.18, linewidth=0)
+    # Markers are spaced along the line, each label's from its own start, to fall apart.
+    every = (0.04 + 0.2 * offset, 0.24) if grid.size > 1 else None
+    panel.plot(
+        grid,
+        interval.estimate,
+        color=style.colour,
+        linestyle=style.line,
+        marker=style.marker,
+        markevery=every,
+        zorder=3,
+        label=panels.visible(label),
+        **_EDGE,
+    )
+
+
+def single_runs(panel: Axes, found: list[alignment.Curve], style: Style, furthest: float) -> bool:
+    """Draws alone the seeds that no mean holds, and what lies beyond the common range."""
+    mean = alignment.counted(found)
+    end = min((curve.x[-1] for curve in mean), default=-np.inf)
+    drawn = False
+    for curve in found:
+        lost = curve.status not in alignment.COUNTED
+        beyond = (
+            slice(None) if lost else slice(int(np.searchsorted(curve.x, end, "right")) - 1, None)
+        )
+        x, y = curve.x[beyond], curve.y[beyond]
+        if not lost and x[-1] - end <= TAIL * furthest:
+            continue
+        drawn = True
+        panel.plot(x, y, color=style.colour, linewidth=0.5, alpha=0.8, linestyle=style.line)
+        if lost:
+            panel.plot(x[-1:], y[-1:], color=style.colour, marker="x", markersize=4, zorder=4)
+    return drawn
+
+
+def bar(panel: Axes, place: int, runs: pd.DataFrame, style: Style, replicates: int) -> None:
+    """A bar for the mean of the column `final`, its interval, a dot a seed, a cross a lost one."""
+    known = runs[np.isfinite(runs["final"])].sort_values(["seed", "run_id"])
+    counts = known["status"].isin(alignment.COUNTED)
+    mean, lost = known[counts]["final"].to_numpy(float), known[~counts]["final"].to_numpy(float)
+    ink: dict[str, Any] = dict(color=panels.INK, zorder=4)
+    if mean.size:
+        interval = bootstrap(mean, replicates=replicates)
+        panel.barh(place, interval.estimate, 0.7, color=style.colour, alpha=0.35, linewidth=0)
+        panel.plot([interval.low, interval.high], [place, place], linewidth=1.3, **ink)
+        panel.plot([interval.estimate], [place], marker="|", markersize=6, **ink)
+    else:
+        at = panel.get_yaxis_transform()
+        panel.text(0.02, place, "no result", transform=at, va="center", fontsize=6, color="#666666")
+    panel.plot(mean, _spread(place, len(mean)), "o", color=style.colour, zorder=5, ms=2.8, **_EDGE)
+    panel.plot(lost, _spread(place, len(lost)), "x", color=style.colour, zorder=5, ms=3.5)
+
+
+def _spread(place: int, count: int) -> np.ndarray:
+    """Heights [count] within a bar, so that equal returns do not hide each other."""
+    return place + (np.linspace(-0.22, 0.22, count) if count > 1 else np.zeros(count))
+
+
+def dress(panel: Axes, env: str, runs: pd.DataFrame, across: bool = False) -> None:
+    """The title, the thresholds and the limits; `across` where returns run along x."""
+    panel.set_title(env if len(env) <= 34 else f"{env[:33]}…")
+    for threshold in runs["threshold"].dropna().unique():
+        # As data, so that the limits leave room around it.
+        panel.update_datalim([(threshold, threshold)], updatex=across, updatey=not across)
+        (panel.axvline if across else panel.axhline)(threshold, zorder=2, **_THRESHOLD)
+    panel.autoscale_view()
+    if not across:
+        panels.shorten_ticks(panel.yaxis, 5)
+
+
+def handle(style: Style) -> Artist:
+    """The legend's sample of a style."""
+    look: dict[str, Any] = dict(color=style.colour, linestyle=style.line, marker=style.marker)
+    return Line2D([], [], **look, **_EDGE)
+
+
+def threshold_entry(runs: pd.DataFrame) -> list[tuple[Artist, str]]:
+    """The legend's entry of thresholds, where there are any."""
+    return [(Line2D([], [], **_THRESHOLD), "threshold")] if runs["threshold"].notna().any() else []
