@@ -60,9 +60,8 @@ def violations(source: str, file: str) -> list[str]:
     found = []
     for name in sorted(imported(source, file)):
         root = name.split(".")[0]
-        if root in ("run_benchmark", "tests", "shared") or (
-            root in ("agents", "envs") and root != top
-        ):
+        others = {"run_benchmark", "tests", "shared", "agents", "envs"} - {top}
+        if root in others:
             found.append(name)
         elif root == "rl_es" and top == "rl_es" and inside != ["__init__"]:
             own = inside[0]
