@@ -130,7 +130,7 @@ def lengths_of(state, env) -> np.ndarray:
     )
 
 
-@pytest.mark.parametrize("env", [Countdown(), Countdown(40, 30)], ids=["one chunk", "two chunks"])
+@pytest.mark.parametrize("env", [Countdown(), Countdown(70, 53)], ids=["one chunk", "three"])
 def test_real_steps_and_rewards_are_counted(env):
     """Rewards after an episode's end, of a thousand each, count nothing."""
     states, segments = run(learner(env, ParameterPolicy()), 2)
