@@ -178,8 +178,7 @@ def test_low_rank_closed_form_of_a_sine(rank: int):
 def test_low_rank_differs_from_full_rank_where_it_should():
     """The closed form tells ranks apart, so that the test above could fail."""
     factors = [(1 + SIGMA**2 / r) ** -(r / 2 + 1) for r in (1, 2, 4)]
-    assert np.all(np.diff(factors) < -0.01)
-    assert factors[-1] - np.exp(-(SIGMA**2) / 2) < -0.05 or factors[0] > factors[-1]
+    assert np.all(np.diff(factors) > 0.04)
 
 
 @pytest.mark.parametrize("name", PERTURBATIONS)
