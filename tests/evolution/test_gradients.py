@@ -67,9 +67,7 @@ def ascend(hyper: dict, lr: Array) -> optax.GradientTransformation:
 def strategy(
     perturbation: Perturbation, population: int, shaping: str = "raw", scale: str = "gradient"
 ) -> EvolutionStrategy:
-    return EvolutionStrategy(
-        population, perturbation, Episode(), STATELESS[shaping], ascend, scale
-    )
+    return EvolutionStrategy(population, perturbation, Episode(), STATELESS[shaping], ascend, scale)
 
 
 def generation(agent: EvolutionStrategy, objective: Callable[[dict], Array], key: Array) -> dict:
@@ -156,9 +154,7 @@ def test_low_rank_is_its_own_expectation(rank: int):
         parts.append((odd[:, None] * e).mean(0) / SIGMA)
     truth = np.mean(parts, 0)
     truth_error = np.std(parts, 0, ddof=1) / np.sqrt(len(parts))
-    check(
-        kernel(found), truth.reshape(M, N), truth_error=truth_error.reshape(M, N)
-    )
+    check(kernel(found), truth.reshape(M, N), truth_error=truth_error.reshape(M, N))
 
 
 @pytest.mark.parametrize("rank", [1, 2, 4])
@@ -216,6 +212,7 @@ def test_official_scale_moves_each_element_by_sigma_under_pure_noise(name: str):
 @pytest.mark.parametrize("name", PERTURBATIONS)
 def test_shapings_point_up(shaping: str, name: str):
     """On a linear objective every shaping must climb, whatever the objective's scale and offset."""
+
     def linear(params: dict) -> Array:
         return jnp.sum(kernel(params) * TARGET)
 
