@@ -42,6 +42,14 @@ class Run:
         ),
     ] = None
     set: Overrides = ()
+    lanes: Annotated[
+        int | None,
+        arg(
+            metavar="N",
+            help="runs of a group that share a call of its program",
+            help_behavior_hint="(default: 1 on CPU, else the whole group)",
+        ),
+    ] = None
     quiet: Annotated[
         FlagCreatePairsOff[bool],
         arg(help="print failures and the end only", help_behavior_hint=""),
@@ -60,9 +68,11 @@ class Run:
 
         shown = progress(self.quiet)
         try:
-            return execution.run(sweep, out, shown)
+            code = execution.run(sweep, out, shown, self.lanes)
         finally:
             shown.end()
+        _report(out)
+        return code
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,10 +106,7 @@ class Report:
         """Returns the exit code."""
         if not self.folder.is_dir():
             raise UserError(f"{self.folder}: no such folder")
-        from rl_es.analysis import report
-
-        for path in report.write(self.folder):
-            print(path)
+        _report(self.folder)
         return 0
 
 
@@ -121,6 +128,14 @@ class List:
 
         listing.show(self.what, self.long)
         return 0
+
+
+def _report(folder: Path) -> None:
+    """Writes tables, figures and index page, and says where they are."""
+    from rl_es.analysis import report
+
+    for path in report.write(folder):
+        print(path)
 
 
 VERBS = {"run": Run, "plan": Plan, "report": Report, "list": List}
