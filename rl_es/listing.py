@@ -4,7 +4,6 @@ import typing
 from collections.abc import Iterator
 from typing import Any, Literal
 
-import annotated_types
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -92,14 +91,9 @@ def _value(value: Any) -> str:
 
 def _limits(metadata: list[Any]) -> Iterator[str]:
     for limit in metadata:
-        for kind, attribute, sign in (
-            (annotated_types.Gt, "gt", ">"),
-            (annotated_types.Ge, "ge", ">="),
-            (annotated_types.Lt, "lt", "<"),
-            (annotated_types.Le, "le", "<="),
-        ):
-            if isinstance(limit, kind):
-                yield f"{sign} {getattr(limit, attribute):g}"
+        for attribute, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<=")):
+            if (bound := getattr(limit, attribute, None)) is not None:
+                yield f"{sign} {bound:g}"
 
 
 def spelled(annotation: Any) -> str:

@@ -1,5 +1,34 @@
 """The sweep file's format: which keys it has and what each may hold.
 
+```yaml
+name: example                # names the default results folder; never a path
+description: what it is for  # optional
+seeds: 5                     # 0 to 4; or a list, [0, 3, 7]; or {first: 100, count: 10}
+defaults:                    # each of these is optional
+  budget: {env_steps: 5e6}   # exactly one of env_steps, generations, seconds
+  evaluation: {points: 20, episodes: 16}
+  policy: {network: mlp, widths: [32, 32]}
+  agent: {population: 128}   # settings of every agent; each must have them
+environments:
+  - CartPole-v1              # a plain name, or
+  - name: brax/inverted_pendulum
+    label: pendulum_generalized     # optional, unique; default: the name
+    options: {backend: generalized} # of the suite
+    episode_length: 500             # also action_repeat, reward_scale
+    threshold: 450                  # the return that counts as solved
+    budget: {env_steps: 1e6}        # instead of the default; so are evaluation and policy, by key
+    agents: {open_es: {lr: 0.05}}   # settings of an agent here, by its label, else by its name
+agents:
+  - open_es
+  - name: eggroll
+    label: eggroll searched         # optional, unique; default: the name
+    policy: {head: deterministic}   # overrides the policy, by key
+    with: {weight_decay: 0.01}      # fixed settings
+    grid: {lr: [0.1, 0.01], update_scale: [paper, official]}  # every combination
+    random: {samples: 20, seed: 0, sigma: {log_uniform: [0.05, 0.5]}, rank: {choice: [1, 2, 4]}}
+```
+
+A random setting has one of uniform: [low, high], log_uniform: [low, high] and choice: [values].
 Two things are checked later, where the values come together (`rl_es.sweep.cells`): an agent's
 settings, by its own `Hyperparameters`, and whether every cell has a budget and differs from others.
 """

@@ -104,8 +104,10 @@ def duration(seconds: float | None) -> str:
     """A time for people: `4.2 s`, `3 min 20 s`, `2 h 05 min`."""
     if seconds is None:
         return "unknown"
-    if seconds < 60:
-        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if round(seconds) < 60:
+        return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     return (
         f"{minutes} min {rest:02d} s"

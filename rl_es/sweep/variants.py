@@ -2,8 +2,8 @@
 
 Each random setting has its own stream of draws, a function of the search's seed and the setting's
 name: more samples keep the earlier ones, and another setting does not change the draws of this one.
-Draws are rounded to eight significant digits, so that a run's identity does not hang on the last bit
-of a logarithm.
+Draws are rounded to eight significant digits, so that a run's identity does not hang on the last
+bit of a logarithm.
 """
 
 import itertools

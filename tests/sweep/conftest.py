@@ -9,11 +9,11 @@ import pytest
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from rl_es import registry  # noqa: E402
-from rl_es.sweep.loading import checked  # noqa: E402
-from rl_es.sweep.overriding import override  # noqa: E402
-from rl_es.sweep.reading import parse  # noqa: E402
-from rl_es.sweep.schema import Sweep  # noqa: E402
+from rl_es import registry
+from rl_es.sweep.loading import checked
+from rl_es.sweep.overriding import override
+from rl_es.sweep.reading import parse
+from rl_es.sweep.schema import Sweep
 
 BASE = """
 name: toy

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 import pytest
-import toy_agents.plain as plain
-import toy_suites.toy as toy
+from toy_agents import plain
+from toy_suites import toy
 
 from rl_es.sweep.cells import Cell, cells, groups
 from rl_es.sweep.schema import Sweep

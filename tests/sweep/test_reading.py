@@ -212,10 +212,11 @@ LEAVES = st.one_of(
     st.text(max_size=5),
     st.sampled_from(["Toy-v0", "plain", "strategy", "lr", "mlp", "env_steps"]),
 )
-KEYS = st.sampled_from(
-    "name label seeds first count defaults budget env_steps evaluation points policy widths agent lr "
-    "environments options backend agents with grid random samples uniform choice plain x".split()
+WORDS = (
+    "name label seeds first count defaults budget env_steps evaluation points policy widths agent "
+    "lr environments options backend agents with grid random samples uniform choice plain x"
 )
+KEYS = st.sampled_from(WORDS.split())
 VALUES = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4)
 )
@@ -232,5 +233,3 @@ def test_any_structure(changes: dict[str, object]) -> None:
         checked(Document("toy.yaml", content))
     except UserError as error:
         assert len(str(error).splitlines()) <= 3
-
-

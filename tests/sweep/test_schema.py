@@ -144,7 +144,7 @@ def test_refused(sweep: Make, assignment: str, place: str, message: str) -> None
         sweep(BASE, assignment)
     text = str(caught.value)
     assert place in text and message in text
-    assert text.startswith("toy.yaml") or text.startswith("--set")
+    assert text.startswith(("toy.yaml", "--set"))
     assert len(text.splitlines()) <= 3 and len(text) < 500
 
 
