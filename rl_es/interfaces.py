@@ -113,17 +113,28 @@ class ParameterSpec:
 
     Attributes:
       shapes: pytree of `jax.ShapeDtypeStruct`, structured like the parameters (nested dicts).
-      matrices: the weight arrays that are used as matrices only, by path; these can be perturbed
-        by low-rank noise inside the policy. Every other array is perturbed directly.
+      matrices: the weight arrays that are used as matrices only, by path; their noise is applied
+        inside the policy, as a product. Every other array is perturbed directly.
+      refused: weight arrays whose noise cannot be applied as a product, by path, with the reason.
+        They can be perturbed directly, but not by low-rank noise.
     """
 
     shapes: Any
     matrices: Mapping[tuple[str, ...], Matrix] = field(default_factory=dict)
+    refused: Mapping[tuple[str, ...], str] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
         """Number of scalars evolved."""
         return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(self.shapes))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What an agent is made for: what it evolves, and how long its episodes are (None: endless)."""
+
+    parameters: ParameterSpec
+    episode_length: int | None
 
 
 class Policy(Protocol):
@@ -183,8 +194,45 @@ class Segment:
     episodes: Array  # [] int32: episodes finished, of all members
 
 
+class Perturbation(Protocol):
+    """Draws unit noise for antithetic pairs, applies it inside a policy, contracts it."""
+
+    @property
+    def parameters(self) -> ParameterSpec: ...
+
+    def draw(self, keys: Array, pairs: int) -> Noise:
+        """Unit noise of the plus members [H, ...]; `keys` [blocks] is one a block of 64 pairs."""
+        ...
+
+    def members(self, params: Params, noise: Noise, sigma: Array) -> "Members":
+        """Everything a rollout needs of a population, computed once a segment."""
+        ...
+
+    def contract(self, noise: Noise, weights: Array) -> Update:
+        """Sum over pairs of weights [H] times unit noise."""
+        ...
+
+    def dense(self, noise: Noise) -> Params:
+        """The noise written out, shaped like the parameters with a leading [H]."""
+        ...
+
+
+class Members(NamedTuple):
+    """A population around shared parameters.
+
+    Attributes:
+      shared: the unperturbed parameters (no population axis).
+      direct: by path, arrays that are perturbed directly, [H, 2, ...].
+      products: by path, noise that is applied as a product inside the policy, leading axis [H].
+    """
+
+    shared: Params
+    direct: Mapping[tuple[str, ...], Array]
+    products: Mapping[tuple[str, ...], Any]
+
+
 class Agent(Protocol):
-    """An evolution strategy; pure, jit- and vmap-safe.
+    """An evolution strategy; pure, jit- and vmap-safe; never sees an environment's state.
 
     `ask` and `contract` act on blocks of whole antithetic pairs, so that a population can be cut
     into chunks or shards; `shape` and `tell` see the whole population.
@@ -196,14 +244,11 @@ class Agent(Protocol):
     @property
     def segment(self) -> Episode | Persistent: ...
 
-    @property
-    def perturbation(self) -> "Perturbation": ...
-
-    def init(self, key: Array, params: Params, hyper: Hyper) -> Any:
-        """The agent's state around initial parameters. Keeps the traced numbers. Consumes `key`."""
+    def init(self, params: Params, hyper: Hyper) -> Any:
+        """The agent's state around initial parameters. Keeps the traced numbers."""
         ...
 
-    def memory(self, pairs: int) -> Memory:
+    def remember(self, pairs: int) -> Memory:
         """What is remembered of each pair before its first segment."""
         ...
 
@@ -211,7 +256,7 @@ class Agent(Protocol):
         """Noise for blocks of pairs.
 
         Args:
-          keys: [blocks], one key for each 64 pairs (the last block may be shorter).
+          keys: [blocks], one key for each 64 pairs (the last block may be shorter). Consumed.
           state: the agent's state.
           memory: [H, ...] as the last `ask` left it.
           fresh: [H] bool, pairs whose episode starts now.
@@ -221,8 +266,8 @@ class Agent(Protocol):
         """
         ...
 
-    def sigma(self, state: Any) -> Array:
-        """[] the perturbation's standard deviation now."""
+    def members(self, state: Any, noise: Noise) -> Members:
+        """The perturbed parameters of a block of pairs, as a rollout wants them."""
         ...
 
     def shape(self, state: Any, segment: Segment) -> Array:
@@ -230,7 +275,7 @@ class Agent(Protocol):
         ...
 
     def contract(self, state: Any, noise: Noise, memory: Memory, weights: Array) -> Update:
-        """Sum over the block's members [2H] of weight x signed unit noise (for PES, the score)."""
+        """Sum over the block's members of weights [2H] times signed unit noise (PES: the score)."""
         ...
 
     def tell(self, state: Any, update: Update, segment: Segment) -> tuple[Any, Array]:
@@ -240,16 +285,6 @@ class Agent(Protocol):
     def center(self, state: Any) -> Params:
         """The unperturbed parameters: what is evaluated and saved."""
         ...
-
-
-class Perturbation(Protocol):
-    """Draws unit noise for antithetic pairs, applies it inside a policy, contracts it."""
-
-    def draw(self, keys: Array, pairs: int) -> Noise: ...
-
-    def members(self, params: Params, noise: Noise, sigma: Array) -> Any: ...
-
-    def contract(self, noise: Noise, weights: Array) -> Update: ...
 
 
 # --- learners -----------------------------------------------------------------------------------

@@ -4,10 +4,9 @@ The engine knows no particular agent or environment: the packages `agents` and `
 to look when they are imported. Listing names loads no jax, since an agent or environment file keeps
 its heavy imports inside `make`.
 
-An agent file `agents/NAME.py` has `Hyperparameters` (a `Config`), `make(config, parameters)` and
-`NUMERICS`, an integer raised by hand when its numbers change. An environment file `envs/SUITE.py`
-has `NAMES`, `Options` (a `Config`), `make(name, options)` and `NUMERICS`; where not every
-environment takes every option, also `check(name, options)`, which raises `UserError`, without jax.
+An agent file `agents/NAME.py` has `Hyperparameters` (a `Config`), `make(config, problem)` and
+`NUMERICS`, an integer raised by hand when its numbers change. An environment file `envs/SUITE.py` has
+`NAMES`, `Options` (a `Config`), `make(name, options)` and `NUMERICS`.
 """
 
 import importlib

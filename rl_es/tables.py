@@ -8,7 +8,8 @@ with the run's end. `assemble` makes the tables of a results folder from whateve
 `curves.parquet`  one row a (run, evaluation);
 `runs.parquet`, `runs.csv`  one row a run.
 
-Columns named `hyper.*` hold the agent's settings; one that an agent does not have is null.
+Columns named `hyper.*` hold the agent's settings; one that an agent does not have is null, and one
+that is a number for one agent and text for another is text in the whole table.
 """
 
 import json
@@ -46,7 +47,7 @@ MEASURES = {
     "return_std": pa.float64(),
     "return_min": pa.float64(),
     "return_max": pa.float64(),
-    "population_mean": pa.float64(),  # of the last generation; null before any
+    "population_mean": pa.float64(),  # of the last generation before it; null before any
     "population_best": pa.float64(),
     "update_norm": pa.float64(),
 }
@@ -83,14 +84,13 @@ def _hyper_type(value: Any) -> pa.DataType:
 
 def hyper_columns(hyper: Mapping[str, Any]) -> dict[str, Any]:
     """Settings as `hyper.*` columns: numbers as float64, switches as bool, the rest as text."""
-    return {
-        f"hyper.{name}": float(value)
-        if isinstance(value, int | float) and not isinstance(value, bool)
-        else value
-        if isinstance(value, bool)
-        else str(value)
-        for name, value in sorted(hyper.items())
-    }
+
+    def plain(value: Any) -> Any:
+        if value is None or isinstance(value, bool):
+            return value
+        return float(value) if isinstance(value, int | float) else str(value)
+
+    return {f"hyper.{name}": plain(value) for name, value in sorted(hyper.items())}
 
 
 def write_cell(
@@ -129,12 +129,12 @@ def read_cell(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     try:
         table = pq.read_table(path)
         record = json.loads((table.schema.metadata or {})[_RECORD])
-    except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        version = record["schema_version"]
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise UserError(f"{path}: not a readable cell ({error}); remove it and run again") from None
-    if record.get("schema_version") != SCHEMA_VERSION:
+    if version != SCHEMA_VERSION:
         raise UserError(
-            f"{path}: written with results schema {record.get('schema_version')}, "
-            f"this version reads {SCHEMA_VERSION}"
+            f"{path}: written with results schema {version}, this version reads {SCHEMA_VERSION}"
         )
     return table.to_pylist(), record
 
@@ -152,9 +152,7 @@ def load(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """
     paths = cell_paths(folder)
     if not paths:
-        raise UserError(
-            f"{folder}: no results here (no cells/*.parquet); run a sweep into it first"
-        )
+        raise UserError(f"{folder}: no results here (no cells/*.parquet); run a sweep into it")
     rows: list[dict[str, Any]] = []
     records: list[dict[str, Any]] = []
     for path in paths:
@@ -168,28 +166,48 @@ def load(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def _frame(rows: list[dict[str, Any]], columns: Mapping[str, pa.DataType]) -> pd.DataFrame:
+    types: dict[str, set[pa.DataType]] = {}
+    for row in rows:
+        for name, value in row.items():
+            if name.startswith("hyper."):
+                types.setdefault(name, set()).update(() if value is None else {_hyper_type(value)})
     settings = {
-        name: _hyper_type(value)
-        for row in rows
-        for name, value in row.items()
-        if name.startswith("hyper.") and value is not None
+        name: next(iter(found)) if len(found) == 1 else pa.string()
+        for name, found in sorted(types.items())
     }
-    schema = pa.schema([*columns.items(), *sorted(settings.items())])
+    mixed = [name for name, found in types.items() if len(found) > 1]
+    if mixed:
+        rows = [{**row, **{name: _text(row.get(name)) for name in mixed}} for row in rows]
+    schema = pa.schema([*columns.items(), *settings.items()])
     return pa.Table.from_pylist(rows, schema=schema).to_pandas()
 
 
+def _text(value: Any) -> str | None:
+    return f"{value:g}" if isinstance(value, float) else None if value is None else str(value)
+
+
 def write_tables(folder: Path, curves: pd.DataFrame, runs: pd.DataFrame) -> list[Path]:
-    """Writes `curves.parquet`, `runs.parquet` and `runs.csv`; returns their paths."""
+    """Writes `curves.parquet`, `runs.parquet` and `runs.csv`; returns their paths.
+
+    The types are the schema's, whatever the data: pandas holds an integer column with gaps as
+    floats, the files hold integers and nulls.
+    """
     written = []
-    for name, frame in (("curves", curves), ("runs", runs)):
+    for name, frame, columns in (("curves", curves, MEASURES), ("runs", runs, RUN)):
+        types = {**IDENTITY, **columns}
+        whole = [column for column, kind in types.items() if kind == pa.int64()]
+        frame = frame.astype({column: "Int64" for column in whole if column in frame})
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        schema = [field.with_type(types.get(field.name, field.type)) for field in table.schema]
         path = folder / f"{name}.parquet"
         with replacing(path) as temporary:
-            pq.write_table(pa.Table.from_pandas(frame, preserve_index=False), temporary)
+            pq.write_table(table.cast(pa.schema(schema)), temporary)
         written.append(path)
-    write_text(folder / "runs.csv", runs.to_csv(index=False))
+        if name == "runs":
+            write_text(folder / "runs.csv", frame.to_csv(index=False))
     return [*written, folder / "runs.csv"]
 
 
-def finished(number: float | None) -> float | None:
+def finite(number: float | None) -> float | None:
     """A number that JSON and Parquet can hold: None where it is not finite."""
     return number if number is not None and math.isfinite(number) else None

@@ -1,0 +1,30 @@
+"""EGGROLL: rank-r noise `A B^T / sqrt(R)` on every weight matrix, whole episodes, z-scored returns.
+
+Sarkar et al., "Evolution Strategies at the Hyperscale", 2025, https://arxiv.org/abs/2511.16652.
+Vectors, such as biases, get full-rank noise.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rl_es.config import static
+from rl_es.evolution.config import EpisodicConfig
+
+if TYPE_CHECKING:
+    from rl_es.interfaces import Agent, Problem
+
+NUMERICS = 1
+
+
+class Hyperparameters(EpisodicConfig):
+    """Settings of EGGROLL."""
+
+    rank: int = static(1, "rank of the noise on a weight matrix (R)", ge=1)
+
+
+def make(config: Hyperparameters, problem: Problem) -> Agent:
+    from rl_es.evolution.build import episodic
+    from rl_es.evolution.perturbation import LowRank
+
+    return episodic(config, LowRank(problem.parameters, config.rank))

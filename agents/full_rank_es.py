@@ -1,0 +1,26 @@
+"""Full-rank ES: Gaussian noise on every weight, whole episodes, z-scored returns.
+
+What EGGROLL is compared with: the same estimate without the low-rank constraint.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rl_es.evolution.config import EpisodicConfig
+
+if TYPE_CHECKING:
+    from rl_es.interfaces import Agent, Problem
+
+NUMERICS = 1
+
+
+class Hyperparameters(EpisodicConfig):
+    """Settings of full-rank ES."""
+
+
+def make(config: Hyperparameters, problem: Problem) -> Agent:
+    from rl_es.evolution.build import episodic
+    from rl_es.evolution.perturbation import FullRank
+
+    return episodic(config, FullRank(problem.parameters))

@@ -1,0 +1,33 @@
+"""OpenAI-ES: full-rank noise, whole episodes, centred ranks, Adam.
+
+Salimans, Ho, Chen, Sidor and Sutskever, "Evolution Strategies as a Scalable Alternative to
+Reinforcement Learning", 2017, https://arxiv.org/abs/1703.03864, Algorithm 2.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rl_es.config import static, traced
+from rl_es.evolution.config import EpisodicConfig, Shaping
+
+if TYPE_CHECKING:
+    from rl_es.interfaces import Agent, Problem
+
+NUMERICS = 1
+
+
+class Hyperparameters(EpisodicConfig):
+    """Settings of OpenAI-ES; the defaults follow the paper where it states them."""
+
+    shaping: Shaping = static("centred_ranks", "how returns become weights")
+    weight_decay: float = traced(
+        0.005, "adamw: decoupled decay; sgd, adam: L2 term in the gradient", ge=0
+    )
+
+
+def make(config: Hyperparameters, problem: Problem) -> Agent:
+    from rl_es.evolution.build import episodic
+    from rl_es.evolution.perturbation import FullRank
+
+    return episodic(config, FullRank(problem.parameters))

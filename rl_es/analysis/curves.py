@@ -1,0 +1,96 @@
+"""Learning curves of several seeds on one grid, and what each run contributes.
+
+Seeds are evaluated at slightly different numbers of environment steps. Between two evaluations of
+a seed its curve is the straight line that joins them, as it is drawn; outside the first and last it
+is nothing. The mean and its interval are therefore taken only over the range that every counted
+seed covers. Where all seeds share their evaluation points, these are the grid, and nothing is
+interpolated.
+
+Which runs count: `finished` ones, and `running` ones with what they have. A `diverged` or `failed`
+run has no value after its end, so any mean over it would either stop there or pretend: it is left
+out of means, always named beside them, and drawn by itself.
+
+Axis letters: S seeds, T grid points.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+COUNTED = ("finished", "running")
+MOST_POINTS = 400  # more than a printed panel can show
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One run's evaluations in order, without those that are not finite."""
+
+    seed: int
+    status: str
+    x: np.ndarray  # [T], strictly increasing
+    y: np.ndarray  # [T]
+
+
+def per_run_seconds(rows: pd.DataFrame) -> pd.Series:
+    """Wall-clock seconds a run: the group's elapsed time over the lanes that shared it."""
+    return rows["wall_seconds"] / rows["lanes"].fillna(1).clip(lower=1)
+
+
+def of_runs(curves: pd.DataFrame, runs: pd.DataFrame, x: pd.Series) -> list[Curve]:
+    """The curves of some runs, by seed; a run without a finite evaluation has none.
+
+    Args:
+      curves: rows of the curves table, of any runs.
+      runs: the rows of the runs table that are wanted.
+      x: the abscissa, aligned with the rows of `curves`.
+    """
+    points = curves[["run_id", "return_mean"]].assign(x=x.astype(float))
+    points = points[points["run_id"].isin(runs["run_id"])].dropna()
+    points = points[np.isfinite(points["x"]) & np.isfinite(points["return_mean"])]
+    by_run = dict(list(points.groupby("run_id")))
+    found = []
+    for run in runs.sort_values(["seed", "run_id"]).to_dict("records"):
+        rows = by_run.get(run["run_id"])
+        if rows is None:
+            continue
+        rows = rows.drop_duplicates("x", keep="last").sort_values("x")
+        along, returns = rows["x"].to_numpy(float), rows["return_mean"].to_numpy(float)
+        found.append(Curve(int(run["seed"]), str(run["status"]), along, returns))
+    return found
+
+
+def counted(curves: list[Curve]) -> list[Curve]:
+    """Those that enter means."""
+    return [curve for curve in curves if curve.status in COUNTED]
+
+
+def align(curves: list[Curve]) -> tuple[np.ndarray, np.ndarray]:
+    """The curves on a common grid, within the range that all of them cover.
+
+    Returns:
+      x [T] and y [S, T]; T is 0 where no point is covered by all.
+    """
+    if not curves:
+        return np.empty(0), np.empty((0, 0))
+    low = max(curve.x[0] for curve in curves)
+    high = min(curve.x[-1] for curve in curves)
+    if low > high:
+        return np.empty(0), np.empty((len(curves), 0))
+    inside = [curve.x[(curve.x >= low) & (curve.x <= high)] for curve in curves]
+    same = all(np.array_equal(inside[0], other) for other in inside[1:])
+    if same and 0 < len(inside[0]) <= MOST_POINTS:
+        grid = inside[0]
+    else:
+        # Twice the evaluations: corners of the single curves are kept well enough to be seen.
+        points = 2 * max(len(curve.x) for curve in curves)
+        grid = np.linspace(low, high, min(points, MOST_POINTS)) if high > low else np.array([low])
+    return grid, np.stack([np.interp(grid, curve.x, curve.y) for curve in curves])
+
+
+def final_returns(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:
+    """The last finite return of each row of `runs`: the recorded one, else the curve's last."""
+    finite = curves[np.isfinite(curves["return_mean"].astype(float))]
+    last = finite.sort_values("generation").groupby("run_id")["return_mean"].last()
+    recorded = runs["final_return"].astype(float)
+    return recorded.where(np.isfinite(recorded), runs["run_id"].map(last).astype(float))

@@ -1,0 +1,34 @@
+"""Small pieces of Markdown; text that comes from data is escaped, so that it stays text."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+
+def escape(text: object) -> str:
+    """Text on one line that Markdown and HTML leave as it is, inside tables as well."""
+    line = " ".join(str(text).split())
+    line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", line)
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table of cells that are Markdown already; numbers stand to the right."""
+    body = [list(row) for row in rows]
+    right = [
+        all(_numeric(row[column]) for row in body) and bool(body) for column in range(len(heads))
+    ]
+    rule = ["---:" if numbers else "---" for numbers in right]
+    return "\n".join(f"| {' | '.join(row)} |" for row in [list(heads), rule, *body])
+
+
+def _numeric(cell: str) -> bool:
+    return not cell or cell[0].isdecimal() or cell[0] in "\N{MINUS SIGN}\N{EM DASH}["
+
+
+def number(value: float | None) -> str:
+    """A number for reading: four significant digits, thousands separated; a dash for none."""
+    if value is None or value != value:
+        return "\N{EM DASH}"
+    if abs(value) >= 1000:
+        return f"{value:,.0f}".replace("-", "\N{MINUS SIGN}")
+    return f"{value:#.4g}".rstrip(".").replace("-", "\N{MINUS SIGN}")

@@ -1,0 +1,86 @@
+"""What is said under a figure: the number of seeds, the kind of interval, the runs left out."""
+
+from collections import Counter
+
+import numpy as np
+import pandas as pd
+
+from rl_es.analysis.curves import COUNTED
+from rl_es.analysis.panels import short
+from rl_es.analysis.statistics import CONFIDENCE
+
+MOST_NAMED = 8  # the rest are in runs.csv
+
+
+def counts(runs: pd.DataFrame) -> str:
+    """'n = 5 seeds', with the exceptions by name, of the runs that enter means."""
+    n = runs[runs["status"].isin(COUNTED)].groupby(["env", "label"]).size()
+    pairs = runs[["env", "label"]].drop_duplicates().itertuples(index=False)
+    sizes = {(pair.env, pair.label): int(n.get((pair.env, pair.label), 0)) for pair in pairs}
+    usual = Counter(sizes.values()).most_common(1)[0][0]
+    said = f"n = {usual} {'seed' if usual == 1 else 'seeds'}"
+    others = [f"{label} on {env}: {size}" for (env, label), size in sizes.items() if size != usual]
+    if len(others) > MOST_NAMED:
+        low, high = min(sizes.values()), max(sizes.values())
+        return f"n = {low} to {high} seeds (each pair's is in summary.csv)"
+    return f"{said} ({'; '.join(others)})" if others else said
+
+
+def _interval(runs: pd.DataFrame, mark: str, replicates: int) -> str:
+    if counts(runs) == "n = 1 seed":
+        return "no interval from a single seed"
+    return (
+        f"{mark}: {CONFIDENCE:.0%} stratified bootstrap interval of the mean over seeds "
+        f"(percentile, {replicates:,} replicates)"
+    )
+
+
+def on_bands(runs: pd.DataFrame, replicates: int, single: bool) -> tuple[str, ...]:
+    """For lines: `single` says whether seeds are drawn by themselves too."""
+    apart = " Thin lines: single seeds beyond the range that all cover, or not in the mean (×)."
+    return (
+        f"Lines: mean evaluation return of the unperturbed policy, {counts(runs)}; "
+        f"{_interval(runs, 'shaded', replicates)}.{apart if single else ''}",
+    )
+
+
+def on_bars(runs: pd.DataFrame, replicates: int) -> tuple[str, ...]:
+    """For bars with dots."""
+    return (
+        f"Bars: mean return of the last evaluation, {counts(runs)}; dots: seeds; "
+        f"{_interval(runs, 'black lines', replicates)}.",
+    )
+
+
+def on_time(curves: pd.DataFrame) -> tuple[str, ...]:
+    """How seconds were divided among runs that shared them."""
+    lanes = sorted({int(lanes) for lanes in curves["lanes"].dropna() if lanes > 1})
+    if not lanes:
+        return ("Time: elapsed, without compilation.",)
+    shared = str(lanes[0]) if len(lanes) == 1 else f"{lanes[0]} to {lanes[-1]}"
+    return (
+        f"Time: elapsed, without compilation, divided by the runs that ran at once "
+        f"(lanes = {shared}); not a claim of speed.",
+    )
+
+
+def on_runs(curves: pd.DataFrame, runs: pd.DataFrame) -> tuple[str, ...]:
+    """How many runs are unfinished, and which diverged or failed."""
+    said = []
+    running = int((runs["status"] == "running").sum())
+    if running:
+        what = "it has" if running == 1 else "they have"
+        said.append(f"{running} running: counted with what {what} so far.")
+    reached = curves.groupby("run_id")["env_steps"].max()
+    lost = runs[~runs["status"].isin(COUNTED)].to_dict("records")
+    if lost:
+        named = [_lost(run, reached.get(run["run_id"], np.nan)) for run in lost[:MOST_NAMED]]
+        more = f"; and {len(lost) - MOST_NAMED} more (runs.csv)" if len(lost) > MOST_NAMED else ""
+        said.append(f"Not in the means: {'; '.join(named)}{more}.")
+    return tuple(said)
+
+
+def _lost(run: dict, steps: float) -> str:
+    status = run["status"] if isinstance(run["status"], str) else "status unknown"
+    after = f" after {short(float(f'{steps:.3g}'), steps)} steps" if np.isfinite(steps) else ""
+    return f"{run['label']} on {run['env']}, seed {run['seed']} ({status}{after})"

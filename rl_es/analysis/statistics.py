@@ -1,0 +1,123 @@
+"""Interval estimates over seeds: the stratified percentile bootstrap, in vectorised NumPy.
+
+A replicate draws, in each stratum, as many runs as the stratum has, with replacement, and takes the
+statistic of what it drew; the interval lies between percentiles of the replicates (Efron 1979). The
+strata are the environments where several are aggregated, so that each keeps its count in every
+replicate (Agarwal et al. 2021, "Deep RL at the Edge of the Statistical Precipice"); with one
+environment there is one stratum. A run's whole curve is drawn as one, so a band over a curve rests
+on the same replicates at every point.
+
+With few seeds the percentile interval is too narrow: under normal noise the nominal 95 % covers
+about 83 % at five seeds and 90 % at ten.
+
+Axis letters: S runs (seeds, of all strata), B replicates, T points of a curve.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+CONFIDENCE = 0.95
+REPLICATES = 10_000
+_ELEMENTS = 2**22  # held at once in one gather: 32 MiB of float64
+
+
+class Statistic(Protocol):
+    """A function that reduces one axis, such as a mean; it must treat all other axes alike."""
+
+    def __call__(self, values: np.ndarray, axis: int) -> np.ndarray:
+        """Reduces `axis` of `values`."""
+        ...
+
+
+def mean(values: np.ndarray, axis: int) -> np.ndarray:
+    """The arithmetic mean over an axis."""
+    return np.mean(values, axis=axis)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A point estimate and its interval, each of shape [...], from n runs.
+
+    The bounds are NaN where a stratum has a single run: its spread is not known, and zero would be
+    a false claim of certainty.
+    """
+
+    estimate: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    n: int
+
+
+def resamples(strata: np.ndarray, replicates: int, seed: int) -> np.ndarray:
+    """Indices [B, S] of the runs that each replicate draws; column s draws from the stratum of s.
+
+    Args:
+      strata: [S], the stratum of each run.
+      replicates: B.
+      seed: fixes every draw (for one version of NumPy).
+    """
+    generator = np.random.default_rng(seed)
+    drawn = np.empty((replicates, len(strata)), dtype=np.intp)
+    for stratum in np.unique(strata):
+        members = np.flatnonzero(strata == stratum)
+        choice = generator.integers(len(members), size=(replicates, len(members)))
+        drawn[:, members] = members[choice]
+    return drawn
+
+
+def bootstrap(
+    values: np.ndarray,
+    statistic: Statistic = mean,
+    strata: np.ndarray | None = None,
+    *,
+    replicates: int = REPLICATES,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
+) -> Interval:
+    """The statistic over runs with its percentile bootstrap interval.
+
+    Memory is bounded: points are treated in blocks, and replicates in blocks within these.
+
+    Args:
+      values: [S, ...], one row a run; a NaN makes its own point NaN.
+      statistic: reduces the axis of runs.
+      strata: [S], None for a single stratum.
+      replicates: B.
+      confidence: probability between the two percentiles.
+      seed: of the replicates.
+
+    Returns:
+      An `Interval` of arrays [...].
+    """
+    values = np.asarray(values, dtype=np.float64)
+    runs, shape = len(values), values.shape[1:]
+    if runs == 0:
+        return Interval(*(np.full(shape, np.nan) for _ in range(3)), n=0)
+    strata = np.zeros(runs, dtype=int) if strata is None else np.asarray(strata)
+    if len(strata) != runs:
+        raise ValueError(f"{len(strata)} strata for {runs} runs")
+    estimate = np.asarray(statistic(values, axis=0))
+    _, counts = np.unique(strata, return_counts=True)
+    if counts.min() < 2:
+        return Interval(estimate, np.full(shape, np.nan), np.full(shape, np.nan), n=runs)
+
+    drawn = resamples(strata, replicates, seed)
+    flat = values.reshape(runs, -1)  # [S, T]
+    tail = (1 - confidence) / 2
+    bounds = np.empty((2, flat.shape[1]))
+    for points in _blocks(flat.shape[1], _ELEMENTS // replicates):
+        block = flat[:, points]
+        replicated = np.empty((block.shape[1], replicates))  # a point's replicates side by side
+        for rows in _blocks(replicates, _ELEMENTS // block.size):
+            replicated[:, rows] = statistic(block[drawn[rows]], axis=1).T
+        bounds[:, points] = np.quantile(replicated, [tail, 1 - tail], axis=1)
+    low, high = bounds.reshape(2, *shape)
+    return Interval(estimate, low, high, n=runs)
+
+
+def _blocks(length: int, size: int) -> Iterator[slice]:
+    size = max(1, size)
+    return (slice(start, start + size) for start in range(0, length, size))

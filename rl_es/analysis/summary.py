@@ -1,0 +1,68 @@
+"""The summary table: one row an (environment, label), over its seeds."""
+
+import numpy as np
+import pandas as pd
+
+from rl_es.analysis import curves as alignment
+from rl_es.analysis.palette import natural, styles
+from rl_es.analysis.statistics import REPLICATES, bootstrap
+
+
+def summarise(
+    curves: pd.DataFrame, runs: pd.DataFrame, *, replicates: int = REPLICATES
+) -> pd.DataFrame:
+    """One row an (env, label); environments in natural order, labels in that of the legends.
+
+    `n` counts the runs in the means: finished and running ones with at least one finite evaluation.
+    `ci_low` and `ci_high` bound the mean final return (95 % stratified bootstrap; empty for n = 1).
+    `steps_to_threshold_median` takes a run that has not reached the threshold as later than any
+    that has, so it is empty unless more than half of the runs reached it; failed runs are left out,
+    diverged ones are not. Seconds are per run: elapsed over lanes; those of compilation are the
+    group's.
+    """
+    runs = runs.assign(final=alignment.final_returns(curves, runs))
+    rows = [
+        {"env": env, "label": label, **_row(curves, group, replicates)}
+        for (env, label), group in runs.groupby(["env", "label"])
+    ]
+    place = list(styles(dict(zip(runs["label"], runs["agent"], strict=True))))
+    rows.sort(key=lambda row: (natural(row["env"]), place.index(row["label"])))
+    table = pd.DataFrame(rows)
+    table["steps_to_threshold_median"] = table["steps_to_threshold_median"].round()
+    return table.astype({"steps_to_threshold_median": "Int64", "reached_threshold": "Int64"})
+
+
+def _row(curves: pd.DataFrame, runs: pd.DataFrame, replicates: int) -> dict[str, object]:
+    status = runs["status"].value_counts()
+    mean = runs[runs["status"].isin(alignment.COUNTED) & np.isfinite(runs["final"])]
+    points = curves[curves["run_id"].isin(mean["run_id"])].sort_values("generation")
+    first, last = (points.groupby("run_id").nth(place) for place in (0, -1))
+    interval = bootstrap(mean["final"].to_numpy(float), replicates=replicates)
+    return {
+        "agent": runs["agent"].iloc[0],
+        "n": interval.n,
+        **{
+            name: int(status.get(name, 0)) for name in ("finished", "diverged", "failed", "running")
+        },
+        "final_mean": float(interval.estimate),
+        "ci_low": float(interval.low),
+        "ci_high": float(interval.high),
+        "best_mean": points.groupby("run_id")["return_mean"].max().mean(),
+        "first_mean": first["return_mean"].mean(),
+        "env_steps_mean": last["env_steps"].mean(),
+        "threshold": runs["threshold"].max(),
+        **_to_threshold(runs[runs["status"] != "failed"]),
+        "wall_seconds_mean": alignment.per_run_seconds(last).mean(),
+        "compile_seconds_mean": last["compile_seconds"].mean(),
+    }
+
+
+def _to_threshold(runs: pd.DataFrame) -> dict[str, object]:
+    steps = runs["steps_to_threshold"].astype(float)
+    reached = int(steps.notna().sum())
+    median = float(np.median(steps.fillna(np.inf))) if reached else np.inf
+    known = np.isfinite(median)
+    return {
+        "steps_to_threshold_median": median if known else np.nan,
+        "reached_threshold": reached if runs["threshold"].notna().any() else None,
+    }

@@ -1,0 +1,169 @@
+"""The command line: run, plan, report, list.
+
+Nothing heavy is imported before a command needs it: a wrong sweep file is refused, and help is
+shown, without loading jax.
+"""
+
+import dataclasses
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
+
+from rl_es.errors import UserError, did_you_mean
+
+Overrides = Annotated[
+    UseAppendAction[tuple[str, ...]],
+    arg(
+        metavar="PATH=VALUE",
+        help="override a value of the sweep, such as budget.env_steps=1e5 or "
+        "agents.eggroll.with.lr=0.1",
+        help_behavior_hint="(may be repeated)",
+    ),
+]
+SweepFile = Annotated[Positional[Path], arg(metavar="SWEEP", help="sweep file (YAML)")]
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """Run a sweep: what is missing from its results folder, and nothing twice."""
+
+    sweep: SweepFile
+    out: Annotated[
+        Path | None,
+        arg(
+            metavar="DIR",
+            help="results folder",
+            help_behavior_hint="(default: results/<sweep name>)",
+        ),
+    ] = None
+    set: Overrides = ()
+    lanes: Annotated[
+        int | None,
+        arg(
+            metavar="N",
+            help="runs of a group that share a call of its program",
+            help_behavior_hint="(default: 1 on CPU, else the whole group)",
+        ),
+    ] = None
+    quiet: Annotated[
+        FlagCreatePairsOff[bool],
+        arg(help="print failures and the end only", help_behavior_hint=""),
+    ] = False
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        from rl_es.sweep.loading import load
+        from rl_es.sweep.progress import progress
+
+        sweep = load(self.sweep, self.set)
+        out = self.out or Path("results") / sweep.name
+        if out.exists() and not out.is_dir():
+            raise UserError(f"{out}: is a file; --out needs a folder")
+        from rl_es.sweep import execution
+
+        shown = progress(self.quiet)
+        try:
+            code = execution.run(sweep, out, shown, self.lanes)
+        finally:
+            shown.end()
+        _report(out)
+        return code
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Show what a sweep would run: cells, groups, compiled programs, memory and time."""
+
+    sweep: SweepFile
+    set: Overrides = ()
+    probe: Annotated[bool, arg(help="measure a generation of each program for a time estimate")] = (
+        True
+    )
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        from rl_es.sweep.loading import load
+
+        sweep = load(self.sweep, self.set)
+        from rl_es.sweep import plan
+
+        plan.show(sweep, self.probe)
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Write tables, figures and the report of a results folder."""
+
+    folder: Annotated[Positional[Path], arg(metavar="DIR", help="results folder")]
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        if not self.folder.is_dir():
+            raise UserError(f"{self.folder}: no such folder")
+        _report(self.folder)
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class List:
+    """List agents and environments, by default both."""
+
+    what: Annotated[
+        Positional[Literal["all", "agents", "environments"]], arg(help="which of them")
+    ] = "all"
+    long: Annotated[
+        FlagCreatePairsOff[bool],
+        arg(help="with every setting: type, default, help", help_behavior_hint=""),
+    ] = False
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        from rl_es import listing
+
+        listing.show(self.what, self.long)
+        return 0
+
+
+def _report(folder: Path) -> None:
+    """Writes tables, figures and index page, and says where they are."""
+    from rl_es.analysis import report
+
+    for path in report.write(folder):
+        print(path)
+
+
+VERBS = {"run": Run, "plan": Plan, "report": Report, "list": List}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command line; returns the exit code.
+
+    0: done; 1: some cells failed; 2: bad input, one message on standard error; 130: interrupted.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    verb = next(iter(arguments), "--help")
+    try:
+        if not verb.startswith("-") and verb not in VERBS:
+            raise UserError(f"unknown command '{verb}'{did_you_mean(verb, VERBS)}")
+        command = tyro.extras.subcommand_cli_from_dict(
+            VERBS,
+            prog="run_benchmark.py",
+            description="A benchmark suite for evolution strategies in reinforcement learning.",
+            args=arguments or ["--help"],
+        )
+        return command()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of our output is gone, as in `list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

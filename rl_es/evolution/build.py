@@ -1,0 +1,67 @@
+"""From an agent's settings to its composition."""
+
+from typing import Literal
+
+from rl_es.errors import UserError
+from rl_es.evolution.config import EpisodicConfig, PersistentConfig, StrategyConfig
+from rl_es.evolution.memory import Forget, PairMemory
+from rl_es.evolution.optimiser import OPTIMISERS
+from rl_es.evolution.shaping import STATELESS, LaggedScale, Shaping
+from rl_es.evolution.strategy import EvolutionStrategy
+from rl_es.interfaces import Episode, Persistent, Perturbation, Problem
+
+ENDLESS_CYCLE = 10  # windows taken for a cycle where episodes never end
+
+
+def episodic(config: EpisodicConfig, perturbation: Perturbation) -> EvolutionStrategy:
+    """A strategy whose members are evaluated on whole episodes."""
+    return EvolutionStrategy(
+        population=config.population,
+        perturbation=perturbation,
+        segment=Episode(config.episodes),
+        shaping=_shaping(config, cycle=1),
+        optimiser=OPTIMISERS[config.optimiser],
+        update_scale=config.update_scale,
+    )
+
+
+def persistent(
+    config: PersistentConfig,
+    perturbation: Perturbation,
+    problem: Problem,
+    *,
+    hold: Literal["window", "episode"] = "window",
+    start: Literal["particle", "centre"] = "particle",
+    memory: PairMemory | None = None,
+) -> EvolutionStrategy:
+    """A strategy whose members live on from window to window.
+
+    Raises:
+      UserError: the window is longer than an episode, or a shaping was asked for that can reverse
+        the estimate.
+    """
+    length = problem.episode_length
+    if length is not None and config.window > length:
+        raise UserError(
+            f"window: {config.window} steps, but an episode ends after {length}; "
+            f"choose at most {length}, and no longer than a typical early episode"
+        )
+    if config.shaping in ("z_score", "centred_ranks") and not config.allow_biased_shaping:
+        raise UserError(
+            f"shaping: '{config.shaping}' a window can reverse a persistent estimate; choose "
+            "lagged_scale or raw, or set allow_biased_shaping: true for an ablation"
+        )
+    cycle = ENDLESS_CYCLE if length is None else -(-length // config.window)
+    return EvolutionStrategy(
+        population=config.population,
+        perturbation=perturbation,
+        segment=Persistent(config.window, hold=hold, start=start),
+        shaping=_shaping(config, cycle),
+        optimiser=OPTIMISERS[config.optimiser],
+        update_scale=config.update_scale,
+        pair_memory=memory or Forget(),
+    )
+
+
+def _shaping(config: StrategyConfig, cycle: int) -> Shaping:
+    return LaggedScale(cycle) if config.shaping == "lagged_scale" else STATELESS[config.shaping]

@@ -1,0 +1,170 @@
+"""Antithetic perturbations: draw unit noise of pairs, put it into a policy, contract it.
+
+Noise is drawn once a generation, one normal draw a block of 64 pairs, sliced over the parameters.
+Weight matrices are perturbed as products inside the policy, shared by the two members of a pair;
+everything else (biases, convolution kernels, log standard deviations) is perturbed directly.
+
+`FullRank`: independent normal noise on every scalar (Salimans et al. 2017, arXiv 1703.03864).
+`LowRank`: E = A B^T / sqrt(R) on each matrix, with independent normal factors (EGGROLL, arXiv
+2511.16652, section 3); each element of E has mean 0 and variance 1, as in full rank.
+"""
+
+import math
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax import Array
+
+from rl_es.errors import UserError
+from rl_es.evolution.keys import PAIRS_PER_KEY
+from rl_es.evolution.products import Dense
+from rl_es.evolution.products import LowRank as LowRankProduct
+from rl_es.evolution.tree import Path, by_path, nested
+from rl_es.interfaces import Members, Noise, ParameterSpec, Params, Update
+
+
+@struct.dataclass
+class Factors:
+    """Unit low-rank noise of one weight array, R arrays on each side."""
+
+    a: tuple[Array, ...]  # R x [H, N]
+    b: tuple[Array, ...]  # R x [H, M]
+
+
+def _normal(keys: Array, pairs: int, size: int) -> Array:
+    """[H, size] standard normal numbers, block by block: the generator's temporaries stay small."""
+    rows = min(pairs, PAIRS_PER_KEY)
+    blocks = jax.lax.map(lambda key: jax.random.normal(key, (rows, size)), keys)
+    return blocks.reshape(-1, size)[:pairs]
+
+
+def _sliced(flat: Array, sizes: list[int]) -> list[Array]:
+    """Cuts [H, sum of sizes] into [H, size] each."""
+    ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
+    return [flat[:, end - size : end] for size, end in zip(sizes, ends, strict=True)]
+
+
+def _both_signs(center: Array, noise: Array, sigma: Array) -> Array:
+    """[H, 2, ...]: center + sigma * noise and center - sigma * noise, noise being [H, ...]."""
+    step = sigma * noise
+    return jnp.stack([center[None] + step, center[None] - step], axis=1)
+
+
+def _weighted(weights: Array, noise: Array) -> Array:
+    """Sum over H of weights [H] times noise [H, ...]."""
+    return jnp.tensordot(weights, noise, axes=1)
+
+
+@dataclass(frozen=True)
+class FullRank:
+    """Independent noise on every scalar. Noise is a nested dictionary like the parameters."""
+
+    parameters: ParameterSpec
+
+    def draw(self, keys: Array, pairs: int) -> Noise:
+        shapes = by_path(self.parameters.shapes)
+        sizes = [math.prod(leaf.shape) for leaf in shapes.values()]
+        cut = _sliced(_normal(keys, pairs, sum(sizes)), sizes)
+        return nested(
+            {
+                path: part.reshape(pairs, *leaf.shape)
+                for (path, leaf), part in zip(shapes.items(), cut, strict=True)
+            }
+        )
+
+    def members(self, params: Params, noise: Noise, sigma: Array) -> Members:
+        center, matrices = by_path(params), self.parameters.matrices
+        direct, products = {}, {}
+        for path, unit in by_path(noise).items():
+            if path in matrices:
+                shape = (unit.shape[0], matrices[path].inputs, matrices[path].outputs)
+                products[path] = Dense(sigma * unit.reshape(shape))
+            else:
+                direct[path] = _both_signs(center[path], unit, sigma)
+        return Members(params, direct, products)
+
+    def contract(self, noise: Noise, weights: Array) -> Update:
+        return jax.tree.map(lambda unit: _weighted(weights, unit), noise)
+
+    def dense(self, noise: Noise) -> Params:
+        return noise
+
+
+@dataclass(frozen=True)
+class LowRank:
+    """Noise of rank R on matrices, full-rank noise on the rest.
+
+    Noise is a dictionary by path: `Factors` for a matrix, [H, ...] for anything else. A rank at or
+    above min(M, N) is allowed: it is then no saving, but still the same estimator.
+
+    Raises:
+      UserError: the policy has a matrix that cannot be perturbed as a product.
+    """
+
+    parameters: ParameterSpec
+    rank: int
+
+    def __post_init__(self) -> None:
+        for reason in self.parameters.refused.values():
+            raise UserError(f"low-rank noise cannot treat this policy: {reason}")
+
+    def draw(self, keys: Array, pairs: int) -> Noise:
+        shapes, matrices, rank = (
+            by_path(self.parameters.shapes),
+            self.parameters.matrices,
+            self.rank,
+        )
+        sizes: list[int] = []
+        for path, leaf in shapes.items():
+            matrix = matrices.get(path)
+            sizes += [matrix.outputs, matrix.inputs] * rank if matrix else [math.prod(leaf.shape)]
+        cut = iter(_sliced(_normal(keys, pairs, sum(sizes)), sizes))
+        noise = {}
+        for path, leaf in shapes.items():
+            if path in matrices:
+                drawn = [next(cut) for _ in range(2 * rank)]
+                noise[path] = Factors(a=tuple(drawn[::2]), b=tuple(drawn[1::2]))
+            else:
+                noise[path] = next(cut).reshape(pairs, *leaf.shape)
+        return noise
+
+    def members(self, params: Params, noise: Noise, sigma: Array) -> Members:
+        center = by_path(params)
+        scale = sigma / math.sqrt(self.rank)
+        direct, products = {}, {}
+        for path, unit in noise.items():
+            if isinstance(unit, Factors):
+                products[path] = LowRankProduct(a=tuple(scale * a for a in unit.a), b=unit.b)
+            else:
+                direct[path] = _both_signs(center[path], unit, sigma)
+        return Members(params, direct, products)
+
+    def contract(self, noise: Noise, weights: Array) -> Update:
+        shapes = by_path(self.parameters.shapes)
+        return nested(
+            {
+                path: self._contract_factors(unit, weights).reshape(shapes[path].shape)
+                if isinstance(unit, Factors)
+                else _weighted(weights, unit)
+                for path, unit in noise.items()
+            }
+        )
+
+    def _contract_factors(self, factors: Factors, weights: Array) -> Array:
+        """[M, N] sum over pairs of weights B A^T / sqrt(R), as one product over pairs and ranks."""
+        b = jnp.concatenate([weights[:, None] * b for b in factors.b])  # [R H, M]
+        return b.T @ jnp.concatenate(factors.a) / math.sqrt(self.rank)
+
+    def dense(self, noise: Noise) -> Params:
+        shapes = by_path(self.parameters.shapes)
+        written: dict[Path, Array] = {}
+        for path, unit in noise.items():
+            if isinstance(unit, Factors):
+                full = sum(
+                    b[:, :, None] * a[:, None, :] for a, b in zip(unit.a, unit.b, strict=True)
+                )
+                unit = full.reshape(-1, *shapes[path].shape) / math.sqrt(self.rank)
+            written[path] = unit
+        return nested(written)

@@ -1,0 +1,113 @@
+"""From returns to weights: raw, z-score, centred ranks, and a lagged scale for persistent segments.
+
+Each is a frozen object with a state of its own (most carry none): `weigh` uses only what was known
+before, `observe` is told the segment afterwards.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import jax.numpy as jnp
+from flax import struct
+from jax import Array
+
+from rl_es.interfaces import Segment
+
+
+class Shaping(Protocol):
+    def init(self) -> Any: ...
+
+    def weigh(self, state: Any, returns: Array) -> Array:
+        """[P] returns -> [P] weights."""
+        ...
+
+    def observe(self, state: Any, segment: Segment) -> Any: ...
+
+    def ready(self, state: Any) -> Array | bool:
+        """Whether its weights may be used for an update."""
+        ...
+
+
+def raw(returns: Array) -> Array:
+    """Returns as they are."""
+    return returns
+
+
+def z_score(returns: Array) -> Array:
+    """(f - mean f) / sqrt(var f + 1e-5) over the population (EGGROLL, arXiv 2511.16652)."""
+    centred = returns - returns.mean()
+    return centred / jnp.sqrt(jnp.mean(jnp.square(centred)) + 1e-5)
+
+
+def centred_ranks(returns: Array) -> Array:
+    """Ranks spread over [-0.5, 0.5] (Salimans et al. 2017, arXiv 1703.03864).
+
+    Equal returns get equal ranks, their mean: an order among them would push a pair whose members
+    tie in the direction of its minus member.
+    """
+    ordered = jnp.sort(returns)
+    below = jnp.searchsorted(ordered, returns, side="left")
+    up_to = jnp.searchsorted(ordered, returns, side="right")
+    rank = (below + up_to - 1).astype(returns.dtype) / 2
+    return rank / (returns.shape[0] - 1) - 0.5
+
+
+@dataclass(frozen=True)
+class Stateless:
+    """A shaping that looks at one segment only."""
+
+    function: Callable[[Array], Array]
+
+    def init(self) -> tuple[()]:
+        return ()
+
+    def weigh(self, state: tuple[()], returns: Array) -> Array:
+        return self.function(returns)
+
+    def observe(self, state: tuple[()], segment: Segment) -> tuple[()]:
+        return state
+
+    def ready(self, state: tuple[()]) -> bool:
+        return True
+
+
+@struct.dataclass
+class Scale:
+    mean_square: Array  # [] running mean over windows of (L+ - L-)^2 / 2
+    windows: Array  # [] int32, windows seen
+
+
+@dataclass(frozen=True)
+class LaggedScale:
+    """Returns over the root of a running mean of (L+ - L-)^2 / 2 from earlier windows only.
+
+    A scale that looked at its own window would correlate with the noise it divides, and reverse the
+    estimate where phases are in step. The mean runs over about ten cycles of `cycle` windows; it is
+    filled during the first, in which no update is made.
+    """
+
+    cycle: int
+
+    def init(self) -> Scale:
+        return Scale(mean_square=jnp.zeros(()), windows=jnp.zeros((), jnp.int32))
+
+    def weigh(self, state: Scale, returns: Array) -> Array:
+        return returns / jnp.sqrt(state.mean_square + 1e-8)
+
+    def observe(self, state: Scale, segment: Segment) -> Scale:
+        pairs = segment.returns.reshape(-1, 2)
+        square = jnp.mean(jnp.square(pairs[:, 0] - pairs[:, 1])) / 2
+        windows = state.windows + 1
+        rate = jnp.maximum(1 / windows.astype(jnp.float32), 1 / (10 * self.cycle))
+        return Scale(state.mean_square + rate * (square - state.mean_square), windows)
+
+    def ready(self, state: Scale) -> Array:
+        return state.windows >= self.cycle
+
+
+STATELESS = {
+    "raw": Stateless(raw),
+    "z_score": Stateless(z_score),
+    "centred_ranks": Stateless(centred_ranks),
+}

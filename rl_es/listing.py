@@ -1,0 +1,114 @@
+"""What there is to name in a sweep file: agents, environments, and their settings."""
+
+import typing
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from rl_es import registry
+from rl_es.config import Config, traced_names
+from rl_es.rollout.config import EvaluationConfig, PolicyConfig, WrapperConfig
+
+
+def show(what: Literal["all", "agents", "environments"], long: bool) -> None:
+    """Prints agents, environments or both; `long`: with every setting."""
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = 200  # a pipe has no width of its own: let lines be lines
+    parts = {"agents": _agents, "environments": _environments}
+    for name, part in parts.items():
+        if what in ("all", name):
+            for piece in part(long):
+                console.print(piece)
+                console.print()
+
+
+def _agents(long: bool) -> Iterator[RenderableType]:
+    modules = {name: registry.agents.load(name) for name in registry.agents.files()}
+    table = _table("Agents", "agent", "what it is")
+    for name, module in modules.items():
+        table.add_row(Text(name), Text(_first_line(module.__doc__)))
+    yield table
+    if long:
+        for name, module in modules.items():
+            yield _settings(f"Agent {name} (with, grid, random)", module.Hyperparameters)
+
+
+def _environments(long: bool) -> Iterator[RenderableType]:
+    modules = {name: registry.suites.load(name) for name in registry.suites.files()}
+    table = _table("Environments", "suite", "what it is", "environments")
+    for name, module in modules.items():
+        names = Text(", ".join(module.NAMES))
+        table.add_row(Text(name), Text(_first_line(module.__doc__)), names)
+    yield table
+    if long:
+        for name, module in modules.items():
+            if module.Options.model_fields:
+                yield _settings(f"Suite {name} (options)", module.Options)
+        yield _settings("Every environment", WrapperConfig)
+        yield _settings("Policy (policy)", PolicyConfig)
+        yield _settings("Evaluation (evaluation)", EvaluationConfig)
+
+
+def _settings(title: str, config: type[Config]) -> Table:
+    table = _table(title, "setting", "type", "default", "kind", "meaning")
+    traced = traced_names(config)
+    for name, field in config.model_fields.items():
+        required = field.is_required()
+        table.add_row(
+            Text(name),
+            Text(" ".join([spelled(field.annotation), *_limits(field.metadata)])),
+            Text(
+                "(required)" if required else _value(field.get_default(call_default_factory=True))
+            ),
+            "traced" if name in traced else "static",
+            Text(field.description or ""),
+        )
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _first_line(docstring: str | None) -> str:
+    return (docstring or "").strip().partition("\n")[0]
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(_value, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "-" if value is None else str(value)
+
+
+def _limits(metadata: list[Any]) -> Iterator[str]:
+    for limit in metadata:
+        for attribute, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<=")):
+            if (bound := getattr(limit, attribute, None)) is not None:
+                yield f"{sign} {bound:g}"
+
+
+def spelled(annotation: Any) -> str:
+    """A type for people: `float`, `sgd | adam`, `list of int`."""
+    if annotation is type(None):
+        return "none"
+    if isinstance(annotation, type) and not typing.get_args(annotation):
+        return {"str": "text", "bool": "true | false"}.get(annotation.__name__, annotation.__name__)
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Literal:
+        return " | ".join(map(str, inner))
+    if origin is typing.Annotated:
+        return spelled(inner[0])
+    if origin in (tuple, list):
+        return f"list of {spelled(inner[0])}"
+    if origin is dict:
+        return "mapping"
+    return " | ".join(spelled(part) for part in inner if part is not type(None))

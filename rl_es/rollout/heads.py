@@ -1,0 +1,124 @@
+"""Action heads: from a network's output to an action, with evolved parameters of their own if any.
+
+Actions of real-valued heads are not squashed; environments clip them to their range.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from rl_es.errors import UserError
+from rl_es.interfaces import Box, Discrete, Params
+
+
+class Head(Protocol):
+    @property
+    def outputs(self) -> int:
+        """Number of network outputs that it reads."""
+        ...
+
+    def init(self) -> Params:
+        """Its own parameters, {} where it has none."""
+        ...
+
+    def act(self, params: Params, output: Array, action_mask: Array | None, key: Array) -> Array:
+        """An action from the output [outputs]. Consumes `key` where it samples."""
+        ...
+
+
+def _allowed(logits: Array, action_mask: Array | None) -> Array:
+    return logits if action_mask is None else jnp.where(action_mask, logits, -jnp.inf)
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """Samples a discrete action from softmax(output); forbidden actions never."""
+
+    n: int
+
+    @property
+    def outputs(self) -> int:
+        return self.n
+
+    def init(self) -> Params:
+        return {}
+
+    def act(self, params: Params, output: Array, action_mask: Array | None, key: Array) -> Array:
+        return jax.random.categorical(key, _allowed(output, action_mask)).astype(jnp.int32)
+
+
+@dataclass(frozen=True)
+class Greedy:
+    """The discrete action of the largest output."""
+
+    n: int
+
+    @property
+    def outputs(self) -> int:
+        return self.n
+
+    def init(self) -> Params:
+        return {}
+
+    def act(self, params: Params, output: Array, action_mask: Array | None, key: Array) -> Array:
+        return jnp.argmax(_allowed(output, action_mask)).astype(jnp.int32)
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """Samples Normal(output, exp(log_std)); log_std is evolved and starts at 0."""
+
+    shape: tuple[int, ...]
+
+    @property
+    def outputs(self) -> int:
+        size = 1
+        for length in self.shape:
+            size *= length
+        return size
+
+    def init(self) -> Params:
+        return {"log_std": jnp.zeros(self.shape, jnp.float32)}
+
+    def act(self, params: Params, output: Array, action_mask: Array | None, key: Array) -> Array:
+        noise = jax.random.normal(key, self.shape)
+        return output.reshape(self.shape) + jnp.exp(params["log_std"]) * noise
+
+
+@dataclass(frozen=True)
+class Mean:
+    """The output itself, as a real-valued action."""
+
+    shape: tuple[int, ...]
+
+    @property
+    def outputs(self) -> int:
+        return Gaussian(self.shape).outputs
+
+    def init(self) -> Params:
+        return {}
+
+    def act(self, params: Params, output: Array, action_mask: Array | None, key: Array) -> Array:
+        return output.reshape(self.shape)
+
+
+def make_head(kind: str, space: Discrete | Box) -> Head:
+    """The head of a kind (`auto`, `categorical`, `gaussian`, `deterministic`) for an action space.
+
+    Raises:
+      UserError: the kind does not fit the space.
+    """
+    if isinstance(space, Discrete):
+        if kind == "gaussian":
+            raise UserError(
+                "head: gaussian needs real actions; choose categorical or deterministic"
+            )
+        return Greedy(space.n) if kind == "deterministic" else Categorical(space.n)
+    if kind == "categorical":
+        raise UserError(
+            "head: categorical needs discrete actions; choose gaussian or deterministic"
+        )
+    return Mean(space.shape) if kind == "deterministic" else Gaussian(space.shape)

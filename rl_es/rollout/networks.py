@@ -1,0 +1,86 @@
+"""The built-in networks, as Flax Linen modules: (carry, x) -> (carry, output).
+
+Kernels start as N(0, 1) / sqrt(fan in), biases at zero, as in the EGGROLL paper (arXiv 2511.16652).
+Observations of any shape are flattened, but by the CNN.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+
+KERNEL = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
+
+
+def pqn(x: Array) -> Array:
+    """Relu of a layer norm without parameters: eps 1e-5, biased variance."""
+    return nn.relu(nn.LayerNorm(epsilon=1e-5, use_bias=False, use_scale=False)(x))
+
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"tanh": jnp.tanh, "relu": nn.relu, "pqn": pqn}
+
+
+class MLP(nn.Module):
+    """Fully connected layers; no hidden ones and `bias=False` make it linear."""
+
+    outputs: int
+    widths: Sequence[int] = (64, 64)
+    activation: str = "tanh"
+    bias: bool = True
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:  # [*observation_shape] -> [outputs]
+        x = x.reshape(-1)
+        for width in self.widths:
+            x = ACTIVATIONS[self.activation](nn.Dense(width, kernel_init=KERNEL)(x))
+        return nn.Dense(self.outputs, use_bias=self.bias, kernel_init=KERNEL)(x)
+
+
+class CNN(nn.Module):
+    """One 3 x 3 convolution of 16 channels, then fully connected layers, for images [H, W, C]."""
+
+    outputs: int
+    widths: Sequence[int] = (64,)
+    activation: str = "relu"
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:  # [H, W, C] -> [outputs]
+        x = nn.Conv(16, (3, 3), kernel_init=KERNEL)(x)
+        x = ACTIVATIONS[self.activation](x)
+        return MLP(self.outputs, self.widths, self.activation)(x)
+
+
+class GRU(nn.Module):
+    """Fully connected layers, then a gated recurrent unit of the last width, then the outputs."""
+
+    outputs: int
+    widths: Sequence[int] = (64, 64)
+    activation: str = "tanh"
+
+    @nn.compact
+    def __call__(
+        self, state: Array, x: Array
+    ) -> tuple[Array, Array]:  # [W], [...] -> [W], [outputs]
+        x = x.reshape(-1)
+        for width in self.widths[:-1]:
+            x = ACTIVATIONS[self.activation](nn.Dense(width, kernel_init=KERNEL)(x))
+        state, x = nn.GRUCell(self.widths[-1], kernel_init=KERNEL)(state, x)
+        return state, nn.Dense(self.outputs, kernel_init=KERNEL)(x)
+
+    @property
+    def carry(self) -> Array:
+        """The state at the start of an episode."""
+        return jnp.zeros((self.widths[-1],), jnp.float32)
+
+
+def carry_of(module: Any) -> Any:
+    """What a module carries between steps: its `carry`, or () where it has none."""
+    return getattr(module, "carry", ())
+
+
+def is_recurrent(module: Any) -> bool:
+    """Whether the module maps (carry, x) to (carry, output)."""
+    return jax.tree.leaves(carry_of(module)) != []

@@ -1,0 +1,75 @@
+"""Running statistics of observations, gathered from the population's own rollouts.
+
+They are frozen during a segment; the segment's alive-masked moments are merged after it, by the
+parallel rule of Chan, Golub and LeVeque (1979), which shards can sum as well.
+"""
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jax import Array
+
+from rl_es.interfaces import Observation
+
+CLIP = 10.0  # standard deviations
+
+
+@struct.dataclass
+class Statistics:
+    count: Array  # [] float32
+    mean: Array  # [*observation_shape]
+    m2: Array  # [*observation_shape] sum of squared deviations from the mean
+
+
+def empty(shape: tuple[int, ...]) -> Statistics:
+    """Statistics of nothing: they leave observations as they are."""
+    return Statistics(jnp.zeros(()), jnp.zeros(shape), jnp.zeros(shape))
+
+
+def normalise(statistics: Statistics | None, observation: Observation) -> Observation:
+    """(x - mean) / std, clipped to 10 standard deviations; the observation itself without statistics."""
+    if statistics is None:
+        return observation
+    few = statistics.count < 2
+    variance = jnp.where(few, 1.0, statistics.m2 / jnp.maximum(statistics.count, 1.0))
+    scaled = (observation.values - statistics.mean) / jnp.sqrt(variance + 1e-8)
+    return observation._replace(values=jnp.clip(scaled, -CLIP, CLIP))
+
+
+def moments(statistics: Statistics, values: Array, alive: Array) -> Statistics:
+    """Sums of one step about the frozen mean: count, sum, sum of squares.
+
+    Args:
+      statistics: the frozen ones; only the mean is read, as an origin that keeps the sums small.
+      values: [..., *observation_shape].
+      alive: [...] bool; the rest is not counted.
+    """
+    axes = tuple(range(alive.ndim))
+    mask = alive.reshape(*alive.shape, *(1,) * statistics.mean.ndim)
+    origin = statistics.mean.reshape((1,) * alive.ndim + statistics.mean.shape)
+    deviation = jnp.where(mask, values - origin, 0.0)
+    return Statistics(
+        count=jnp.sum(alive, dtype=jnp.float32),
+        mean=deviation.sum(axes),
+        m2=jnp.square(deviation).sum(axes),
+    )
+
+
+def merge(statistics: Statistics, sums: Statistics) -> Statistics:
+    """The running statistics with a segment's `moments` (summed over its steps) taken in."""
+    count = statistics.count + sums.count
+    safe = jnp.maximum(count, 1.0)
+    shift = sums.mean / jnp.maximum(sums.count, 1.0)  # segment mean minus the running mean
+    segment_m2 = sums.m2 - sums.count * jnp.square(shift)
+    return Statistics(
+        count=count,
+        mean=statistics.mean + shift * sums.count / safe,
+        m2=statistics.m2
+        + jnp.maximum(segment_m2, 0.0)
+        + jnp.square(shift) * statistics.count * sums.count / safe,
+    )
+
+
+def add(a: Statistics, b: Statistics) -> Statistics:
+    """Adds two sets of `moments`."""
+    return jax.tree.map(jnp.add, a, b)

@@ -1,0 +1,126 @@
+"""A policy: any Flax Linen module, an action head, and what of it can be perturbed as matrices."""
+
+import importlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+
+from rl_es.errors import UserError
+from rl_es.evolution.linen import matrices
+from rl_es.interfaces import EnvSpec, Observation, ParameterSpec, Params, PolicyState
+from rl_es.rollout.config import PolicyConfig
+from rl_es.rollout.heads import Head, make_head
+from rl_es.rollout.networks import CNN, GRU, MLP, carry_of, is_recurrent
+
+
+@dataclass(frozen=True, eq=False)
+class ModulePolicy:
+    """A module and a head.
+
+    The module maps an observation's float32 values to the head's outputs. One that has an attribute
+    `carry`, a pytree of arrays, is recurrent: it maps (carry, values) to (carry, outputs).
+
+    Parameters are {"network": the module's, "head": the head's own (absent if none)}.
+    """
+
+    module: nn.Module
+    head: Head
+    observation_shape: tuple[int, ...]
+
+    def init(self, key: Array) -> Params:
+        variables = self.module.init(key, *self._inputs(self.initial_state(), self._example()))
+        params = {"network": variables.get("params", {})}
+        own = self.head.init()
+        return {**params, "head": own} if own else params
+
+    def initial_state(self) -> PolicyState:
+        return carry_of(self.module)
+
+    def act(
+        self, params: Params, state: PolicyState, observation: Observation, key: Array
+    ) -> tuple[PolicyState, Array]:
+        state, output = self._apply(params["network"], state, observation.values)
+        output = output.reshape(-1)
+        return state, self.head.act(params.get("head", {}), output, observation.action_mask, key)
+
+    @cached_property
+    def parameters(self) -> ParameterSpec:
+        """What is evolved.
+
+        Raises:
+          UserError: the module keeps variables other than parameters, or its output does not fit.
+        """
+        name = type(self.module).__name__
+        inputs = self._inputs(self.initial_state(), self._example())
+        variables = jax.eval_shape(self.module.init, jax.random.key(0), *inputs)
+        if extra := sorted(set(variables) - {"params"}):
+            raise UserError(f"network {name}: it keeps {extra}; a policy may have parameters only")
+        shapes = jax.eval_shape(self.init, jax.random.key(0))
+
+        def apply(network: Params) -> Any:
+            return self._apply(network, self.initial_state(), self._example())
+
+        output = jax.eval_shape(apply, shapes["network"])[1]
+        if output.size != self.head.outputs:
+            raise UserError(
+                f"network {name}: it has {output.size} outputs, the action head reads "
+                f"{self.head.outputs}"
+            )
+        found, refused = matrices(apply, shapes["network"])
+        return ParameterSpec(shapes, found, refused)
+
+    def _apply(
+        self, network: Params, state: PolicyState, values: Array
+    ) -> tuple[PolicyState, Array]:
+        output = self.module.apply({"params": network}, *self._inputs(state, values))
+        return output if is_recurrent(self.module) else (state, output)  # pyright: ignore[reportReturnType]
+
+    def _inputs(self, state: PolicyState, values: Array) -> tuple[Any, ...]:
+        return (state, values) if is_recurrent(self.module) else (values,)
+
+    def _example(self) -> Array:
+        return jnp.zeros(self.observation_shape, jnp.float32)
+
+
+def make_policy(config: PolicyConfig, spec: EnvSpec) -> ModulePolicy:
+    """The policy that a sweep's settings describe, for an environment.
+
+    Raises:
+      UserError: the settings do not fit the environment, or name a module that is not there.
+    """
+    head = make_head(config.head, spec.action_space)
+    shape = spec.observation_shape
+    common = {"outputs": head.outputs, "widths": config.widths, "activation": config.activation}
+    if config.network == "mlp":
+        module: nn.Module = MLP(**common)
+    elif config.network == "linear":
+        module = MLP(head.outputs, (), bias=False)
+    elif config.network == "cnn":
+        if len(shape) != 3:
+            raise UserError(
+                f"network: cnn needs images (height, width, channels); {spec.name} observes {shape}"
+            )
+        module = CNN(**common)
+    elif config.network == "gru":
+        if not config.widths:
+            raise UserError("widths: gru needs at least one, the width of its state")
+        module = GRU(**common)
+    else:
+        module = _foreign(config.network)(outputs=head.outputs)
+    return ModulePolicy(module, head, shape)
+
+
+def _foreign(name: str) -> Any:
+    package, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(package), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"network: cannot load '{name}' ({error})") from None
+    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+        raise UserError(f"network: '{name}' is not a flax.linen.Module")
+    return found

@@ -1,0 +1,170 @@
+"""One rollout serves all: particles stepped without auto-reset, rewards masked after an episode's end.
+
+A particle is one copy of an environment with what belongs to it. Steps are vmapped functions of any
+leading axes; the engine uses [H, 2, E] (pairs, signs, episodes) for a population and [E] for one
+policy. A done particle goes on being stepped (a select of its whole state a step would cost more),
+but its rewards, lengths and observations count nothing.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from rl_es.evolution.linen import perturbed
+from rl_es.evolution.tree import by_path, nested
+from rl_es.interfaces import (
+    Environment,
+    EnvState,
+    Members,
+    Observation,
+    Params,
+    Policy,
+    PolicyState,
+)
+from rl_es.rollout.normalisation import Statistics, add, moments, normalise
+
+CHUNK = 25  # steps between two looks at whether any particle is alive
+
+
+class Particle(NamedTuple):
+    env: EnvState
+    observation: Observation
+    policy: PolicyState
+    done: Array  # bool
+
+
+class Unrolled(NamedTuple):
+    """What an unroll gives; `moments` is None where observations are not normalised."""
+
+    particles: Particle
+    returns: Array  # [...] sums of rewards while alive
+    lengths: Array  # [...] int32, steps taken while alive
+    moments: Statistics | None
+
+
+Step = Callable[
+    [Particle, Array], tuple[Particle, Array]
+]  # (particles, keys) -> particles, rewards
+
+
+def start(env: Environment, policy: Policy, key: Array) -> Particle:
+    """A particle at the start of an episode. Consumes `key`."""
+    state, observation = env.reset(key)
+    return Particle(state, observation, policy.initial_state(), jnp.zeros((), bool))
+
+
+def _step(
+    env: Environment,
+    policy: Policy,
+    params: Params,
+    statistics: Statistics | None,
+    particle: Particle,
+    key: Array,
+) -> tuple[Particle, Array]:
+    act_key, env_key = jax.random.split(key)
+    seen = normalise(statistics, particle.observation)
+    carried, action = policy.act(params, particle.policy, seen, act_key)
+    transition = env.step(env_key, particle.env, action)
+    done = particle.done | transition.terminated | transition.truncated
+    reward = jnp.where(particle.done, 0.0, transition.reward)
+    return Particle(transition.state, transition.observation, carried, done), reward
+
+
+def single_step(
+    env: Environment, policy: Policy, params: Params, statistics: Statistics | None
+) -> Step:
+    """The step of unperturbed particles [E] with keys [E]."""
+    return jax.vmap(lambda particle, key: _step(env, policy, params, statistics, particle, key))
+
+
+def population_step(
+    env: Environment, policy: Policy, members: Members, statistics: Statistics | None
+) -> Step:
+    """The step of a population's particles [H, 2, E] with keys [H, E], which partners share."""
+
+    def one(products: Any, direct: Any, sign: Array, particle: Particle, key: Array) -> Any:
+        params = nested({**by_path(members.shared), **direct}) if direct else members.shared
+        with perturbed(products, sign):
+            return _step(env, policy, params, statistics, particle, key)
+
+    over_episodes = jax.vmap(one, (None, None, None, 0, 0))
+    over_signs = jax.vmap(over_episodes, (None, 0, 0, 0, None))
+    over_pairs = jax.vmap(over_signs, (0, 0, None, 0, 0))
+    signs = jnp.array([1.0, -1.0], jnp.float32)
+    return lambda particles, keys: over_pairs(
+        members.products, members.direct, signs, particles, keys
+    )
+
+
+def _fold(keys: Array, t: Array) -> Array:
+    """Keys of step t, of the same shape as `keys`."""
+    return jax.vmap(jax.random.fold_in, (0, None))(keys.reshape(-1), t).reshape(keys.shape)
+
+
+def _begin(particles: Particle, statistics: Statistics | None) -> Unrolled:
+    zeros = None if statistics is None else jax.tree.map(jnp.zeros_like, statistics)
+    return Unrolled(
+        particles,
+        returns=jnp.zeros(particles.done.shape),
+        lengths=jnp.zeros(particles.done.shape, jnp.int32),
+        moments=zeros,
+    )
+
+
+def _go_on(
+    step: Step, so_far: Unrolled, keys: Array, times: Array, statistics: Statistics | None
+) -> Unrolled:
+    def body(carry: Unrolled, t: Array) -> tuple[Unrolled, None]:
+        alive = ~carry.particles.done
+        gathered = carry.moments
+        if statistics is not None and gathered is not None:
+            seen = moments(statistics, carry.particles.observation.values, alive)
+            gathered = add(gathered, seen)
+        particles, rewards = step(carry.particles, _fold(keys, t))
+        lengths = carry.lengths + alive.astype(jnp.int32)
+        return Unrolled(particles, carry.returns + rewards, lengths, gathered), None
+
+    return jax.lax.scan(body, so_far, times)[0]
+
+
+def window(
+    step: Step, particles: Particle, keys: Array, steps: int, statistics: Statistics | None = None
+) -> Unrolled:
+    """Exactly `steps` steps. Consumes `keys`."""
+    times = jnp.arange(steps, dtype=jnp.int32)
+    return _go_on(step, _begin(particles, statistics), keys, times, statistics)
+
+
+def episodes(
+    step: Step,
+    particles: Particle,
+    keys: Array,
+    horizon: int,
+    statistics: Statistics | None = None,
+    lanes: str | None = None,
+) -> Unrolled:
+    """Steps until every particle is done, in chunks, at most `horizon` steps. Consumes `keys`.
+
+    Args:
+      lanes: name of a vmapped axis around this call, if any: the stop is then one scalar for all of
+        them, since a stop of its own for each would cost a select of the whole carry every step.
+    """
+    length = min(CHUNK, horizon)
+
+    def unfinished(carry: tuple[Array, Unrolled]) -> Array:
+        t, so_far = carry
+        alive = jnp.any(~so_far.particles.done)
+        if lanes is not None:
+            alive = jax.lax.pmax(alive.astype(jnp.int32), lanes) > 0
+        return alive & (t < horizon)
+
+    def chunk(carry: tuple[Array, Unrolled]) -> tuple[Array, Unrolled]:
+        t, so_far = carry
+        times = t + jnp.arange(length, dtype=jnp.int32)
+        return t + length, _go_on(step, so_far, keys, times, statistics)
+
+    first = (jnp.zeros((), jnp.int32), _begin(particles, statistics))
+    return jax.lax.while_loop(unfinished, chunk, first)[1]

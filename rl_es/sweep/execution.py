@@ -1,0 +1,237 @@
+"""Runs a sweep in this process: group after group, the next program compiling while one runs."""
+
+import gc
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from rl_es.config import split
+from rl_es.sweep import batch
+from rl_es.sweep.cells import Cell, Group, cells, groups
+from rl_es.sweep.lane import Lane, Shared
+from rl_es.sweep.progress import Progress
+from rl_es.sweep.schema import Sweep
+from rl_es.sweep.store import Store
+from rl_es.training.platform import prepare
+from rl_es.training.program import Compiler, Program, lane_axis
+from rl_es.training.task import Task, Training, make_training
+
+
+def default_lanes(cells: int) -> int:
+    """How many runs share a call: one on CPU, where vmapping them was measured to be no faster."""
+    return 1 if jax.default_backend() == "cpu" else cells
+
+
+def training(group: Group, lanes: int) -> Training:
+    """What a group trains, for programs of so many lanes.
+
+    Raises:
+      UserError: its agent, policy and environment do not fit together.
+    """
+    cell = group.cells[0]
+    task = Task(cell.env_name, cell.env_options, cell.wrappers, cell.policy)
+    episodes = cell.evaluation.episodes
+    return make_training(task, cell.agent, cell.config, episodes, lane_axis(lanes))
+
+
+def evaluation_key(cell: Cell) -> tuple[str, ...]:
+    """Equal for groups that can share one evaluation program."""
+    world = sorted(cell.env_options.items()), cell.wrappers, cell.policy, cell.evaluation.episodes
+    return (cell.env_name, repr(world))
+
+
+@dataclass(frozen=True)
+class Work:
+    """A group with cells left to run.
+
+    Attributes:
+      group: its cells, finished ones too: a group is never cut by what is missing.
+      training: what it trains.
+      lanes: how many of its runs share a call.
+    """
+
+    group: Group
+    training: Training
+    lanes: int
+
+    def batches(self) -> Iterator[tuple[Cell, ...]]:
+        """The group's cells, `lanes` at a time; the last batch may be smaller."""
+        members = self.group.cells
+        for start in range(0, len(members), self.lanes):
+            yield members[start : start + self.lanes]
+
+
+def compile_group(compiler: Compiler, work: Work) -> Program:
+    """Compiles what a group runs."""
+    first, made = work.group.cells[0], work.training
+    _, traced = split(first.config)
+    key = evaluation_key(first)
+    return compiler.compile(made.learner, traced, work.lanes, made.evaluate, key)
+
+
+def run(sweep: Sweep, out: Path, progress: Progress, lanes: int | None = None) -> int:
+    """Runs what is missing of a sweep.
+
+    Args:
+      sweep: validated.
+      out: the results folder.
+      progress: told of everything.
+      lanes: runs that share a call of a program; by default as measured for the platform.
+
+    Returns:
+      0, or 1 where a cell failed.
+
+    Raises:
+      UserError: something in the sweep does not fit together; nothing was run.
+      KeyboardInterrupt: it was stopped; what is finished is kept, the rest saved.
+    """
+    prepare()
+    store = Store(out)
+    every = groups(cells(sweep))
+    missing = {g.key: sum(not store.is_done(cell) for cell in g.cells) for g in every}
+    total = sum(len(group.cells) for group in every)
+    queue = []
+    for group in every:
+        if missing[group.key]:
+            size = min(lanes or default_lanes(len(group.cells)), len(group.cells))
+            queue.append(Work(group, training(group, size), size))
+    store.write_manifest(sweep, total)
+    progress.begin([work.group for work in queue], total - sum(missing.values()), total)
+    compiler = Compiler()
+
+    def compiled(work: Work) -> Program:
+        progress.compiling(work.group, None)
+        program = compile_group(compiler, work)
+        progress.compiling(work.group, program.compile_seconds)
+        return program
+
+    failed = 0
+    with _stopping() as stop:
+        coming = [_Ahead(compiled, work) for work in queue[:1]]
+        for i, work in enumerate(queue):
+            program, error = coming.pop().result(stop)
+            coming = [_Ahead(compiled, after) for after in queue[i + 1 : i + 2]]
+            if program is None:
+                failed += _fail(work, store, progress, error)
+            else:
+                failed += _run(work, program, store, progress, stop)
+            del program
+            gc.collect()
+    return 1 if failed else 0
+
+
+def _run(
+    work: Work, program: Program, store: Store, progress: Progress, stop: threading.Event
+) -> int:
+    """Runs a group batch after batch; returns how many of its cells failed."""
+    shared = _shared(work, program.compile_seconds)
+    failed = 0
+    for members in work.batches():
+        lanes = [
+            Lane(cell, store, shared, status="done" if store.is_done(cell) else "running")
+            for cell in members
+        ]
+        working = [lane for lane in lanes if lane.active]
+        if not working:
+            continue
+        # A program has a fixed number of lanes: the ones left over do nothing.
+        idle = [Lane(members[0], store, shared, status="done")] * (work.lanes - len(members))
+        try:
+            batch.run(program, [*lanes, *idle], progress, stop)
+        except batch.Stopped:
+            raise KeyboardInterrupt from None
+        except Exception as error:
+            for lane in working:
+                if lane.active:
+                    lane.end("failed", _reason(error))
+        failed += _tell(working, progress)
+    return failed
+
+
+def _fail(work: Work, store: Store, progress: Progress, error: Exception | None) -> int:
+    """Records that a group could not be compiled; returns how many cells that is."""
+    lanes = [Lane(cell, store, _shared(work, 0.0)) for cell in work.group.cells]
+    lanes = [lane for lane in lanes if not store.is_done(lane.cell)]
+    for lane in lanes:
+        lane.end("failed", _reason(error))
+    return _tell(lanes, progress)
+
+
+def _tell(lanes: Sequence[Lane], progress: Progress) -> int:
+    """Reports how runs ended; returns how many failed."""
+    for lane in lanes:
+        if lane.status == "failed":
+            progress.failed(lane.cell, lane.reason or "")
+        else:
+            final = lane.rows[-1]["return_mean"]
+            final = float("nan") if final is None else final
+            progress.finished(lane.cell, lane.status, final, lane.come.wall_seconds)
+    return sum(lane.status == "failed" for lane in lanes)
+
+
+def _shared(work: Work, compile_seconds: float) -> Shared:
+    return Shared(
+        lanes=work.lanes,
+        compile_seconds=compile_seconds,
+        parameters=work.training.parameters,
+        first_seed=work.group.cells[0].seed,
+    )
+
+
+def _reason(error: Exception | None) -> str:
+    return f"{type(error).__name__}: {error}".splitlines()[0][:500]
+
+
+class _Ahead:
+    """Work done in a thread that does not hold up the end of the process."""
+
+    def __init__(self, work: Callable[[Any], Any], *args: Any):
+        self._done: tuple[Any, Exception | None] | None = None
+
+        def call() -> None:
+            try:
+                self._done = (work(*args), None)
+            except Exception as error:
+                self._done = (None, error)
+
+        self._thread = threading.Thread(target=call, daemon=True)
+        self._thread.start()
+
+    def result(self, stop: threading.Event) -> tuple[Any, Exception | None]:
+        """What the work gave, or the exception it raised.
+
+        Raises:
+          KeyboardInterrupt: `stop` was set before the work was done.
+        """
+        while self._thread.is_alive():
+            if stop.is_set():
+                raise KeyboardInterrupt
+            self._thread.join(0.1)
+        assert self._done is not None
+        return self._done
+
+
+@contextmanager
+def _stopping() -> Iterator[threading.Event]:
+    """An event that the first interrupt sets; the second one interrupts at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def ask(signum: int, frame: Any) -> None:
+        stop.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, ask)
+    try:
+        yield stop
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,242 @@
+"""One run as the executor keeps it: how far it has come, its curve, and its files."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import jax
+import numpy as np
+
+from rl_es import tables
+from rl_es.interfaces import Rows, Snapshot
+from rl_es.sweep import provenance
+from rl_es.sweep.cells import Cell
+from rl_es.sweep.store import Progressed, Store
+from rl_es.training import checkpoint, policies
+
+WRITE_SECONDS = 2.0  # a running cell's curve is written at most so often
+MOST_STEPS = 10**9  # environment steps of one call of a program; its counters are int32
+MOST_GENERATIONS = 2**31 - 1
+_STAGES = ((1 / 3, "early"), (2 / 3, "middle"))
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the runs of a group share in their records."""
+
+    lanes: int
+    compile_seconds: float
+    parameters: int
+    first_seed: int  # the seed whose policies are saved on the way, too
+
+
+@dataclass
+class Lane:
+    """One run.
+
+    Attributes:
+      cell: what is run.
+      store: where its files go.
+      shared: what its group says of it.
+      come: how far it has come.
+      rows: its curve so far.
+      population: what the last generation said.
+      status: running, finished, diverged, failed, or done (it was before).
+    """
+
+    cell: Cell
+    store: Store
+    shared: Shared
+    come: Progressed = field(default_factory=Progressed)
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    population: dict[str, float | None] = field(default_factory=dict)
+    status: str = "running"
+    reason: str | None = None
+    _written: float = 0.0
+
+    @property
+    def active(self) -> bool:
+        """Whether it still runs."""
+        return self.status == "running"
+
+    @property
+    def fraction(self) -> float:
+        """The share of its budget that is done."""
+        return self.come.fraction(self.cell)
+
+    # How far to go.
+
+    def next_point(self) -> float:
+        """The share of the budget at which it is evaluated next."""
+        points = self.cell.evaluation.points
+        return min(1.0, (math.floor(self.fraction * points + 1e-9) + 1) / points)
+
+    def remaining(self, point: float) -> tuple[int, int]:
+        """(generations, environment steps) from here to a share of the budget."""
+        if not self.active:
+            return 0, 0
+        budget = self.cell.budget
+        generations, steps = MOST_GENERATIONS, MOST_STEPS
+        if budget.env_steps is not None:
+            steps = min(steps, math.ceil(point * budget.env_steps) - self.come.env_steps)
+        if budget.generations is not None:
+            target = math.ceil(point * budget.generations - 1e-9)
+            generations = min(generations, target - self.come.generation)
+        return max(0, generations), max(0, steps)
+
+    def advance(self, rows: Rows, i: int, seconds: float) -> None:
+        """Takes in what a call of the program said of lane `i`."""
+        self.come.generation += int(rows.generations[i])
+        self.come.env_steps += int(rows.env_steps[i])
+        self.come.episodes += int(rows.episodes[i])
+        self.come.wall_seconds += seconds
+        names = ("population_mean", "population_best", "update_norm")
+        self.population = {n: tables.finite(float(getattr(rows, n)[i])) for n in names}
+        if int(rows.generations[i]) and not np.isfinite(rows.update_norm[i]):
+            self.reason = f"the update of generation {self.come.generation} is not finite"
+
+    def evaluated(self, returns: np.ndarray, snapshot: Snapshot) -> None:
+        """Adds an evaluation's row; ends the run if it has diverged.
+
+        Args:
+          returns: [E] float64.
+          snapshot: the policy that was evaluated.
+        """
+        before = self.rows[-1]["fraction"] if self.rows else 0.0
+        statistics = {
+            "return_mean": returns.mean(),
+            "return_std": returns.std(),
+            "return_min": returns.min(),
+            "return_max": returns.max(),
+        }
+        self.rows.append(
+            {
+                "fraction": self.fraction,
+                "generation": self.come.generation,
+                "env_steps": self.come.env_steps,
+                "episodes": self.come.episodes,
+                "wall_seconds": self.come.wall_seconds,
+                "lanes": self.shared.lanes,
+                "compile_seconds": self.shared.compile_seconds,
+                **{name: tables.finite(float(value)) for name, value in statistics.items()},
+                **self.population,
+            }
+        )
+        if self.reason is None and not np.isfinite(returns).all():
+            self.reason = f"a return after generation {self.come.generation} is not finite"
+        if self.reason is not None:
+            self.end("diverged")
+            return
+        if self.cell.seed == self.shared.first_seed:
+            for share, stage in _STAGES:
+                if before < share <= self.fraction < 1.0:
+                    self._keep(stage, snapshot)
+        if self.fraction >= 1.0:
+            self._keep("final", snapshot)
+        if time.monotonic() - self._written > WRITE_SECONDS:
+            self.write()
+
+    # Files.
+
+    def resume(self, shapes: Any) -> Any | None:
+        """Goes back to the last checkpoint; returns its state, or None where there is none."""
+        path = self.store.checkpoint(self.cell)
+        if not path.exists():
+            return None
+        state, counters = checkpoint.load(path, shapes)
+        self.come = Progressed(**counters)
+        rows, _ = self.store.read(self.cell)
+        for row in rows:
+            if row["generation"] <= self.come.generation:
+                at = Progressed(*(row[name] for name in asdict(self.come)))
+                kept = {name: row[name] for name in tables.MEASURES}
+                self.rows.append({"fraction": at.fraction(self.cell), **kept})
+        return state
+
+    def save(self, state: Any) -> None:
+        """Writes its curve, then a checkpoint of its state (one lane's arrays)."""
+        self.write()
+        checkpoint.save(self.store.checkpoint(self.cell), state, asdict(self.come))
+
+    def end(self, status: str, reason: str | None = None) -> None:
+        """Ends the run and writes its record."""
+        self.status, self.reason = status, reason or self.reason
+        self.write()
+
+    def write(self) -> None:
+        """Writes its curve and record as they are."""
+        self._written = time.monotonic()
+        cell = self.cell
+        identity = {
+            "sweep": cell.sweep,
+            "run_id": cell.run_id,
+            "env": cell.env,
+            "agent": cell.agent,
+            "label": cell.label,
+            "seed": cell.seed,
+        }
+        rows = [{name: row.get(name) for name in tables.MEASURES} for row in self.rows]
+        path = self.store.cell(cell)
+        tables.write_cell(path, identity, cell.settings, rows, self._record())
+
+    def _record(self) -> Mapping[str, Any]:
+        means = [row["return_mean"] for row in self.rows]
+        known = [mean for mean in means if mean is not None]
+        threshold = self.cell.threshold
+        reached = [
+            row["env_steps"]
+            for row in self.rows
+            if threshold is not None and (row["return_mean"] or -math.inf) >= threshold
+        ]
+        return {
+            "status": self.status,
+            "reason": self.reason,
+            "final_return": means[-1] if means else None,
+            "best_return": max(known, default=None),
+            "threshold": threshold,
+            "steps_to_threshold": min(reached, default=None),
+            "generations": self.come.generation,
+            "env_steps": self.come.env_steps,
+            "episodes": self.come.episodes,
+            "wall_seconds": self.come.wall_seconds,
+            "lanes": self.shared.lanes,
+            "compile_seconds": self.shared.compile_seconds,
+            "peak_memory_bytes": provenance.peak_memory(),
+            "parameters": self.shared.parameters,
+            "device": provenance.device(),
+            "git_revision": provenance.revision(),
+            "versions": provenance.versions(),
+            "environment": self._environment(),
+            "policy": self.cell.policy.model_dump(mode="json"),
+        }
+
+    def _environment(self) -> dict[str, Any]:
+        cell = self.cell
+        wrappers = cell.wrappers.model_dump(mode="json")
+        return {"name": cell.env_name, "options": cell.env_options, "wrappers": wrappers}
+
+    def _keep(self, stage: str, snapshot: Snapshot) -> None:
+        cell = self.cell
+        policies.save(
+            self.store.policies(cell),
+            stage,
+            jax.device_get(snapshot),
+            {
+                "sweep": cell.sweep,
+                "run_id": cell.run_id,
+                "env": cell.env,
+                "agent": cell.agent,
+                "label": cell.label,
+                "settings": cell.settings,
+                "seed": cell.seed,
+                "environment": self._environment(),
+                "policy": cell.policy.model_dump(mode="json"),
+                "generation": self.come.generation,
+                "env_steps": self.come.env_steps,
+                "return_mean": self.rows[-1]["return_mean"],
+                "versions": provenance.versions(),
+                "git_revision": provenance.revision(),
+            },
+        )

@@ -1,0 +1,94 @@
+"""What holds for one cell: the settings, options and policies of a sweep, the strongest winning.
+
+Every function raises `Problem`, with the place in the sweep file, for values that do not fit.
+"""
+
+from types import ModuleType
+from typing import Any, TypeVar
+
+import pydantic
+
+from rl_es import registry
+from rl_es.config import Config
+from rl_es.errors import UserError, did_you_mean
+from rl_es.sweep.explaining import explain
+from rl_es.sweep.reading import Place, Problem, brief
+from rl_es.sweep.schema import AgentEntry, EnvironmentEntry, Sweep
+from rl_es.sweep.variants import Variant
+
+AnyConfig = TypeVar("AnyConfig", bound=Config)
+
+
+def settings(sweep: Sweep, i: int, j: int, variant: Variant) -> Config:
+    """The complete settings of a variant in an environment, by the agent's own class."""
+    agent, overrides = sweep.agents[j], sweep.environments[i].agents
+    values: dict[str, Any] = {}
+    places: dict[str, Place] = {}
+
+    def put(settings: dict[str, Any], where: Place) -> None:
+        values.update(settings)
+        places.update({name: (*where, name) for name in settings})
+
+    put(sweep.defaults.agent, ("defaults", "agent"))
+    put(agent.fixed, ("agents", j, "with"))
+    values.update(variant.settings)
+    places.update({name: ("agents", j, *below) for name, below in variant.places.items()})
+    for key in dict.fromkeys((agent.name, agent.shown)):
+        if agent in meant_by(sweep, key):
+            put(overrides.get(key, {}), ("environments", i, "agents", key))
+
+    model = registry.agents.load(agent.name).Hyperparameters
+    try:
+        return model.model_validate(values)
+    except pydantic.ValidationError as error:
+        problem = explain(error, model)
+        if not problem.place:
+            raise Problem(("agents", j), f"{agent.shown}: {problem.reason}") from None
+        place = places.get(str(problem.place[0]), ("agents", j, "with", problem.place[0]))
+        raise Problem((*place, *problem.place[1:]), problem.reason) from None
+
+
+def meant_by(sweep: Sweep, key: str) -> list[AgentEntry]:
+    """The entries that an environment's `agents` key means: one label's, else all of one name."""
+    labelled = [agent for agent in sweep.agents if agent.shown == key]
+    return labelled or [agent for agent in sweep.agents if agent.name == key]
+
+
+def check_overrides(sweep: Sweep, environment: EnvironmentEntry, place: Place) -> None:
+    """Refuses overrides of an agent that is not there, or of a setting that varies."""
+    for key, settings in environment.agents.items():
+        meant = meant_by(sweep, key)
+        if not meant:
+            near = did_you_mean(brief(key), {a.shown for a in sweep.agents})
+            raise Problem((*place, key), f"no agent of this sweep has this label{near}")
+        for name in settings:
+            if any(name in agent.varied for agent in meant):
+                raise Problem(
+                    (*place, key, name), "the agent varies it by grid or random; keep one"
+                )
+
+
+def options(suite: ModuleType, environment: EnvironmentEntry, place: Place) -> dict[str, Any]:
+    """The complete options of an environment, by the suite's own class."""
+    try:
+        options = suite.Options.model_validate(environment.options)
+    except pydantic.ValidationError as error:
+        problem = explain(error, suite.Options)
+        raise Problem((*place, *problem.place), problem.reason) from None
+    if hasattr(suite, "check"):
+        try:
+            suite.check(environment.name, options)
+        except UserError as error:
+            raise Problem(place, str(error)) from None
+    return options.model_dump()
+
+
+def merged(place: Place, *layers: AnyConfig) -> AnyConfig:
+    """One configuration from what each layer states, the last winning."""
+    values = {name: getattr(layer, name) for layer in layers for name in layer.model_fields_set}
+    model = type(layers[0])
+    try:
+        return model(**values)
+    except pydantic.ValidationError as error:
+        problem = explain(error, model)
+        raise Problem((*place, *problem.place), problem.reason) from None

@@ -1,0 +1,111 @@
+"""A results folder as the executor sees it: which cells are done, where each thing goes.
+
+    cells/<run_id>.parquet         a run's curve and record
+    checkpoints/<run_id>.msgpack   its state, for going on after a stop or with a longer budget
+    policies/<run_id>/             its saved policies
+    manifest.json                  what made the folder
+"""
+
+import json
+import platform
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rl_es import tables
+from rl_es.errors import UserError
+from rl_es.files import write_text
+from rl_es.sweep import provenance
+from rl_es.sweep.cells import Cell
+from rl_es.sweep.schema import Sweep
+
+
+@dataclass
+class Progressed:
+    """How far a run has come."""
+
+    generation: int = 0
+    env_steps: int = 0
+    episodes: int = 0
+    wall_seconds: float = 0.0
+
+    def fraction(self, cell: Cell) -> float:
+        """The share of the cell's budget that is done, 0 to 1."""
+        budget = cell.budget
+        if budget.env_steps is not None:
+            share = self.env_steps / budget.env_steps
+        elif budget.generations is not None:
+            share = self.generation / budget.generations
+        else:
+            share = self.wall_seconds / (budget.seconds or 1.0)
+        return min(1.0, share)
+
+
+@dataclass
+class Store:
+    """The files of a results folder."""
+
+    folder: Path
+    done: set[str] = field(default_factory=set)
+
+    def cell(self, cell: Cell) -> Path:
+        """Its curve and record."""
+        return self.folder / "cells" / f"{cell.run_id}.parquet"
+
+    def checkpoint(self, cell: Cell) -> Path:
+        """Its state."""
+        return self.folder / "checkpoints" / f"{cell.run_id}.msgpack"
+
+    def policies(self, cell: Cell) -> Path:
+        """The folder of its policies."""
+        return self.folder / "policies" / cell.run_id
+
+    def read(self, cell: Cell) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """Its (curve rows, record) so far, both empty where there is nothing."""
+        path = self.cell(cell)
+        return tables.read_cell(path) if path.exists() else ([], {})
+
+    def is_done(self, cell: Cell) -> bool:
+        """Whether its record has ended and reached the budget that the sweep asks for now."""
+        _, record = self.read(cell)
+        if record.get("status") == "diverged":
+            return True
+        if record.get("status") != "finished":
+            return False
+        come = Progressed(
+            record["generations"], record["env_steps"], record["episodes"], record["wall_seconds"]
+        )
+        return come.fraction(cell) >= 1.0
+
+    def write_manifest(self, sweep: Sweep, cells: int) -> None:
+        """Writes `manifest.json`, or adds this start to the one that is there.
+
+        Raises:
+          UserError: the folder holds the results of another sweep.
+        """
+        path = self.folder / "manifest.json"
+        starts: list[dict[str, Any]] = []
+        if path.exists():
+            try:
+                before = json.loads(path.read_text())
+                starts, name = before["starts"], before["sweep"]["name"]
+            except (ValueError, KeyError, TypeError) as error:
+                raise UserError(f"{path}: not a readable manifest ({error})") from None
+            if name != sweep.name:
+                raise UserError(
+                    f"{self.folder}: holds the results of sweep '{name}', not '{sweep.name}'; "
+                    "choose another folder with --out"
+                )
+        starts.append(
+            {
+                "time": datetime.now(UTC).isoformat(timespec="seconds"),
+                "versions": provenance.versions(),
+                "git_revision": provenance.revision(),
+                "device": provenance.device(),
+                "machine": platform.platform(),
+                "cells": cells,
+            }
+        )
+        content = {"sweep": sweep.model_dump(mode="json", by_alias=True), "starts": starts}
+        write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,89 @@
+"""The variants of one agent entry: every combination of its grid with every random sample.
+
+Each random setting has its own stream of draws, a function of the search's seed and the setting's
+name: more samples keep the earlier ones, and another setting does not change the draws of this one.
+Draws are rounded to eight significant digits, so that a run's identity does not hang on the last
+bit of a logarithm.
+"""
+
+import itertools
+import math
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from rl_es.sweep.reading import Place
+from rl_es.sweep.schema import AgentEntry, Distribution, RandomSearch
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One choice of the varied settings.
+
+    Attributes:
+      label: the entry's label, and the varied settings where there are any.
+      settings: varied settings by name.
+      places: where each of them stands, below the entry.
+    """
+
+    label: str
+    settings: dict[str, Any]
+    places: dict[str, Place]
+
+
+def count(entry: AgentEntry) -> int:
+    """How many variants an entry has; nothing is built."""
+    combinations = math.prod(len(values) for values in entry.grid.values())
+    return combinations * (entry.random.samples if entry.random else 1)
+
+
+def variants(entry: AgentEntry) -> Iterator[Variant]:
+    """The variants of an entry: grid combinations, the last key fastest, then random samples."""
+    points = list(itertools.product(*(enumerate(values) for values in entry.grid.values())))
+    samples = list(_samples(entry.random)) if entry.random else [{}]
+    taken: set[str] = set()
+    for point, sample in itertools.product(points, samples):
+        grid = {name: value for name, (_, value) in zip(entry.grid, point, strict=True)}
+        places: dict[str, Place] = {
+            name: ("grid", name, i) for name, (i, _) in zip(entry.grid, point, strict=True)
+        }
+        places |= {name: ("random", name) for name in sample}
+        label = _unique(" ".join([entry.shown, *_words(grid, 6), *_words(sample, 3)]), taken)
+        yield Variant(label, grid | sample, places)
+
+
+def _words(settings: dict[str, Any], digits: int) -> list[str]:
+    return [f"{name}={_spelled(value, digits)}" for name, value in settings.items()]
+
+
+def _spelled(value: Any, digits: int) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
+
+
+def _unique(label: str, taken: set[str]) -> str:
+    """The label, with a number where two variants would share it."""
+    names = itertools.chain([label], (f"{label} no.{i}" for i in itertools.count(2)))
+    label = next(name for name in names if name not in taken)
+    taken.add(label)
+    return label
+
+
+def _samples(search: RandomSearch) -> Iterator[dict[str, Any]]:
+    streams = {name: random.Random(f"{search.seed}:{name}") for name in search.settings}
+    for _ in range(search.samples):
+        yield {name: _draw(streams[name], what) for name, what in search.settings.items()}
+
+
+def _draw(stream: random.Random, distribution: Distribution) -> Any:
+    u = stream.random()
+    if distribution.choice:
+        return distribution.choice[int(u * len(distribution.choice))]
+    if distribution.uniform:
+        low, high = distribution.uniform
+        return float(f"{low + u * (high - low):.8g}")
+    assert distribution.log_uniform
+    low, high = map(math.log, distribution.log_uniform)
+    return float(f"{math.exp(low + u * (high - low)):.8g}")

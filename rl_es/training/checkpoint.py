@@ -1,0 +1,67 @@
+"""States on disk: any pytree of arrays as msgpack, without pickling, whole or not at all.
+
+Leaves are stored in order, under a description of the structure; a state is read back only into the
+structure it came from.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax import serialization
+
+from rl_es.errors import UserError
+from rl_es.files import write_bytes
+
+FORMAT = 1
+
+
+def _description(tree: Any) -> str:
+    leaves, structure = jax.tree.flatten(tree)
+    shapes = [f"{np.dtype(leaf.dtype).name}{tuple(leaf.shape)}" for leaf in leaves]
+    return f"{structure} {shapes}"
+
+
+def save(path: Path, tree: Any, counters: Mapping[str, Any]) -> None:
+    """Writes a pytree of arrays and the counters (JSON values) that belong to it."""
+    tree = jax.tree.map(np.asarray, tree)
+    content = {
+        "format": FORMAT,
+        "description": _description(tree),
+        "counters": json.dumps(dict(counters)),
+        "leaves": {str(i): leaf for i, leaf in enumerate(jax.tree.leaves(tree))},
+    }
+    write_bytes(path, serialization.msgpack_serialize(content))
+
+
+def load(path: Path, shapes: Any) -> tuple[Any, dict[str, Any]]:
+    """Reads what `save` wrote into the structure of `shapes`.
+
+    Args:
+      path: the file.
+      shapes: pytree of arrays or `jax.ShapeDtypeStruct`.
+
+    Returns:
+      The pytree, as NumPy arrays, and the counters.
+
+    Raises:
+      UserError: the file is damaged, or holds a state of another structure.
+    """
+    try:
+        content = serialization.msgpack_restore(path.read_bytes())
+        if content["format"] != FORMAT or content["description"] != _description(shapes):
+            raise UserError(
+                f"{path}: a checkpoint of another version or configuration; "
+                "remove it to start this run anew"
+            )
+        leaves = [content["leaves"][str(i)] for i in range(len(content["leaves"]))]
+        return jax.tree.unflatten(jax.tree.structure(shapes), leaves), json.loads(
+            content["counters"]
+        )
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path}: not a readable checkpoint ({error}); remove it to start this run anew"
+        ) from None

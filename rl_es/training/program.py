@@ -1,0 +1,167 @@
+"""A learner compiled: three functions over plain host arrays, with a leading lane axis.
+
+Lanes are runs that share the program: seeds and traced settings. With one lane the functions are
+called in turn, run after run; with more they are vmapped, and each lane stops at its own limit.
+Random keys inside a state are carried as plain integers, so that a state can be saved as it is.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rl_es.interfaces import Learner, Limit, Rows, Snapshot
+from rl_es.training.platform import quiet_loading
+
+LANES = "lanes"
+_EVALUATION = 0x65766C  # folded into a seed's key, so that evaluation never shares training's keys
+
+State = Any  # a learner's state with a leading lane axis, keys as integers
+
+
+def lane_axis(lanes: int) -> str | None:
+    """The axis name that a learner or evaluator of so many lanes is told of."""
+    return LANES if lanes > 1 else None
+
+
+@dataclass
+class Program:
+    """Compiled functions of one group.
+
+    Attributes:
+      lanes: runs that each call handles (L).
+      init: (seeds [L] uint32, settings {name: [L]}) -> state.
+      advance: (state, Limit of [L] each) -> (state, Rows of [L] each). The state is consumed.
+      snapshot: state -> Snapshot, leaves [L, ...].
+      evaluate: (seeds [L], generations [L] uint32, Snapshot) -> returns [L, E].
+      compile_seconds: what compilation took.
+      memory_bytes: what the largest of its functions needs, by XLA's own account.
+      compiled: how many programs were compiled for it.
+    """
+
+    lanes: int
+    init: Callable[..., State]
+    advance: Callable[..., tuple[State, Rows]]
+    snapshot: Callable[[State], Snapshot]
+    evaluate: Callable[..., Any]
+    compile_seconds: float = 0.0
+    memory_bytes: int = 0
+    compiled: int = 0
+    state_shape: Any = field(default=None, repr=False)
+
+
+def _over_lanes(function: Callable[..., Any], lanes: int) -> Callable[..., Any]:
+    """Vmaps a function, or calls it on the only lane."""
+    if lanes > 1:
+        return jax.vmap(function, axis_name=LANES)
+
+    def alone(*args: Any) -> Any:
+        inner = jax.tree.map(lambda leaf: leaf[0], args)
+        return jax.tree.map(lambda leaf: leaf[None], function(*inner))
+
+    return alone
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _as_data(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
+
+
+def _as_keys(tree: Any, shapes: Any) -> Any:
+    return jax.tree.map(
+        lambda leaf, shape: jax.random.wrap_key_data(leaf) if _is_key(shape) else leaf, tree, shapes
+    )
+
+
+def _bytes(compiled: Any) -> int:
+    memory = compiled.memory_analysis()
+    if memory is None:
+        return 0
+    return int(
+        memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes
+    )
+
+
+class Compiler:
+    """Compiles learners, and shares one evaluation program among learners of equal policies."""
+
+    def __init__(self) -> None:
+        """Starts with no evaluation program."""
+        self._evaluations: dict[Any, Any] = {}
+
+    def compile(
+        self,
+        learner: Learner,
+        settings: Mapping[str, float],
+        lanes: int,
+        evaluate: Callable[..., Any],
+        evaluation_key: Any,
+    ) -> Program:
+        """Compiles a group's functions.
+
+        Args:
+          learner: built for this number of lanes (`lane_axis`).
+          settings: the traced settings, for their names.
+          lanes: runs handled at once.
+          evaluate: (key, Snapshot) -> returns [E], of one lane.
+          evaluation_key: hashable; groups with an equal one share the evaluation program.
+        """
+        began = time.perf_counter()
+        seeds = jax.ShapeDtypeStruct((lanes,), jnp.uint32)
+        numbers = jax.ShapeDtypeStruct((lanes,), jnp.int32)
+        hyper = {name: jax.ShapeDtypeStruct((lanes,), jnp.float32) for name in settings}
+
+        def init(seed: Any, hyper: Any) -> Any:
+            return learner.init(jax.random.key(seed), hyper)
+
+        lane = jax.eval_shape(
+            init, jax.ShapeDtypeStruct((), jnp.uint32), {name: jnp.float32(0) for name in settings}
+        )
+        first = _over_lanes(lambda seed, hyper: _as_data(init(seed, hyper)), lanes)
+        state = jax.eval_shape(first, seeds, hyper)
+
+        def advance(state: Any, limit: Limit) -> Any:
+            state, rows = learner.advance(_as_keys(state, lane), limit)
+            return _as_data(state), rows
+
+        compiled = [
+            _compile(first, seeds, hyper),
+            _compile(_over_lanes(advance, lanes), state, Limit(numbers, numbers), donate=(0,)),
+        ]
+        program = Program(
+            lanes,
+            *compiled,
+            snapshot=learner.snapshot,
+            evaluate=None,  # pyright: ignore[reportArgumentType]
+            compiled=len(compiled),
+            state_shape=state,
+        )
+        shared = (evaluation_key, lanes)
+        if shared not in self._evaluations:
+
+            def evaluation(seed: Any, generation: Any, snapshot: Snapshot) -> Any:
+                key = jax.random.fold_in(jax.random.key(seed), np.uint32(_EVALUATION))
+                return evaluate(jax.random.fold_in(key, generation), snapshot)
+
+            snapshot = jax.eval_shape(learner.snapshot, state)
+            self._evaluations[shared] = _compile(
+                _over_lanes(evaluation, lanes), seeds, seeds, snapshot
+            )
+            program.compiled += 1
+        program.evaluate = self._evaluations[shared]
+        program.memory_bytes = max(_bytes(part) for part in (*compiled, program.evaluate))
+        program.compile_seconds = time.perf_counter() - began
+        return program
+
+
+def _compile(function: Callable[..., Any], *shapes: Any, donate: tuple[int, ...] = ()) -> Any:
+    lowered = jax.jit(function, donate_argnums=donate).lower(*shapes)
+    with quiet_loading():
+        return lowered.compile()

@@ -1,0 +1,146 @@
+"""The report, end to end, over whole and partial results."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rl_es import tables
+from rl_es.analysis import report, variants
+from rl_es.analysis.markdown import escape, number, table
+from rl_es.analysis.summary import summarise
+from rl_es.errors import UserError
+
+Results = Callable[..., Path]
+ENDS = {
+    ("cartpole", "pes", 0): "failed",
+    ("pendulum", "eggroll", 1): "diverged",
+    ("pendulum", "pes", 2): "running",
+}
+
+
+@pytest.fixture(autouse=True)
+def few_replicates(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tested here does not hang on the number of replicates."""
+    for name in ("learning_curves", "final_returns", "wall_clock"):
+        draw = report.DRAWN[name]
+        quick = lambda *tables, draw=draw: draw(*tables, replicates=100)  # noqa: E731
+        monkeypatch.setitem(report.DRAWN, name, quick)
+
+
+def test_everything_is_written_and_named(results: Results) -> None:
+    folder = results(ends=ENDS)
+    written = report.write(folder)
+    names = [str(path.relative_to(folder)) for path in written]
+    drawn = [f"figures/{n}.{k}" for n in report.DRAWN for k in ("png", "svg")]
+    before = ["curves.parquet", "runs.parquet", "runs.csv", "summary.csv"]
+    assert names == [*before, *drawn, "index.md"]
+    assert all(path.stat().st_size for path in written)
+    page = (folder / "index.md").read_text()
+    assert "12 runs: 9 finished, 1 running, 1 diverged, 1 failed." in page
+    for link in re.findall(r"\]\(([^)]+)\)", page):
+        assert (folder / link).exists(), link
+    assert "jax 0.9.0" in page and "Seeds: 0 to 2" in page and "lr 0.1" in page
+    assert "run_benchmark.py run sweeps/demo.yaml" in page
+
+
+def test_text_from_data_stays_text(results: Results) -> None:
+    folder = results(envs=["a|b", "pendulum"], ends={("a|b", "pes", 0): "failed"})
+    report.write(folder)
+    page = (folder / "index.md").read_text()
+    assert r"\`lr\` \| &lt;b&gt;too large&lt;/b&gt; \$x\$ |" in page
+    assert r"| a\|b | pes |" in page
+    rows = [line for line in page.splitlines() if line.startswith("| a")]
+    for row in rows[:2]:
+        assert len(re.findall(r"(?<!\\)\|", row)) == 13
+
+
+def test_twice_is_the_same(results: Results) -> None:
+    folder = results()
+    first = {path: path.read_bytes() for path in report.write(folder)}
+    assert {path: path.read_bytes() for path in report.write(folder)} == first
+
+
+def test_figures_of_what_is_gone_go_and_others_stay(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report, "PANELS", 1)
+    folder = results()
+    report.write(folder)
+    assert (folder / "figures" / "learning_curves_2.svg").exists()
+    (folder / "figures" / "mine.png").write_bytes(b"x")
+    for path in tables.cell_paths(folder):
+        if "pendulum" in path.name:
+            path.unlink()
+    report.write(folder)
+    left = {path.name for path in (folder / "figures").iterdir()}
+    assert left == {"mine.png"} | {f"{n}.{k}" for n in report.DRAWN for k in ("png", "svg")}
+
+
+@pytest.mark.parametrize("status", ["failed", "diverged", "running"])
+def test_a_folder_without_a_finished_run(results: Results, status: str) -> None:
+    ends = {("e", "pes", 0): status}
+    folder = results(["e"], ["pes"], 1, ends=ends)
+    report.write(folder)
+    row = pd.read_csv(folder / "summary.csv").iloc[0]
+    assert row[status] == 1 and row["n"] == (status == "running")
+
+
+def test_no_cells_is_the_readers_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no results here"):
+        report.write(tmp_path)
+
+
+def test_shards_merge(results: Results, add_run: Callable[..., None]) -> None:
+    folder = results(["cartpole"], ["pes"], 2)
+    add_run(folder, "cartpole", "pes", 2, sweep="other", hyper={"lr": 0.1, "hold": "window"})
+    report.write(folder)
+    overview = pd.read_csv(folder / "summary.csv")
+    assert list(overview.n) == [3]
+    assert "Sweep: demo, other" in (folder / "index.md").read_text()
+
+
+def test_variants_under_one_label_are_not_averaged(
+    results: Results, add_run: Callable[..., None]
+) -> None:
+    folder = results(["cartpole"], ["pes"], 2)
+    add_run(folder, "cartpole", "pes", 0, hyper={"lr": 0.2})
+    add_run(folder, "cartpole", "pes", 1, hyper={"lr": 0.2})
+    _, runs = variants.apart(*tables.load(folder))
+    assert sorted(runs.label.unique()) == ["pes (lr=0.1)", "pes (lr=0.2)"]
+    add_run(folder, "cartpole", "pes", 0, sweep="late", hyper={"lr": 0.1})
+    curves, runs = variants.apart(*tables.load(folder))
+    assert not runs.duplicated(["env", "label", "seed"]).any()
+    assert set(curves.label) == set(runs.label)
+
+
+def test_summary_numbers(results: Results) -> None:
+    ends = {("cartpole", "pes", 0): "failed", ("cartpole", "eggroll", 1): "diverged"}
+    folder = results(["cartpole"], seeds=4, ends=ends, lanes=2, threshold=50.0)
+    for path, steps in zip(tables.cell_paths(folder), [3_000, None, None, 5_000], strict=False):
+        rows, record = tables.read_cell(path)
+        identity = {name: record[name] for name in tables.IDENTITY if name != "schema_version"}
+        tables.write_cell(path, identity, {}, rows, {**record, "steps_to_threshold": steps})
+    curves, runs = tables.load(folder)
+    overview = summarise(curves, runs, replicates=100).set_index("label")
+    assert list(overview.index) == ["eggroll", "pes"]
+    kept = runs[(runs.label == "eggroll") & (runs.status == "finished")]
+    row = overview.loc["eggroll"]
+    assert (row.n, row.finished, row.diverged, row.failed) == (3, 3, 1, 0)
+    np.testing.assert_allclose(row.final_mean, kept.final_return.mean())
+    assert row.ci_low <= row.final_mean <= row.ci_high
+    assert row.wall_seconds_mean == 10.0 and row.compile_seconds_mean == 3.0
+    first = curves[curves.run_id.isin(kept.run_id) & (curves.generation == 0)]
+    np.testing.assert_allclose(row.first_mean, first.return_mean.mean())
+    assert row.reached_threshold == 2 and pd.isna(row.steps_to_threshold_median)
+    assert overview.loc["pes"].reached_threshold == 0
+
+
+def test_markdown_pieces() -> None:
+    assert escape("a_b\n `c` <d> & [e](f)") == r"a\_b \`c\` &lt;d&gt; &amp; \[e\](f)"
+    assert table(["x", "n"], [["a", "1"]]) == "| x | n |\n| --- | ---: |\n| a | 1 |"
+    shown = [number(value) for value in (None, float("nan"), -1234.5, 0.5, 999.99)]
+    assert shown == ["—", "—", "−1,234", "0.5000", "1000"]

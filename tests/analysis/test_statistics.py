@@ -1,0 +1,99 @@
+"""The bootstrap against closed forms, normal theory and its own promises."""
+
+import numpy as np
+import pytest
+
+from rl_es.analysis import statistics
+from rl_es.analysis.statistics import bootstrap, resamples
+
+
+def test_two_runs_have_a_known_distribution() -> None:
+    """Means of two draws from {0, 1}: 0, 1/2, 1 with probabilities 1/4, 1/2, 1/4."""
+    drawn = resamples(np.zeros(2), 50_000, 0)
+    means = np.array([0.0, 1.0])[drawn].mean(1)
+    shares = [(means == value).mean() for value in (0.0, 0.5, 1.0)]
+    np.testing.assert_allclose(shares, [0.25, 0.5, 0.25], atol=0.01)
+    interval = bootstrap(np.array([0.0, 1.0]), confidence=0.4)
+    assert (interval.estimate, interval.low, interval.high) == (0.5, 0.5, 0.5)
+    interval = bootstrap(np.array([0.0, 1.0]))
+    assert (interval.low, interval.high) == (0.0, 1.0)
+
+
+def test_many_runs_agree_with_normal_theory() -> None:
+    values = np.random.default_rng(1).normal(3.0, 2.0, 400)
+    interval = bootstrap(values, replicates=20_000)
+    half = 1.959964 * values.std() / 20
+    np.testing.assert_allclose(interval.estimate, values.mean(), rtol=1e-12)
+    np.testing.assert_allclose(
+        [interval.low, interval.high], values.mean() + [-half, half], atol=0.03 * half
+    )
+
+
+@pytest.mark.parametrize("runs, expected", [(5, 0.83), (10, 0.90), (50, 0.94)])
+def test_coverage(runs: int, expected: float) -> None:
+    """The shares of 2,000 experiments that the module's docstring speaks of."""
+    sample = np.random.default_rng(2).normal(size=(runs, 2_000))
+    interval = bootstrap(sample, replicates=1_000)
+    covered = (interval.low <= 0) & (interval.high >= 0)
+    np.testing.assert_allclose(covered.mean(), expected, atol=0.02)
+
+
+def test_bit_for_bit_and_the_seed_matters() -> None:
+    values = np.random.default_rng(3).normal(size=(5, 7))
+    first, again, other = (bootstrap(values, replicates=500, seed=seed) for seed in (4, 4, 5))
+    for name in ("estimate", "low", "high"):
+        assert getattr(first, name).tobytes() == getattr(again, name).tobytes()
+    assert not np.array_equal(first.low, other.low)
+
+
+def test_every_replicate_keeps_the_counts_of_the_strata() -> None:
+    strata = np.array(["b", "a", "a", "c", "b", "a"])
+    drawn = resamples(strata, 1_000, 0)
+    assert (strata[drawn] == strata).all()
+    for column in range(len(strata)):
+        assert set(drawn[:, column]) == set(np.flatnonzero(strata == strata[column]))
+
+
+def test_strata_take_out_the_spread_between_environments() -> None:
+    noise = np.random.default_rng(5).normal(size=(2, 10))
+    values = (noise + [[0.0], [1000.0]]).ravel()
+    interval = bootstrap(values, strata=np.repeat([0, 1], 10))
+    assert interval.high - interval.low < 2
+    free = bootstrap(values)
+    assert free.high - free.low > 100
+
+
+def test_a_curve_is_its_points_and_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = np.random.default_rng(6).normal(size=(5, 11))
+    whole = bootstrap(values, replicates=300)
+    for size in (1, 700, 5_000):
+        monkeypatch.setattr(statistics, "_ELEMENTS", size)
+        parts = bootstrap(values, replicates=300)
+        np.testing.assert_allclose(parts.low, whole.low, rtol=1e-12)
+        np.testing.assert_allclose(parts.high, whole.high, rtol=1e-12)
+    point = bootstrap(values[:, 3], replicates=300)
+    np.testing.assert_allclose([point.low, point.high], [whole.low[3], whole.high[3]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("strata", [None, [0, 0, 1]])
+def test_a_lone_run_has_no_interval(strata: list[int] | None) -> None:
+    values = np.array([[1.0, 2.0]] if strata is None else [[1.0, 2.0]] * 3)
+    interval = bootstrap(values, strata=None if strata is None else np.array(strata))
+    np.testing.assert_array_equal(interval.estimate, [1.0, 2.0])
+    assert np.isnan(interval.low).all() and np.isnan(interval.high).all()
+
+
+def test_no_runs_no_estimate() -> None:
+    interval = bootstrap(np.empty((0, 3)))
+    assert interval.n == 0 and interval.estimate.shape == (3,) and np.isnan(interval.estimate).all()
+
+
+def test_any_reduction_is_a_statistic() -> None:
+    values = np.array([1.0, 2.0, 3.0, 4.0, 100.0])
+    interval = bootstrap(values, lambda values, axis: np.median(values, axis=axis))
+    assert interval.estimate == 3.0 and interval.low >= 1.0 and interval.high <= 100.0
+
+
+def test_strata_must_match() -> None:
+    with pytest.raises(ValueError, match="2 strata for 3 runs"):
+        bootstrap(np.zeros(3), strata=np.zeros(2))

@@ -1,0 +1,204 @@
+"""Cells, run identities and groups."""
+
+from collections.abc import Callable
+
+import pytest
+from toy_agents import plain
+from toy_suites import toy
+
+from rl_es.sweep.cells import Cell, cells, groups
+from rl_es.sweep.schema import Sweep
+
+Make = Callable[..., Sweep]
+
+FULL = """
+name: toy
+seeds: [3, 5]
+defaults:
+  budget: {env_steps: 1e4}
+  policy: {widths: [8], activation: relu}
+  evaluation: {points: 3, episodes: 4}
+  agent: {sigma: 0.3, lr: 0.5}
+environments:
+  - Toy-v0
+  - name: Toy-v0
+    label: exact
+    options: {backend: exact}
+    reward_scale: 0.5
+    threshold: 9
+    budget: {generations: 7}
+    evaluation: {episodes: 2}
+    policy: {activation: pqn, head: gaussian}
+    agents: {plain: {sigma: 0.7}}
+agents:
+  - plain
+  - {name: plain, label: varied, with: {rule: sgd}, grid: {lr: [0.1, 0.01], size: [1, 2]}}
+  - {name: strategy, policy: {head: deterministic}}
+"""
+
+
+def test_order(sweep: Make) -> None:
+    made = cells(sweep(FULL))
+    assert len(made) == 2 * (1 + 4 + 1) * 2
+    assert [(c.env, c.label, c.seed) for c in made[:6]] == [
+        ("Toy-v0", "plain", 3),
+        ("Toy-v0", "plain", 5),
+        ("Toy-v0", "varied lr=0.1 size=1", 3),
+        ("Toy-v0", "varied lr=0.1 size=1", 5),
+        ("Toy-v0", "varied lr=0.1 size=2", 3),
+        ("Toy-v0", "varied lr=0.1 size=2", 5),
+    ]
+    assert made[12].env == "exact"
+
+
+def _find(made: tuple[Cell, ...], env: str, label: str) -> Cell:
+    return next(cell for cell in made if (cell.env, cell.label) == (env, label))
+
+
+def test_precedence(sweep: Make) -> None:
+    made = cells(sweep(FULL))
+    first, exact = _find(made, "Toy-v0", "plain"), _find(made, "exact", "plain")
+    assert first.settings == {"lr": 0.5, "sigma": 0.3, "rule": "adam", "size": 2}
+    assert exact.settings == {**first.settings, "sigma": 0.7}
+    varied = _find(made, "exact", "varied lr=0.01 size=1")
+    assert varied.settings == {"lr": 0.01, "sigma": 0.3, "rule": "sgd", "size": 1}
+
+    assert first.policy.model_dump(exclude_unset=True) == {"widths": (8,), "activation": "relu"}
+    assert (exact.policy.activation, exact.policy.head) == ("pqn", "gaussian")
+    assert _find(made, "exact", "strategy").policy.head == "deterministic"
+    assert (first.evaluation.points, first.evaluation.episodes) == (3, 4)
+    assert (exact.evaluation.points, exact.evaluation.episodes) == (3, 2)
+    assert (first.budget.env_steps, exact.budget.generations) == (10_000, 7)
+    assert exact.budget.env_steps is None and exact.threshold == 9
+    assert exact.env_options == {"backend": "exact"} and exact.wrappers.reward_scale == 0.5
+    assert exact.config == plain.Hyperparameters(lr=0.5, sigma=0.7)
+    assert exact.options == toy.Options(backend="exact")
+
+
+def test_overrides_by_label_and_by_name(sweep: Make) -> None:
+    relabelled = "agents.0.label=first"  # now no label is 'plain': the name means both entries
+    both = "environments.1.agents={plain: {sigma: 0.7}}"
+    made = cells(sweep(FULL, relabelled, both))
+    assert _find(made, "exact", "varied lr=0.1 size=1").settings["sigma"] == 0.7
+    assert _find(made, "exact", "first").settings["sigma"] == 0.7
+    one = "environments.1.agents={plain: {sigma: 0.7}, varied: {sigma: 0.9}}"
+    made = cells(sweep(FULL, relabelled, one))
+    assert _find(made, "exact", "varied lr=0.1 size=1").settings["sigma"] == 0.9
+    assert _find(made, "exact", "first").settings["sigma"] == 0.7
+
+
+def test_run_ids_are_distinct_and_stable(sweep: Make) -> None:
+    made = cells(sweep(FULL))
+    assert len({cell.run_id for cell in made}) == len(made)
+    # Golden: a change here orphans every result that anyone has.
+    assert made[0].run_id == "f13d5de926014d15"
+    assert len({*made}) == len(made)  # cells are hashable
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "name=other",
+        "description=other",
+        "seeds=[3, 5, 9]",
+        "defaults.budget.seconds=5",
+        "defaults.evaluation.points=9",
+        "environments.0.threshold=5",
+        "environments.0.label=other",
+        "agents.0.label=other",
+        "agents.0.with.lr=0.5",  # says what held already
+        "environments.0.agents={plain: {lr: 0.5}}",
+        "defaults.policy.head=auto",
+    ],
+)
+def test_run_id_unchanged(sweep: Make, assignment: str) -> None:
+    assert cells(sweep(FULL))[0].run_id == cells(sweep(FULL, assignment))[0].run_id
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    [
+        "seeds=[4]",
+        "defaults.policy.widths=[9]",
+        "defaults.evaluation.episodes=9",
+        "defaults.agent.lr=0.6",
+        "environments.0={name: Toy-v0, options: {backend: exact}, label: one}",
+        "environments.0={name: Toy-v0, action_repeat: 2, label: one}",
+        "environments.0=toy/other",
+        "agents.0.with.rule=sgd",
+    ],
+)
+def test_run_id_changed(sweep: Make, assignment: str) -> None:
+    assert cells(sweep(FULL))[0].run_id != cells(sweep(FULL, assignment))[0].run_id
+
+
+def test_numerics_change_run_ids(sweep: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = {cells(sweep(FULL))[0].run_id}
+    monkeypatch.setattr(plain, "NUMERICS", 2)
+    ids.add(cells(sweep(FULL))[0].run_id)
+    monkeypatch.setattr(toy, "NUMERICS", 2)
+    ids.add(cells(sweep(FULL))[0].run_id)
+    assert len(ids) == 3
+
+
+def test_groups_share_what_is_static(sweep: Make) -> None:
+    made = cells(sweep(FULL))
+    grouped = groups(made)
+    # An environment: plain, varied at two sizes (each with two learning rates), strategy.
+    assert [len(group.cells) for group in grouped] == [2, 4, 4, 2] * 2
+    assert len({group.key for group in grouped}) == 8
+    assert sorted(c.run_id for g in grouped for c in g.cells) == sorted(c.run_id for c in made)
+    for group in grouped:
+        assert len({(c.env, c.agent, c.policy, c.evaluation, c.budget) for c in group.cells}) == 1
+    assert grouped[1].label == "Toy-v0 / plain x2"
+
+
+@pytest.mark.parametrize(
+    "assignment", ["defaults.agent.lr=0.9", "defaults.budget.seconds=5", "name=x", "seeds=9"]
+)
+def test_group_keys_ignore_traced_settings_and_budget(sweep: Make, assignment: str) -> None:
+    keys = [group.key for group in groups(cells(sweep(FULL)))]
+    assert keys == [group.key for group in groups(cells(sweep(FULL, assignment)))]
+
+
+RANDOM = """
+name: toy
+seeds: 1
+defaults: {budget: {env_steps: 1e4}}
+environments: [Toy-v0]
+agents:
+  - name: plain
+    grid: {size: [1, 2]}
+    random: {samples: 20, seed: 1, lr: {log_uniform: [1e-3, 1e-1]}, sigma: {uniform: [0.1, 0.2]}}
+"""
+
+
+def _draws(made: tuple[Cell, ...], name: str) -> list[float]:
+    return [cell.settings[name] for cell in made]
+
+
+def test_random_draws(sweep: Make) -> None:
+    made = cells(sweep(RANDOM))
+    assert len(made) == 40 and made == cells(sweep(RANDOM))
+    assert all(1e-3 <= lr <= 1e-1 for lr in _draws(made, "lr"))
+    assert all(0.1 <= sigma <= 0.2 for sigma in _draws(made, "sigma"))
+    assert _draws(made[:20], "lr") == _draws(made[20:], "lr")  # each grid point: the same draws
+    assert len(set(_draws(made[:20], "lr"))) == 20
+    assert _draws(made, "lr") != _draws(cells(sweep(RANDOM, "agents.0.random.seed=2")), "lr")
+    # Golden: another draw would be another sweep.
+    assert made[0].label == "plain size=1 lr=0.0137 sigma=0.106"
+
+
+def test_more_samples_or_settings_keep_the_draws(sweep: Make) -> None:
+    before = _draws(cells(sweep(RANDOM)), "lr")[:20]
+    more = cells(sweep(RANDOM, "agents.0.random.samples=30"))
+    assert _draws(more, "lr")[:20] == before
+    other = cells(sweep(RANDOM, "agents.0.random.rule={choice: [sgd, adam]}"))
+    assert _draws(other, "lr")[:20] == before
+
+
+def test_labels_that_round_alike_are_told_apart(sweep: Make) -> None:
+    made = cells(sweep(RANDOM, "agents.0.random.lr={uniform: [0.1, 0.10001]}",
+                       "agents.0.random.sigma={uniform: [0.1, 0.10001]}"))  # fmt: skip
+    labels = [cell.label for cell in made]
+    assert len(set(labels)) == 40 and labels[1] == labels[0] + " no.2"

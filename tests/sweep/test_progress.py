@@ -1,0 +1,179 @@
+"""What a person sees while a sweep runs."""
+
+import io
+import threading
+from collections.abc import Callable
+
+import pytest
+from rich.console import Console
+
+from rl_es.sweep.cells import Cell, Group, cells, groups
+from rl_es.sweep.progress import Progress, progress
+from rl_es.sweep.progress_lines import Lines
+from rl_es.sweep.progress_table import LiveTable
+from rl_es.sweep.schema import Sweep
+from rl_es.sweep.tally import Running, Tally, duration
+
+SWEEP = """
+name: toy
+seeds: 2
+environments:
+  - {name: Toy-v0, budget: {env_steps: 100}}
+  - {name: toy/other, budget: {env_steps: 300}}
+agents: [plain]
+"""
+
+
+class Clock:
+    """Seconds that pass when told."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def made(sweep: Callable[..., Sweep]) -> tuple[tuple[Cell, ...], tuple[Group, ...]]:
+    every = cells(sweep(SWEEP))
+    return every, groups(every)
+
+
+def test_tally(made: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
+    (first, second, third, _), grouped = made
+    clock = Clock()
+    tally = Tally(clock)
+    tally.begin(grouped, done=0, total=4)
+    assert tally.seconds_to_go is None and tally.left == 4
+    tally.compile(grouped[0], None)
+    clock.now = 2.0
+    tally.compile(grouped[0], 2.0)
+    tally.run(Running(first, 0.5, 1.0, 50, 10.0))
+    clock.now = 8.0
+    tally.leave(first, failed=False)
+    # 100 of 800 steps in 8 seconds.
+    assert tally.share == pytest.approx(1 / 8) and tally.seconds_to_go == pytest.approx(56)
+    assert (tally.compile_seconds, tally.run_seconds) == (2.0, 6.0)
+    clock.now = 20.0  # nothing ran meanwhile
+    tally.leave(second, failed=True)
+    tally.run(Running(third, 1.0, 1.0, 300, 10.0))
+    assert (tally.done, tally.failed, tally.left) == (1, 1, 2)
+    assert tally.run_seconds == 6.0 and tally.share == pytest.approx(5 / 8)
+
+
+def test_cells_done_before_are_not_work(
+    made: tuple[tuple[Cell, ...], tuple[Group, ...]],
+) -> None:
+    every, grouped = made
+    clock = Clock()
+    tally = Tally(clock)
+    tally.begin(grouped[1:], done=2, total=4)
+    clock.now = 10.0
+    tally.leave(every[2], failed=False)
+    assert tally.share == pytest.approx(0.5) and tally.seconds_to_go == pytest.approx(10)
+
+
+def _report(shown: Progress, every: tuple[Cell, ...], grouped: tuple[Group, ...]) -> None:
+    shown.begin(grouped, 0, 4)
+    shown.compiling(grouped[0], None)
+    shown.compiling(grouped[0], 3.25)
+    for step in range(5):
+        shown.running(every[0], step / 5, 12.5, 20 * step, 1e4)
+    shown.finished(every[0], "finished", 99.5, 65.0)
+    shown.finished(every[1], "diverged", float("nan"), 1.0)
+    shown.failed(every[2], "out of\nmemory [bold]")
+    shown.note("a note")
+    shown.end()
+    shown.end()
+
+
+def test_lines(made: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
+    stream, clock = io.StringIO(), Clock()
+    shown = Lines(stream, tally=Tally(clock))
+    clock.now = 11.0
+    _report(shown, *made)
+    assert stream.getvalue().splitlines() == [
+        "4 of 4 cells to run, in 2 groups",
+        "compiling Toy-v0 / plain",
+        "compiled Toy-v0 / plain in 3.2 s",
+        "Toy-v0 / plain, seed 0: 0%, return 12.5, 0 steps, 10,000 steps/s; unknown to go",
+        "[1/4] Toy-v0 / plain, seed 0: finished, return 99.5, 1 min 05 s",
+        "[2/4] Toy-v0 / plain, seed 1: diverged, return nan, 1.0 s",
+        "[3/4] toy/other / plain, seed 0: failed: out of memory [bold]",
+        "a note",
+        "2 of 4 cells done, 1 failed, 1 left; run 0.0 s, compile 3.2 s",
+    ]
+
+
+def test_quiet_lines(made: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
+    stream = io.StringIO()
+    _report(progress(quiet=True, stream=stream), *made)
+    assert [line.split()[0] for line in stream.getvalue().splitlines()] == ["[3/4]", "a", "2"]
+
+
+def test_running_lines_are_throttled(made: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
+    every, grouped = made
+    stream, clock = io.StringIO(), Clock()
+    shown = Lines(stream, tally=Tally(clock))
+    shown.begin(grouped, 0, 4)
+    for second in range(1, 36):
+        clock.now = float(second)
+        shown.running(every[0], second / 100, 1.0, second, 1.0)
+    assert len(stream.getvalue().splitlines()) == 1 + 3
+
+
+def test_table(made: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
+    stream = io.StringIO()
+    shown = LiveTable(Console(file=stream, force_terminal=True, width=100, color_system=None))
+    _report(shown, *made)
+    text = stream.getvalue()
+    assert "Toy-v0 / plain, seed 1: diverged" in text
+    assert "memory [bold]" in text and "a note" in text
+    assert "2 of 4 cells done, 1 failed, 1 left" in text
+
+
+def test_table_rows(made: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
+    every, grouped = made
+    console = Console(file=io.StringIO(), width=100)
+    shown = LiveTable(console, rows=2)
+    shown._tally.begin(grouped, 0, 4)
+    shown.compiling(grouped[1], None)
+    for cell in every:
+        shown.running(cell, 0.25, 12.345, 1000, 2e5)
+    console.print(shown._render())
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "Toy-v0 / plain, seed 1" in text and "200,000" in text
+    assert "and 2 more running" in text and "compiling toy/other / plain" in text
+
+
+@pytest.mark.parametrize("kind", ["lines", "table"])
+def test_threads(kind: str, made: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
+    every, grouped = made
+    stream = io.StringIO()
+    shown = Lines(stream, interval=0) if kind == "lines" else LiveTable(Console(file=stream))
+    shown.begin(grouped, 0, 200)
+
+    def work() -> None:
+        for step in range(50):
+            shown.running(every[0], step / 50, 1.0, step, 1.0)
+            shown.compiling(grouped[0], 0.5)
+            shown.finished(every[0], "finished", 1.0, 1.0)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    shown.end()
+    assert "200 of 200 cells done, 0 failed, 0 left" in stream.getvalue()
+    assert "compile 1 min 40 s" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(None, "unknown"), (0.04, "0.0 s"), (9.99, "10.0 s"), (59.7, "1 min 00 s"),
+     (200, "3 min 20 s"), (7500, "2 h 05 min"), (360_001, "100 h 00 min")],
+)  # fmt: skip
+def test_duration(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text

@@ -1,0 +1,16 @@
+"""A plain agent."""
+
+from typing import Literal
+
+from rl_es.config import Config, static, traced
+
+NUMERICS = 1
+
+
+class Hyperparameters(Config):
+    """Two traced settings, two static ones."""
+
+    lr: float = traced(0.01, "learning rate", gt=0)
+    sigma: float = traced(0.1, "scale", gt=0)
+    rule: Literal["sgd", "adam"] = static("adam", "rule")
+    size: int = static(2, "size", ge=1)

@@ -1,0 +1,166 @@
+"""The command line, in a process of its own: messages, exit codes, and what it must not load."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TOYS = Path(__file__).parent / "sweep"
+
+# The door with toys in place of the agents and environments; says on standard error what it loaded.
+DOOR = f"""
+import sys
+sys.path[:0] = [{str(ROOT)!r}, {str(TOYS)!r}]
+from rl_es import registry
+registry.agents.look_in("toy_agents")
+registry.suites.look_in("toy_suites")
+from rl_es.cli import main
+try:
+    code = main(sys.argv[1:])
+except SystemExit as end:
+    code = end.code
+heavy = [name for name in ("jax", "flax", "pandas", "pyarrow", "matplotlib") if name in sys.modules]
+print("loaded:", *heavy, file=sys.stderr)
+sys.exit(code)
+"""
+GOOD = """
+name: toy
+seeds: 2
+defaults: {budget: {env_steps: 1e4}}
+environments: [Toy-v0]
+agents: [plain]
+"""
+
+
+def _call(folder: Path, *arguments: str, door: str = DOOR) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", door, *arguments]
+    return subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def _refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
+    """Exit code 2, one message of three lines at most, nothing heavy loaded."""
+    message, _, loaded = done.stderr.rpartition("loaded:")
+    assert done.returncode == 2 and not done.stdout, (done.stdout, done.stderr)
+    assert message.startswith("error: ") and len(message.splitlines()) <= 3
+    assert "Traceback" not in message and all(part in message for part in parts), message
+    assert not loaded.strip()
+
+
+@pytest.mark.parametrize(
+    ("changed", "parts"),
+    [
+        (("agents: [plain]", "agents: [plane]"), ("agents[0].name", "did you mean 'plain'?")),
+        (("Toy-v0", "Toy-v1"), ("environments[0].name", "line 5", "did you mean 'Toy-v0'?")),
+        (("seeds: 2", "seeds: 2\nseeds: 3"), ("seeds", "key given twice (lines 3 and 4)")),
+        (("name: toy", "name: ../toy"), ("name (line 2)", "not a path")),
+        (("seeds: 2", "seeds:"), ("seeds (line 3)", "null")),
+    ],
+)
+@pytest.mark.parametrize("verb", ["run", "plan"])
+def test_a_wrong_sweep_is_refused_before_anything_heavy_is_loaded(
+    tmp_path: Path, verb: str, changed: tuple[str, str], parts: tuple[str, ...]
+) -> None:
+    (tmp_path / "toy.yaml").write_text(GOOD.replace(*changed))
+    _refused(_call(tmp_path, verb, "toy.yaml"), "toy.yaml", *parts)
+    assert [path.name for path in tmp_path.iterdir()] == ["toy.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        (("run", "tiy.yaml"), ("tiy.yaml: no such file; did you mean 'toy.yaml'?",)),
+        (("run", "."), ("is a folder",)),
+        (("run", "toy.yaml", "--set", "agents.plane.with.lr=1"), ("--set", "'plain'?")),
+        (("run", "toy.yaml", "--set", "seeds=0", "--set", "name=x"), ("seeds (--set)", "least 1")),
+        (("run", "toy.yaml", "--out", "toy.yaml"), ("toy.yaml: is a file",)),
+        (("report", "nowhere"), ("nowhere: no such folder",)),
+        (("rum", "toy.yaml"), ("unknown command 'rum'; did you mean 'run'?",)),
+    ],
+)
+def test_wrong_arguments(
+    tmp_path: Path, arguments: tuple[str, ...], parts: tuple[str, ...]
+) -> None:
+    (tmp_path / "toy.yaml").write_text(GOOD)
+    _refused(_call(tmp_path, *arguments), *parts)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("run",), ("run", "toy.yaml", "--sett", "x=1"), ("list", "agent"), ("--lst",)]
+)
+def test_wrong_syntax(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = _call(tmp_path, *arguments)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) < 20
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("run", "--help"), ("list", "--help")])
+def test_help(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    done = _call(tmp_path, *arguments)
+    assert done.returncode == 0 and "usage: run_benchmark.py" in done.stdout
+    assert done.stderr.strip() == "loaded:"
+
+
+def test_help_of_the_door() -> None:
+    code = "import runpy, sys; sys.argv = ['run_benchmark.py', '--help']\ntry:\n"
+    code += "    runpy.run_path('run_benchmark.py', run_name='__main__')\nexcept SystemExit: pass\n"
+    code += "print('jax' in sys.modules)"
+    done = _call(ROOT, door=f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}")
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "False", done.stderr
+
+
+def test_list(tmp_path: Path) -> None:
+    done = _call(tmp_path, "list")
+    assert done.returncode == 0 and done.stderr.strip() == "loaded:"
+    assert "plain" in done.stdout and "A plain agent." in done.stdout
+    assert "Toy-v0, toy/other" in done.stdout and "A suite of two" in done.stdout
+    assert "plain" not in _call(tmp_path, "list", "environments").stdout
+
+
+def test_long_list(tmp_path: Path) -> None:
+    done = _call(tmp_path, "list", "--long")
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    assert "lr float > 0 0.01 traced learning rate" in lines
+    assert "rule sgd | adam adam static rule" in lines
+    assert "backend fast | exact fast static how it is computed" in lines
+    assert any(line.startswith("widths list of int [64, 64]") for line in lines)
+
+
+FAKES = """
+import sys, types
+fake = types.ModuleType("rl_es.sweep.execution")
+def run(sweep, out, progress):
+    print(sweep.name, sweep.seeds, out)
+    {body}
+fake.run = run
+sys.modules["rl_es.sweep.execution"] = fake
+import rl_es.sweep
+rl_es.sweep.execution = fake
+"""
+
+
+def _run(folder: Path, body: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    (folder / "toy.yaml").write_text(GOOD)
+    fakes = f"import sys; sys.path.insert(0, {str(ROOT)!r})" + FAKES.format(body=body)
+    return _call(folder, "run", "toy.yaml", *arguments, door=fakes + DOOR)
+
+
+def test_run_passes_the_sweep_on(tmp_path: Path) -> None:
+    done = _run(tmp_path, "return 1")
+    assert done.returncode == 1 and done.stdout == f"toy (0, 1) {Path('results/toy')}\n"
+    done = _run(tmp_path, "return 0", "--out", "there", "--set", "seeds=3", "--set", "name=other")
+    assert done.returncode == 0 and done.stdout == "other (0, 1, 2) there\n"
+
+
+def test_interrupt(tmp_path: Path) -> None:
+    done = _run(tmp_path, "raise KeyboardInterrupt")
+    assert done.returncode == 130
+    assert done.stderr.splitlines()[0].startswith("interrupted") and "Traceback" not in done.stderr
+
+
+def test_error_while_running(tmp_path: Path) -> None:
+    done = _run(tmp_path, "from rl_es.errors import UserError; raise UserError('disk is full')")
+    assert done.returncode == 2 and done.stderr.splitlines()[0] == "error: disk is full"

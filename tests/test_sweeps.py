@@ -1,0 +1,27 @@
+"""Every sweep file that comes with the suite is valid, and so is the documented example."""
+
+from pathlib import Path
+
+import pytest
+
+import agents  # noqa: F401
+import envs  # noqa: F401
+from rl_es.sweep import schema
+from rl_es.sweep.cells import cells, groups
+from rl_es.sweep.loading import checked, load
+from rl_es.sweep.reading import parse
+
+FOLDER = Path(__file__).parent.parent / "sweeps"
+FILES = sorted(FOLDER.rglob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(FOLDER)) for path in FILES])
+def test_sweep(path: Path) -> None:
+    made = cells(load(path))
+    assert sum(len(group.cells) for group in groups(made)) == len(made) > 0
+
+
+def test_documented_example() -> None:
+    text = (schema.__doc__ or "").split("```")[1].removeprefix("yaml")
+    made = cells(checked(parse(text, "schema.py")))
+    assert len(made) == 2 * (1 + 4 * 20) * 5

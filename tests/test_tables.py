@@ -1,0 +1,124 @@
+"""The results schema: what is written is what is read, whatever the cells hold."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from rl_es import tables
+from rl_es.errors import UserError
+
+
+def cell(folder: Path, run_id: str, hyper: dict[str, Any], **changes: Any) -> Path:
+    """Writes a cell of two evaluations and returns its path."""
+    identity = dict(sweep="s", run_id=run_id, env="cartpole", agent="pes", label=run_id, seed=0)
+    rows = [
+        {"generation": g, "env_steps": 100 * g, "return_mean": 1.5 * g, "population_mean": None}
+        for g in range(2)
+    ]
+    record = {"status": "finished", "final_return": 1.5, "env_steps": 100, **changes}
+    path = folder / "cells" / f"{run_id}.parquet"
+    tables.write_cell(path, identity, hyper, rows, record)
+    return path
+
+
+def test_round_trip_keeps_values_and_nulls(tmp_path: Path) -> None:
+    path = cell(tmp_path, "a", {"lr": 1, "decay": None, "optimiser": "adam", "nesterov": True})
+    rows, record = tables.read_cell(path)
+    assert [row["return_mean"] for row in rows] == [0.0, 1.5]
+    assert rows[0]["population_mean"] is None and rows[0]["hyper.decay"] is None
+    assert rows[0]["hyper.lr"] == 1.0 and rows[0]["hyper.nesterov"] is True
+    assert record["hyper.optimiser"] == "adam" and record["schema_version"] == 1
+
+
+def test_a_setting_that_only_some_agents_have_is_null_elsewhere(tmp_path: Path) -> None:
+    cell(tmp_path, "a", {"lr": 0.1})
+    cell(tmp_path, "b", {"rank": 4})
+    curves, runs = tables.load(tmp_path)
+    for frame in (curves, runs):
+        assert frame.loc[frame.label == "a", "hyper.rank"].isna().all()
+        assert (frame.loc[frame.label == "b", "hyper.rank"] == 4).all()
+
+
+@pytest.mark.parametrize("second", ["window", True])
+def test_a_setting_of_two_types_becomes_text(tmp_path: Path, second: Any) -> None:
+    cell(tmp_path, "a", {"hold": 0.25})
+    cell(tmp_path, "b", {"hold": second})
+    cell(tmp_path, "c", {})
+    curves, runs = tables.load(tmp_path)
+    assert list(runs["hyper.hold"][:2]) == ["0.25", str(second)] and runs["hyper.hold"].isna()[2]
+    tables.write_tables(tmp_path, curves, runs)
+
+
+def test_rows_are_in_a_fixed_order(tmp_path: Path) -> None:
+    for run_id in ("b", "c", "a"):
+        cell(tmp_path, run_id, {})
+    curves, runs = tables.load(tmp_path)
+    assert list(runs.label) == ["a", "b", "c"]
+    assert list(curves.generation) == [0, 1] * 3
+
+
+def test_files_hold_the_schema_types_even_with_gaps(tmp_path: Path) -> None:
+    cell(tmp_path, "a", {}, steps_to_threshold=50, threshold=1.0)
+    cell(tmp_path, "b", {})
+    tables.write_tables(tmp_path, *tables.load(tmp_path))
+    curves, runs = (pq.read_schema(tmp_path / f"{name}.parquet") for name in ("curves", "runs"))
+    for schema, columns in ((curves, tables.MEASURES), (runs, tables.RUN)):
+        for name, kind in {**tables.IDENTITY, **columns}.items():
+            assert schema.field(name).type == kind, name
+    stored = pq.read_table(tmp_path / "runs.parquet").to_pylist()
+    assert [row["steps_to_threshold"] for row in stored] == [50, None]
+    assert ",50," in (tmp_path / "runs.csv").read_text()
+
+
+def test_a_run_without_an_evaluation_is_still_a_run(tmp_path: Path) -> None:
+    identity = dict(sweep="s", run_id="x", env="e", agent="pes", label="pes", seed=0)
+    record = {"status": "failed", "reason": "out of memory"}
+    tables.write_cell(tmp_path / "cells" / "x.parquet", identity, {}, [], record)
+    curves, runs = tables.load(tmp_path)
+    assert len(curves) == 0 and list(runs.reason) == ["out of memory"]
+    tables.write_tables(tmp_path, curves, runs)
+
+
+def test_an_empty_folder_is_the_readers_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no results here"):
+        tables.load(tmp_path)
+
+
+def test_a_damaged_cell_is_named(tmp_path: Path) -> None:
+    path = cell(tmp_path, "a", {})
+    path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(UserError, match="a.parquet: not a readable cell"):
+        tables.load(tmp_path)
+
+
+@pytest.mark.parametrize("metadata", [None, {b"rl_es.run": b"{"}, {b"rl_es.run": b"[]"}])
+def test_a_foreign_parquet_file_is_named(tmp_path: Path, metadata: Any) -> None:
+    path = tmp_path / "cells" / "a.parquet"
+    path.parent.mkdir()
+    pq.write_table(pa.table({"x": [1]}).replace_schema_metadata(metadata), path)
+    with pytest.raises(UserError, match="a.parquet: not a readable cell"):
+        tables.load(tmp_path)
+
+
+def test_another_schema_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "cells" / "a.parquet"
+    path.parent.mkdir()
+    record = json.dumps({"schema_version": 99}).encode()
+    pq.write_table(pa.table({"x": [1]}).replace_schema_metadata({b"rl_es.run": record}), path)
+    with pytest.raises(UserError, match="schema 99"):
+        tables.load(tmp_path)
+
+
+def test_a_write_that_fails_leaves_the_old_cell(tmp_path: Path) -> None:
+    path = cell(tmp_path, "a", {})
+    before = path.read_bytes()
+    with pytest.raises((TypeError, pa.ArrowException)):
+        tables.write_cell(path, {"seed": "zero"}, {}, [{"generation": "x"}], {})
+    assert path.read_bytes() == before
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.parquet"]
+    (path.parent / ".b.tmp.parquet").write_bytes(b"half")
+    assert tables.cell_paths(tmp_path) == [path]
