@@ -26,9 +26,7 @@ class Stopped(Exception):
     """The run was asked to stop, and everything so far is saved."""
 
 
-def run(
-    program: Program, lanes: Sequence[Lane], progress: Progress, stop: threading.Event
-) -> None:
+def run(program: Program, lanes: Sequence[Lane], progress: Progress, stop: threading.Event) -> None:
     """Runs every lane to its end.
 
     Args:
