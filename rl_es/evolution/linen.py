@@ -1,8 +1,8 @@
 """Any Flax Linen module as a policy, unmodified: its matrix products are intercepted.
 
-`nn.Dense`, `nn.DenseGeneral` and `nn.Embed` are left to compute x W + b with shared W; what is added
-is sign * (x E) for the member at hand. `matrices` finds out which of a module's arrays can be treated
-so, by tracing the module once; what it cannot treat is named with the reason.
+`nn.Dense`, `nn.DenseGeneral` and `nn.Embed` are left to compute x W + b with shared W; what is
+added is sign * (x E) for the member at hand. `matrices` finds out which of a module's arrays can be
+treated so, by tracing the module once; what it cannot treat is named with the reason.
 """
 
 import contextlib
@@ -90,7 +90,7 @@ def matrices(
       params: pytree of `jax.ShapeDtypeStruct`.
 
     Returns:
-      The matrices by path under `NETWORK`, and, by path, why a matrix cannot be treated as one.
+      The matrices by path under `NETWORK`, and by path why a matrix cannot be treated as one.
     """
     shapes = by_path(params)
     calls: dict[Path, tuple[nn.Module, Any]] = {}
@@ -106,8 +106,8 @@ def matrices(
             refused[path] = f"the parameters of '{name}' do not stand at the path of its module"
         elif seen is not None and seen.shape != shapes[path].shape:
             refused[path] = (
-                f"'{name}' is lifted over its parameters (a kernel of shape {seen.shape} a call out "
-                f"of {shapes[path].shape}, as nn.scan and nn.vmap make them)"
+                f"'{name}' is lifted over its parameters (a kernel of shape {seen.shape} a call "
+                f"out of {shapes[path].shape}, as nn.scan and nn.vmap make them)"
             )
         elif path not in calls or context.method_name == "__call__":
             calls[path] = (context.module, context.method_name)

@@ -16,6 +16,8 @@ CLIP = 10.0  # standard deviations
 
 @struct.dataclass
 class Statistics:
+    """Running statistics, or the moments of one segment."""
+
     count: Array  # [] float32
     mean: Array  # [*observation_shape]
     m2: Array  # [*observation_shape] sum of squared deviations from the mean
@@ -27,7 +29,7 @@ def empty(shape: tuple[int, ...]) -> Statistics:
 
 
 def normalise(statistics: Statistics | None, observation: Observation) -> Observation:
-    """(x - mean) / std, clipped to 10 standard deviations; the observation itself without statistics."""
+    """(x - mean) / std, clipped at 10 standard deviations; without statistics, as it is."""
     if statistics is None:
         return observation
     few = statistics.count < 2

@@ -48,13 +48,17 @@ class ModulePolicy:
         output = output.reshape(-1)
         return state, self.head.act(params.get("head", {}), output, observation.action_mask, key)
 
-    @cached_property
+    @property
     def parameters(self) -> ParameterSpec:
         """What is evolved.
 
         Raises:
           UserError: the module keeps variables other than parameters, or its output does not fit.
         """
+        return self._parameters
+
+    @cached_property
+    def _parameters(self) -> ParameterSpec:
         name = type(self.module).__name__
         inputs = self._inputs(self.initial_state(), self._example())
         variables = jax.eval_shape(self.module.init, jax.random.key(0), *inputs)

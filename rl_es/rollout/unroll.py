@@ -1,4 +1,4 @@
-"""One rollout serves all: particles stepped without auto-reset, rewards masked after an episode's end.
+"""One rollout serves all: particles stepped without auto-reset, masked after an episode's end.
 
 A particle is one copy of an environment with what belongs to it. Steps are vmapped functions of any
 leading axes; the engine uses [H, 2, E] (pairs, signs, episodes) for a population and [E] for one
@@ -30,6 +30,8 @@ CHUNK = 25  # steps between two looks at whether any particle is alive
 
 
 class Particle(NamedTuple):
+    """One copy of an environment, what it shows, and what the policy carries."""
+
     env: EnvState
     observation: Observation
     policy: PolicyState
@@ -148,9 +150,8 @@ def episodes(
 ) -> Unrolled:
     """Steps until every particle is done, in chunks, at most `horizon` steps. Consumes `keys`.
 
-    Args:
-      lanes: name of a vmapped axis around this call, if any: the stop is then one scalar for all of
-        them, since a stop of its own for each would cost a select of the whole carry every step.
+    `lanes` names a vmapped axis around this call, if any: the stop is then one scalar for all of
+    them, since a stop of its own for each would cost a select of the whole carry every step.
     """
     length = min(CHUNK, horizon)
 
