@@ -33,9 +33,10 @@ format: .venv/stamp
 	$(BIN)/python -m pip install --constraint constraints.txt -e '.[dev]'
 	touch $@
 
-# Needs uv. The file pins what the tests were run with; it names no package index.
+# Needs uv. Pins that are there stay (jax above 0.9.0 breaks brax's swimmer): delete a line to move
+# its package. The file names no package index.
 constraints:
-	$(UV) pip compile pyproject.toml --extra dev --python-version 3.11 --upgrade \
+	$(UV) pip compile pyproject.toml --extra dev --python-version 3.11 \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file constraints.txt
 
 clean:

@@ -16,7 +16,7 @@ CLIP = 10.0  # standard deviations
 
 @struct.dataclass
 class Statistics:
-    """How many observations there were, their mean and how far they lie from it."""
+    """Running statistics, or the moments of one segment."""
 
     count: Array  # [] float32
     mean: Array  # [*observation_shape]

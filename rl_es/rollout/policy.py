@@ -49,7 +49,7 @@ class ModulePolicy:
         output = output.reshape(-1)
         return state, self.head.act(params.get("head", {}), output, observation.action_mask, key)
 
-    @cached_property
+    @property
     def parameters(self) -> ParameterSpec:
         """What is evolved.
 
@@ -57,6 +57,10 @@ class ModulePolicy:
           UserError: the module cannot be called on an observation, keeps variables other than
             parameters or has none, or its output does not fit.
         """
+        return self._parameters
+
+    @cached_property
+    def _parameters(self) -> ParameterSpec:
         name = type(self.module).__name__
         state, example = self.initial_state(), self._example()
         inputs = self._inputs(state, example)
@@ -73,7 +77,7 @@ class ModulePolicy:
         except (FlaxError, TypeError, ValueError) as error:
             reason = str(error).split("\n")[0]
             raise UserError(f"network {name}: it cannot be called: {reason}") from error
-        if carried != jax.eval_shape(lambda: state):
+        if _layout(carried) != _layout(jax.eval_shape(lambda: state)):
             raise UserError(f"network {name}: what it carries must keep its shapes and types")
         if not isinstance(output, jax.ShapeDtypeStruct):
             raise UserError(
@@ -98,6 +102,11 @@ class ModulePolicy:
 
     def _example(self) -> Array:
         return jnp.zeros(self.observation_shape, jnp.float32)
+
+
+def _layout(tree: Any) -> Any:
+    """The tree's structure, and the shape and type of each leaf."""
+    return jax.tree.structure(tree), [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]
 
 
 def make_policy(config: PolicyConfig, spec: EnvSpec) -> ModulePolicy:

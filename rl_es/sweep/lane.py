@@ -189,7 +189,7 @@ class Lane:
         reached = [
             row["env_steps"]
             for row in self.rows
-            if threshold is not None and (row["return_mean"] or -math.inf) >= threshold
+            if None not in (threshold, row["return_mean"]) and row["return_mean"] >= threshold
         ]
         return {
             "status": self.status,

@@ -1,9 +1,9 @@
 """A results folder as the executor sees it: which cells are done, where each thing goes.
 
-    cells/<run_id>.parquet         a run's curve and record
-    checkpoints/<run_id>.msgpack   its state, for going on after a stop or with a longer budget
-    policies/<run_id>/             its saved policies
-    manifest.json                  what made the folder
+cells/<run_id>.parquet         a run's curve and record
+checkpoints/<run_id>.msgpack   its state, for going on after a stop or with a longer budget
+policies/<run_id>/             its saved policies
+manifest.json                  what made the folder
 """
 
 import json

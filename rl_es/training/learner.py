@@ -1,18 +1,11 @@
 """Evolution: an agent, an environment and a policy as one learner of compiled generations.
 
-A generation is ask (noise), unroll, shape, contract, tell. Segments of whole episodes start fresh
-particles each generation; persistent segments keep theirs, by this rule:
-
-- A member whose episode is over idles at zero reward to the end of the window. A pair's episode is
-  over when both its members' are, and the pair starts afresh, with a fresh accumulator, only at the
-  next window boundary. So each reward is weighted by the noises of its own episode up to its own
-  window. Resetting inside a window, or both members when either ends, biases the estimate where
-  termination depends on the state.
-- With `start="centre"` (truncated ES) a pair keeps one particle: both members start each window from
-  it, then it advances a window under the unperturbed parameters, and those steps are counted.
+A generation is: ask for noise, unroll the population, shape the returns, contract them with the
+noise, tell the agent.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -20,31 +13,21 @@ import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
-from rl_es.evolution.keys import block_keys, pair_keys
+from rl_es.evolution.keys import block_keys
 from rl_es.interfaces import (
     Agent,
     Environment,
-    Episode,
     Hyper,
     Limit,
-    Members,
     Memory,
     Policy,
     Rows,
     Segment,
     Snapshot,
 )
-from rl_es.rollout.evaluation import horizon
-from rl_es.rollout.normalisation import Statistics, add, empty, merge
-from rl_es.rollout.unroll import (
-    Particle,
-    Unrolled,
-    episodes,
-    population_step,
-    single_step,
-    start,
-    window,
-)
+from rl_es.rollout.normalisation import Statistics, empty, merge
+from rl_es.rollout.unroll import Particle
+from rl_es.training.segments import Unfolding, unfolding
 
 
 @struct.dataclass
@@ -56,7 +39,7 @@ class TrainState:
       generation: [] int32.
       agent: the agent's state.
       memory: [H, ...] what the agent remembers of each pair.
-      particles: of persistent segments, [H, 2, 1] or, from the centre, [H, 1]; otherwise None.
+      particles: those of persistent segments, else None.
       fresh: [H] bool, pairs whose episode starts with the next generation.
       statistics: of observations, or None where they are not normalised.
     """
@@ -87,7 +70,13 @@ class Evolution:
 
     @property
     def pairs(self) -> int:
+        """H, antithetic pairs of the population."""
         return self.agent.population // 2
+
+    @cached_property
+    def unfolding(self) -> Unfolding:
+        """How a generation's population is unrolled."""
+        return unfolding(self.agent.segment, self.env, self.policy, self.pairs, self.lanes)
 
     def init(self, key: Array, hyper: Hyper) -> TrainState:
         """The state before the first generation. Consumes `key`."""
@@ -98,7 +87,7 @@ class Evolution:
             generation=jnp.zeros((), jnp.int32),
             agent=self.agent.init(self.policy.init(params_key), hyper),
             memory=self.agent.remember(self.pairs),
-            particles=self._no_particles(),
+            particles=self.unfolding.particles(),
             fresh=jnp.ones((self.pairs,), bool),
             statistics=empty(shape) if self.normalise_observations else None,
         )
@@ -128,10 +117,11 @@ class Evolution:
         return jax.lax.while_loop(unfinished, generation, (state, rows))
 
     def snapshot(self, state: TrainState) -> Snapshot:
+        """What is evaluated and saved."""
         return Snapshot(self.agent.center(state.agent), state.statistics)
 
     def generation(self, state: TrainState) -> tuple[TrainState, Segment, Array]:
-        """One generation: the next state, its segment, and [] the norm of the parameters' change."""
+        """One generation: the next state, its segment, and [] the norm of the change."""
         agent = self.agent
         key = jax.random.fold_in(state.key, state.generation)
         noise_keys, reset_keys, step_keys = (
@@ -139,112 +129,22 @@ class Evolution:
         )
         noise, memory = agent.ask(noise_keys, state.agent, state.memory, state.fresh)
         members = agent.members(state.agent, noise)
-        if isinstance(agent.segment, Episode):
-            unrolled, segment = self._episodes(state, members, reset_keys, step_keys)
-            particles, fresh = None, state.fresh
-        else:
-            unrolled, segment, particles = self._window(state, members, reset_keys, step_keys)
-            fresh = segment.ended
+        segment, particles, moments = self.unfolding.run(
+            members, state.particles, state.fresh, state.statistics, reset_keys, step_keys
+        )
         weights = agent.shape(state.agent, segment)
         update = agent.contract(state.agent, noise, memory, weights)
         agent_state, change = agent.tell(state.agent, update, segment)
         statistics = state.statistics
-        if statistics is not None and unrolled.moments is not None:
-            statistics = merge(statistics, unrolled.moments)
-        state = TrainState(
+        if statistics is not None and moments is not None:
+            statistics = merge(statistics, moments)
+        after = TrainState(
             key=state.key,
             generation=state.generation + 1,
             agent=agent_state,
             memory=memory,
             particles=particles,
-            fresh=fresh,
+            fresh=segment.ended,
             statistics=statistics,
         )
-        return state, segment, change
-
-    # Whole episodes.
-
-    def _episodes(
-        self, state: TrainState, members: Members, reset_keys: Array, step_keys: Array
-    ) -> tuple[Unrolled, Segment]:
-        count = self.agent.segment.episodes
-        particles = self._start(pair_keys(reset_keys, self.pairs, count))
-        particles = _for_both(particles)
-        step = population_step(self.env, self.policy, members, state.statistics)
-        keys = pair_keys(step_keys, self.pairs, count)
-        unrolled = episodes(step, particles, keys, horizon(self.env), state.statistics, self.lanes)
-        return unrolled, Segment(
-            returns=unrolled.returns.mean(-1).reshape(-1),
-            ended=jnp.ones((self.pairs,), bool),
-            steps=unrolled.lengths.sum(),
-            episodes=jnp.asarray(unrolled.returns.size, jnp.int32),
-        )
-
-    # Persistent particles.
-
-    def _window(
-        self, state: TrainState, members: Members, reset_keys: Array, step_keys: Array
-    ) -> tuple[Unrolled, Segment, Particle]:
-        segment, statistics = self.agent.segment, state.statistics
-        reset = self._start(pair_keys(reset_keys, self.pairs, 1))  # [H, 1]
-        keys = pair_keys(step_keys, self.pairs, 1)
-        step = population_step(self.env, self.policy, members, statistics)
-        if segment.start == "centre":
-            centre = _where(state.fresh, reset, state.particles)
-            unrolled = window(step, _for_both(centre), keys, segment.steps, statistics)
-            unperturbed = jax.vmap(single_step(self.env, self.policy, members.shared, statistics))
-            ahead = window(unperturbed, centre, keys, segment.steps, statistics)
-            particles, ended = ahead.particles, ahead.particles.done[:, 0]
-            before = centre.done
-            steps = unrolled.lengths.sum() + ahead.lengths.sum()
-            if statistics is not None:
-                unrolled = unrolled._replace(moments=add(unrolled.moments, ahead.moments))
-        else:
-            first = _where(state.fresh, _for_both(reset), state.particles)
-            unrolled = window(step, first, keys, segment.steps, statistics)
-            particles, ended = unrolled.particles, unrolled.particles.done.all((1, 2))
-            before = first.done
-            steps = unrolled.lengths.sum()
-        finished = particles.done & ~before
-        told = Segment(
-            returns=unrolled.returns.reshape(-1),
-            ended=ended,
-            steps=steps,
-            episodes=finished.sum(dtype=jnp.int32),
-        )
-        return unrolled, told, particles
-
-    def _start(self, keys: Array) -> Particle:
-        """Fresh particles [H, E] for keys [H, E]."""
-        return jax.vmap(jax.vmap(lambda key: start(self.env, self.policy, key)))(keys)
-
-    def _no_particles(self) -> Particle | None:
-        """Placeholders of the right shapes: every pair is fresh before the first generation."""
-        segment = self.agent.segment
-        if isinstance(segment, Episode):
-            return None
-        shapes = jax.eval_shape(lambda key: start(self.env, self.policy, key), jax.random.key(0))
-        lead = (self.pairs, 1) if segment.start == "centre" else (self.pairs, 2, 1)
-        return jax.tree.map(
-            lambda leaf: jnp.broadcast_to(_blank(leaf), (*lead, *leaf.shape)), shapes
-        )
-
-
-def _blank(leaf: jax.ShapeDtypeStruct) -> Array:
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.split(jax.random.key(0), leaf.shape)
-    return jnp.zeros(leaf.shape, leaf.dtype)
-
-
-def _for_both(particles: Particle) -> Particle:
-    """[H, E] -> [H, 2, E]: both members of a pair start alike."""
-    return jax.tree.map(lambda leaf: jnp.stack([leaf, leaf], axis=1), particles)
-
-
-def _where(fresh: Array, new: Particle, old: Particle) -> Particle:
-    """Per pair: the new particle where `fresh` [H], else the old one."""
-
-    def choose(a: Array, b: Array) -> Array:
-        return jnp.where(fresh.reshape(-1, *(1,) * (a.ndim - 1)), a, b)
-
-    return jax.tree.map(choose, new, old)
+        return after, segment, change

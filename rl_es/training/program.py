@@ -38,7 +38,8 @@ class Program:
       advance: (state, Limit of [L] each) -> (state, Rows of [L] each). The state is consumed.
       snapshot: state -> Snapshot, leaves [L, ...].
       evaluate: (seeds [L], generations [L] uint32, Snapshot) -> returns [L, E].
-      compile_seconds: what compilation took.
+      compile_seconds: what compilation took, tracing included.
+      trace_seconds: what tracing took, which no cache saves.
       memory_bytes: what the largest of its functions needs, by XLA's own account.
       compiled: how many programs were compiled for it.
     """
@@ -49,6 +50,7 @@ class Program:
     snapshot: Callable[[State], Snapshot]
     evaluate: Callable[..., Any]
     compile_seconds: float = 0.0
+    trace_seconds: float = 0.0
     memory_bytes: int = 0
     compiled: int = 0
     state_shape: Any = field(default=None, repr=False)
@@ -131,16 +133,19 @@ class Compiler:
             state, rows = learner.advance(_as_keys(state, lane), limit)
             return _as_data(state), rows
 
-        compiled = [
-            _compile(first, seeds, hyper),
-            _compile(_over_lanes(advance, lanes), state, Limit(numbers, numbers), donate=(0,)),
+        lowered = [
+            _lower(first, seeds, hyper),
+            _lower(_over_lanes(advance, lanes), state, Limit(numbers, numbers), donate=(0,)),
         ]
+        traced = time.perf_counter() - began
+        compiled = [_compile(part) for part in lowered]
         program = Program(
             lanes,
             *compiled,
             snapshot=learner.snapshot,
             evaluate=None,  # pyright: ignore[reportArgumentType]
             compiled=len(compiled),
+            trace_seconds=traced,
             state_shape=state,
         )
         shared = (evaluation_key, lanes)
@@ -151,9 +156,10 @@ class Compiler:
                 return evaluate(jax.random.fold_in(key, generation), snapshot)
 
             snapshot = jax.eval_shape(learner.snapshot, state)
-            self._evaluations[shared] = _compile(
-                _over_lanes(evaluation, lanes), seeds, seeds, snapshot
-            )
+            tracing = time.perf_counter()
+            part = _lower(_over_lanes(evaluation, lanes), seeds, seeds, snapshot)
+            program.trace_seconds += time.perf_counter() - tracing
+            self._evaluations[shared] = _compile(part)
             program.compiled += 1
         program.evaluate = self._evaluations[shared]
         program.memory_bytes = max(_bytes(part) for part in (*compiled, program.evaluate))
@@ -161,7 +167,10 @@ class Compiler:
         return program
 
 
-def _compile(function: Callable[..., Any], *shapes: Any, donate: tuple[int, ...] = ()) -> Any:
-    lowered = jax.jit(function, donate_argnums=donate).lower(*shapes)
+def _lower(function: Callable[..., Any], *shapes: Any, donate: tuple[int, ...] = ()) -> Any:
+    return jax.jit(function, donate_argnums=donate).lower(*shapes)
+
+
+def _compile(lowered: Any) -> Any:
     with quiet_loading():
         return lowered.compile()

@@ -358,6 +358,17 @@ class Fixed(nn.Module):
         return x[: self.outputs]
 
 
+class GrowingCarry(nn.Module):
+    """Carries more than it was given."""
+
+    outputs: int
+    carry = jnp.zeros(2)
+
+    @nn.compact
+    def __call__(self, carry, x):
+        return jnp.concatenate([carry, x]), nn.Dense(self.outputs)(x)
+
+
 class NeedsKeys(nn.Module):
     outputs: int
 

@@ -67,9 +67,7 @@ def ascend(hyper: dict, lr: Array) -> optax.GradientTransformation:
 def strategy(
     perturbation: Perturbation, population: int, shaping: str = "raw", scale: str = "gradient"
 ) -> EvolutionStrategy:
-    return EvolutionStrategy(
-        population, perturbation, Episode(), STATELESS[shaping], ascend, scale
-    )
+    return EvolutionStrategy(population, perturbation, Episode(), STATELESS[shaping], ascend, scale)
 
 
 def generation(agent: EvolutionStrategy, objective: Callable[[dict], Array], key: Array) -> dict:
@@ -156,14 +154,12 @@ def test_low_rank_is_its_own_expectation(rank: int):
         parts.append((odd[:, None] * e).mean(0) / SIGMA)
     truth = np.mean(parts, 0)
     truth_error = np.std(parts, 0, ddof=1) / np.sqrt(len(parts))
-    check(
-        kernel(found), truth.reshape(M, N), truth_error=truth_error.reshape(M, N)
-    )
+    check(kernel(found), truth.reshape(M, N), truth_error=truth_error.reshape(M, N))
 
 
 @pytest.mark.parametrize("rank", [1, 2, 4])
 def test_low_rank_closed_form_of_a_sine(rank: int):
-    """f = sin(s0 + u'Wv): the expectation is cos(s0) (1 + sigma^2 / r)^-(r/2 + 1) u v'."""
+    """Of f = sin(s0 + u'Wv) the expectation is cos(s0) (1 + sigma^2 / r)^-(r/2 + 1) u v'."""
     s0 = 0.4
 
     def objective(params: dict) -> Array:
@@ -178,13 +174,12 @@ def test_low_rank_closed_form_of_a_sine(rank: int):
 def test_low_rank_differs_from_full_rank_where_it_should():
     """The closed form tells ranks apart, so that the test above could fail."""
     factors = [(1 + SIGMA**2 / r) ** -(r / 2 + 1) for r in (1, 2, 4)]
-    assert np.all(np.diff(factors) < -0.01)
-    assert factors[-1] - np.exp(-(SIGMA**2) / 2) < -0.05 or factors[0] > factors[-1]
+    assert np.all(np.diff(factors) > 0.04)
 
 
 @pytest.mark.parametrize("name", PERTURBATIONS)
 def test_update_scales(name: str):
-    """paper = sigma x gradient; official = sigma sqrt(N) x paper; all three of one generation."""
+    """In one generation: paper = sigma x gradient, official = sigma sqrt(N) x paper."""
     population = 64
     key = jax.random.key(3)
     found = {
@@ -217,6 +212,7 @@ def test_official_scale_moves_each_element_by_sigma_under_pure_noise(name: str):
 @pytest.mark.parametrize("name", PERTURBATIONS)
 def test_shapings_point_up(shaping: str, name: str):
     """On a linear objective every shaping must climb, whatever the objective's scale and offset."""
+
     def linear(params: dict) -> Array:
         return jnp.sum(kernel(params) * TARGET)
 

@@ -266,6 +266,7 @@ def test_what_low_rank_noise_refuses(name: str):
         ("TwoOutputs", "one array"),
         ("Fixed", "no parameters"),
         ("NeedsKeys", "dropout"),
+        ("GrowingCarry", "carries must keep its shapes"),
     ],
 )
 def test_what_is_no_policy(name: str, what: str):

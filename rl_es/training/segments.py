@@ -1,0 +1,224 @@
+"""How a population is unrolled in a generation: whole episodes, or windows of lasting particles.
+
+Persistent segments go by this rule:
+
+- A member whose episode is over idles at zero reward to the end of the window. A pair's episode is
+  over when both its members' are, and the pair starts afresh, with a fresh accumulator, only at the
+  next window boundary. So each reward is weighted by the noises of its own episode up to its own
+  window. Resetting inside a window, or both members when either ends, biases the estimate where
+  termination depends on the state.
+- From the centre (truncated ES) a pair keeps one particle: both members start each window from it,
+  then it advances a window under the unperturbed parameters, and those steps are counted.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from rl_es.evolution.keys import pair_keys
+from rl_es.interfaces import Environment, Episode, Members, Persistent, Policy, Segment
+from rl_es.rollout.evaluation import horizon
+from rl_es.rollout.normalisation import Statistics, add
+from rl_es.rollout.unroll import (
+    Particle,
+    episodes,
+    population_step,
+    single_step,
+    start,
+    window,
+)
+
+
+class Unfolded(NamedTuple):
+    """What a segment's rollout leaves behind.
+
+    Attributes:
+      segment: what the agent is told.
+      particles: those that live on, or None.
+      moments: of the observations seen, or None.
+    """
+
+    segment: Segment
+    particles: Particle | None
+    moments: Statistics | None
+
+
+class Unfolding(Protocol):
+    """The rollout of one segment of H pairs."""
+
+    def particles(self) -> Particle | None:
+        """What is held before the first segment, in which every pair is fresh."""
+        ...
+
+    def run(
+        self,
+        members: Members,
+        particles: Particle | None,
+        fresh: Array,
+        statistics: Statistics | None,
+        reset_keys: Array,
+        step_keys: Array,
+    ) -> Unfolded:
+        """Unrolls the population; `fresh` [H] pairs start an episode. Consumes the block keys."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class WholeEpisodes:
+    """Fresh particles each generation, run to their end."""
+
+    env: Environment
+    policy: Policy
+    pairs: int
+    count: int  # episodes a member
+    lanes: str | None = None
+
+    def particles(self) -> None:
+        return None
+
+    def run(
+        self,
+        members: Members,
+        particles: Particle | None,
+        fresh: Array,
+        statistics: Statistics | None,
+        reset_keys: Array,
+        step_keys: Array,
+    ) -> Unfolded:
+        first = _for_both(_start(self.env, self.policy, reset_keys, self.pairs, self.count))
+        step = population_step(self.env, self.policy, members, statistics)
+        keys = pair_keys(step_keys, self.pairs, self.count)
+        unrolled = episodes(step, first, keys, horizon(self.env), statistics, self.lanes)
+        segment = Segment(
+            returns=unrolled.returns.mean(-1).reshape(-1),
+            ended=jnp.ones((self.pairs,), bool),
+            steps=unrolled.lengths.sum(),
+            episodes=jnp.asarray(unrolled.returns.size, jnp.int32),
+        )
+        return Unfolded(segment, None, unrolled.moments)
+
+
+@dataclass(frozen=True, eq=False)
+class FromParticles:
+    """Windows in which every member goes on from its own particle, [H, 2, 1]."""
+
+    env: Environment
+    policy: Policy
+    pairs: int
+    steps: int
+
+    def particles(self) -> Particle:
+        return _placeholders(self.env, self.policy, (self.pairs, 2, 1))
+
+    def run(
+        self,
+        members: Members,
+        particles: Particle | None,
+        fresh: Array,
+        statistics: Statistics | None,
+        reset_keys: Array,
+        step_keys: Array,
+    ) -> Unfolded:
+        reset = _start(self.env, self.policy, reset_keys, self.pairs, 1)
+        first = _where(fresh, _for_both(reset), particles)
+        step = population_step(self.env, self.policy, members, statistics)
+        unrolled = window(step, first, pair_keys(step_keys, self.pairs, 1), self.steps, statistics)
+        done = unrolled.particles.done
+        segment = Segment(
+            returns=unrolled.returns.reshape(-1),
+            ended=done.all((1, 2)),
+            steps=unrolled.lengths.sum(),
+            episodes=(done & ~first.done).sum(dtype=jnp.int32),
+        )
+        return Unfolded(segment, unrolled.particles, unrolled.moments)
+
+
+@dataclass(frozen=True, eq=False)
+class FromCentre:
+    """Windows in which both members start from the pair's centre particle, [H, 1]."""
+
+    env: Environment
+    policy: Policy
+    pairs: int
+    steps: int
+
+    def particles(self) -> Particle:
+        return _placeholders(self.env, self.policy, (self.pairs, 1))
+
+    def run(
+        self,
+        members: Members,
+        particles: Particle | None,
+        fresh: Array,
+        statistics: Statistics | None,
+        reset_keys: Array,
+        step_keys: Array,
+    ) -> Unfolded:
+        reset = _start(self.env, self.policy, reset_keys, self.pairs, 1)
+        centre = _where(fresh, reset, particles)
+        keys = pair_keys(step_keys, self.pairs, 1)
+        step = population_step(self.env, self.policy, members, statistics)
+        unrolled = window(step, _for_both(centre), keys, self.steps, statistics)
+        alone = jax.vmap(single_step(self.env, self.policy, members.shared, statistics))
+        ahead = window(alone, centre, keys, self.steps, statistics)
+        done = ahead.particles.done
+        segment = Segment(
+            returns=unrolled.returns.reshape(-1),
+            ended=done[:, 0],
+            steps=unrolled.lengths.sum() + ahead.lengths.sum(),
+            episodes=(done & ~centre.done).sum(dtype=jnp.int32),
+        )
+        moments = unrolled.moments
+        if moments is not None and ahead.moments is not None:
+            moments = add(moments, ahead.moments)
+        return Unfolded(segment, ahead.particles, moments)
+
+
+def unfolding(
+    segment: Episode | Persistent,
+    env: Environment,
+    policy: Policy,
+    pairs: int,
+    lanes: str | None = None,
+) -> Unfolding:
+    """The rollout that an agent's segment asks for; `lanes` names a vmapped axis around it."""
+    if isinstance(segment, Episode):
+        return WholeEpisodes(env, policy, pairs, segment.episodes, lanes)
+    if segment.start == "centre":
+        return FromCentre(env, policy, pairs, segment.steps)
+    return FromParticles(env, policy, pairs, segment.steps)
+
+
+def _start(env: Environment, policy: Policy, keys: Array, pairs: int, count: int) -> Particle:
+    """Fresh particles [H, E], from block keys."""
+    each = pair_keys(keys, pairs, count)
+    return jax.vmap(jax.vmap(lambda key: start(env, policy, key)))(each)
+
+
+def _placeholders(env: Environment, policy: Policy, lead: tuple[int, ...]) -> Particle:
+    """Particles of the right shapes, of which nothing is read: every pair is fresh at first."""
+    shapes = jax.eval_shape(lambda key: start(env, policy, key), jax.random.key(0))
+
+    def blank(leaf: jax.ShapeDtypeStruct) -> Array:
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return jax.random.split(jax.random.key(0), (*lead, *leaf.shape))
+        return jnp.zeros((*lead, *leaf.shape), leaf.dtype)
+
+    return jax.tree.map(blank, shapes)
+
+
+def _for_both(particles: Particle) -> Particle:
+    """[H, E] -> [H, 2, E]: both members of a pair start alike."""
+    return jax.tree.map(lambda leaf: jnp.stack([leaf, leaf], axis=1), particles)
+
+
+def _where(fresh: Array, new: Particle, old: Particle | None) -> Particle:
+    """Per pair: the new particle where `fresh` [H], else the old one."""
+
+    def choose(a: Array, b: Array) -> Array:
+        return jnp.where(fresh.reshape(-1, *(1,) * (a.ndim - 1)), a, b)
+
+    return jax.tree.map(choose, new, old)
