@@ -16,7 +16,11 @@ CLIP = 10.0  # standard deviations
 
 @struct.dataclass
 class Statistics:
+<<<<<<< HEAD
     """Running statistics, or the moments of one segment."""
+=======
+    """How many observations there were, their mean and how far they lie from it."""
+>>>>>>> policies
 
     count: Array  # [] float32
     mean: Array  # [*observation_shape]
@@ -29,13 +33,18 @@ def empty(shape: tuple[int, ...]) -> Statistics:
 
 
 def normalise(statistics: Statistics | None, observation: Observation) -> Observation:
+<<<<<<< HEAD
     """(x - mean) / std, clipped at 10 standard deviations; without statistics, as it is."""
+=======
+    """(x - mean) / std, clipped to 10 deviations; as it is under statistics of less than two."""
+>>>>>>> policies
     if statistics is None:
         return observation
-    few = statistics.count < 2
-    variance = jnp.where(few, 1.0, statistics.m2 / jnp.maximum(statistics.count, 1.0))
+    variance = statistics.m2 / jnp.maximum(statistics.count, 1.0)
     scaled = (observation.values - statistics.mean) / jnp.sqrt(variance + 1e-8)
-    return observation._replace(values=jnp.clip(scaled, -CLIP, CLIP))
+    known = statistics.count >= 2
+    values = jnp.where(known, jnp.clip(scaled, -CLIP, CLIP), observation.values)
+    return observation._replace(values=values)
 
 
 def moments(statistics: Statistics, values: Array, alive: Array) -> Statistics:
