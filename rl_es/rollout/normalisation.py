@@ -16,11 +16,7 @@ CLIP = 10.0  # standard deviations
 
 @struct.dataclass
 class Statistics:
-<<<<<<< HEAD
     """Running statistics, or the moments of one segment."""
-=======
-    """How many observations there were, their mean and how far they lie from it."""
->>>>>>> policies
 
     count: Array  # [] float32
     mean: Array  # [*observation_shape]
@@ -33,11 +29,7 @@ def empty(shape: tuple[int, ...]) -> Statistics:
 
 
 def normalise(statistics: Statistics | None, observation: Observation) -> Observation:
-<<<<<<< HEAD
     """(x - mean) / std, clipped at 10 standard deviations; without statistics, as it is."""
-=======
-    """(x - mean) / std, clipped to 10 deviations; as it is under statistics of less than two."""
->>>>>>> policies
     if statistics is None:
         return observation
     variance = statistics.m2 / jnp.maximum(statistics.count, 1.0)

@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """One rollout serves all: particles stepped without auto-reset, masked after an episode's end.
-=======
-"""One rollout serves all: particles stepped without auto-reset, rewards masked after their end.
->>>>>>> policies
 
 A particle is one copy of an environment with what belongs to it. Steps are vmapped functions of any
 leading axes; the engine uses [H, 2, E] (pairs, signs, episodes) for a population and [E] for one
@@ -34,11 +30,7 @@ CHUNK = 25  # most steps between two looks at whether any particle is alive
 
 
 class Particle(NamedTuple):
-<<<<<<< HEAD
     """One copy of an environment, what it shows, and what the policy carries."""
-=======
-    """A copy of an environment, what is seen of it, what its policy carries, and if it is over."""
->>>>>>> policies
 
     env: EnvState
     observation: Observation
@@ -158,10 +150,6 @@ def episodes(
 ) -> Unrolled:
     """Steps until every particle is done, in chunks of equal length. Consumes `keys`.
 
-<<<<<<< HEAD
-    `lanes` names a vmapped axis around this call, if any: the stop is then one scalar for all of
-    them, since a stop of its own for each would cost a select of the whole carry every step.
-=======
     Args:
       step: one step of all particles.
       particles: at the start of their episodes.
@@ -170,7 +158,6 @@ def episodes(
       statistics: of observations, frozen; their moments are gathered if given.
       lanes: name of a vmapped axis around this call, if any: the stop is then one scalar for all of
         them, since a stop of its own for each would cost a select of the whole carry every step.
->>>>>>> policies
     """
     length = -(-horizon // -(-horizon // CHUNK))  # chunks that hardly reach beyond the horizon
 
