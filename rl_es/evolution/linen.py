@@ -101,7 +101,7 @@ def matrices(
       inputs: examples of what the module is called with.
 
     Returns:
-      The matrices by path under `NETWORK`, and by path why a matrix cannot be treated as one.
+      The matrices by path under `NETWORK`, and, by path, why a matrix cannot be treated as one.
     """
     shapes = by_path(params)
     calls: dict[Path, nn.Module] = {}
@@ -119,11 +119,7 @@ def matrices(
             refused[path] = f"the parameters of '{name}' do not stand at the path of its module"
         elif weight.shape != shapes[path].shape:
             refused[path] = (
-<<<<<<< HEAD
-                f"'{name}' is lifted over its parameters (a kernel of shape {seen.shape} a call "
-=======
                 f"'{name}' is lifted over its parameters (a kernel of shape {weight.shape} a call "
->>>>>>> policies
                 f"out of {shapes[path].shape}, as nn.scan and nn.vmap make them)"
             )
         else:
