@@ -101,7 +101,7 @@ def matrices(
       inputs: examples of what the module is called with.
 
     Returns:
-      The matrices by path under `NETWORK`, and by path why a matrix cannot be treated as one.
+      The matrices by path under `NETWORK`, and, by path, why a matrix cannot be treated as one.
     """
     shapes = by_path(params)
     calls: dict[Path, nn.Module] = {}

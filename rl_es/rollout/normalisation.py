@@ -29,7 +29,7 @@ def empty(shape: tuple[int, ...]) -> Statistics:
 
 
 def normalise(statistics: Statistics | None, observation: Observation) -> Observation:
-    """(x - mean) / std, clipped to 10 deviations; as it is under statistics of less than two."""
+    """(x - mean) / std, clipped at 10 standard deviations; without statistics, as it is."""
     if statistics is None:
         return observation
     variance = statistics.m2 / jnp.maximum(statistics.count, 1.0)

@@ -1,4 +1,4 @@
-"""One rollout serves all: particles stepped without auto-reset, rewards masked after their end.
+"""One rollout serves all: particles stepped without auto-reset, masked after an episode's end.
 
 A particle is one copy of an environment with what belongs to it. Steps are vmapped functions of any
 leading axes; the engine uses [H, 2, E] (pairs, signs, episodes) for a population and [E] for one
@@ -30,7 +30,7 @@ CHUNK = 25  # most steps between two looks at whether any particle is alive
 
 
 class Particle(NamedTuple):
-    """A copy of an environment, what is seen of it, what its policy carries, and if it is over."""
+    """One copy of an environment, what it shows, and what the policy carries."""
 
     env: EnvState
     observation: Observation
