@@ -56,11 +56,16 @@ class ModulePolicy:
           UserError: the module keeps variables other than parameters, or its output does not fit.
         """
         name = type(self.module).__name__
-        inputs = self._inputs(self.initial_state(), self._example())
-        variables = jax.eval_shape(self.module.init, jax.random.key(0), *inputs)
+
+        # Whatever makes an array is traced: outside a trace it would compile a program of its own.
+        def every_variable() -> Any:
+            inputs = self._inputs(self.initial_state(), self._example())
+            return self.module.init(jax.random.key(0), *inputs)
+
+        variables = jax.eval_shape(every_variable)
         if extra := sorted(set(variables) - {"params"}):
             raise UserError(f"network {name}: it keeps {extra}; a policy may have parameters only")
-        shapes = jax.eval_shape(self.init, jax.random.key(0))
+        shapes = jax.eval_shape(lambda: self.init(jax.random.key(0)))
 
         def apply(network: Params) -> Any:
             return self._apply(network, self.initial_state(), self._example())

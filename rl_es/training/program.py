@@ -123,8 +123,9 @@ class Compiler:
         def init(seed: Any, hyper: Any) -> Any:
             return learner.init(jax.random.key(seed), hyper)
 
+        number = jax.ShapeDtypeStruct((), jnp.float32)
         lane = jax.eval_shape(
-            init, jax.ShapeDtypeStruct((), jnp.uint32), {name: jnp.float32(0) for name in settings}
+            init, jax.ShapeDtypeStruct((), jnp.uint32), dict.fromkeys(settings, number)
         )
         first = _over_lanes(lambda seed, hyper: _as_data(init(seed, hyper)), lanes)
         state = jax.eval_shape(first, seeds, hyper)
