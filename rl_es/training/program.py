@@ -28,6 +28,12 @@ def lane_axis(lanes: int) -> str | None:
     return LANES if lanes > 1 else None
 
 
+def key_for_evaluation(seed: Any, generation: Any) -> jax.Array:
+    """The key of a run's evaluation after a generation, the same for every agent of a seed."""
+    key = jax.random.fold_in(jax.random.key(seed), np.uint32(_EVALUATION))
+    return jax.random.fold_in(key, generation)
+
+
 @dataclass
 class Program:
     """Compiled functions of one group.
@@ -153,8 +159,7 @@ class Compiler:
         if shared not in self._evaluations:
 
             def evaluation(seed: Any, generation: Any, snapshot: Snapshot) -> Any:
-                key = jax.random.fold_in(jax.random.key(seed), np.uint32(_EVALUATION))
-                return evaluate(jax.random.fold_in(key, generation), snapshot)
+                return evaluate(key_for_evaluation(seed, generation), snapshot)
 
             snapshot = jax.eval_shape(learner.snapshot, state)
             tracing = time.perf_counter()
