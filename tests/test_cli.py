@@ -161,6 +161,14 @@ def test_interrupt(tmp_path: Path) -> None:
     assert done.stderr.splitlines()[0].startswith("interrupted") and "Traceback" not in done.stderr
 
 
+def test_leaving_does_not_wait_for_threads(tmp_path: Path) -> None:
+    code = f"import sys, threading, time\nsys.path.insert(0, {str(ROOT)!r})\n"
+    code += "from rl_es.cli import leave\n"
+    code += "threading.Thread(target=time.sleep, args=(200,)).start()\nprint('said')\nleave(130)"
+    done = _call(tmp_path, door=code)
+    assert (done.returncode, done.stdout) == (130, "said\n")
+
+
 def test_error_while_running(tmp_path: Path) -> None:
     done = _run(tmp_path, "from rl_es.errors import UserError; raise UserError('disk is full')")
     assert done.returncode == 2 and done.stderr.splitlines()[0] == "error: disk is full"
