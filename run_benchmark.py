@@ -1,10 +1,8 @@
 """The door to the suite: `python run_benchmark.py --help`."""
 
-import sys
-
 import agents  # noqa: F401  (importing these tells the registry where to look)
 import envs  # noqa: F401
-from rl_es.cli import main
+from rl_es.cli import leave, main
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

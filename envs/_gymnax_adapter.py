@@ -61,11 +61,11 @@ class GymnaxEnvironment:
             if isinstance(actions, spaces.Discrete)
             else box(actions.low, actions.high, actions.shape)
         )
-        key = jax.random.key(0)
         self._types = state_types(
-            lambda: self._reset(key)[1], lambda state: self._step(key, state, no_action(space))[1]
+            lambda: self._reset(jax.random.key(0))[1],
+            lambda state: self._step(jax.random.key(0), state, no_action(space))[1],
         )
-        observation, _ = jax.eval_shape(lambda: self.reset(key)[1])
+        observation, _ = jax.eval_shape(lambda: self.reset(jax.random.key(0))[1])
         self.spec = EnvSpec(
             name=name,
             observation_shape=observation.shape,

@@ -37,19 +37,13 @@ def persistent(
     """A strategy whose members live on from window to window.
 
     Raises:
-      UserError: the window is longer than an episode, or a shaping was asked for that can reverse
-        the estimate.
+      UserError: the window is longer than an episode.
     """
     length = problem.episode_length
     if length is not None and config.window > length:
         raise UserError(
             f"window: {config.window} steps, but an episode ends after {length}; "
             f"choose at most {length}, and no longer than a typical early episode"
-        )
-    if config.shaping in ("z_score", "centred_ranks") and not config.allow_biased_shaping:
-        raise UserError(
-            f"shaping: '{config.shaping}' a window can reverse a persistent estimate; choose "
-            "lagged_scale or raw, or set allow_biased_shaping: true for an ablation"
         )
     cycle = ENDLESS_CYCLE if length is None else -(-length // config.window)
     return EvolutionStrategy(

@@ -1,8 +1,8 @@
 """The settings that every evolution strategy has; an agent's file adds its own."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import field_validator
+from pydantic import field_validator, model_validator
 
 from rl_es.config import Config, static, traced
 
@@ -56,3 +56,12 @@ class PersistentConfig(StrategyConfig):
     allow_biased_shaping: bool = static(
         False, "accept z_score or centred_ranks, which can reverse a persistent estimate (ablation)"
     )
+
+    @model_validator(mode="after")
+    def _unbiased(self) -> Self:
+        if self.shaping in ("z_score", "centred_ranks") and not self.allow_biased_shaping:
+            raise ValueError(
+                f"shaping {self.shaping} can reverse a persistent estimate; choose lagged_scale or "
+                "raw, or set allow_biased_shaping: true for an ablation"
+            )
+        return self

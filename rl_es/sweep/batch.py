@@ -48,7 +48,7 @@ def run(program: Program, lanes: Sequence[Lane], progress: Progress, stop: threa
             generations = min(2 * generations, 2**30)
         elif seconds > 2 * CALL_SECONDS:
             generations = max(1, generations // 2)
-        arrived = [lane.fraction >= point for lane, point in zip(lanes, points, strict=True)]
+        arrived = [lane.is_due(point) for lane, point in zip(lanes, points, strict=True)]
         _evaluate(program, state, lanes, arrived)
         due = stop.is_set() or time.monotonic() - saved > CHECKPOINT_SECONDS
         for i, lane in enumerate(lanes):

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 
 from rl_es.config import split
+from rl_es.errors import UserError
 from rl_es.sweep import batch
 from rl_es.sweep.cells import Cell, Group, cells, groups
 from rl_es.sweep.lane import Lane, Shared
@@ -91,6 +92,8 @@ def run(sweep: Sweep, out: Path, progress: Progress, lanes: int | None = None) -
       UserError: something in the sweep does not fit together; nothing was run.
       KeyboardInterrupt: it was stopped; what is finished is kept, the rest saved.
     """
+    if lanes is not None and lanes < 1:
+        raise UserError(f"--lanes: must be at least 1, is {lanes}")
     prepare()
     store = Store(out)
     every = groups(cells(sweep))

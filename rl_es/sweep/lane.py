@@ -3,7 +3,7 @@
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -68,6 +68,11 @@ class Lane:
         return self.come.fraction(self.cell)
 
     # How far to go.
+
+    def is_due(self, point: float) -> bool:
+        """Whether it has come to a point of its budget and was not evaluated there."""
+        there = bool(self.rows) and self.rows[-1]["generation"] == self.come.generation
+        return self.fraction >= point and not there
 
     def next_point(self) -> float:
         """The share of the budget at which it is evaluated next."""
@@ -142,19 +147,25 @@ class Lane:
     # Files.
 
     def resume(self, shapes: Any) -> Any | None:
-        """Goes back to the last checkpoint; returns its state, or None where there is none."""
+        """Goes back to the last checkpoint; returns its state, or None where there is none.
+
+        A checkpoint whose curve is gone is not gone back to: the curve could not be made whole.
+        """
         path = self.store.checkpoint(self.cell)
-        if not path.exists():
+        rows, _ = self.store.read(self.cell)
+        if not rows or not path.exists():
             return None
         state, counters = checkpoint.load(path, shapes)
         self.come = Progressed(**counters)
-        rows, _ = self.store.read(self.cell)
-        for row in rows:
-            if row["generation"] <= self.come.generation:
-                at = Progressed(*(row[name] for name in asdict(self.come)))
-                kept = {name: row[name] for name in tables.MEASURES}
-                self.rows.append({"fraction": at.fraction(self.cell), **kept})
+        self._recall([row for row in rows if row["generation"] <= self.come.generation])
         return state
+
+    def _recall(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Takes up a curve that was written before."""
+        for row in rows:
+            at = Progressed(*(row[name] for name in asdict(self.come)))
+            kept = {name: row[name] for name in tables.MEASURES}
+            self.rows.append({"fraction": at.fraction(self.cell), **kept})
 
     def save(self, state: Any) -> None:
         """Writes its curve, then a checkpoint of its state (one lane's arrays)."""
@@ -162,8 +173,12 @@ class Lane:
         checkpoint.save(self.store.checkpoint(self.cell), state, asdict(self.come))
 
     def end(self, status: str, reason: str | None = None) -> None:
-        """Ends the run and writes its record."""
+        """Ends the run and writes its record; one that failed before it went on keeps its curve."""
         self.status, self.reason = status, reason or self.reason
+        rows, record = ([], {}) if self.rows else self.store.read(self.cell)
+        if rows:
+            self.come = Progressed.of(record)
+            self._recall(rows)
         self.write()
 
     def write(self) -> None:

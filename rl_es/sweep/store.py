@@ -8,7 +8,8 @@ manifest.json                  what made the folder
 
 import json
 import platform
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,13 @@ class Progressed:
     episodes: int = 0
     wall_seconds: float = 0.0
 
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> "Progressed":
+        """What a run's record says."""
+        return cls(
+            record["generations"], record["env_steps"], record["episodes"], record["wall_seconds"]
+        )
+
     def fraction(self, cell: Cell) -> float:
         """The share of the cell's budget that is done, 0 to 1."""
         budget = cell.budget
@@ -47,7 +55,6 @@ class Store:
     """The files of a results folder."""
 
     folder: Path
-    done: set[str] = field(default_factory=set)
 
     def cell(self, cell: Cell) -> Path:
         """Its curve and record."""
@@ -73,10 +80,7 @@ class Store:
             return True
         if record.get("status") != "finished":
             return False
-        come = Progressed(
-            record["generations"], record["env_steps"], record["episodes"], record["wall_seconds"]
-        )
-        return come.fraction(cell) >= 1.0
+        return Progressed.of(record).fraction(cell) >= 1.0
 
     def write_manifest(self, sweep: Sweep, cells: int) -> None:
         """Writes `manifest.json`, or adds this start to the one that is there.
@@ -89,7 +93,7 @@ class Store:
         if path.exists():
             try:
                 before = json.loads(path.read_text())
-                starts, name = before["starts"], before["sweep"]["name"]
+                starts, name = [*before["starts"]], before["sweep"]["name"]
             except (ValueError, KeyError, TypeError) as error:
                 raise UserError(f"{path}: not a readable manifest ({error})") from None
             if name != sweep.name:

@@ -70,6 +70,7 @@ class Tally:
         """Notes a cell's end."""
         self.tick()
         self.current.pop(cell.run_id, None)
+        self.compiling.pop(cell.group, None)  # still there where compilation failed
         self._weight_done += self._weigh(cell)
         self.done += not failed
         self.failed += failed

@@ -1,9 +1,10 @@
 """States on disk: any pytree of arrays as msgpack, without pickling, whole or not at all.
 
 Leaves are stored in order, under a description of the structure; a state is read back only into the
-structure it came from.
+structure it came from. The file ends with a SHA-256 of the rest, so that damage is always noticed.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,13 +17,21 @@ from flax import serialization
 from rl_es.errors import UserError
 from rl_es.files import write_bytes
 
-FORMAT = 1
+FORMAT = 2
+_DIGEST_BYTES = 32
 
 
 def _description(tree: Any) -> str:
     leaves, structure = jax.tree.flatten(tree)
     shapes = [f"{np.dtype(leaf.dtype).name}{tuple(leaf.shape)}" for leaf in leaves]
     return f"{structure} {shapes}"
+
+
+def _content(stored: bytes) -> Any:
+    packed, digest = stored[:-_DIGEST_BYTES], stored[-_DIGEST_BYTES:]
+    if hashlib.sha256(packed).digest() != digest:
+        raise ValueError("its checksum is wrong")
+    return serialization.msgpack_restore(packed)
 
 
 def save(path: Path, tree: Any, counters: Mapping[str, Any]) -> None:
@@ -34,7 +43,8 @@ def save(path: Path, tree: Any, counters: Mapping[str, Any]) -> None:
         "counters": json.dumps(dict(counters)),
         "leaves": {str(i): leaf for i, leaf in enumerate(jax.tree.leaves(tree))},
     }
-    write_bytes(path, serialization.msgpack_serialize(content))
+    packed = serialization.msgpack_serialize(content)
+    write_bytes(path, packed + hashlib.sha256(packed).digest())
 
 
 def load(path: Path, shapes: Any) -> tuple[Any, dict[str, Any]]:
@@ -51,7 +61,7 @@ def load(path: Path, shapes: Any) -> tuple[Any, dict[str, Any]]:
       UserError: the file is damaged, or holds a state of another structure.
     """
     try:
-        content = serialization.msgpack_restore(path.read_bytes())
+        content = _content(path.read_bytes())
         if content["format"] != FORMAT or content["description"] != _description(shapes):
             raise UserError(
                 f"{path}: a checkpoint of another version or configuration; "

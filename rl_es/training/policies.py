@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from rl_es import registry
 from rl_es.errors import UserError, did_you_mean
 from rl_es.files import write_text
 from rl_es.interfaces import Snapshot
@@ -85,8 +86,9 @@ def load(path: str | Path) -> SavedPolicy:
             wrappers=WrapperConfig(**manifest["environment"]["wrappers"]),
             policy=PolicyConfig(**manifest["policy"]),
         )
+        registry.environment_suite(task.name).Options(**task.options)
     except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not a readable policy manifest ({error})") from None
+        raise _unreadable(path, error) from None
     env = task.environment()
     params = task.make_policy(env).parameters.shapes
     shape = env.spec.observation_shape
@@ -109,13 +111,29 @@ def find(
       stage: final, or early and middle where they were saved (the first seed).
 
     Raises:
-      UserError: there is none such; says what there is.
+      UserError: there is none such, or more than one; says what there is.
     """
-    found: dict[str, Path] = {}
+    if stage not in STAGES:
+        raise UserError(f"unknown stage '{stage}'{did_you_mean(stage, STAGES)}")
+    found: dict[str, list[Path]] = {}
     for path in sorted(Path(folder).glob(f"policies/*/{stage}.json")):
-        manifest = json.loads(path.read_text())
-        found[f"{manifest['env']} / {manifest['label']} / seed {manifest['seed']}"] = path
+        found.setdefault(_title(path), []).append(path)
     wanted = f"{env} / {label} / seed {seed}"
     if wanted not in found:
         raise UserError(f"{folder}: no {stage} policy of '{wanted}'{did_you_mean(wanted, found)}")
-    return load(found[wanted])
+    if len(found[wanted]) > 1:
+        paths = ", ".join(map(str, found[wanted]))
+        raise UserError(f"{folder}: several policies of '{wanted}'; load one of {paths}")
+    return load(found[wanted][0])
+
+
+def _title(path: Path) -> str:
+    try:
+        manifest = json.loads(path.read_text())
+        return f"{manifest['env']} / {manifest['label']} / seed {manifest['seed']}"
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise _unreadable(path, error) from None
+
+
+def _unreadable(path: Path, error: Exception) -> UserError:
+    return UserError(f"{path}: not a readable policy manifest ({error})")

@@ -28,6 +28,12 @@ def lane_axis(lanes: int) -> str | None:
     return LANES if lanes > 1 else None
 
 
+def key_for_evaluation(seed: Any, generation: Any) -> jax.Array:
+    """The key of a run's evaluation after a generation, the same for every agent of a seed."""
+    key = jax.random.fold_in(jax.random.key(seed), np.uint32(_EVALUATION))
+    return jax.random.fold_in(key, generation)
+
+
 @dataclass
 class Program:
     """Compiled functions of one group.
@@ -123,8 +129,9 @@ class Compiler:
         def init(seed: Any, hyper: Any) -> Any:
             return learner.init(jax.random.key(seed), hyper)
 
+        number = jax.ShapeDtypeStruct((), jnp.float32)
         lane = jax.eval_shape(
-            init, jax.ShapeDtypeStruct((), jnp.uint32), {name: jnp.float32(0) for name in settings}
+            init, jax.ShapeDtypeStruct((), jnp.uint32), dict.fromkeys(settings, number)
         )
         first = _over_lanes(lambda seed, hyper: _as_data(init(seed, hyper)), lanes)
         state = jax.eval_shape(first, seeds, hyper)
@@ -152,8 +159,7 @@ class Compiler:
         if shared not in self._evaluations:
 
             def evaluation(seed: Any, generation: Any, snapshot: Snapshot) -> Any:
-                key = jax.random.fold_in(jax.random.key(seed), np.uint32(_EVALUATION))
-                return evaluate(jax.random.fold_in(key, generation), snapshot)
+                return evaluate(key_for_evaluation(seed, generation), snapshot)
 
             snapshot = jax.eval_shape(learner.snapshot, state)
             tracing = time.perf_counter()

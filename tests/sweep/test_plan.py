@@ -1,0 +1,191 @@
+"""What a sweep will run: counts from the file alone, and measured time."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rl_es import tables
+from rl_es.sweep import execution, plan
+from rl_es.sweep.cells import cells, groups
+from rl_es.sweep.loading import checked
+from rl_es.sweep.overriding import override
+from rl_es.sweep.plan import Counts, Measured
+from rl_es.sweep.reading import parse
+from rl_es.sweep.schema import Sweep
+
+TEXT = """
+name: planned
+seeds: 3
+defaults:
+  budget: {generations: 2}
+  evaluation: {points: 1, episodes: 4}
+  policy: {widths: [8]}
+  agent: {population: 16}
+environments: [{name: Pendulum-v1, episode_length: 20}]
+agents: [eggroll]
+"""
+PARAMETERS = 3 * 8 + 8 + 8 + 1 + 1  # two layers and a log standard deviation
+PERSISTENT = "[{name: pes, with: {window: 10}}, {name: truncated_es, with: {window: 10}}]"
+
+
+@pytest.fixture(autouse=True)
+def toys() -> None:
+    """The registries hold the real agents and environments here."""
+
+
+class Silent:
+    def __getattr__(self, name: str) -> Any:
+        return lambda *report: None
+
+
+def made(*assignments: str) -> Sweep:
+    document = parse(TEXT, "planned.yaml")
+    override(document, assignments)
+    return checked(document)
+
+
+def works(sweep: Sweep, lanes: int = 1) -> list[execution.Work]:
+    every = groups(cells(sweep))
+    return [execution.Work(group, execution.training(group, lanes), lanes) for group in every]
+
+
+def counts(*assignments: str) -> Sequence[Counts]:
+    return plan.count(works(made(*assignments)))
+
+
+def test_budget_in_generations() -> None:
+    assert counts() == [Counts(3, PARAMETERS, 16 * 20, 3 * 2 * 16 * 20, 2)]
+
+
+def test_episodes_of_a_member() -> None:
+    (found,) = counts("agents.eggroll.with.episodes=2")
+    assert found.generation_steps == 2 * 16 * 20
+
+
+def test_budget_in_steps_needs_at_least_so_many_generations() -> None:
+    (found,) = counts("defaults.budget={env_steps: 1000}")
+    assert (found.env_steps, found.generations) == (3000, 4)  # of 320 steps at most
+
+
+def test_budget_in_seconds_says_nothing_of_steps() -> None:
+    (found,) = counts("defaults.budget={seconds: 10}")
+    assert (found.env_steps, found.generations) == (None, None)
+
+
+def test_windows_and_the_centres_of_truncated_es() -> None:
+    pes, truncated = counts(f"agents={PERSISTENT}")
+    assert pes.generation_steps == 16 * 10 and truncated.generation_steps == 24 * 10
+    assert pes.env_steps == 3 * 2 * 160 and truncated.env_steps == 3 * 2 * 240
+
+
+@pytest.mark.parametrize(
+    ("assignment", "programs"),
+    [
+        ("agents=[eggroll, {name: pes, with: {window: 5}}, full_rank_es]", [3, 2, 2]),
+        ("agents=[eggroll, {name: open_es, policy: {widths: [4]}}]", [3, 3]),
+        ("agents=[{name: eggroll, grid: {lr: [0.1, 0.2, 0.3]}}]", [3]),
+        ("agents=[{name: eggroll, grid: {rank: [1, 2]}}]", [3, 2]),
+        ("environments=[CartPole-v1, Pendulum-v1]", [3, 3]),
+        (
+            "environments=[{name: Pendulum-v1, label: a}, {name: Pendulum-v1, label: b, "
+            "evaluation: {episodes: 5}}, {name: Pendulum-v1, label: c, budget: {seconds: 1}, "
+            "agents: {eggroll: {rank: 2}}}]",
+            [3, 3, 2],
+        ),
+    ],
+)
+def test_evaluation_is_compiled_once_where_it_is_the_same(
+    assignment: str, programs: list[int]
+) -> None:
+    found = counts("defaults.agent={population: 16}", assignment)
+    assert [count.programs for count in found] == programs
+
+
+def test_evaluations_of_more_lanes_are_not_shared() -> None:
+    first, second = works(made("agents=[eggroll, full_rank_es]"))
+    wider = execution.Work(second.group, execution.training(second.group, 3), 3)
+    assert [count.programs for count in plan.count([first, wider])] == [3, 3]
+
+
+def test_steps_are_those_that_a_run_takes(tmp_path: Path) -> None:
+    """Pendulum never terminates, so a generation takes the most that it can."""
+    sweep = made(f"agents=[eggroll, {PERSISTENT[1:]}")
+    execution.run(sweep, tmp_path, Silent(), 1)
+    _, runs = tables.load(tmp_path)
+    taken = runs.groupby("agent").env_steps.sum()
+    expected = [found.env_steps for found in plan.count(works(sweep))]
+    assert [taken[work.group.cells[0].agent] for work in works(sweep)] == expected
+
+
+def test_shown_without_probing(capsys: pytest.CaptureFixture[str]) -> None:
+    plan.show(made(f"agents=[eggroll, {PERSISTENT[1:]}"), probe=False)
+    shown = capsys.readouterr().out
+    rows = {line.split("│")[1].strip(): line for line in shown.splitlines() if "Pendulum" in line}
+    assert rows.keys() == {f"Pendulum-v1 / {name}" for name in ("eggroll", "pes", "truncated_es")}
+    assert [part.strip() for part in rows["Pendulum-v1 / eggroll"].split("│")[2:-1]] == [
+        *("3", "3", str(PARAMETERS), "640", "2")
+    ]
+    total = 3 * 2 * (320 + 160 + 240)
+    assert f"9 cells in 3 groups, 7 compiled programs, {total:,} environment steps." in shown
+    assert "Estimated" not in shown and "compile " not in shown
+
+
+def test_shown_with_probing(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan, "PROBE_SECONDS", 0.05)
+    plan.show(made("defaults.budget={env_steps: 1e6}"), lanes=2)
+    shown = capsys.readouterr().out
+    assert ">= 3,125" in shown and "(2 runs share a call)" in shown
+    assert "run" in shown and "Estimated on cpu" in shown and "peak memory" in shown
+
+
+class Clocked:
+    """A program whose generations take a second each, the first one six."""
+
+    def __init__(self, clock: SimpleNamespace, lanes: int):
+        self.clock, self.lanes, self.first = clock, lanes, True
+        self.compile_seconds, self.trace_seconds = 20.0, 2.0
+
+    def init(self, seeds: Any, hyper: Any) -> None:
+        assert seeds.shape == (self.lanes,) and hyper["lr"].shape == (self.lanes,)
+
+    def advance(self, state: None, limit: Any) -> tuple[None, Any]:
+        self.clock.now += int(limit.generations[0]) + 5 * self.first
+        self.first = False
+        steps = limit.generations * np.int32(320)
+        return None, SimpleNamespace(generations=limit.generations, env_steps=steps)
+
+    def snapshot(self, state: None) -> None:
+        return None
+
+    def evaluate(self, *args: Any) -> np.ndarray:
+        self.clock.now += 0.5
+        return np.zeros(1)
+
+
+@pytest.mark.parametrize(
+    "budget", ["{generations: 100}", "{env_steps: 32000}", "{seconds: 100}"], ids=str
+)
+def test_time_is_judged_by_the_pace_after_the_start(
+    budget: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(plan.time, "perf_counter", lambda: clock.now)
+    monkeypatch.setattr(plan, "PROBE_SECONDS", 20)
+    (work,) = works(made(f"defaults.budget={budget}", "defaults.evaluation.points=9"))
+    found = plan.measure(work, Clocked(clock, lanes=2))  # pyright: ignore[reportArgumentType]
+    training = 100 if "seconds" in budget else 105
+    assert found.run == pytest.approx(2 * (training + 10 * 0.5))  # three runs in two batches
+    assert (found.compile, found.cached) == (20.0, 2.6)
+
+
+def test_the_next_group_compiles_while_one_runs() -> None:
+    measured = [Measured(10, 1, 5), Measured(20, 2, 7), Measured(3, 1, 1)]
+    assert plan.elapsed(measured, cached=False) == 10 + 20 + 7 + 1
+    assert plan.elapsed(measured, cached=True) == 1 + 5 + 7 + 1
+    assert plan.elapsed([], cached=True) == 0

@@ -1,0 +1,106 @@
+"""States on disk: read back as they were, or refused."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import struct
+
+from rl_es.errors import UserError
+from rl_es.training.checkpoint import load, save
+
+
+class Pair(NamedTuple):
+    first: Any
+    second: Any
+
+
+@struct.dataclass
+class State:
+    weights: Any
+    counter: Any
+    rest: Any
+
+
+def state() -> State:
+    return State(
+        weights={"b": jnp.linspace(-1, 1, 6).reshape(2, 3), "a": jnp.float32(np.nan)},
+        counter=jnp.int32(-7),
+        rest=Pair(
+            [jnp.asarray([1.5, -2.25], jnp.bfloat16), jnp.asarray([True, False]), None],
+            (
+                np.uint32([2**32 - 1]),
+                jnp.zeros((0, 3)),
+                (),
+                np.asfortranarray(np.eye(2, 3, dtype=np.float32)),
+            ),
+        ),
+    )
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "there" / "state.msgpack"
+
+
+def test_round_trip(path: Path) -> None:
+    counters = {"generation": 3, "wall_seconds": 0.1, "env_steps": 2**40}
+    save(path, state(), counters)
+    found, told = load(path, state())
+    assert told == counters and [other.name for other in path.parent.iterdir()] == [path.name]
+    assert jax.tree.structure(found) == jax.tree.structure(state())
+    for one, other in zip(jax.tree.leaves(state()), jax.tree.leaves(found), strict=True):
+        one = np.asarray(one)
+        assert isinstance(other, np.ndarray) and other.dtype == one.dtype
+        assert other.shape == one.shape and other.tobytes() == one.tobytes()
+
+
+def test_into_shapes(path: Path) -> None:
+    save(path, state(), {})
+    found, _ = load(path, jax.eval_shape(state))
+    assert found.counter == -7
+
+
+def _reshaped(tree: State) -> State:
+    return tree.replace(weights={**tree.weights, "b": tree.weights["b"].T})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda tree: _reshaped(tree),
+        lambda tree: tree.replace(counter=jnp.uint32(7)),
+        lambda tree: tree.replace(weights={"b": tree.weights["b"], "c": tree.weights["a"]}),
+        lambda tree: tree.replace(rest=Pair(tree.rest.second, tree.rest.first)),
+        lambda tree: tree.replace(counter=None),
+        lambda tree: jax.tree.leaves(tree),
+    ],
+    ids=["shape", "type", "name", "order", "missing", "container"],
+)
+def test_another_structure_is_refused(path: Path, change: Any) -> None:
+    save(path, state(), {})
+    with pytest.raises(UserError, match="another version or configuration.*remove it"):
+        load(path, change(state()))
+
+
+def test_any_damage_is_refused(path: Path) -> None:
+    save(path, {"w": jnp.arange(3.0)}, {"generation": 1})
+    stored = path.read_bytes()
+    shortened = [stored[:end] for end in range(len(stored))]
+    altered = [
+        stored[:i] + bytes([stored[i] ^ bit]) + stored[i + 1 :]
+        for i in range(len(stored))
+        for bit in (1, 128)
+    ]
+    for damaged in (*shortened, *altered, stored + b"\0", b"not a checkpoint" * 10):
+        path.write_bytes(damaged)
+        with pytest.raises(UserError, match="not a readable checkpoint.*remove it"):
+            load(path, {"w": jnp.arange(3.0)})
+
+
+def test_no_file_is_refused(path: Path) -> None:
+    with pytest.raises(UserError, match="not a readable checkpoint"):
+        load(path, state())

@@ -1,0 +1,200 @@
+"""Saved policies: what a sweep saves can be found, and is the policy that was evaluated."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from rl_es import tables
+from rl_es.errors import UserError
+from rl_es.rollout.evaluation import evaluator
+from rl_es.rollout.unroll import episodes, single_step, start
+from rl_es.sweep import execution
+from rl_es.sweep.loading import checked
+from rl_es.sweep.reading import parse
+from rl_es.training.policies import SavedPolicy, find, load
+from rl_es.training.program import key_for_evaluation
+
+TEXT = """
+name: saved
+seeds: 2
+defaults:
+  budget: {generations: 6}
+  evaluation: {points: 6, episodes: 4}
+  policy: {network: gru, widths: [8, 4], normalise_observations: true}
+  agent: {population: 16}
+environments:
+  - {name: CartPole-v1, label: pole, episode_length: 40, reward_scale: 2.0}
+  - {name: Pendulum-v1, episode_length: 20, action_repeat: 2}
+agents: [{name: eggroll, label: low rank}]
+"""
+
+
+class Silent:
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *report: None
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("saved")
+    assert execution.run(checked(parse(TEXT, "saved.yaml")), folder, Silent(), 1) == 0
+    return folder
+
+
+@pytest.fixture
+def copied(folder: Path, tmp_path: Path) -> Path:
+    shutil.copytree(folder / "policies", tmp_path / "policies")
+    return tmp_path
+
+
+def row(folder: Path, env: str, seed: int, generation: int) -> Any:
+    curves, _ = tables.load(folder)
+    return next(
+        curves[
+            (curves.env == env) & (curves.seed == seed) & (curves.generation == generation)
+        ].itertuples()
+    )
+
+
+def evaluated(policy: SavedPolicy, seed: int, generation: int, count: int = 4) -> np.ndarray:
+    """Returns with the keys of the run's own evaluation."""
+    env = policy.task.environment()
+    run = jax.jit(evaluator(env, policy.task.make_policy(env), count))
+    key = key_for_evaluation(np.uint32(seed), np.uint32(generation))
+    return np.asarray(run(key, policy.snapshot), np.float64)
+
+
+def test_early_and_middle_are_saved_for_the_first_seed(folder: Path) -> None:
+    for env in ("pole", "Pendulum-v1"):
+        stages = [("early", 2), ("middle", 4), ("final", 6)]
+        for stage, generation in stages:
+            found = find(folder, env, "low rank", stage=stage)
+            assert found.manifest["generation"] == generation
+            assert found.manifest["stage"] == stage
+        assert find(folder, env, "low rank", seed=1).manifest["seed"] == 1
+        with pytest.raises(UserError, match=f"no early policy of '{env} / low rank / seed 1'"):
+            find(folder, env, "low rank", seed=1, stage="early")
+
+
+@pytest.mark.parametrize(("env", "exact"), [("pole", True), ("Pendulum-v1", False)])
+@pytest.mark.parametrize(("seed", "stage"), [(0, "middle"), (0, "final"), (1, "final")])
+def test_it_is_the_policy_that_was_evaluated(
+    folder: Path, env: str, exact: bool, seed: int, stage: str
+) -> None:
+    policy = find(folder, env, "low rank", seed, stage)
+    told = row(folder, env, seed, policy.manifest["generation"])
+    returns = evaluated(policy, seed, policy.manifest["generation"])
+    tolerance = 0 if exact else 1e-5  # a pole's returns are whole numbers
+    np.testing.assert_allclose(
+        [returns.mean(), returns.std(), returns.min(), returns.max()],
+        [told.return_mean, told.return_std, told.return_min, told.return_max],
+        rtol=tolerance,
+    )
+    assert policy.manifest["return_mean"] == told.return_mean
+    assert policy.manifest["env_steps"] == told.env_steps
+    assert policy.snapshot.statistics.count == pytest.approx(told.env_steps)
+
+
+def test_manifest_says_what_it_is(folder: Path) -> None:
+    manifest = find(folder, "pole", "low rank").manifest
+    assert manifest["environment"]["name"] == "CartPole-v1" and manifest["agent"] == "eggroll"
+    assert manifest["settings"]["population"] == 16 and manifest["versions"]["jax"]
+    assert manifest["policy"]["widths"] == [8, 4]
+
+
+def test_evaluation_is_a_function_of_the_seed(folder: Path) -> None:
+    policy = find(folder, "pole", "low rank")
+    first = policy.evaluate(episodes=6, seed=3)
+    assert first.shape == (6,) and np.all((first > 0) & (first <= 80) & (first % 2 == 0))
+    np.testing.assert_array_equal(first, policy.evaluate(episodes=6, seed=3))
+    assert not np.array_equal(first, policy.evaluate(episodes=6, seed=4))
+
+
+@pytest.mark.parametrize("env", ["pole", "Pendulum-v1"])
+def test_a_rollout_is_an_episode_as_it_is_evaluated(folder: Path, env: str) -> None:
+    policy = find(folder, env, "low rank")
+    shown = policy.rollout(seed=5)
+    made = policy.task.environment()
+    acting = policy.task.make_policy(made)
+    reset_key, step_key = jax.random.split(jax.random.key(5))
+    snapshot = policy.snapshot
+
+    @jax.jit
+    def unrolled() -> Any:
+        particles = jax.tree.map(lambda leaf: leaf[None], start(made, acting, reset_key))
+        step = single_step(made, acting, snapshot.params, snapshot.statistics)
+        return episodes(step, particles, step_key[None], made.spec.episode_length)
+
+    counted = unrolled()
+    length = int(counted.lengths[0])
+    assert {leaf.shape[0] for leaf in jax.tree.leaves(shown[:4])} == {length}
+    np.testing.assert_allclose(shown.rewards.sum(), counted.returns[0], rtol=1e-5)
+    assert shown.terminated == (length < made.spec.episode_length)
+    assert shown.observations.shape[1:] == made.spec.observation_shape
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"env": "pol"}, "did you mean 'pole / low rank / seed 0'"),
+        ({"label": "low-rank"}, "did you mean 'pole / low rank / seed 0'"),
+        ({"seed": 7}, "did you mean 'pole / low rank"),
+        ({"stage": "finale"}, "unknown stage 'finale'; did you mean 'final'"),
+    ],
+)
+def test_what_is_not_there_is_refused(folder: Path, changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        find(folder, **{"env": "pole", "label": "low rank", **changed})
+
+
+def test_one_of_several_is_not_picked_at_random(copied: Path) -> None:
+    path = next(path for path in copied.glob("policies/*/final.json") if _is_pole(path))
+    shutil.copytree(path.parent, copied / "policies" / "another")
+    with pytest.raises(UserError, match="several policies of 'pole / low rank / seed 0'.*another"):
+        find(copied, "pole", "low rank")
+
+
+def _is_pole(path: Path) -> bool:
+    manifest = json.loads(path.read_text())
+    return manifest["env"] == "pole" and manifest["seed"] == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda manifest: "{",
+        lambda manifest: "[]",
+        lambda manifest: "{}",
+        lambda manifest: json.dumps({**manifest, "policy": {"network": "mpl"}}),
+        lambda manifest: json.dumps({**manifest, "environment": None}),
+        lambda manifest: json.dumps(
+            {**manifest, "environment": {**manifest["environment"], "options": {"x": 1}}}
+        ),
+    ],
+)
+def test_a_damaged_manifest_is_refused(copied: Path, change: Callable[[Any], str]) -> None:
+    path = next(path for path in copied.glob("policies/*/final.json") if _is_pole(path))
+    path.write_text(change(json.loads(path.read_text())))
+    with pytest.raises(UserError, match="not a readable policy manifest"):
+        load(path)
+    with pytest.raises(UserError, match="not a readable policy manifest"):
+        find(copied, "pole", "low rank")
+
+
+def test_damaged_weights_are_refused(copied: Path) -> None:
+    path = next(path for path in copied.glob("policies/*/final.json") if _is_pole(path))
+    weights = path.with_suffix(".msgpack")
+    weights.write_bytes(weights.read_bytes()[:-1])
+    with pytest.raises(UserError, match=r"final\.msgpack: not a readable checkpoint"):
+        find(copied, "pole", "low rank")
+    weights.unlink()
+    with pytest.raises(UserError, match=r"final\.msgpack"):
+        load(path)
+    with pytest.raises(UserError, match="not a readable policy manifest"):
+        load(copied / "policies" / "nowhere.json")
