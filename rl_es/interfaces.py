@@ -141,7 +141,9 @@ class Policy(Protocol):
     """A network and an action head. Anything whose `act` runs Flax Linen modules qualifies."""
 
     @property
-    def parameters(self) -> ParameterSpec: ...
+    def parameters(self) -> ParameterSpec:
+        """What is evolved."""
+        ...
 
     def init(self, key: Array) -> Params:
         """Draws initial parameters. Consumes `key`."""
@@ -293,8 +295,8 @@ class Agent(Protocol):
 class Limit(NamedTuple):
     """Where a call to `advance` stops: whichever is reached first."""
 
-    generations: Array  # [] int32, in this call
-    env_steps: Array  # [] int32, in this call
+    generations: Any  # [] int32, in this call
+    env_steps: Any  # [] int32, in this call
 
 
 @struct.dataclass

@@ -5,8 +5,9 @@ to look when they are imported. Listing names loads no jax, since an agent or en
 its heavy imports inside `make`.
 
 An agent file `agents/NAME.py` has `Hyperparameters` (a `Config`), `make(config, problem)` and
-`NUMERICS`, an integer raised by hand when its numbers change. An environment file `envs/SUITE.py` has
-`NAMES`, `Options` (a `Config`), `make(name, options)` and `NUMERICS`.
+`NUMERICS`, an integer raised by hand when its numbers change. An environment file `envs/SUITE.py`
+has `NAMES`, `Options` (a `Config`), `make(name, options)` and `NUMERICS`, and may have
+`check(name, options)`, which refuses, without loading jax, options that an environment cannot take.
 """
 
 import importlib

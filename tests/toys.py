@@ -12,8 +12,8 @@ from rl_es.interfaces import (
     Box,
     EnvSpec,
     Observation,
-    Params,
     ParameterSpec,
+    Params,
     PolicyState,
     Transition,
 )

@@ -16,6 +16,6 @@ def block_keys(key: Array, pairs: int, first: int = 0) -> Array:
 
 
 def pair_keys(keys: Array, pairs: int, episodes: int) -> Array:
-    """[H, E] keys, one for each pair and episode (both partners share it). Consumes `keys` [blocks]."""
+    """[H, E] keys, one a pair and episode, which partners share. Consumes `keys` [blocks]."""
     split = jax.vmap(lambda key: jax.random.split(key, (PAIRS_PER_KEY, episodes)))(keys)
     return split.reshape(-1, episodes)[:pairs]

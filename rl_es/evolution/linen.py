@@ -1,19 +1,24 @@
 """Any Flax Linen module as a policy, unmodified: its matrix products are intercepted.
 
-`nn.Dense`, `nn.DenseGeneral` and `nn.Embed` are left to compute x W + b with shared W; what is added
-is sign * (x E) for the member at hand. `matrices` finds out which of a module's arrays can be treated
-so, by tracing the module once; what it cannot treat is named with the reason.
+`nn.Dense`, `nn.DenseGeneral` and `nn.Embed` are left to compute x W + b with shared W; what is
+added is sign * (x E) for the member at hand. `matrices` finds out which of a module's arrays can be
+treated so, by tracing the module once; what it cannot treat is named with the reason.
 """
 
 import contextlib
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+from flax import core
 from flax import linen as nn
+from flax.core.scope import Scope
 from jax import Array
+from jax.ad_checkpoint import checkpoint_name
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Var
 from jax.interpreters import partial_eval
 
 from rl_es.evolution.tree import Path, by_path
@@ -25,18 +30,23 @@ _WEIGHT = {nn.Dense: "kernel", nn.DenseGeneral: "kernel", nn.Embed: "embedding"}
 _METHODS = {(nn.Dense, "__call__"), (nn.DenseGeneral, "__call__"),
             (nn.Embed, "__call__"), (nn.Embed, "attend")}  # fmt: skip
 
+_traces = itertools.count()
+
 
 def _weight_path(context: nn.module.InterceptorContext) -> Path | None:
     """Path of the weight this call multiplies by, or None for any other call.
 
-    Subclasses are left alone: what they do with their kernel is not known.
+    Subclasses, and layers with a product of their own, are left alone: what they do with their
+    kernel is not known.
     """
-    kind = type(context.module)
+    module, kind = context.module, type(context.module)
     if (kind, context.method_name) not in _METHODS:
         return None
-    if kind is nn.DenseGeneral and tuple(_tuple(context.module.batch_dims)):
+    if kind is not nn.Embed and (module.dot_general or module.dot_general_cls):
         return None
-    return (*context.module.path, _WEIGHT[kind])
+    if kind is nn.DenseGeneral and _tuple(module.batch_dims):
+        return None
+    return (*module.path, _WEIGHT[kind])
 
 
 def _tuple(axes: Any) -> tuple[int, ...]:
@@ -50,7 +60,7 @@ def _term(module: nn.Module, method: str, product: Any, x: Array, y: Array) -> A
     if isinstance(module, nn.Embed):
         return product.take(x)
     if isinstance(module, nn.DenseGeneral):
-        axes = tuple(axis % x.ndim for axis in _tuple(module.axis))
+        axes = sorted(axis % x.ndim for axis in _tuple(module.axis))  # as the module does
         x = jnp.moveaxis(x, axes, range(x.ndim - len(axes), x.ndim))
         x = x.reshape(*x.shape[: x.ndim - len(axes)], -1)
         return product.apply(x).reshape(y.shape)
@@ -81,63 +91,116 @@ def perturbed(products: Mapping[Path, Any], sign: Array) -> Iterator[None]:
 
 
 def matrices(
-    apply: Callable[[Any], Any], params: Any
+    module: nn.Module, params: Any, *inputs: Any
 ) -> tuple[dict[Path, Matrix], dict[Path, str]]:
     """Which arrays of a module are used as matrices only.
 
     Args:
-      apply: runs the module on example inputs, given its parameters; it is traced, never computed.
+      module: it is traced, never computed.
       params: pytree of `jax.ShapeDtypeStruct`.
+      inputs: what the module is called with, pytrees of arrays or `jax.ShapeDtypeStruct`.
 
     Returns:
       The matrices by path under `NETWORK`, and, by path, why a matrix cannot be treated as one.
     """
     shapes = by_path(params)
-    calls: dict[Path, tuple[nn.Module, Any]] = {}
+    calls: dict[Path, nn.Module] = {}
     refused: dict[Path, str] = {}
 
     def record(call: Callable[..., Array], args: Any, kwargs: Any, context: Any) -> Array:
         path = _weight_path(context)
+        y = call(*args, **kwargs)
         if path is None:
-            return call(*args, **kwargs)
-        seen = context.module.variables.get("params", {}).get(path[-1])
+            return y
+        weight = context.module.variables["params"][path[-1]]
+        checkpoint_name(weight, "/".join(path))
         name = "/".join(path[:-1]) or type(context.module).__name__
         if path not in shapes:
             refused[path] = f"the parameters of '{name}' do not stand at the path of its module"
-        elif seen is not None and seen.shape != shapes[path].shape:
+        elif weight.shape != shapes[path].shape:
             refused[path] = (
-                f"'{name}' is lifted over its parameters (a kernel of shape {seen.shape} a call out "
-                f"of {shapes[path].shape}, as nn.scan and nn.vmap make them)"
+                f"'{name}' is lifted over its parameters (a kernel of shape {weight.shape} a call "
+                f"out of {shapes[path].shape}, as nn.scan and nn.vmap make them)"
             )
-        elif path not in calls or context.method_name == "__call__":
-            calls[path] = (context.module, context.method_name)
-        # Its weight is left unread, so that any other use of it shows in the trace.
-        return _output_of(call, args, kwargs)
+        else:
+            calls[path] = context.module
+        # The input is read and the weight is not, so that any other use of it shows in the trace.
+        x = args[0] if args else next(iter(kwargs.values()))
+        return jnp.zeros(y.shape, y.dtype) + x.sum().astype(y.dtype)
 
-    def _output_of(call: Callable[..., Array], args: Any, kwargs: Any) -> Array:
-        y = call(*args, **kwargs)
-        return jnp.zeros(y.shape, y.dtype)
+    def apply(params: Any, inputs: Any) -> Any:
+        # A flag that no other trace has: what is under nn.jit, which keeps traces by flags, would
+        # otherwise not be seen here, or leave to others what `record` returns.
+        def call(scope: Scope) -> Any:
+            return module.clone(parent=scope)(*inputs)
+
+        return core.apply(call, flags={"trace": next(_traces)})({"params": params})
 
     with nn.intercept_methods(record):
-        # A function of its own: one that was traced before would come from jax's cache, unseen.
-        traced = jax.make_jaxpr(lambda params: apply(params))(params)
-    _, used = partial_eval.dce_jaxpr(traced.jaxpr, [True] * len(traced.jaxpr.outvars))
+        traced = jax.make_jaxpr(apply)(params, inputs).jaxpr
     leaves = jax.tree_util.tree_flatten_with_path(params)[0]
-    elsewhere = {
-        tuple(str(getattr(entry, "key", entry)) for entry in path)
-        for (path, _), use in zip(leaves, used, strict=True)
-        if use
-    }
-    found = {}
-    for path, (module, _) in calls.items():
-        if path in elsewhere:
-            refused[path] = f"'{'/'.join(path)}' is also used in another way than as a matrix"
-        elif path not in refused:
-            found[path] = _as_matrix(module, shapes[path].shape)
+    paths = [tuple(entry.key for entry in path) for path, _ in leaves]
+    for path, source, jitted in _weights(traced, dict(zip(traced.invars, paths, strict=False))):
+        name = "/".join(path)
+        if jitted:  # equal modules share one trace, so that the path may be that of another
+            refused[source or path] = f"'{'/'.join(source or path)}' is used inside nn.jit"
+        elif source != path:
+            refused.setdefault(
+                path, f"'{name}' is computed from parameters, as by nn.WeightNorm or map_variables"
+            )
+    _, used = partial_eval.dce_jaxpr(traced, [True] * len(traced.outvars))
+    for path, use in zip(paths, used, strict=False):  # what is left are inputs
+        if use and path in calls:
+            refused.setdefault(path, f"'{'/'.join(path)}' is also used other than as a matrix")
+    found = {path: _as_matrix(module, shapes[path].shape) for path, module in calls.items()
+             if path not in refused}  # fmt: skip
     return (
         {NETWORK + path: matrix for path, matrix in sorted(found.items())},
         {NETWORK + path: reason for path, reason in sorted(refused.items())},
     )
+
+
+def _weights(
+    jaxpr: Jaxpr, known: Mapping[Var, Path], jitted: bool = False
+) -> Iterator[tuple[Path, Path | None, bool]]:
+    """What a trace multiplies by: the module's path for it, the parameter it is, whether under jit.
+
+    A parameter is followed into loops, branches and calls; what is computed from one is none.
+    """
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "name":
+            (weight,) = equation.invars
+            source = known.get(weight) if isinstance(weight, Var) else None
+            yield tuple(equation.params["name"].split("/")), source, jitted
+        for inner, operands in _bodies(equation):
+            passed = {
+                variable: known[operand]
+                for variable, operand in zip(inner.invars, operands, strict=False)
+                if isinstance(operand, Var) and operand in known
+            }
+            yield from _weights(inner, passed, jitted or equation.primitive.name == "jit")
+
+
+def _bodies(equation: JaxprEqn) -> Iterator[tuple[Jaxpr, list[Any]]]:
+    """The functions in an equation, each with the operands that it is called with.
+
+    What a loop carries or scans over changes, so only a loop's constants are operands.
+    """
+    operands, own = equation.invars, equation.params
+    if equation.primitive.name == "scan":
+        yield own["jaxpr"].jaxpr, operands[: own["num_consts"]]
+    elif equation.primitive.name == "while":
+        first, last = own["cond_nconsts"], own["cond_nconsts"] + own["body_nconsts"]
+        yield own["cond_jaxpr"].jaxpr, operands[:first]
+        yield own["body_jaxpr"].jaxpr, operands[first:last]
+    elif equation.primitive.name == "cond":
+        for branch in own["branches"]:
+            yield branch.jaxpr, operands[1:]
+    else:
+        for value in own.values():
+            inner = value.jaxpr if isinstance(value, ClosedJaxpr) else value
+            if isinstance(inner, Jaxpr):
+                yield inner, operands if len(inner.invars) == len(operands) else []
 
 
 def _as_matrix(module: nn.Module, shape: tuple[int, ...]) -> Matrix:

@@ -1,4 +1,4 @@
-"""What is remembered of each antithetic pair between segments, and what its returns are weighted by.
+"""What is remembered of each pair between segments, and what its returns are weighted by.
 
 `Forget`: nothing; returns are weighted by the segment's own noise.
 `Accumulate`: the sum of an episode's noises (PES, Vicol et al. 2021, arXiv 2112.13835, section 4):
@@ -15,6 +15,8 @@ from rl_es.interfaces import Memory, Noise, Perturbation, Update
 
 
 class PairMemory(Protocol):
+    """Pure functions over what is held of the pairs, leaves [H, ...]."""
+
     def init(self, perturbation: Perturbation, pairs: int) -> Memory: ...
 
     def update(
@@ -26,11 +28,13 @@ class PairMemory(Protocol):
     def contract(
         self, perturbation: Perturbation, memory: Memory, noise: Noise, weights: Array, sigma: Array
     ) -> Update:
-        """Sum over pairs of weights [H] times what the returns are weighted by, in units of noise."""
+        """Sum over pairs of weights [H] times what returns are weighted by, in units of noise."""
         ...
 
 
 class Forget:
+    """Returns are weighted by the segment's own noise."""
+
     def init(self, perturbation: Perturbation, pairs: int) -> Memory:
         return ()
 
@@ -46,7 +50,7 @@ class Forget:
 
 
 class Accumulate:
-    """A dense accumulator of the score, sum of E_t / sigma_t, which stays exact while sigma decays."""
+    """A dense sum of an episode's scores E_t / sigma_t, which stays exact while sigma decays."""
 
     def init(self, perturbation: Perturbation, pairs: int) -> Memory:
         shapes = perturbation.parameters.shapes

@@ -14,6 +14,7 @@ Build = Callable[[Hyper, Array], optax.GradientTransformation]
 
 
 def sgd(hyper: Hyper, lr: Array) -> optax.GradientTransformation:
+    """Gradient descent with momentum; weight decay as an L2 term of the gradient."""
     return optax.chain(
         optax.add_decayed_weights(hyper["weight_decay"]),
         optax.sgd(lr, momentum=hyper["momentum"]),  # pyright: ignore[reportArgumentType]
@@ -21,6 +22,7 @@ def sgd(hyper: Hyper, lr: Array) -> optax.GradientTransformation:
 
 
 def adam(hyper: Hyper, lr: Array) -> optax.GradientTransformation:
+    """Adam; weight decay as an L2 term of the gradient."""
     return optax.chain(
         optax.add_decayed_weights(hyper["weight_decay"]),
         optax.adam(lr, b1=hyper["b1"], b2=hyper["b2"]),  # pyright: ignore[reportArgumentType]
@@ -28,6 +30,7 @@ def adam(hyper: Hyper, lr: Array) -> optax.GradientTransformation:
 
 
 def adamw(hyper: Hyper, lr: Array) -> optax.GradientTransformation:
+    """Adam with decoupled weight decay."""
     return optax.adamw(
         lr,
         b1=hyper["b1"],  # pyright: ignore[reportArgumentType]

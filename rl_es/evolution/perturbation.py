@@ -162,9 +162,7 @@ class LowRank:
         written: dict[Path, Array] = {}
         for path, unit in noise.items():
             if isinstance(unit, Factors):
-                full = sum(
-                    b[:, :, None] * a[:, None, :] for a, b in zip(unit.a, unit.b, strict=True)
-                )
+                full = jnp.einsum("rhm,rhn->hmn", jnp.stack(unit.b), jnp.stack(unit.a))
                 unit = full.reshape(-1, *shapes[path].shape) / math.sqrt(self.rank)
             written[path] = unit
         return nested(written)

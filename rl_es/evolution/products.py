@@ -41,7 +41,7 @@ def _like(vector: Array, x: Array) -> Array:
 
 
 def _barrier(x: Array) -> Array:
-    """X itself, written so that XLA on CPU does not re-derive the previous layer inside every term."""
+    """The input itself, in a form that keeps XLA on CPU from re-deriving the layer before it."""
     if jax.default_backend() != "cpu" or x.shape[-1] <= _NARROW:
         return x
     return jnp.maximum(x, -jnp.abs(x))

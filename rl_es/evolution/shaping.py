@@ -16,6 +16,8 @@ from rl_es.interfaces import Segment
 
 
 class Shaping(Protocol):
+    """From returns to weights, with a state of its own."""
+
     def init(self) -> Any: ...
 
     def weigh(self, state: Any, returns: Array) -> Array:
@@ -74,6 +76,8 @@ class Stateless:
 
 @struct.dataclass
 class Scale:
+    """The state of a `LaggedScale`."""
+
     mean_square: Array  # [] running mean over windows of (L+ - L-)^2 / 2
     windows: Array  # [] int32, windows seen
 

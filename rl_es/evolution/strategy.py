@@ -1,4 +1,4 @@
-"""An evolution strategy, composed of a perturbation, a segment, a memory, a shaping and an optimiser.
+"""An evolution strategy: a perturbation, a segment, a memory, a shaping and an optimiser composed.
 
 The estimate is a sum over N members of weight z_i times signed unit noise E_i (for a memory that
 accumulates, sigma times the accumulated score), ascended by the optimiser in one of three scales:
@@ -10,7 +10,7 @@ accumulates, sigma times the accumulated score), ascended by the optimiser in on
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -43,6 +43,8 @@ UPDATE_SCALES: dict[str, Callable[[int, Array], Array]] = {
 
 @struct.dataclass
 class StrategyState:
+    """The state of an `EvolutionStrategy`."""
+
     params: Params  # the centre
     optimiser: Any
     shaping: Any
@@ -60,7 +62,7 @@ class EvolutionStrategy:
     shaping: Shaping
     optimiser: Build
     update_scale: str = "gradient"
-    pair_memory: PairMemory = Forget()
+    pair_memory: PairMemory = field(default_factory=Forget)
 
     def init(self, params: Params, hyper: Hyper) -> StrategyState:
         return StrategyState(

@@ -15,6 +15,8 @@ from rl_es.interfaces import Box, Discrete, Params
 
 
 class Head(Protocol):
+    """Reads a network's output and chooses an action."""
+
     @property
     def outputs(self) -> int:
         """Number of network outputs that it reads."""

@@ -16,6 +16,8 @@ CLIP = 10.0  # standard deviations
 
 @struct.dataclass
 class Statistics:
+    """Running statistics, or the moments of one segment."""
+
     count: Array  # [] float32
     mean: Array  # [*observation_shape]
     m2: Array  # [*observation_shape] sum of squared deviations from the mean
@@ -27,13 +29,14 @@ def empty(shape: tuple[int, ...]) -> Statistics:
 
 
 def normalise(statistics: Statistics | None, observation: Observation) -> Observation:
-    """(x - mean) / std, clipped to 10 standard deviations; the observation itself without statistics."""
+    """(x - mean) / std, clipped at 10 standard deviations; without statistics, as it is."""
     if statistics is None:
         return observation
-    few = statistics.count < 2
-    variance = jnp.where(few, 1.0, statistics.m2 / jnp.maximum(statistics.count, 1.0))
+    variance = statistics.m2 / jnp.maximum(statistics.count, 1.0)
     scaled = (observation.values - statistics.mean) / jnp.sqrt(variance + 1e-8)
-    return observation._replace(values=jnp.clip(scaled, -CLIP, CLIP))
+    known = statistics.count >= 2
+    values = jnp.where(known, jnp.clip(scaled, -CLIP, CLIP), observation.values)
+    return observation._replace(values=values)
 
 
 def moments(statistics: Statistics, values: Array, alive: Array) -> Statistics:

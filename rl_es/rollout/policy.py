@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.errors import FlaxError
 from jax import Array
 
 from rl_es.errors import UserError
@@ -34,7 +35,7 @@ class ModulePolicy:
 
     def init(self, key: Array) -> Params:
         variables = self.module.init(key, *self._inputs(self.initial_state(), self._example()))
-        params = {"network": variables.get("params", {})}
+        params = {"network": nn.meta.unbox(variables.get("params", {}))}
         own = self.head.init()
         return {**params, "head": own} if own else params
 
@@ -48,35 +49,49 @@ class ModulePolicy:
         output = output.reshape(-1)
         return state, self.head.act(params.get("head", {}), output, observation.action_mask, key)
 
-    @cached_property
+    @property
     def parameters(self) -> ParameterSpec:
         """What is evolved.
 
         Raises:
-          UserError: the module keeps variables other than parameters, or its output does not fit.
+          UserError: the module cannot be called on an observation, keeps variables other than
+            parameters or has none, or its output does not fit.
         """
+        return self._parameters
+
+    @cached_property
+    def _parameters(self) -> ParameterSpec:
         name = type(self.module).__name__
-
         # Whatever makes an array is traced: outside a trace it would compile a program of its own.
-        def every_variable() -> Any:
-            inputs = self._inputs(self.initial_state(), self._example())
-            return self.module.init(jax.random.key(0), *inputs)
-
-        variables = jax.eval_shape(every_variable)
-        if extra := sorted(set(variables) - {"params"}):
-            raise UserError(f"network {name}: it keeps {extra}; a policy may have parameters only")
-        shapes = jax.eval_shape(lambda: self.init(jax.random.key(0)))
-
-        def apply(network: Params) -> Any:
-            return self._apply(network, self.initial_state(), self._example())
-
-        output = jax.eval_shape(apply, shapes["network"])[1]
+        state, example = jax.eval_shape(lambda: (self.initial_state(), self._example()))
+        inputs = jax.eval_shape(self._inputs, state, example)
+        try:
+            variables = jax.eval_shape(
+                lambda *inputs: self.module.init(jax.random.key(0), *inputs), *inputs
+            )
+            if extra := sorted(set(variables) - {"params"}):
+                raise UserError(
+                    f"network {name}: it keeps {extra}; a policy may have parameters only"
+                )
+            shapes = jax.eval_shape(lambda: self.init(jax.random.key(0)))
+            if not shapes["network"]:
+                raise UserError(f"network {name}: it has no parameters to evolve")
+            carried, output = jax.eval_shape(self._apply, shapes["network"], state, example)
+        except (FlaxError, TypeError, ValueError) as error:
+            reason = str(error).split("\n")[0]
+            raise UserError(f"network {name}: it cannot be called: {reason}") from error
+        if _layout(carried) != _layout(state):
+            raise UserError(f"network {name}: what it carries must keep its shapes and types")
+        if not isinstance(output, jax.ShapeDtypeStruct):
+            raise UserError(
+                f"network {name}: it must give one array, not a {type(output).__name__}"
+            )
         if output.size != self.head.outputs:
             raise UserError(
                 f"network {name}: it has {output.size} outputs, the action head reads "
                 f"{self.head.outputs}"
             )
-        found, refused = matrices(apply, shapes["network"])
+        found, refused = matrices(self.module, shapes["network"], *inputs)
         return ParameterSpec(shapes, found, refused)
 
     def _apply(
@@ -90,6 +105,11 @@ class ModulePolicy:
 
     def _example(self) -> Array:
         return jnp.zeros(self.observation_shape, jnp.float32)
+
+
+def _layout(tree: Any) -> Any:
+    """The tree's structure, and the shape and type of each leaf."""
+    return jax.tree.structure(tree), [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]
 
 
 def make_policy(config: PolicyConfig, spec: EnvSpec) -> ModulePolicy:
@@ -116,11 +136,11 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> ModulePolicy:
             raise UserError("widths: gru needs at least one, the width of its state")
         module = GRU(**common)
     else:
-        module = _foreign(config.network)(outputs=head.outputs)
+        module = _foreign(config.network, head.outputs)
     return ModulePolicy(module, head, shape)
 
 
-def _foreign(name: str) -> Any:
+def _foreign(name: str, outputs: int) -> nn.Module:
     package, _, attribute = name.partition(":")
     try:
         found = getattr(importlib.import_module(package), attribute)
@@ -128,4 +148,9 @@ def _foreign(name: str) -> Any:
         raise UserError(f"network: cannot load '{name}' ({error})") from None
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise UserError(f"network: '{name}' is not a flax.linen.Module")
-    return found
+    try:
+        return found(outputs=outputs)  # pyright: ignore[reportCallIssue]
+    except TypeError as error:
+        raise UserError(
+            f"network: '{name}' must be made by {attribute}(outputs=...) alone ({error})"
+        ) from None

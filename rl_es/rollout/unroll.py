@@ -1,4 +1,4 @@
-"""One rollout serves all: particles stepped without auto-reset, rewards masked after an episode's end.
+"""One rollout serves all: particles stepped without auto-reset, masked after an episode's end.
 
 A particle is one copy of an environment with what belongs to it. Steps are vmapped functions of any
 leading axes; the engine uses [H, 2, E] (pairs, signs, episodes) for a population and [E] for one
@@ -26,10 +26,12 @@ from rl_es.interfaces import (
 )
 from rl_es.rollout.normalisation import Statistics, add, moments, normalise
 
-CHUNK = 25  # steps between two looks at whether any particle is alive
+CHUNK = 25  # most steps between two looks at whether any particle is alive
 
 
 class Particle(NamedTuple):
+    """One copy of an environment, what it shows, and what the policy carries."""
+
     env: EnvState
     observation: Observation
     policy: PolicyState
@@ -146,13 +148,18 @@ def episodes(
     statistics: Statistics | None = None,
     lanes: str | None = None,
 ) -> Unrolled:
-    """Steps until every particle is done, in chunks, at most `horizon` steps. Consumes `keys`.
+    """Steps until every particle is done, in chunks of equal length. Consumes `keys`.
 
     Args:
+      step: one step of all particles.
+      particles: at the start of their episodes.
+      keys: of the particles, or of those that share them; steps fold their number into them.
+      horizon: the step by which the environment has ended every episode.
+      statistics: of observations, frozen; their moments are gathered if given.
       lanes: name of a vmapped axis around this call, if any: the stop is then one scalar for all of
         them, since a stop of its own for each would cost a select of the whole carry every step.
     """
-    length = min(CHUNK, horizon)
+    length = -(-horizon // -(-horizon // CHUNK))  # chunks that hardly reach beyond the horizon
 
     def unfinished(carry: tuple[Array, Unrolled]) -> Array:
         t, so_far = carry

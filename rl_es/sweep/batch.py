@@ -1,4 +1,4 @@
-"""One batch of runs: the lanes that a program handles at once, from start or checkpoint to their end.
+"""One batch of runs, the lanes that a program handles at once, from their start to their end.
 
 Between calls of the compiled program there is progress, a row at each evaluation point, and from
 time to time a checkpoint. How the calls are cut changes no number.

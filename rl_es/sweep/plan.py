@@ -1,7 +1,7 @@
 """What a sweep will run, without running it: cells, groups, compiled programs, steps, memory, time.
 
-Counts follow from the file alone. Time and memory are measured: each group's program is compiled (it
-stays in the cache, so the work is not lost) and trains one run for a moment, which is thrown away.
+Counts follow from the file alone. Time and memory are measured: each group's program is compiled
+(it stays in the cache, so the work is not lost) and trains one run for a moment, in vain.
 """
 
 import math
@@ -32,7 +32,7 @@ class Counts:
     """What follows from a group's settings.
 
     Attributes:
-      programs: compiled for it: init, advance and, where no earlier group has an equal one, evaluate.
+      programs: compiled for it: init, advance and, unless an earlier group has it, evaluate.
       parameters: scalars evolved.
       generation_steps: most environment steps of a generation of one run.
       env_steps: of all its runs; None where the budget does not say.
@@ -91,7 +91,9 @@ def measure(work: Work, program: Program) -> Measured:
     hyper = {name: np.full(program.lanes, value, np.float32) for name, value in names}
     state = program.init(lanes, hyper)
     once = np.ones(program.lanes, np.int32)
-    marks = [(0.0, 0, 0)]  # seconds, environment steps of a lane, generations
+    marks: list[tuple[float, float, int]] = [
+        (0.0, 0.0, 0)
+    ]  # seconds, environment steps of a lane, generations
     began, generations = time.perf_counter(), 1
     while marks[-1][0] < PROBE_SECONDS and _share(cell, *marks[-1]) < 1:
         state, rows = program.advance(state, Limit(generations * once, MOST_STEPS * once))

@@ -69,7 +69,7 @@ def load(path: Path, shapes: Any) -> tuple[Any, dict[str, Any]]:
             )
         leaves = [content["leaves"][str(i)] for i in range(len(content["leaves"]))]
         return jax.tree.unflatten(jax.tree.structure(shapes), leaves), json.loads(
-            content["counters"]
+            str(content["counters"])
         )
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise UserError(

@@ -1,4 +1,4 @@
-"""What jax is told before it runs anything: where compiled programs are kept, and which noise to drop."""
+"""What jax is told before it runs: where compiled programs are kept, which message to drop."""
 
 import contextlib
 import functools

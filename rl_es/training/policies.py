@@ -20,7 +20,7 @@ from rl_es.files import write_text
 from rl_es.interfaces import Snapshot
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
 from rl_es.rollout.evaluation import evaluator
-from rl_es.rollout.normalisation import Statistics
+from rl_es.rollout.normalisation import empty
 from rl_es.rollout.trajectory import Trajectory, trajectory
 from rl_es.training.checkpoint import load as load_state
 from rl_es.training.checkpoint import save as save_state
@@ -91,9 +91,9 @@ def load(path: str | Path) -> SavedPolicy:
         raise _unreadable(path, error) from None
     env = task.environment()
     params = task.make_policy(env).parameters.shapes
-    shape = jax.ShapeDtypeStruct(env.spec.observation_shape, np.float32)
-    count = jax.ShapeDtypeStruct((), np.float32)
-    statistics = Statistics(count, shape, shape) if task.policy.normalise_observations else None
+    shape = env.spec.observation_shape
+    normalised = task.policy.normalise_observations
+    statistics = jax.eval_shape(lambda: empty(shape)) if normalised else None
     snapshot, _ = load_state(path.with_suffix(".msgpack"), Snapshot(params, statistics))
     return SavedPolicy(manifest, task, snapshot)
 

@@ -1,4 +1,4 @@
-"""How a population is unrolled in one generation: whole episodes, or windows of persistent particles.
+"""How a population is unrolled in a generation: whole episodes, or windows of lasting particles.
 
 Persistent segments go by this rule:
 
@@ -184,7 +184,7 @@ def unfolding(
     pairs: int,
     lanes: str | None = None,
 ) -> Unfolding:
-    """The rollout that an agent's segment asks for; `lanes` names a vmapped axis around it, if any."""
+    """The rollout that an agent's segment asks for; `lanes` names a vmapped axis around it."""
     if isinstance(segment, Episode):
         return WholeEpisodes(env, policy, pairs, segment.episodes, lanes)
     if segment.start == "centre":

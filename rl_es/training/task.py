@@ -1,4 +1,4 @@
-"""From a run's configuration to its environment, policy and learner: the one place that builds them."""
+"""From a run's configuration to its environment, policy and learner."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -159,7 +159,7 @@ def test_low_rank_is_its_own_expectation(rank: int):
 
 @pytest.mark.parametrize("rank", [1, 2, 4])
 def test_low_rank_closed_form_of_a_sine(rank: int):
-    """f = sin(s0 + u'Wv): the expectation is cos(s0) (1 + sigma^2 / r)^-(r/2 + 1) u v'."""
+    """Of f = sin(s0 + u'Wv) the expectation is cos(s0) (1 + sigma^2 / r)^-(r/2 + 1) u v'."""
     s0 = 0.4
 
     def objective(params: dict) -> Array:
@@ -179,7 +179,7 @@ def test_low_rank_differs_from_full_rank_where_it_should():
 
 @pytest.mark.parametrize("name", PERTURBATIONS)
 def test_update_scales(name: str):
-    """paper = sigma x gradient; official = sigma sqrt(N) x paper; all three of one generation."""
+    """In one generation: paper = sigma x gradient, official = sigma sqrt(N) x paper."""
     population = 64
     key = jax.random.key(3)
     found = {

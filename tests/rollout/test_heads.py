@@ -1,0 +1,88 @@
+"""Action heads: what is chosen, how often, and which head an action space gets."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rl_es.errors import UserError
+from rl_es.interfaces import Box, Discrete
+from rl_es.rollout.heads import Categorical, Gaussian, Greedy, Mean, make_head
+
+LOGITS = np.array([1.0, -0.5, 3.0, 0.2], np.float32)
+BOX = Box(np.full((2, 3), -1, np.float32), np.full((2, 3), 1, np.float32))
+
+
+def draws(head, params, output, mask=None, count=40_000):
+    keys = jax.random.split(jax.random.key(0), count)
+    output = jnp.asarray(output, jnp.float32)
+    return np.asarray(jax.vmap(lambda key: head.act(params, output, mask, key))(keys))
+
+
+def softmax(logits):
+    weights = np.exp(logits - logits.max())
+    return weights / weights.sum()
+
+
+@pytest.mark.parametrize("mask", [None, [True, True, False, True]])
+def test_categorical_frequencies_follow_softmax(mask):
+    actions = draws(Categorical(4), {}, LOGITS, None if mask is None else jnp.array(mask))
+    truth = softmax(LOGITS if mask is None else np.where(mask, LOGITS, -np.inf))
+    assert actions.dtype == np.int32
+    frequencies = np.bincount(actions, minlength=4) / actions.size
+    assert np.all(frequencies[truth == 0] == 0)
+    error = np.sqrt(truth * (1 - truth) / actions.size)
+    assert np.all(np.abs(frequencies - truth) <= 4.5 * error)
+
+
+def test_a_forbidden_action_is_never_chosen_however_large_its_output():
+    mask, output = jnp.array([False, True, True]), [1e30, 0.0, 0.0]
+    actions = draws(Categorical(3), {}, output, mask, 1000)
+    assert set(actions) == {1, 2}
+    assert int(Greedy(3).act({}, jnp.array([1e30, -5.0, -4.0]), mask, jax.random.key(0))) == 2
+
+
+def test_greedy_takes_the_largest_output():
+    action = Greedy(4).act({}, jnp.array(LOGITS), None, jax.random.key(0))
+    assert (int(action), action.dtype) == (2, jnp.int32)
+
+
+def test_gaussian_has_the_mean_and_the_evolved_deviation():
+    head = Gaussian((2, 3))
+    assert head.outputs == 6
+    np.testing.assert_array_equal(head.init()["log_std"], np.zeros((2, 3)))
+    output = np.arange(6, dtype=np.float32)
+    std = np.exp(np.linspace(-1.5, 1, 6, dtype=np.float32)).reshape(2, 3)
+    actions = draws(head, {"log_std": jnp.log(std)}, output)
+    deviation = (actions.mean(0) - output.reshape(2, 3)) / (std / np.sqrt(len(actions)))
+    assert np.abs(deviation).max() < 4.5
+    np.testing.assert_allclose(actions.std(0), std, rtol=0.02)
+    corners = np.corrcoef(actions.reshape(-1, 6).T) - np.eye(6)
+    assert np.abs(corners).max() < 0.03, "components are drawn independently"
+
+
+def test_the_deterministic_head_of_real_actions_gives_the_output():
+    action = Mean((2, 3)).act({}, jnp.arange(6.0), None, jax.random.key(0))
+    np.testing.assert_array_equal(action, np.arange(6).reshape(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("kind", "space", "head"),
+    [
+        ("auto", Discrete(3), Categorical(3)),
+        ("categorical", Discrete(3), Categorical(3)),
+        ("deterministic", Discrete(3), Greedy(3)),
+        ("auto", BOX, Gaussian((2, 3))),
+        ("gaussian", BOX, Gaussian((2, 3))),
+        ("deterministic", BOX, Mean((2, 3))),
+    ],
+)
+def test_the_head_of_an_action_space(kind, space, head):
+    assert make_head(kind, space) == head
+
+
+@pytest.mark.parametrize(("kind", "space"), [("gaussian", Discrete(3)), ("categorical", BOX)])
+def test_a_head_that_does_not_fit_is_refused(kind, space):
+    with pytest.raises(UserError, match=f"head: {kind} needs .* choose .* deterministic") as error:
+        make_head(kind, space)
+    assert "\n" not in str(error.value)

@@ -1,0 +1,96 @@
+"""Running statistics of observations against NumPy over every observation that was seen alive."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rl_es.interfaces import Observation
+from rl_es.rollout.normalisation import CLIP, add, empty, merge, moments, normalise
+
+rng = np.random.default_rng(0)
+SEGMENTS = [rng.normal([3.0, -50.0], [0.5, 20.0], (200, 2)).astype(np.float32) for _ in range(4)]
+ALIVE = [rng.random(200) < 0.6 for _ in SEGMENTS]
+
+
+def all_of(values, alive):
+    return jnp.array(values), jnp.array(alive)
+
+
+def check(statistics, values, rtol=1e-4):
+    assert float(statistics.count) == len(values)
+    np.testing.assert_allclose(statistics.mean, values.mean(0), rtol=rtol)
+    np.testing.assert_allclose(statistics.m2 / statistics.count, values.var(0), rtol=rtol)
+
+
+def test_merged_statistics_are_those_of_all_that_was_alive():
+    statistics, seen = empty((2,)), []
+    for values, alive in zip(SEGMENTS, ALIVE, strict=True):
+        statistics = merge(statistics, moments(statistics, *all_of(values, alive)))
+        seen.append(values[alive])
+        check(statistics, np.concatenate(seen))
+
+
+def test_moments_of_shards_add_up():
+    start = merge(empty((2,)), moments(empty((2,)), *all_of(SEGMENTS[0], ALIVE[0])))
+    parts = [moments(start, *all_of(*part)) for part in zip(SEGMENTS, ALIVE, strict=True)]
+    whole = moments(start, *all_of(np.concatenate(SEGMENTS), np.concatenate(ALIVE)))
+    summed = add(add(parts[3], parts[1]), add(parts[0], parts[2]))
+    for found in (merge(start, summed), merge(start, whole)):
+        check(
+            found,
+            np.concatenate(
+                [SEGMENTS[0][ALIVE[0]], np.concatenate(SEGMENTS)[np.concatenate(ALIVE)]]
+            ),
+        )
+
+
+def test_under_vmap_each_lane_keeps_its_own():
+    values, alive = jnp.array(SEGMENTS), jnp.array(ALIVE)
+    start = jax.vmap(lambda _: empty((2,)))(jnp.arange(4))
+    first = jax.vmap(merge)(start, jax.vmap(moments)(start, values, alive))
+    second = jax.vmap(merge)(first, jax.vmap(moments)(first, values[::-1], alive[::-1]))
+    for lane in range(4):
+        both = [SEGMENTS[i][ALIVE[i]] for i in (lane, 3 - lane)]
+        check(jax.tree.map(lambda leaf, lane=lane: leaf[lane], second), np.concatenate(both))
+
+
+def test_a_segment_in_which_nothing_is_alive_changes_nothing():
+    start = merge(empty((2,)), moments(empty((2,)), *all_of(SEGMENTS[0], ALIVE[0])))
+    none = moments(start, *all_of(np.full_like(SEGMENTS[1], np.nan), np.zeros(200, bool)))
+    for before, after in zip(
+        jax.tree.leaves(start), jax.tree.leaves(merge(start, none)), strict=True
+    ):
+        np.testing.assert_array_equal(before, after)
+
+
+@pytest.mark.parametrize("offset", [0.0, 300.0])
+def test_many_segments_far_from_zero(offset):
+    """The frozen mean is the origin of the sums, so that they stay exact enough in float32."""
+    statistics = empty(())
+    everything = rng.normal(offset, 1.0, (50, 4000)).astype(np.float32)
+    for values in everything:
+        sums = moments(statistics, jnp.array(values), jnp.ones(4000, bool))
+        statistics = merge(statistics, sums)
+    assert float(statistics.mean) == pytest.approx(everything.mean(), abs=1e-3)
+    assert float(statistics.m2 / statistics.count) == pytest.approx(everything.var(), rel=0.01)
+
+
+def test_normalised_observations_have_mean_zero_and_deviation_one():
+    values = np.concatenate(SEGMENTS)
+    statistics = merge(
+        empty((2,)), moments(empty((2,)), jnp.array(values), jnp.ones(len(values), bool))
+    )
+    mask = jnp.array([True, False])
+    found = jax.vmap(lambda x: normalise(statistics, Observation(x, mask)))(jnp.array(values))
+    np.testing.assert_allclose(found.values.mean(0), 0, atol=1e-3)
+    np.testing.assert_allclose(found.values.std(0), 1, rtol=1e-3)
+    assert found.action_mask.all(0).tolist() == [True, False]
+    far = normalise(statistics, Observation(jnp.array([1e6, -1e6])))
+    np.testing.assert_array_equal(far.values, [CLIP, -CLIP])
+
+
+def test_without_statistics_observations_stay_as_they_are():
+    seen = Observation(jnp.array([2.0, -3e4]))
+    assert normalise(None, seen) is seen
+    np.testing.assert_array_equal(normalise(empty((2,)), seen).values, seen.values)
