@@ -149,6 +149,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     verb = next(iter(arguments), "--help")
+    # A descriptor of our own: one thread may hold back descriptor 2 while it compiles.
+    messages = os.fdopen(os.dup(2), "w", buffering=1)
     try:
         if not verb.startswith("-") and verb not in VERBS:
             raise UserError(f"unknown command '{verb}'{did_you_mean(verb, VERBS)}")
@@ -160,10 +162,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return command()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {error}", file=messages)
         return 2
     except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on", file=sys.stderr)
+        print(
+            "interrupted; what is finished is kept: run the same command again to go on, or "
+            "`report` the folder for tables of what is there",
+            file=messages,
+        )
         return 130
     except BrokenPipeError:  # the reader of our output is gone, as in `list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,14 +1,12 @@
 """What jax is told before it runs: where compiled programs are kept, which message to drop."""
 
 import contextlib
-import functools
 import os
 import sys
 import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
 
 import jax
 import platformdirs
@@ -32,12 +30,6 @@ def prepare() -> None:
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
-@functools.cache
-def _messages() -> TextIO:
-    """Standard error for what Python itself writes, in any thread, while descriptor 2 is held."""
-    return open(os.dup(2), "w", buffering=1)
-
-
 @contextlib.contextmanager
 def quiet_loading() -> Iterator[None]:
     """Drops one message that XLA writes for every program it loads from the cache on some CPUs.
@@ -51,15 +43,12 @@ def quiet_loading() -> Iterator[None]:
         return
     with _LOADING, tempfile.TemporaryFile() as held:
         sys.stderr.flush()
-        kept, usual = os.dup(2), sys.stderr
-        if usual is sys.__stderr__:
-            sys.stderr = _messages()
+        kept = os.dup(2)
         try:
             os.dup2(held.fileno(), 2)
             yield
         finally:
             sys.stderr.flush()
-            sys.stderr = usual
             os.dup2(kept, 2)
             os.close(kept)
             held.seek(0)
