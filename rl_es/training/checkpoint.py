@@ -27,7 +27,7 @@ def _description(tree: Any) -> str:
     return f"{structure} {shapes}"
 
 
-def _content(stored: bytes) -> dict[str, Any]:
+def _content(stored: bytes) -> Any:
     packed, digest = stored[:-_DIGEST_BYTES], stored[-_DIGEST_BYTES:]
     if hashlib.sha256(packed).digest() != digest:
         raise ValueError("its checksum is wrong")
