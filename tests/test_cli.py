@@ -132,13 +132,18 @@ def test_long_list(tmp_path: Path) -> None:
 FAKES = """
 import sys, types
 fake = types.ModuleType("rl_es.sweep.execution")
-def run(sweep, out, progress):
+def run(sweep, out, progress, lanes):
     print(sweep.name, sweep.seeds, out)
     {body}
 fake.run = run
 sys.modules["rl_es.sweep.execution"] = fake
+report = types.ModuleType("rl_es.analysis.report")
+report.write = lambda folder: [folder / "index.md"]
+sys.modules["rl_es.analysis.report"] = report
 import rl_es.sweep
 rl_es.sweep.execution = fake
+import rl_es.analysis
+rl_es.analysis.report = report
 """
 
 
@@ -150,9 +155,12 @@ def _run(folder: Path, body: str, *arguments: str) -> subprocess.CompletedProces
 
 def test_run_passes_the_sweep_on(tmp_path: Path) -> None:
     done = _run(tmp_path, "return 1")
-    assert done.returncode == 1 and done.stdout == f"toy (0, 1) {Path('results/toy')}\n"
+    assert done.returncode == 1 and done.stdout.splitlines() == [
+        f"toy (0, 1) {Path('results/toy')}",
+        str(Path("results/toy/index.md")),
+    ]
     done = _run(tmp_path, "return 0", "--out", "there", "--set", "seeds=3", "--set", "name=other")
-    assert done.returncode == 0 and done.stdout == "other (0, 1, 2) there\n"
+    assert done.returncode == 0 and done.stdout.splitlines()[0] == "other (0, 1, 2) there"
 
 
 def test_interrupt(tmp_path: Path) -> None:

@@ -91,14 +91,18 @@ def perturbed(products: Mapping[Path, Any], sign: Array) -> Iterator[None]:
 
 
 def matrices(
-    module: nn.Module, params: Any, *inputs: Any
+    module: nn.Module, params: Any, inputs: Callable[[], tuple[Any, ...]]
 ) -> tuple[dict[Path, Matrix], dict[Path, str]]:
     """Which arrays of a module are used as matrices only.
 
     Args:
       module: it is traced, never computed.
       params: pytree of `jax.ShapeDtypeStruct`.
+<<<<<<< HEAD
+      inputs: gives examples of what the module is called with, inside the trace.
+=======
       inputs: what the module is called with, pytrees of arrays or `jax.ShapeDtypeStruct`.
+>>>>>>> exec
 
     Returns:
       The matrices by path under `NETWORK`, and, by path, why a matrix cannot be treated as one.
@@ -132,7 +136,7 @@ def matrices(
         # A flag that no other trace has: what is under nn.jit, which keeps traces by flags, would
         # otherwise not be seen here, or leave to others what `record` returns.
         def call(scope: Scope) -> Any:
-            return module.clone(parent=scope)(*inputs)
+            return module.clone(parent=scope)(*inputs())
 
         return core.apply(call, flags={"trace": next(_traces)})({"params": params})
 

@@ -34,7 +34,7 @@ class ModulePolicy:
     observation_shape: tuple[int, ...]
 
     def init(self, key: Array) -> Params:
-        variables = self.module.init(key, *self._inputs(self.initial_state(), self._example()))
+        variables = self.module.init(key, *self._start())
         params = {"network": nn.meta.unbox(variables.get("params", {}))}
         own = self.head.init()
         return {**params, "head": own} if own else params
@@ -62,13 +62,8 @@ class ModulePolicy:
     @cached_property
     def _parameters(self) -> ParameterSpec:
         name = type(self.module).__name__
-        # Whatever makes an array is traced: outside a trace it would compile a program of its own.
-        state, example = jax.eval_shape(lambda: (self.initial_state(), self._example()))
-        inputs = jax.eval_shape(self._inputs, state, example)
         try:
-            variables = jax.eval_shape(
-                lambda *inputs: self.module.init(jax.random.key(0), *inputs), *inputs
-            )
+            variables = jax.eval_shape(lambda: self.module.init(jax.random.key(0), *self._start()))
             if extra := sorted(set(variables) - {"params"}):
                 raise UserError(
                     f"network {name}: it keeps {extra}; a policy may have parameters only"
@@ -76,11 +71,14 @@ class ModulePolicy:
             shapes = jax.eval_shape(lambda: self.init(jax.random.key(0)))
             if not shapes["network"]:
                 raise UserError(f"network {name}: it has no parameters to evolve")
-            carried, output = jax.eval_shape(self._apply, shapes["network"], state, example)
+            carried, output = jax.eval_shape(
+                lambda network: self._apply(network, self.initial_state(), self._example()),
+                shapes["network"],
+            )
         except (FlaxError, TypeError, ValueError) as error:
             reason = str(error).split("\n")[0]
             raise UserError(f"network {name}: it cannot be called: {reason}") from error
-        if _layout(carried) != _layout(state):
+        if _layout(carried) != _layout(jax.eval_shape(self.initial_state)):
             raise UserError(f"network {name}: what it carries must keep its shapes and types")
         if not isinstance(output, jax.ShapeDtypeStruct):
             raise UserError(
@@ -91,7 +89,7 @@ class ModulePolicy:
                 f"network {name}: it has {output.size} outputs, the action head reads "
                 f"{self.head.outputs}"
             )
-        found, refused = matrices(self.module, shapes["network"], *inputs)
+        found, refused = matrices(self.module, shapes["network"], self._start)
         return ParameterSpec(shapes, found, refused)
 
     def _apply(
@@ -102,6 +100,10 @@ class ModulePolicy:
 
     def _inputs(self, state: PolicyState, values: Array) -> tuple[Any, ...]:
         return (state, values) if is_recurrent(self.module) else (values,)
+
+    def _start(self) -> tuple[Any, ...]:
+        """What the module is called with first. It is only traced: making it would compile."""
+        return self._inputs(self.initial_state(), self._example())
 
     def _example(self) -> Array:
         return jnp.zeros(self.observation_shape, jnp.float32)
