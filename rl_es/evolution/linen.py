@@ -98,11 +98,7 @@ def matrices(
     Args:
       module: it is traced, never computed.
       params: pytree of `jax.ShapeDtypeStruct`.
-<<<<<<< HEAD
       inputs: gives examples of what the module is called with, inside the trace.
-=======
-      inputs: what the module is called with, pytrees of arrays or `jax.ShapeDtypeStruct`.
->>>>>>> exec
 
     Returns:
       The matrices by path under `NETWORK`, and, by path, why a matrix cannot be treated as one.
