@@ -128,7 +128,7 @@ def matrices(
         x = args[0] if args else next(iter(kwargs.values()))
         return jnp.zeros(y.shape, y.dtype) + x.sum().astype(y.dtype)
 
-    def apply(params: Any, inputs: Any) -> Any:
+    def apply(params: Any) -> Any:
         # A flag that no other trace has: what is under nn.jit, which keeps traces by flags, would
         # otherwise not be seen here, or leave to others what `record` returns.
         def call(scope: Scope) -> Any:
@@ -137,10 +137,10 @@ def matrices(
         return core.apply(call, flags={"trace": next(_traces)})({"params": params})
 
     with nn.intercept_methods(record):
-        traced = jax.make_jaxpr(apply)(params, inputs).jaxpr
+        traced = jax.make_jaxpr(apply)(params).jaxpr
     leaves = jax.tree_util.tree_flatten_with_path(params)[0]
     paths = [tuple(entry.key for entry in path) for path, _ in leaves]
-    for path, source, jitted in _weights(traced, dict(zip(traced.invars, paths, strict=False))):
+    for path, source, jitted in _weights(traced, dict(zip(traced.invars, paths, strict=True))):
         name = "/".join(path)
         if jitted:  # equal modules share one trace, so that the path may be that of another
             refused[source or path] = f"'{'/'.join(source or path)}' is used inside nn.jit"
@@ -149,7 +149,7 @@ def matrices(
                 path, f"'{name}' is computed from parameters, as by nn.WeightNorm or map_variables"
             )
     _, used = partial_eval.dce_jaxpr(traced, [True] * len(traced.outvars))
-    for path, use in zip(paths, used, strict=False):  # what is left are inputs
+    for path, use in zip(paths, used, strict=True):
         if use and path in calls:
             refused.setdefault(path, f"'{'/'.join(path)}' is also used other than as a matrix")
     found = {path: _as_matrix(module, shapes[path].shape) for path, module in calls.items()
