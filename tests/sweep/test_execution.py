@@ -12,6 +12,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +20,21 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import envs.gymnax
 from rl_es import tables
 from rl_es.errors import UserError
 from rl_es.interfaces import Transition
+from rl_es.rollout.config import EvaluationConfig
 from rl_es.sweep import execution, plan
 from rl_es.sweep.cells import Cell, cells, groups
 from rl_es.sweep.lane import Lane, Shared
 from rl_es.sweep.loading import checked
 from rl_es.sweep.overriding import override
 from rl_es.sweep.reading import parse
-from rl_es.sweep.schema import Sweep
+from rl_es.sweep.schema import Budget, Sweep
 from rl_es.sweep.store import Progressed, Store
 
 TEXT = """
@@ -533,6 +535,7 @@ def test_budget_in_seconds(tmp_path: Path) -> None:
     assert 2 <= len(curves) <= 4 and curves.wall_seconds.iloc[-1] >= 0.2
 
 
+@settings(deadline=None)
 @given(
     points=st.integers(1, 50),
     budget=st.integers(1, 10**9),
@@ -544,10 +547,11 @@ def test_every_point_is_reached_at_the_first_generation_after_it(
     points: int, budget: int, kind: str, step: int, cuts: list[int]
 ) -> None:
     """However the calls are cut, and no lane ever waits for nothing."""
-    sweep = made(
-        ONE, f"defaults.budget={{{kind}: {budget}}}", f"defaults.evaluation.points={points}"
+    cell = replace(
+        cells(made(ONE))[0],
+        budget=Budget(**{kind: budget}),
+        evaluation=EvaluationConfig(points=points),
     )
-    cell = cells(sweep)[0]
     size = 1 if kind == "generations" else step
     expected = sorted({-(-max(1, -(-k * budget // points)) // size) for k in range(1, points + 1)})
     lane = Lane(cell, Store(Path()), Shared(1, 0.0, 1, 0))
