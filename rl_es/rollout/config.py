@@ -59,4 +59,4 @@ class EvaluationConfig(Config):
     """How the unperturbed policy is evaluated. Its steps are not counted as training steps."""
 
     points: int = static(20, "evaluations over the budget, besides the one at the start", ge=1)
-    episodes: int = static(16, "episodes of each evaluation", ge=1)
+    episodes: int = static(16, "episodes of each evaluation, the same ones for a seed", ge=1)

@@ -119,9 +119,8 @@ def _evaluate(program: Program, state: Any, lanes: Sequence[Lane], due: Sequence
     """Evaluates the lanes that are due, and ends those that have diverged."""
     if not any(wanted and lane.active for wanted, lane in zip(due, lanes, strict=True)):
         return
-    generations = np.asarray([lane.come.generation for lane in lanes], np.uint32)
     snapshot = program.snapshot(state)
-    returns = np.asarray(program.evaluate(_seeds(lanes), generations, snapshot), np.float64)
+    returns = np.asarray(program.evaluate(_seeds(lanes), snapshot), np.float64)
     snapshot = _host(snapshot)
     for i, (wanted, lane) in enumerate(zip(due, lanes, strict=True)):
         if wanted and lane.active:

@@ -103,7 +103,7 @@ def measure(work: Work, program: Program) -> Measured:
         generations = min(2 * generations, 64)
     training_seconds = _extrapolate(cell, marks)
     began = time.perf_counter()
-    np.asarray(program.evaluate(lanes, lanes, program.snapshot(state)))
+    np.asarray(program.evaluate(lanes, program.snapshot(state)))
     evaluations = (cell.evaluation.points + 1) * (time.perf_counter() - began)
     batches = math.ceil(runs / program.lanes)
     return Measured(

@@ -28,10 +28,9 @@ def lane_axis(lanes: int) -> str | None:
     return LANES if lanes > 1 else None
 
 
-def key_for_evaluation(seed: Any, generation: Any) -> jax.Array:
-    """The key of a run's evaluation after a generation, the same for every agent of a seed."""
-    key = jax.random.fold_in(jax.random.key(seed), np.uint32(_EVALUATION))
-    return jax.random.fold_in(key, generation)
+def key_for_evaluation(seed: Any) -> jax.Array:
+    """The key of a seed's evaluations: its agents share their episodes, at every point."""
+    return jax.random.fold_in(jax.random.key(seed), np.uint32(_EVALUATION))
 
 
 @dataclass
@@ -43,7 +42,7 @@ class Program:
       init: (seeds [L] uint32, settings {name: [L]}) -> state.
       advance: (state, Limit of [L] each) -> (state, Rows of [L] each). The state is consumed.
       snapshot: state -> Snapshot, leaves [L, ...].
-      evaluate: (seeds [L], generations [L] uint32, Snapshot) -> returns [L, E].
+      evaluate: (seeds [L] uint32, Snapshot) -> returns [L, E].
       compile_seconds: what compilation took, tracing included.
       trace_seconds: what tracing took, which no cache saves.
       memory_bytes: what the largest of its functions needs, by XLA's own account.
@@ -158,12 +157,12 @@ class Compiler:
         shared = (evaluation_key, lanes)
         if shared not in self._evaluations:
 
-            def evaluation(seed: Any, generation: Any, snapshot: Snapshot) -> Any:
-                return evaluate(key_for_evaluation(seed, generation), snapshot)
+            def evaluation(seed: Any, snapshot: Snapshot) -> Any:
+                return evaluate(key_for_evaluation(seed), snapshot)
 
             snapshot = jax.eval_shape(learner.snapshot, state)
             tracing = time.perf_counter()
-            part = _lower(_over_lanes(evaluation, lanes), seeds, seeds, snapshot)
+            part = _lower(_over_lanes(evaluation, lanes), seeds, snapshot)
             program.trace_seconds += time.perf_counter() - tracing
             self._evaluations[shared] = _compile(part)
             program.compiled += 1

@@ -138,17 +138,16 @@ def test_limits_in_steps_do_not_hang_on_how_calls_are_cut(
     assert 100 <= rows.env_steps[0] == 100 - left < 100 + 8 * 4
 
 
-def test_evaluation_keys_are_a_seeds_and_a_generations(programs: tuple[Program, Program]) -> None:
+def test_a_seed_has_evaluation_episodes_of_its_own(programs: tuple[Program, Program]) -> None:
     _, together = programs
     snapshot = together.snapshot(started(together, [1, 1, 1], [0.1] * 3))
 
-    def returns(seeds: list[int], generations: list[int]) -> np.ndarray:
-        numbers = (np.asarray(part, np.uint32) for part in (seeds, generations))
-        return np.asarray(together.evaluate(*numbers, snapshot))
+    def returns(*seeds: int) -> np.ndarray:
+        return np.asarray(together.evaluate(np.asarray(seeds, np.uint32), snapshot))
 
-    found = returns([1, 1, 2], [0, 1, 0])
+    found = returns(1, 3, 2)
     assert found.shape == (3, 3) and len(np.unique(found)) == 9
-    np.testing.assert_array_equal(found[0], returns([1, 2, 2], [0, 1, 0])[0])
+    np.testing.assert_array_equal(found[0], returns(1, 2, 2)[0])
 
 
 def test_equal_evaluations_are_compiled_once() -> None:
