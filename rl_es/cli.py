@@ -8,6 +8,7 @@ import dataclasses
 import os
 import sys
 import threading
+import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn
@@ -24,6 +25,14 @@ Overrides = Annotated[
         help="override a value of the sweep, such as budget.env_steps=1e5 or "
         "agents.eggroll.with.lr=0.1",
         help_behavior_hint="(may be repeated)",
+    ),
+]
+Lanes = Annotated[
+    int | None,
+    arg(
+        metavar="N",
+        help="runs of a group that share a call of its program",
+        help_behavior_hint="(default: 1 on CPU, else the whole group)",
     ),
 ]
 SweepFile = Annotated[Positional[Path], arg(metavar="SWEEP", help="sweep file (YAML)")]
@@ -43,14 +52,7 @@ class Run:
         ),
     ] = None
     set: Overrides = ()
-    lanes: Annotated[
-        int | None,
-        arg(
-            metavar="N",
-            help="runs of a group that share a call of its program",
-            help_behavior_hint="(default: 1 on CPU, else the whole group)",
-        ),
-    ] = None
+    lanes: Lanes = None
     quiet: Annotated[
         FlagCreatePairsOff[bool],
         arg(help="print failures and the end only", help_behavior_hint=""),
@@ -82,6 +84,7 @@ class Plan:
 
     sweep: SweepFile
     set: Overrides = ()
+    lanes: Lanes = None
     probe: Annotated[bool, arg(help="measure a generation of each program for a time estimate")] = (
         True
     )
@@ -93,7 +96,7 @@ class Plan:
         sweep = load(self.sweep, self.set)
         from rl_es.sweep import plan
 
-        plan.show(sweep, self.probe)
+        plan.show(sweep, self.probe, self.lanes)
         return 0
 
 
@@ -173,6 +176,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     except BrokenPipeError:  # the reader of our output is gone, as in `list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except Exception:
+        traceback.print_exc(file=messages)
         return 1
 
 

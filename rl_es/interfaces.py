@@ -72,13 +72,17 @@ class Observation(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """What a step gives. `terminated`: the task ended; `truncated`: only the time was over."""
+    """What a step gives. `terminated`: the task ended; `truncated`: only the time was over.
+
+    `steps` counts the environment's own steps in it; more than one where an action is repeated.
+    """
 
     state: EnvState
     observation: Observation
     reward: Array  # [] float32
     terminated: Array  # [] bool
     truncated: Array  # [] bool
+    steps: Array | np.int32 = np.int32(1)  # [] int32
 
 
 class Environment(Protocol):
@@ -176,13 +180,11 @@ class Persistent:
 
     Attributes:
       steps: window length K.
-      hold: how long a pair keeps its noise.
       start: members go on from their own particle, or each window from the pair's centre particle,
         which then advances under the unperturbed parameters.
     """
 
     steps: int
-    hold: Literal["window", "episode"] = "window"
     start: Literal["particle", "centre"] = "particle"
 
 
@@ -193,7 +195,7 @@ class Segment:
     returns: Array  # [P], member 2h is pair h's plus, member 2h + 1 its minus
     ended: Array  # [H] bool: this pair's episode is over
     steps: Array  # [] int32: environment steps really taken, of all members (and centres)
-    episodes: Array  # [] int32: episodes finished, of all members
+    episodes: Array  # [] int32: episodes finished, of members (or of centres, where they go on)
 
 
 class Perturbation(Protocol):

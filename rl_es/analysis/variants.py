@@ -8,17 +8,20 @@ sweep's name, else the settings that differ.
 import numpy as np
 import pandas as pd
 
-_OF_VARIANT = ("agent", "sweep", "policy")
+_OF_VARIANT = ("agent", "policy")
 
 
 def apart(curves: pd.DataFrame, runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The tables with labels changed where (env, label, seed) would name more than one run."""
-    repeated = runs[runs.duplicated(["env", "label", "seed"], keep=False)]
-    if repeated.empty:
+    """The tables with labels changed where an (env, label) stands for more than one variant."""
+    runs = runs.assign(variant=_variants(runs))
+    mixed = runs.groupby(["env", "label"])["variant"].transform("nunique") > 1
+    repeated = mixed | runs.duplicated(["env", "label", "seed"], keep=False)
+    runs, confused = runs.drop(columns="variant"), runs[repeated]
+    if confused.empty:
         return curves, runs
     renamed: dict[str, str] = {}
-    for label in sorted(repeated["label"].unique()):
-        renamed |= _names(runs[runs["label"] == label], label)
+    for label in sorted(confused["label"].unique()):
+        renamed |= _names(confused[confused["label"] == label], label)
 
     def relabel(frame: pd.DataFrame) -> pd.DataFrame:
         new = frame["run_id"].map(renamed)
@@ -27,11 +30,17 @@ def apart(curves: pd.DataFrame, runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.Da
     return relabel(curves), relabel(runs)
 
 
+def _variants(runs: pd.DataFrame) -> pd.Series:
+    """What each run is but its seed, as text."""
+    columns = [*_OF_VARIANT, "environment", *(name for name in runs if name.startswith("hyper."))]
+    return runs[columns].map(_text).agg("|".join, axis=1)
+
+
 def _names(runs: pd.DataFrame, label: str) -> dict[str, str]:
-    """run_id -> a label that is unique among the runs of one seed and environment."""
+    """run_id -> a label that stands for one variant in each environment."""
     settings = [name for name in runs if name.startswith("hyper.")]
     told = pd.Series("", index=runs.index)
-    for column in (*_OF_VARIANT, *settings):
+    for column in (*_OF_VARIANT[:1], "sweep", *_OF_VARIANT[1:], *settings):
         text = runs[column].map(_text)
         if text.nunique() > 1:
             name = "" if column in _OF_VARIANT else column.removeprefix("hyper.") + "="
@@ -45,7 +54,12 @@ def _names(runs: pd.DataFrame, label: str) -> dict[str, str]:
 
 
 def _repeats(runs: pd.DataFrame, told: pd.Series) -> bool:
-    return bool(runs.assign(told=told).duplicated(["env", "seed", "told"]).any())
+    told = runs.assign(told=told).groupby(["env", "told"])
+    return bool((told["variant"].nunique() > 1).any() or told["seed"].agg(_repeat).any())
+
+
+def _repeat(seeds: pd.Series) -> bool:
+    return bool(seeds.duplicated().any())
 
 
 def _text(value: object) -> str:

@@ -30,7 +30,6 @@ def persistent(
     perturbation: Perturbation,
     problem: Problem,
     *,
-    hold: Literal["window", "episode"] = "window",
     start: Literal["particle", "centre"] = "particle",
     memory: PairMemory | None = None,
 ) -> EvolutionStrategy:
@@ -49,7 +48,7 @@ def persistent(
     return EvolutionStrategy(
         population=config.population,
         perturbation=perturbation,
-        segment=Persistent(config.window, hold=hold, start=start),
+        segment=Persistent(config.window, start=start),
         shaping=_shaping(config, cycle),
         optimiser=OPTIMISERS[config.optimiser],
         update_scale=config.update_scale,

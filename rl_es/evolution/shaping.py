@@ -18,7 +18,7 @@ from rl_es.interfaces import Segment
 class Shaping(Protocol):
     """From returns to weights, with a state of its own."""
 
-    def init(self) -> Any: ...
+    def init(self, pairs: int) -> Any: ...
 
     def weigh(self, state: Any, returns: Array) -> Array:
         """[P] returns -> [P] weights."""
@@ -46,13 +46,15 @@ def centred_ranks(returns: Array) -> Array:
     """Ranks spread over [-0.5, 0.5] (Salimans et al. 2017, arXiv 1703.03864).
 
     Equal returns get equal ranks, their mean: an order among them would push a pair whose members
-    tie in the direction of its minus member.
+    tie in the direction of its minus member. A return that is not a number makes every rank one:
+    it must end the run, as it does with the other shapings, and not rank first.
     """
     ordered = jnp.sort(returns)
     below = jnp.searchsorted(ordered, returns, side="left")
     up_to = jnp.searchsorted(ordered, returns, side="right")
     rank = (below + up_to - 1).astype(returns.dtype) / 2
-    return rank / (returns.shape[0] - 1) - 0.5
+    spread = rank / (returns.shape[0] - 1) - 0.5
+    return jnp.where(jnp.isnan(returns).any(), jnp.nan, spread)
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ class Stateless:
 
     function: Callable[[Array], Array]
 
-    def init(self) -> tuple[()]:
+    def init(self, pairs: int) -> tuple[()]:
         return ()
 
     def weigh(self, state: tuple[()], returns: Array) -> Array:
@@ -80,6 +82,7 @@ class Scale:
 
     mean_square: Array  # [] running mean over windows of (L+ - L-)^2 / 2
     windows: Array  # [] int32, windows seen
+    ended: Array  # [H] bool, pairs that have had an end of an episode
 
 
 @dataclass(frozen=True)
@@ -88,13 +91,14 @@ class LaggedScale:
 
     A scale that looked at its own window would correlate with the noise it divides, and reverse the
     estimate where phases are in step. The mean runs over about ten cycles of `cycle` windows; it is
-    filled during the first, in which no update is made.
+    filled during the first, in which no update is made: until every pair has come to the end of an
+    episode, or `cycle` windows are over.
     """
 
     cycle: int
 
-    def init(self) -> Scale:
-        return Scale(mean_square=jnp.zeros(()), windows=jnp.zeros((), jnp.int32))
+    def init(self, pairs: int) -> Scale:
+        return Scale(jnp.zeros(()), jnp.zeros((), jnp.int32), jnp.zeros((pairs,), bool))
 
     def weigh(self, state: Scale, returns: Array) -> Array:
         return returns / jnp.sqrt(state.mean_square + 1e-8)
@@ -104,10 +108,11 @@ class LaggedScale:
         square = jnp.mean(jnp.square(pairs[:, 0] - pairs[:, 1])) / 2
         windows = state.windows + 1
         rate = jnp.maximum(1 / windows.astype(jnp.float32), 1 / (10 * self.cycle))
-        return Scale(state.mean_square + rate * (square - state.mean_square), windows)
+        mean_square = state.mean_square + rate * (square - state.mean_square)
+        return Scale(mean_square, windows, state.ended | segment.ended)
 
     def ready(self, state: Scale) -> Array:
-        return state.windows >= self.cycle
+        return (state.windows >= self.cycle) | state.ended.all()
 
 
 STATELESS = {

@@ -68,7 +68,7 @@ class EvolutionStrategy:
         return StrategyState(
             params=params,
             optimiser=self.optimiser(hyper, hyper["lr"]).init(params),
-            shaping=self.shaping.init(),
+            shaping=self.shaping.init(self.population // 2),
             hyper=hyper,
             generation=jnp.zeros((), jnp.int32),
         )

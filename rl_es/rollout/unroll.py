@@ -47,9 +47,8 @@ class Unrolled(NamedTuple):
     moments: Statistics | None
 
 
-Step = Callable[
-    [Particle, Array], tuple[Particle, Array]
-]  # (particles, keys) -> particles, rewards
+# (particles, keys) -> particles, rewards, environment steps; both are 0 for particles that are done
+Step = Callable[[Particle, Array], tuple[Particle, Array, Array]]
 
 
 def start(env: Environment, policy: Policy, key: Array) -> Particle:
@@ -65,14 +64,15 @@ def _step(
     statistics: Statistics | None,
     particle: Particle,
     key: Array,
-) -> tuple[Particle, Array]:
+) -> tuple[Particle, Array, Array]:
     act_key, env_key = jax.random.split(key)
     seen = normalise(statistics, particle.observation)
     carried, action = policy.act(params, particle.policy, seen, act_key)
     transition = env.step(env_key, particle.env, action)
     done = particle.done | transition.terminated | transition.truncated
     reward = jnp.where(particle.done, 0.0, transition.reward)
-    return Particle(transition.state, transition.observation, carried, done), reward
+    steps = jnp.where(particle.done, 0, jnp.asarray(transition.steps, jnp.int32))
+    return Particle(transition.state, transition.observation, carried, done), reward, steps
 
 
 def single_step(
@@ -125,9 +125,9 @@ def _go_on(
         if statistics is not None and gathered is not None:
             seen = moments(statistics, carry.particles.observation.values, alive)
             gathered = add(gathered, seen)
-        particles, rewards = step(carry.particles, _fold(keys, t))
-        lengths = carry.lengths + alive.astype(jnp.int32)
-        return Unrolled(particles, carry.returns + rewards, lengths, gathered), None
+        particles, rewards, steps = step(carry.particles, _fold(keys, t))
+        after = Unrolled(particles, carry.returns + rewards, carry.lengths + steps, gathered)
+        return after, None
 
     return jax.lax.scan(body, so_far, times)[0]
 

@@ -77,7 +77,11 @@ class ActionRepeat:
         last = jnp.where(ended.any(), jnp.argmax(ended), self.repeats - 1)
         at_end = jax.tree.map(lambda leaf: leaf[last], each)
         # The state goes on past an end: it is not used there, and selecting it costs a copy.
-        return at_end._replace(state=state, reward=jnp.where(counts, each.reward, 0.0).sum())
+        return at_end._replace(
+            state=state,
+            reward=jnp.where(counts, each.reward, 0.0).sum(),
+            steps=jnp.where(counts, each.steps, 0).sum(),
+        )
 
 
 class RewardScale:

@@ -51,11 +51,14 @@ def run(program: Program, lanes: Sequence[Lane], progress: Progress, stop: threa
         arrived = [lane.is_due(point) for lane, point in zip(lanes, points, strict=True)]
         _evaluate(program, state, lanes, arrived)
         due = stop.is_set() or time.monotonic() - saved > CHECKPOINT_SECONDS
+        ending = [lane.active and (due or lane.fraction >= 1.0) for lane in lanes]
+        held = _host((state, program.snapshot(state))) if any(ending) else None
         for i, lane in enumerate(lanes):
-            if lane.active and (due or lane.fraction >= 1.0):
-                lane.save(jax.tree.map(lambda leaf, i=i: np.asarray(leaf[i]), _host(state)))
+            if ending[i]:
+                mine, snapshot = jax.tree.map(lambda leaf, i=i: leaf[i], held)
+                lane.save(mine)
                 if lane.fraction >= 1.0:
-                    lane.end("finished")
+                    lane.finish(snapshot)
         if stop.is_set():
             raise Stopped
         if due:

@@ -13,7 +13,7 @@ import jax
 
 from rl_es.config import split
 from rl_es.errors import UserError
-from rl_es.sweep import batch
+from rl_es.sweep import batch, records
 from rl_es.sweep.cells import Cell, Group, cells, groups
 from rl_es.sweep.lane import Lane, Shared
 from rl_es.sweep.progress import Progress
@@ -22,29 +22,6 @@ from rl_es.sweep.store import Store
 from rl_es.training.platform import prepare
 from rl_es.training.program import Compiler, Program, lane_axis
 from rl_es.training.task import Task, Training, make_training
-
-
-def default_lanes(cells: int) -> int:
-    """How many runs share a call: one on CPU, where vmapping them was measured to be no faster."""
-    return 1 if jax.default_backend() == "cpu" else cells
-
-
-def training(group: Group, lanes: int) -> Training:
-    """What a group trains, for programs of so many lanes.
-
-    Raises:
-      UserError: its agent, policy and environment do not fit together.
-    """
-    cell = group.cells[0]
-    task = Task(cell.env_name, cell.env_options, cell.wrappers, cell.policy)
-    episodes = cell.evaluation.episodes
-    return make_training(task, cell.agent, cell.config, episodes, lane_axis(lanes))
-
-
-def evaluation_key(cell: Cell) -> tuple[str, ...]:
-    """Equal for groups that can share one evaluation program."""
-    world = sorted(cell.env_options.items()), cell.wrappers, cell.policy, cell.evaluation.episodes
-    return (cell.env_name, repr(world))
 
 
 @dataclass(frozen=True)
@@ -66,6 +43,41 @@ class Work:
         members = self.group.cells
         for start in range(0, len(members), self.lanes):
             yield members[start : start + self.lanes]
+
+
+def default_lanes(cells: int) -> int:
+    """How many runs share a call: one on CPU, where vmapping them was measured to be no faster."""
+    return 1 if jax.default_backend() == "cpu" else cells
+
+
+def training(group: Group, lanes: int) -> Training:
+    """What a group trains, for programs of so many lanes.
+
+    Raises:
+      UserError: its agent, policy and environment do not fit together.
+    """
+    cell = group.cells[0]
+    task = Task(cell.env_name, cell.env_options, cell.wrappers, cell.policy)
+    episodes = cell.evaluation.episodes
+    return make_training(task, cell.agent, cell.config, episodes, lane_axis(lanes))
+
+
+def work_of(group: Group, lanes: int | None) -> Work:
+    """A group's work, with so many lanes, or as many as the platform likes.
+
+    Raises:
+      UserError: its agent, policy and environment do not fit together, or `lanes` is below one.
+    """
+    if lanes is not None and lanes < 1:
+        raise UserError(f"--lanes: must be at least 1, is {lanes}")
+    size = min(lanes or default_lanes(len(group.cells)), len(group.cells))
+    return Work(group, training(group, size), size)
+
+
+def evaluation_key(cell: Cell) -> tuple[str, ...]:
+    """Equal for groups that can share one evaluation program."""
+    world = sorted(cell.env_options.items()), cell.wrappers, cell.policy, cell.evaluation.episodes
+    return (cell.env_name, repr(world))
 
 
 def compile_group(compiler: Compiler, work: Work) -> Program:
@@ -92,8 +104,6 @@ def run(sweep: Sweep, out: Path, progress: Progress, lanes: int | None = None) -
       UserError: something in the sweep does not fit together; nothing was run.
       KeyboardInterrupt: it was stopped; what is finished is kept, the rest saved.
     """
-    if lanes is not None and lanes < 1:
-        raise UserError(f"--lanes: must be at least 1, is {lanes}")
     prepare()
     store = Store(out)
     every = groups(cells(sweep))
@@ -102,9 +112,10 @@ def run(sweep: Sweep, out: Path, progress: Progress, lanes: int | None = None) -
     queue = []
     for group in every:
         if missing[group.key]:
-            size = min(lanes or default_lanes(len(group.cells)), len(group.cells))
-            queue.append(Work(group, training(group, size), size))
+            queue.append(work_of(group, lanes))
     store.write_manifest(sweep, total)
+    for cell in (cell for group in every for cell in group.cells if store.is_done(cell)):
+        records.refresh(cell, store)
     progress.begin([work.group for work in queue], total - sum(missing.values()), total)
     compiler = Compiler()
 
@@ -152,7 +163,7 @@ def _run(
         except Exception as error:
             for lane in working:
                 if lane.active:
-                    lane.end("failed", _reason(error))
+                    lane.fail(_reason(error))
         failed += _tell(working, progress)
     return failed
 
@@ -162,7 +173,7 @@ def _fail(work: Work, store: Store, progress: Progress, error: Exception | None)
     lanes = [Lane(cell, store, _shared(work, 0.0)) for cell in work.group.cells]
     lanes = [lane for lane in lanes if not store.is_done(lane.cell)]
     for lane in lanes:
-        lane.end("failed", _reason(error))
+        lane.fail(_reason(error))
     return _tell(lanes, progress)
 
 

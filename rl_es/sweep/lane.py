@@ -12,7 +12,7 @@ import numpy as np
 
 from rl_es import tables
 from rl_es.interfaces import Rows, Snapshot
-from rl_es.sweep import provenance
+from rl_es.sweep import provenance, records
 from rl_es.sweep.cells import Cell
 from rl_es.sweep.store import Progressed, Store
 from rl_es.training import checkpoint, policies
@@ -72,7 +72,7 @@ class Lane:
     def is_due(self, point: float) -> bool:
         """Whether it has come to a point of its budget and was not evaluated there."""
         there = bool(self.rows) and self.rows[-1]["generation"] == self.come.generation
-        return self.fraction >= point and not there
+        return (self.fraction >= point or self.reason is not None) and not there
 
     def next_point(self) -> float:
         """The share of the budget at which it is evaluated next."""
@@ -139,8 +139,6 @@ class Lane:
             for share, stage in _STAGES:
                 if before < share <= self.fraction < 1.0:
                     self._keep(stage, snapshot)
-        if self.fraction >= 1.0:
-            self._keep("final", snapshot)
         if time.monotonic() - self._written > WRITE_SECONDS:
             self.write()
 
@@ -172,6 +170,11 @@ class Lane:
         self.write()
         checkpoint.save(self.store.checkpoint(self.cell), state, asdict(self.come))
 
+    def finish(self, snapshot: Snapshot) -> None:
+        """Ends the run at its budget, with its final policy."""
+        self._keep("final", snapshot)
+        self.end("finished")
+
     def end(self, status: str, reason: str | None = None) -> None:
         """Ends the run and writes its record; one that failed before it went on keeps its curve."""
         self.status, self.reason = status, reason or self.reason
@@ -181,38 +184,22 @@ class Lane:
             self._recall(rows)
         self.write()
 
+    def fail(self, reason: str) -> None:
+        """Ends the run as failed; the record of one that was finished, for less, stays as it is."""
+        if self.store.read(self.cell)[1].get("status") == "finished":
+            self.status, self.reason = "failed", reason
+        else:
+            self.end("failed", reason)
+
     def write(self) -> None:
         """Writes its curve and record as they are."""
         self._written = time.monotonic()
-        cell = self.cell
-        identity = {
-            "sweep": cell.sweep,
-            "run_id": cell.run_id,
-            "env": cell.env,
-            "agent": cell.agent,
-            "label": cell.label,
-            "seed": cell.seed,
-        }
-        rows = [{name: row.get(name) for name in tables.MEASURES} for row in self.rows]
-        path = self.store.cell(cell)
-        tables.write_cell(path, identity, cell.settings, rows, self._record())
+        records.write(self.cell, self.store, self.rows, self._record())
 
     def _record(self) -> Mapping[str, Any]:
-        means = [row["return_mean"] for row in self.rows]
-        known = [mean for mean in means if mean is not None]
-        threshold = self.cell.threshold
-        reached = [
-            row["env_steps"]
-            for row in self.rows
-            if None not in (threshold, row["return_mean"]) and row["return_mean"] >= threshold
-        ]
         return {
             "status": self.status,
             "reason": self.reason,
-            "final_return": means[-1] if means else None,
-            "best_return": max(known, default=None),
-            "threshold": threshold,
-            "steps_to_threshold": min(reached, default=None),
             "generations": self.come.generation,
             "env_steps": self.come.env_steps,
             "episodes": self.come.episodes,
@@ -224,14 +211,9 @@ class Lane:
             "device": provenance.device(),
             "git_revision": provenance.revision(),
             "versions": json.dumps(provenance.versions()),
-            "environment": json.dumps(self._environment()),
+            "environment": json.dumps(records.environment(self.cell)),
             "policy": self.cell.policy.model_dump_json(),
         }
-
-    def _environment(self) -> dict[str, Any]:
-        cell = self.cell
-        wrappers = cell.wrappers.model_dump(mode="json")
-        return {"name": cell.env_name, "options": cell.env_options, "wrappers": wrappers}
 
     def _keep(self, stage: str, snapshot: Snapshot) -> None:
         cell = self.cell
@@ -240,14 +222,9 @@ class Lane:
             stage,
             jax.device_get(snapshot),
             {
-                "sweep": cell.sweep,
-                "run_id": cell.run_id,
-                "env": cell.env,
-                "agent": cell.agent,
-                "label": cell.label,
+                **records.identity(cell),
                 "settings": cell.settings,
-                "seed": cell.seed,
-                "environment": self._environment(),
+                "environment": records.environment(cell),
                 "policy": cell.policy.model_dump(mode="json"),
                 "generation": self.come.generation,
                 "env_steps": self.come.env_steps,

@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from rl_es.config import split
-from rl_es.interfaces import Episode, Limit, Persistent
+from rl_es.interfaces import Limit
 from rl_es.sweep import provenance
 from rl_es.sweep.cells import Cell, Group, cells, groups
-from rl_es.sweep.execution import Work, compile_group, default_lanes, evaluation_key, training
+from rl_es.sweep.execution import Work, compile_group, evaluation_key, work_of
 from rl_es.sweep.lane import MOST_STEPS
 from rl_es.sweep.schema import Sweep
 from rl_es.training.platform import prepare
@@ -53,6 +53,7 @@ class Measured:
     compile: float  # of the group, from nothing or from what the cache had
     cached: float  # of the group, with all its programs in the cache
     run: float  # training and evaluation of all the group's runs
+    memory: int  # bytes of its largest program, by XLA's own account
 
 
 def count(works: Sequence[Work]) -> list[Counts]:
@@ -60,11 +61,10 @@ def count(works: Sequence[Work]) -> list[Counts]:
     seen: set[Any] = set()
     found = []
     for work in works:
-        cell, learner = work.group.cells[0], work.training.learner
+        cell, steps = work.group.cells[0], work.training.generation_steps
         key = (evaluation_key(cell), work.lanes)
         programs = 2 if key in seen else 3
         seen.add(key)
-        steps = _generation_steps(learner.agent.segment, learner.agent.population, learner.env)
         budget, runs = cell.budget, len(work.group.cells)
         if budget.env_steps is not None:
             env_steps, generations = runs * budget.env_steps, math.ceil(budget.env_steps / steps)
@@ -74,13 +74,6 @@ def count(works: Sequence[Work]) -> list[Counts]:
             env_steps, generations = None, None
         found.append(Counts(programs, work.training.parameters, steps, env_steps, generations))
     return found
-
-
-def _generation_steps(segment: Episode | Persistent, population: int, env: Any) -> int:
-    if isinstance(segment, Episode):
-        return population * segment.episodes * env.spec.episode_length
-    centres = population // 2 if segment.start == "centre" else 0
-    return (population + centres) * segment.steps
 
 
 def measure(work: Work, program: Program) -> Measured:
@@ -110,6 +103,7 @@ def measure(work: Work, program: Program) -> Measured:
         program.compile_seconds,
         min(program.compile_seconds, 1.3 * program.trace_seconds),
         batches * (training_seconds + evaluations),
+        program.memory_bytes,
     )
 
 
@@ -151,10 +145,7 @@ def show(sweep: Sweep, probe: bool = True, lanes: int | None = None) -> None:
     """
     prepare()
     every = groups(cells(sweep))
-    works = []
-    for group in every:
-        size = min(lanes or default_lanes(len(group.cells)), len(group.cells))
-        works.append(Work(group, training(group, size), size))
+    works = [work_of(group, lanes) for group in every]
     counts = count(works)
     console = Console(width=None if Console().is_terminal else 120)
     compiler, measured = Compiler(), []
@@ -171,7 +162,7 @@ def show(sweep: Sweep, probe: bool = True, lanes: int | None = None) -> None:
         console.print(
             f"Estimated on {provenance.device()}: {_duration(seconds)} for the whole sweep, now "
             f"that its programs are in the cache (compiling them took {_duration(cold)}); "
-            f"peak memory {provenance.peak_memory() / 2**30:.1f} GiB."
+            f"peak memory of the process {provenance.peak_memory() / 2**30:.1f} GiB."
         )
 
 
@@ -185,6 +176,7 @@ def _table(
     if measured:
         table.add_column("compile", justify="right")
         table.add_column("run", justify="right")
+        table.add_column("memory", justify="right")
     for i, (group, found) in enumerate(zip(every, counts, strict=True)):
         runs = len(group.cells)
         steps = "-" if found.env_steps is None else f"{found.env_steps // runs:,}"
@@ -194,6 +186,7 @@ def _table(
         row = [group.label, runs, found.programs, f"{found.parameters:,}", steps, generations]
         if measured:
             row += [_duration(measured[i].compile), _duration(measured[i].run)]
+            row += [f"{measured[i].memory / 2**20:,.1f} MiB"]
         table.add_row(*map(str, row))
     return table
 

@@ -17,14 +17,17 @@ from flax import serialization
 from rl_es.errors import UserError
 from rl_es.files import write_bytes
 
-FORMAT = 2
+FORMAT = 3
 _DIGEST_BYTES = 32
 
 
 def _description(tree: Any) -> str:
-    leaves, structure = jax.tree.flatten(tree)
-    shapes = [f"{np.dtype(leaf.dtype).name}{tuple(leaf.shape)}" for leaf in leaves]
-    return f"{structure} {shapes}"
+    """Path, type and shape of every leaf: the same in every process that builds the tree."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return " ".join(
+        f"{jax.tree_util.keystr(path)}:{np.dtype(leaf.dtype).name}{tuple(leaf.shape)}"
+        for path, leaf in leaves
+    )
 
 
 def _content(stored: bytes) -> Any:

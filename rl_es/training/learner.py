@@ -93,14 +93,15 @@ class Evolution:
         )
 
     def advance(self, state: TrainState, limit: Limit) -> tuple[TrainState, Rows]:
-        """Generations until either limit is reached (none if it already is)."""
+        """Generations until either limit is reached (none if it already is), or one diverges."""
         none = jnp.zeros((), jnp.int32)
         unknown = jnp.full((), jnp.nan)
         rows = Rows(none, none, none, unknown, unknown, unknown)
 
         def unfinished(carry: tuple[TrainState, Rows]) -> Array:
             _, rows = carry
-            return (rows.generations < limit.generations) & (rows.env_steps < limit.env_steps)
+            within = (rows.generations < limit.generations) & (rows.env_steps < limit.env_steps)
+            return within & ((rows.generations == 0) | jnp.isfinite(rows.update_norm))
 
         def generation(carry: tuple[TrainState, Rows]) -> tuple[TrainState, Rows]:
             state, rows = carry

@@ -26,6 +26,7 @@ from rl_es.training.checkpoint import load as load_state
 from rl_es.training.checkpoint import save as save_state
 from rl_es.training.task import Task
 
+_REPLAY = 0x7265706C  # folded into the key of a replay
 STAGES = ("early", "middle", "final")
 
 
@@ -61,14 +62,19 @@ class SavedPolicy:
 
     def evaluate(self, episodes: int = 10, seed: int = 0) -> np.ndarray:
         """Returns [episodes] of fresh whole episodes."""
-        env = self.task.environment()
+        env = self.task.evaluation_environment()
         run = jax.jit(evaluator(env, self.task.make_policy(env), episodes))
-        return np.asarray(run(jax.random.key(seed), self.snapshot))
+        return np.asarray(run(replay_key(seed), self.snapshot))
 
     def rollout(self, seed: int = 0) -> Trajectory:
         """One episode, step by step."""
-        env = self.task.environment()
-        return trajectory(env, self.task.make_policy(env), jax.random.key(seed), self.snapshot)
+        env = self.task.evaluation_environment()
+        return trajectory(env, self.task.make_policy(env), replay_key(seed), self.snapshot)
+
+
+def replay_key(seed: int) -> jax.Array:
+    """A key that neither training nor its evaluations use, whatever their seed."""
+    return jax.random.fold_in(jax.random.key(seed), np.uint32(_REPLAY))
 
 
 def load(path: str | Path) -> SavedPolicy:

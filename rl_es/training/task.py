@@ -1,17 +1,20 @@
 """From a run's configuration to its environment, policy and learner."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rl_es import registry
 from rl_es.config import Config
-from rl_es.interfaces import Environment, Problem
+from rl_es.errors import UserError
+from rl_es.interfaces import Environment, Episode, Problem
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
-from rl_es.rollout.evaluation import evaluator
+from rl_es.rollout.evaluation import evaluator, horizon
 from rl_es.rollout.policy import ModulePolicy, make_policy
 from rl_es.rollout.wrappers import wrap
 from rl_es.training.learner import Evolution
+
+MOST_GENERATION_STEPS = 10**9  # a call's steps, at most as many again, are counted in int32
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,14 @@ class Task:
     policy: PolicyConfig
 
     def environment(self) -> Environment:
-        """A fresh environment."""
+        """A fresh environment, as it is trained on."""
         suite = registry.environment_suite(self.name)
         return wrap(suite.make(self.name, suite.Options(**self.options)), self.wrappers)
+
+    def evaluation_environment(self) -> Environment:
+        """A fresh environment, as it is evaluated on: its rewards are not scaled."""
+        wrappers = self.wrappers.model_copy(update={"reward_scale": 1.0})
+        return replace(self, wrappers=wrappers).environment()
 
     def make_policy(self, env: Environment) -> ModulePolicy:
         """The policy, fitted to the environment."""
@@ -47,6 +55,16 @@ class Training:
     learner: Evolution
     evaluate: Callable[..., Any]
     parameters: int
+    generation_steps: int  # most environment steps of a generation
+
+
+def _generation_steps(learner: Evolution) -> int:
+    """Most steps of a generation, of the agent's."""
+    segment, population = learner.agent.segment, learner.agent.population
+    if isinstance(segment, Episode):
+        return population * segment.episodes * horizon(learner.env)
+    centres = population // 2 if segment.start == "centre" else 0
+    return (population + centres) * segment.steps
 
 
 def make_training(
@@ -69,8 +87,11 @@ def make_training(
     problem = Problem(policy.parameters, env.spec.episode_length)
     made = registry.agents.load(agent).make(config, problem)
     learner = Evolution(made, env, policy, task.policy.normalise_observations, lanes)
-    return Training(
-        learner,
-        evaluator(env, policy, evaluation_episodes, lanes),
-        problem.parameters.size,
-    )
+    most = _generation_steps(learner) * task.wrappers.action_repeat
+    if most > MOST_GENERATION_STEPS:
+        raise UserError(
+            f"{task.name} / {agent}: a generation may take {most:,} environment steps; at most "
+            f"{MOST_GENERATION_STEPS:,} can be counted: choose a smaller population"
+        )
+    evaluate = evaluator(task.evaluation_environment(), policy, evaluation_episodes, lanes)
+    return Training(learner, evaluate, problem.parameters.size, most)

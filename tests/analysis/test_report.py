@@ -110,11 +110,25 @@ def test_no_cells_is_the_readers_error(tmp_path: Path) -> None:
 
 def test_shards_merge(results: Results, add_run: Callable[..., None]) -> None:
     folder = results(["cartpole"], ["pes"], 2)
-    add_run(folder, "cartpole", "pes", 2, sweep="other", hyper={"lr": 0.1, "hold": "window"})
+    add_run(folder, "cartpole", "pes", 2, sweep="other")
     report.write(folder)
     overview = pd.read_csv(folder / "summary.csv")
     assert list(overview.n) == [3]
     assert "Sweep: demo, other" in (folder / "index.md").read_text()
+
+
+def test_other_settings_of_other_seeds_are_not_averaged(
+    results: Results, add_run: Callable[..., None]
+) -> None:
+    folder = results(["cartpole"], ["pes"], 2)
+    for seed in (5, 6):
+        add_run(folder, "cartpole", "pes", seed, hyper={"lr": 0.5})
+    report.write(folder)
+    overview = pd.read_csv(folder / "summary.csv")
+    assert dict(zip(overview.label, overview.n, strict=True)) == {
+        "pes (lr=0.1)": 2,
+        "pes (lr=0.5)": 2,
+    }
 
 
 def test_variants_under_one_label_are_not_averaged(

@@ -453,6 +453,26 @@ def test_a_failure_keeps_the_curve_that_was_there(short: Path, tmp_path: Path) -
     same(short, ran(tmp_path, made(ONE)))
 
 
+def test_labels_and_threshold_follow_the_sweep(tmp_path: Path) -> None:
+    """They are not in a run's identity: a finished run takes those that the sweep has now."""
+    sweep = made(ONE, "budget.generations=2", "defaults.evaluation.points=1")
+    ran(tmp_path, sweep)
+    changed = made(
+        ONE,
+        "budget.generations=2",
+        "defaults.evaluation.points=1",
+        "agents=[{name: eggroll, label: fancy, with: {population: 16}}]",
+        "environments.0.threshold=1",
+    )
+    assert {cell.run_id for cell in cells(changed)} == {cell.run_id for cell in cells(sweep)}
+    ran(tmp_path, changed)
+    curves, runs = tables.load(tmp_path)
+    assert set(runs.label) == set(curves.label) == {"fancy"}
+    assert (runs.threshold == 1).all() and (runs.steps_to_threshold == 0).all()
+    manifests = [json.loads(path.read_text()) for path in tmp_path.glob("policies/*/final.json")]
+    assert {manifest["label"] for manifest in manifests} == {"fancy"}
+
+
 def test_a_damaged_checkpoint_fails_its_run_alone(short: Path, tmp_path: Path) -> None:
     sweep = made(ONE, "budget.generations=2", "defaults.evaluation.points=1")
     ran(tmp_path, sweep)
@@ -460,8 +480,9 @@ def test_a_damaged_checkpoint_fails_its_run_alone(short: Path, tmp_path: Path) -
     damaged.write_bytes(damaged.read_bytes()[:-100])
     ran(tmp_path, made(ONE), code=1)
     curves, runs = tables.load(tmp_path)
-    assert list(runs.status) == ["failed", "finished"]
-    assert "remove it" in runs.reason[0] and (curves.groupby("seed").generation.min() == 0).all()
+    assert list(runs.status) == ["finished", "finished"]  # what was finished for less, stays so
+    assert runs.generations[0] == 2 < runs.generations[1]
+    assert (curves.groupby("seed").generation.min() == 0).all()
     damaged.unlink()
     same(short, ran(tmp_path, made(ONE)))
 

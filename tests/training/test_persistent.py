@@ -228,7 +228,7 @@ def test_truncated_counts_the_steps_of_its_centre():
 
 def test_lagged_scale_looks_at_earlier_windows_only():
     shaping = LaggedScale(cycle=2)
-    state = shaping.init()
+    state = shaping.init(pairs=2)
 
     def told(difference: float) -> Segment:
         returns = jnp.asarray([difference, 0.0, 0.0, difference])
@@ -245,6 +245,16 @@ def test_lagged_scale_looks_at_earlier_windows_only():
     for _ in range(100):
         state = shaping.observe(state, told(0.0))
     assert float(state.mean_square) == pytest.approx(0, abs=0.1)
+
+
+def test_lagged_scale_is_ready_when_every_pair_has_ended_once():
+    """Where episodes end long before the time limit, so does the wait for the first update."""
+    shaping = LaggedScale(cycle=1000)
+    state = shaping.init(pairs=2)
+    for ended, ready in (([True, False], False), ([True, False], False), ([False, True], True)):
+        segment = Segment(jnp.arange(4.0), jnp.asarray(ended), jnp.int32(0), jnp.int32(0))
+        state = shaping.observe(state, segment)
+        assert bool(shaping.ready(state)) == ready
 
 
 def test_no_update_in_the_first_cycle():

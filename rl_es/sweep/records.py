@@ -1,0 +1,65 @@
+"""What is written of a run, beside its numbers: who it is, and what came out."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rl_es import tables
+from rl_es.files import write_text
+from rl_es.sweep.cells import Cell
+from rl_es.sweep.store import Store
+
+
+def identity(cell: Cell) -> dict[str, Any]:
+    """The `tables.IDENTITY` of a run."""
+    return {
+        "sweep": cell.sweep,
+        "run_id": cell.run_id,
+        "env": cell.env,
+        "agent": cell.agent,
+        "label": cell.label,
+        "seed": cell.seed,
+    }
+
+
+def environment(cell: Cell) -> dict[str, Any]:
+    """What its environment is built from."""
+    wrappers = cell.wrappers.model_dump(mode="json")
+    return {"name": cell.env_name, "options": cell.env_options, "wrappers": wrappers}
+
+
+def outcome(rows: Sequence[Mapping[str, Any]], threshold: float | None) -> dict[str, Any]:
+    """Final and best return of a curve, and when it first reached the threshold."""
+    means = [row["return_mean"] for row in rows]
+    reached = [
+        row["env_steps"]
+        for row in rows
+        if None not in (threshold, row["return_mean"]) and row["return_mean"] >= threshold
+    ]
+    return {
+        "final_return": means[-1] if means else None,
+        "best_return": max((mean for mean in means if mean is not None), default=None),
+        "threshold": threshold,
+        "steps_to_threshold": min(reached, default=None),
+    }
+
+
+def write(
+    cell: Cell, store: Store, rows: Sequence[Mapping[str, Any]], record: Mapping[str, Any]
+) -> None:
+    """Writes a run's curve and record."""
+    curve = [{name: row.get(name) for name in tables.MEASURES} for row in rows]
+    whole = {**record, **outcome(rows, cell.threshold)}
+    tables.write_cell(store.cell(cell), identity(cell), cell.settings, curve, whole)
+
+
+def refresh(cell: Cell, store: Store) -> None:
+    """Gives a finished run the labels and the threshold that the sweep has now."""
+    rows, record = store.read(cell)
+    named = identity(cell)
+    if {**named, "threshold": cell.threshold}.items() <= record.items():
+        return
+    for path in store.policies(cell).glob("*.json"):
+        manifest = {**json.loads(path.read_text()), **named}
+        write_text(path, json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+    write(cell, store, rows, {name: record[name] for name in tables.RUN})
