@@ -86,7 +86,7 @@ def compare(policy: ModulePolicy, env: Mirror, perturbations: list) -> Compared:
 
         def roll(step):
             def body(particle, key):
-                particle, _ = step(particle, key)
+                particle, *_ = step(particle, key)
                 return particle, particle.env
 
             return jax.lax.scan(body, first, keys)[1]

@@ -8,8 +8,10 @@ import pytest
 from envs import gymnax as suite
 from rl_es.interfaces import Discrete, EnvSpec, Observation, Transition
 from rl_es.rollout.config import WrapperConfig
+from rl_es.rollout.unroll import episodes, single_step, start
 from rl_es.rollout.wrappers import ActionRepeat, RewardScale, TimeLimit, wrap
 from tests.envs import contract
+from tests.toys import Countdown, ParameterPolicy
 
 
 class Counter:
@@ -132,3 +134,19 @@ def test_wrapped_environments_keep_the_contract():
     result = contract.check(env, 40)
     np.testing.assert_allclose(result.reward[0], 0.4, rtol=1e-6)
     assert result.terminated[:3, 4:].any(0).all()
+
+
+def test_repeated_actions_are_counted_as_the_environments_steps():
+    """Up to the end of the episode and not beyond it, where it ends within the repeats."""
+    inner, policy = Countdown(longest=10, limit=8), ParameterPolicy()
+    env = ActionRepeat(inner, 3)
+    keys = jax.random.split(jax.random.key(0), 64)
+    particles = jax.vmap(lambda key: start(env, policy, key))(keys)
+    lengths = np.minimum(np.asarray(particles.env[1]), 8)
+    step = single_step(env, policy, {"theta": jnp.zeros(1)}, None)
+    unrolled = jax.jit(lambda first: episodes(step, first, keys, env.spec.episode_length))(
+        particles
+    )
+    np.testing.assert_array_equal(unrolled.lengths, lengths)
+    np.testing.assert_array_equal(unrolled.returns, lengths)
+    assert len(set(lengths)) > 4

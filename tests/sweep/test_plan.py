@@ -149,7 +149,7 @@ class Clocked:
 
     def __init__(self, clock: SimpleNamespace, lanes: int):
         self.clock, self.lanes, self.first = clock, lanes, True
-        self.compile_seconds, self.trace_seconds = 20.0, 2.0
+        self.compile_seconds, self.trace_seconds, self.memory_bytes = 20.0, 2.0, 5
 
     def init(self, seeds: Any, hyper: Any) -> None:
         assert seeds.shape == (self.lanes,) and hyper["lr"].shape == (self.lanes,)
@@ -185,7 +185,7 @@ def test_time_is_judged_by_the_pace_after_the_start(
 
 
 def test_the_next_group_compiles_while_one_runs() -> None:
-    measured = [Measured(10, 1, 5), Measured(20, 2, 7), Measured(3, 1, 1)]
+    measured = [Measured(10, 1, 5, 0), Measured(20, 2, 7, 0), Measured(3, 1, 1, 0)]
     assert plan.elapsed(measured, cached=False) == 10 + 20 + 7 + 1
     assert plan.elapsed(measured, cached=True) == 1 + 5 + 7 + 1
     assert plan.elapsed([], cached=True) == 0

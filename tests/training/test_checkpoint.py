@@ -10,6 +10,7 @@ import pytest
 from flax import struct
 
 from rl_es.errors import UserError
+from rl_es.training import checkpoint
 from rl_es.training.checkpoint import load, save
 
 
@@ -104,3 +105,23 @@ def test_any_damage_is_refused(path: Path) -> None:
 def test_no_file_is_refused(path: Path) -> None:
     with pytest.raises(UserError, match="not a readable checkpoint"):
         load(path, state())
+
+
+def test_the_description_is_the_same_in_every_process() -> None:
+    """Some environments keep objects in the structure of their state that print their address."""
+
+    @jax.tree_util.register_pytree_node_class
+    class Odd:
+        def __init__(self, leaf: Any, kept: object):
+            self.leaf, self.kept = leaf, kept
+
+        def tree_flatten(self) -> tuple[tuple[Any], object]:
+            return (self.leaf,), self.kept
+
+        @classmethod
+        def tree_unflatten(cls, kept: object, leaves: Any) -> "Odd":
+            return cls(*leaves, kept)
+
+    one, other = Odd(np.zeros(2), object()), Odd(np.zeros(2), object())
+    assert checkpoint._description(one) == checkpoint._description(other)
+    assert "0x" not in checkpoint._description(one)
