@@ -27,7 +27,7 @@ from rl_es.interfaces import (
 )
 from rl_es.rollout.normalisation import Statistics, empty, merge
 from rl_es.rollout.unroll import Particle
-from rl_es.training.segments import Unfolding, unfolding
+from rl_es.training.segments import Held, Unfolding, unfolding
 
 
 @struct.dataclass
@@ -131,7 +131,10 @@ class Evolution:
         noise, memory = agent.ask(noise_keys, state.agent, state.memory, state.fresh)
         members = agent.members(state.agent, noise)
         segment, particles, moments = self.unfolding.run(
-            members, state.particles, state.fresh, state.statistics, reset_keys, step_keys
+            members,
+            Held(state.particles, state.fresh, state.statistics),
+            reset_keys,
+            step_keys,
         )
         weights = agent.shape(state.agent, segment)
         update = agent.contract(state.agent, noise, memory, weights)

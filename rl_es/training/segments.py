@@ -32,6 +32,20 @@ from rl_es.rollout.unroll import (
 )
 
 
+class Held(NamedTuple):
+    """What a segment starts from.
+
+    Attributes:
+      particles: those of persistent segments, or None.
+      fresh: [H] bool, pairs that start an episode.
+      statistics: of observations, frozen, or None.
+    """
+
+    particles: Particle | None
+    fresh: Array
+    statistics: Statistics | None
+
+
 class Unfolded(NamedTuple):
     """What a segment's rollout leaves behind.
 
@@ -53,16 +67,8 @@ class Unfolding(Protocol):
         """What is held before the first segment, in which every pair is fresh."""
         ...
 
-    def run(
-        self,
-        members: Members,
-        particles: Particle | None,
-        fresh: Array,
-        statistics: Statistics | None,
-        reset_keys: Array,
-        step_keys: Array,
-    ) -> Unfolded:
-        """Unrolls the population; `fresh` [H] pairs start an episode. Consumes the block keys."""
+    def run(self, members: Members, held: Held, reset_keys: Array, step_keys: Array) -> Unfolded:
+        """Unrolls the population. Consumes the block keys."""
         ...
 
 
@@ -79,19 +85,11 @@ class WholeEpisodes:
     def particles(self) -> None:
         return None
 
-    def run(
-        self,
-        members: Members,
-        particles: Particle | None,
-        fresh: Array,
-        statistics: Statistics | None,
-        reset_keys: Array,
-        step_keys: Array,
-    ) -> Unfolded:
+    def run(self, members: Members, held: Held, reset_keys: Array, step_keys: Array) -> Unfolded:
         first = _for_both(_start(self.env, self.policy, reset_keys, self.pairs, self.count))
-        step = population_step(self.env, self.policy, members, statistics)
+        step = population_step(self.env, self.policy, members, held.statistics)
         keys = pair_keys(step_keys, self.pairs, self.count)
-        unrolled = episodes(step, first, keys, horizon(self.env), statistics, self.lanes)
+        unrolled = episodes(step, first, keys, horizon(self.env), held.statistics, self.lanes)
         segment = Segment(
             returns=unrolled.returns.mean(-1).reshape(-1),
             ended=jnp.ones((self.pairs,), bool),
@@ -113,19 +111,13 @@ class FromParticles:
     def particles(self) -> Particle:
         return _placeholders(self.env, self.policy, (self.pairs, 2, 1))
 
-    def run(
-        self,
-        members: Members,
-        particles: Particle | None,
-        fresh: Array,
-        statistics: Statistics | None,
-        reset_keys: Array,
-        step_keys: Array,
-    ) -> Unfolded:
+    def run(self, members: Members, held: Held, reset_keys: Array, step_keys: Array) -> Unfolded:
         reset = _start(self.env, self.policy, reset_keys, self.pairs, 1)
-        first = _where(fresh, _for_both(reset), particles)
-        step = population_step(self.env, self.policy, members, statistics)
-        unrolled = window(step, first, pair_keys(step_keys, self.pairs, 1), self.steps, statistics)
+        first = _where(held.fresh, _for_both(reset), held.particles)
+        step = population_step(self.env, self.policy, members, held.statistics)
+        unrolled = window(
+            step, first, pair_keys(step_keys, self.pairs, 1), self.steps, held.statistics
+        )
         done = unrolled.particles.done
         segment = Segment(
             returns=unrolled.returns.reshape(-1),
@@ -148,22 +140,14 @@ class FromCentre:
     def particles(self) -> Particle:
         return _placeholders(self.env, self.policy, (self.pairs, 1))
 
-    def run(
-        self,
-        members: Members,
-        particles: Particle | None,
-        fresh: Array,
-        statistics: Statistics | None,
-        reset_keys: Array,
-        step_keys: Array,
-    ) -> Unfolded:
+    def run(self, members: Members, held: Held, reset_keys: Array, step_keys: Array) -> Unfolded:
         reset = _start(self.env, self.policy, reset_keys, self.pairs, 1)
-        centre = _where(fresh, reset, particles)
+        centre = _where(held.fresh, reset, held.particles)
         keys = pair_keys(step_keys, self.pairs, 1)
-        step = population_step(self.env, self.policy, members, statistics)
-        unrolled = window(step, _for_both(centre), keys, self.steps, statistics)
-        alone = jax.vmap(single_step(self.env, self.policy, members.shared, statistics))
-        ahead = window(alone, centre, keys, self.steps, statistics)
+        step = population_step(self.env, self.policy, members, held.statistics)
+        unrolled = window(step, _for_both(centre), keys, self.steps, held.statistics)
+        alone = jax.vmap(single_step(self.env, self.policy, members.shared, held.statistics))
+        ahead = window(alone, centre, keys, self.steps, held.statistics)
         done = ahead.particles.done
         segment = Segment(
             returns=unrolled.returns.reshape(-1),
