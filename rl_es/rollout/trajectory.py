@@ -9,8 +9,7 @@ from jax import Array
 
 from rl_es.interfaces import Environment, EnvState, Policy, Snapshot
 from rl_es.rollout.evaluation import horizon
-from rl_es.rollout.normalisation import normalise
-from rl_es.rollout.unroll import Particle, start
+from rl_es.rollout.unroll import Particle, act_and_step, start
 
 
 class Trajectory(NamedTuple):
@@ -36,17 +35,11 @@ def trajectory(env: Environment, policy: Policy, key: Array, snapshot: Snapshot)
     reset_key, step_key = jax.random.split(key)
 
     def step(particle: Particle, key: Array) -> tuple[Particle, tuple]:
-        act_key, env_key = jax.random.split(key)
-        seen = normalise(snapshot.statistics, particle.observation)
-        carried, action = policy.act(snapshot.params, particle.policy, seen, act_key)
-        after = env.step(env_key, particle.env, action)
-        done = particle.done | after.terminated | after.truncated
-        shown = (particle.env, particle.observation.values, action, after.reward)
-        return Particle(after.state, after.observation, carried, done), (
-            *shown,
-            after.terminated,
-            ~particle.done,
+        moved, action, after = act_and_step(
+            env, policy, snapshot.params, snapshot.statistics, particle, key
         )
+        shown = (particle.env, particle.observation.values, action, after.reward)
+        return moved, (*shown, after.terminated, ~particle.done)
 
     @jax.jit
     def run(reset_key: Array, step_key: Array) -> tuple:

@@ -23,6 +23,7 @@ from rl_es.interfaces import (
     Params,
     Policy,
     PolicyState,
+    Transition,
 )
 from rl_es.rollout.normalisation import Statistics, add, moments, normalise
 
@@ -57,6 +58,23 @@ def start(env: Environment, policy: Policy, key: Array) -> Particle:
     return Particle(state, observation, policy.initial_state(), jnp.zeros((), bool))
 
 
+def act_and_step(
+    env: Environment,
+    policy: Policy,
+    params: Params,
+    statistics: Statistics | None,
+    particle: Particle,
+    key: Array,
+) -> tuple[Particle, Array, Transition]:
+    """One particle's next state, the action that led to it, and what came of it. Consumes `key`."""
+    act_key, env_key = jax.random.split(key)
+    seen = normalise(statistics, particle.observation)
+    carried, action = policy.act(params, particle.policy, seen, act_key)
+    after = env.step(env_key, particle.env, action)
+    done = particle.done | after.terminated | after.truncated
+    return Particle(after.state, after.observation, carried, done), action, after
+
+
 def _step(
     env: Environment,
     policy: Policy,
@@ -65,14 +83,11 @@ def _step(
     particle: Particle,
     key: Array,
 ) -> tuple[Particle, Array, Array]:
-    act_key, env_key = jax.random.split(key)
-    seen = normalise(statistics, particle.observation)
-    carried, action = policy.act(params, particle.policy, seen, act_key)
-    transition = env.step(env_key, particle.env, action)
-    done = particle.done | transition.terminated | transition.truncated
-    reward = jnp.where(particle.done, 0.0, transition.reward)
-    steps = jnp.where(particle.done, 0, jnp.asarray(transition.steps, jnp.int32))
-    return Particle(transition.state, transition.observation, carried, done), reward, steps
+    """`act_and_step`, with the reward and the steps that count."""
+    moved, _, after = act_and_step(env, policy, params, statistics, particle, key)
+    reward = jnp.where(particle.done, 0.0, after.reward)
+    steps = jnp.where(particle.done, 0, jnp.asarray(after.steps, jnp.int32))
+    return moved, reward, steps
 
 
 def single_step(
