@@ -1,9 +1,9 @@
 """The one results schema: write a cell, read cells, assemble tables.
 
 A cell is one run (environment x agent x hyper-parameters x seed): one Parquet file of curve rows,
-`cells/<run_id>.parquet`, whose metadata holds the run's own record. The file is replaced after each
-evaluation with status `running`, so that a curve can be read while its run goes on, and a last time
-with the run's end. `assemble` makes the tables of a results folder from whatever cells are there:
+`cells/<run_id>.parquet`, whose metadata holds the run's own record. The file is replaced from time
+to time with status `running`, so that a curve can be read while its run goes on, and a last time
+with the run's end. The tables of a results folder are made from whatever cells are there:
 
 `curves.parquet`  one row a (run, evaluation);
 `runs.parquet`, `runs.csv`  one row a run.
@@ -40,7 +40,7 @@ MEASURES = {
     "generation": pa.int64(),
     "env_steps": pa.int64(),  # real ones, of training only
     "episodes": pa.int64(),
-    "wall_seconds": pa.float64(),  # the group's elapsed run time, compilation excluded
+    "wall_seconds": pa.float64(),  # of training, without compilation and evaluation
     "lanes": pa.int64(),  # runs that shared that time
     "compile_seconds": pa.float64(),
     "return_mean": pa.float64(),  # of the unperturbed policy, over evaluation episodes

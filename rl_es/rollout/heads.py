@@ -3,6 +3,7 @@
 Actions of real-valued heads are not squashed; environments clip them to their range.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -77,10 +78,7 @@ class Gaussian:
 
     @property
     def outputs(self) -> int:
-        size = 1
-        for length in self.shape:
-            size *= length
-        return size
+        return math.prod(self.shape)
 
     def init(self) -> Params:
         return {"log_std": jnp.zeros(self.shape, jnp.float32)}
@@ -98,7 +96,7 @@ class Mean:
 
     @property
     def outputs(self) -> int:
-        return Gaussian(self.shape).outputs
+        return math.prod(self.shape)
 
     def init(self) -> Params:
         return {}

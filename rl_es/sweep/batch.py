@@ -52,13 +52,13 @@ def run(program: Program, lanes: Sequence[Lane], progress: Progress, stop: threa
         _evaluate(program, state, lanes, arrived)
         due = stop.is_set() or time.monotonic() - saved > CHECKPOINT_SECONDS
         ending = [lane.active and (due or lane.fraction >= 1.0) for lane in lanes]
-        held = _host((state, program.snapshot(state))) if any(ending) else None
+        held = _host(state) if any(ending) else None
         for i, lane in enumerate(lanes):
             if ending[i]:
-                mine, snapshot = jax.tree.map(lambda leaf, i=i: leaf[i], held)
+                mine = jax.tree.map(lambda leaf, i=i: leaf[i], held)
                 lane.save(mine)
                 if lane.fraction >= 1.0:
-                    lane.finish(snapshot)
+                    lane.finish(program.snapshot(mine))
         if stop.is_set():
             raise Stopped
         if due:

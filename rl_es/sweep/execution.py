@@ -107,16 +107,14 @@ def run(sweep: Sweep, out: Path, progress: Progress, lanes: int | None = None) -
     prepare()
     store = Store(out)
     every = groups(cells(sweep))
-    missing = {g.key: sum(not store.is_done(cell) for cell in g.cells) for g in every}
     total = sum(len(group.cells) for group in every)
-    queue = []
-    for group in every:
-        if missing[group.key]:
-            queue.append(work_of(group, lanes))
+    done = {cell.run_id: cell for group in every for cell in group.cells if store.is_done(cell)}
+    missing = [group for group in every if any(c.run_id not in done for c in group.cells)]
+    queue = [work_of(group, lanes) for group in missing]
     store.write_manifest(sweep, total)
-    for cell in (cell for group in every for cell in group.cells if store.is_done(cell)):
+    for cell in done.values():
         records.refresh(cell, store)
-    progress.begin([work.group for work in queue], total - sum(missing.values()), total)
+    progress.begin(missing, len(done), total)
     compiler = Compiler()
 
     def compiled(work: Work) -> Program:

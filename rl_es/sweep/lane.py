@@ -1,6 +1,5 @@
 """One run as the executor keeps it: how far it has come, its curve, and its files."""
 
-import json
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -209,10 +208,7 @@ class Lane:
             "peak_memory_bytes": provenance.peak_memory(),
             "parameters": self.shared.parameters,
             "device": provenance.device(),
-            "git_revision": provenance.revision(),
-            "versions": json.dumps(provenance.versions()),
-            "environment": json.dumps(records.environment(self.cell)),
-            "policy": self.cell.policy.model_dump_json(),
+            **records.origin(self.cell),
         }
 
     def _keep(self, stage: str, snapshot: Snapshot) -> None:
@@ -224,12 +220,9 @@ class Lane:
             {
                 **records.identity(cell),
                 "settings": cell.settings,
-                "environment": records.environment(cell),
-                "policy": cell.policy.model_dump(mode="json"),
                 "generation": self.come.generation,
                 "env_steps": self.come.env_steps,
                 "return_mean": self.rows[-1]["return_mean"],
-                "versions": provenance.versions(),
-                "git_revision": provenance.revision(),
+                **records.origin(cell),
             },
         )

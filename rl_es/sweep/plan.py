@@ -21,6 +21,7 @@ from rl_es.sweep.cells import Cell, Group, cells, groups
 from rl_es.sweep.execution import Work, compile_group, evaluation_key, work_of
 from rl_es.sweep.lane import MOST_STEPS
 from rl_es.sweep.schema import Sweep
+from rl_es.sweep.tally import duration
 from rl_es.training.platform import prepare
 from rl_es.training.program import Compiler, Program
 
@@ -84,9 +85,8 @@ def measure(work: Work, program: Program) -> Measured:
     hyper = {name: np.full(program.lanes, value, np.float32) for name, value in names}
     state = program.init(lanes, hyper)
     once = np.ones(program.lanes, np.int32)
-    marks: list[tuple[float, float, int]] = [
-        (0.0, 0.0, 0)
-    ]  # seconds, environment steps of a lane, generations
+    # seconds, environment steps of a lane, generations
+    marks: list[tuple[float, float, int]] = [(0.0, 0.0, 0)]
     began, generations = time.perf_counter(), 1
     while marks[-1][0] < PROBE_SECONDS and _share(cell, *marks[-1]) < 1:
         state, rows = program.advance(state, Limit(generations * once, MOST_STEPS * once))
@@ -160,8 +160,8 @@ def show(sweep: Sweep, probe: bool = True, lanes: int | None = None) -> None:
         seconds = elapsed(measured, cached=True)
         cold = sum(m.compile for m in measured)
         console.print(
-            f"Estimated on {provenance.device()}: {_duration(seconds)} for the whole sweep, now "
-            f"that its programs are in the cache (compiling them took {_duration(cold)}); "
+            f"Estimated on {provenance.device()}: {duration(seconds)} for the whole sweep, now "
+            f"that its programs are in the cache (compiling them took {duration(cold)}); "
             f"peak memory of the process {provenance.peak_memory() / 2**30:.1f} GiB."
         )
 
@@ -185,7 +185,7 @@ def _table(
         generations = fewest if exact or fewest == "-" else f">= {fewest}"
         row = [group.label, runs, found.programs, f"{found.parameters:,}", steps, generations]
         if measured:
-            row += [_duration(measured[i].compile), _duration(measured[i].run)]
+            row += [duration(measured[i].compile), duration(measured[i].run)]
             row += [f"{measured[i].memory / 2**20:,.1f} MiB"]
         table.add_row(*map(str, row))
     return table
@@ -201,10 +201,3 @@ def _totals(every: Sequence[Group], counts: Sequence[Counts], works: Sequence[Wo
         f"{runs} cells in {len(every)} groups{together}, "
         f"{sum(found.programs for found in counts)} compiled programs{steps}."
     )
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.0f} s" if seconds >= 9.5 else f"{seconds:.1f} s"
-    minutes = seconds / 60
-    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60:.1f} h"

@@ -6,6 +6,7 @@ from typing import Any
 
 from rl_es import tables
 from rl_es.files import write_text
+from rl_es.sweep import provenance
 from rl_es.sweep.cells import Cell
 from rl_es.sweep.store import Store
 
@@ -22,10 +23,15 @@ def identity(cell: Cell) -> dict[str, Any]:
     }
 
 
-def environment(cell: Cell) -> dict[str, Any]:
-    """What its environment is built from."""
+def origin(cell: Cell) -> dict[str, Any]:
+    """What a run's environment and policy are built from, and by which code."""
     wrappers = cell.wrappers.model_dump(mode="json")
-    return {"name": cell.env_name, "options": cell.env_options, "wrappers": wrappers}
+    return {
+        "environment": {"name": cell.env_name, "options": cell.env_options, "wrappers": wrappers},
+        "policy": cell.policy.model_dump(mode="json"),
+        "versions": provenance.versions(),
+        "git_revision": provenance.revision(),
+    }
 
 
 def outcome(rows: Sequence[Mapping[str, Any]], threshold: float | None) -> dict[str, Any]:
