@@ -226,7 +226,8 @@ class Members(NamedTuple):
 
     Attributes:
       shared: the unperturbed parameters (no population axis).
-      direct: by path, arrays that are perturbed directly, [H, 2, ...].
+      direct: by path, what is added to an array of the plus member and taken from that of the
+        minus member, [H, ...].
       products: by path, noise that is applied as a product inside the policy, leading axis [H].
     """
 

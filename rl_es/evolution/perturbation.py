@@ -27,29 +27,25 @@ from rl_es.interfaces import Members, Noise, ParameterSpec, Params, Update
 
 @struct.dataclass
 class Factors:
-    """Unit low-rank noise of one weight array, R arrays on each side."""
+    """Unit low-rank noise of one weight array."""
 
-    a: tuple[Array, ...]  # R x [H, N]
-    b: tuple[Array, ...]  # R x [H, M]
+    a: Array  # [H, R, N]
+    b: Array  # [H, R, M]
 
 
-def _normal(keys: Array, pairs: int, size: int) -> Array:
-    """[H, size] standard normal numbers, block by block: the generator's temporaries stay small."""
+def _normal(keys: Array, pairs: int, sizes: list[int]) -> list[Array]:
+    """Standard normal numbers, [H, size] for each size: one draw a block, cut there.
+
+    Block by block, the generator's temporaries and the uncut draw stay small.
+    """
     rows = min(pairs, PAIRS_PER_KEY)
-    blocks = jax.lax.map(lambda key: jax.random.normal(key, (rows, size)), keys)
-    return blocks.reshape(-1, size)[:pairs]
-
-
-def _sliced(flat: Array, sizes: list[int]) -> list[Array]:
-    """Cuts [H, sum of sizes] into [H, size] each."""
     ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
-    return [flat[:, end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
+    def block(key: Array) -> list[Array]:
+        drawn = jax.random.normal(key, (rows, sum(sizes)))
+        return [drawn[:, end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
-def _both_signs(center: Array, noise: Array, sigma: Array) -> Array:
-    """[H, 2, ...]: center + sigma * noise and center - sigma * noise, noise being [H, ...]."""
-    step = sigma * noise
-    return jnp.stack([center[None] + step, center[None] - step], axis=1)
+    return [part.reshape(-1, part.shape[-1])[:pairs] for part in jax.lax.map(block, keys)]
 
 
 def _weighted(weights: Array, noise: Array) -> Array:
@@ -66,7 +62,7 @@ class FullRank:
     def draw(self, keys: Array, pairs: int) -> Noise:
         shapes = by_path(self.parameters.shapes)
         sizes = [math.prod(leaf.shape) for leaf in shapes.values()]
-        cut = _sliced(_normal(keys, pairs, sum(sizes)), sizes)
+        cut = _normal(keys, pairs, sizes)
         return nested(
             {
                 path: part.reshape(pairs, *leaf.shape)
@@ -75,14 +71,15 @@ class FullRank:
         )
 
     def members(self, params: Params, noise: Noise, sigma: Array) -> Members:
-        center, matrices = by_path(params), self.parameters.matrices
+        matrices = self.parameters.matrices
         direct, products = {}, {}
         for path, unit in by_path(noise).items():
             if path in matrices:
                 shape = (unit.shape[0], matrices[path].inputs, matrices[path].outputs)
-                products[path] = Dense(sigma * unit.reshape(shape))
+                # Scaled where it is applied: noise times sigma would be a second copy of it all.
+                products[path] = Dense(unit.reshape(shape), jnp.full(unit.shape[:1], sigma))
             else:
-                direct[path] = _both_signs(center[path], unit, sigma)
+                direct[path] = sigma * unit
         return Members(params, direct, products)
 
     def contract(self, noise: Noise, weights: Array) -> Update:
@@ -119,26 +116,27 @@ class LowRank:
         sizes: list[int] = []
         for path, leaf in shapes.items():
             matrix = matrices.get(path)
-            sizes += [matrix.outputs, matrix.inputs] * rank if matrix else [math.prod(leaf.shape)]
-        cut = iter(_sliced(_normal(keys, pairs, sum(sizes)), sizes))
+            sides = matrix.outputs + matrix.inputs if matrix else 0
+            sizes.append(rank * sides if matrix else math.prod(leaf.shape))
+        cut = iter(_normal(keys, pairs, sizes))
         noise = {}
         for path, leaf in shapes.items():
-            if path in matrices:
-                drawn = [next(cut) for _ in range(2 * rank)]
-                noise[path] = Factors(a=tuple(drawn[::2]), b=tuple(drawn[1::2]))
+            drawn = next(cut)
+            if matrix := matrices.get(path):
+                drawn = drawn.reshape(pairs, rank, matrix.outputs + matrix.inputs)
+                noise[path] = Factors(drawn[..., : matrix.outputs], drawn[..., matrix.outputs :])
             else:
-                noise[path] = next(cut).reshape(pairs, *leaf.shape)
+                noise[path] = drawn.reshape(pairs, *leaf.shape)
         return noise
 
     def members(self, params: Params, noise: Noise, sigma: Array) -> Members:
-        center = by_path(params)
         scale = sigma / math.sqrt(self.rank)
         direct, products = {}, {}
         for path, unit in noise.items():
             if isinstance(unit, Factors):
-                products[path] = LowRankProduct(a=tuple(scale * a for a in unit.a), b=unit.b)
+                products[path] = LowRankProduct(a=scale * unit.a, b=unit.b)
             else:
-                direct[path] = _both_signs(center[path], unit, sigma)
+                direct[path] = sigma * unit
         return Members(params, direct, products)
 
     def contract(self, noise: Noise, weights: Array) -> Update:
@@ -154,15 +152,16 @@ class LowRank:
 
     def _contract_factors(self, factors: Factors, weights: Array) -> Array:
         """[M, N] sum over pairs of weights B A^T / sqrt(R), as one product over pairs and ranks."""
-        b = jnp.concatenate([weights[:, None] * b for b in factors.b])  # [R H, M]
-        return b.T @ jnp.concatenate(factors.a) / math.sqrt(self.rank)
+        a, b = (side.reshape(-1, side.shape[-1]) for side in (factors.a, factors.b))  # [H R, .]
+        weighted = jnp.repeat(weights, self.rank)[:, None] * b
+        return weighted.T @ a / math.sqrt(self.rank)
 
     def dense(self, noise: Noise) -> Params:
         shapes = by_path(self.parameters.shapes)
         written: dict[Path, Array] = {}
         for path, unit in noise.items():
             if isinstance(unit, Factors):
-                full = jnp.einsum("rhm,rhn->hmn", jnp.stack(unit.b), jnp.stack(unit.a))
+                full = jnp.einsum("hrm,hrn->hmn", unit.b, unit.a)
                 unit = full.reshape(-1, *shapes[path].shape) / math.sqrt(self.rank)
             written[path] = unit
         return nested(written)

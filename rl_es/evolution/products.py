@@ -13,26 +13,29 @@ import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
-_NARROW = 16  # inputs up to which a row product is written out term by term
+_LANES = 16  # inputs that are summed side by side
 
 
-def _row_dot(x: Array, b: Array) -> Array:
-    """Sum over M of x [..., M] times b [M], as [..., 1].
+def _products(x: Array, b: Array) -> Array:
+    """Sums over M of x [..., M] times each row of b [R, M], as [..., R].
 
-    On CPU a reduction over the minor dimension is up to ten times slower than sums of a few wide
-    slices closed by a small product with ones; elsewhere a plain product is best.
+    The cheapest form for each platform; `python run_benchmark.py speed sweeps/speed/ranks.yaml`
+    measures what it costs a generation. On an accelerator that is a plain product. On CPU, where a
+    sum over the minor dimension runs one number at a time and batched products of few columns are
+    slow, all R products are summed together over slices of 16 inputs, and one small product with
+    ones closes them.
     """
     inputs = x.shape[-1]
     if jax.default_backend() != "cpu":
-        return (x @ b)[..., None]
-    if inputs <= _NARROW:
-        return sum((x[..., j : j + 1] * b[j] for j in range(1, inputs)), x[..., :1] * b[0])
-    width = max(_NARROW, inputs // 4)
-    y = x * _like(b, x)
-    if inputs % width:
-        return y @ jnp.ones((inputs, 1), x.dtype)
-    total = sum((y[..., j : j + width] for j in range(width, inputs, width)), y[..., :width])
-    return total @ jnp.ones((width, 1), x.dtype)
+        return x @ b.T
+    if inputs <= _LANES:
+        return sum((x[..., j : j + 1] * _like(b[:, j], x) for j in range(1, inputs)),
+                   x[..., :1] * _like(b[:, 0], x))  # fmt: skip
+    short = -inputs % _LANES
+    x, b = (jnp.pad(part, [(0, 0)] * (part.ndim - 1) + [(0, short)]) for part in (x, b))
+    y = x[..., None, :] * b.reshape((1,) * (x.ndim - 1) + b.shape)
+    y = y.reshape(*y.shape[:-1], -1, _LANES).sum(-2)
+    return y @ jnp.ones((_LANES,), x.dtype)
 
 
 def _like(vector: Array, x: Array) -> Array:
@@ -40,25 +43,16 @@ def _like(vector: Array, x: Array) -> Array:
     return vector.reshape((1,) * (x.ndim - 1) + vector.shape)
 
 
-def _barrier(x: Array) -> Array:
-    """The input itself, in a form that keeps XLA on CPU from re-deriving the layer before it."""
-    if jax.default_backend() != "cpu" or x.shape[-1] <= _NARROW:
-        return x
-    return jnp.maximum(x, -jnp.abs(x))
-
-
 @struct.dataclass
 class LowRank:
-    """A^T-side and B-side factors of one matrix, a tuple of R vectors each."""
+    """The factors of one matrix: E = sum over R of b_r a_r^T."""
 
-    a: tuple[Array, ...]  # R x [N], carrying sigma / sqrt(R)
-    b: tuple[Array, ...]  # R x [M]
+    a: Array  # [R, N], carrying sigma / sqrt(R)
+    b: Array  # [R, M]
 
     def apply(self, x: Array) -> Array:
         """X [..., M] -> [..., N]."""
-        x = _barrier(x)
-        terms = [_row_dot(x, b) * _like(a, x) for a, b in zip(self.a, self.b, strict=True)]
-        return sum(terms[1:], terms[0])
+        return self._expand(_products(x, self.b))
 
     def apply_transposed(self, y: Array) -> Array:
         """Y [..., N] -> [..., M]."""
@@ -66,28 +60,32 @@ class LowRank:
 
     def take(self, index: Array) -> Array:
         """Rows of E at integer `index` [...], as [..., N]."""
-        terms = [b[index][..., None] * a.reshape((1,) * index.ndim + a.shape)
-                 for a, b in zip(self.a, self.b, strict=True)]  # fmt: skip
+        return self._expand(jnp.moveaxis(self.b[:, index], 0, -1))
+
+    def _expand(self, products: Array) -> Array:
+        """Sum over R of products [..., R] times a, [..., N], rank by rank."""
+        terms = [products[..., r : r + 1] * _like(a, products) for r, a in enumerate(self.a)]
         return sum(terms[1:], terms[0])
 
 
 @struct.dataclass
 class Dense:
-    """One matrix of noise, carrying sigma."""
+    """One matrix of unit noise."""
 
     e: Array  # [M, N]
+    sigma: Array  # []
 
     def apply(self, x: Array) -> Array:
         """X [..., M] -> [..., N]."""
-        return x @ self.e
+        return self.sigma * (x @ self.e)
 
     def apply_transposed(self, y: Array) -> Array:
         """Y [..., N] -> [..., M]."""
-        return y @ self.e.T
+        return self.sigma * (y @ self.e.T)
 
     def take(self, index: Array) -> Array:
         """Rows of E at integer `index` [...], as [..., N]."""
-        return self.e[index]
+        return self.sigma * self.e[index]
 
 
 Product = Any  # LowRank or Dense

@@ -58,6 +58,28 @@ def start(env: Environment, policy: Policy, key: Array) -> Particle:
     return Particle(state, observation, policy.initial_state(), jnp.zeros((), bool))
 
 
+def _act(
+    policy: Policy, params: Params, statistics: Statistics | None, particle: Particle, key: Array
+) -> tuple[PolicyState, Array]:
+    """What one particle's policy carries on, and its action. Consumes `key`."""
+    return policy.act(params, particle.policy, normalise(statistics, particle.observation), key)
+
+
+def _move(
+    env: Environment, particle: Particle, carried: PolicyState, action: Array, key: Array
+) -> tuple[Particle, Transition]:
+    """One particle's next state, and what came of its action. Consumes `key`."""
+    after = env.step(key, particle.env, action)
+    done = particle.done | after.terminated | after.truncated
+    return Particle(after.state, after.observation, carried, done), after
+
+
+def _counted(particle: Particle, after: Transition) -> tuple[Array, Array]:
+    """The reward and the environment steps that count: none of a particle that is done."""
+    steps = jnp.asarray(after.steps, jnp.int32)
+    return jnp.where(particle.done, 0.0, after.reward), jnp.where(particle.done, 0, steps)
+
+
 def act_and_step(
     env: Environment,
     policy: Policy,
@@ -68,52 +90,71 @@ def act_and_step(
 ) -> tuple[Particle, Array, Transition]:
     """One particle's next state, the action that led to it, and what came of it. Consumes `key`."""
     act_key, env_key = jax.random.split(key)
-    seen = normalise(statistics, particle.observation)
-    carried, action = policy.act(params, particle.policy, seen, act_key)
-    after = env.step(env_key, particle.env, action)
-    done = particle.done | after.terminated | after.truncated
-    return Particle(after.state, after.observation, carried, done), action, after
-
-
-def _step(
-    env: Environment,
-    policy: Policy,
-    params: Params,
-    statistics: Statistics | None,
-    particle: Particle,
-    key: Array,
-) -> tuple[Particle, Array, Array]:
-    """`act_and_step`, with the reward and the steps that count."""
-    moved, _, after = act_and_step(env, policy, params, statistics, particle, key)
-    reward = jnp.where(particle.done, 0.0, after.reward)
-    steps = jnp.where(particle.done, 0, jnp.asarray(after.steps, jnp.int32))
-    return moved, reward, steps
+    carried, action = _act(policy, params, statistics, particle, act_key)
+    moved, after = _move(env, particle, carried, action, env_key)
+    return moved, action, after
 
 
 def single_step(
     env: Environment, policy: Policy, params: Params, statistics: Statistics | None
 ) -> Step:
     """The step of unperturbed particles [E] with keys [E]."""
-    return jax.vmap(lambda particle, key: _step(env, policy, params, statistics, particle, key))
+
+    def one(particle: Particle, key: Array) -> tuple[Particle, Array, Array]:
+        moved, _, after = act_and_step(env, policy, params, statistics, particle, key)
+        return moved, *_counted(particle, after)
+
+    return jax.vmap(one)
 
 
 def population_step(
     env: Environment, policy: Policy, members: Members, statistics: Statistics | None
 ) -> Step:
-    """The step of a population's particles [H, 2, E] with keys [H, E], which partners share."""
+    """The step of a population's particles [H, 2, E] with keys [H, E], which partners share.
 
-    def one(products: Any, direct: Any, sign: Array, particle: Particle, key: Array) -> Any:
-        params = nested({**by_path(members.shared), **direct}) if direct else members.shared
+    Policies act under three nested axes, so that each reads its own pair's noise. Environments step
+    under one flat axis: on CPU a loop over a minor axis of one or two members is not vectorised.
+    """
+
+    def act(products: Any, direct: Any, sign: Array, particle: Particle, key: Array) -> Any:
+        params = members.shared
+        if direct:
+            own = by_path(params)
+            params = nested({**own, **{at: own[at] + sign * e for at, e in direct.items()}})
         with perturbed(products, sign):
-            return _step(env, policy, params, statistics, particle, key)
+            return _act(policy, params, statistics, particle, key)
 
-    over_episodes = jax.vmap(one, (None, None, None, 0, 0))
-    over_signs = jax.vmap(over_episodes, (None, 0, 0, 0, None))
+    def move(particle: Particle, carried: PolicyState, action: Array, key: Array) -> Any:
+        moved, after = _move(env, particle, carried, action, key)
+        return moved, *_counted(particle, after)
+
+    over_episodes = jax.vmap(act, (None, None, None, 0, 0))
+    over_signs = jax.vmap(over_episodes, (None, None, 0, 0, None))
     over_pairs = jax.vmap(over_signs, (0, 0, None, 0, 0))
     signs = jnp.array([1.0, -1.0], jnp.float32)
-    return lambda particles, keys: over_pairs(
-        members.products, members.direct, signs, particles, keys
-    )
+
+    def step(particles: Particle, keys: Array) -> tuple[Particle, Array, Array]:
+        act_keys, env_keys = jnp.moveaxis(_split(keys), -1, 0)
+        acted = over_pairs(members.products, members.direct, signs, particles, act_keys)
+        shared = jnp.broadcast_to(env_keys[:, None], particles.done.shape)
+        return _flat(jax.vmap(move), particles.done.shape)(particles, *acted, shared)
+
+    return step
+
+
+def _split(keys: Array) -> Array:
+    """[...] keys -> [..., 2]."""
+    return jax.vmap(jax.random.split)(keys.reshape(-1)).reshape(*keys.shape, 2)
+
+
+def _flat(function: Callable[..., Any], lead: tuple[int, ...]) -> Callable[..., Any]:
+    """A function of arrays [N, ...] as one of arrays [*lead, ...]."""
+
+    def call(*args: Any) -> Any:
+        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(lead) :]), args)
+        return jax.tree.map(lambda leaf: leaf.reshape(*lead, *leaf.shape[1:]), function(*flat))
+
+    return call
 
 
 def _fold(keys: Array, t: Array) -> Array:
