@@ -7,12 +7,11 @@ from jax import Array
 PAIRS_PER_KEY = 64
 
 
-def block_keys(key: Array, pairs: int, first: int = 0) -> Array:
+def block_keys(key: Array, pairs: int, first: Array | int = 0) -> Array:
     """[blocks] keys for `pairs` pairs from block `first` on. Consumes `key`."""
     blocks = -(-pairs // PAIRS_PER_KEY)
-    return jax.vmap(jax.random.fold_in, (None, 0))(
-        key, jnp.arange(first, first + blocks, dtype=jnp.uint32)
-    )
+    numbers = jnp.asarray(first, jnp.uint32) + jnp.arange(blocks, dtype=jnp.uint32)
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
 
 
 def pair_keys(keys: Array, pairs: int, episodes: int) -> Array:

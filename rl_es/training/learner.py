@@ -1,33 +1,37 @@
 """Evolution: an agent, an environment and a policy as one learner of compiled generations.
 
 A generation is: ask for noise, unroll the population, shape the returns, contract them with the
-noise, tell the agent.
+noise, tell the agent. Between the returns of all members and the sum of all updates, each device
+and each chunk of the population is on its own.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
-from rl_es.evolution.keys import block_keys
 from rl_es.interfaces import (
     Agent,
     Environment,
     Hyper,
     Limit,
     Memory,
+    Noise,
     Policy,
     Rows,
     Segment,
     Snapshot,
+    Update,
 )
 from rl_es.rollout.normalisation import Statistics, empty, merge
 from rl_es.rollout.unroll import Particle
-from rl_es.training.segments import Held, Unfolding, unfolding
+from rl_es.training.segments import Held, Unfolded, Unfolding, unfolding
+from rl_es.training.spread import Spread, sum_chunks
 
 
 @struct.dataclass
@@ -53,6 +57,21 @@ class TrainState:
     statistics: Statistics | None
 
 
+# memory, what the rollout leaves behind, and weights [2H] -> the sum of their update
+Evaluated = tuple[Memory, Unfolded, Callable[[Array], Update]]
+
+
+class Part(NamedTuple):
+    """What a part of a population starts a generation from: block keys [blocks], the rest [H]."""
+
+    noise_keys: Array
+    reset_keys: Array
+    step_keys: Array
+    memory: Memory
+    particles: Particle | None
+    fresh: Array
+
+
 @dataclass(frozen=True, eq=False)
 class Evolution:
     """The learner of every evolution strategy.
@@ -60,6 +79,8 @@ class Evolution:
     Attributes:
       normalise_observations: keep running statistics of observations and apply them.
       lanes: name of the vmapped axis around `advance`, if it is vmapped over runs.
+      spread: of the population over devices and chunks. With more than one shard, all functions
+        run inside a `shard_map` over its axis, and see their own part of the state's pairs.
     """
 
     agent: Agent
@@ -67,6 +88,7 @@ class Evolution:
     policy: Policy
     normalise_observations: bool = False
     lanes: str | None = None
+    spread: Spread = Spread()
 
     @property
     def pairs(self) -> int:
@@ -76,19 +98,20 @@ class Evolution:
     @cached_property
     def unfolding(self) -> Unfolding:
         """How a generation's population is unrolled."""
-        return unfolding(self.agent.segment, self.env, self.policy, self.pairs, self.lanes)
+        return unfolding(self.agent.segment, self.env, self.policy, self.lanes)
 
     def init(self, key: Array, hyper: Hyper) -> TrainState:
         """The state before the first generation. Consumes `key`."""
         params_key, run_key = jax.random.split(key)
         shape = self.env.spec.observation_shape
+        pairs = self.spread.local(self.pairs)
         return TrainState(
             key=run_key,
             generation=jnp.zeros((), jnp.int32),
             agent=self.agent.init(self.policy.init(params_key), hyper),
-            memory=self.agent.remember(self.pairs),
-            particles=self.unfolding.particles(),
-            fresh=jnp.ones((self.pairs,), bool),
+            memory=self.agent.remember(pairs),
+            particles=self.unfolding.particles(pairs),
+            fresh=jnp.ones((pairs,), bool),
             statistics=empty(shape) if self.normalise_observations else None,
         )
 
@@ -123,32 +146,78 @@ class Evolution:
 
     def generation(self, state: TrainState) -> tuple[TrainState, Segment, Array]:
         """One generation: the next state, its segment, and [] the norm of the change."""
-        agent = self.agent
+        agent, spread = self.agent, self.spread
         key = jax.random.fold_in(state.key, state.generation)
-        noise_keys, reset_keys, step_keys = (
-            block_keys(part, self.pairs) for part in jax.random.split(key, 3)
-        )
-        noise, memory = agent.ask(noise_keys, state.agent, state.memory, state.fresh)
-        members = agent.members(state.agent, noise)
-        segment, particles, moments = self.unfolding.run(
-            members,
-            Held(state.particles, state.fresh, state.statistics),
-            reset_keys,
-            step_keys,
+        keys = (spread.keys(part, self.pairs) for part in jax.random.split(key, 3))
+        part = Part(*keys, state.memory, state.particles, state.fresh)
+        evaluate = self._at_once if spread.chunks == 1 else self._in_chunks
+        memory, unfolded, contract = evaluate(state, part)
+        found = unfolded.segment
+        segment = Segment(
+            returns=spread.gather(found.returns),
+            ended=spread.gather(found.ended),
+            steps=spread.total(found.steps),
+            episodes=spread.total(found.episodes),
         )
         weights = agent.shape(state.agent, segment)
-        update = agent.contract(state.agent, noise, memory, weights)
+        update = spread.total(contract(spread.own(weights)))
         agent_state, change = agent.tell(state.agent, update, segment)
         statistics = state.statistics
-        if statistics is not None and moments is not None:
-            statistics = merge(statistics, moments)
+        if statistics is not None and unfolded.moments is not None:
+            statistics = merge(statistics, spread.total(unfolded.moments))
         after = TrainState(
             key=state.key,
             generation=state.generation + 1,
             agent=agent_state,
             memory=memory,
-            particles=particles,
-            fresh=segment.ended,
+            particles=unfolded.particles,
+            fresh=found.ended,
             statistics=statistics,
         )
         return after, segment, change
+
+    def _evaluate(self, state: TrainState, part: Part) -> tuple[Noise, Memory, Unfolded]:
+        """Draws a part's noise and unrolls its members."""
+        noise, memory = self.agent.ask(part.noise_keys, state.agent, part.memory, part.fresh)
+        members = self.agent.members(state.agent, noise)
+        held = Held(part.particles, part.fresh, state.statistics)
+        return noise, memory, self.unfolding.run(members, held, part.reset_keys, part.step_keys)
+
+    def _at_once(self, state: TrainState, part: Part) -> Evaluated:
+        """All of a device's pairs; their noise is kept for the update."""
+        noise, memory, unfolded = self._evaluate(state, part)
+        return (
+            memory,
+            unfolded,
+            lambda weights: self.agent.contract(state.agent, noise, memory, weights),
+        )
+
+    def _in_chunks(self, state: TrainState, part: Part) -> Evaluated:
+        """Chunk after chunk; the noise of each is drawn again for the update."""
+        spread, parts = self.spread, self.spread.cut(part)
+        memory, unfolded = jax.lax.map(lambda part: self._evaluate(state, part)[1:], parts)
+        found = unfolded.segment
+        whole = Unfolded(
+            Segment(
+                returns=spread.join(found.returns),
+                ended=spread.join(found.ended),
+                steps=sum_chunks(found.steps),
+                episodes=sum_chunks(found.episodes),
+            ),
+            spread.join(unfolded.particles),
+            sum_chunks(unfolded.moments),
+        )
+
+        def contract(weights: Array) -> Update:
+            def add(total: Update, chunk: tuple[Part, Array]) -> tuple[Update, None]:
+                part, weights = chunk
+                noise, memory = self.agent.ask(
+                    part.noise_keys, state.agent, part.memory, part.fresh
+                )
+                update = self.agent.contract(state.agent, noise, memory, weights)
+                return jax.tree.map(jnp.add, total, update), None
+
+            zeros = jax.tree.map(jnp.zeros_like, self.agent.center(state.agent))
+            return jax.lax.scan(add, zeros, (parts, spread.cut(weights)))[0]
+
+        return spread.join(memory), whole, contract

@@ -61,10 +61,10 @@ class Unfolded(NamedTuple):
 
 
 class Unfolding(Protocol):
-    """The rollout of one segment of H pairs."""
+    """The rollout of one segment of the H pairs that are held."""
 
-    def particles(self) -> Particle | None:
-        """What is held before the first segment, in which every pair is fresh."""
+    def particles(self, pairs: int) -> Particle | None:
+        """What is held of H pairs before the first segment, in which every pair is fresh."""
         ...
 
     def run(self, members: Members, held: Held, reset_keys: Array, step_keys: Array) -> Unfolded:
@@ -78,21 +78,21 @@ class WholeEpisodes:
 
     env: Environment
     policy: Policy
-    pairs: int
     count: int  # episodes a member
     lanes: str | None = None
 
-    def particles(self) -> None:
+    def particles(self, pairs: int) -> None:
         return None
 
     def run(self, members: Members, held: Held, reset_keys: Array, step_keys: Array) -> Unfolded:
-        first = _for_both(_start(self.env, self.policy, reset_keys, self.pairs, self.count))
+        (pairs,) = held.fresh.shape
+        first = _for_both(_start(self.env, self.policy, reset_keys, pairs, self.count))
         step = population_step(self.env, self.policy, members, held.statistics)
-        keys = pair_keys(step_keys, self.pairs, self.count)
+        keys = pair_keys(step_keys, pairs, self.count)
         unrolled = episodes(step, first, keys, horizon(self.env), held.statistics, self.lanes)
         segment = Segment(
             returns=unrolled.returns.mean(-1).reshape(-1),
-            ended=jnp.ones((self.pairs,), bool),
+            ended=jnp.ones((pairs,), bool),
             steps=unrolled.lengths.sum(),
             episodes=jnp.asarray(unrolled.returns.size, jnp.int32),
         )
@@ -105,19 +105,17 @@ class FromParticles:
 
     env: Environment
     policy: Policy
-    pairs: int
     steps: int
 
-    def particles(self) -> Particle:
-        return _placeholders(self.env, self.policy, (self.pairs, 2, 1))
+    def particles(self, pairs: int) -> Particle:
+        return _placeholders(self.env, self.policy, (pairs, 2, 1))
 
     def run(self, members: Members, held: Held, reset_keys: Array, step_keys: Array) -> Unfolded:
-        reset = _start(self.env, self.policy, reset_keys, self.pairs, 1)
+        (pairs,) = held.fresh.shape
+        reset = _start(self.env, self.policy, reset_keys, pairs, 1)
         first = _where(held.fresh, _for_both(reset), held.particles)
         step = population_step(self.env, self.policy, members, held.statistics)
-        unrolled = window(
-            step, first, pair_keys(step_keys, self.pairs, 1), self.steps, held.statistics
-        )
+        unrolled = window(step, first, pair_keys(step_keys, pairs, 1), self.steps, held.statistics)
         done = unrolled.particles.done
         segment = Segment(
             returns=unrolled.returns.reshape(-1),
@@ -134,16 +132,16 @@ class FromCentre:
 
     env: Environment
     policy: Policy
-    pairs: int
     steps: int
 
-    def particles(self) -> Particle:
-        return _placeholders(self.env, self.policy, (self.pairs, 1))
+    def particles(self, pairs: int) -> Particle:
+        return _placeholders(self.env, self.policy, (pairs, 1))
 
     def run(self, members: Members, held: Held, reset_keys: Array, step_keys: Array) -> Unfolded:
-        reset = _start(self.env, self.policy, reset_keys, self.pairs, 1)
+        (pairs,) = held.fresh.shape
+        reset = _start(self.env, self.policy, reset_keys, pairs, 1)
         centre = _where(held.fresh, reset, held.particles)
-        keys = pair_keys(step_keys, self.pairs, 1)
+        keys = pair_keys(step_keys, pairs, 1)
         step = population_step(self.env, self.policy, members, held.statistics)
         unrolled = window(step, _for_both(centre), keys, self.steps, held.statistics)
         alone = jax.vmap(single_step(self.env, self.policy, members.shared, held.statistics))
@@ -165,15 +163,14 @@ def unfolding(
     segment: Episode | Persistent,
     env: Environment,
     policy: Policy,
-    pairs: int,
     lanes: str | None = None,
 ) -> Unfolding:
     """The rollout that an agent's segment asks for; `lanes` names a vmapped axis around it."""
     if isinstance(segment, Episode):
-        return WholeEpisodes(env, policy, pairs, segment.episodes, lanes)
+        return WholeEpisodes(env, policy, segment.episodes, lanes)
     if segment.start == "centre":
-        return FromCentre(env, policy, pairs, segment.steps)
-    return FromParticles(env, policy, pairs, segment.steps)
+        return FromCentre(env, policy, segment.steps)
+    return FromParticles(env, policy, segment.steps)
 
 
 def _start(env: Environment, policy: Policy, keys: Array, pairs: int, count: int) -> Particle:
