@@ -1,7 +1,6 @@
 """`manifest.json`: what a results folder holds, and where and when each start of it ran."""
 
 import json
-import platform
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -51,7 +50,8 @@ def write(
             "versions": provenance.versions(),
             "git_revision": provenance.revision(),
             "device": provenance.device(),
-            "machine": platform.platform(),
+            "machine": provenance.machine(),
+            "processor": provenance.processor(),
             **start,
         }
     )

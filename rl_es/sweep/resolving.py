@@ -31,14 +31,18 @@ class Stated:
 
     def put(self, settings: Mapping[str, Any], where: Place) -> None:
         """Adds the settings of the mapping at `where`; they win over earlier ones."""
-        self._values.update(settings)
-        self._places.update({name: (*where, name) for name in settings})
+        for name, value in settings.items():
+            self.add(name, value, (*where, name))
+
+    def add(self, name: str, value: Any, place: Place) -> None:
+        """Adds one setting."""
+        self._values[name] = value
+        self._places[name] = place
 
     def vary(self, variant: Variant, where: Place) -> None:
         """Adds the varied settings of the entry at `where`."""
-        self._values.update(variant.settings)
-        places = {name: (*where, *below) for name, below in variant.places.items()}
-        self._places.update(places)
+        for name, value in variant.settings.items():
+            self.add(name, value, (*where, *variant.places[name]))
 
     def checked(self, model: type[AnyConfig], shown: str, where: Place) -> AnyConfig:
         """The complete settings, by their class; `shown` and `where` name the entry."""
