@@ -8,7 +8,11 @@ from rl_es.sweep.tally import duration
 
 
 class Progress:
-    """Prints each workload's start and end, and on a terminal what happens in between."""
+    """Prints each workload's start and end, and on a terminal what happens in between.
+
+    The live line is drawn when something happens and at no other time: a thread that animates it
+    would take its share of what is timed.
+    """
 
     def __init__(self, stream: TextIO | None = None, quiet: bool = False):
         """Writes to standard output by default; `quiet`: failures and the end only."""
@@ -19,7 +23,11 @@ class Progress:
             file=target, markup=False, highlight=False, emoji=False, soft_wrap=True
         )
         live = self._console.is_terminal and not quiet
-        self._status: Any = self._console.status("starting") if live else None
+        self._live: Any = None
+        if live:
+            from rich.live import Live
+
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._quiet = quiet
         self._done = self._total = self._failed = 0
 
@@ -27,8 +35,8 @@ class Progress:
         """Work starts: so many workloads are left of so many."""
         self._done, self._total = total - missing, total
         self._say(f"{missing} of {total} workloads to run")
-        if self._status is not None:
-            self._status.start()
+        if self._live is not None:
+            self._live.start()
 
     def workload(self, workload: Workload) -> None:
         """A workload starts."""
@@ -55,8 +63,8 @@ class Progress:
 
     def end(self) -> None:
         """No more reports; may be called twice."""
-        if self._status is not None:
-            self._status.stop()
+        if self._live is not None:
+            self._live.stop()
         if self._total:
             said = f"{self._done} of {self._total} workloads done, {self._failed} failures"
             self._say(said, always=True)
@@ -67,5 +75,7 @@ class Progress:
             self._console.print(text)
 
     def _now(self, text: str) -> None:
-        if self._status is not None:
-            self._status.update(text)
+        if self._live is not None:
+            from rich.text import Text
+
+            self._live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)

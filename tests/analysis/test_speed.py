@@ -91,8 +91,8 @@ def test_slopes_of_a_ladder(tmp_path: Path) -> None:
     tables.ladder(tmp_path)
     (group,) = ladder.ladders(summarise(*timings.load(tmp_path)[:2]))
     for label, column, expected in (
-        ("eggroll", "extra_seconds", 1),
-        ("full_rank_es", "extra_seconds", 2),
+        ("eggroll", "noise_seconds", 1),
+        ("full_rank_es", "noise_seconds", 2),
         ("eggroll", "perturbation_bytes", 1),
         ("full_rank_es", "perturbation_bytes", 2),
     ):

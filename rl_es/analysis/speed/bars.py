@@ -57,7 +57,7 @@ def _share(panel: Axes, place: int, row: dict[str, Any], end: float) -> bool:
     share, high = row["share"], row["share_high"]
     fill = look.colour(row["agent"])
     panel.barh(place, min(share, end), 0.72, color=fill, alpha=0.75, linewidth=0, zorder=2)
-    value = f"{share:,.0f}" if share >= 9.95 else f"{share:.2g}"
+    value = f"{share:,.0f}" if share >= 9.95 else f"{share:.1f}"
     if share > 0.9 * end:
         panel.text(0.985 * end, place, f"{value} \N{RIGHTWARDS ARROW}", ha="right", **_VALUE)
         return True

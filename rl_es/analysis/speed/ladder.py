@@ -31,13 +31,23 @@ def ladders(table: pd.DataFrame) -> list[pd.DataFrame]:
 
     Each has at least three widths, and both eggroll and full_rank_es in it.
     """
-    rows = table[(table["part"] == WHOLE) & (table["status"] == "finished")]
+    rows = _with_noise(table)
     layers = rows["widths"].str.split("x")
     equal = layers.map(lambda widths: len(set(widths)) == 1 and widths[0] != "")
     rows, layers = rows[equal & rows["agent"].isin(_DRAWN)], layers[equal]
     rows = rows.assign(layers=layers.map(len), width=layers.map(lambda widths: float(widths[0])))
     groups = [group for _, group in rows.groupby(_SAME, sort=False)]
     return [group for group in groups if _enough(group)]
+
+
+def _with_noise(table: pd.DataFrame) -> pd.DataFrame:
+    """Whole generations, with `noise_seconds`: drawing the noise and applying it in the rollout."""
+    keys = ["workload", "contestant"]
+    drawn = table[table["part"] == "noise"].set_index(keys)["seconds"]
+    applied = table[table["part"] == "rollout"].set_index(keys)["extra_seconds"]
+    noise = (drawn + applied).rename("noise_seconds")
+    whole = table[(table["part"] == WHOLE) & (table["status"] == "finished")]
+    return whole.merge(noise, how="left", left_on=keys, right_index=True)
 
 
 def _enough(group: pd.DataFrame) -> bool:
@@ -64,8 +74,8 @@ def cost_against_width(group: pd.DataFrame) -> Figure:
             _line(time, width, (rows["seconds"] / steps).to_numpy(), style, label)
             if style["agent"] == INFERENCE:
                 continue
-            extra = (rows["extra_seconds"] / steps).to_numpy()
-            _line(time, width, extra, style, f"{label} {look.MINUS} inference", apart=True)
+            noise = (rows["noise_seconds"] / steps).to_numpy()
+            _line(time, width, noise, style, f"{label}: noise alone", apart=True)
             _line(size, width, rows["perturbation_bytes"].to_numpy(float), style, label)
         _dress(time, "time a step of all members", look.seconds, group["width"])
         _dress(size, "noise of the population", look.bytes_, group["width"])
@@ -75,9 +85,10 @@ def cost_against_width(group: pd.DataFrame) -> Figure:
             panel.set_title(title)
             panel.legend(loc="upper left", fontsize=6.5, borderaxespad=0.5, **_OVER_GRID)
         said = (
-            f"Medians of {look.rounds(group)}, generations of {first['episode_length']} steps; "
-            "dashed: the time beyond pure batch inference, from the same round. Slopes: least "
-            "squares on both logarithms over the widest half of the widths, at least three."
+            f"Medians of {look.rounds(group)}, whole generations of {first['episode_length']} "
+            "steps. Dashed: what the noise costs, that is drawing it, and the rollout beyond pure "
+            "batch inference in the same round; the update is not in it. Slopes: least squares on "
+            "both logarithms over the widest half of the widths, at least three."
         )
         return panels.finish(figure, [], [said])
 

@@ -6,7 +6,6 @@ from matplotlib.axes import Axes
 from rl_es.analysis import palette, panels
 from rl_es.timings import WHOLE
 
-MINUS = "\N{MINUS SIGN}"
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "\N{GREEK SMALL LETTER MU}s"))
 BROWN, LIGHT = "#8c6d31", "#b4b4b4"
 _COLOURS = {agent: style.colour for agent, style in palette.KNOWN.items()}

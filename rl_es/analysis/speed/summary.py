@@ -68,7 +68,7 @@ def _measured(samples: pd.DataFrame) -> pd.DataFrame:
     return samples.assign(
         share=(100 * samples["rate"] / samples[INFERENCE]).where(is_whole),
         times_bare=(samples[BARE] / samples["rate"]).where(is_whole),
-        extra=(samples["seconds"] - samples["env_steps"] / samples[INFERENCE]).where(is_whole),
+        extra=samples["seconds"] - samples["env_steps"] / samples[INFERENCE],
         cpu=samples["cpu_seconds"] / samples["seconds"],
     )
 
