@@ -27,6 +27,14 @@ Overrides = Annotated[
         help_behavior_hint="(may be repeated)",
     ),
 ]
+SpeedOverrides = Annotated[
+    UseAppendAction[tuple[str, ...]],
+    arg(
+        metavar="PATH=VALUE",
+        help="override a value of the file, such as rounds=3 or workloads.populations=[64]",
+        help_behavior_hint="(may be repeated)",
+    ),
+]
 Lanes = Annotated[
     int | None,
     arg(
@@ -40,7 +48,7 @@ Out = Annotated[
     arg(
         metavar="DIR",
         help="results folder",
-        help_behavior_hint="(default: by the name in the file)",
+        help_behavior_hint="(default: results/<name>; speed: results/speed/<name>)",
     ),
 ]
 Quiet = Annotated[
@@ -106,7 +114,7 @@ class Speed:
 
     file: Annotated[Positional[Path], arg(metavar="FILE", help="speed file (YAML)")]
     out: Out = None
-    set: Overrides = ()
+    set: SpeedOverrides = ()
     quiet: Quiet = False
 
     def __call__(self) -> int:
