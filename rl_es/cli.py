@@ -1,4 +1,4 @@
-"""The command line: run, plan, report, list.
+"""The command line: run, plan, speed, report, list.
 
 Nothing heavy is imported before a command needs it: a wrong sweep file is refused, and help is
 shown, without loading jax.
@@ -27,6 +27,14 @@ Overrides = Annotated[
         help_behavior_hint="(may be repeated)",
     ),
 ]
+SpeedOverrides = Annotated[
+    UseAppendAction[tuple[str, ...]],
+    arg(
+        metavar="PATH=VALUE",
+        help="override a value of the file, such as rounds=3 or workloads.populations=[64]",
+        help_behavior_hint="(may be repeated)",
+    ),
+]
 Lanes = Annotated[
     int | None,
     arg(
@@ -34,6 +42,18 @@ Lanes = Annotated[
         help="runs of a group that share a call of its program",
         help_behavior_hint="(default: 1 on CPU, else the whole group)",
     ),
+]
+Out = Annotated[
+    Path | None,
+    arg(
+        metavar="DIR",
+        help="results folder",
+        help_behavior_hint="(default: results/<name>; speed: results/speed/<name>)",
+    ),
+]
+Quiet = Annotated[
+    FlagCreatePairsOff[bool],
+    arg(help="print failures and the end only", help_behavior_hint=""),
 ]
 SweepFile = Annotated[Positional[Path], arg(metavar="SWEEP", help="sweep file (YAML)")]
 
@@ -43,20 +63,10 @@ class Run:
     """Run a sweep: what is missing from its results folder, and nothing twice."""
 
     sweep: SweepFile
-    out: Annotated[
-        Path | None,
-        arg(
-            metavar="DIR",
-            help="results folder",
-            help_behavior_hint="(default: results/<sweep name>)",
-        ),
-    ] = None
+    out: Out = None
     set: Overrides = ()
     lanes: Lanes = None
-    quiet: Annotated[
-        FlagCreatePairsOff[bool],
-        arg(help="print failures and the end only", help_behavior_hint=""),
-    ] = False
+    quiet: Quiet = False
 
     def __call__(self) -> int:
         """Returns the exit code."""
@@ -64,9 +74,7 @@ class Run:
         from rl_es.sweep.progress import progress
 
         sweep = load(self.sweep, self.set)
-        out = self.out or Path("results") / sweep.name
-        if out.exists() and not out.is_dir():
-            raise UserError(f"{out}: is a file; --out needs a folder")
+        out = _folder(self.out, sweep.name)
         from rl_es.sweep import execution
 
         shown = progress(self.quiet)
@@ -98,6 +106,33 @@ class Plan:
 
         plan.show(sweep, self.probe, self.lanes)
         return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Speed:
+    """Time agents against pure batch inference: what is missing from a results folder."""
+
+    file: Annotated[Positional[Path], arg(metavar="FILE", help="speed file (YAML)")]
+    out: Out = None
+    set: SpeedOverrides = ()
+    quiet: Quiet = False
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        from rl_es.speed.loading import load
+
+        benchmark = load(self.file, self.set)
+        out = _folder(self.out, "speed", benchmark.name)
+        from rl_es.speed import execution
+        from rl_es.speed.progress import Progress
+
+        shown = Progress(quiet=self.quiet)
+        try:
+            code = execution.run(benchmark, out, shown)
+        finally:
+            shown.end()
+        _report(out)
+        return code
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,15 +169,26 @@ class List:
         return 0
 
 
+def _folder(out: Path | None, *default: str) -> Path:
+    """The results folder: the one asked for, or the default below `results`."""
+    folder = out or Path("results", *default)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: is a file; --out needs a folder")
+    return folder
+
+
 def _report(folder: Path) -> None:
     """Writes tables, figures and index page, and says where they are."""
-    from rl_es.analysis import report
+    if (folder / "workloads").is_dir():
+        from rl_es.analysis.speed import report
+    else:
+        from rl_es.analysis import report
 
     for path in report.write(folder):
         print(path)
 
 
-VERBS = {"run": Run, "plan": Plan, "report": Report, "list": List}
+VERBS = {"run": Run, "plan": Plan, "speed": Speed, "report": Report, "list": List}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -69,6 +69,30 @@ def test_a_wrong_sweep_is_refused_before_anything_heavy_is_loaded(
     assert [path.name for path in tmp_path.iterdir()] == ["toy.yaml"]
 
 
+SPEED = """
+name: toy
+workloads: {environments: [Toy-v0], widths: [[8]], populations: [4]}
+contestants: [inference, plain]
+"""
+
+
+@pytest.mark.parametrize(
+    ("changed", "parts"),
+    [
+        (("inference, plain", "inference, plane"), ("contestants[1].name", "line 4", "'plain'?")),
+        (("Toy-v0", "Toy-v1"), ("workloads.environments[0].name", "'Toy-v0'?")),
+        (("[4]", "[5]"), ("workloads.populations[0]", "must be even, such as 6")),
+        (("widths", "seeds"), ("workloads.seeds", "unknown key")),
+    ],
+)
+def test_a_wrong_speed_file_is_refused_before_anything_heavy_is_loaded(
+    tmp_path: Path, changed: tuple[str, str], parts: tuple[str, ...]
+) -> None:
+    (tmp_path / "toy.yaml").write_text(SPEED.replace(*changed))
+    _refused(_call(tmp_path, "speed", "toy.yaml"), "toy.yaml", *parts)
+    assert [path.name for path in tmp_path.iterdir()] == ["toy.yaml"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
@@ -97,7 +121,7 @@ def test_wrong_syntax(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     assert len(done.stderr.splitlines()) < 20
 
 
-@pytest.mark.parametrize("arguments", [(), ("--help",), ("run", "--help"), ("list", "--help")])
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("run", "--help"), ("speed", "--help")])
 def test_help(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = _call(tmp_path, *arguments)
     assert done.returncode == 0 and "usage: run_benchmark.py" in done.stdout

@@ -25,13 +25,15 @@ ALLOWED = {
     "interfaces": set(),
     "registry": {"errors"},
     "tables": {"errors", "files"},
+    "timings": {"errors", "files"},
     "evolution": EVOLUTION,
     "rollout": ROLLOUT,
     "training": TRAINING,
     "sweep": SWEEP,
-    "analysis": {"analysis", "tables", "files", "errors"},
+    "analysis": {"analysis", "tables", "timings", "files", "errors"},
+    "speed": {"speed", "timings", *SWEEP},
     "listing": SWEEP,
-    "cli": {"analysis", "listing", *SWEEP},
+    "cli": {"analysis", "listing", "speed", *SWEEP},
 }
 
 
@@ -88,6 +90,8 @@ def test_every_part_of_the_engine_has_its_place():
         ("rl_es/rollout/x.py", "if TYPE_CHECKING:\n    from ..training.learner import Evolution"),
         ("rl_es/analysis/x.py", "from rl_es import interfaces"),
         ("rl_es/sweep/x.py", "from rl_es.analysis import report"),
+        ("rl_es/sweep/x.py", "from rl_es.speed import workloads"),
+        ("rl_es/analysis/speed/x.py", "from rl_es.speed.names import BARE"),
         ("rl_es/tables.py", "from rl_es.interfaces import Rows"),
         ("rl_es/rollout/x.py", "import envs"),
         ("rl_es/cli.py", "import run_benchmark"),

@@ -6,19 +6,37 @@ import pytest
 
 import agents  # noqa: F401
 import envs  # noqa: F401
+from rl_es.speed import loading
+from rl_es.speed import schema as speed_schema
+from rl_es.speed.workloads import workloads
 from rl_es.sweep import schema
 from rl_es.sweep.cells import cells, groups
 from rl_es.sweep.loading import checked, load
 from rl_es.sweep.reading import parse
 
 FOLDER = Path(__file__).parent.parent / "sweeps"
-FILES = sorted(FOLDER.rglob("*.yaml"))
+SPEED = sorted((FOLDER / "speed").glob("*.yaml"))
+FILES = sorted(set(FOLDER.rglob("*.yaml")) - set(SPEED))
 
 
 @pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(FOLDER)) for path in FILES])
 def test_sweep(path: Path) -> None:
     made = cells(load(path))
     assert sum(len(group.cells) for group in groups(made)) == len(made) > 0
+
+
+@pytest.mark.parametrize("path", SPEED, ids=[path.name for path in SPEED])
+def test_speed_file(path: Path) -> None:
+    benchmark = loading.load(path)
+    assert benchmark.name == path.stem
+    assert all(workload.contestants for workload in workloads(benchmark))
+
+
+def test_documented_speed_file() -> None:
+    text = (speed_schema.__doc__ or "").split("```")[1].removeprefix("yaml")
+    benchmark = loading.checked(parse(text, "schema.py"))
+    assert len(workloads(benchmark)) == 2 * 2 * 2
+    assert {len(workload.contestants) for workload in workloads(benchmark)} == {8}
 
 
 def test_documented_example() -> None:

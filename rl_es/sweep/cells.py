@@ -16,8 +16,9 @@ from rl_es import registry
 from rl_es.config import Config, split
 from rl_es.rollout.config import EvaluationConfig, PolicyConfig, WrapperConfig
 from rl_es.sweep import resolving
+from rl_es.sweep.fields import MAX_CELLS
 from rl_es.sweep.reading import Place, Problem
-from rl_es.sweep.schema import MAX_CELLS, Budget, Sweep
+from rl_es.sweep.schema import Budget, Sweep
 from rl_es.sweep.variants import count, variants
 
 

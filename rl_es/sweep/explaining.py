@@ -23,8 +23,15 @@ _EXPECTED = {
 
 
 def explain(error: pydantic.ValidationError, model: type[Config]) -> Problem:
-    """The first of the errors that `model` found, with the nearest valid name where one helps."""
-    first = error.errors(include_url=False)[0]
+    """The first of the errors that `model` found, with the nearest valid name where one helps.
+
+    A key that is missing and one beside it that is not known are most likely one key, misspelled.
+    """
+    errors = error.errors(include_url=False)
+    first = errors[0]
+    if first["type"] == "missing":
+        unknown = [other for other in errors if other["type"] == "extra_forbidden"]
+        first = next((o for o in unknown if o["loc"][:-1] == first["loc"][:-1]), first)
     place: Place = first["loc"]
     return Problem(place, _message(first, model))
 

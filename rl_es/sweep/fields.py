@@ -24,7 +24,8 @@ def _matching(pattern: str, means: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+def distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuses a value that is listed twice."""
     seen = set()
     for value in values:
         if (key := repr(value)) in seen:
@@ -55,7 +56,7 @@ def _seeds(value: Any) -> Any:
 
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Seeds = Annotated[
-    tuple[Seed, ...], BeforeValidator(_seeds), Field(min_length=1), AfterValidator(_distinct)
+    tuple[Seed, ...], BeforeValidator(_seeds), Field(min_length=1), AfterValidator(distinct)
 ]
 SweepName = Annotated[str, _matching(NAME, "letters, digits, '_', '.' and '-', not a path")]
 EnvironmentLabel = Annotated[
@@ -67,4 +68,4 @@ AgentLabel = Annotated[
         r"[A-Za-z0-9]([A-Za-z0-9 _.=,+-]*[A-Za-z0-9_.=,+-])?", "letters, digits and ' _.=,+-'"
     ),
 ]
-Values = Annotated[tuple[Any, ...], Field(min_length=1, strict=False), AfterValidator(_distinct)]
+Values = Annotated[tuple[Any, ...], Field(min_length=1, strict=False), AfterValidator(distinct)]

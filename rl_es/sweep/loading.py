@@ -1,15 +1,19 @@
 """A sweep file, and what the command line sets, to a checked `Sweep`."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 
 import pydantic
 
+from rl_es.config import Config
 from rl_es.sweep.cells import check
 from rl_es.sweep.explaining import explain
 from rl_es.sweep.overriding import override
 from rl_es.sweep.reading import Document, Problem, read
 from rl_es.sweep.schema import Sweep
+
+AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 
 def load(path: Path, assignments: Iterable[str] = ()) -> Sweep:
@@ -33,11 +37,22 @@ def checked(document: Document) -> Sweep:
     Raises:
       UserError: the first problem, with its place and line.
     """
+    return validated(document, Sweep, check)
+
+
+def validated(
+    document: Document, model: type[AnyConfig], check: Callable[[AnyConfig], None]
+) -> AnyConfig:
+    """What a document says, by its class and by `check`, which sees how the values fit together.
+
+    Raises:
+      UserError: the first problem, with its place and line.
+    """
     try:
-        sweep = Sweep.model_validate(document.content)
-        check(sweep)
+        content = model.model_validate(document.content)
+        check(content)
     except pydantic.ValidationError as error:
-        raise document.error(explain(error, Sweep)) from None
+        raise document.error(explain(error, model)) from None
     except Problem as problem:
         raise document.error(problem) from None
-    return sweep
+    return content

@@ -7,22 +7,31 @@ it takes the place of the default and of every environment's own; `evaluation` a
 likewise set a key everywhere that an environment or agent could.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rl_es.errors import UserError, did_you_mean
 from rl_es.sweep.reading import Document, Place, brief, parse_value
 
 # What may be set for the whole sweep, and the lists whose entries may state it too.
-_EVERYWHERE = {
+SWEEP_WIDE: Mapping[str, Sequence[str]] = {
     "budget": ["environments"],
     "evaluation": ["environments"],
     "policy": ["environments", "agents"],
 }
 
 
-def override(document: Document, assignments: Iterable[str]) -> None:
+def override(
+    document: Document,
+    assignments: Iterable[str],
+    everywhere: Mapping[str, Sequence[str]] = SWEEP_WIDE,
+) -> None:
     """Applies `PATH=VALUE` assignments, in order, to a document.
+
+    Args:
+      document: changed in place.
+      assignments: as the command line gives them.
+      everywhere: keys that may be set for the whole file, and the lists whose entries have them.
 
     Raises:
       UserError: an assignment has no `=`, its value is not YAML, or its path leads nowhere.
@@ -38,16 +47,18 @@ def override(document: Document, assignments: Iterable[str]) -> None:
             value = parse_value(text)
             if value is None and parts != ["description"]:
                 raise UserError("has no value (null)")
-            if parts[0] in _EVERYWHERE and parts[0] not in document.content:
-                _set_everywhere(document, parts, value)
+            if parts[0] in everywhere and parts[0] not in document.content:
+                _set_everywhere(document, parts, value, everywhere[parts[0]])
             else:
                 _set(document, document.content, parts, value, ())
         except UserError as error:
             raise UserError(f"--set {brief(assignment)}: {error}") from None
 
 
-def _set_everywhere(document: Document, parts: list[str], value: Any) -> None:
-    for table in _EVERYWHERE[parts[0]]:
+def _set_everywhere(
+    document: Document, parts: list[str], value: Any, tables: Sequence[str]
+) -> None:
+    for table in tables:
         entries = document.content.get(table)
         for entry in entries if isinstance(entries, list) else ():
             own = entry.get(parts[0]) if isinstance(entry, dict) else None

@@ -50,6 +50,23 @@ def device() -> str:
     return f"{first.platform} ({first.device_kind})"
 
 
+@functools.cache
+def machine() -> str:
+    """The operating system and its kernel, as Python names them."""
+    return platform.platform()
+
+
+@functools.cache
+def processor() -> str:
+    """The model of the CPU, as the system names it; `unknown` where it does not."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(models), platform.processor()) or "unknown"
+
+
 def peak_memory() -> int:
     """Largest resident memory of this process so far, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024

@@ -83,7 +83,7 @@ def read(path: Path) -> Document:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file{_beside(path)}") from None
     except IsADirectoryError:
-        raise UserError(f"{path}: is a folder; name a sweep file in it") from None
+        raise UserError(f"{path}: is a folder; name a file in it") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start})") from None
     except OSError as error:
@@ -103,7 +103,7 @@ def parse(text: str, source: str) -> Document:
     node = _composed(text, source)
     if not isinstance(node, yaml.MappingNode):
         what = "empty" if node is None else "not a mapping"
-        raise UserError(f"{source}: {what}; a sweep starts with a line such as 'name: quickstart'")
+        raise UserError(f"{source}: {what}; it starts with a line such as 'name: quickstart'")
     try:
         document.content = _Builder(document.origins).build(node, ())
     except Problem as problem:

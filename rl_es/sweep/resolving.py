@@ -3,6 +3,7 @@
 Every function raises `Problem`, with the place in the sweep file, for values that do not fit.
 """
 
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ import pydantic
 from rl_es import registry
 from rl_es.config import Config
 from rl_es.errors import UserError, did_you_mean
+from rl_es.sweep.entries import World
 from rl_es.sweep.explaining import explain
 from rl_es.sweep.reading import Place, Problem, brief
 from rl_es.sweep.schema import AgentEntry, EnvironmentEntry, Sweep
@@ -19,33 +21,54 @@ from rl_es.sweep.variants import Variant
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 
+class Stated:
+    """Settings of one variant, and where in the file each of them stands."""
+
+    def __init__(self) -> None:
+        """Starts with none: the agent's own defaults hold."""
+        self._values: dict[str, Any] = {}
+        self._places: dict[str, Place] = {}
+
+    def put(self, settings: Mapping[str, Any], where: Place) -> None:
+        """Adds the settings of the mapping at `where`; they win over earlier ones."""
+        for name, value in settings.items():
+            self.add(name, value, (*where, name))
+
+    def add(self, name: str, value: Any, place: Place) -> None:
+        """Adds one setting."""
+        self._values[name] = value
+        self._places[name] = place
+
+    def vary(self, variant: Variant, where: Place) -> None:
+        """Adds the varied settings of the entry at `where`."""
+        for name, value in variant.settings.items():
+            self.add(name, value, (*where, *variant.places[name]))
+
+    def checked(self, model: type[AnyConfig], shown: str, where: Place) -> AnyConfig:
+        """The complete settings, by their class; `shown` and `where` name the entry."""
+        try:
+            return model.model_validate(self._values)
+        except pydantic.ValidationError as error:
+            problem = explain(error, model)
+            if not problem.place:
+                raise Problem(where, f"{shown}: {problem.reason}") from None
+            name = problem.place[0]
+            place = self._places.get(str(name), (*where, "with", name))
+            raise Problem((*place, *problem.place[1:]), problem.reason) from None
+
+
 def settings(sweep: Sweep, i: int, j: int, variant: Variant) -> Config:
     """The complete settings of a variant in an environment, by the agent's own class."""
     agent, overrides = sweep.agents[j], sweep.environments[i].agents
-    values: dict[str, Any] = {}
-    places: dict[str, Place] = {}
-
-    def put(settings: dict[str, Any], where: Place) -> None:
-        values.update(settings)
-        places.update({name: (*where, name) for name in settings})
-
-    put(sweep.defaults.agent, ("defaults", "agent"))
-    put(agent.fixed, ("agents", j, "with"))
-    values.update(variant.settings)
-    places.update({name: ("agents", j, *below) for name, below in variant.places.items()})
+    stated = Stated()
+    stated.put(sweep.defaults.agent, ("defaults", "agent"))
+    stated.put(agent.fixed, ("agents", j, "with"))
+    stated.vary(variant, ("agents", j))
     for key in dict.fromkeys((agent.name, agent.shown)):
         if agent in meant_by(sweep, key):
-            put(overrides.get(key, {}), ("environments", i, "agents", key))
-
+            stated.put(overrides.get(key, {}), ("environments", i, "agents", key))
     model = registry.agents.load(agent.name).Hyperparameters
-    try:
-        return model.model_validate(values)
-    except pydantic.ValidationError as error:
-        problem = explain(error, model)
-        if not problem.place:
-            raise Problem(("agents", j), f"{agent.shown}: {problem.reason}") from None
-        place = places.get(str(problem.place[0]), ("agents", j, "with", problem.place[0]))
-        raise Problem((*place, *problem.place[1:]), problem.reason) from None
+    return stated.checked(model, agent.shown, ("agents", j))
 
 
 def meant_by(sweep: Sweep, key: str) -> list[AgentEntry]:
@@ -68,7 +91,7 @@ def check_overrides(sweep: Sweep, environment: EnvironmentEntry, place: Place) -
                 )
 
 
-def options(suite: ModuleType, environment: EnvironmentEntry, place: Place) -> dict[str, Any]:
+def options(suite: ModuleType, environment: World, place: Place) -> dict[str, Any]:
     """The complete options of an environment, by the suite's own class."""
     try:
         options = suite.Options.model_validate(environment.options)

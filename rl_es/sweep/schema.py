@@ -33,39 +33,16 @@ Two things are checked later, where the values come together (`rl_es.sweep.cells
 settings, by its own `Hyperparameters`, and whether every cell has a budget and differs from others.
 """
 
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, Self
 
-import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from rl_es import registry
 from rl_es.config import Config
 from rl_es.errors import UserError
-from rl_es.rollout.config import EvaluationConfig, PolicyConfig, WrapperConfig
-from rl_es.sweep.fields import (
-    MAX_CELLS,
-    MAX_SEED,
-    AgentLabel,
-    EnvironmentLabel,
-    Seeds,
-    SweepName,
-    Values,
-)
-from rl_es.sweep.reading import brief
-
-
-def _named(value: Any) -> Any:
-    """An entry that is a plain name, as a mapping."""
-    return {"name": value} if isinstance(value, str) else value
-
-
-def _labels_differ(entries: tuple[Any, ...]) -> tuple[Any, ...]:
-    seen: set[str] = set()
-    for entry in entries:
-        if entry.shown in seen:
-            raise ValueError(f"two are labelled '{entry.shown}'; give one another label")
-        seen.add(entry.shown)
-    return entries
+from rl_es.rollout.config import EvaluationConfig, PolicyConfig
+from rl_es.sweep.entries import Variation, World, labels_differ, named
+from rl_es.sweep.fields import Seeds, SweepName
 
 
 class Budget(Config):
@@ -86,66 +63,10 @@ class Budget(Config):
         return self
 
 
-class Distribution(Config):
-    """What a random setting is drawn from; exactly one."""
+class AgentEntry(Variation):
+    """One agent of a sweep."""
 
-    uniform: tuple[float, float] | None = Field(None, strict=False)
-    log_uniform: tuple[float, float] | None = Field(None, strict=False)
-    choice: Values | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        kinds = [name for name in type(self).model_fields if getattr(self, name) is not None]
-        if len(kinds) != 1:
-            given = " and ".join(kinds) or "none"
-            raise ValueError(f"needs exactly one of uniform, log_uniform and choice, has {given}")
-        low, high = self.uniform or self.log_uniform or (1.0, 2.0)
-        if not low < high or (self.log_uniform and low <= 0):
-            positive = "0 < " if self.log_uniform else ""
-            raise ValueError(f"{kinds[0]}: must be [low, high] with {positive}low < high")
-        return self
-
-
-class RandomSearch(Config):
-    """Random settings: `samples` and `seed`, and a distribution for each setting drawn."""
-
-    model_config: ClassVar[pydantic.ConfigDict] = pydantic.ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Distribution] = Field(init=False)  # pyright: ignore
-
-    samples: int = Field(ge=1, le=MAX_CELLS)
-    seed: int = Field(0, ge=0, le=MAX_SEED)
-
-    @property
-    def settings(self) -> dict[str, Distribution]:
-        """Distributions by setting."""
-        return self.__pydantic_extra__ or {}
-
-    @model_validator(mode="after")
-    def _some(self) -> Self:
-        if not self.settings:
-            raise ValueError("draws nothing; add a line such as lr: {log_uniform: [1e-3, 1e-1]}")
-        return self
-
-
-class AgentEntry(Config):
-    """One agent: fixed settings, and settings that vary."""
-
-    name: str
-    label: AgentLabel | None = None
     policy: PolicyConfig = PolicyConfig()
-    fixed: dict[str, Any] = Field(default_factory=dict, alias="with")
-    grid: dict[str, Values] = Field(default_factory=dict)
-    random: RandomSearch | None = None
-
-    @property
-    def shown(self) -> str:
-        """The label, which is the name unless one is given."""
-        return self.label or self.name
-
-    @property
-    def varied(self) -> set[str]:
-        """Settings that grid or random gives."""
-        return {*self.grid, *(self.random.settings if self.random else ())}
 
     @field_validator("name")
     @classmethod
@@ -156,44 +77,15 @@ class AgentEntry(Config):
             raise ValueError(str(error)) from None
         return name
 
-    @model_validator(mode="after")
-    def _varied_once(self) -> Self:
-        for name in self.random.settings if self.random else ():
-            if name in self.grid:
-                raise ValueError(f"'{brief(name)}' is varied by grid and by random; keep one")
-        return self
 
+class EnvironmentEntry(World):
+    """One environment of a sweep, and what it overrides."""
 
-class EnvironmentEntry(WrapperConfig):
-    """One environment: its wrappers, and what it overrides."""
-
-    name: str
-    label: EnvironmentLabel | None = None
-    options: dict[str, Any] = Field(default_factory=dict)
     threshold: float | None = None
     budget: Budget | None = None
     evaluation: EvaluationConfig = EvaluationConfig()
     policy: PolicyConfig = PolicyConfig()
     agents: dict[str, dict[str, Any]] = Field(default_factory=dict)
-
-    @property
-    def shown(self) -> str:
-        """The label, which is the name unless one is given."""
-        return self.label or self.name
-
-    @property
-    def wrappers(self) -> WrapperConfig:
-        """The wrappers' settings alone."""
-        return WrapperConfig(**{name: getattr(self, name) for name in WrapperConfig.model_fields})
-
-    @field_validator("name")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        try:
-            registry.environment_suite(name)
-        except UserError as error:
-            raise ValueError(str(error)) from None
-        return name
 
 
 class Defaults(Config):
@@ -213,12 +105,12 @@ class Sweep(Config):
     seeds: Seeds
     defaults: Defaults = Defaults()
     environments: Annotated[
-        tuple[Annotated[EnvironmentEntry, BeforeValidator(_named)], ...],
+        tuple[Annotated[EnvironmentEntry, BeforeValidator(named)], ...],
         Field(min_length=1, strict=False),
-        AfterValidator(_labels_differ),
+        AfterValidator(labels_differ),
     ]
     agents: Annotated[
-        tuple[Annotated[AgentEntry, BeforeValidator(_named)], ...],
+        tuple[Annotated[AgentEntry, BeforeValidator(named)], ...],
         Field(min_length=1, strict=False),
-        AfterValidator(_labels_differ),
+        AfterValidator(labels_differ),
     ]

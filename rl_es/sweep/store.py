@@ -6,18 +6,13 @@ policies/<run_id>/             its saved policies
 manifest.json                  what made the folder
 """
 
-import json
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from rl_es import tables
-from rl_es.errors import UserError
-from rl_es.files import write_text
-from rl_es.sweep import provenance
+from rl_es.sweep import manifest
 from rl_es.sweep.cells import Cell
 from rl_es.sweep.schema import Sweep
 
@@ -88,28 +83,5 @@ class Store:
         Raises:
           UserError: the folder holds the results of another sweep.
         """
-        path = self.folder / "manifest.json"
-        starts: list[dict[str, Any]] = []
-        if path.exists():
-            try:
-                before = json.loads(path.read_text())
-                starts, name = [*before["starts"]], before["sweep"]["name"]
-            except (ValueError, KeyError, TypeError) as error:
-                raise UserError(f"{path}: not a readable manifest ({error})") from None
-            if name != sweep.name:
-                raise UserError(
-                    f"{self.folder}: holds the results of sweep '{name}', not '{sweep.name}'; "
-                    "choose another folder with --out"
-                )
-        starts.append(
-            {
-                "time": datetime.now(UTC).isoformat(timespec="seconds"),
-                "versions": provenance.versions(),
-                "git_revision": provenance.revision(),
-                "device": provenance.device(),
-                "machine": platform.platform(),
-                "cells": cells,
-            }
-        )
-        content = {"sweep": sweep.model_dump(mode="json", by_alias=True), "starts": starts}
-        write_text(path, json.dumps(content, indent=2, sort_keys=True) + "\n")
+        stated = sweep.model_dump(mode="json", by_alias=True)
+        manifest.write(self.folder, "sweep", stated, {"cells": cells})

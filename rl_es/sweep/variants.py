@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from rl_es.sweep.entries import Distribution, RandomSearch, Variation
 from rl_es.sweep.reading import Place
-from rl_es.sweep.schema import AgentEntry, Distribution, RandomSearch
 
 
 @dataclass(frozen=True)
@@ -32,13 +32,13 @@ class Variant:
     places: dict[str, Place]
 
 
-def count(entry: AgentEntry) -> int:
+def count(entry: Variation) -> int:
     """How many variants an entry has; nothing is built."""
     combinations = math.prod(len(values) for values in entry.grid.values())
     return combinations * (entry.random.samples if entry.random else 1)
 
 
-def variants(entry: AgentEntry) -> Iterator[Variant]:
+def variants(entry: Variation) -> Iterator[Variant]:
     """The variants of an entry: grid combinations, the last key fastest, then random samples."""
     points = list(itertools.product(*(enumerate(values) for values in entry.grid.values())))
     samples = list(_samples(entry.random)) if entry.random else [{}]

@@ -1,0 +1,62 @@
+"""What the figures of speed share: colours, times as text, the frame of a panel of bars."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from rl_es.analysis import palette, panels
+from rl_es.timings import WHOLE
+
+_UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "\N{GREEK SMALL LETTER MU}s"))
+BROWN, LIGHT = "#8c6d31", "#b4b4b4"
+_COLOURS = {agent: style.colour for agent, style in palette.KNOWN.items()}
+_COLOURS |= {"bare": LIGHT, "inference": "#555555", "evosax": BROWN}
+
+
+def colour(agent: str) -> str:
+    """The colour of an agent, a floor or a peer; all variants of one share it."""
+    return _COLOURS.get(agent, palette.PURPLE)
+
+
+def seconds(time: float) -> str:
+    """A time for reading, of three digits: '1.23 ms'."""
+    size, unit = next(of for of in _UNITS if time >= of[0] or of is _UNITS[-1])
+    return f"{time / size:.3g} {unit}"
+
+
+def bytes_(number: float) -> str:
+    """A size for reading, of three digits: '1.2 MB'."""
+    for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if number >= size:
+            return f"{number / size:.3g} {unit}"
+    return f"{number:.0f} B"
+
+
+def panel_of_names(panel: Axes, rows: pd.DataFrame, title: str) -> None:
+    """One line a contestant, named in the first column; those without a result say why."""
+    names = list(rows["contestant"])
+    panel.set_title(title)
+    panel.grid(False, axis="y")
+    panel.set_ylim(len(names) - 0.4, -0.6)
+    panel.set_yticks(range(len(names)), names if panels.first_of_row(panel) else [""] * len(names))
+    panel.tick_params(axis="y", length=0)
+    across = panel.get_yaxis_transform()
+    for place, row in enumerate(rows.to_dict("records")):
+        if row["status"] != "finished":
+            said = "failed" if row["status"] == "failed" else "not run"
+            panel.text(0.02, place, said, transform=across, va="center", size=6, color="#666666")
+
+
+def whole(table: pd.DataFrame, workload: str) -> pd.DataFrame:
+    """A workload's rows of whole generations, one a contestant."""
+    return table[(table["workload"] == workload) & (table["part"] == WHOLE)]
+
+
+def left(table: pd.DataFrame) -> float:
+    """Inches that the contestants' names need beside the first column."""
+    return 0.055 * max(map(len, table["contestant"]))
+
+
+def rounds(table: pd.DataFrame) -> str:
+    """'9 interleaved rounds'."""
+    low, high = int(table["rounds"].min()), int(table["rounds"].max())
+    return f"{low if low == high else f'{low} to {high}'} interleaved rounds"

@@ -1,0 +1,142 @@
+"""`index.md` of a speed benchmark: a table a workload, the figures, what failed, where it ran."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rl_es.analysis.markdown import escape, number, table
+from rl_es.analysis.speed import look
+from rl_es.analysis.speed.summary import COLUMNS, titles
+
+CAPTIONS = {
+    "share_of_inference": "Environment steps a second, pure batch inference being 100",
+    "parts": "The parts of a generation",
+    "cost_against_width": "Cost against the width of the network",
+}
+DASH = "\N{EM DASH}"
+LEGEND = (
+    "Time: wall time of a generation, the median over interleaved rounds and its quartiles. "
+    "Share: environment steps a second over those of pure batch inference (the same rollout, the "
+    "unperturbed policy shared by all members) in the same round, in percent. Times bare: time a "
+    "step over that of the bare environment. Cores: process time over wall time. Memory: XLA's own "
+    "account of the compiled generation. Noise: bytes of the population's perturbation. Trace, "
+    "compile, cached: seconds of tracing, of compilation with an empty cache, and of loading from "
+    "the persistent cache instead."
+)
+
+
+def compose(
+    folder: Path,
+    overview: pd.DataFrame,
+    programs: pd.DataFrame,
+    manifest: Mapping[str, Any],
+    drawn: Sequence[Path],
+) -> str:
+    """The page, from the summary table, the programs, the manifest and the figures' paths."""
+    stated = manifest["benchmark"]
+    shown = [overview[overview["workload"] == key] for key in dict.fromkeys(overview["workload"])]
+    named = {key: title.replace("\n", ", ") for key, title in titles(overview).items()}
+    sections = [
+        f"# Speed: {escape(stated['name'])}",
+        escape(stated.get("description") or ""),
+        _missing(manifest, len(shown)),
+        "## Figures\n\n" + "\n\n".join(map(_figure, drawn)) if drawn else "",
+        "## Workloads\n\n" + LEGEND,
+        *(f"### {escape(named[own.iloc[0]['workload']])}\n\n{_workload(own)}" for own in shown),
+        _lost(overview, named),
+        "## Where it ran\n\n" + _origin(programs),
+        "## Files\n\n" + _files(),
+        "## Columns of speed.csv\n\n" + table(["column", "meaning"], _columns()),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _missing(manifest: Mapping[str, Any], there: int) -> str:
+    total = len(manifest["workloads"])
+    if there == total:
+        return ""
+    return f"{there} of {total} workloads are finished; the same command goes on with the others."
+
+
+def _workload(rows: pd.DataFrame) -> str:
+    heads = ["contestant", "time", "quartiles", "steps/s", "share", "quartiles", "times bare"]
+    heads += ["cores", "memory", "noise", "parameters", "trace", "compile", "cached"]
+    cells = []
+    for row in rows[rows["part"] == "generation"].to_dict("records"):
+        if row["status"] != "finished":
+            cells.append([escape(row["contestant"]), row["status"], *[""] * (len(heads) - 2)])
+            continue
+        low, high = look.seconds(row["seconds_low"]), look.seconds(row["seconds_high"])
+        shares = DASH
+        if row["share"] == row["share"]:
+            shares = f"[{number(row['share_low'])}, {number(row['share_high'])}]"
+        compiling = [row[f"{name}_seconds"] for name in ("trace", "compile_cold", "compile_cached")]
+        cells.append(
+            [
+                escape(row["contestant"]),
+                look.seconds(row["seconds"]),
+                f"[{low}, {high}]",
+                number(row["steps_per_second"]),
+                number(row["share"]),
+                shares,
+                number(row["times_bare"]),
+                number(row["cpu_ratio"]),
+                look.bytes_(row["memory_bytes"]),
+                look.bytes_(row["perturbation_bytes"]),
+                f"{row['parameters']:,.0f}",
+                *(DASH if time != time else look.seconds(time) for time in compiling),
+            ]
+        )
+    return table(heads, cells)
+
+
+def _figure(path: Path) -> str:
+    name = next(known for known in CAPTIONS if path.stem.startswith(known))
+    part = path.stem.removeprefix(name).removeprefix("_")
+    caption = CAPTIONS[name] + (f", part {part}" if part else "")
+    relative = f"{path.parent.name}/{path.stem}"
+    return f"![{caption}]({relative}.png)\n\n{caption} ([SVG]({relative}.svg))."
+
+
+def _lost(overview: pd.DataFrame, named: Mapping[str, str]) -> str:
+    rows = overview[(overview["part"] == "generation") & (overview["status"] != "finished")]
+    if rows.empty:
+        return ""
+    cells = [
+        [escape(named[row["workload"]]), escape(row["contestant"]), row["status"]]
+        + [escape(str(row["reason"])[:300])]
+        for row in rows.to_dict("records")
+    ]
+    heads = ["workload", "contestant", "status", "reason"]
+    return "## Not measured\n\n" + table(heads, cells)
+
+
+def _origin(programs: pd.DataFrame) -> str:
+    lines = []
+    for name in ("processor", "device", "machine", "git_revision"):
+        values = [escape(value) for value in programs[name].dropna().unique()]
+        lines.append(f"- {name.replace('_', ' ')}: {', '.join(values) or 'not known'}")
+    for text in programs["versions"].dropna().unique():
+        told = [f"{package} {version}" for package, version in sorted(json.loads(text).items())]
+        lines.append(f"- versions: {escape(', '.join(told))}")
+    return "\n".join(lines)
+
+
+def _files() -> str:
+    return "\n".join(
+        f"- [{name}]({name}): {what}"
+        for name, what in {
+            "samples.parquet": "one row a (workload, contestant, part, round)",
+            "speed.csv": "one row a (workload, contestant, part), unrounded",
+            "manifest.json": "what was asked for, and each start",
+            "figures/": "the figures as PNG and SVG",
+            "workloads/": "one file a workload, from which all of these are made",
+        }.items()
+    )
+
+
+def _columns() -> list[list[str]]:
+    return [[f"`{name}`", meaning] for name, meaning in COLUMNS.items()]

@@ -1,0 +1,127 @@
+"""From samples to what a person asks: how long, how fast, which share of pure batch inference.
+
+Ratios are taken round by round, between samples that lie seconds apart, and then summarised: what
+slows the machine for a while slows both.
+"""
+
+import numpy as np
+import pandas as pd
+
+from rl_es.timings import PARTS, WHOLE, WORKLOAD
+
+INFERENCE, BARE = "inference", "bare"
+KEYS = ["workload", "contestant"]
+
+COLUMNS = {
+    "status": "finished, failed or skipped",
+    "reason": "why it failed or was skipped",
+    "rounds": "samples",
+    "repeats": "calls that a sample is the mean of",
+    "seconds": "wall time of a call: median over rounds",
+    "seconds_low": "its lower quartile",
+    "seconds_high": "its upper quartile",
+    "cpu_ratio": "process time over wall time: the median, cores that were busy",
+    "env_steps": "environment steps of a call: median",
+    "steps_per_second": "environment steps a second: median",
+    "share": "rate over that of pure batch inference in the same round, in percent: median",
+    "share_low": "its lower quartile",
+    "share_high": "its upper quartile",
+    "times_bare": "time a step over that of the bare environment in the same round: median",
+    "extra_seconds": "time beyond pure batch inference of as many steps: median",
+    "parameters": "scalars evolved",
+    "memory_bytes": "of the whole generation, by XLA's account",
+    "perturbation_bytes": "noise of the population",
+    "trace_seconds": "from Python to XLA's input",
+    "compile_cold_seconds": "XLA's compilation, with an empty cache",
+    "compile_cached_seconds": "loading from the persistent cache instead",
+}
+
+
+def summarise(samples: pd.DataFrame, programs: pd.DataFrame) -> pd.DataFrame:
+    """One row a (workload, contestant, part), in the order of `programs`; see `COLUMNS`.
+
+    A contestant that failed or was skipped has one row, without times.
+
+    Args:
+      samples: `timings.SAMPLE` rows of all workloads.
+      programs: `timings.PROGRAM` rows of all workloads.
+    """
+    timed = _measured(samples)
+    found = timed.groupby([*KEYS, "part"], sort=False).apply(_of_part, include_groups=False)
+    found = found.reset_index() if len(found) else pd.DataFrame(columns=[*KEYS, "part"])
+    parts = pd.DataFrame({"part": [WHOLE, *PARTS]})
+    rows = programs.merge(parts, how="cross").merge(found, how="left", on=[*KEYS, "part"])
+    rows = rows[rows["rounds"].notna() | (rows["part"] == WHOLE)]
+    columns = [*WORKLOAD, "contestant", "agent", "part", *COLUMNS]
+    return rows.reindex(columns=columns).reset_index(drop=True)
+
+
+def _measured(samples: pd.DataFrame) -> pd.DataFrame:
+    """The samples with rates, and with ratios to the floors of the same workload and round."""
+    samples = samples.assign(rate=samples["env_steps"] / samples["seconds"])
+    whole = samples[samples["part"] == WHOLE]
+    for floor in (INFERENCE, BARE):
+        rates = whole[whole["agent"] == floor].drop_duplicates(["workload", "round"])
+        named = rates[["workload", "round", "rate"]].rename(columns={"rate": floor})
+        samples = samples.merge(named, how="left", on=["workload", "round"])
+    is_whole = samples["part"] == WHOLE
+    return samples.assign(
+        share=(100 * samples["rate"] / samples[INFERENCE]).where(is_whole),
+        times_bare=(samples[BARE] / samples["rate"]).where(is_whole),
+        extra=samples["seconds"] - samples["env_steps"] / samples[INFERENCE],
+        cpu=samples["cpu_seconds"] / samples["seconds"],
+    )
+
+
+def _of_part(rows: pd.DataFrame) -> pd.Series:
+    seconds, share = _quartiles(rows["seconds"]), _quartiles(rows["share"])
+    return pd.Series(
+        {
+            "rounds": len(rows),
+            "repeats": rows["repeats"].iloc[0],
+            "seconds": seconds[1],
+            "seconds_low": seconds[0],
+            "seconds_high": seconds[2],
+            "cpu_ratio": rows["cpu"].median(),
+            "env_steps": rows["env_steps"].median(),
+            "steps_per_second": rows["rate"].median(),
+            "share": share[1],
+            "share_low": share[0],
+            "share_high": share[2],
+            "times_bare": rows["times_bare"].median(),
+            "extra_seconds": rows["extra"].median(),
+        }
+    )
+
+
+def _quartiles(values: pd.Series) -> np.ndarray:
+    known = values.dropna().to_numpy(float)
+    return np.quantile(known, [0.25, 0.5, 0.75]) if known.size else np.full(3, np.nan)
+
+
+def titles(table: pd.DataFrame) -> dict[str, str]:
+    """A name for each workload: its environment and network, then its sizes; of two lines.
+
+    The number of steps is named where it differs between workloads of one environment.
+    """
+    rows = table.drop_duplicates("workload").to_dict("records")
+    lengths: dict[str, set[int]] = {}
+    for row in rows:
+        lengths.setdefault(row["env"], set()).add(row["episode_length"])
+    named = {}
+    for row in rows:
+        sizes = [f"P = {row['population']}"]
+        sizes += [f"E = {row['episodes']}"] if row["episodes"] != 1 else []
+        sizes += [f"T = {row['episode_length']}"] if len(lengths[row["env"]]) > 1 else []
+        sizes += [f"{row['horizon']} horizon"] if row["horizon"] != "full" else []
+        named[row["workload"]] = f"{row['env']}, {network(row['widths'])}\n{', '.join(sizes)}"
+    return named
+
+
+def network(widths: str) -> str:
+    """Hidden layers for people: '3 x 256' of 256x256x256."""
+    layers = widths.split("x") if widths else []
+    times = "\N{MULTIPLICATION SIGN}"
+    if not layers:
+        return "no hidden layer"
+    return f"{len(layers)} {times} {layers[0]}" if len(set(layers)) == 1 else times.join(layers)

@@ -1,0 +1,1 @@
+"""The speed benchmark: what a generation costs, beside the rollout without any noise."""

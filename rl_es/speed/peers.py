@@ -1,0 +1,144 @@
+"""Other libraries' strategies on the same network, population, episodes and environment.
+
+evosax (Lange 2022, https://arxiv.org/abs/2212.04180), version 0.3: `Open_ES` as its documentation
+uses it, ask, evaluate and tell in one jitted generation. Its population is one full parameter
+pytree a member. Episodes, random keys and the rollout are those of the suite's own agents (partners
+share them), so that what differs is the strategy alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rl_es.config import Config, static
+from rl_es.errors import UserError
+
+if TYPE_CHECKING:
+    from jax import Array
+
+    from rl_es.interfaces import Environment, Params, Policy
+
+
+class Settings(Config):
+    """Settings of evosax's Open_ES."""
+
+    population: int = static(256, "members (P)", ge=2)
+    episodes: int = static(1, "episodes a member and generation (E)", ge=1)
+    sigma: float = static(0.1, "standard deviation of the perturbation", gt=0)
+    lr: float = static(0.01, "learning rate of adam", gt=0)
+
+
+class Peer(NamedTuple):
+    """A strategy of another library as two functions.
+
+    Attributes:
+      init: key -> state. Consumes the key.
+      generation: state -> (state, (returns [P], steps [])).
+      population: state -> the perturbed parameters [P, ...].
+    """
+
+    init: Callable[[Array], Any]
+    generation: Callable[[Any], Any]
+    population: Callable[[Any], Params]
+
+
+def require_evosax() -> Any:
+    """Imports evosax's Open_ES.
+
+    Raises:
+      UserError: it is not installed.
+    """
+    try:
+        from evosax.algorithms import Open_ES
+    except ImportError as error:
+        raise UserError(
+            f"evosax cannot be loaded ({error}); install it: pip install 'rl_es[peers]'"
+        ) from None
+    return Open_ES
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of the peers."""
+    import importlib.metadata
+
+    try:
+        return {"evosax": importlib.metadata.version("evosax")}
+    except importlib.metadata.PackageNotFoundError:
+        return {}
+
+
+def evosax(env: Environment, policy: Policy, settings: Settings) -> Peer:
+    """The Open_ES of evosax on an environment.
+
+    Raises:
+      UserError: evosax is not installed.
+    """
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    from rl_es.evolution.keys import block_keys, pair_keys
+    from rl_es.rollout.evaluation import horizon
+    from rl_es.rollout.unroll import episodes, single_step, start
+
+    made = require_evosax()
+    shapes = policy.parameters.shapes
+    solution = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+    pairs, count = settings.population // 2, settings.episodes
+    strategy = made(
+        population_size=settings.population,
+        solution=solution,
+        optimizer=optax.adam(settings.lr),
+        std_schedule=optax.constant_schedule(settings.sigma),
+    )
+    limit = horizon(env)
+
+    def init(key: Array) -> Any:
+        own, params_key, run_key = jax.random.split(key, 3)
+        with _promotion():
+            state = strategy.init(own, policy.init(params_key), strategy.default_params)
+        return run_key, state
+
+    def ask(key: Array, state: Any) -> Any:
+        with _promotion():
+            return strategy.ask(key, state, strategy.default_params)
+
+    def unrolled(params: Params, reset_key: Array, step_key: Array) -> Any:
+        resets, steps = (
+            pair_keys(block_keys(key, pairs), pairs, count) for key in (reset_key, step_key)
+        )
+        fresh = jax.vmap(jax.vmap(lambda key: start(env, policy, key)))(resets)
+        # Its members are all plus ones, then all minus ones: [2, H] of [P].
+        first = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), fresh)
+        signed = jax.tree.map(lambda leaf: leaf.reshape(2, pairs, *leaf.shape[1:]), params)
+
+        def one(member: Params, particles: Any, keys: Array) -> Any:
+            return single_step(env, policy, member, None)(particles, keys)
+
+        step = jax.vmap(jax.vmap(one), (0, 0, None))
+        return episodes(lambda particles, keys: step(signed, particles, keys), first, steps, limit)
+
+    def generation(carried: Any) -> Any:
+        run_key, state = carried
+        run_key, ask_key, reset_key, step_key, tell_key = jax.random.split(run_key, 5)
+        params, state = ask(ask_key, state)
+        rollout = unrolled(params, reset_key, step_key)
+        returns = rollout.returns.mean(-1).reshape(-1)
+        with _promotion():  # it minimises
+            state, _ = strategy.tell(tell_key, params, -returns, state, strategy.default_params)
+        return (run_key, state), (returns, rollout.lengths.sum())
+
+    return Peer(init, generation, lambda carried: ask(*carried)[0])
+
+
+def _promotion() -> Any:
+    """The promotion that evosax is written for: jax's own rules, whatever ours are."""
+    import contextlib
+
+    import jax
+
+    both = contextlib.ExitStack()
+    both.enter_context(jax.numpy_dtype_promotion("standard"))
+    both.enter_context(jax.numpy_rank_promotion("allow"))
+    return both

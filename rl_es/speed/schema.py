@@ -1,0 +1,110 @@
+"""The speed file's format: which workloads are timed, and who is timed on them.
+
+```yaml
+name: example                 # names the default results folder
+description: what it is for   # optional
+rounds: 9                     # samples of each contestant, one a round, interleaved
+min_seconds: 0.3              # a shorter generation is repeated inside its sample
+compile: true                 # measure compilation, cold and from the persistent cache
+parts: true                   # time noise, rollout, shaping and update apart, too
+workloads:                    # every combination
+  environments:
+    - CartPole-v1             # a plain name, or
+    - name: brax/ant
+      label: ant              # optional, unique; default: the name
+      options: {backend: spring}
+      episode_length: 100     # also action_repeat, reward_scale
+  widths: [[64, 64, 64]]      # hidden layers
+  populations: [256, 1024]
+  episodes: [1]               # a member and generation
+  horizons: [full, natural]   # full: no episode ends before the time limit
+policy: {activation: tanh}    # network and head, without widths
+agent: {sigma: 0.1}           # settings of every agent; each must have them
+contestants:
+  - bare                      # the environment under a fixed action
+  - inference                 # the unperturbed policy shared by all members: 100 %
+  - {name: eggroll, grid: {rank: [1, 2, 4, 8]}}
+  - name: full_rank_es
+    label: full rank          # optional, unique; default: the name
+    up_to: 256                # the largest population that it is run with
+    with: {shaping: z_score}
+  - evosax                    # evosax's Open_ES, with the extra `peers`
+```
+"""
+
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, field_validator
+
+from rl_es import registry
+from rl_es.config import Config
+from rl_es.errors import did_you_mean
+from rl_es.rollout.config import PolicyConfig, Width
+from rl_es.speed.names import FLOORS, PEERS
+from rl_es.sweep.entries import Variation, World, labels_differ, named
+from rl_es.sweep.fields import SweepName, distinct
+from rl_es.sweep.reading import brief
+
+Horizon = Literal["full", "natural"]
+
+
+def _in_pairs(population: int) -> int:
+    if population % 2:
+        raise ValueError(
+            f"members come in antithetic pairs: must be even, such as {population + 1}"
+        )
+    return population
+
+
+T = TypeVar("T")
+Listed = Annotated[tuple[T, ...], Field(min_length=1, strict=False), AfterValidator(distinct)]
+Count = Annotated[int, Strict(), Field(ge=1)]
+Population = Annotated[int, Strict(), Field(ge=2), AfterValidator(_in_pairs)]
+Layers = Annotated[tuple[Width, ...], Field(strict=False)]
+
+
+class Workloads(Config):
+    """The axes of the workloads, which are all their combinations."""
+
+    environments: Annotated[
+        tuple[Annotated[World, BeforeValidator(named)], ...],
+        Field(min_length=1, strict=False),
+        AfterValidator(labels_differ),
+    ]
+    widths: Listed[Layers]
+    populations: Listed[Population]
+    episodes: Listed[Count] = (1,)
+    horizons: Listed[Horizon] = ("full",)
+
+
+class ContestantEntry(Variation):
+    """One who is timed: a floor, a peer, or an agent with settings that may vary."""
+
+    up_to: int | None = Field(None, ge=2)
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        known = [*FLOORS, *PEERS, *registry.agents.files()]
+        if name not in known:
+            raise ValueError(f"unknown contestant '{brief(name)}'{did_you_mean(name, known)}")
+        return name
+
+
+class Benchmark(Config):
+    """A whole speed file."""
+
+    name: SweepName
+    description: str | None = None
+    rounds: int = Field(9, ge=1, le=1000)
+    min_seconds: float = Field(0.3, ge=0, le=600)
+    compile: bool = True
+    parts: bool = True
+    workloads: Workloads
+    policy: PolicyConfig = PolicyConfig()
+    agent: dict[str, object] = Field(default_factory=dict)
+    contestants: Annotated[
+        tuple[Annotated[ContestantEntry, BeforeValidator(named)], ...],
+        Field(min_length=1, strict=False),
+        AfterValidator(labels_differ),
+    ]

@@ -1,0 +1,167 @@
+"""The results schema of the speed benchmark: write a workload, read the workloads of a folder.
+
+A workload's file, `workloads/<key>.parquet`, has one row a (contestant, part, round), the sample;
+its metadata holds the workload's record: what was compiled for each contestant, which of them could
+not be run and why, and where it ran. The folder's manifest names the workloads that belong to the
+benchmark as its file stands now, in order; files of other workloads are left alone and not read.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rl_es.errors import UserError
+from rl_es.files import replacing
+
+SCHEMA_VERSION = 1
+
+# What a workload is; the same in every row of its file. A further axis is a column here.
+WORKLOAD = {
+    "workload": pa.string(),  # 16 hex digits: a hash of all that is measured in it
+    "env": pa.string(),  # the environment's name, or the label that the file gives it
+    "widths": pa.string(),  # hidden layers, such as 64x64x64
+    "population": pa.int64(),
+    "episodes": pa.int64(),  # a member
+    "horizon": pa.string(),  # full or natural
+    "episode_length": pa.int64(),  # steps at which an episode is cut
+}
+SAMPLE = {
+    "contestant": pa.string(),  # its label, unique in a workload
+    "agent": pa.string(),  # the registry's name, or bare, inference, evosax
+    "part": pa.string(),  # generation: all of it; or one of its parts
+    "round": pa.int64(),
+    "place": pa.int64(),  # in the round's order
+    "repeats": pa.int64(),  # calls that the sample is the mean of
+    "seconds": pa.float64(),  # wall time of a call
+    "cpu_seconds": pa.float64(),  # process time of a call, all threads
+    "env_steps": pa.int64(),  # real ones of a call; null in parts that take none
+}
+PROGRAM = {
+    "contestant": pa.string(),
+    "agent": pa.string(),
+    "status": pa.string(),  # finished, failed or skipped
+    "reason": pa.string(),  # why it failed or was skipped
+    "parameters": pa.int64(),  # scalars evolved
+    "memory_bytes": pa.int64(),  # of a generation, by XLA's own account
+    "perturbation_bytes": pa.int64(),  # noise of the population
+    "trace_seconds": pa.float64(),  # which no cache saves
+    "compile_cold_seconds": pa.float64(),  # with an empty cache; null where not measured
+    "compile_cached_seconds": pa.float64(),  # from the persistent cache; null where not measured
+}
+WHOLE = "generation"  # the part that is a whole generation
+PARTS = ("noise", "rollout", "shaping", "update")
+_RECORD = b"rl_es.workload"
+
+
+def path_of(folder: Path, workload: str) -> Path:
+    """The file of a workload."""
+    return folder / "workloads" / f"{workload}.parquet"
+
+
+def write(
+    path: Path,
+    workload: Mapping[str, Any],
+    samples: Iterable[Mapping[str, Any]],
+    programs: Iterable[Mapping[str, Any]],
+    origin: Mapping[str, Any],
+) -> None:
+    """Writes one workload's samples and record, whole or not at all.
+
+    Args:
+      path: `path_of` the workload.
+      workload: values of the `WORKLOAD` columns.
+      samples: the `SAMPLE` values of each sample.
+      programs: the `PROGRAM` values of each contestant, in the file's order.
+      origin: versions, revision, device and machine.
+    """
+    record = {"schema_version": SCHEMA_VERSION, **origin}
+    record |= {"workload": dict(workload), "programs": list(map(dict, programs))}
+    schema = pa.schema(
+        [*WORKLOAD.items(), *SAMPLE.items()], metadata={_RECORD: json.dumps(record).encode()}
+    )
+    table = pa.Table.from_pylist([{**workload, **sample} for sample in samples], schema=schema)
+    with replacing(path) as temporary:
+        pq.write_table(table, temporary)
+
+
+def read(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Reads one workload's (samples, record).
+
+    Raises:
+      UserError: the file is damaged or was not written by this suite.
+    """
+    try:
+        table = pq.read_table(path)
+        record = json.loads((table.schema.metadata or {})[_RECORD])
+        version = record["schema_version"]
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{path}: not a readable workload ({error}); remove it and run again"
+        ) from None
+    if version != SCHEMA_VERSION:
+        raise UserError(
+            f"{path}: written with results schema {version}, this version reads {SCHEMA_VERSION}"
+        )
+    return table.to_pylist(), record
+
+
+def load(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """The (samples, programs) tables of a folder and its manifest.
+
+    Raises:
+      UserError: the folder holds no workload of its manifest, or a damaged one.
+    """
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text())
+        keys = manifest["workloads"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: not a readable manifest of speed results ({error})") from None
+    there = [path_of(folder, key) for key in keys if path_of(folder, key).exists()]
+    if not there:
+        raise UserError(f"{folder}: no workload is finished here; run the benchmark into it")
+    samples: list[dict[str, Any]] = []
+    programs: list[dict[str, Any]] = []
+    for file in there:
+        rows, record = read(file)
+        samples += rows
+        origin = {name: _json(record.get(name)) for name in ORIGIN}
+        programs += [{**record["workload"], **row, **origin} for row in record["programs"]]
+    return (
+        _frame(samples, {**WORKLOAD, **SAMPLE}),
+        _frame(programs, {**WORKLOAD, **PROGRAM, **ORIGIN}),
+        manifest,
+    )
+
+
+ORIGIN = {
+    "device": pa.string(),
+    "machine": pa.string(),
+    "processor": pa.string(),
+    "git_revision": pa.string(),
+    "versions": pa.string(),  # JSON: package -> version
+}
+
+
+def write_samples(folder: Path, samples: pd.DataFrame) -> Path:
+    """Writes all workloads' samples as `samples.parquet`; returns its path."""
+    schema = pa.schema([*WORKLOAD.items(), *SAMPLE.items()])
+    frame = samples.astype({"env_steps": "Int64"})
+    path = folder / "samples.parquet"
+    with replacing(path) as temporary:
+        table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
+        pq.write_table(table.replace_schema_metadata(), temporary)
+    return path
+
+
+def _frame(rows: list[dict[str, Any]], columns: Mapping[str, pa.DataType]) -> pd.DataFrame:
+    return pa.Table.from_pylist(rows, schema=pa.schema(list(columns.items()))).to_pandas()
+
+
+def _json(value: Any) -> Any:
+    return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value

@@ -1,0 +1,35 @@
+"""A benchmark from YAML text and overrides."""
+
+from collections.abc import Callable
+
+import pytest
+
+from rl_es.speed.loading import checked
+from rl_es.speed.schema import Benchmark
+from rl_es.sweep.overriding import override
+from rl_es.sweep.reading import parse
+
+BASE = """
+name: toy
+rounds: 2
+min_seconds: 0
+compile: false
+parts: false
+workloads:
+  environments: [{name: CartPole-v1, episode_length: 8}]
+  widths: [[4]]
+  populations: [4]
+contestants: [bare, inference, eggroll]
+"""
+
+
+@pytest.fixture
+def benchmark() -> Callable[..., Benchmark]:
+    """Makes a benchmark from overrides of a small one."""
+
+    def make(*assignments: str, text: str = BASE) -> Benchmark:
+        document = parse(text, "toy.yaml")
+        override(document, assignments, everywhere={})
+        return checked(document)
+
+    return make

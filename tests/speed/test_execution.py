@@ -1,0 +1,131 @@
+"""Whole benchmarks, small: what is written, what is not run again, what a failure leaves."""
+
+import io
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rl_es import timings
+from rl_es.errors import UserError
+from rl_es.speed import execution
+from rl_es.speed.entrant import Entrant
+from rl_es.speed.progress import Progress
+from rl_es.speed.schema import Benchmark
+
+Make = Callable[..., Benchmark]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests' cache stays configured."""
+    monkeypatch.setattr(execution, "prepare", lambda: None)
+
+
+def _run(benchmark: Benchmark, folder: Path) -> tuple[int, str]:
+    said = io.StringIO()
+    progress = Progress(said)
+    try:
+        code = execution.run(benchmark, folder, progress)
+    finally:
+        progress.end()
+    return code, said.getvalue()
+
+
+def test_samples(benchmark: Make, tmp_path: Path) -> None:
+    made = benchmark("parts=true", "rounds=3", "min_seconds=0.001")
+    code, said = _run(made, tmp_path)
+    samples, programs, manifest = timings.load(tmp_path)
+    assert code == 0 and "1 of 1 workloads done, 0 failures" in said
+    counts = samples.groupby(["contestant", "part"], sort=False).size().to_dict()
+    whole = {(label, "generation"): 3 for label in ("bare", "inference", "eggroll")}
+    assert counts == whole | {("eggroll", part): 3 for part in timings.PARTS}
+    generations = samples[samples["part"] == "generation"]
+    assert (generations["env_steps"] == 4 * 8).all()
+    assert sorted(generations[generations["round"] == 1]["place"]) == [0, 1, 2]
+    assert (samples["seconds"] > 0).all() and (samples["repeats"] >= 1).all()
+    assert list(programs["contestant"]) == ["bare", "inference", "eggroll"]
+    assert (programs["status"] == "finished").all() and (programs["memory_bytes"] > 0).all()
+    assert manifest["benchmark"]["name"] == "toy" and len(manifest["starts"]) == 1
+
+
+def test_persistent_agents_take_their_window(benchmark: Make, tmp_path: Path) -> None:
+    pair = "[{name: pes, with: {window: 2}}, {name: truncated_es, with: {window: 2}}]"
+    assert _run(benchmark(f"contestants={pair}", "parts=true"), tmp_path)[0] == 0
+    samples, _, _ = timings.load(tmp_path)
+    whole = samples[samples["part"] == "generation"].groupby("contestant")["env_steps"].max()
+    assert whole.to_dict() == {"pes": 4 * 2, "truncated_es": 4 * 2 + 2 * 2}
+
+
+def test_what_is_there_is_not_run_again(
+    benchmark: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _run(benchmark("contestants=[bare]"), tmp_path)
+    (first,) = (tmp_path / "workloads").iterdir()
+    before = first.read_bytes()
+    both = benchmark("contestants=[bare]", "workloads.populations=[4, 6]")
+    measured: list[int] = []
+    measure = execution.measure
+
+    def interrupted(workload: Any, *rest: Any) -> Any:
+        measured.append(workload.population)
+        if len(measured) == 1:
+            raise KeyboardInterrupt
+        return measure(workload, *rest)
+
+    monkeypatch.setattr(execution, "measure", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        _run(both, tmp_path)
+    assert len(timings.load(tmp_path)[1]) == 1
+    assert _run(both, tmp_path)[0] == 0 and measured == [6, 6]
+    assert first.read_bytes() == before and len(timings.load(tmp_path)[1]) == 2
+    assert _run(both, tmp_path)[1].startswith("0 of 2 workloads") and measured == [6, 6]
+
+
+def test_a_failure_is_named_and_the_others_go_on(
+    benchmark: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sample = Entrant.sample
+
+    def failing(self: Entrant) -> Any:
+        if self.program["contestant"] == "late" and failing.calls > 2:
+            raise MemoryError("out of memory allocating a lot")
+        failing.calls += self.program["contestant"] == "late"
+        return sample(self)
+
+    failing.calls = 0
+    monkeypatch.setattr(Entrant, "sample", failing)
+    runners = "[bare, {name: pes, with: {window: 9}}, {name: bare, label: late}, {name: bare, "
+    runners += "label: small, up_to: 2}]"
+    code, said = _run(benchmark(f"contestants={runners}", "rounds=5"), tmp_path)
+    samples, programs, _ = timings.load(tmp_path)
+    found = dict(zip(programs["contestant"], programs["status"], strict=True))
+    assert found == {"bare": "finished", "pes": "failed", "late": "failed", "small": "skipped"}
+    reasons = dict(zip(programs["contestant"], programs["reason"], strict=True))
+    assert "window: 9 steps" in reasons["pes"] and "out of memory" in reasons["late"]
+    assert reasons["small"] == "not run with a population above 2"
+    assert code == 1 and "pes failed: window" in said and "2 failures" in said
+    assert set(samples["contestant"]) == {"bare"} and len(samples) == 5
+    assert _run(benchmark(f"contestants={runners}", "rounds=5"), tmp_path)[0] == 1
+
+
+def test_a_missing_peer_is_said_before_anything_is_timed(
+    benchmark: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "evosax.algorithms", None)
+    with pytest.raises(UserError, match="pip install"):
+        _run(benchmark("contestants=[bare, evosax]"), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_results_are_not_overwritten(benchmark: Make, tmp_path: Path) -> None:
+    for held, name in (
+        ({"benchmark": {"name": "other"}}, "benchmark 'other'"),
+        ({"sweep": {"name": "toy"}}, "sweep 'toy', not benchmark 'toy'"),
+    ):
+        (tmp_path / "manifest.json").write_text(json.dumps({**held, "starts": []}))
+        with pytest.raises(UserError, match=f"holds the results of {name}"):
+            _run(benchmark(), tmp_path)

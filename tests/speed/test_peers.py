@@ -1,0 +1,30 @@
+"""Peers: evosax climbs, on the suite's own episodes; what is said where it is missing."""
+
+import sys
+
+import jax
+import pytest
+
+from rl_es.errors import UserError
+from rl_es.speed import peers
+from tests.toys import Drift, ParameterPolicy
+
+
+def test_evosax_moves_a_policy_uphill() -> None:
+    pytest.importorskip("evosax")
+    settings = peers.Settings(population=32, episodes=1, sigma=0.05, lr=0.02)
+    peer = peers.evosax(Drift(edge=10.0), ParameterPolicy(), settings)
+    state = jax.jit(peer.init)(jax.random.key(0))
+    generation, means = jax.jit(peer.generation), []
+    for _ in range(25):
+        state, (returns, steps) = generation(state)
+        means.append(float(returns.mean()))
+        assert int(steps) == 32 * 3
+    assert means[-1] > means[0] + 0.2
+    assert jax.eval_shape(peer.population, state)["theta"].shape == (32, 1)
+
+
+def test_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "evosax.algorithms", None)
+    with pytest.raises(UserError, match=r"pip install 'rl_es\[peers\]'"):
+        peers.require_evosax()

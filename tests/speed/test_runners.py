@@ -1,0 +1,100 @@
+"""What is timed of each contestant: all steps, the floors, the parts."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from rl_es.interfaces import Box, Discrete, EnvSpec, Observation
+from rl_es.speed.floors import FixedAction
+from rl_es.speed.horizon import environment
+from rl_es.speed.runners import Runner, make_runner
+from rl_es.speed.schema import Benchmark
+from rl_es.speed.workloads import workloads
+
+EVERYONE = "contestants=[bare, inference, eggroll, evosax]"
+
+
+@pytest.fixture
+def runners(benchmark: Callable[..., Benchmark]) -> Callable[..., dict[str, Runner]]:
+    """The runners of the only workload, by label."""
+
+    def make(*assignments: str) -> dict[str, Runner]:
+        (workload,) = workloads(benchmark(*assignments))
+        env = environment(workload)
+        return {one.label: make_runner(workload, one, env) for one in workload.contestants}
+
+    return make
+
+
+def _generations(runner: Runner, count: int = 2) -> list[Any]:
+    state, found = jax.jit(runner.init)(jax.random.key(0)), []
+    generation = jax.jit(runner.generation)
+    for _ in range(count):
+        state, out = generation(state)
+        found.append(out)
+    return found
+
+
+def test_everyone_takes_all_steps_of_a_full_horizon(runners: Any) -> None:
+    made = runners(EVERYONE, "workloads.episodes=[3]")
+    for runner in made.values():
+        for returns, steps in _generations(runner):
+            assert returns.shape == (4,) and int(steps) == 4 * 3 * 8
+
+
+def test_episodes_differ_between_generations_and_pairs(runners: Any) -> None:
+    changed = ("workloads.environments.0.episode_length=40", "workloads.populations=[32]")
+    for runner in runners(*changed, "contestants=[bare, inference]").values():
+        (first, _), (second, _) = _generations(runner)
+        assert len(set(first.tolist())) > 1 and not np.array_equal(first, second)
+
+
+def test_partners_share_episodes_where_nothing_is_perturbed(runners: Any) -> None:
+    found = runners("contestants=[bare]", "workloads.populations=[32]")["bare"]
+    (returns, _), *_ = _generations(found)
+    np.testing.assert_array_equal(returns[::2], returns[1::2])
+
+
+def test_sizes(runners: Any) -> None:
+    made = runners("contestants=[bare, inference, {name: eggroll, with: {rank: 2}}, full_rank_es]")
+    size = 4 * 4 + 4 + 4 * 2 + 2  # 4 observations, 4 hidden, 2 actions
+    assert [runner.parameters for runner in made.values()] == [0, size, size, size]
+    numbers = []
+    for runner in made.values():
+        state = jax.eval_shape(runner.init, jax.random.key(0))
+        noise = jax.tree.leaves(jax.eval_shape(runner.perturbation, state))
+        numbers.append(sum(leaf.size for leaf in noise))
+    assert numbers == [0, 0, 2 * (2 * (4 + 4) + 4 + 2 * (4 + 2) + 2), 2 * size]
+
+
+def test_parts_give_what_the_generation_gives(runners: Any) -> None:
+    runner = runners("contestants=[eggroll]")["eggroll"]
+    parts, state = runner.parts, jax.jit(runner.init)(jax.random.key(0))
+    noise, memory = jax.jit(parts.noise)(state)
+    segment = jax.jit(parts.rollout)(state, noise).segment
+    weights = jax.jit(parts.shaping)(state, segment)
+    agent, _ = jax.jit(parts.update)(state, noise, memory, weights, segment)
+    after, (returns, steps) = jax.jit(runner.generation)(state)
+    np.testing.assert_array_equal(segment.returns, returns)
+    assert int(segment.steps) == int(steps)
+    for own, whole in zip(
+        jax.tree.leaves(agent.params), jax.tree.leaves(after.agent.params), strict=True
+    ):
+        np.testing.assert_allclose(own, whole, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("space", "expected"),
+    [
+        (Discrete(3), 0),
+        (Box(np.array([-1.0, 0.0], np.float32), np.array([1.0, 4.0], np.float32)), [0.0, 2.0]),
+        (Box(np.full(1, -np.inf, np.float32), np.full(1, np.inf, np.float32)), [0.0]),
+    ],
+)
+def test_fixed_action(space: Any, expected: Any) -> None:
+    policy = FixedAction(EnvSpec("toy", (1,), space, 5))
+    _, action = policy.act({}, (), Observation(jax.numpy.zeros(1)), jax.random.key(0))
+    assert action.tolist() == expected
