@@ -31,7 +31,7 @@ from rl_es.interfaces import (
 from rl_es.rollout.normalisation import Statistics, empty, merge
 from rl_es.rollout.unroll import Particle
 from rl_es.training.segments import Held, Unfolded, Unfolding, unfolding
-from rl_es.training.spread import Spread, sum_chunks
+from rl_es.training.spread import ALL_AT_ONCE, Spread, sum_chunks
 
 
 @struct.dataclass
@@ -88,7 +88,7 @@ class Evolution:
     policy: Policy
     normalise_observations: bool = False
     lanes: str | None = None
-    spread: Spread = Spread()
+    spread: Spread = ALL_AT_ONCE
 
     @property
     def pairs(self) -> int:
@@ -148,8 +148,8 @@ class Evolution:
         """One generation: the next state, its segment, and [] the norm of the change."""
         agent, spread = self.agent, self.spread
         key = jax.random.fold_in(state.key, state.generation)
-        keys = (spread.keys(part, self.pairs) for part in jax.random.split(key, 3))
-        part = Part(*keys, state.memory, state.particles, state.fresh)
+        noise, reset, step = (spread.keys(part, self.pairs) for part in jax.random.split(key, 3))
+        part = Part(noise, reset, step, state.memory, state.particles, state.fresh)
         evaluate = self._at_once if spread.chunks == 1 else self._in_chunks
         memory, unfolded, contract = evaluate(state, part)
         found = unfolded.segment
