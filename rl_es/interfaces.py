@@ -325,6 +325,11 @@ class Snapshot:
 class Learner(Protocol):
     """Anything that gives a learning curve. Both functions are compiled by whoever runs them."""
 
+    @property
+    def pairwise(self) -> Any:
+        """A tree prefix of the state: True for arrays that lead with the pair axis."""
+        ...
+
     def init(self, key: Array, hyper: Hyper) -> Any: ...
 
     def advance(self, state: Any, limit: Limit) -> tuple[Any, Rows]: ...

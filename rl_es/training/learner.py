@@ -100,6 +100,12 @@ class Evolution:
         """How a generation's population is unrolled."""
         return unfolding(self.agent.segment, self.env, self.policy, self.lanes)
 
+    @property
+    def pairwise(self) -> Any:
+        """Which parts of the state lead with the pair axis, and are spread over shards."""
+        pairs = {"memory", "particles", "fresh"}
+        return TrainState(**{name: name in pairs for name in TrainState.__dataclass_fields__})
+
     def init(self, key: Array, hyper: Hyper) -> TrainState:
         """The state before the first generation. Consumes `key`."""
         params_key, run_key = jax.random.split(key)
@@ -209,15 +215,18 @@ class Evolution:
         )
 
         def contract(weights: Array) -> Update:
-            def add(total: Update, chunk: tuple[Part, Array]) -> tuple[Update, None]:
-                part, weights = chunk
+            def add_up(part: Part, weights: Array) -> Update:
                 noise, memory = self.agent.ask(
                     part.noise_keys, state.agent, part.memory, part.fresh
                 )
-                update = self.agent.contract(state.agent, noise, memory, weights)
-                return jax.tree.map(jnp.add, total, update), None
+                return self.agent.contract(state.agent, noise, memory, weights)
 
-            zeros = jax.tree.map(jnp.zeros_like, self.agent.center(state.agent))
+            def add(total: Update, chunk: tuple[Part, Array]) -> tuple[Update, None]:
+                return jax.tree.map(jnp.add, total, add_up(*chunk)), None
+
+            one = jax.tree.map(lambda leaf: leaf[0], (parts, spread.cut(weights)))
+            shapes = jax.eval_shape(lambda chunk: add_up(*chunk), one)
+            zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
             return jax.lax.scan(add, zeros, (parts, spread.cut(weights)))[0]
 
         return spread.join(memory), whole, contract

@@ -1,7 +1,8 @@
 """A learner compiled: three functions over plain host arrays, with a leading lane axis.
 
-Lanes are runs that share the program: seeds and traced settings. With one lane the functions are
-called in turn, run after run; with more they are vmapped, and each lane stops at its own limit.
+Lanes are runs that share the program: seeds and traced settings. With one lane a device the
+functions are called in turn, run after run; with more they are vmapped, and each lane stops at its
+own limit. Where lanes and populations lie is a `Placement`.
 Random keys inside a state are carried as plain integers, so that a state can be saved as it is.
 """
 
@@ -15,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rl_es.interfaces import Learner, Limit, Rows, Snapshot
+from rl_es.training.placement import ONE_DEVICE, Placement
 from rl_es.training.platform import quiet_loading
 
 LANES = "lanes"
@@ -24,7 +26,7 @@ State = Any  # a learner's state with a leading lane axis, keys as integers
 
 
 def lane_axis(lanes: int) -> str | None:
-    """The axis name that a learner or evaluator of so many lanes is told of."""
+    """The axis name that a learner or evaluator of so many lanes a device is told of."""
     return LANES if lanes > 1 else None
 
 
@@ -110,15 +112,17 @@ class Compiler:
         lanes: int,
         evaluate: Callable[..., Any],
         evaluation_key: Any,
+        placement: Placement = ONE_DEVICE,
     ) -> Program:
         """Compiles a group's functions.
 
         Args:
-          learner: built for this number of lanes (`lane_axis`).
+          learner: built for this number of lanes (`lane_axis`) and this placement.
           settings: the traced settings, for their names.
-          lanes: runs handled at once.
+          lanes: runs handled at once; a multiple of the devices that share them.
           evaluate: (key, Snapshot) -> returns [E], of one lane.
           evaluation_key: hashable; groups with an equal one share the evaluation program.
+          placement: the devices that hold it all.
         """
         began = time.perf_counter()
         seeds = jax.ShapeDtypeStruct((lanes,), jnp.uint32)
@@ -132,8 +136,15 @@ class Compiler:
         lane = jax.eval_shape(
             init, jax.ShapeDtypeStruct((), jnp.uint32), dict.fromkeys(settings, number)
         )
-        first = _over_lanes(lambda seed, hyper: _as_data(init(seed, hyper)), lanes)
-        state = jax.eval_shape(first, seeds, hyper)
+        own = lanes // placement.runs
+
+        def over_lanes(function: Callable[..., Any], inputs: Any, outputs: Any) -> Any:
+            return placement.over(_over_lanes(function, own), inputs, outputs)
+
+        held = learner.pairwise
+        seeds, hyper, numbers = placement.placed((seeds, hyper, numbers), False)
+        first = over_lanes(lambda seed, hyper: _as_data(init(seed, hyper)), (False, False), held)
+        state = placement.placed(jax.eval_shape(first, seeds, hyper), held)
 
         def advance(state: Any, limit: Limit) -> Any:
             state, rows = learner.advance(_as_keys(state, lane), limit)
@@ -141,7 +152,12 @@ class Compiler:
 
         lowered = [
             _lower(first, seeds, hyper),
-            _lower(_over_lanes(advance, lanes), state, Limit(numbers, numbers), donate=(0,)),
+            _lower(
+                over_lanes(advance, (held, False), (held, False)),
+                state,
+                Limit(numbers, numbers),
+                donate=(0,),
+            ),
         ]
         traced = time.perf_counter() - began
         compiled = [_compile(part) for part in lowered]
@@ -154,15 +170,15 @@ class Compiler:
             trace_seconds=traced,
             state_shape=state,
         )
-        shared = (evaluation_key, lanes)
+        shared = (evaluation_key, lanes, placement.runs, placement.shards)
         if shared not in self._evaluations:
 
             def evaluation(seed: Any, snapshot: Snapshot) -> Any:
                 return evaluate(key_for_evaluation(seed), snapshot)
 
-            snapshot = jax.eval_shape(learner.snapshot, state)
+            snapshot = placement.placed(jax.eval_shape(learner.snapshot, state), False)
             tracing = time.perf_counter()
-            part = _lower(_over_lanes(evaluation, lanes), seeds, snapshot)
+            part = _lower(over_lanes(evaluation, (False, False), False), seeds, snapshot)
             program.trace_seconds += time.perf_counter() - tracing
             self._evaluations[shared] = _compile(part)
             program.compiled += 1

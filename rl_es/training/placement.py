@@ -1,0 +1,107 @@
+"""Where a group's runs lie: its lanes over one mesh axis of devices, populations over the other.
+
+Runs share nothing, so that devices of the first axis never talk to each other. Devices of the
+second hold whole blocks of antithetic pairs each: returns are gathered and updates summed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from rl_es.training.spread import Spread
+
+RUNS, POPULATION = "runs", "population"
+
+Prefix = Any  # a pytree prefix with bool leaves: whether arrays lead with the pair axis
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How many devices share a group's runs, and how many share each population.
+
+    Attributes:
+      runs: devices over which the lanes are spread.
+      shards: devices over which each population is spread.
+      chunks: parts of a shard that are evaluated one after the other.
+    """
+
+    runs: int = 1
+    shards: int = 1
+    chunks: int = 1
+
+    @property
+    def devices(self) -> int:
+        """How many devices are used."""
+        return self.runs * self.shards
+
+    @property
+    def spread(self) -> Spread:
+        """What a learner is told of it."""
+        return Spread(self.shards, self.chunks, POPULATION if self.shards > 1 else None)
+
+    @cached_property
+    def mesh(self) -> Mesh:
+        """The first devices, [runs, shards]."""
+        devices = np.asarray(jax.devices()[: self.devices]).reshape(self.runs, self.shards)
+        return Mesh(devices, (RUNS, POPULATION), axis_types=(AxisType.Auto, AxisType.Auto))
+
+    def specs(self, pairwise: Prefix) -> Any:
+        """Specs of arrays with a leading lane axis."""
+        return jax.tree.map(
+            lambda pairs: PartitionSpec(RUNS, POPULATION) if pairs else PartitionSpec(RUNS),
+            pairwise,
+        )
+
+    def over(self, function: Callable[..., Any], inputs: Any, outputs: Any) -> Callable[..., Any]:
+        """A function of one device's lanes and pairs, as one of all.
+
+        Args:
+          function: of arrays with a leading lane axis.
+          inputs: one prefix an argument.
+          outputs: the prefix of what it returns.
+        """
+        if self.devices == 1:
+            return function
+        # What is gathered or summed is the same on all devices; that is not seen by the check.
+        return jax.shard_map(
+            function,
+            mesh=self.mesh,
+            in_specs=self.specs(inputs),
+            out_specs=self.specs(outputs),
+            check_vma=False,
+        )
+
+    def placed(self, shapes: Any, pairwise: Prefix) -> Any:
+        """Shapes of arrays with the place of each, for compilation."""
+        if self.devices == 1:
+            return shapes
+
+        def place(pairs: bool, part: Any) -> Any:
+            sharding = NamedSharding(self.mesh, self.specs(pairs))
+            return jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), part
+            )
+
+        return jax.tree.map(place, pairwise, shapes)
+
+
+ONE_DEVICE = Placement()
+
+
+def on_host(tree: Any) -> Any:
+    """The whole of each array as NumPy's, also where other processes hold parts of it."""
+
+    def fetch(leaf: Any) -> np.ndarray:
+        if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:
+            if not leaf.is_fully_replicated:
+                return np.asarray(multihost_utils.process_allgather(leaf, tiled=True))
+            return np.asarray(leaf.addressable_data(0))
+        return np.asarray(leaf)
+
+    return jax.tree.map(fetch, tree)
