@@ -11,7 +11,7 @@ import threading
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn
+from typing import Annotated, Any, Literal, NoReturn
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
@@ -40,7 +40,31 @@ Lanes = Annotated[
     arg(
         metavar="N",
         help="runs of a group that share a call of its program",
-        help_behavior_hint="(default: 1 on CPU, else the whole group)",
+        help_behavior_hint="(default: 1 on CPU, else as many as fit in memory)",
+    ),
+]
+Devices = Annotated[
+    int | None,
+    arg(
+        metavar="N",
+        help="devices that share populations, or runs; a CPU counts as many as asked for",
+        help_behavior_hint="(default: 1 on CPU, else all)",
+    ),
+]
+PopulationChunk = Annotated[
+    int | None,
+    arg(
+        metavar="N",
+        help="most members that a device evaluates at once; results stay the same",
+        help_behavior_hint="(default: as many as fit in memory)",
+    ),
+]
+Memory = Annotated[
+    float | None,
+    arg(
+        metavar="GIB",
+        help="memory that a device may fill",
+        help_behavior_hint="(default: half of what there is)",
     ),
 ]
 Out = Annotated[
@@ -65,7 +89,10 @@ class Run:
     sweep: SweepFile
     out: Out = None
     set: Overrides = ()
+    devices: Devices = None
     lanes: Lanes = None
+    population_chunk: PopulationChunk = None
+    memory: Memory = None
     quiet: Quiet = False
 
     def __call__(self) -> int:
@@ -79,11 +106,19 @@ class Run:
 
         shown = progress(self.quiet)
         try:
-            code = execution.run(sweep, out, shown, self.lanes)
+            code = execution.run(sweep, out, shown, _resources(self))
         finally:
             shown.end()
         _report(out)
         return code
+
+
+def _resources(command: "Run | Plan") -> Any:
+    """What a command may use."""
+    from rl_es.sweep.placing import Resources
+
+    memory = None if command.memory is None else round(command.memory * 2**30)
+    return Resources(command.devices, command.lanes, command.population_chunk, memory)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +127,10 @@ class Plan:
 
     sweep: SweepFile
     set: Overrides = ()
+    devices: Devices = None
     lanes: Lanes = None
+    population_chunk: PopulationChunk = None
+    memory: Memory = None
     probe: Annotated[bool, arg(help="measure a generation of each program for a time estimate")] = (
         True
     )
@@ -104,7 +142,7 @@ class Plan:
         sweep = load(self.sweep, self.set)
         from rl_es.sweep import plan
 
-        plan.show(sweep, self.probe, self.lanes)
+        plan.show(sweep, self.probe, _resources(self))
         return 0
 
 

@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
-
 from rl_es.config import split
-from rl_es.errors import UserError
 from rl_es.sweep import batch, records
 from rl_es.sweep.cells import Cell, Group, cells, groups
 from rl_es.sweep.lane import Lane, Shared
+from rl_es.sweep.placing import ANY_RESOURCES, Place, Resources, place
 from rl_es.sweep.progress import Progress
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import Store
+from rl_es.training.footprint import pair_bytes
 from rl_es.training.platform import prepare
 from rl_es.training.program import Compiler, Program, lane_axis
 from rl_es.training.task import Task, Training, make_training
@@ -30,13 +29,18 @@ class Work:
 
     Attributes:
       group: its cells, finished ones too: a group is never cut by what is missing.
-      training: what it trains.
-      lanes: how many of its runs share a call.
+      training: what it trains, as it is placed.
+      place: on which devices, how many runs a call, in how many chunks.
     """
 
     group: Group
     training: Training
-    lanes: int
+    place: Place
+
+    @property
+    def lanes(self) -> int:
+        """How many of its runs share a call."""
+        return self.place.lanes
 
     def batches(self) -> Iterator[tuple[Cell, ...]]:
         """The group's cells, `lanes` at a time; the last batch may be smaller."""
@@ -45,33 +49,29 @@ class Work:
             yield members[start : start + self.lanes]
 
 
-def default_lanes(cells: int) -> int:
-    """How many runs share a call: one on CPU, where vmapping them was measured to be no faster."""
-    return 1 if jax.default_backend() == "cpu" else cells
-
-
-def training(group: Group, lanes: int) -> Training:
-    """What a group trains, for programs of so many lanes.
+def training(group: Group) -> Training:
+    """What a group trains.
 
     Raises:
       UserError: its agent, policy and environment do not fit together.
     """
     cell = group.cells[0]
     task = Task(cell.env_name, cell.env_options, cell.wrappers, cell.policy)
-    episodes = cell.evaluation.episodes
-    return make_training(task, cell.agent, cell.config, episodes, lane_axis(lanes))
+    return make_training(task, cell.agent, cell.config, cell.evaluation.episodes)
 
 
-def work_of(group: Group, lanes: int | None) -> Work:
-    """A group's work, with so many lanes, or as many as the platform likes.
+def work_of(group: Group, resources: Resources) -> Work:
+    """A group's work, placed on what may be used.
 
     Raises:
-      UserError: its agent, policy and environment do not fit together, or `lanes` is below one.
+      UserError: its agent, policy and environment do not fit together, or there is too little.
     """
-    if lanes is not None and lanes < 1:
-        raise UserError(f"--lanes: must be at least 1, is {lanes}")
-    size = min(lanes or default_lanes(len(group.cells)), len(group.cells))
-    return Work(group, training(group, size), size)
+    made = training(group)
+    learner, (_, traced) = made.learner, split(group.cells[0].config)
+    needed = pair_bytes(learner, traced)
+    where = place(learner.pairs, len(group.cells), needed, resources)
+    axis = lane_axis(where.lanes // where.placement.runs)
+    return Work(group, made.placed(axis, where.placement.spread), where)
 
 
 def evaluation_key(cell: Cell) -> tuple[str, ...]:
@@ -85,17 +85,19 @@ def compile_group(compiler: Compiler, work: Work) -> Program:
     first, made = work.group.cells[0], work.training
     _, traced = split(first.config)
     key = evaluation_key(first)
-    return compiler.compile(made.learner, traced, work.lanes, made.evaluate, key)
+    return compiler.compile(
+        made.learner, traced, work.lanes, made.evaluate, key, work.place.placement
+    )
 
 
-def run(sweep: Sweep, out: Path, progress: Progress, lanes: int | None = None) -> int:
+def run(sweep: Sweep, out: Path, progress: Progress, resources: Resources = ANY_RESOURCES) -> int:
     """Runs what is missing of a sweep.
 
     Args:
       sweep: validated.
       out: the results folder.
       progress: told of everything.
-      lanes: runs that share a call of a program; by default as measured for the platform.
+      resources: devices, lanes and memory that may be used.
 
     Returns:
       0, or 1 where a cell failed.
@@ -104,13 +106,13 @@ def run(sweep: Sweep, out: Path, progress: Progress, lanes: int | None = None) -
       UserError: something in the sweep does not fit together; nothing was run.
       KeyboardInterrupt: it was stopped; what is finished is kept, the rest saved.
     """
-    prepare()
+    prepare(resources.devices)
     store = Store(out)
     every = groups(cells(sweep))
     total = sum(len(group.cells) for group in every)
     done = {cell.run_id: cell for group in every for cell in group.cells if store.is_done(cell)}
     missing = [group for group in every if any(c.run_id not in done for c in group.cells)]
-    queue = [work_of(group, lanes) for group in missing]
+    queue = [work_of(group, resources) for group in missing]
     store.write_manifest(sweep, total)
     for cell in done.values():
         records.refresh(cell, store)

@@ -16,10 +16,11 @@ from rich.table import Table
 
 from rl_es.config import split
 from rl_es.interfaces import Limit
-from rl_es.sweep import provenance
+from rl_es.sweep import describing, provenance
 from rl_es.sweep.cells import Cell, Group, cells, groups
 from rl_es.sweep.execution import Work, compile_group, evaluation_key, work_of
 from rl_es.sweep.lane import MOST_STEPS
+from rl_es.sweep.placing import ANY_RESOURCES, Resources
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.tally import duration
 from rl_es.training.platform import prepare
@@ -63,7 +64,8 @@ def count(works: Sequence[Work]) -> list[Counts]:
     found = []
     for work in works:
         cell, steps = work.group.cells[0], work.training.generation_steps
-        key = (evaluation_key(cell), work.lanes)
+        where = work.place.placement
+        key = (evaluation_key(cell), work.lanes, where.runs, where.shards)
         programs = 2 if key in seen else 3
         seen.add(key)
         budget, runs = cell.budget, len(work.group.cells)
@@ -135,17 +137,17 @@ def elapsed(measured: Sequence[Measured], cached: bool) -> float:
     return total
 
 
-def show(sweep: Sweep, probe: bool = True, lanes: int | None = None) -> None:
+def show(sweep: Sweep, probe: bool = True, resources: Resources = ANY_RESOURCES) -> None:
     """Prints the plan.
 
     Args:
       sweep: validated.
       probe: compile each program and measure it, for time and memory.
-      lanes: as for a run.
+      resources: as for a run.
     """
-    prepare()
+    prepare(resources.devices)
     every = groups(cells(sweep))
-    works = [work_of(group, lanes) for group in every]
+    works = [work_of(group, resources) for group in every]
     counts = count(works)
     console = Console(width=None if Console().is_terminal else 120)
     compiler, measured = Compiler(), []
@@ -155,7 +157,9 @@ def show(sweep: Sweep, probe: bool = True, lanes: int | None = None) -> None:
                 status.update(f"measuring {work.group.label} ({i + 1} of {len(works)})")
                 measured.append(measure(work, compile_group(compiler, work)))
     console.print(_table(sweep, every, counts, measured))
-    console.print(_totals(every, counts, works))
+    console.print(_totals(every, counts))
+    for line in describing.places(works):
+        console.print(line)
     if measured:
         seconds = elapsed(measured, cached=True)
         cold = sum(m.compile for m in measured)
@@ -191,13 +195,11 @@ def _table(
     return table
 
 
-def _totals(every: Sequence[Group], counts: Sequence[Counts], works: Sequence[Work]) -> str:
+def _totals(every: Sequence[Group], counts: Sequence[Counts]) -> str:
     runs = sum(len(group.cells) for group in every)
     known = [found.env_steps for found in counts if found.env_steps is not None]
     steps = f", {sum(known):,} environment steps" if known else ""
-    shared = {work.lanes for work in works}
-    together = f" ({max(shared)} runs share a call)" if max(shared) > 1 else ""
     return (
-        f"{runs} cells in {len(every)} groups{together}, "
+        f"{runs} cells in {len(every)} groups, "
         f"{sum(found.programs for found in counts)} compiled programs{steps}."
     )

@@ -103,8 +103,9 @@ class Evolution:
     @property
     def pairwise(self) -> Any:
         """Which parts of the state lead with the pair axis, and are spread over shards."""
-        pairs = {"memory", "particles", "fresh"}
-        return TrainState(**{name: name in pairs for name in TrainState.__dataclass_fields__})
+        spread = {"memory", "particles", "fresh"}
+        marks: dict[str, Any] = {name: name in spread for name in TrainState.__dataclass_fields__}
+        return TrainState(**marks)
 
     def init(self, key: Array, hyper: Hyper) -> TrainState:
         """The state before the first generation. Consumes `key`."""

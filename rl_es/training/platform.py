@@ -20,8 +20,16 @@ def cache_folder() -> Path:
     return Path(named) if named else platformdirs.user_cache_path("rl_es") / "xla"
 
 
-def prepare() -> None:
-    """Turns the persistent compilation cache on (an RL_ES_CACHE that is empty turns it off)."""
+def prepare(devices: int | None = None) -> None:
+    """Turns the persistent compilation cache on (an RL_ES_CACHE that is empty turns it off).
+
+    Args:
+      devices: how many devices a CPU is to be seen as; to be said before jax is first used.
+    """
+    if devices is not None and devices > 1:
+        # Once jax runs this can no longer be said: whoever needs the devices then finds too few.
+        with contextlib.suppress(RuntimeError):
+            jax.config.update("jax_num_cpu_devices", devices)
     if os.environ.get("RL_ES_CACHE") == "":
         return
     folder = cache_folder()

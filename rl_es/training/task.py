@@ -13,6 +13,7 @@ from rl_es.rollout.evaluation import evaluator, horizon
 from rl_es.rollout.policy import ModulePolicy, make_policy
 from rl_es.rollout.wrappers import wrap
 from rl_es.training.learner import Evolution
+from rl_es.training.spread import Spread
 
 MOST_GENERATION_STEPS = 10**9  # a call's steps, at most as many again, are counted in int32
 
@@ -50,12 +51,28 @@ class Task:
 
 @dataclass(frozen=True, eq=False)
 class Training:
-    """A learner, the evaluation of what it learns, and the sizes a planner asks for."""
+    """A learner, the evaluation of what it learns, and the sizes a planner asks for.
+
+    Attributes:
+      learner: for one run on one device, unless it was `placed`.
+      evaluator: (name of the lane axis or None) -> (key, Snapshot) -> returns [E].
+      parameters: scalars evolved.
+      generation_steps: most environment steps of a generation.
+      evaluate: what the evaluator gives for this learner.
+    """
 
     learner: Evolution
-    evaluate: Callable[..., Any]
+    evaluator: Callable[[str | None], Callable[..., Any]]
     parameters: int
-    generation_steps: int  # most environment steps of a generation
+    generation_steps: int
+
+    @property
+    def evaluate(self) -> Callable[..., Any]:
+        return self.evaluator(self.learner.lanes)
+
+    def placed(self, lanes: str | None, spread: Spread) -> "Training":
+        """The same for lanes vmapped under this axis name, and a population so spread."""
+        return replace(self, learner=replace(self.learner, lanes=lanes, spread=spread))
 
 
 def _generation_steps(learner: Evolution) -> int:
@@ -67,9 +84,7 @@ def _generation_steps(learner: Evolution) -> int:
     return (population + centres) * segment.steps
 
 
-def make_training(
-    task: Task, agent: str, config: Config, evaluation_episodes: int, lanes: str | None = None
-) -> Training:
+def make_training(task: Task, agent: str, config: Config, evaluation_episodes: int) -> Training:
     """Builds everything that one group runs.
 
     Args:
@@ -77,7 +92,6 @@ def make_training(
       agent: its name in the registry.
       config: its settings; the traced ones are not read here.
       evaluation_episodes: episodes of each evaluation.
-      lanes: name of the vmapped axis around the learner, if any.
 
     Raises:
       UserError: the agent, the policy and the environment do not fit together.
@@ -86,12 +100,17 @@ def make_training(
     policy = task.make_policy(env)
     problem = Problem(policy.parameters, env.spec.episode_length)
     made = registry.agents.load(agent).make(config, problem)
-    learner = Evolution(made, env, policy, task.policy.normalise_observations, lanes)
+    learner = Evolution(made, env, policy, task.policy.normalise_observations)
     most = _generation_steps(learner) * task.wrappers.action_repeat
     if most > MOST_GENERATION_STEPS:
         raise UserError(
             f"{task.name} / {agent}: a generation may take {most:,} environment steps; at most "
             f"{MOST_GENERATION_STEPS:,} can be counted: choose a smaller population"
         )
-    evaluate = evaluator(task.evaluation_environment(), policy, evaluation_episodes, lanes)
-    return Training(learner, evaluate, problem.parameters.size, most)
+    evaluated_on = task.evaluation_environment()
+    return Training(
+        learner,
+        lambda lanes: evaluator(evaluated_on, policy, evaluation_episodes, lanes),
+        problem.parameters.size,
+        most,
+    )

@@ -1,0 +1,102 @@
+"""Which devices a group's runs take, how many share a call, and in how many chunks they are run.
+
+Nothing here changes a result by more than rounding, so none of it is part of a run's identity.
+"""
+
+import math
+from dataclasses import dataclass
+
+import jax
+
+from rl_es.errors import UserError
+from rl_es.evolution.keys import PAIRS_PER_KEY
+from rl_es.training.footprint import device_memory
+from rl_es.training.placement import Placement
+from rl_es.training.spread import fewest_chunks, most_shards
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a command may use; None: as much as the platform likes.
+
+    Attributes:
+      devices: how many; by default one on CPU, all elsewhere and where processes are joined.
+      lanes: runs of a group that share a call of its program.
+      population_chunk: most members that a device evaluates at once, of each run.
+      memory: bytes that a device may fill; by default half of what it has.
+    """
+
+    devices: int | None = None
+    lanes: int | None = None
+    population_chunk: int | None = None
+    memory: int | None = None
+
+    def __post_init__(self) -> None:
+        least = {"devices": 1, "lanes": 1, "population_chunk": 2 * PAIRS_PER_KEY, "memory": 1}
+        for name, low in least.items():
+            value = getattr(self, name)
+            if value is not None and value < low:
+                option = name.replace("_", "-")
+                why = ", the members that share a random key" if low > 1 else ""
+                raise UserError(f"--{option}: must be at least {low}{why}; is {value}")
+
+
+ANY_RESOURCES = Resources()
+
+
+@dataclass(frozen=True)
+class Place:
+    """How a group is run.
+
+    Attributes:
+      lanes: runs that share a call, over all devices.
+      placement: devices and chunks.
+      pair_bytes: estimate of what a pair needs while it is evaluated.
+      budget: bytes that a device may fill.
+    """
+
+    lanes: int
+    placement: Placement
+    pair_bytes: int
+    budget: int
+
+
+def place(pairs: int, runs: int, pair_bytes: int, resources: Resources) -> Place:
+    """Chooses for a group.
+
+    Devices go to the population as far as whole blocks of pairs divide among them, or to the runs,
+    whichever uses more of them. On CPU a device calls its runs in turn: vmapping them was measured
+    to be no faster (`sweeps/speed/lanes.yaml`). Elsewhere as many share a call as fit in memory.
+
+    Args:
+      pairs: of the population (H).
+      runs: of the group.
+      pair_bytes: of `rl_es.training.footprint`.
+      resources: what may be used.
+
+    Raises:
+      UserError: there are not so many devices.
+    """
+    there = jax.device_count()
+    several = jax.default_backend() != "cpu" or jax.process_count() > 1
+    devices = resources.devices or (there if several else 1)
+    if devices > there:
+        raise UserError(f"--devices: must be at most {there}, those that jax finds; is {devices}")
+    shards = most_shards(pairs, devices)
+    over_runs = min(devices // shards, runs)
+    if min(devices, runs) > shards * over_runs:
+        shards, over_runs = 1, min(devices, runs)
+    budget = resources.memory or device_memory(devices)
+    own_pairs = pairs // shards
+    most_lanes = math.ceil(runs / over_runs)
+    if resources.lanes is not None:
+        lanes = min(math.ceil(resources.lanes / over_runs), most_lanes)
+    elif jax.default_backend() == "cpu":
+        lanes = 1
+    else:
+        lanes = min(most_lanes, max(1, budget // (own_pairs * pair_bytes)))
+    most_pairs = max(1, budget // (lanes * pair_bytes))
+    if resources.population_chunk is not None:
+        most_pairs = resources.population_chunk // 2
+    placement = Placement(over_runs, shards, fewest_chunks(own_pairs, most_pairs))
+    return Place(lanes * over_runs, placement, pair_bytes, budget)

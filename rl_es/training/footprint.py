@@ -1,0 +1,52 @@
+"""What a run needs in memory, from shapes alone: nothing is compiled, so that chunks can be chosen.
+
+An upper estimate that XLA mostly stays below: the noise and what a rollout makes of it, particles
+three times (before, after, between), each layer's outputs twice.
+"""
+
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from rl_es.evolution.keys import PAIRS_PER_KEY
+from rl_es.interfaces import Episode
+from rl_es.rollout.unroll import start
+from rl_es.training.learner import Evolution
+
+_FLOAT = 4
+
+
+def size(shapes: Any) -> int:
+    """Bytes of a pytree of arrays or of their shapes."""
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
+
+
+def pair_bytes(learner: Evolution, settings: Mapping[str, float]) -> int:
+    """Bytes of one antithetic pair while it is evaluated; `settings`: the traced ones."""
+    agent, env, policy = learner.agent, learner.env, learner.policy
+
+    def drawn(key: Any) -> Any:
+        hyper = {name: jnp.float32(value) for name, value in settings.items()}
+        state = agent.init(policy.init(key), hyper)
+        fresh = jnp.ones((PAIRS_PER_KEY,), bool)
+        return agent.ask(key[None], state, agent.remember(PAIRS_PER_KEY), fresh)
+
+    noise, memory = jax.eval_shape(drawn, jax.random.key(0))
+    episodes = agent.segment.episodes if isinstance(agent.segment, Episode) else 1
+    particle = size(jax.eval_shape(lambda key: start(env, policy, key), jax.random.key(0)))
+    outputs = sum(matrix.outputs for matrix in policy.parameters.matrices.values())
+    rollout = 2 * episodes * (3 * particle + 2 * _FLOAT * outputs)
+    return 2 * size((noise, memory)) // PAIRS_PER_KEY + rollout
+
+
+def device_memory(devices: int) -> int:
+    """Bytes that a device may fill: half of this machine's share, or of an accelerator's own."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    if limit := stats.get("bytes_limit"):
+        return limit // 2
+    physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return physical // 2 // devices
