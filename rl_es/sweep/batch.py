@@ -7,6 +7,7 @@ time to time a checkpoint. How the calls are cut changes no number.
 import threading
 import time
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import jax
@@ -95,7 +96,7 @@ def _advance(
     program: Program,
     state: Any,
     lanes: Sequence[Lane],
-    points: Sequence[float],
+    points: Sequence[Fraction],
     generations: int,
     progress: Progress,
 ) -> tuple[Any, float]:
