@@ -119,12 +119,10 @@ def _environments(missing: list[Workload]) -> dict[tuple[str, Horizon], Environm
     """By label and horizon, made before anything is timed: what is wrong is said at once."""
     made: dict[tuple[str, Horizon], Environment] = {}
     for workload in missing:
-        horizons: list[Horizon] = [workload.horizon]
-        horizons += [one.horizon for one in workload.contestants]
-        for horizon in horizons:
-            key = workload.world.shown, horizon
+        for one in (workload, *workload.contestants):
+            key = workload.world.shown, one.horizon
             if key not in made:
-                made[key] = environment(workload, horizon)
+                made[key] = environment(workload, one.horizon)
     return made
 
 
