@@ -7,6 +7,8 @@ order.
 """
 
 import json
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -63,6 +65,7 @@ def joined(meeting: Meeting) -> Iterator[None]:
         return
     _join(meeting)
     try:
+        _connect()
         yield
     except (UserError, Interrupted):
         jax.distributed.shutdown()
@@ -114,6 +117,19 @@ def _join(meeting: Meeting) -> None:
         if meeting.cluster:
             reason = f"found no cluster that jax knows, or none that works ({reason})"
         raise UserError(f"{_place(meeting)}: {reason}")
+
+
+def _connect() -> None:
+    """A first exchange. Gloo writes a line about it, by C++ straight to file descriptor 1."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    try:
+        anyone(False)
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
 
 
 def _place(meeting: Meeting) -> str:
