@@ -8,6 +8,7 @@ one's clock counts, so that all cut them alike.
 import threading
 import time
 from collections.abc import Sequence
+from fractions import Fraction
 from typing import Any
 
 import jax
@@ -95,7 +96,7 @@ def _advance(
     program: Program,
     state: Any,
     lanes: Sequence[Lane],
-    points: Sequence[float],
+    points: Sequence[Fraction],
     generations: int,
     progress: Progress,
 ) -> tuple[Any, float]:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from fractions import Fraction
 from typing import Any
 
 import jax
@@ -68,17 +69,17 @@ class Lane:
 
     # How far to go.
 
-    def is_due(self, point: float) -> bool:
+    def is_due(self, point: Fraction) -> bool:
         """Whether it has come to a point of its budget and was not evaluated there."""
         there = bool(self.rows) and self.rows[-1]["generation"] == self.come.generation
-        return (self.fraction >= point or self.reason is not None) and not there
+        return (self.come.share(self.cell) >= point or self.reason is not None) and not there
 
-    def next_point(self) -> float:
+    def next_point(self) -> Fraction:
         """The share of the budget at which it is evaluated next."""
         points = self.cell.evaluation.points
-        return min(1.0, (math.floor(self.fraction * points + 1e-9) + 1) / points)
+        return min(Fraction(1), Fraction(self.come.share(self.cell) * points // 1 + 1, points))
 
-    def remaining(self, point: float) -> tuple[int, int]:
+    def remaining(self, point: Fraction) -> tuple[int, int]:
         """(generations, environment steps) from here to a share of the budget."""
         if not self.active:
             return 0, 0
@@ -87,7 +88,7 @@ class Lane:
         if budget.env_steps is not None:
             steps = min(steps, math.ceil(point * budget.env_steps) - self.come.env_steps)
         if budget.generations is not None:
-            target = math.ceil(point * budget.generations - 1e-9)
+            target = math.ceil(point * budget.generations)
             generations = min(generations, target - self.come.generation)
         return max(0, generations), max(0, steps)
 

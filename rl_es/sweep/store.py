@@ -8,6 +8,7 @@ manifest.json                  what made the folder
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +34,18 @@ class Progressed:
             record["generations"], record["env_steps"], record["episodes"], record["wall_seconds"]
         )
 
-    def fraction(self, cell: Cell) -> float:
-        """The share of the cell's budget that is done, 0 to 1."""
+    def share(self, cell: Cell) -> Fraction:
+        """The share of the cell's budget that is done, exactly; more than 1 beyond its end."""
         budget = cell.budget
         if budget.env_steps is not None:
-            share = self.env_steps / budget.env_steps
-        elif budget.generations is not None:
-            share = self.generation / budget.generations
-        else:
-            share = self.wall_seconds / (budget.seconds or 1.0)
-        return min(1.0, share)
+            return Fraction(self.env_steps, budget.env_steps)
+        if budget.generations is not None:
+            return Fraction(self.generation, budget.generations)
+        return Fraction(self.wall_seconds) / Fraction(budget.seconds or 1.0)
+
+    def fraction(self, cell: Cell) -> float:
+        """The share of the cell's budget that is done, 0 to 1."""
+        return min(1.0, float(self.share(cell)))
 
 
 @dataclass

@@ -29,15 +29,16 @@ def pair_bytes(learner: Evolution, settings: Mapping[str, float]) -> int:
     """Bytes of one antithetic pair while it is evaluated; `settings`: the traced ones."""
     agent, env, policy = learner.agent, learner.env, learner.policy
 
-    def drawn(key: Any) -> Any:
+    def drawn() -> Any:
+        key = jax.random.key(0)
         hyper = {name: jnp.float32(value) for name, value in settings.items()}
         state = agent.init(policy.init(key), hyper)
         fresh = jnp.ones((PAIRS_PER_KEY,), bool)
         return agent.ask(key[None], state, agent.remember(PAIRS_PER_KEY), fresh)
 
-    noise, memory = jax.eval_shape(drawn, jax.random.key(0))
+    noise, memory = jax.eval_shape(drawn)
     episodes = agent.segment.episodes if isinstance(agent.segment, Episode) else 1
-    particle = size(jax.eval_shape(lambda key: start(env, policy, key), jax.random.key(0)))
+    particle = size(jax.eval_shape(lambda: start(env, policy, jax.random.key(0))))
     outputs = sum(matrix.outputs for matrix in policy.parameters.matrices.values())
     rollout = 2 * episodes * (3 * particle + 2 * _FLOAT * outputs)
     return 2 * size((noise, memory)) // PAIRS_PER_KEY + rollout

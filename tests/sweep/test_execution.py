@@ -10,7 +10,7 @@ import signal
 import threading
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ import jax
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import envs.gymnax
@@ -33,6 +33,7 @@ from rl_es.sweep.cells import Cell, cells, groups
 from rl_es.sweep.lane import Lane, Shared
 from rl_es.sweep.loading import checked
 from rl_es.sweep.overriding import override
+from rl_es.sweep.placing import Resources
 from rl_es.sweep.reading import parse
 from rl_es.sweep.schema import Budget, Sweep
 from rl_es.sweep.store import Progressed, Store
@@ -92,8 +93,16 @@ def made(text: str = TEXT, *assignments: str) -> Sweep:
     return checked(document)
 
 
-def ran(folder: Path, sweep: Sweep, lanes: int | None = 1, code: int = 0, **progress: Any) -> Path:
-    assert execution.run(sweep, folder, Silent(**progress), lanes) == code
+def ran(
+    folder: Path,
+    sweep: Sweep,
+    lanes: int | None = 1,
+    code: int = 0,
+    resources: Mapping[str, int] | None = None,
+    **progress: Any,
+) -> Path:
+    asked = Resources(lanes=lanes, **(resources or {}))
+    assert execution.run(sweep, folder, Silent(**progress), asked) == code
     return folder
 
 
@@ -149,7 +158,7 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def planned(sweep: Sweep, lanes: int = 1) -> int:
     every = groups(cells(sweep))
-    works = [execution.Work(group, execution.training(group, lanes), lanes) for group in every]
+    works = [execution.work_of(group, Resources(lanes=lanes)) for group in every]
     return sum(counts.programs for counts in plan.count(works))
 
 
@@ -267,9 +276,31 @@ def test_runs_of_different_lengths_share_calls(tmp_path: Path) -> None:
     assert left.groupby("seed").env_steps.max().between(1000, 1000 + 16 * 30).all()
 
 
-def test_a_number_of_lanes_below_one_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="at least 1, is -1"):
-        execution.run(made(ONE), tmp_path, Silent(), -1)
+def test_a_number_of_lanes_below_one_is_refused() -> None:
+    with pytest.raises(UserError, match="--lanes: must be at least 1; is -1"):
+        Resources(lanes=-1)
+
+
+@pytest.mark.parametrize("agent", ["eggroll", "pes"])
+@pytest.mark.parametrize(("devices", "lanes", "chunk"), [(2, 2, None), (2, 1, 128)])
+def test_devices_and_chunks_change_nothing(
+    agent: str, devices: int, lanes: int, chunk: int | None, tmp_path: Path
+) -> None:
+    """With 256 members two devices share a population; with 16 they share the runs."""
+    population = 16 if lanes == 2 else 256
+    size = f"defaults.agent.population={population}"
+    changes = ("seeds=3", size, *(PERSISTENT if agent == "pes" else ()))
+    alone = ran(tmp_path / "alone", made(ONE, *changes))
+    asked = {"devices": devices} | ({"population_chunk": chunk} if chunk else {})
+    spread = ran(tmp_path / "spread", made(ONE, *changes), lanes=lanes, resources=asked)
+    (left, _), (right, _) = tables.load(alone), tables.load(spread)
+    keep = [name for name in left if name not in [*tables.TIMING, "lanes"]]
+    pd.testing.assert_frame_equal(left[keep], right[keep], rtol=1e-4, atol=1e-5)
+
+
+def test_more_devices_than_there_are_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="--devices: must be at most 2, those that jax finds; is 3"):
+        ran(tmp_path, made(ONE), resources={"devices": 3})
 
 
 # --- running again ------------------------------------------------------------------------------
@@ -335,7 +366,7 @@ def test_an_interrupted_sweep_ends_as_an_uninterrupted_one(
 ) -> None:
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        execution.run(made(ONE), tmp_path, Silent(interrupt_at(1, fraction)), 1)
+        execution.run(made(ONE), tmp_path, Silent(interrupt_at(1, fraction)), Resources(lanes=1))
     assert signal.getsignal(signal.SIGINT) is before
     curves, runs = tables.load(tmp_path)
     assert list(runs.status) == ["finished", "finished" if fraction == 1.0 else "running"]
@@ -349,7 +380,7 @@ def test_interrupted_persistent_runs_that_share_calls_go_on(tmp_path: Path) -> N
     through = ran(tmp_path / "through", sweep, lanes=2)
     folder = tmp_path / "on"
     with pytest.raises(KeyboardInterrupt):
-        execution.run(sweep, folder, Silent(interrupt_at(1, 0.5)), 2)
+        execution.run(sweep, folder, Silent(interrupt_at(1, 0.5)), Resources(lanes=2))
     assert set(tables.load(folder)[1].status) == {"running"}
     same(through, ran(folder, sweep, lanes=2))
 
@@ -379,7 +410,7 @@ def test_stopping_while_a_program_compiles(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(execution, "compile_group", slow)
     with pytest.raises(KeyboardInterrupt):
-        execution.run(made(ONE), tmp_path, Silent(), 1)
+        execution.run(made(ONE), tmp_path, Silent(), Resources(lanes=1))
     release.set()
     assert not tables.cell_paths(tmp_path)
 
@@ -393,7 +424,7 @@ def test_killed_between_its_last_checkpoint_and_its_record(
     with monkeypatch.context() as patch:
         patch.setattr(Lane, "end", killed)
         with pytest.raises(SystemExit):
-            execution.run(made(ONE), tmp_path, Silent(), 1)
+            execution.run(made(ONE), tmp_path, Silent(), Resources(lanes=1))
     same(short, ran(tmp_path, made(ONE)))
 
 
@@ -431,7 +462,7 @@ def test_a_failing_group_is_recorded_and_tried_again(
 ) -> None:
     said = Silent()
     with broken_cartpole():
-        assert execution.run(made(), tmp_path, said, 1) == 1
+        assert execution.run(made(), tmp_path, said, Resources(lanes=1)) == 1
     _, runs = tables.load(tmp_path)
     status = runs.groupby("env").status.agg(set)
     assert status["CartPole-v1"] == {"failed"} and status["Pendulum-v1"] == {"finished"}
@@ -443,7 +474,7 @@ def test_a_failing_group_is_recorded_and_tried_again(
 @pytest.mark.usefixtures("fine")
 def test_a_failure_keeps_the_curve_that_was_there(short: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        execution.run(made(ONE), tmp_path, Silent(interrupt_at(1, 0.5)), 1)
+        execution.run(made(ONE), tmp_path, Silent(interrupt_at(1, 0.5)), Resources(lanes=1))
     before, _ = tables.load(tmp_path)
     with broken_cartpole():
         ran(tmp_path, made(ONE), code=1)
@@ -492,7 +523,7 @@ def test_a_damaged_cell_is_refused_and_can_be_removed(short: Path, tmp_path: Pat
     path = tables.cell_paths(tmp_path)[0]
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(UserError, match="not a readable cell.*remove it and run again") as refusal:
-        execution.run(made(ONE), tmp_path, Silent(), 1)
+        execution.run(made(ONE), tmp_path, Silent(), Resources(lanes=1))
     assert path.name in str(refusal.value) and len(str(refusal.value).splitlines()) == 1
     path.unlink()
     same(short, ran(tmp_path, made(ONE)))
@@ -501,7 +532,7 @@ def test_a_damaged_cell_is_refused_and_can_be_removed(short: Path, tmp_path: Pat
 def test_a_run_that_diverges_ends_with_its_curve(tmp_path: Path) -> None:
     sweep = made(ONE, "agents=[{name: eggroll, with: {population: 16, optimiser: sgd, lr: 1e38}}]")
     said = Silent()
-    assert execution.run(sweep, tmp_path, said, 1) == 0
+    assert execution.run(sweep, tmp_path, said, Resources(lanes=1)) == 0
     curves, runs = tables.load(tmp_path)
     assert (runs.status == "diverged").all() and runs.reason.str.contains("not finite").all()
     assert (curves.groupby("seed").generation.apply(list).map(len) == 2).all()
@@ -526,7 +557,7 @@ def test_one_run_that_diverges_leaves_those_beside_it_alone(tmp_path: Path) -> N
 def test_another_sweeps_folder_is_refused(short: Path) -> None:
     before = (short / "manifest.json").read_bytes(), _times(short)
     with pytest.raises(UserError, match="sweep 'one', not 'other'.*--out") as refusal:
-        execution.run(made(ONE, "name=other", "seeds=3"), short, Silent(), 1)
+        execution.run(made(ONE, "name=other", "seeds=3"), short, Silent(), Resources(lanes=1))
     assert len(str(refusal.value).splitlines()) == 1
     assert before == ((short / "manifest.json").read_bytes(), _times(short))
 
@@ -535,13 +566,13 @@ def test_another_sweeps_folder_is_refused(short: Path) -> None:
 def test_a_damaged_manifest_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(text)
     with pytest.raises(UserError, match="not a readable manifest"):
-        execution.run(made(ONE), tmp_path, Silent(), 1)
+        execution.run(made(ONE), tmp_path, Silent(), Resources(lanes=1))
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_run(tmp_path: Path) -> None:
     sweep = made(ONE, "agents=[eggroll, {name: pes, with: {window: 31}}]")
     with pytest.raises(UserError, match="window: 31 steps, but an episode ends after 30"):
-        execution.run(sweep, tmp_path, Silent(), 1)
+        execution.run(sweep, tmp_path, Silent(), Resources(lanes=1))
     assert not list(tmp_path.iterdir())
 
 
@@ -556,6 +587,7 @@ def test_budget_in_seconds(tmp_path: Path) -> None:
     assert 2 <= len(curves) <= 4 and curves.wall_seconds.iloc[-1] >= 0.2
 
 
+@example(points=12, budget=1635732, kind="env_steps", step=1, cuts=[1])
 @settings(deadline=None)
 @given(
     points=st.integers(1, 50),

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from rl_es import tables
+from rl_es.errors import UserError
 from rl_es.sweep import execution, plan
 from rl_es.sweep.cells import cells, groups
 from rl_es.sweep.loading import checked
 from rl_es.sweep.overriding import override
+from rl_es.sweep.placing import Resources, place
 from rl_es.sweep.plan import Counts, Measured
 from rl_es.sweep.reading import parse
 from rl_es.sweep.schema import Sweep
@@ -50,7 +52,7 @@ def made(*assignments: str) -> Sweep:
 
 def works(sweep: Sweep, lanes: int = 1) -> list[execution.Work]:
     every = groups(cells(sweep))
-    return [execution.Work(group, execution.training(group, lanes), lanes) for group in every]
+    return [execution.work_of(group, Resources(lanes=lanes)) for group in every]
 
 
 def counts(*assignments: str) -> Sequence[Counts]:
@@ -107,14 +109,14 @@ def test_evaluation_is_compiled_once_where_it_is_the_same(
 
 def test_evaluations_of_more_lanes_are_not_shared() -> None:
     first, second = works(made("agents=[eggroll, full_rank_es]"))
-    wider = execution.Work(second.group, execution.training(second.group, 3), 3)
+    wider = execution.work_of(second.group, Resources(lanes=3))
     assert [count.programs for count in plan.count([first, wider])] == [3, 3]
 
 
 def test_steps_are_those_that_a_run_takes(tmp_path: Path) -> None:
     """Pendulum never terminates, so a generation takes the most that it can."""
     sweep = made(f"agents=[eggroll, {PERSISTENT[1:]}")
-    execution.run(sweep, tmp_path, Silent(), 1)
+    execution.run(sweep, tmp_path, Silent(), Resources(lanes=1))
     _, runs = tables.load(tmp_path)
     taken = runs.groupby("agent").env_steps.sum()
     expected = [found.env_steps for found in plan.count(works(sweep))]
@@ -138,10 +140,49 @@ def test_shown_with_probing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "PROBE_SECONDS", 0.05)
-    plan.show(made("defaults.budget={env_steps: 1e6}"), lanes=2)
+    plan.show(made("defaults.budget={env_steps: 1e6}"), resources=Resources(lanes=2))
     shown = capsys.readouterr().out
-    assert ">= 3,125" in shown and "(2 runs share a call)" in shown
+    assert ">= 3,125" in shown and "Runs that share a call of their program: 2." in shown
     assert "run" in shown and "Estimated on cpu" in shown and "peak memory" in shown
+
+
+def test_chunks_are_chosen_by_the_memory_and_said(capsys: pytest.CaptureFixture[str]) -> None:
+    large = ("defaults.agent.population=65536", "defaults.policy.widths=[256, 256]")
+    plan.show(made(*large), probe=False, resources=Resources(memory=2**29))
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "evaluated in 2 chunks of 32,768 members" in shown
+    assert "0.5 GiB may be used (--memory, --population-chunk)" in shown
+
+
+@pytest.mark.parametrize(
+    ("pairs", "runs", "devices", "lanes", "shards", "over_runs"),
+    [
+        (64, 5, 2, 2, 1, 2),  # one block of pairs: the runs are shared
+        (64, 1, 2, 1, 1, 1),
+        (128, 5, 2, 1, 2, 1),
+        (128, 5, 1, 1, 1, 1),
+        (50, 5, 2, 2, 1, 2),
+    ],
+)
+def test_devices_go_where_more_are_used(
+    pairs: int, runs: int, devices: int, lanes: int, shards: int, over_runs: int
+) -> None:
+    found = place(pairs, runs, 100, Resources(devices=devices))
+    where = found.placement
+    assert (found.lanes, where.shards, where.runs) == (lanes, shards, over_runs)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "members", "chunks"), [(256, 512, 1), (256, 256, 2), (192, 200, 3), (50, 128, 1)]
+)
+def test_chunks_are_equal_and_of_whole_blocks(pairs: int, members: int, chunks: int) -> None:
+    assert place(pairs, 1, 100, Resources(population_chunk=members)).placement.chunks == chunks
+
+
+@pytest.mark.parametrize("option", ["devices", "lanes", "population_chunk", "memory"])
+def test_too_little_is_refused(option: str) -> None:
+    with pytest.raises(UserError, match=rf"--{option.replace('_', '-')}: must be at least"):
+        Resources(**{option: 0})
 
 
 class Clocked:

@@ -16,6 +16,7 @@ from rl_es.rollout.evaluation import evaluator
 from rl_es.rollout.unroll import episodes, single_step, start
 from rl_es.sweep import execution
 from rl_es.sweep.loading import checked
+from rl_es.sweep.placing import Resources
 from rl_es.sweep.reading import parse
 from rl_es.training.policies import SavedPolicy, find, load, replay_key
 from rl_es.training.program import key_for_evaluation
@@ -43,7 +44,9 @@ class Silent:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("saved")
-    assert execution.run(checked(parse(TEXT, "saved.yaml")), folder, Silent(), 1) == 0
+    assert (
+        execution.run(checked(parse(TEXT, "saved.yaml")), folder, Silent(), Resources(lanes=1)) == 0
+    )
     return folder
 
 
