@@ -17,6 +17,7 @@ from typing import Any
 import jax
 
 from rl_es.config import split
+from rl_es.errors import UserError
 from rl_es.sweep import batch, provenance, records
 from rl_es.sweep.cells import Cell, Group, cells, groups
 from rl_es.sweep.lane import Lane, Shared
@@ -189,8 +190,8 @@ def _run(
         except batch.Stopped:
             raise together.Interrupted from None
         except Exception as error:
-            if together.several() and not isinstance(error, together.AgreedError):
-                raise  # the others do not know, and cannot go on with the next run
+            if together.several() and not isinstance(error, UserError):
+                raise  # the others may not have it, and would wait in vain
             for lane in working:
                 if lane.active:
                     lane.fail(_reason(error))

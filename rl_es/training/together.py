@@ -3,7 +3,7 @@
 All run the same compiled calls in the same order. The first process reads and writes the files and
 decides what hangs on them or on time; the others are told. With one process nothing here costs
 anything. Everything but `several` and `is_first` must be called by all processes, in the same
-order.
+order; a UserError that one of them raises while it runs is one that all raise.
 """
 
 import json
@@ -26,10 +26,6 @@ JOIN_SECONDS = 300.0  # how long the others are waited for
 HEARTBEAT_SECONDS = 100  # a process that was silent for so long is taken for dead
 _PIECE = 2**24  # bytes that are sent at once
 _LEAST = 2**10  # what is shorter is padded: a length is a compiled program
-
-
-class AgreedError(UserError):
-    """What went wrong in the first process, or between processes: raised in all of them."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -86,7 +82,7 @@ def _join(meeting: Meeting) -> None:
     jax.config.update("jax_enable_preemption_service", False)
     if getattr(jax.config, "jax_cpu_collectives_implementation", None) is None:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    found = [None] if meeting.cluster else ["deactivate"]
+    detection = None if meeting.cluster else "deactivate"
     errors: list[Exception] = []
 
     def join() -> None:
@@ -95,7 +91,7 @@ def _join(meeting: Meeting) -> None:
                 meeting.coordinator,
                 meeting.processes,
                 meeting.process,
-                cluster_detection_method=found[0],
+                cluster_detection_method=detection,
                 initialization_timeout=round(2 * JOIN_SECONDS) + 60,
                 heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
             )
@@ -165,17 +161,17 @@ def check_same(content: str, what: str) -> None:
     """Compares what each process was started with.
 
     Raises:
-      AgreedError: it differs.
+      UserError: it differs.
     """
     if several() and anyone(first(lambda: content) != content):
-        raise AgreedError(f"the processes were started with different {what}")
+        raise UserError(f"the processes were started with different {what}")
 
 
 def first(call: Callable[[], Any]) -> Any:
     """What the call gives in the first process, a JSON value; the others do not call it.
 
     Raises:
-      AgreedError: the call raised; in all processes.
+      UserError: the call raised; in all processes.
     """
     if not several():
         return call()
@@ -196,7 +192,7 @@ def first_bytes(call: Callable[[], bytes]) -> bytes:
     length, failed = gather([len(content), failed])[0]
     told = _broadcast(content, int(length))
     if failed:
-        raise AgreedError(told.decode())
+        raise UserError(told.decode())
     return told
 
 
