@@ -41,6 +41,8 @@ class BraxEnvironment:
         with implicit_promotion(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Brax System")  # on every load: it is not maintained
             self._env = envs.get_environment(name.removeprefix("brax/"), backend=backend)
+        # Under jit brax's Python runs once for all programs that step or reset this environment.
+        self._reset, self._step = jax.jit(self._reset_once), jax.jit(self._step_once)
         space = box(-1.0, 1.0, (self._env.action_size,))
         start = functools.partial(self._reset, jax.random.key(0))
         self._empty = dataclasses.replace(jax.eval_shape(start), pipeline_state=None)
@@ -70,11 +72,11 @@ class BraxEnvironment:
             truncated=jnp.zeros((), bool),
         )
 
-    def _reset(self, key: Array) -> State:
+    def _reset_once(self, key: Array) -> State:
         with implicit_promotion():
             return self._env.reset(key)
 
-    def _step(self, physics: Any, action: Array) -> State:
+    def _step_once(self, physics: Any, action: Array) -> State:
         fields = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), self._empty)
         with implicit_promotion():
             return self._env.step(dataclasses.replace(fields, pipeline_state=physics), action)

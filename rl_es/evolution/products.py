@@ -19,7 +19,7 @@ _LANES = 16  # inputs that are summed side by side
 def _products(x: Array, b: Array) -> Array:
     """Sums over M of x [..., M] times each row of b [R, M], as [..., R].
 
-    The cheapest form for each platform; `python run_benchmark.py speed sweeps/speed/ranks.yaml`
+    The cheapest form for each platform; `python run_benchmark.py speed sweeps/speed/cartpole.yaml`
     measures what it costs a generation. On an accelerator that is a plain product. On CPU, where a
     sum over the minor dimension runs one number at a time and batched products of few columns are
     slow, all R products are summed together over slices of 16 inputs, and one small product with

@@ -12,11 +12,12 @@ from rl_es import registry
 from rl_es.config import Config
 from rl_es.speed import peers
 from rl_es.speed.names import EVOSAX, FLOORS, PEERS
-from rl_es.speed.schema import Benchmark, ContestantEntry
+from rl_es.speed.schema import Benchmark, ContestantEntry, Horizon
 from rl_es.sweep.reading import Place, Problem
 from rl_es.sweep.resolving import Stated
 from rl_es.sweep.variants import Variant, variants
 
+MEMBERS_PER_KEY = 128  # of a block of antithetic pairs, `rl_es.evolution.keys`
 _BY_WORKLOAD = {"population": "populations", "episodes": "episodes"}
 
 
@@ -30,6 +31,10 @@ class Contestant:
       config: its settings; None for a floor, which has none.
       up_to: the largest population that it is run with, if there is one.
       numerics: of the agent's file; raised there by hand when its numbers change.
+      horizon: `full` or `natural`.
+      devices: over which its population is spread.
+      chunks: in which each device evaluates its part.
+      lanes: runs that share a call.
     """
 
     label: str
@@ -37,16 +42,26 @@ class Contestant:
     config: Config | None
     up_to: int | None
     numerics: int
+    horizon: Horizon
+    devices: int
+    chunks: int
+    lanes: int
 
     @property
     def identity(self) -> dict[str, Any]:
         """What decides what is timed, as JSON."""
         settings = {} if self.config is None else self.config.model_dump(mode="json")
         return {"label": self.label, "name": self.name, "settings": settings,
-                "up_to": self.up_to, "numerics": self.numerics}  # fmt: skip
+                "up_to": self.up_to, "numerics": self.numerics, "horizon": self.horizon,
+                "devices": self.devices, "chunks": self.chunks, "lanes": self.lanes}  # fmt: skip
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether its generation is not simply one run on one device."""
+        return (self.devices, self.chunks, self.lanes) != (1, 1, 1)
 
 
-def contestants(benchmark: Benchmark, i: int, j: int) -> Iterator[Contestant]:
+def contestants(benchmark: Benchmark, i: int, j: int, horizon: Horizon) -> Iterator[Contestant]:
     """Those of the i-th population and the j-th number of episodes, in the file's order.
 
     Raises:
@@ -57,7 +72,17 @@ def contestants(benchmark: Benchmark, i: int, j: int) -> Iterator[Contestant]:
             config = None if entry.name in FLOORS else _settings(benchmark, i, j, k, variant)
             ours = entry.name not in FLOORS and entry.name not in PEERS
             numerics = registry.agents.load(entry.name).NUMERICS if ours else 1
-            yield Contestant(variant.label, entry.name, config, entry.up_to, numerics)
+            yield Contestant(
+                variant.label,
+                entry.name,
+                config,
+                entry.up_to,
+                numerics,
+                horizon=entry.horizon or horizon,
+                devices=entry.devices,
+                chunks=entry.chunks,
+                lanes=entry.lanes,
+            )
 
 
 def check(benchmark: Benchmark) -> None:
@@ -75,6 +100,8 @@ def check(benchmark: Benchmark) -> None:
             _no_sizes(settings, (*place, below))
         if entry.random:
             _no_sizes(entry.random.settings, (*place, "random"))
+        _no_spread_of_peers(entry, place)
+        _whole_blocks(benchmark, entry, place)
         if entry.name == EVOSAX and benchmark.policy.normalise_observations:
             raise Problem(place, "runs without policy.normalise_observations; leave one out")
         for variant in variants(entry):
@@ -105,6 +132,24 @@ def _no_sizes(settings: Any, place: Place) -> None:
         if name in settings:
             raise Problem(
                 (*place, name), f"every contestant has the workload's; see workloads.{axis}"
+            )
+
+
+def _no_spread_of_peers(entry: ContestantEntry, place: Place) -> None:
+    for key in ("devices", "chunks", "lanes"):
+        if entry.name in PEERS and getattr(entry, key) != 1:
+            raise Problem((*place, key), f"{entry.name} runs alone, at once, on one device")
+
+
+def _whole_blocks(benchmark: Benchmark, entry: ContestantEntry, place: Place) -> None:
+    parts = entry.devices * entry.chunks
+    for population in benchmark.workloads.populations:
+        run = entry.up_to is None or population <= entry.up_to
+        if run and parts > 1 and population % (parts * MEMBERS_PER_KEY):
+            raise Problem(
+                place,
+                f"devices times chunks must divide each population into whole multiples of "
+                f"{MEMBERS_PER_KEY} members; {population} / {parts} is none",
             )
 
 

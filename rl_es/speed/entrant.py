@@ -49,16 +49,17 @@ class Entrant:
         self._who = {"contestant": contestant.label, "agent": contestant.name}
         runner = make_runner(workload, contestant, env)
         key = jax.random.key(0)
-        shape = jax.eval_shape(runner.init, key)
+        state = jax.jit(runner.init)(key)
+        shape = jax.tree.map(_shape, state)
         generation = compiled(runner.generation, shape, donate=True, measure=measure)
         self._generation = generation.call
         self._parts = _compiled_parts(runner, shape) if parts else {}
-        self._state = jax.jit(runner.init)(key)
+        self._state = state
         self.program: Row = {
             **self._who,
             "parameters": runner.parameters,
             "memory_bytes": generation.memory_bytes,
-            "perturbation_bytes": bytes_of(jax.eval_shape(runner.perturbation, shape)),
+            "perturbation_bytes": bytes_of(jax.eval_shape(runner.perturbation, key)),
             "trace_seconds": generation.trace_seconds,
             "compile_cold_seconds": generation.cold_seconds,
             "compile_cached_seconds": generation.cached_seconds,
@@ -128,6 +129,12 @@ class Entrant:
         row = {**self._who, "part": part, "repeats": repeats}
         row |= {"seconds": wall / repeats, "cpu_seconds": cpu / repeats, "env_steps": None}
         return row, result
+
+
+def _shape(leaf: jax.Array) -> jax.ShapeDtypeStruct:
+    """Its shape, and its place where that is more than one device."""
+    several = len(leaf.sharding.device_set) > 1
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding if several else None)
 
 
 def _compiled_parts(runner: Runner, state: Any) -> dict[str, Callable[..., Any]]:

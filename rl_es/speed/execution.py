@@ -3,6 +3,7 @@
 import gc
 import random
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from rl_es.speed.entrant import Entrant
 from rl_es.speed.horizon import environment
 from rl_es.speed.names import EVOSAX
 from rl_es.speed.progress import Progress
-from rl_es.speed.schema import Benchmark
+from rl_es.speed.schema import Benchmark, Horizon
 from rl_es.speed.workloads import Workload, workloads
 from rl_es.sweep import manifest, provenance
 from rl_es.training.platform import prepare
@@ -36,7 +37,7 @@ def run(benchmark: Benchmark, folder: Path, progress: Progress) -> int:
       UserError: the folder holds other results, an environment has no time limit, or a peer is not
         installed.
     """
-    prepare()
+    prepare(max(entry.devices for entry in benchmark.contestants))
     whole = workloads(benchmark)
     missing = [one for one in whole if not timings.path_of(folder, one.key).exists()]
     environments = _environments(missing)
@@ -49,8 +50,8 @@ def run(benchmark: Benchmark, folder: Path, progress: Progress) -> int:
     for workload in missing:
         progress.workload(workload)
         began = time.monotonic()
-        env = environments[_world(workload)]
-        samples, programs = measure(workload, env, benchmark, progress)
+        env = environments[workload.world.shown, workload.horizon]
+        samples, programs = measure(workload, environments, benchmark, progress)
         columns = {**workload.columns, "episode_length": env.spec.episode_length}
         path = timings.path_of(folder, workload.key)
         timings.write(path, columns, samples, programs, _origin())
@@ -62,7 +63,10 @@ def run(benchmark: Benchmark, folder: Path, progress: Progress) -> int:
 
 
 def measure(
-    workload: Workload, env: Environment, benchmark: Benchmark, progress: Progress
+    workload: Workload,
+    environments: Mapping[tuple[str, Horizon], Environment],
+    benchmark: Benchmark,
+    progress: Progress,
 ) -> tuple[list[Row], list[Row]]:
     """The samples of a workload, round by round, and what is to be said of each contestant."""
     entrants: dict[str, Entrant] = {}
@@ -88,7 +92,7 @@ def measure(
             entrants[label] = Entrant(
                 workload,
                 contestant,
-                env,
+                environments[workload.world.shown, contestant.horizon],
                 min_seconds=benchmark.min_seconds,
                 measure=benchmark.compile,
                 parts=benchmark.parts,
@@ -111,13 +115,17 @@ def measure(
     return [row for rows in samples.values() for row in rows], list(programs.values())
 
 
-def _world(workload: Workload) -> tuple[str, str]:
-    return workload.world.shown, workload.horizon
-
-
-def _environments(missing: list[Workload]) -> dict[tuple[str, str], Environment]:
-    """Made before anything is timed, so that what is wrong with one is said at once."""
-    return {_world(one): environment(one) for one in {_world(one): one for one in missing}.values()}
+def _environments(missing: list[Workload]) -> dict[tuple[str, Horizon], Environment]:
+    """By label and horizon, made before anything is timed: what is wrong is said at once."""
+    made: dict[tuple[str, Horizon], Environment] = {}
+    for workload in missing:
+        horizons: list[Horizon] = [workload.horizon]
+        horizons += [one.horizon for one in workload.contestants]
+        for horizon in horizons:
+            key = workload.world.shown, horizon
+            if key not in made:
+                made[key] = environment(workload, horizon)
+    return made
 
 
 def _origin() -> Row:

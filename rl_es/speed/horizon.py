@@ -13,6 +13,7 @@ from rl_es import registry
 from rl_es.errors import UserError
 from rl_es.interfaces import Environment, EnvState, Observation, Transition
 from rl_es.rollout.wrappers import wrap
+from rl_es.speed.schema import Horizon
 from rl_es.speed.workloads import Workload
 
 
@@ -51,8 +52,8 @@ class FullHorizon:
         )
 
 
-def environment(workload: Workload) -> Environment:
-    """A fresh environment.
+def environment(workload: Workload, horizon: Horizon) -> Environment:
+    """A fresh environment of a workload, with this horizon.
 
     Raises:
       UserError: it has no time limit.
@@ -60,7 +61,7 @@ def environment(workload: Workload) -> Environment:
     world = workload.world
     suite = registry.environment_suite(world.name)
     made = suite.make(world.name, suite.Options(**workload.options))
-    env = wrap(FullHorizon(made) if workload.horizon == "full" else made, world.wrappers)
+    env = wrap(FullHorizon(made) if horizon == "full" else made, world.wrappers)
     if env.spec.episode_length is None:
         raise UserError(
             f"environment {world.shown}: it has no time limit, so its episodes have no length "

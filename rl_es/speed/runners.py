@@ -1,10 +1,11 @@
 """From a contestant to the functions that are compiled and timed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 
 from rl_es import registry
@@ -16,9 +17,13 @@ from rl_es.speed import peers
 from rl_es.speed.contestants import Contestant
 from rl_es.speed.floors import FixedAction, Unperturbed
 from rl_es.speed.names import BARE, EVOSAX, FLOORS
+from rl_es.speed.spreading import spread
 from rl_es.speed.workloads import Workload
 from rl_es.training.learner import Evolution, TrainState
+from rl_es.training.placement import Placement
+from rl_es.training.program import lane_axis
 from rl_es.training.segments import Held, Unfolded
+from rl_es.training.spread import ALL_AT_ONCE
 
 State = Any
 
@@ -65,14 +70,14 @@ class Runner:
     Attributes:
       init: key -> state. Consumes the key.
       generation: state -> (state, (returns [P], environment steps [])).
-      perturbation: state -> the population's noise.
+      perturbation: key -> the population's noise, of one run. Only its shapes are asked for.
       parameters: scalars evolved.
       parts: those of a generation, where it can be taken apart.
     """
 
     init: Callable[[Array], State]
     generation: Callable[[State], tuple[State, tuple[Array, Array]]]
-    perturbation: Callable[[State], Any]
+    perturbation: Callable[[Array], Any]
     parameters: int
     parts: Parts | None = None
 
@@ -87,34 +92,53 @@ def make_runner(workload: Workload, contestant: Contestant, env: Environment) ->
     size = policy.parameters.size
     if contestant.name == EVOSAX:
         peer = peers.evosax(env, policy, cast(peers.Settings, contestant.config))
-        return Runner(peer.init, peer.generation, peer.population, size)
+        return Runner(peer.init, peer.generation, lambda key: peer.population(peer.init(key)), size)
     if contestant.name in FLOORS:
         bare = contestant.name == BARE
         agent = Unperturbed(workload.population, Episode(workload.episodes))
         acting = FixedAction(env.spec) if bare else policy
-        return _of_learner(_learner(workload, agent, env, acting), {}, 0 if bare else size)
+        learner = _learner(workload, contestant, agent, env, acting)
+        return _of_learner(learner, {}, 0 if bare else size, contestant)
     assert contestant.config is not None
     problem = Problem(policy.parameters, env.spec.episode_length)
     made = registry.agents.load(contestant.name).make(contestant.config, problem)
-    learner = _learner(workload, made, env, policy)
-    return _of_learner(learner, split(contestant.config)[1], size, Parts(learner))
+    learner = _learner(workload, contestant, made, env, policy)
+    parts = None if contestant.is_spread else Parts(learner)
+    return _of_learner(learner, split(contestant.config)[1], size, contestant, parts)
 
 
-def _learner(workload: Workload, agent: Agent, env: Environment, policy: Policy) -> Evolution:
-    return Evolution(agent, env, policy, workload.policy.normalise_observations)
+def _learner(
+    workload: Workload, contestant: Contestant, agent: Agent, env: Environment, policy: Policy
+) -> Evolution:
+    normalise, axis = workload.policy.normalise_observations, lane_axis(contestant.lanes)
+    return Evolution(agent, env, policy, normalise, axis, _placement(contestant).spread)
+
+
+def _placement(contestant: Contestant) -> Placement:
+    return Placement(shards=contestant.devices, chunks=contestant.chunks)
 
 
 def _of_learner(
-    learner: Evolution, hyper: dict[str, float], parameters: int, parts: Parts | None = None
+    learner: Evolution,
+    settings: dict[str, float],
+    parameters: int,
+    contestant: Contestant,
+    parts: Parts | None = None,
 ) -> Runner:
+    hyper = {name: jnp.float32(value) for name, value in settings.items()}
+
     def init(key: Array) -> TrainState:
-        return learner.init(key, {name: jax.numpy.float32(hyper[name]) for name in hyper})
+        return learner.init(key, hyper)
 
     def generation(state: TrainState) -> tuple[TrainState, tuple[Array, Array]]:
         state, segment, _ = learner.generation(state)
         return state, (segment.returns, segment.steps)
 
-    def perturbation(state: TrainState) -> Noise:
-        return Parts(learner).noise(state)[0]
+    def perturbation(key: Array) -> Noise:
+        whole = replace(learner, spread=ALL_AT_ONCE)
+        return Parts(whole).noise(whole.init(key, hyper))[0]
 
+    if contestant.is_spread:
+        functions = spread(learner, hyper, _placement(contestant), contestant.lanes)
+        return Runner(*functions, perturbation, parameters)
     return Runner(init, generation, perturbation, parameters, parts)

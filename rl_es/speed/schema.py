@@ -27,6 +27,10 @@ contestants:
   - name: full_rank_es
     label: full rank          # optional, unique; default: the name
     up_to: 256                # the largest population that it is run with
+    horizon: natural          # instead of the workload's
+    devices: 2                # that share its population
+    chunks: 1                 # in which each evaluates its part, one after the other
+    lanes: 5                  # runs that share a call
     with: {shaping: z_score}
   - evosax                    # evosax's Open_ES, with the extra `peers`
 ```
@@ -81,6 +85,10 @@ class ContestantEntry(Variation):
     """One who is timed: a floor, a peer, or an agent with settings that may vary."""
 
     up_to: int | None = Field(None, ge=2)
+    horizon: Horizon | None = None
+    devices: int = Field(1, ge=1, le=4096)
+    chunks: int = Field(1, ge=1)
+    lanes: int = Field(1, ge=1)
 
     @field_validator("name")
     @classmethod

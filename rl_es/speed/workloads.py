@@ -91,9 +91,10 @@ def _workloads(benchmark: Benchmark) -> Iterator[Workload]:
     axes = benchmark.workloads
     how = benchmark.model_dump(include={"rounds", "min_seconds", "compile", "parts"})
     runners = {
-        (i, j): tuple(entered.contestants(benchmark, i, j))
+        (i, j, horizon): tuple(entered.contestants(benchmark, i, j, horizon))
         for i in range(len(axes.populations))
         for j in range(len(axes.episodes))
+        for horizon in axes.horizons
     }
     for e, world in enumerate(axes.environments):
         suite = registry.environment_suite(world.name)
@@ -118,7 +119,7 @@ def _workloads(benchmark: Benchmark) -> Iterator[Workload]:
                 "population": population,
                 "episodes": episodes,
                 "horizon": horizon,
-                "contestants": [one.identity for one in runners[i, j]],
+                "contestants": [one.identity for one in runners[i, j, horizon]],
             }
             yield Workload(
                 key=digest(content),
@@ -128,5 +129,5 @@ def _workloads(benchmark: Benchmark) -> Iterator[Workload]:
                 population=population,
                 episodes=episodes,
                 horizon=horizon,
-                contestants=runners[i, j],
+                contestants=runners[i, j, horizon],
             )

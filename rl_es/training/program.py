@@ -63,8 +63,8 @@ class Program:
     state_shape: Any = field(default=None, repr=False)
 
 
-def _over_lanes(function: Callable[..., Any], lanes: int) -> Callable[..., Any]:
-    """Vmaps a function, or calls it on the only lane."""
+def in_lanes(function: Callable[..., Any], lanes: int) -> Callable[..., Any]:
+    """A function of one lane as one of arrays [lanes, ...]: vmapped, or called on the only lane."""
     if lanes > 1:
         return jax.vmap(function, axis_name=LANES)
 
@@ -79,11 +79,13 @@ def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def _as_data(tree: Any) -> Any:
+def as_data(tree: Any) -> Any:
+    """A pytree with its random keys as integers."""
     return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
 
 
-def _as_keys(tree: Any, shapes: Any) -> Any:
+def as_keys(tree: Any, shapes: Any) -> Any:
+    """The inverse of `as_data`, for a pytree of these shapes."""
     return jax.tree.map(
         lambda leaf, shape: jax.random.wrap_key_data(leaf) if _is_key(shape) else leaf, tree, shapes
     )
@@ -139,17 +141,17 @@ class Compiler:
         own = lanes // placement.runs
 
         def over_lanes(function: Callable[..., Any], inputs: Any, outputs: Any) -> Any:
-            return placement.over(_over_lanes(function, own), inputs, outputs)
+            return placement.over(in_lanes(function, own), inputs, outputs)
 
         held = learner.pairwise
         seeds, hyper, numbers = placement.placed((seeds, hyper, numbers), False)
         limit = Limit(numbers, numbers)
-        first = over_lanes(lambda seed, hyper: _as_data(init(seed, hyper)), (False, False), held)
+        first = over_lanes(lambda seed, hyper: as_data(init(seed, hyper)), (False, False), held)
         state = placement.placed(jax.eval_shape(first, seeds, hyper), held)
 
         def advance(state: Any, limit: Limit) -> Any:
-            state, rows = learner.advance(_as_keys(state, lane), limit)
-            return _as_data(state), rows
+            state, rows = learner.advance(as_keys(state, lane), limit)
+            return as_data(state), rows
 
         lowered = [
             _lower(first, seeds, hyper),

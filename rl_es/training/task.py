@@ -39,8 +39,13 @@ class Task:
         suite = registry.environment_suite(self.name)
         return wrap(suite.make(self.name, suite.Options(**self.options)), self.wrappers)
 
-    def evaluation_environment(self) -> Environment:
-        """A fresh environment, as it is evaluated on: its rewards are not scaled."""
+    def evaluation_environment(self, trained_on: Environment | None = None) -> Environment:
+        """The environment as it is evaluated on: its rewards are not scaled.
+
+        That is `trained_on` itself where they never are: what is traced of it is then shared.
+        """
+        if trained_on is not None and self.wrappers.reward_scale == 1.0:
+            return trained_on
         wrappers = self.wrappers.model_copy(update={"reward_scale": 1.0})
         return replace(self, wrappers=wrappers).environment()
 
@@ -107,7 +112,7 @@ def make_training(task: Task, agent: str, config: Config, evaluation_episodes: i
             f"{task.name} / {agent}: a generation may take {most:,} environment steps; at most "
             f"{MOST_GENERATION_STEPS:,} can be counted: choose a smaller population"
         )
-    evaluated_on = task.evaluation_environment()
+    evaluated_on = task.evaluation_environment(env)
     return Training(
         learner,
         lambda lanes: evaluator(evaluated_on, policy, evaluation_episodes, lanes),

@@ -22,7 +22,7 @@ Make = Callable[..., Benchmark]
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests' cache stays configured."""
-    monkeypatch.setattr(execution, "prepare", lambda: None)
+    monkeypatch.setattr(execution, "prepare", lambda devices: None)
 
 
 def _run(benchmark: Benchmark, folder: Path) -> tuple[int, str]:

@@ -49,7 +49,7 @@ def test_the_returns_of_a_constant_reward_hang_on_the_states(
     benchmark: Callable[..., Benchmark],
 ) -> None:
     (workload,) = workloads(benchmark("workloads.environments.0.episode_length=40"))
-    env = environment(workload)  # CartPole rewards every step with 1
+    env = environment(workload, workload.horizon)  # CartPole rewards every step with 1
     particles = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), 32))[0]
 
     def returned(state: Any) -> Any:
@@ -90,4 +90,4 @@ def test_no_time_limit(
     text = "workloads.environments=[CartPole-v1]"
     (workload,) = workloads(benchmark(text, f"workloads.horizons=[{horizon}]"))
     with pytest.raises(UserError, match="CartPole-v1: it has no time limit.*episode_length"):
-        environment(workload)
+        environment(workload, workload.horizon)

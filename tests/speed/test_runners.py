@@ -23,8 +23,10 @@ def runners(benchmark: Callable[..., Benchmark]) -> Callable[..., dict[str, Runn
 
     def make(*assignments: str) -> dict[str, Runner]:
         (workload,) = workloads(benchmark(*assignments))
-        env = environment(workload)
-        return {one.label: make_runner(workload, one, env) for one in workload.contestants}
+        return {
+            one.label: make_runner(workload, one, environment(workload, one.horizon))
+            for one in workload.contestants
+        }
 
     return make
 
@@ -52,6 +54,31 @@ def test_episodes_differ_between_generations_and_pairs(runners: Any) -> None:
         assert len(set(first.tolist())) > 1 and not np.array_equal(first, second)
 
 
+SPREAD = """contestants=[eggroll, {name: eggroll, label: two, devices: 2},
+{name: eggroll, label: four, chunks: 4}, {name: eggroll, label: both, devices: 2, lanes: 2}]"""
+
+
+def test_a_spread_generation_is_the_same(runners: Any) -> None:
+    found, sizes = {}, ("workloads.populations=[512]", "workloads.environments.0.episode_length=30")
+    for label, runner in runners(SPREAD, *sizes).items():
+        lanes = 2 if label == "both" else 1
+        (_, _), (returns, steps) = _generations(runner)
+        assert int(steps) == lanes * 512 * 30 and returns.size == lanes * 512
+        assert runner.parts is None or label == "eggroll"
+        found[label] = np.asarray(returns)
+    for label in ("two", "four"):  # the first run of several has a key of its own
+        np.testing.assert_array_equal(found[label][0].shape, (512,))
+    np.testing.assert_array_equal(found["two"], found["four"])
+    assert not np.array_equal(found["both"][0], found["both"][1])
+
+
+def test_a_horizon_of_ones_own(runners: Any) -> None:
+    text = "contestants=[inference, {name: inference, label: early, horizon: natural}]"
+    made = runners(text, "workloads.environments.0.episode_length=60")
+    steps = {label: int(_generations(one)[0][1]) for label, one in made.items()}
+    assert steps["inference"] == 4 * 60 > steps["early"]
+
+
 def test_partners_share_episodes_where_nothing_is_perturbed(runners: Any) -> None:
     found = runners("contestants=[bare]", "workloads.populations=[32]")["bare"]
     (returns, _), *_ = _generations(found)
@@ -64,8 +91,7 @@ def test_sizes(runners: Any) -> None:
     assert [runner.parameters for runner in made.values()] == [0, size, size, size]
     numbers = []
     for runner in made.values():
-        state = jax.eval_shape(runner.init, jax.random.key(0))
-        noise = jax.tree.leaves(jax.eval_shape(runner.perturbation, state))
+        noise = jax.tree.leaves(jax.eval_shape(runner.perturbation, jax.random.key(0)))
         numbers.append(sum(leaf.size for leaf in noise))
     assert numbers == [0, 0, 2 * (2 * (4 + 4) + 4 + 2 * (4 + 2) + 2), 2 * size]
 
