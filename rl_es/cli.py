@@ -4,6 +4,7 @@ Nothing heavy is imported before a command needs it: a wrong sweep file is refus
 shown, without loading jax.
 """
 
+import contextlib
 import dataclasses
 import os
 import sys
@@ -17,6 +18,7 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
 from rl_es.errors import UserError, did_you_mean
+from rl_es.training.meeting import ALONE, Meeting
 
 Overrides = Annotated[
     UseAppendAction[tuple[str, ...]],
@@ -47,7 +49,8 @@ Devices = Annotated[
     int | None,
     arg(
         metavar="N",
-        help="devices that share populations, or runs; a CPU counts as many as asked for",
+        help="devices, of each process, that share populations, or runs; a CPU counts as many as "
+        "asked for",
         help_behavior_hint="(default: 1 on CPU, else all)",
     ),
 ]
@@ -94,22 +97,32 @@ class Run:
     population_chunk: PopulationChunk = None
     memory: Memory = None
     quiet: Quiet = False
+    meeting: Annotated[Meeting, arg(name="")] = ALONE
 
     def __call__(self) -> int:
         """Returns the exit code."""
         from rl_es.sweep.loading import load
         from rl_es.sweep.progress import progress
 
+        self.meeting.check()
         sweep = load(self.sweep, self.set)
         out = _folder(self.out, sweep.name)
         from rl_es.sweep import execution
+        from rl_es.training import together
+        from rl_es.training.platform import prepare
 
-        shown = progress(self.quiet)
-        try:
-            code = execution.run(sweep, out, shown, _resources(self))
-        finally:
-            shown.end()
-        _report(out)
+        resources = _resources(self)
+        prepare(self.devices)
+        with together.joined(self.meeting), contextlib.ExitStack() as kept:
+            first = together.is_first()
+            nowhere = None if first else kept.enter_context(open(os.devnull, "w"))
+            shown = progress(self.quiet, nowhere)
+            try:
+                code = execution.run(sweep, out, shown, resources)
+            finally:
+                shown.end()
+        if first:
+            _report(out)
         return code
 
 
@@ -232,7 +245,8 @@ VERBS = {"run": Run, "plan": Plan, "speed": Speed, "report": Report, "list": Lis
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line; returns the exit code.
 
-    0: done; 1: some cells failed; 2: bad input, one message on standard error; 130: interrupted.
+    0: done; 1: some cells failed, or another process did; 2: bad input, one message on standard
+    error; 130: interrupted.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     verb = next(iter(arguments), "--help")
@@ -250,7 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return command()
     except UserError as error:
         print(f"error: {error}", file=messages)
-        return 2
+        return error.code
     except KeyboardInterrupt:
         print(
             "interrupted; what is finished is kept: run the same command again to go on, or "
@@ -267,8 +281,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def leave(code: int) -> NoReturn:
-    """Ends the process, at once where a thread is left: XLA crashes if it compiles meanwhile."""
-    if threading.active_count() > 1:
+    """Ends the process, at once where something would hold it up.
+
+    A thread may be left that compiles, at which XLA crashes; or the process left others without
+    their consent (`rl_es.training.together`), for which jax would wait.
+    """
+    jax = sys.modules.get("jax")
+    if threading.active_count() > 1 or (jax is not None and jax.distributed.is_initialized()):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -7,8 +7,16 @@ from collections.abc import Iterable
 class UserError(Exception):
     """Bad input: the message (three lines at most) says what, where and what would be right.
 
-    The command line prints it without a traceback and exits with code 2.
+    The command line prints it without a traceback and exits with its code.
     """
+
+    code = 2
+
+
+class EndedError(UserError):
+    """Something outside of this process has ended it: nothing is wrong with the input."""
+
+    code = 1
 
 
 def did_you_mean(wrong: str, valid: Iterable[str]) -> str:

@@ -1,7 +1,8 @@
 """One batch of runs, the lanes that a program handles at once, from their start to their end.
 
 Between calls of the compiled program there is progress, a row at each evaluation point, and from
-time to time a checkpoint. How the calls are cut changes no number.
+time to time a checkpoint. How the calls are cut changes no number. Of several processes the first
+one's clock counts, so that all cut them alike.
 """
 
 import threading
@@ -17,6 +18,8 @@ from rl_es.config import split
 from rl_es.interfaces import Limit
 from rl_es.sweep.lane import Lane
 from rl_es.sweep.progress import Progress
+from rl_es.training import together
+from rl_es.training.placement import on_host
 from rl_es.training.program import Program
 
 CHECKPOINT_SECONDS = 60.0
@@ -34,10 +37,10 @@ def run(program: Program, lanes: Sequence[Lane], progress: Progress, stop: threa
       program: compiled for as many lanes.
       lanes: those already `done` are carried along but do nothing.
       progress: told after each call.
-      stop: looked at between calls.
+      stop: looked at between calls, in all processes.
 
     Raises:
-      Stopped: `stop` was set; each lane is saved.
+      Stopped: a `stop` was set; each lane is saved.
     """
     state = _start(program, lanes)
     _evaluate(program, state, lanes, [not lane.rows for lane in lanes])
@@ -51,23 +54,20 @@ def run(program: Program, lanes: Sequence[Lane], progress: Progress, stop: threa
             generations = max(1, generations // 2)
         arrived = [lane.is_due(point) for lane, point in zip(lanes, points, strict=True)]
         _evaluate(program, state, lanes, arrived)
-        due = stop.is_set() or time.monotonic() - saved > CHECKPOINT_SECONDS
+        stopping = together.anyone(stop.is_set())
+        due = stopping or together.agree(time.monotonic() - saved) > CHECKPOINT_SECONDS
         ending = [lane.active and (due or lane.fraction >= 1.0) for lane in lanes]
-        held = _host(state) if any(ending) else None
+        held = on_host(state) if any(ending) else None
         for i, lane in enumerate(lanes):
             if ending[i]:
                 mine = jax.tree.map(lambda leaf, i=i: leaf[i], held)
                 lane.save(mine)
                 if lane.fraction >= 1.0:
                     lane.finish(program.snapshot(mine))
-        if stop.is_set():
+        if stopping:
             raise Stopped
         if due:
             saved = time.monotonic()
-
-
-def _host(tree: Any) -> Any:
-    return jax.tree.map(np.asarray, tree)
 
 
 def _seeds(lanes: Sequence[Lane]) -> np.ndarray:
@@ -86,7 +86,7 @@ def _start(program: Program, lanes: Sequence[Lane]) -> Any:
     for i, lane in enumerate(lanes):
         held = lane.resume(shapes) if lane.active else None
         if held is not None:
-            state = jax.tree.map(np.array, state)
+            state = jax.tree.map(np.array, on_host(state))
             for target, leaf in zip(jax.tree.leaves(state), jax.tree.leaves(held), strict=True):
                 target[i] = leaf
     return state
@@ -108,8 +108,8 @@ def _advance(
     )
     began = time.perf_counter()
     state, rows = program.advance(state, limit)
-    rows = jax.device_get(rows)
-    seconds = time.perf_counter() - began
+    rows = on_host(rows)
+    seconds = together.agree(time.perf_counter() - began)
     rate = float(rows.env_steps.sum()) / seconds
     for i, lane in enumerate(lanes):
         if lane.active:
@@ -124,8 +124,8 @@ def _evaluate(program: Program, state: Any, lanes: Sequence[Lane], due: Sequence
     if not any(wanted and lane.active for wanted, lane in zip(due, lanes, strict=True)):
         return
     snapshot = program.snapshot(state)
-    returns = np.asarray(program.evaluate(_seeds(lanes), snapshot), np.float64)
-    snapshot = _host(snapshot)
+    returns = on_host(program.evaluate(_seeds(lanes), snapshot)).astype(np.float64)
+    snapshot = on_host(snapshot)
     for i, (wanted, lane) in enumerate(zip(due, lanes, strict=True)):
         if wanted and lane.active:
             lane.evaluated(returns[i], jax.tree.map(lambda leaf, i=i: leaf[i], snapshot))

@@ -1,22 +1,31 @@
-"""Runs a sweep in this process: group after group, the next program compiling while one runs."""
+"""Runs a sweep in this process: group after group, the next program compiling while one runs.
+
+Joined processes (`rl_es.training.together`) all come through here, each doing the same. The first
+one alone has the results folder.
+"""
 
 import gc
+import json
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from rl_es.config import split
-from rl_es.sweep import batch, records
+from rl_es.errors import UserError
+from rl_es.sweep import batch, provenance, records
 from rl_es.sweep.cells import Cell, Group, cells, groups
 from rl_es.sweep.lane import Lane, Shared
 from rl_es.sweep.placing import ANY_RESOURCES, Place, Resources, place
 from rl_es.sweep.progress import Progress
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import Store
+from rl_es.training import together
 from rl_es.training.footprint import pair_bytes
 from rl_es.training.platform import prepare
 from rl_es.training.program import Compiler, Program, lane_axis
@@ -107,16 +116,16 @@ def run(sweep: Sweep, out: Path, progress: Progress, resources: Resources = ANY_
       KeyboardInterrupt: it was stopped; what is finished is kept, the rest saved.
     """
     prepare(resources.devices)
-    store = Store(out)
+    together.check_same(_identity(sweep, resources), "sweeps, options or versions")
+    store = Store(out, mine=together.is_first())
     every = groups(cells(sweep))
-    total = sum(len(group.cells) for group in every)
-    done = {cell.run_id: cell for group in every for cell in group.cells if store.is_done(cell)}
+    members = [cell for group in every for cell in group.cells]
+    done = together.first(lambda: [cell.run_id for cell in members if store.is_done(cell)])
+    done = frozenset(done)
     missing = [group for group in every if any(c.run_id not in done for c in group.cells)]
     queue = [work_of(group, resources) for group in missing]
-    store.write_manifest(sweep, total)
-    for cell in done.values():
-        records.refresh(cell, store)
-    progress.begin(missing, len(done), total)
+    together.first(lambda: _open(store, sweep, members, done))
+    progress.begin(missing, len(done), len(members))
     compiler = Compiler()
 
     def compiled(work: Work) -> Program:
@@ -131,24 +140,44 @@ def run(sweep: Sweep, out: Path, progress: Progress, resources: Resources = ANY_
         for i, work in enumerate(queue):
             program, error = coming.pop().result(stop)
             coming = [_Ahead(compiled, after) for after in queue[i + 1 : i + 2]]
-            if program is None:
-                failed += _fail(work, store, progress, error)
+            if together.anyone(program is None):
+                failed += _fail(work, done, store, progress, error)
             else:
-                failed += _run(work, program, store, progress, stop)
+                failed += _run(work, program, done, store, progress, stop)
             del program
             gc.collect()
     return 1 if failed else 0
 
 
+def _identity(sweep: Sweep, resources: Resources) -> str:
+    """Equal in processes that would run the same."""
+    stated = sweep.model_dump(mode="json", by_alias=True)
+    return json.dumps([stated, repr(resources), provenance.versions()], sort_keys=True)
+
+
+def _open(store: Store, sweep: Sweep, members: Sequence[Cell], done: Collection[str]) -> None:
+    """Writes what a start of a sweep changes in its folder."""
+    joined = {"processes": jax.process_count()} if together.several() else {}
+    store.write_manifest(sweep, len(members), **joined)
+    for cell in members:
+        if cell.run_id in done:
+            records.refresh(cell, store)
+
+
 def _run(
-    work: Work, program: Program, store: Store, progress: Progress, stop: threading.Event
+    work: Work,
+    program: Program,
+    done: Collection[str],
+    store: Store,
+    progress: Progress,
+    stop: threading.Event,
 ) -> int:
     """Runs a group batch after batch; returns how many of its cells failed."""
     shared = _shared(work, program.compile_seconds)
     failed = 0
     for members in work.batches():
         lanes = [
-            Lane(cell, store, shared, status="done" if store.is_done(cell) else "running")
+            Lane(cell, store, shared, status="done" if cell.run_id in done else "running")
             for cell in members
         ]
         working = [lane for lane in lanes if lane.active]
@@ -159,8 +188,10 @@ def _run(
         try:
             batch.run(program, [*lanes, *idle], progress, stop)
         except batch.Stopped:
-            raise KeyboardInterrupt from None
+            raise together.Interrupted from None
         except Exception as error:
+            if together.several() and not isinstance(error, UserError):
+                raise  # the others may not have it, and would wait in vain
             for lane in working:
                 if lane.active:
                     lane.fail(_reason(error))
@@ -168,10 +199,17 @@ def _run(
     return failed
 
 
-def _fail(work: Work, store: Store, progress: Progress, error: Exception | None) -> int:
+def _fail(
+    work: Work,
+    done: Collection[str],
+    store: Store,
+    progress: Progress,
+    error: Exception | None,
+) -> int:
     """Records that a group could not be compiled; returns how many cells that is."""
+    error = error or RuntimeError("another process could not compile it")
     lanes = [Lane(cell, store, _shared(work, 0.0)) for cell in work.group.cells]
-    lanes = [lane for lane in lanes if not store.is_done(lane.cell)]
+    lanes = [lane for lane in lanes if lane.cell.run_id not in done]
     for lane in lanes:
         lane.fail(_reason(error))
     return _tell(lanes, progress)
@@ -198,7 +236,7 @@ def _shared(work: Work, compile_seconds: float) -> Shared:
     )
 
 
-def _reason(error: Exception | None) -> str:
+def _reason(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0][:500]
 
 
@@ -221,31 +259,36 @@ class _Ahead:
         """What the work gave, or the exception it raised.
 
         Raises:
-          KeyboardInterrupt: `stop` was set before the work was done.
+          Interrupted: `stop` was set before the work was done, here or in another process.
         """
-        while self._thread.is_alive():
-            if stop.is_set():
-                raise KeyboardInterrupt
+        while self._thread.is_alive() and not stop.is_set():
             self._thread.join(0.1)
+        if together.anyone(self._thread.is_alive()):
+            raise together.Interrupted
         assert self._done is not None
         return self._done
 
 
 @contextmanager
 def _stopping() -> Iterator[threading.Event]:
-    """An event that the first interrupt sets; the second one interrupts at once."""
+    """An event that the first SIGINT or SIGTERM sets; the second one takes effect at once."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    before = signal.getsignal(signal.SIGINT)
+    before = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
+
+    def restore() -> None:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)
 
     def ask(signum: int, frame: Any) -> None:
         stop.set()
-        signal.signal(signal.SIGINT, before)
+        restore()
 
-    signal.signal(signal.SIGINT, ask)
+    for kind in before:
+        signal.signal(kind, ask)
     try:
         yield stop
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()

@@ -15,7 +15,7 @@ from rl_es.interfaces import Rows, Snapshot
 from rl_es.sweep import provenance, records
 from rl_es.sweep.cells import Cell
 from rl_es.sweep.store import Progressed, Store
-from rl_es.training import checkpoint, policies
+from rl_es.training import checkpoint, policies, together
 
 WRITE_SECONDS = 2.0  # a running cell's curve is written at most so often
 MOST_STEPS = 10**9  # environment steps of one call of a program; its counters are int32
@@ -148,12 +148,15 @@ class Lane:
         """Goes back to the last checkpoint; returns its state, or None where there is none.
 
         A checkpoint whose curve is gone is not gone back to: the curve could not be made whole.
+        All processes go back to what the first one finds.
         """
         path = self.store.checkpoint(self.cell)
-        rows, _ = self.store.read(self.cell)
-        if not rows or not path.exists():
+        rows = together.first(lambda: self.store.read(self.cell)[0] if path.exists() else [])
+        if not rows:
             return None
-        state, counters = checkpoint.load(path, shapes)
+        state, counters = checkpoint.load(
+            path, shapes, lambda path: together.first_bytes(path.read_bytes)
+        )
         self.come = Progressed(**counters)
         self._recall([row for row in rows if row["generation"] <= self.come.generation])
         return state
@@ -168,7 +171,8 @@ class Lane:
     def save(self, state: Any) -> None:
         """Writes its curve, then a checkpoint of its state (one lane's arrays)."""
         self.write()
-        checkpoint.save(self.store.checkpoint(self.cell), state, asdict(self.come))
+        if self.store.mine:
+            checkpoint.save(self.store.checkpoint(self.cell), state, asdict(self.come))
 
     def finish(self, snapshot: Snapshot) -> None:
         """Ends the run at its budget, with its final policy."""
@@ -214,6 +218,8 @@ class Lane:
 
     def _keep(self, stage: str, snapshot: Snapshot) -> None:
         cell = self.cell
+        if not self.store.mine:
+            return
         policies.save(
             self.store.policies(cell),
             stage,

@@ -10,9 +10,10 @@ import jax
 
 from rl_es.errors import UserError
 from rl_es.evolution.keys import PAIRS_PER_KEY
+from rl_es.training import together
 from rl_es.training.footprint import device_memory
 from rl_es.training.placement import Placement
-from rl_es.training.spread import fewest_chunks, most_shards
+from rl_es.training.spread import fewest_chunks
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,8 @@ class Resources:
     """What a command may use; None: as much as the platform likes.
 
     Attributes:
-      devices: how many; by default one on CPU, all elsewhere and where processes are joined.
+      devices: how many of each process; by default one on CPU, all elsewhere and where processes
+        are joined.
       lanes: runs of a group that share a call of its program.
       population_chunk: most members that a device evaluates at once, of each run.
       memory: bytes that a device may fill; by default half of what it has.
@@ -64,9 +66,10 @@ class Place:
 def place(pairs: int, runs: int, pair_bytes: int, resources: Resources) -> Place:
     """Chooses for a group.
 
-    Devices go to the population as far as whole blocks of pairs divide among them, or to the runs,
-    whichever uses more of them. On CPU a device calls its runs in turn: vmapping them was measured
-    to be no faster (`sweeps/speed/lanes.yaml`). Elsewhere as many share a call as fit in memory.
+    Devices go to the population, as far as whole blocks of pairs divide among them, and to the
+    runs, so that most of them are used, equally many of each process. On CPU a device calls its
+    runs in turn: vmapping them was measured to be no faster (`sweeps/speed/lanes.yaml`). Elsewhere
+    as many share a call as fit in memory.
 
     Args:
       pairs: of the population (H).
@@ -75,18 +78,16 @@ def place(pairs: int, runs: int, pair_bytes: int, resources: Resources) -> Place
       resources: what may be used.
 
     Raises:
-      UserError: there are not so many devices.
+      UserError: there are not so many devices, or not a part for each process.
     """
-    there = jax.device_count()
-    several = jax.default_backend() != "cpu" or jax.process_count() > 1
-    devices = resources.devices or (there if several else 1)
-    if devices > there:
-        raise UserError(f"--devices: must be at most {there}, those that jax finds; is {devices}")
-    shards = most_shards(pairs, devices)
-    over_runs = min(devices // shards, runs)
-    if min(devices, runs) > shards * over_runs:
-        shards, over_runs = 1, min(devices, runs)
-    budget = resources.memory or device_memory(devices)
+    processes, there = jax.process_count(), jax.local_device_count()
+    several = jax.default_backend() != "cpu" or processes > 1
+    own = resources.devices or (there if several else 1)
+    if own > there:
+        raise UserError(f"--devices: must be at most {there}, those that jax finds; is {own}")
+    devices = own * processes
+    over_runs, shards = _shared(pairs, runs, devices, processes)
+    budget = resources.memory or int(together.gather([device_memory(devices)]).min())
     own_pairs = pairs // shards
     most_lanes = math.ceil(runs / over_runs)
     if resources.lanes is not None:
@@ -100,3 +101,26 @@ def place(pairs: int, runs: int, pair_bytes: int, resources: Resources) -> Place
         most_pairs = resources.population_chunk // 2
     placement = Placement(over_runs, shards, fewest_chunks(own_pairs, most_pairs))
     return Place(lanes * over_runs, placement, pair_bytes, budget)
+
+
+def _shared(pairs: int, runs: int, devices: int, processes: int) -> tuple[int, int]:
+    """(devices over the runs, devices over each population): most in all, then most over pairs.
+
+    Raises:
+      UserError: no way has a part for each process.
+    """
+    ways = [
+        (over_runs * shards, shards)
+        for shards in range(1, devices + 1)
+        if shards == 1 or pairs % (shards * PAIRS_PER_KEY) == 0
+        for over_runs in range(1, min(devices // shards, runs) + 1)
+        if over_runs * shards % processes == 0
+    ]
+    if not ways:
+        raise UserError(
+            f"{processes} processes cannot share a population of {2 * pairs} in {runs} "
+            f"{'run' if runs == 1 else 'runs'} of a group: take a population that is a multiple of "
+            f"{2 * PAIRS_PER_KEY * processes}, or {processes} or more seeds"
+        )
+    used, shards = max(ways)
+    return used // shards, shards

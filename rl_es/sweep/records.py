@@ -54,6 +54,8 @@ def write(
     cell: Cell, store: Store, rows: Sequence[Mapping[str, Any]], record: Mapping[str, Any]
 ) -> None:
     """Writes a run's curve and record."""
+    if not store.mine:
+        return
     curve = [{name: row.get(name) for name in tables.MEASURES} for row in rows]
     whole = {**record, **outcome(rows, cell.threshold)}
     tables.write_cell(store.cell(cell), identity(cell), cell.settings, curve, whole)

@@ -50,9 +50,16 @@ class Progressed:
 
 @dataclass
 class Store:
-    """The files of a results folder."""
+    """The files of a results folder.
+
+    Attributes:
+      folder: where they are.
+      mine: whether this process reads and writes them; for one of several that does not, the
+        folder is empty and stays so.
+    """
 
     folder: Path
+    mine: bool = True
 
     def cell(self, cell: Cell) -> Path:
         """Its curve and record."""
@@ -69,7 +76,7 @@ class Store:
     def read(self, cell: Cell) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """Its (curve rows, record) so far, both empty where there is nothing."""
         path = self.cell(cell)
-        return tables.read_cell(path) if path.exists() else ([], {})
+        return tables.read_cell(path) if self.mine and path.exists() else ([], {})
 
     def is_done(self, cell: Cell) -> bool:
         """Whether its record has ended and reached the budget that the sweep asks for now."""
@@ -80,11 +87,16 @@ class Store:
             return False
         return Progressed.of(record).fraction(cell) >= 1.0
 
-    def write_manifest(self, sweep: Sweep, cells: int) -> None:
+    def write_manifest(self, sweep: Sweep, cells: int, **start: Any) -> None:
         """Writes `manifest.json`, or adds this start to the one that is there.
+
+        Args:
+          sweep: what is run.
+          cells: how many it has.
+          start: what else to note of this start.
 
         Raises:
           UserError: the folder holds the results of another sweep.
         """
         stated = sweep.model_dump(mode="json", by_alias=True)
-        manifest.write(self.folder, "sweep", stated, {"cells": cells})
+        manifest.write(self.folder, "sweep", stated, {"cells": cells, **start})

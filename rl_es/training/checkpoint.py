@@ -6,7 +6,7 @@ structure it came from. The file ends with a SHA-256 of the rest, so that damage
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -50,12 +50,15 @@ def save(path: Path, tree: Any, counters: Mapping[str, Any]) -> None:
     write_bytes(path, packed + hashlib.sha256(packed).digest())
 
 
-def load(path: Path, shapes: Any) -> tuple[Any, dict[str, Any]]:
+def load(
+    path: Path, shapes: Any, read: Callable[[Path], bytes] = Path.read_bytes
+) -> tuple[Any, dict[str, Any]]:
     """Reads what `save` wrote into the structure of `shapes`.
 
     Args:
       path: the file.
       shapes: pytree of arrays or `jax.ShapeDtypeStruct`.
+      read: gives the file's content.
 
     Returns:
       The pytree, as NumPy arrays, and the counters.
@@ -64,7 +67,7 @@ def load(path: Path, shapes: Any) -> tuple[Any, dict[str, Any]]:
       UserError: the file is damaged, or holds a state of another structure.
     """
     try:
-        content = _content(path.read_bytes())
+        content = _content(read(path))
         if content["format"] != FORMAT or content["description"] != _description(shapes):
             raise UserError(
                 f"{path}: a checkpoint of another version or configuration; "

@@ -47,8 +47,13 @@ class Placement:
 
     @cached_property
     def mesh(self) -> Mesh:
-        """The first devices, [runs, shards]."""
-        devices = np.asarray(jax.devices()[: self.devices]).reshape(self.runs, self.shards)
+        """The first devices, equally many of each process, [runs, shards]."""
+        own: dict[int, list[Any]] = {}
+        for device in jax.devices():
+            own.setdefault(device.process_index, []).append(device)
+        each = max(1, self.devices // len(own))
+        chosen = [device for process in sorted(own) for device in own[process][:each]]
+        devices = np.asarray(chosen[: self.devices]).reshape(self.runs, self.shards)
         return Mesh(devices, (RUNS, POPULATION), axis_types=(AxisType.Auto, AxisType.Auto))
 
     def specs(self, pairwise: Prefix) -> Any:
@@ -90,12 +95,35 @@ class Placement:
 
         return jax.tree.map(place, pairwise, shapes)
 
+    def fed(self, compiled: Callable[..., Any], *shapes: Any) -> Callable[..., Any]:
+        """A compiled function that takes host arrays also where processes hold parts of them.
+
+        Args:
+          compiled: of arrays that lie as `shapes` say.
+          shapes: one pytree an argument, as `placed` made it.
+        """
+        if self.devices == 1 or len({d.process_index for d in self.mesh.devices.flat}) == 1:
+            return compiled
+
+        def place(leaf: Any, shape: Any) -> jax.Array:
+            if isinstance(leaf, jax.Array):
+                return leaf
+            whole = np.asarray(leaf)
+            return jax.make_array_from_callback(
+                whole.shape, shape.sharding, lambda index: whole[index]
+            )
+
+        return lambda *args: compiled(*jax.tree.map(place, args, shapes))
+
 
 ONE_DEVICE = Placement()
 
 
 def on_host(tree: Any) -> Any:
-    """The whole of each array as NumPy's, also where other processes hold parts of it."""
+    """The whole of each array as NumPy's, also where other processes hold parts of it.
+
+    All processes must ask for it: each sends its parts to all.
+    """
 
     def fetch(leaf: Any) -> np.ndarray:
         if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable:

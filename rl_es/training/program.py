@@ -145,6 +145,7 @@ class Compiler:
 
         held = learner.pairwise
         seeds, hyper, numbers = placement.placed((seeds, hyper, numbers), False)
+        limit = Limit(numbers, numbers)
         first = over_lanes(lambda seed, hyper: as_data(init(seed, hyper)), (False, False), held)
         state = placement.placed(jax.eval_shape(first, seeds, hyper), held)
 
@@ -157,7 +158,7 @@ class Compiler:
             _lower(
                 over_lanes(advance, (held, False), (held, False)),
                 state,
-                Limit(numbers, numbers),
+                limit,
                 donate=(0,),
             ),
         ]
@@ -165,7 +166,8 @@ class Compiler:
         compiled = [_compile(part) for part in lowered]
         program = Program(
             lanes,
-            *compiled,
+            init=placement.fed(compiled[0], seeds, hyper),
+            advance=placement.fed(compiled[1], state, limit),
             snapshot=learner.snapshot,
             evaluate=None,  # pyright: ignore[reportArgumentType]
             compiled=len(compiled),
@@ -173,19 +175,20 @@ class Compiler:
             state_shape=state,
         )
         shared = (evaluation_key, lanes, placement.runs, placement.shards)
+        snapshot = placement.placed(jax.eval_shape(learner.snapshot, state), False)
         if shared not in self._evaluations:
 
-            def evaluation(seed: Any, snapshot: Snapshot) -> Any:
+            def evaluated(seed: Any, snapshot: Snapshot) -> Any:
                 return evaluate(key_for_evaluation(seed), snapshot)
 
-            snapshot = placement.placed(jax.eval_shape(learner.snapshot, state), False)
             tracing = time.perf_counter()
-            part = _lower(over_lanes(evaluation, (False, False), False), seeds, snapshot)
+            part = _lower(over_lanes(evaluated, (False, False), False), seeds, snapshot)
             program.trace_seconds += time.perf_counter() - tracing
             self._evaluations[shared] = _compile(part)
             program.compiled += 1
-        program.evaluate = self._evaluations[shared]
-        program.memory_bytes = max(_bytes(part) for part in (*compiled, program.evaluate))
+        evaluation = self._evaluations[shared]
+        program.evaluate = placement.fed(evaluation, seeds, snapshot)
+        program.memory_bytes = max(_bytes(part) for part in (*compiled, evaluation))
         program.compile_seconds = time.perf_counter() - began
         return program
 

@@ -1,0 +1,1 @@
+"""Environment suites of the tests: one that can be run."""

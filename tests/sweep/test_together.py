@@ -1,0 +1,252 @@
+"""Two processes on the loopback address run one sweep: the same curve, stopped and lost together.
+
+One folder is started four times: a process is killed, one is interrupted, then the sweep is run to
+its end, then it is started with different options. Only the folder of process 0 is ever there.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rl_es import registry, tables
+from rl_es.errors import UserError
+from rl_es.sweep import execution, placing
+from rl_es.sweep.loading import checked
+from rl_es.sweep.progress import progress
+from rl_es.sweep.reading import parse
+from rl_es.training import together
+from rl_es.training.meeting import Meeting
+from rl_es.training.placement import ONE_DEVICE, on_host
+
+HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
+TEXT = """
+name: pair
+seeds: 1
+defaults:
+  budget: {generations: 6}
+  evaluation: {points: 3, episodes: 4}
+  policy: {widths: [8], normalise_observations: true}
+  agent: {population: 256}
+environments: [Drift-v0]
+agents: [eggroll, {name: pes, with: {window: 5}}]
+"""
+
+# The command line without figures, one generation a call. Process 1 has a clock that runs fast, and
+# sends itself a signal after some generation of an agent.
+DOOR = f"""
+import os, sys, time, types
+sys.path[:0] = [{str(ROOT)!r}, {str(HERE)!r}]
+agent, kind, wait = sys.argv[1:4]
+import agents
+from rl_es import cli, registry
+registry.suites.look_in("drift_suites")
+from rl_es.sweep import batch
+from rl_es.sweep.lane import Lane
+from rl_es.training import together
+
+together.JOIN_SECONDS = float(wait)
+cli._report = lambda folder: None
+batch.CALL_SECONDS = 0.0
+advance = Lane.advance
+
+def advanced(lane, *args):
+    advance(lane, *args)
+    if lane.cell.agent == agent and lane.come.generation == 3 and not together.is_first():
+        os.kill(os.getpid(), int(kind))
+
+Lane.advance = advanced
+if sys.argv[-1] == "1":
+    fast = dict(monotonic=lambda: 1e3 * time.monotonic(), perf_counter=lambda: 0.0)
+    batch.time = types.SimpleNamespace(**fast)
+cli.leave(cli.main(sys.argv[4:]))
+"""
+
+
+class Ended(NamedTuple):
+    code: int
+    output: str
+    errors: str
+
+
+@pytest.fixture(autouse=True)
+def toys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real agents on one environment."""
+    monkeypatch.setattr(registry.suites, "_packages", ["drift_suites"])
+
+
+def start(
+    folder: Path,
+    processes: Sequence[int] = (0, 1),
+    agent: str = "none",
+    kind: int = 0,
+    wait: float = 60,
+    changes: Sequence[str] = (),
+) -> list[Ended]:
+    """Starts processes of two, each with one device; `changes` are those of process 1."""
+    folder.mkdir(exist_ok=True)
+    (folder / "pair.yaml").write_text(TEXT)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    env = {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
+    started = []
+    for process in processes:
+        command = [sys.executable, "-c", DOOR, agent, str(int(kind)), str(wait), "run", "pair.yaml"]
+        command += ["--out", str(process), *(changes if process else ())]
+        command += ["--coordinator", address, "--processes", "2", "--process", str(process)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        started.append(subprocess.Popen(command, cwd=folder, env=env, **pipes))
+    try:
+        texts = [process.communicate(timeout=150) for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    return [Ended(one.returncode, *text) for one, text in zip(started, texts, strict=True)]
+
+
+def said(ended: Ended) -> list[str]:
+    """What the suite itself said on standard error: lines of C++ begin otherwise."""
+    return [line for line in ended.errors.splitlines() if line.startswith(("error", "interr"))]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where process 0 has its results below `0`, and process 1 would have them below `1`."""
+    return tmp_path_factory.mktemp("together")
+
+
+def test_the_processes_end_when_one_is_killed(folder: Path) -> None:
+    one, other = start(folder, agent="eggroll", kind=signal.SIGKILL)
+    assert other.code == -signal.SIGKILL
+    # Most often the lost connection is seen; else jax sees the lost process, and ends this one.
+    assert one.code in (1, -signal.SIGABRT) and "Traceback" not in one.errors, one
+    if one.code == 1:
+        assert len(said(one)) == 1 and "another process has ended" in said(one)[0]
+    _, runs = tables.load(folder / "0")
+    assert list(runs.status) == ["running"]
+
+
+def test_an_interrupt_at_one_process_stops_all(folder: Path) -> None:
+    for ended in start(folder, agent="pes", kind=signal.SIGINT):
+        assert ended.code == 130, ended
+        assert len(said(ended)) == 1 and "Traceback" not in ended.errors
+    _, runs = tables.load(folder / "0")
+    assert list(runs.status) == ["finished", "running"] and list(runs.generations) == [6, 3]
+    assert len(list((folder / "0" / "checkpoints").iterdir())) == 2
+
+
+def test_the_curve_is_that_of_one_process(folder: Path, tmp_path: Path) -> None:
+    """Its second part is from a checkpoint that both went on from."""
+    one, other = start(folder)
+    assert (one.code, other.code) == (0, 0), (one, other)
+    assert "finished" in one.output and not other.output
+    assert not (folder / "1").exists()
+    sweep = checked(parse(TEXT, "pair.yaml"))
+    with open(os.devnull, "w") as nowhere:
+        assert execution.run(sweep, tmp_path, progress(stream=nowhere)) == 0
+    (left, first), (right, second) = tables.load(tmp_path), tables.load(folder / "0")
+    assert (first.status == "finished").all() and (left.groupby("label").size() == 4).all()
+    assert left.update_norm.max() > 0 and left.groupby("label").population_mean.nunique().min() > 1
+    for alone, together_ in ((left, right), (first, second)):
+        kept = [name for name in alone if name not in tables.TIMING]
+        pd.testing.assert_frame_equal(alone[kept], together_[kept], rtol=1e-5, atol=1e-6)
+
+
+def test_processes_started_differently_are_refused(folder: Path) -> None:
+    before = (folder / "0" / "manifest.json").read_bytes()
+    for ended in start(folder, changes=["--set", "seeds=2"]):
+        assert ended.code == 2, ended
+        assert said(ended) == [
+            "error: the processes were started with different sweeps, options or versions"
+        ]
+    assert (folder / "0" / "manifest.json").read_bytes() == before
+
+
+def test_waiting_for_the_others_ends(tmp_path: Path) -> None:
+    (ended,) = start(tmp_path, [1], wait=1)
+    assert ended.code == 2 and len(ended.errors.splitlines()) == 1, ended
+    assert "process 1 of 2: waited 1 seconds for the other" in ended.errors
+
+
+# --- without other processes --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ({"coordinator": "a:1"}, "--processes: missing; --coordinator, --processes and --process"),
+        ({"coordinator": "a:1", "processes": 2}, "--process: missing"),
+        ({"process": 0}, "--coordinator: missing"),
+        ({"cluster": True, "process": 0}, "--cluster: .* leave --process out"),
+        ({"coordinator": "a", "processes": 2, "process": 0}, "must be HOST:PORT.*is 'a'"),
+        ({"coordinator": "a:b", "processes": 2, "process": 0}, "must be HOST:PORT"),
+        ({"coordinator": "a:70000", "processes": 2, "process": 0}, "must be HOST:PORT"),
+        ({"coordinator": "a:1", "processes": 0, "process": 0}, "at least 1, is 0"),
+        ({"coordinator": "a:1", "processes": 2, "process": 2}, "must be 0 to 1 .*is 2"),
+    ],
+)
+def test_wrong_flags(flags: dict[str, str | int], message: str) -> None:
+    with pytest.raises(UserError, match=message) as refusal:
+        Meeting(**flags).check()
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+def test_right_flags() -> None:
+    for meeting in (Meeting(), Meeting(cluster=True), Meeting("[::1]:80", 2, 1)):
+        meeting.check()
+    assert Meeting().alone and not Meeting(cluster=True).alone
+
+
+def test_alone_nothing_is_sent() -> None:
+    with together.joined(Meeting()):
+        assert together.is_first() and not together.several()
+        assert together.first(lambda: (1, None)) == (1, None)
+        assert together.first_bytes(lambda: b"x") == b"x"
+        assert together.anyone(True) and not together.anyone(False) and together.agree(0.1) == 0.1
+        together.check_same("a", "letters")
+    with pytest.raises(ZeroDivisionError):
+        together.first(lambda: 1 // 0)
+    whole = on_host({"a": np.arange(3)})
+    assert list(whole["a"]) == [0, 1, 2] and ONE_DEVICE.fed(max) is max
+
+
+@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
+def test_signals_that_ask_to_stop(kind: signal.Signals) -> None:
+    before = signal.getsignal(kind)
+    with execution._stopping() as stop:
+        os.kill(os.getpid(), kind)
+        assert stop.wait(5) and signal.getsignal(kind) is before
+    assert signal.getsignal(kind) is before
+
+
+@pytest.mark.parametrize(
+    ("pairs", "runs", "devices", "processes", "expected"),
+    [
+        (128, 1, 1, 1, (1, 1)),
+        (128, 5, 2, 2, (1, 2)),
+        (64, 5, 2, 2, (2, 1)),
+        (192, 5, 4, 1, (4, 1)),
+        (192, 2, 4, 1, (1, 3)),
+        (192, 2, 4, 2, (2, 1)),
+        (256, 3, 8, 2, (2, 4)),
+        (100, 3, 4, 1, (3, 1)),
+    ],
+)
+def test_how_devices_are_shared(
+    pairs: int, runs: int, devices: int, processes: int, expected: tuple[int, int]
+) -> None:
+    assert placing._shared(pairs, runs, devices, processes) == expected
+
+
+def test_too_small_a_population_for_so_many_processes_is_refused() -> None:
+    with pytest.raises(UserError, match="2 processes.*of 128 in 1 run .*multiple of 256, or 2 or"):
+        placing._shared(64, 1, 2, 2)
