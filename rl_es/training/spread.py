@@ -69,12 +69,6 @@ class Spread:
 ALL_AT_ONCE = Spread()
 
 
-def most_shards(pairs: int, devices: int) -> int:
-    """The largest number of devices, at most `devices`, over which H pairs spread evenly."""
-    fits = (n for n in range(devices, 1, -1) if pairs % (n * PAIRS_PER_KEY) == 0)
-    return next(fits, 1)
-
-
 def fewest_chunks(pairs: int, most: int) -> int:
     """The fewest equal chunks of H pairs that hold at most `most` pairs each, or one block."""
     if pairs % PAIRS_PER_KEY:

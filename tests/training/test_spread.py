@@ -19,7 +19,7 @@ from rl_es.training.footprint import pair_bytes
 from rl_es.training.learner import Evolution
 from rl_es.training.placement import Placement, on_host
 from rl_es.training.program import Compiler, Program
-from rl_es.training.spread import fewest_chunks, most_shards
+from rl_es.training.spread import fewest_chunks
 
 CARTPOLE = TimeLimit(gymnax.make("CartPole-v1", gymnax.Options()), 30)
 
@@ -101,8 +101,6 @@ def test_memory_is_estimated_within_a_factor_of_three(agent: Any) -> None:
         assert chunked < whole / 2
 
 
-def test_the_parts_of_a_population() -> None:
-    assert [most_shards(256, n) for n in (1, 2, 3, 4, 8)] == [1, 2, 2, 4, 4]
-    assert most_shards(100, 2) == 1 and most_shards(192, 2) == 1
+def test_the_chunks_of_a_population() -> None:
     assert [fewest_chunks(256, most) for most in (1000, 256, 200, 64, 1)] == [1, 1, 2, 4, 4]
     assert fewest_chunks(100, 10) == 1
