@@ -130,8 +130,11 @@ def _resources(command: "Run | Plan") -> Any:
     """What a command may use."""
     from rl_es.sweep.placing import Resources
 
-    memory = None if command.memory is None else round(command.memory * 2**30)
-    return Resources(command.devices, command.lanes, command.population_chunk, memory)
+    memory = command.memory
+    if memory is not None and not 0 < memory < 2**30:
+        raise UserError(f"--memory: must be a number of GiB above 0; is {memory:g}")
+    size = None if memory is None else round(memory * 2**30)
+    return Resources(command.devices, command.lanes, command.population_chunk, size)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -124,10 +124,6 @@ def population_step(
         with perturbed(products, sign):
             return _act(policy, params, statistics, particle, key)
 
-    def move(particle: Particle, carried: PolicyState, action: Array, key: Array) -> Any:
-        moved, after = _move(env, particle, carried, action, key)
-        return moved, *_counted(particle, after)
-
     over_episodes = jax.vmap(act, (None, None, None, 0, 0))
     over_signs = jax.vmap(over_episodes, (None, None, 0, 0, None))
     over_pairs = jax.vmap(over_signs, (0, 0, None, 0, 0))
@@ -136,10 +132,46 @@ def population_step(
     def step(particles: Particle, keys: Array) -> tuple[Particle, Array, Array]:
         act_keys, env_keys = jnp.moveaxis(_split(keys), -1, 0)
         acted = over_pairs(members.products, members.direct, signs, particles, act_keys)
-        shared = jnp.broadcast_to(env_keys[:, None], particles.done.shape)
-        return _flat(jax.vmap(move), particles.done.shape)(particles, *acted, shared)
+        return _move_all(env, particles, acted, env_keys[:, None])
 
     return step
+
+
+def separate_step(
+    env: Environment, policy: Policy, params: Params, statistics: Statistics | None
+) -> Step:
+    """The step of members that share nothing, for strategies that write all parameters out.
+
+    Args:
+      env: the environment.
+      policy: the policy.
+      params: leaves [2, H, ...].
+      statistics: of observations, frozen, or None.
+
+    Returns:
+      A step of particles [2, H, E] with keys [H, E], which the two halves share.
+    """
+    act = jax.vmap(lambda *own: _act(policy, own[0], statistics, *own[1:]), (None, 0, 0))
+    over_halves = jax.vmap(jax.vmap(act), (0, 0, None))
+
+    def step(particles: Particle, keys: Array) -> tuple[Particle, Array, Array]:
+        act_keys, env_keys = jnp.moveaxis(_split(keys), -1, 0)
+        return _move_all(env, particles, over_halves(params, particles, act_keys), env_keys[None])
+
+    return step
+
+
+def _move_all(
+    env: Environment, particles: Particle, acted: tuple[PolicyState, Array], keys: Array
+) -> tuple[Particle, Array, Array]:
+    """Steps particles of any leading axes as one flat axis; keys broadcast to those axes."""
+
+    def move(particle: Particle, carried: PolicyState, action: Array, key: Array) -> Any:
+        moved, after = _move(env, particle, carried, action, key)
+        return moved, *_counted(particle, after)
+
+    lead = particles.done.shape
+    return _flat(jax.vmap(move), lead)(particles, *acted, jnp.broadcast_to(keys, lead))
 
 
 def _split(keys: Array) -> Array:

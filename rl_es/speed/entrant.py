@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
+import numpy as np
 
 from rl_es.interfaces import Environment
 from rl_es.speed.compiling import bytes_of, compiled
@@ -91,7 +92,7 @@ class Entrant:
             return self._state, taken
 
         row, _ = self._timed(WHOLE, generation)
-        yield {**row, "env_steps": round(sum(map(int, steps)) / len(steps))}
+        yield {**row, "env_steps": round(sum(map(_summed, steps)) / len(steps))}
         if self._parts:
             yield from self._sampled_parts()
 
@@ -129,6 +130,11 @@ class Entrant:
         row = {**self._who, "part": part, "repeats": repeats}
         row |= {"seconds": wall / repeats, "cpu_seconds": cpu / repeats, "env_steps": None}
         return row, result
+
+
+def _summed(steps: Any) -> int:
+    """The steps of all runs [...]; added up here, where they are not bounded to 32 bits."""
+    return int(np.asarray(steps, np.int64).sum())
 
 
 def _shape(leaf: jax.Array) -> jax.ShapeDtypeStruct:

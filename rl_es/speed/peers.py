@@ -80,7 +80,7 @@ def evosax(env: Environment, policy: Policy, settings: Settings) -> Peer:
 
     from rl_es.evolution.keys import block_keys, pair_keys
     from rl_es.rollout.evaluation import horizon
-    from rl_es.rollout.unroll import episodes, single_step, start
+    from rl_es.rollout.unroll import episodes, separate_step, start
 
     made = require_evosax()
     shapes = policy.parameters.shapes
@@ -113,11 +113,7 @@ def evosax(env: Environment, policy: Policy, settings: Settings) -> Peer:
         first = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), fresh)
         signed = jax.tree.map(lambda leaf: leaf.reshape(2, pairs, *leaf.shape[1:]), params)
 
-        def one(member: Params, particles: Any, keys: Array) -> Any:
-            return single_step(env, policy, member, None)(particles, keys)
-
-        step = jax.vmap(jax.vmap(one), (0, 0, None))
-        return episodes(lambda particles, keys: step(signed, particles, keys), first, steps, limit)
+        return episodes(separate_step(env, policy, signed, None), first, steps, limit)
 
     def generation(carried: Any) -> Any:
         run_key, state = carried

@@ -10,6 +10,7 @@ from jax import Array
 
 from rl_es import registry
 from rl_es.config import split
+from rl_es.errors import UserError
 from rl_es.evolution.keys import block_keys
 from rl_es.interfaces import Agent, Environment, Episode, Noise, Policy, Problem, Segment
 from rl_es.rollout.policy import make_policy
@@ -24,6 +25,7 @@ from rl_es.training.placement import Placement
 from rl_es.training.program import lane_axis
 from rl_es.training.segments import Held, Unfolded
 from rl_es.training.spread import ALL_AT_ONCE
+from rl_es.training.task import MOST_GENERATION_STEPS, generation_steps
 
 State = Any
 
@@ -69,7 +71,8 @@ class Runner:
 
     Attributes:
       init: key -> state. Consumes the key.
-      generation: state -> (state, (returns [P], environment steps [])).
+      generation: state -> (state, (returns [P], environment steps [])); of several runs that share
+        a call, [L, P] and [L].
       perturbation: key -> the population's noise, of one run. Only its shapes are asked for.
       parameters: scalars evolved.
       parts: those of a generation, where it can be taken apart.
@@ -103,6 +106,9 @@ def make_runner(workload: Workload, contestant: Contestant, env: Environment) ->
     problem = Problem(policy.parameters, env.spec.episode_length)
     made = registry.agents.load(contestant.name).make(contestant.config, problem)
     learner = _learner(workload, contestant, made, env, policy)
+    most = generation_steps(learner) * workload.world.wrappers.action_repeat
+    if most > MOST_GENERATION_STEPS:
+        raise UserError(f"a generation may take {most:,} environment steps; too many to be counted")
     parts = None if contestant.is_spread else Parts(learner)
     return _of_learner(learner, split(contestant.config)[1], size, contestant, parts)
 

@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import Array
 
 from rl_es.errors import UserError
@@ -25,14 +24,13 @@ def spread(
       lanes: runs that share a call (L).
 
     Returns:
-      key -> state, and state -> (state, (returns [L, P], environment steps [] of all runs).
+      key -> state, and state -> (state, (returns [L, P], environment steps [L])).
 
     Raises:
       UserError: there are not so many devices.
     """
     if placement.devices > jax.device_count():
         raise UserError(f"it needs {placement.devices} devices; jax finds {jax.device_count()}")
-    own = lanes // placement.runs
 
     def begin(data: Array) -> Any:
         return learner.init(jax.random.wrap_key_data(data), hyper)
@@ -44,14 +42,10 @@ def spread(
         return as_data(state), (segment.returns, segment.steps)
 
     held = learner.pairwise
-    first = placement.over(in_lanes(lambda data: as_data(begin(data)), own), (False,), held)
-    following = placement.over(in_lanes(advance, own), (held,), (held, False))
+    first = placement.over(in_lanes(lambda data: as_data(begin(data)), lanes), (False,), held)
+    following = placement.over(in_lanes(advance, lanes), (held,), (held, False))
 
     def init(key: Array) -> Any:
         return first(jax.random.key_data(jax.random.split(key, lanes)))
 
-    def generation(state: Any) -> Any:
-        state, (returns, steps) = following(state)
-        return state, (returns, jnp.sum(steps))
-
-    return init, generation
+    return init, following

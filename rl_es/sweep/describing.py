@@ -1,6 +1,6 @@
 """What a plan says of devices, shared calls and chunks, in sentences."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 
@@ -23,15 +23,19 @@ def places(works: Sequence[Work]) -> Iterator[str]:
     for work in works:
         if work.place.placement.chunks > 1:
             yield f"{work.group.label}: {_chunks(work)}."
+        if work.place.needed > work.place.budget:
+            yield (
+                f"{work.group.label}: it needs about {_gib(work.place.needed)} where "
+                f"{_gib(work.place.budget)} may be used (--memory), and cannot be cut further."
+            )
 
 
-def _each(works: Sequence[Work], what: object) -> str:
+def _each(works: Sequence[Work], what: Callable[[Work], str]) -> str:
     """What is said of all groups, or of each where they differ."""
-    assert callable(what)
-    said = {work.group.label: str(what(work)) for work in works}
-    if len(set(said.values())) == 1:
-        return next(iter(said.values()))
-    return "; ".join(f"{label}: {text}" for label, text in said.items())
+    said = [(work.group.label, what(work)) for work in works]
+    if len({text for _, text in said}) == 1:
+        return said[0][1]
+    return "; ".join(f"{label}: {text}" for label, text in said)
 
 
 def _shared(work: Work) -> str:
@@ -45,16 +49,21 @@ def _devices(work: Work) -> str:
         parts.append(f"{where.shards} share each population")
     if where.runs > 1:
         parts.append(f"{where.runs} share the runs")
-    return " and ".join(parts) or "1 (its population does not divide into blocks of 128 members)"
+    return " and ".join(parts) or "1 (more cannot share its population or its runs)"
 
 
 def _chunks(work: Work) -> str:
-    where, members = work.place.placement, work.training.learner.agent.population
-    whole = work.lanes // where.runs * members // where.shards // 2 * work.place.pair_bytes
-    return (
+    place, members = work.place, work.training.learner.agent.population
+    where = place.placement
+    said = (
         f"its population is evaluated in {where.chunks} chunks of "
-        f"{members // where.shards // where.chunks:,} members: all at once would need about "
-        f"{_gib(whole)}, and {_gib(work.place.budget)} may be used (--memory, --population-chunk)"
+        f"{members // where.shards // where.chunks:,} members"
+    )
+    if place.asked:
+        return f"{said}, as asked for"
+    return (
+        f"{said}: all at once would need about {_gib(place.whole)}, and {_gib(place.budget)} may "
+        "be used (--memory, --population-chunk)"
     )
 
 

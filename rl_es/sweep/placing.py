@@ -11,7 +11,7 @@ import jax
 from rl_es.errors import UserError
 from rl_es.evolution.keys import PAIRS_PER_KEY
 from rl_es.training import together
-from rl_es.training.footprint import device_memory
+from rl_es.training.footprint import PairBytes, device_memory
 from rl_es.training.placement import Placement
 from rl_es.training.spread import fewest_chunks
 
@@ -34,7 +34,7 @@ class Resources:
     memory: int | None = None
 
     def __post_init__(self) -> None:
-        least = {"devices": 1, "lanes": 1, "population_chunk": 2 * PAIRS_PER_KEY, "memory": 1}
+        least = {"devices": 1, "lanes": 1, "population_chunk": 2 * PAIRS_PER_KEY}
         for name, low in least.items():
             value = getattr(self, name)
             if value is not None and value < low:
@@ -53,17 +53,21 @@ class Place:
     Attributes:
       lanes: runs that share a call, over all devices.
       placement: devices and chunks.
-      pair_bytes: estimate of what a pair needs while it is evaluated.
+      whole: estimate of what a device would need if it evaluated its pairs at once, in bytes.
+      needed: what it needs as it is placed.
       budget: bytes that a device may fill.
+      asked: whether the chunks were asked for, rather than chosen to fit.
     """
 
     lanes: int
     placement: Placement
-    pair_bytes: int
+    whole: int
+    needed: int
     budget: int
+    asked: bool
 
 
-def place(pairs: int, runs: int, pair_bytes: int, resources: Resources) -> Place:
+def place(pairs: int, runs: int, pair_bytes: PairBytes, resources: Resources) -> Place:
     """Chooses for a group.
 
     Devices go to the population, as far as whole blocks of pairs divide among them, and to the
@@ -78,8 +82,14 @@ def place(pairs: int, runs: int, pair_bytes: int, resources: Resources) -> Place
       resources: what may be used.
 
     Raises:
-      UserError: there are not so many devices, or not a part for each process.
+      UserError: there are not so many devices, or not a part for each process, or a population
+        that has to be cut cannot be.
     """
+    if resources.population_chunk is not None and pairs % PAIRS_PER_KEY:
+        raise UserError(
+            f"--population-chunk: a population of {2 * pairs} cannot be cut; it must be a multiple "
+            f"of {2 * PAIRS_PER_KEY}, the members that share a random key"
+        )
     processes, there = jax.process_count(), jax.local_device_count()
     several = jax.default_backend() != "cpu" or processes > 1
     own = resources.devices or (there if several else 1)
@@ -95,12 +105,21 @@ def place(pairs: int, runs: int, pair_bytes: int, resources: Resources) -> Place
     elif jax.default_backend() == "cpu":
         lanes = 1
     else:
-        lanes = min(most_lanes, max(1, budget // (own_pairs * pair_bytes)))
-    most_pairs = max(1, budget // (lanes * pair_bytes))
+        lanes = min(most_lanes, max(1, budget // (own_pairs * sum(pair_bytes))))
+    held = lanes * own_pairs * pair_bytes.held
+    most_pairs = max(1, (budget - held) // (lanes * pair_bytes.evaluated))
     if resources.population_chunk is not None:
         most_pairs = resources.population_chunk // 2
-    placement = Placement(over_runs, shards, fewest_chunks(own_pairs, most_pairs))
-    return Place(lanes * over_runs, placement, pair_bytes, budget)
+    chunks = fewest_chunks(own_pairs, most_pairs)
+    evaluated = lanes * own_pairs * pair_bytes.evaluated
+    return Place(
+        lanes * over_runs,
+        Placement(over_runs, shards, chunks),
+        whole=held + evaluated,
+        needed=held + evaluated // chunks,
+        budget=budget,
+        asked=resources.population_chunk is not None,
+    )
 
 
 def _shared(pairs: int, runs: int, devices: int, processes: int) -> tuple[int, int]:

@@ -7,7 +7,7 @@ three times (before, after, between), each layer's outputs twice.
 import math
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,8 +25,21 @@ def size(shapes: Any) -> int:
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
 
 
-def pair_bytes(learner: Evolution, settings: Mapping[str, float]) -> int:
-    """Bytes of one antithetic pair while it is evaluated; `settings`: the traced ones."""
+class PairBytes(NamedTuple):
+    """Bytes of one antithetic pair.
+
+    Attributes:
+      held: between generations, of every pair: what is remembered of it and its particles, both as
+        they were and as they become.
+      evaluated: while it is evaluated, of the pairs of a chunk.
+    """
+
+    held: int
+    evaluated: int
+
+
+def pair_bytes(learner: Evolution, settings: Mapping[str, float]) -> PairBytes:
+    """What a pair needs; `settings`: the traced ones."""
     agent, env, policy = learner.agent, learner.env, learner.policy
 
     def drawn() -> Any:
@@ -37,11 +50,15 @@ def pair_bytes(learner: Evolution, settings: Mapping[str, float]) -> int:
         return agent.ask(key[None], state, agent.remember(PAIRS_PER_KEY), fresh)
 
     noise, memory = jax.eval_shape(drawn)
+    persistent = jax.eval_shape(lambda: learner.unfolding.particles(PAIRS_PER_KEY))
     episodes = agent.segment.episodes if isinstance(agent.segment, Episode) else 1
     particle = size(jax.eval_shape(lambda: start(env, policy, jax.random.key(0))))
     outputs = sum(matrix.outputs for matrix in policy.parameters.matrices.values())
     rollout = 2 * episodes * (3 * particle + 2 * _FLOAT * outputs)
-    return 2 * size((noise, memory)) // PAIRS_PER_KEY + rollout
+    return PairBytes(
+        held=2 * size((memory, persistent)) // PAIRS_PER_KEY,
+        evaluated=2 * size(noise) // PAIRS_PER_KEY + rollout,
+    )
 
 
 def device_memory(devices: int) -> int:

@@ -80,7 +80,7 @@ class Training:
         return replace(self, learner=replace(self.learner, lanes=lanes, spread=spread))
 
 
-def _generation_steps(learner: Evolution) -> int:
+def generation_steps(learner: Evolution) -> int:
     """Most steps of a generation, of the agent's."""
     segment, population = learner.agent.segment, learner.agent.population
     if isinstance(segment, Episode):
@@ -106,7 +106,7 @@ def make_training(task: Task, agent: str, config: Config, evaluation_episodes: i
     problem = Problem(policy.parameters, env.spec.episode_length)
     made = registry.agents.load(agent).make(config, problem)
     learner = Evolution(made, env, policy, task.policy.normalise_observations)
-    most = _generation_steps(learner) * task.wrappers.action_repeat
+    most = generation_steps(learner) * task.wrappers.action_repeat
     if most > MOST_GENERATION_STEPS:
         raise UserError(
             f"{task.name} / {agent}: a generation may take {most:,} environment steps; at most "

@@ -93,7 +93,7 @@ def test_memory_is_estimated_within_a_factor_of_three(agent: Any) -> None:
     """And chunks divide what the noise takes."""
     window = {"window": 10} if agent is pes else {}
     learner, settings = made(agent, widths=(128, 128), population=2048, **window)
-    estimate = learner.pairs * pair_bytes(learner, settings)
+    estimate = learner.pairs * sum(pair_bytes(learner, settings))
     whole = compiled(learner, settings, Placement()).memory_bytes
     assert whole / 3 < estimate < 3 * whole
     if agent is not pes:  # whose accumulators are there for all pairs at any time

@@ -48,7 +48,7 @@ def summarise(samples: pd.DataFrame, programs: pd.DataFrame) -> pd.DataFrame:
     """
     timed = _measured(samples)
     found = timed.groupby([*KEYS, "part"], sort=False).apply(_of_part, include_groups=False)
-    found = found.reset_index() if len(found) else pd.DataFrame(columns=[*KEYS, "part"])
+    found = found.reset_index() if len(found) else pd.DataFrame(columns=[*KEYS, "part", "rounds"])
     parts = pd.DataFrame({"part": [WHOLE, *PARTS]})
     rows = programs.merge(parts, how="cross").merge(found, how="left", on=[*KEYS, "part"])
     rows = rows[rows["rounds"].notna() | (rows["part"] == WHOLE)]
