@@ -63,6 +63,8 @@ RUN = {
     "episodes": pa.int64(),
     "wall_seconds": pa.float64(),
     "lanes": pa.int64(),
+    "devices": pa.int64(),  # that were used
+    "chunks": pa.int64(),  # parts of a device's population, evaluated one after the other
     "compile_seconds": pa.float64(),
     "peak_memory_bytes": pa.int64(),
     "parameters": pa.int64(),  # scalars evolved

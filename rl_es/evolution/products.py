@@ -13,29 +13,30 @@ import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
-_LANES = 16  # inputs that are summed side by side
+_SLICE = 16  # inputs whose products are summed side by side
 
 
-def _products(x: Array, b: Array) -> Array:
+def products(x: Array, b: Array) -> Array:
     """Sums over M of x [..., M] times each row of b [R, M], as [..., R].
 
-    The cheapest form for each platform; `python run_benchmark.py speed sweeps/speed/cartpole.yaml`
-    measures what it costs a generation. On an accelerator that is a plain product. On CPU, where a
+    The cheapest form for each platform. On an accelerator that is a plain product. On CPU, where a
     sum over the minor dimension runs one number at a time and batched products of few columns are
     slow, all R products are summed together over slices of 16 inputs, and one small product with
-    ones closes them.
+    ones closes them: `python -m rl_es.speed.products` times it against other forms, and
+    results/reference/speed/README.md holds what it printed. At width 256 and all ranks, and up to
+    four episodes a member, no other form was faster, so that there is no choice by shape.
     """
     inputs = x.shape[-1]
     if jax.default_backend() != "cpu":
         return x @ b.T
-    if inputs <= _LANES:
+    if inputs <= _SLICE:
         return sum((x[..., j : j + 1] * _like(b[:, j], x) for j in range(1, inputs)),
                    x[..., :1] * _like(b[:, 0], x))  # fmt: skip
-    short = -inputs % _LANES
+    short = -inputs % _SLICE
     x, b = (jnp.pad(part, [(0, 0)] * (part.ndim - 1) + [(0, short)]) for part in (x, b))
     y = x[..., None, :] * b.reshape((1,) * (x.ndim - 1) + b.shape)
-    y = y.reshape(*y.shape[:-1], -1, _LANES).sum(-2)
-    return y @ jnp.ones((_LANES,), x.dtype)
+    y = y.reshape(*y.shape[:-1], -1, _SLICE).sum(-2)
+    return y @ jnp.ones((_SLICE,), x.dtype)
 
 
 def _like(vector: Array, x: Array) -> Array:
@@ -52,7 +53,7 @@ class LowRank:
 
     def apply(self, x: Array) -> Array:
         """X [..., M] -> [..., N]."""
-        return self._expand(_products(x, self.b))
+        return self._expand(products(x, self.b))
 
     def apply_transposed(self, y: Array) -> Array:
         """Y [..., N] -> [..., M]."""

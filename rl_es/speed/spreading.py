@@ -46,6 +46,7 @@ def spread(
     following = placement.over(in_lanes(advance, lanes), (held,), (held, False))
 
     def init(key: Array) -> Any:
-        return first(jax.random.key_data(jax.random.split(key, lanes)))
+        keys = jax.random.split(key, lanes) if lanes > 1 else key[None]
+        return first(jax.random.key_data(keys))
 
     return init, following

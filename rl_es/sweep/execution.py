@@ -116,7 +116,7 @@ def run(sweep: Sweep, out: Path, progress: Progress, resources: Resources = ANY_
       KeyboardInterrupt: it was stopped; what is finished is kept, the rest saved.
     """
     prepare(resources.devices)
-    together.check_same(_identity(sweep, resources), "sweeps, options or versions")
+    together.check_same(_identity(sweep, resources), "sweeps, options, versions or devices")
     store = Store(out, mine=together.is_first())
     every = groups(cells(sweep))
     members = [cell for group in every for cell in group.cells]
@@ -152,7 +152,9 @@ def run(sweep: Sweep, out: Path, progress: Progress, resources: Resources = ANY_
 def _identity(sweep: Sweep, resources: Resources) -> str:
     """Equal in processes that would run the same."""
     stated = sweep.model_dump(mode="json", by_alias=True)
-    return json.dumps([stated, repr(resources), provenance.versions()], sort_keys=True)
+    made_of = [provenance.versions(), provenance.revision()]
+    where = [jax.default_backend(), jax.local_device_count()]
+    return json.dumps([stated, repr(resources), made_of, where], sort_keys=True)
 
 
 def _open(store: Store, sweep: Sweep, members: Sequence[Cell], done: Collection[str]) -> None:
@@ -233,6 +235,8 @@ def _shared(work: Work, compile_seconds: float) -> Shared:
         compile_seconds=compile_seconds,
         parameters=work.training.parameters,
         first_seed=work.group.cells[0].seed,
+        devices=work.place.placement.devices,
+        chunks=work.place.placement.chunks,
     )
 
 

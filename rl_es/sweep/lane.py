@@ -31,6 +31,8 @@ class Shared:
     compile_seconds: float
     parameters: int
     first_seed: int  # the seed whose policies are saved on the way, too
+    devices: int = 1
+    chunks: int = 1
 
 
 @dataclass
@@ -209,6 +211,8 @@ class Lane:
             "episodes": self.come.episodes,
             "wall_seconds": self.come.wall_seconds,
             "lanes": self.shared.lanes,
+            "devices": self.shared.devices,
+            "chunks": self.shared.chunks,
             "compile_seconds": self.shared.compile_seconds,
             "peak_memory_bytes": provenance.peak_memory(),
             "parameters": self.shared.parameters,

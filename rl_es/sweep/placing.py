@@ -15,6 +15,8 @@ from rl_es.training.footprint import PairBytes, device_memory
 from rl_es.training.placement import Placement
 from rl_es.training.spread import fewest_chunks
 
+MOST_DEVICES = 4096
+
 
 @dataclass(frozen=True)
 class Resources:
@@ -23,7 +25,8 @@ class Resources:
     Attributes:
       devices: how many of each process; by default one on CPU, all elsewhere and where processes
         are joined.
-      lanes: runs of a group that share a call of its program.
+      lanes: runs of a group that share a call of its program, over all devices; at least one a
+        device where devices share the runs.
       population_chunk: most members that a device evaluates at once, of each run.
       memory: bytes that a device may fill; by default half of what it has.
     """
@@ -35,6 +38,8 @@ class Resources:
 
     def __post_init__(self) -> None:
         least = {"devices": 1, "lanes": 1, "population_chunk": 2 * PAIRS_PER_KEY}
+        if self.devices is not None and self.devices > MOST_DEVICES:
+            raise UserError(f"--devices: must be at most {MOST_DEVICES}; is {self.devices}")
         for name, low in least.items():
             value = getattr(self, name)
             if value is not None and value < low:
@@ -96,7 +101,7 @@ def place(pairs: int, runs: int, pair_bytes: PairBytes, resources: Resources) ->
     if own > there:
         raise UserError(f"--devices: must be at most {there}, those that jax finds; is {own}")
     devices = own * processes
-    over_runs, shards = _shared(pairs, runs, devices, processes)
+    over_runs, shards = share(pairs, runs, devices, processes)
     budget = resources.memory or int(together.gather([device_memory(devices)]).min())
     own_pairs = pairs // shards
     most_lanes = math.ceil(runs / over_runs)
@@ -122,7 +127,7 @@ def place(pairs: int, runs: int, pair_bytes: PairBytes, resources: Resources) ->
     )
 
 
-def _shared(pairs: int, runs: int, devices: int, processes: int) -> tuple[int, int]:
+def share(pairs: int, runs: int, devices: int, processes: int) -> tuple[int, int]:
     """(devices over the runs, devices over each population): most in all, then most over pairs.
 
     Raises:

@@ -1,12 +1,14 @@
 """What a run needs in memory, from shapes alone: nothing is compiled, so that chunks can be chosen.
 
-An upper estimate that XLA mostly stays below: the noise and what a rollout makes of it, particles
-three times (before, after, between), each layer's outputs twice.
+A rough estimate that XLA mostly stays below: noise twice, what is perturbed directly for both
+members as well, particles three times (before, after, between), every array that a policy computes.
+What a physics engine needs within a step is not known from outside.
 """
 
 import math
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -53,12 +55,26 @@ def pair_bytes(learner: Evolution, settings: Mapping[str, float]) -> PairBytes:
     persistent = jax.eval_shape(lambda: learner.unfolding.particles(PAIRS_PER_KEY))
     episodes = agent.segment.episodes if isinstance(agent.segment, Episode) else 1
     particle = size(jax.eval_shape(lambda: start(env, policy, jax.random.key(0))))
-    outputs = sum(matrix.outputs for matrix in policy.parameters.matrices.values())
-    rollout = 2 * episodes * (3 * particle + 2 * _FLOAT * outputs)
+    spec = policy.parameters
+    products = sum(matrix.inputs * matrix.outputs for matrix in spec.matrices.values())
+    direct = 2 * _FLOAT * (spec.size - products)
+    rollout = direct + 2 * episodes * (3 * particle + _activations(learner))
     return PairBytes(
         held=2 * size((memory, persistent)) // PAIRS_PER_KEY,
         evaluated=2 * size(noise) // PAIRS_PER_KEY + rollout,
     )
+
+
+def _activations(learner: Evolution) -> int:
+    """Bytes of all arrays that a policy computes on its way to one action."""
+    env, policy = learner.env, learner.policy
+
+    def example() -> Any:
+        key = jax.random.key(0)
+        return policy.init(key), policy.initial_state(), env.reset(key)[1], key
+
+    traced = jax.make_jaxpr(policy.act)(*jax.eval_shape(example)).jaxpr
+    return sum(size(variable.aval) for one in traced.eqns for variable in one.outvars)
 
 
 def device_memory(devices: int) -> int:
@@ -66,5 +82,13 @@ def device_memory(devices: int) -> int:
     stats = jax.local_devices()[0].memory_stats() or {}
     if limit := stats.get("bytes_limit"):
         return limit // 2
+    return _machine_memory() // 2 // devices
+
+
+def _machine_memory() -> int:
+    """Bytes that this process may use: the machine's, or what its container allows."""
     physical = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return physical // 2 // devices
+    try:
+        return min(physical, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    except (OSError, ValueError):  # there is no container, or it sets no limit
+        return physical

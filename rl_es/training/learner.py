@@ -216,18 +216,18 @@ class Evolution:
         )
 
         def contract(weights: Array) -> Update:
-            def add_up(part: Part, weights: Array) -> Update:
-                noise, memory = self.agent.ask(
-                    part.noise_keys, state.agent, part.memory, part.fresh
-                )
+            def add_up(part: Part, memory: Memory, weights: Array) -> Update:
+                # What was remembered is there; where only that is read, XLA draws nothing anew.
+                noise, _ = self.agent.ask(part.noise_keys, state.agent, part.memory, part.fresh)
                 return self.agent.contract(state.agent, noise, memory, weights)
 
-            def add(total: Update, chunk: tuple[Part, Array]) -> tuple[Update, None]:
+            def add(total: Update, chunk: tuple[Part, Memory, Array]) -> tuple[Update, None]:
                 return jax.tree.map(jnp.add, total, add_up(*chunk)), None
 
-            one = jax.tree.map(lambda leaf: leaf[0], (parts, spread.cut(weights)))
+            chunks = parts, memory, spread.cut(weights)
+            one = jax.tree.map(lambda leaf: leaf[0], chunks)
             shapes = jax.eval_shape(lambda chunk: add_up(*chunk), one)
             zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-            return jax.lax.scan(add, zeros, (parts, spread.cut(weights)))[0]
+            return jax.lax.scan(add, zeros, chunks)[0]
 
         return spread.join(memory), whole, contract

@@ -55,20 +55,21 @@ def test_episodes_differ_between_generations_and_pairs(runners: Any) -> None:
 
 
 SPREAD = """contestants=[eggroll, {name: eggroll, label: two, devices: 2},
-{name: eggroll, label: four, chunks: 4}, {name: eggroll, label: both, devices: 2, lanes: 2}]"""
+{name: eggroll, label: four, chunks: 4}, {name: eggroll, label: both, devices: 2, lanes: 2},
+{name: eggroll, label: lanes, lanes: 2}]"""
 
 
 def test_a_spread_generation_is_the_same(runners: Any) -> None:
     found, sizes = {}, ("workloads.populations=[512]", "workloads.environments.0.episode_length=30")
     for label, runner in runners(SPREAD, *sizes).items():
-        lanes = 2 if label == "both" else 1
+        lanes = 2 if label in ("both", "lanes") else 1
         (_, _), (returns, steps) = _generations(runner)
         assert int(np.sum(steps)) == lanes * 512 * 30 and returns.size == lanes * 512
         assert runner.parts is None or label == "eggroll"
         found[label] = np.asarray(returns)
-    for label in ("two", "four"):  # the first run of several has a key of its own
-        np.testing.assert_array_equal(found[label][0].shape, (512,))
-    np.testing.assert_array_equal(found["two"], found["four"])
+    for label in ("two", "four"):
+        np.testing.assert_array_equal(found[label][0], found["eggroll"])
+    np.testing.assert_array_equal(found["both"], found["lanes"])
     assert not np.array_equal(found["both"][0], found["both"][1])
 
 

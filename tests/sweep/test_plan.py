@@ -9,16 +9,14 @@ import numpy as np
 import pytest
 
 from rl_es import tables
-from rl_es.errors import UserError
 from rl_es.sweep import execution, plan
 from rl_es.sweep.cells import cells, groups
 from rl_es.sweep.loading import checked
 from rl_es.sweep.overriding import override
-from rl_es.sweep.placing import Resources, place
+from rl_es.sweep.placing import Resources
 from rl_es.sweep.plan import Counts, Measured
 from rl_es.sweep.reading import parse
 from rl_es.sweep.schema import Sweep
-from rl_es.training.footprint import PairBytes
 
 TEXT = """
 name: planned
@@ -153,52 +151,6 @@ def test_chunks_are_chosen_by_the_memory_and_said(capsys: pytest.CaptureFixture[
     shown = " ".join(capsys.readouterr().out.split())
     assert "evaluated in 2 chunks of 32,768 members" in shown
     assert "0.5 GiB may be used (--memory, --population-chunk)" in shown
-
-
-@pytest.mark.parametrize(
-    ("pairs", "runs", "devices", "lanes", "shards", "over_runs"),
-    [
-        (64, 5, 2, 2, 1, 2),  # one block of pairs: the runs are shared
-        (64, 1, 2, 1, 1, 1),
-        (128, 5, 2, 1, 2, 1),
-        (128, 5, 1, 1, 1, 1),
-        (50, 5, 2, 2, 1, 2),
-    ],
-)
-def test_devices_go_where_more_are_used(
-    pairs: int, runs: int, devices: int, lanes: int, shards: int, over_runs: int
-) -> None:
-    found = place(pairs, runs, PairBytes(0, 100), Resources(devices=devices))
-    where = found.placement
-    assert (found.lanes, where.shards, where.runs) == (lanes, shards, over_runs)
-
-
-@pytest.mark.parametrize(
-    ("pairs", "members", "chunks"), [(256, 512, 1), (256, 256, 2), (192, 200, 3)]
-)
-def test_chunks_are_equal_and_of_whole_blocks(pairs: int, members: int, chunks: int) -> None:
-    assert place(pairs, 1, EACH, Resources(population_chunk=members)).placement.chunks == chunks
-
-
-EACH = PairBytes(held=0, evaluated=100)
-
-
-def test_a_population_that_cannot_be_cut_is_refused() -> None:
-    with pytest.raises(UserError, match="a population of 100 cannot be cut"):
-        place(50, 1, EACH, Resources(population_chunk=128))
-
-
-def test_what_is_held_of_all_pairs_is_not_divided_by_chunks() -> None:
-    """Accumulators are there for the whole population; chunks are cut to what they leave."""
-    found = place(256, 1, PairBytes(held=100, evaluated=100), Resources(memory=100 * (256 + 128)))
-    assert found.placement.chunks == 2 and found.whole == 100 * 512
-    assert found.needed == found.budget
-
-
-@pytest.mark.parametrize("option", ["devices", "lanes", "population_chunk"])
-def test_too_little_is_refused(option: str) -> None:
-    with pytest.raises(UserError, match=rf"--{option.replace('_', '-')}: must be at least"):
-        Resources(**{option: 0})
 
 
 class Clocked:

@@ -19,7 +19,7 @@ import pytest
 
 from rl_es import registry, tables
 from rl_es.errors import UserError
-from rl_es.sweep import execution, placing
+from rl_es.sweep import execution
 from rl_es.sweep.loading import checked
 from rl_es.sweep.progress import progress
 from rl_es.sweep.reading import parse
@@ -226,27 +226,3 @@ def test_signals_that_ask_to_stop(kind: signal.Signals) -> None:
         os.kill(os.getpid(), kind)
         assert stop.wait(5) and signal.getsignal(kind) is before
     assert signal.getsignal(kind) is before
-
-
-@pytest.mark.parametrize(
-    ("pairs", "runs", "devices", "processes", "expected"),
-    [
-        (128, 1, 1, 1, (1, 1)),
-        (128, 5, 2, 2, (1, 2)),
-        (64, 5, 2, 2, (2, 1)),
-        (192, 5, 4, 1, (4, 1)),
-        (192, 2, 4, 1, (1, 3)),
-        (192, 2, 4, 2, (2, 1)),
-        (256, 3, 8, 2, (2, 4)),
-        (100, 3, 4, 1, (3, 1)),
-    ],
-)
-def test_how_devices_are_shared(
-    pairs: int, runs: int, devices: int, processes: int, expected: tuple[int, int]
-) -> None:
-    assert placing._shared(pairs, runs, devices, processes) == expected
-
-
-def test_too_small_a_population_for_so_many_processes_is_refused() -> None:
-    with pytest.raises(UserError, match="2 processes.*of 128 in 1 run .*multiple of 256, or 2 or"):
-        placing._shared(64, 1, 2, 2)

@@ -24,8 +24,10 @@ from rl_es.training.spread import fewest_chunks
 CARTPOLE = TimeLimit(gymnax.make("CartPole-v1", gymnax.Options()), 30)
 
 
-def made(agent: Any, widths: tuple[int, ...] = (8,), **settings: Any) -> tuple[Evolution, Any]:
-    policy = make_policy(PolicyConfig(widths=widths), CARTPOLE.spec)
+def made(
+    agent: Any, widths: tuple[int, ...] = (8,), network: str = "mlp", **settings: Any
+) -> tuple[Evolution, Any]:
+    policy = make_policy(PolicyConfig(network=network, widths=widths), CARTPOLE.spec)
     config = agent.Hyperparameters(**settings)
     strategy = agent.make(config, Problem(policy.parameters, 30))
     return Evolution(strategy, CARTPOLE, policy, True), split(config)[1]
@@ -88,11 +90,14 @@ def test_a_device_holds_its_own_pairs_only() -> None:
         assert leaf.is_fully_replicated
 
 
-@pytest.mark.parametrize("agent", [eggroll, full_rank_es, pes])
-def test_memory_is_estimated_within_a_factor_of_three(agent: Any) -> None:
+@pytest.mark.parametrize(
+    ("agent", "network"),
+    [(eggroll, "mlp"), (eggroll, "gru"), (full_rank_es, "mlp"), (pes, "mlp")],
+)
+def test_memory_is_estimated_within_a_factor_of_three(agent: Any, network: str) -> None:
     """And chunks divide what the noise takes."""
     window = {"window": 10} if agent is pes else {}
-    learner, settings = made(agent, widths=(128, 128), population=2048, **window)
+    learner, settings = made(agent, (128, 128), network, population=2048, **window)
     estimate = learner.pairs * sum(pair_bytes(learner, settings))
     whole = compiled(learner, settings, Placement()).memory_bytes
     assert whole / 3 < estimate < 3 * whole
