@@ -20,11 +20,12 @@ DASH = "\N{EM DASH}"
 LEGEND = (
     "Time: wall time of a generation, the median over interleaved rounds and its quartiles. "
     "Share: environment steps a second over those of pure batch inference (the same rollout, the "
-    "unperturbed policy shared by all members) in the same round, in percent. Times bare: time a "
-    "step over that of the bare environment. Cores: process time over wall time. Memory: XLA's own "
-    "account of the compiled generation. Noise: bytes of the population's perturbation. Trace, "
-    "compile, cached: seconds of tracing, of compilation with an empty cache, and of loading from "
-    "the persistent cache instead."
+    "unperturbed policy shared by all members) in the same round, in percent; a generation of a "
+    "persistent agent is a window of steps, of all others whole episodes. Times bare: time a step "
+    "over that of the bare environment. Cores: process time over wall time. Memory: XLA's own "
+    "account of the compiled generation, a device. Noise: bytes of the population's perturbation, "
+    "or of its parameters where a peer writes them out. Trace, compile, cached: seconds of "
+    "tracing, of compilation with an empty cache, and of loading from the persistent cache instead."
 )
 
 

@@ -61,7 +61,11 @@ def _measured(samples: pd.DataFrame) -> pd.DataFrame:
     samples = samples.assign(rate=samples["env_steps"] / samples["seconds"])
     whole = samples[samples["part"] == WHOLE]
     for floor in (INFERENCE, BARE):
-        rates = whole[whole["agent"] == floor].drop_duplicates(["workload", "round"])
+        # The one under its own name: another may be spread, or have a horizon of its own.
+        rates = whole[whole["agent"] == floor].sort_values(
+            "contestant", key=lambda labels, floor=floor: labels != floor, kind="stable"
+        )
+        rates = rates.drop_duplicates(["workload", "round"])
         named = rates[["workload", "round", "rate"]].rename(columns={"rate": floor})
         samples = samples.merge(named, how="left", on=["workload", "round"])
     is_whole = samples["part"] == WHOLE
