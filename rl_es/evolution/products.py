@@ -29,7 +29,7 @@ def products(x: Array, b: Array) -> Array:
     inputs = x.shape[-1]
     if jax.default_backend() != "cpu":
         return x @ b.T
-    if inputs <= _SLICE:
+    if inputs < _SLICE:
         return sum((x[..., j : j + 1] * _like(b[:, j], x) for j in range(1, inputs)),
                    x[..., :1] * _like(b[:, 0], x))  # fmt: skip
     short = -inputs % _SLICE
