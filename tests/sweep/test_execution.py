@@ -287,9 +287,9 @@ def test_devices_and_chunks_change_nothing(
     agent: str, devices: int, lanes: int, chunk: int | None, tmp_path: Path
 ) -> None:
     """With 256 members two devices share a population; with 16 they share the runs."""
-    population = 16 if lanes == 2 else 256
-    size = f"defaults.agent.population={population}"
-    changes = ("seeds=3", size, *(PERSISTENT if agent == "pes" else ()))
+    own = PERSISTENT if agent == "pes" else ()
+    size = f"agents.0.with.population={16 if lanes == 2 else 256}"
+    changes = ("seeds=3", *own, size)
     alone = ran(tmp_path / "alone", made(ONE, *changes))
     asked = {"devices": devices} | ({"population_chunk": chunk} if chunk else {})
     spread = ran(tmp_path / "spread", made(ONE, *changes), lanes=lanes, resources=asked)

@@ -157,7 +157,7 @@ def test_the_curve_is_that_of_one_process(folder: Path, tmp_path: Path) -> None:
     assert (first.status == "finished").all() and (left.groupby("label").size() == 4).all()
     assert left.update_norm.max() > 0 and left.groupby("label").population_mean.nunique().min() > 1
     for alone, together_ in ((left, right), (first, second)):
-        kept = [name for name in alone if name not in tables.TIMING]
+        kept = [name for name in alone if name not in (*tables.TIMING, "devices")]
         pd.testing.assert_frame_equal(alone[kept], together_[kept], rtol=1e-5, atol=1e-6)
 
 
@@ -166,7 +166,7 @@ def test_processes_started_differently_are_refused(folder: Path) -> None:
     for ended in start(folder, changes=["--set", "seeds=2"]):
         assert ended.code == 2, ended
         assert said(ended) == [
-            "error: the processes were started with different sweeps, options or versions"
+            "error: the processes were started with different sweeps, options, versions or devices"
         ]
     assert (folder / "0" / "manifest.json").read_bytes() == before
 
