@@ -22,9 +22,8 @@ def products(x: Array, b: Array) -> Array:
     The cheapest form for each platform. On an accelerator that is a plain product. On CPU, where a
     sum over the minor dimension runs one number at a time and batched products of few columns are
     slow, all R products are summed together over slices of 16 inputs, and one small product with
-    ones closes them: `python -m rl_es.speed.products` times it against other forms, and
-    results/reference/speed/README.md holds what it printed. At width 256 and all ranks, and up to
-    four episodes a member, no other form was faster, so that there is no choice by shape.
+    ones closes them. `python -m rl_es.speed.products` times it against other forms; none was faster
+    at any rank, nor at other widths by enough for a choice by shape.
     """
     inputs = x.shape[-1]
     if jax.default_backend() != "cpu":
