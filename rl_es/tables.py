@@ -12,7 +12,6 @@ Columns named `hyper.*` hold the agent's settings; one that an agent does not ha
 that is a number for one agent and text for another is text in the whole table.
 """
 
-import json
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -24,6 +23,7 @@ import pyarrow.parquet as pq
 
 from rl_es.errors import UserError
 from rl_es.files import replacing, write_text
+from rl_es.parquet import as_json, read_with_record, write_with_record
 
 SCHEMA_VERSION = 1
 
@@ -113,13 +113,9 @@ def write_cell(
     """
     common = {"schema_version": SCHEMA_VERSION, **identity}
     settings = hyper_columns(hyper)
-    schema = pa.schema(
-        [*IDENTITY.items(), *MEASURES.items(), *((n, _hyper_type(v)) for n, v in settings.items())],
-        metadata={_RECORD: json.dumps({**common, **settings, **record}).encode()},
-    )
-    table = pa.Table.from_pylist([{**common, **row, **settings} for row in rows], schema=schema)
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary)
+    columns = {**IDENTITY, **MEASURES, **{n: _hyper_type(v) for n, v in settings.items()}}
+    whole = ({**common, **row, **settings} for row in rows)
+    write_with_record(path, columns, whole, _RECORD, {**common, **settings, **record})
 
 
 def read_cell(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -128,17 +124,7 @@ def read_cell(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     Raises:
       UserError: the file is damaged or was not written by this suite.
     """
-    try:
-        table = pq.read_table(path)
-        record = json.loads((table.schema.metadata or {})[_RECORD])
-        version = record["schema_version"]
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
-        raise UserError(f"{path}: not a readable cell ({error}); remove it and run again") from None
-    if version != SCHEMA_VERSION:
-        raise UserError(
-            f"{path}: written with results schema {version}, this version reads {SCHEMA_VERSION}"
-        )
-    return table.to_pylist(), record
+    return read_with_record(path, _RECORD, SCHEMA_VERSION, "cell")
 
 
 def cell_paths(folder: Path) -> list[Path]:
@@ -160,7 +146,7 @@ def load(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     for path in paths:
         curve, record = read_cell(path)
         rows += curve
-        records.append({name: _json(value) for name, value in record.items()})
+        records.append({name: as_json(value) for name, value in record.items()})
     order = ["env", "label", "seed", "run_id"]
     curves = _frame(rows, {**IDENTITY, **MEASURES}).sort_values([*order, "generation"])
     runs = _frame(records, {**IDENTITY, **RUN}).sort_values(order)
@@ -182,11 +168,6 @@ def _frame(rows: list[dict[str, Any]], columns: Mapping[str, pa.DataType]) -> pd
         rows = [{**row, **{name: _text(row.get(name)) for name in mixed}} for row in rows]
     schema = pa.schema([*columns.items(), *settings.items()])
     return pa.Table.from_pylist(rows, schema=schema).to_pandas()
-
-
-def _json(value: Any) -> Any:
-    """A structure as JSON text, anything else as it is."""
-    return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
 
 
 def _text(value: Any) -> str | None:

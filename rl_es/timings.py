@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 
 from rl_es.errors import UserError
 from rl_es.files import replacing
+from rl_es.parquet import as_json, read_with_record, write_with_record
 
 SCHEMA_VERSION = 1
 
@@ -81,12 +82,8 @@ def write(
     """
     record = {"schema_version": SCHEMA_VERSION, **origin}
     record |= {"workload": dict(workload), "programs": list(map(dict, programs))}
-    schema = pa.schema(
-        [*WORKLOAD.items(), *SAMPLE.items()], metadata={_RECORD: json.dumps(record).encode()}
-    )
-    table = pa.Table.from_pylist([{**workload, **sample} for sample in samples], schema=schema)
-    with replacing(path) as temporary:
-        pq.write_table(table, temporary)
+    rows = ({**workload, **sample} for sample in samples)
+    write_with_record(path, {**WORKLOAD, **SAMPLE}, rows, _RECORD, record)
 
 
 def read(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -95,19 +92,7 @@ def read(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     Raises:
       UserError: the file is damaged or was not written by this suite.
     """
-    try:
-        table = pq.read_table(path)
-        record = json.loads((table.schema.metadata or {})[_RECORD])
-        version = record["schema_version"]
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path}: not a readable workload ({error}); remove it and run again"
-        ) from None
-    if version != SCHEMA_VERSION:
-        raise UserError(
-            f"{path}: written with results schema {version}, this version reads {SCHEMA_VERSION}"
-        )
-    return table.to_pylist(), record
+    return read_with_record(path, _RECORD, SCHEMA_VERSION, "workload")
 
 
 def load(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
@@ -130,7 +115,7 @@ def load(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     for file in there:
         rows, record = read(file)
         samples += rows
-        origin = {name: _json(record.get(name)) for name in ORIGIN}
+        origin = {name: as_json(record.get(name)) for name in ORIGIN}
         programs += [{**record["workload"], **row, **origin} for row in record["programs"]]
     return (
         _frame(samples, {**WORKLOAD, **SAMPLE}),
@@ -161,7 +146,3 @@ def write_samples(folder: Path, samples: pd.DataFrame) -> Path:
 
 def _frame(rows: list[dict[str, Any]], columns: Mapping[str, pa.DataType]) -> pd.DataFrame:
     return pa.Table.from_pylist(rows, schema=pa.schema(list(columns.items()))).to_pandas()
-
-
-def _json(value: Any) -> Any:
-    return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value

@@ -1,7 +1,7 @@
 """Small pieces of Markdown; text that comes from data is escaped, so that it stays text."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 
 def escape(text: object) -> str:
@@ -32,3 +32,8 @@ def number(value: float | None) -> str:
     if abs(value) >= 1000:
         return f"{value:,.0f}".replace("-", "\N{MINUS SIGN}")
     return f"{value:#.4g}".rstrip(".").replace("-", "\N{MINUS SIGN}")
+
+
+def file_list(files: Mapping[str, str]) -> str:
+    """A list of files, each a link, with what it holds."""
+    return "\n".join(f"- [{name}]({name}): {what}" for name, what in files.items())

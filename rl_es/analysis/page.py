@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from rl_es.analysis.curves import COUNTED
-from rl_es.analysis.markdown import escape, number, table
+from rl_es.analysis.markdown import escape, file_list, number, table
 from rl_es.analysis.palette import natural
 from rl_es.analysis.statistics import CONFIDENCE, REPLICATES
 
@@ -136,16 +136,15 @@ def _settings(runs: pd.DataFrame) -> str:
 
 
 def _files() -> str:
-    return "\n".join(
-        f"- [{name}]({name}): {what}"
-        for name, what in {
+    return file_list(
+        {
             "curves.parquet": "one row a run and evaluation",
             "runs.parquet": "one row a run, with status, settings and versions",
             "runs.csv": "the same as text",
             "summary.csv": "the summary above, unrounded",
             "figures/": "the figures as PNG and SVG",
             "cells/": "one file a run, from which all of these are made",
-        }.items()
+        }
     )
 
 

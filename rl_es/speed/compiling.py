@@ -58,11 +58,6 @@ def compiled(
     return Compiled(program, _bytes(program), traced, cold, cached)
 
 
-def bytes_of(shapes: Any) -> int:
-    """Size of a pytree of `jax.ShapeDtypeStruct`, in bytes."""
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(shapes))
-
-
 def _lowered(function: Any, shapes: tuple[Any, ...], donate: bool) -> tuple[Any, float]:
     began = time.perf_counter()
     lowered = jax.jit(function, donate_argnums=(0,) if donate else ()).lower(*shapes)

@@ -10,11 +10,12 @@ import jax
 import numpy as np
 
 from rl_es.interfaces import Environment
-from rl_es.speed.compiling import bytes_of, compiled
+from rl_es.speed.compiling import compiled
 from rl_es.speed.contestants import Contestant
 from rl_es.speed.runners import Runner, make_runner
 from rl_es.speed.workloads import Workload
 from rl_es.timings import PARTS, WHOLE
+from rl_es.training.footprint import size
 
 MOST_REPEATS = 10_000
 PART_SHARE = 0.2  # of a sample's shortest time: what a part is repeated for
@@ -60,7 +61,7 @@ class Entrant:
             **self._who,
             "parameters": runner.parameters,
             "memory_bytes": generation.memory_bytes,
-            "perturbation_bytes": bytes_of(jax.eval_shape(runner.perturbation, key)),
+            "perturbation_bytes": size(jax.eval_shape(runner.perturbation, key)),
             "trace_seconds": generation.trace_seconds,
             "compile_cold_seconds": generation.cold_seconds,
             "compile_cached_seconds": generation.cached_seconds,

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import monitoring
 
-from rl_es.speed.compiling import bytes_of, compiled
+from rl_es.speed.compiling import compiled
+from rl_es.training.footprint import size
 
 SHAPE = jax.ShapeDtypeStruct((8, 8), jnp.float32)
 
@@ -36,5 +37,5 @@ def test_donated_memory_is_counted_once() -> None:
 
 
 def test_bytes() -> None:
-    assert bytes_of({"a": SHAPE, "b": (jax.ShapeDtypeStruct((), jnp.bfloat16),)}) == 258
-    assert bytes_of(()) == 0
+    assert size({"a": SHAPE, "b": (jax.ShapeDtypeStruct((), jnp.bfloat16),)}) == 258
+    assert size(()) == 0

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from rl_es.analysis.markdown import escape, number, table
+from rl_es.analysis.markdown import escape, file_list, number, table
 from rl_es.analysis.speed import look
 from rl_es.analysis.speed.summary import COLUMNS, titles
 
@@ -127,15 +127,14 @@ def _origin(programs: pd.DataFrame) -> str:
 
 
 def _files() -> str:
-    return "\n".join(
-        f"- [{name}]({name}): {what}"
-        for name, what in {
+    return file_list(
+        {
             "samples.parquet": "one row a (workload, contestant, part, round)",
             "speed.csv": "one row a (workload, contestant, part), unrounded",
             "manifest.json": "what was asked for, and each start",
             "figures/": "the figures as PNG and SVG",
             "workloads/": "one file a workload, from which all of these are made",
-        }.items()
+        }
     )
 
 

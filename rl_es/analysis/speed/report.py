@@ -1,6 +1,5 @@
 """The report of a speed benchmark: tables, figures and a page, made anew from its workloads."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,13 +7,12 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from rl_es import timings
-from rl_es.analysis import panels
+from rl_es.analysis import drawn
 from rl_es.analysis.speed import bars, ladder, page
 from rl_es.analysis.speed.summary import summarise
-from rl_es.files import write_bytes, write_text
+from rl_es.files import write_text
 
 PANELS = 12  # workloads a figure; more make further figures
-KINDS = ("png", "svg")
 NAMES = ("share_of_inference", "parts", "cost_against_width")
 
 
@@ -28,10 +26,10 @@ def write(folder: Path) -> list[Path]:
     table = summarise(samples, programs)
     written = [timings.write_samples(folder, samples), folder / "speed.csv"]
     write_text(written[-1], table.to_csv(index=False))
-    drawn = _draw(folder / "figures", table)
-    text = page.compose(folder, table, programs, manifest, [p for p in drawn if p.suffix == ".png"])
+    files = drawn.write(folder / "figures", NAMES, _figures(table))
+    text = page.compose(folder, table, programs, manifest, [p for p in files if p.suffix == ".png"])
     write_text(folder / "index.md", text)
-    return [*written, *drawn, folder / "index.md"]
+    return [*written, *files, folder / "index.md"]
 
 
 def _figures(table: pd.DataFrame) -> Iterator[tuple[str, Figure]]:
@@ -44,21 +42,3 @@ def _figures(table: pd.DataFrame) -> Iterator[tuple[str, Figure]]:
             yield name, draw(table, shown[start : start + PANELS])
     for group in ladder.ladders(table):
         yield NAMES[2], ladder.cost_against_width(group)
-
-
-def _draw(folder: Path, table: pd.DataFrame) -> list[Path]:
-    """Writes all figures and removes those of an earlier report that are no longer made."""
-    folder.mkdir(parents=True, exist_ok=True)
-    written: list[Path] = []
-    counts = dict.fromkeys(NAMES, 0)
-    for name, figure in _figures(table):
-        counts[name] += 1
-        stem = name if counts[name] == 1 else f"{name}_{counts[name]}"
-        for kind in KINDS:
-            written.append(folder / f"{stem}.{kind}")
-            write_bytes(written[-1], panels.encode(figure, kind))
-    ours = re.compile(rf"({'|'.join(NAMES)})(_\d+)?\.({'|'.join(KINDS)})")
-    for path in folder.iterdir():
-        if ours.fullmatch(path.name) and path not in written:
-            path.unlink()
-    return written
