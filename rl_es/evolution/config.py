@@ -11,6 +11,15 @@ Optimiser = Literal["sgd", "adam", "adamw"]
 UpdateScale = Literal["gradient", "paper", "official"]
 
 
+def whole_pairs(population: int) -> int:
+    """The population, if its members come in pairs; a ValueError otherwise."""
+    if population % 2:
+        raise ValueError(
+            f"members come in antithetic pairs: must be even, such as {population + 1}"
+        )
+    return population
+
+
 class StrategyConfig(Config):
     """Population, perturbation scale and optimiser."""
 
@@ -35,11 +44,7 @@ class StrategyConfig(Config):
     @field_validator("population")
     @classmethod
     def _whole_pairs(cls, population: int) -> int:
-        if population % 2:
-            raise ValueError(
-                f"members come in antithetic pairs: must be even, such as {population + 1}"
-            )
-        return population
+        return whole_pairs(population)
 
 
 class EpisodicConfig(StrategyConfig):

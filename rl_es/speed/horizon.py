@@ -3,8 +3,6 @@
 With a full horizon every contestant takes exactly P x E x T steps, whatever its policies do.
 """
 
-import dataclasses
-
 import jax.numpy as jnp
 from flax import struct
 from jax import Array
@@ -35,7 +33,7 @@ class FullHorizon:
 
     def __init__(self, env: Environment):
         self.env = env
-        self.spec = dataclasses.replace(env.spec)
+        self.spec = env.spec
 
     def reset(self, key: Array) -> tuple[EnvState, Observation]:
         state, observation = self.env.reset(key)

@@ -43,6 +43,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, Strict, field_valid
 from rl_es import registry
 from rl_es.config import Config
 from rl_es.errors import did_you_mean
+from rl_es.evolution.config import whole_pairs
 from rl_es.rollout.config import PolicyConfig, Width
 from rl_es.speed.names import FLOORS, PEERS
 from rl_es.sweep.entries import Variation, World, labels_differ, named
@@ -52,18 +53,10 @@ from rl_es.sweep.reading import brief
 Horizon = Literal["full", "natural"]
 
 
-def _in_pairs(population: int) -> int:
-    if population % 2:
-        raise ValueError(
-            f"members come in antithetic pairs: must be even, such as {population + 1}"
-        )
-    return population
-
-
 T = TypeVar("T")
 Listed = Annotated[tuple[T, ...], Field(min_length=1, strict=False), AfterValidator(distinct)]
 Count = Annotated[int, Strict(), Field(ge=1)]
-Population = Annotated[int, Strict(), Field(ge=2), AfterValidator(_in_pairs)]
+Population = Annotated[int, Strict(), Field(ge=2), AfterValidator(whole_pairs)]
 Layers = Annotated[tuple[Width, ...], Field(strict=False)]
 
 
