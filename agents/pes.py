@@ -1,14 +1,18 @@
 """PES: windows of K steps, fresh noise each window, weighted by the episode's accumulated noise.
 
 Vicol, Metz and Sohl-Dickstein, "Unbiased Gradient Estimation in Unrolled Computation Graphs with
-Persistent Evolution Strategies", 2021, https://arxiv.org/abs/2112.13835.
+Persistent Evolution Strategies", 2021, https://arxiv.org/abs/2112.13835. With `rank: R` the noise
+of each weight matrix is of rank R, as in EGGROLL (https://arxiv.org/abs/2511.16652).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, Self
 
-from rl_es.evolution.config import PersistentConfig
+from pydantic import model_validator
+
+from rl_es.config import static
+from rl_es.evolution.config import LowRankPersistentConfig
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Agent, Problem
@@ -16,13 +20,26 @@ if TYPE_CHECKING:
 NUMERICS = 1
 
 
-class Hyperparameters(PersistentConfig):
+class Hyperparameters(LowRankPersistentConfig):
     """Settings of persistent ES."""
+
+    accumulator: Literal["auto", "dense", "list", "keys", "held-B"] = static(
+        "auto",
+        "how an episode's noise is kept: auto, the cheapest of dense, list and keys, which agree; "
+        "held-B, one factor B an episode, is biased (ablation)",
+    )
+
+    @model_validator(mode="after")
+    def _factors_to_hold(self) -> Self:
+        if self.accumulator == "held-B" and self.rank is None:
+            raise ValueError("accumulator held-B holds factors of low-rank noise: give a rank")
+        return self
 
 
 def make(config: Hyperparameters, problem: Problem) -> Agent:
-    from rl_es.evolution.build import persistent
-    from rl_es.evolution.memory import Accumulate
-    from rl_es.evolution.perturbation import FullRank
+    from rl_es.evolution.accumulation import accumulator
+    from rl_es.evolution.build import noise, persistent, windows
 
-    return persistent(config, FullRank(problem.parameters), problem, memory=Accumulate())
+    perturbation = noise(problem.parameters, config.rank)
+    memory = accumulator(config.accumulator, perturbation, windows(config, problem))
+    return persistent(config, perturbation, problem, memory=memory)

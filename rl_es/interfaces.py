@@ -5,7 +5,7 @@ E episodes a member, T steps, K window, D observation, A action, R rank, M x N a
 (x W, M inputs, N outputs).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -56,12 +56,17 @@ class EnvSpec:
       observation_shape: shape of one observation's float32 values.
       action_space: `Discrete` or `Box`.
       episode_length: steps after which an episode is truncated; None where it never is.
+      initial_action: where a policy starts that is the action itself (`network: parameters`).
+      evaluation_steps: of the environment's own evaluation, which reports the `score` of the state
+        after so many steps; None where it reports the episodic return.
     """
 
     name: str
     observation_shape: tuple[int, ...]
     action_space: Discrete | Box
     episode_length: int | None
+    initial_action: tuple[float, ...] | None = None
+    evaluation_steps: int | None = None
 
 
 class Observation(NamedTuple):
@@ -100,6 +105,53 @@ class Environment(Protocol):
         ...
 
 
+class Scored(Environment, Protocol):
+    """An environment that names an evaluation of its own."""
+
+    def score(self, state: EnvState) -> Array:
+        """[] what is reported of the state that an evaluation ends in; higher is better."""
+        ...
+
+
+# --- the same task in its own simulator -----------------------------------------------------------
+
+
+class NativeStep(NamedTuple):
+    """What a step of a batch gives."""
+
+    state: np.ndarray  # [E, ...] float64
+    observations: np.ndarray  # [E, D] float64
+    rewards: np.ndarray  # [E] float64; not a number where the simulation broke down
+    terminated: np.ndarray  # [E] bool
+
+
+class Native(Protocol):
+    """An environment's task in another simulator, which runs on the host, a batch at a time.
+
+    A second opinion on a policy that was trained in the environment of the same name: observations
+    and actions mean there what they mean here. Rewards, starts and ends are the task's own. What
+    happens to an episode depends on its seed and its actions alone, not on the batch that it is in.
+    """
+
+    @property
+    def title(self) -> str:
+        """Simulator and task with their versions, for people."""
+        ...
+
+    @property
+    def episode_length(self) -> int:
+        """Steps after which an episode is truncated."""
+        ...
+
+    def reset(self, seeds: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+        """Starts an episode a seed: states [E, ...] and observations [E, D], float64."""
+        ...
+
+    def step(self, state: np.ndarray, actions: np.ndarray) -> NativeStep:
+        """One step of each episode from states [E, ...], under actions [E, A]."""
+        ...
+
+
 # --- policies -----------------------------------------------------------------------------------
 
 
@@ -121,11 +173,13 @@ class ParameterSpec:
         inside the policy, as a product. Every other array is perturbed directly.
       refused: weight arrays whose noise cannot be applied as a product, by path, with the reason.
         They can be perturbed directly, but not by low-rank noise.
+      bounds: (low, high), structured like the parameters, where they are known to lie within.
     """
 
     shapes: Any
     matrices: Mapping[tuple[str, ...], Matrix] = field(default_factory=dict)
     refused: Mapping[tuple[str, ...], str] = field(default_factory=dict)
+    bounds: tuple[Any, Any] | None = None
 
     @property
     def size(self) -> int:
@@ -182,10 +236,13 @@ class Persistent:
       steps: window length K.
       start: members go on from their own particle, or each window from the pair's centre particle,
         which then advances under the unperturbed parameters.
+      staggered: the first episodes of pairs are cut short by whole windows, so that pairs are in
+        all phases of an episode at once.
     """
 
     steps: int
     start: Literal["particle", "centre"] = "particle"
+    staggered: bool = False
 
 
 @struct.dataclass
@@ -209,7 +266,7 @@ class Perturbation(Protocol):
         ...
 
     def members(self, params: Params, noise: Noise, sigma: Array) -> "Members":
-        """Everything a rollout needs of a population, computed once a segment."""
+        """Everything a rollout needs of a population, once a segment; `sigma` is [] or [H]."""
         ...
 
     def contract(self, noise: Noise, weights: Array) -> Update:
@@ -267,7 +324,7 @@ class Agent(Protocol):
           fresh: [H] bool, pairs whose episode starts now.
 
         Returns:
-          Unit noise of the plus members [H, ...], and the memory to keep.
+          The noise of the plus members [H, ...], and the memory to keep.
         """
         ...
 

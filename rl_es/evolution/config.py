@@ -58,6 +58,9 @@ class PersistentConfig(StrategyConfig):
 
     window: int = static(50, "steps of a window (K), one a generation", ge=1)
     shaping: Shaping = static("lagged_scale", "how a window's returns become weights")
+    staggered: bool = static(
+        False, "cut first episodes short by whole windows, so that pairs are in all phases at once"
+    )
     allow_biased_shaping: bool = static(
         False, "accept z_score or centred_ranks, which can reverse a persistent estimate (ablation)"
     )
@@ -70,3 +73,11 @@ class PersistentConfig(StrategyConfig):
                 "raw, or set allow_biased_shaping: true for an ablation"
             )
         return self
+
+
+class LowRankPersistentConfig(PersistentConfig):
+    """A persistent strategy whose noise may be of low rank."""
+
+    rank: int | None = static(
+        None, "rank of the noise on a weight matrix (R); full rank if absent", ge=1
+    )

@@ -1,35 +1,73 @@
-"""What is remembered of each pair between segments, and what its returns are weighted by.
+"""Which noise a pair is perturbed with, and what is remembered of it between segments.
 
-`Forget`: nothing; returns are weighted by the segment's own noise.
-`Accumulate`: the sum of an episode's noises (PES, Vicol et al. 2021, arXiv 2112.13835, section 4):
-each window's return is weighted by the noises of its own episode up to its own window.
+`Forget`: fresh noise every segment, and nothing of it is kept.
+`Hold`: one noise an episode (NRES), which is all that has to be kept.
+
+What an episode's noises add up to (PES) is in `rl_es.evolution.accumulation`.
 """
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from rl_es.evolution.keys import block_keys
 from rl_es.interfaces import Memory, Noise, Perturbation, Update
+
+
+class Drawn(NamedTuple):
+    """The noise that pairs are perturbed with.
+
+    Attributes:
+      unit: unit noise of the plus members, leaves [H, ...].
+      sigma: [H] what it is multiplied by.
+    """
+
+    unit: Noise
+    sigma: Array
 
 
 class PairMemory(Protocol):
     """Pure functions over what is held of the pairs, leaves [H, ...]."""
 
-    def init(self, perturbation: Perturbation, pairs: int) -> Memory: ...
+    def init(self, perturbation: Perturbation, pairs: int) -> Memory:
+        """What is held before the first segment, in which every pair is fresh."""
+        ...
 
-    def update(
-        self, perturbation: Perturbation, memory: Memory, noise: Noise, fresh: Array, sigma: Array
-    ) -> Memory:
-        """Takes in a segment's unit noise; pairs that are `fresh` [H] start from nothing."""
+    def ask(
+        self, perturbation: Perturbation, keys: Array, memory: Memory, fresh: Array, sigma: Array
+    ) -> tuple[Drawn, Memory]:
+        """The noise of a segment, and what to keep.
+
+        Args:
+          perturbation: draws the noise.
+          keys: [blocks], one a block of 64 pairs. Consumed.
+          memory: as it was left.
+          fresh: [H] bool, pairs whose episode starts now, and of which nothing is remembered.
+          sigma: [] the scale of noise that is drawn now.
+        """
         ...
 
     def contract(
-        self, perturbation: Perturbation, memory: Memory, noise: Noise, weights: Array, sigma: Array
+        self, perturbation: Perturbation, memory: Memory, drawn: Drawn, weights: Array, sigma: Array
     ) -> Update:
-        """Sum over pairs of weights [H] times what returns are weighted by, in units of noise."""
+        """Sum over pairs of weights [H] times sigma times the score of the pair's noise."""
         ...
+
+
+def draw(perturbation: Perturbation, keys: Array, fresh: Array, sigma: Array) -> Drawn:
+    """Noise drawn now for every pair."""
+    return Drawn(perturbation.draw(keys, fresh.shape[0]), jnp.full(fresh.shape, sigma))
+
+
+def where_new(fresh: Array, new: Noise, old: Noise) -> Noise:
+    """Per pair: the new leaves [H, ...] where `fresh` [H], else the old ones."""
+
+    def choose(a: Array, b: Array) -> Array:
+        return jnp.where(fresh.reshape(-1, *(1,) * (a.ndim - 1)), a, b)
+
+    return jax.tree.map(choose, new, old)
 
 
 class Forget:
@@ -38,34 +76,43 @@ class Forget:
     def init(self, perturbation: Perturbation, pairs: int) -> Memory:
         return ()
 
-    def update(
-        self, perturbation: Perturbation, memory: Memory, noise: Noise, fresh: Array, sigma: Array
-    ) -> Memory:
-        return ()
+    def ask(
+        self, perturbation: Perturbation, keys: Array, memory: Memory, fresh: Array, sigma: Array
+    ) -> tuple[Drawn, Memory]:
+        return draw(perturbation, keys, fresh, sigma), ()
 
     def contract(
-        self, perturbation: Perturbation, memory: Memory, noise: Noise, weights: Array, sigma: Array
+        self, perturbation: Perturbation, memory: Memory, drawn: Drawn, weights: Array, sigma: Array
     ) -> Update:
-        return perturbation.contract(noise, weights)
+        return perturbation.contract(drawn.unit, weights)
 
 
-class Accumulate:
-    """A dense sum of an episode's scores E_t / sigma_t, which stays exact while sigma decays."""
+class Hold:
+    """One noise an episode: drawn when the pair's episode starts, and kept to its end.
+
+    The noise itself is kept: of rank R that is R (M + N) numbers a matrix, and of full rank as much
+    as PES accumulates. Nothing is drawn in a segment in which no episode starts. A pair keeps the
+    sigma of its draw as well, so that the estimate stays exact while sigma decays.
+    """
 
     def init(self, perturbation: Perturbation, pairs: int) -> Memory:
-        shapes = perturbation.parameters.shapes
-        return jax.tree.map(lambda leaf: jnp.zeros((pairs, *leaf.shape), leaf.dtype), shapes)
+        def drawn() -> Noise:
+            return perturbation.draw(block_keys(jax.random.key(0), pairs), pairs)
 
-    def update(
-        self, perturbation: Perturbation, memory: Memory, noise: Noise, fresh: Array, sigma: Array
-    ) -> Memory:
-        def add(held: Array, unit: Array) -> Array:
-            new = fresh.reshape(-1, *(1,) * (held.ndim - 1))
-            return jnp.where(new, 0.0, held) + unit / sigma
+        unit = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(drawn))
+        return Drawn(unit, jnp.ones((pairs,)))
 
-        return jax.tree.map(add, memory, perturbation.dense(noise))
+    def ask(
+        self, perturbation: Perturbation, keys: Array, memory: Memory, fresh: Array, sigma: Array
+    ) -> tuple[Drawn, Memory]:
+        held = jax.lax.cond(
+            fresh.any(),
+            lambda: where_new(fresh, draw(perturbation, keys, fresh, sigma), memory),
+            lambda: memory,
+        )
+        return held, held
 
     def contract(
-        self, perturbation: Perturbation, memory: Memory, noise: Noise, weights: Array, sigma: Array
+        self, perturbation: Perturbation, memory: Memory, drawn: Drawn, weights: Array, sigma: Array
     ) -> Update:
-        return jax.tree.map(lambda held: sigma * jnp.tensordot(weights, held, axes=1), memory)
+        return perturbation.contract(drawn.unit, weights * sigma / drawn.sigma)

@@ -53,6 +53,11 @@ def _weighted(weights: Array, noise: Array) -> Array:
     return jnp.tensordot(weights, noise, axes=1)
 
 
+def _scaled(sigma: Array, noise: Array) -> Array:
+    """Noise [H, ...] times sigma, [] or [H]."""
+    return jnp.reshape(sigma, (-1, *(1,) * (noise.ndim - 1))) * noise
+
+
 @dataclass(frozen=True)
 class FullRank:
     """Independent noise on every scalar. Noise is a nested dictionary like the parameters."""
@@ -77,9 +82,10 @@ class FullRank:
             if path in matrices:
                 shape = (unit.shape[0], matrices[path].inputs, matrices[path].outputs)
                 # Scaled where it is applied: noise times sigma would be a second copy of it all.
-                products[path] = Dense(unit.reshape(shape), jnp.full(unit.shape[:1], sigma))
+                own = jnp.broadcast_to(sigma, unit.shape[:1])
+                products[path] = Dense(unit.reshape(shape), own)
             else:
-                direct[path] = sigma * unit
+                direct[path] = _scaled(sigma, unit)
         return Members(params, direct, products)
 
     def contract(self, noise: Noise, weights: Array) -> Update:
@@ -134,9 +140,9 @@ class LowRank:
         direct, products = {}, {}
         for path, unit in noise.items():
             if isinstance(unit, Factors):
-                products[path] = LowRankProduct(a=scale * unit.a, b=unit.b)
+                products[path] = LowRankProduct(a=_scaled(scale, unit.a), b=unit.b)
             else:
-                direct[path] = sigma * unit
+                direct[path] = _scaled(sigma, unit)
         return Members(params, direct, products)
 
     def contract(self, noise: Noise, weights: Array) -> Update:

@@ -79,12 +79,10 @@ class EvolutionStrategy:
     def ask(
         self, keys: Array, state: StrategyState, memory: Memory, fresh: Array
     ) -> tuple[Noise, Memory]:
-        noise = self.perturbation.draw(keys, fresh.shape[0])
-        sigma = self._sigma(state)
-        return noise, self.pair_memory.update(self.perturbation, memory, noise, fresh, sigma)
+        return self.pair_memory.ask(self.perturbation, keys, memory, fresh, self._sigma(state))
 
     def members(self, state: StrategyState, noise: Noise) -> Members:
-        return self.perturbation.members(state.params, noise, self._sigma(state))
+        return self.perturbation.members(state.params, noise.unit, noise.sigma)
 
     def shape(self, state: StrategyState, segment: Segment) -> Array:
         return self.shaping.weigh(state.shaping, segment.returns)

@@ -52,7 +52,7 @@ def pair_bytes(learner: Evolution, settings: Mapping[str, float]) -> PairBytes:
         return agent.ask(key[None], state, agent.remember(PAIRS_PER_KEY), fresh)
 
     noise, memory = jax.eval_shape(drawn)
-    persistent = jax.eval_shape(lambda: learner.unfolding.particles(PAIRS_PER_KEY))
+    persistent = jax.eval_shape(lambda: learner.unfolding.particles(jnp.arange(PAIRS_PER_KEY)))
     episodes = agent.segment.episodes if isinstance(agent.segment, Episode) else 1
     particle = size(jax.eval_shape(lambda: start(env, policy, jax.random.key(0))))
     spec = policy.parameters

@@ -29,7 +29,6 @@ from rl_es.interfaces import (
     Update,
 )
 from rl_es.rollout.normalisation import Statistics, empty, merge
-from rl_es.rollout.unroll import Particle
 from rl_es.training.segments import Held, Unfolded, Unfolding, unfolding
 from rl_es.training.spread import ALL_AT_ONCE, Spread, sum_chunks
 
@@ -52,7 +51,7 @@ class TrainState:
     generation: Array
     agent: Any
     memory: Memory
-    particles: Particle | None
+    particles: Any
     fresh: Array
     statistics: Statistics | None
 
@@ -68,7 +67,7 @@ class Part(NamedTuple):
     reset_keys: Array
     step_keys: Array
     memory: Memory
-    particles: Particle | None
+    particles: Any
     fresh: Array
 
 
@@ -117,7 +116,7 @@ class Evolution:
             generation=jnp.zeros((), jnp.int32),
             agent=self.agent.init(self.policy.init(params_key), hyper),
             memory=self.agent.remember(pairs),
-            particles=self.unfolding.particles(pairs),
+            particles=self.unfolding.particles(self.spread.own(jnp.arange(self.pairs))),
             fresh=jnp.ones((pairs,), bool),
             statistics=empty(shape) if self.normalise_observations else None,
         )

@@ -12,7 +12,7 @@ Persistent segments go by this rule:
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -41,7 +41,7 @@ class Held(NamedTuple):
       statistics: of observations, frozen, or None.
     """
 
-    particles: Particle | None
+    particles: Any
     fresh: Array
     statistics: Statistics | None
 
@@ -56,15 +56,18 @@ class Unfolded(NamedTuple):
     """
 
     segment: Segment
-    particles: Particle | None
+    particles: Any
     moments: Statistics | None
 
 
 class Unfolding(Protocol):
     """The rollout of one segment of the H pairs that are held."""
 
-    def particles(self, pairs: int) -> Particle | None:
-        """What is held of H pairs before the first segment, in which every pair is fresh."""
+    def particles(self, numbers: Array) -> Any:
+        """What is held of pairs, by their numbers [H], before the first segment.
+
+        Every pair is fresh in that one.
+        """
         ...
 
     def run(self, members: Members, held: Held, reset_keys: Array, step_keys: Array) -> Unfolded:
@@ -81,7 +84,7 @@ class WholeEpisodes:
     count: int  # episodes a member
     lanes: str | None = None
 
-    def particles(self, pairs: int) -> None:
+    def particles(self, numbers: Array) -> None:
         return None
 
     def run(self, members: Members, held: Held, reset_keys: Array, step_keys: Array) -> Unfolded:
@@ -107,8 +110,8 @@ class FromParticles:
     policy: Policy
     steps: int
 
-    def particles(self, pairs: int) -> Particle:
-        return _placeholders(self.env, self.policy, (pairs, 2, 1))
+    def particles(self, numbers: Array) -> Particle:
+        return _placeholders(self.env, self.policy, (*numbers.shape, 2, 1))
 
     def run(self, members: Members, held: Held, reset_keys: Array, step_keys: Array) -> Unfolded:
         (pairs,) = held.fresh.shape
@@ -134,8 +137,8 @@ class FromCentre:
     policy: Policy
     steps: int
 
-    def particles(self, pairs: int) -> Particle:
-        return _placeholders(self.env, self.policy, (pairs, 1))
+    def particles(self, numbers: Array) -> Particle:
+        return _placeholders(self.env, self.policy, (*numbers.shape, 1))
 
     def run(self, members: Members, held: Held, reset_keys: Array, step_keys: Array) -> Unfolded:
         (pairs,) = held.fresh.shape
@@ -159,6 +162,30 @@ class FromCentre:
         return Unfolded(segment, ahead.particles, moments)
 
 
+@dataclass(frozen=True, eq=False)
+class Staggered:
+    """Windows whose pairs are in all phases of an episode at once.
+
+    The first episode of pair n is cut short to 1 + n mod W windows, wherever its members are; all
+    later ones end as they do. Held beside the particles: [H] windows that are left of the first
+    episode, 0 once it is over.
+    """
+
+    windows: FromParticles | FromCentre
+    cycle: int  # windows of an episode (W)
+
+    def particles(self, numbers: Array) -> tuple[Particle, Array]:
+        return self.windows.particles(numbers), 1 + numbers % self.cycle
+
+    def run(self, members: Members, held: Held, reset_keys: Array, step_keys: Array) -> Unfolded:
+        particles, left = held.particles
+        found = self.windows.run(members, held._replace(particles=particles), reset_keys, step_keys)
+        ended = found.segment.ended | (left == 1)
+        segment = found.segment.replace(ended=ended)  # pyright: ignore[reportAttributeAccessIssue]
+        left = jnp.where(ended, 0, jnp.maximum(left - 1, 0))
+        return Unfolded(segment, (found.particles, left), found.moments)
+
+
 def unfolding(
     segment: Episode | Persistent,
     env: Environment,
@@ -168,9 +195,11 @@ def unfolding(
     """The rollout that an agent's segment asks for; `lanes` names a vmapped axis around it."""
     if isinstance(segment, Episode):
         return WholeEpisodes(env, policy, segment.episodes, lanes)
-    if segment.start == "centre":
-        return FromCentre(env, policy, segment.steps)
-    return FromParticles(env, policy, segment.steps)
+    kind = FromCentre if segment.start == "centre" else FromParticles
+    windows = kind(env, policy, segment.steps)
+    if segment.staggered:
+        return Staggered(windows, -(-horizon(env) // segment.steps))
+    return windows
 
 
 def _start(env: Environment, policy: Policy, keys: Array, pairs: int, count: int) -> Particle:

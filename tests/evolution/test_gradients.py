@@ -76,7 +76,7 @@ def generation(agent: EvolutionStrategy, objective: Callable[[dict], Array], key
     state = agent.init(jax.tree.map(jnp.asarray, CENTER), hyper)
     pairs = agent.population // 2
     noise, memory = agent.ask(block_keys(key, pairs), state, (), jnp.ones(pairs, bool))
-    unit = agent.perturbation.dense(noise)
+    unit = agent.perturbation.dense(noise.unit)
 
     def returns(sign: float) -> Array:
         members = jax.tree.map(

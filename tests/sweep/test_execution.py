@@ -64,6 +64,17 @@ environments: [{name: CartPole-v1, episode_length: 30}]
 agents: [{name: eggroll, with: {population: 16}}]
 """
 PERSISTENT = ("agents=[{name: pes, with: {population: 16, window: 10}}]",)
+LASTING = {  # what strategies remember of their pairs, in each form
+    "eggroll": (),
+    "pes": PERSISTENT,
+    "pes list": ("agents=[{name: pes, with: {population: 16, window: 10, rank: 1}}]",),
+    "pes keys": (
+        "agents=[{name: pes, with: {population: 16, window: 10, rank: 1, accumulator: keys}}]",
+    ),
+    "nres": ("agents=[{name: nres, with: {population: 16, window: 10, staggered: true}}]",),
+    "nres rank 1": ("agents=[{name: nres, with: {population: 16, window: 10, rank: 1}}]",),
+    "truncated_es": ("agents=[{name: truncated_es, with: {population: 16, window: 10}}]",),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -281,13 +292,13 @@ def test_a_number_of_lanes_below_one_is_refused() -> None:
         Resources(lanes=-1)
 
 
-@pytest.mark.parametrize("agent", ["eggroll", "pes"])
+@pytest.mark.parametrize("agent", ["eggroll", "pes", "pes keys", "nres", "nres rank 1"])
 @pytest.mark.parametrize(("devices", "lanes", "chunk"), [(2, 2, None), (2, 1, 128)])
 def test_devices_and_chunks_change_nothing(
     agent: str, devices: int, lanes: int, chunk: int | None, tmp_path: Path
 ) -> None:
     """With 256 members two devices share a population; with 16 they share the runs."""
-    own = PERSISTENT if agent == "pes" else ()
+    own = LASTING[agent]
     size = f"agents.0.with.population={16 if lanes == 2 else 256}"
     changes = ("seeds=3", *own, size)
     alone = ran(tmp_path / "alone", made(ONE, *changes))
@@ -317,7 +328,7 @@ def test_a_second_call_does_nothing(once: tuple[Path, Any]) -> None:
     assert not compilations.ours and _times(folder) == before
 
 
-@pytest.mark.parametrize("changes", [(), PERSISTENT], ids=["eggroll", "pes"])
+@pytest.mark.parametrize("changes", LASTING.values(), ids=LASTING)
 def test_a_longer_budget_goes_on_where_the_run_ended(
     changes: tuple[str, ...], tmp_path: Path
 ) -> None:

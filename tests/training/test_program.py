@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from jax import Array
 
-from rl_es.evolution.memory import Accumulate
+from rl_es.evolution.accumulation import Dense
 from rl_es.evolution.optimiser import sgd
 from rl_es.evolution.perturbation import FullRank
 from rl_es.evolution.shaping import STATELESS
@@ -55,7 +55,7 @@ def program(segment: Any, lanes: int, compiler: Compiler | None = None) -> Progr
         segment=segment,
         shaping=STATELESS["raw"],
         optimiser=sgd,
-        pair_memory=Accumulate(),
+        pair_memory=Dense(),
     )
     env, axis = Keyed(Drift(horizon=4, edge=2.0)), lane_axis(lanes)
     learner = Evolution(agent, env, POLICY, normalise_observations=True, lanes=axis)

@@ -1,0 +1,29 @@
+"""NRES: windows of K steps, one noise an episode, reused in each of its windows.
+
+Li, Harrison, Sohl-Dickstein, Smith and Metz, "Noise-Reuse in Online Evolution Strategies", 2023,
+https://arxiv.org/abs/2304.12180; the same as ES-Single, Vicol, Kolter and Swersky, 2023,
+https://arxiv.org/abs/2304.11153. With `rank: R` the noise of each weight matrix is of rank R, as in
+EGGROLL (https://arxiv.org/abs/2511.16652), and no sum over windows has to be kept.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rl_es.evolution.config import LowRankPersistentConfig
+
+if TYPE_CHECKING:
+    from rl_es.interfaces import Agent, Problem
+
+NUMERICS = 1
+
+
+class Hyperparameters(LowRankPersistentConfig):
+    """Settings of noise-reuse ES."""
+
+
+def make(config: Hyperparameters, problem: Problem) -> Agent:
+    from rl_es.evolution.build import noise, persistent
+    from rl_es.evolution.memory import Hold
+
+    return persistent(config, noise(problem.parameters, config.rank), problem, memory=Hold())

@@ -1,0 +1,245 @@
+"""PES and NRES with full-rank and low-rank noise, where episodes end as their state says.
+
+Each is held against its own smoothing: the expectation of half the difference of a pair's returns
+times the noise of the whole episode, sampled in NumPy. PES draws a noise a window, NRES one an
+episode; of rank R the noise of a matrix is A B^T / sqrt(R).
+"""
+
+from dataclasses import dataclass
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rl_es.evolution.accumulation import Dense, HeldB, Listed, Redrawn
+from rl_es.evolution.memory import Forget, Hold
+from rl_es.evolution.perturbation import FullRank, LowRank
+from rl_es.evolution.shaping import STATELESS
+from rl_es.evolution.strategy import EvolutionStrategy
+from rl_es.interfaces import EnvSpec, Episode, Observation, Persistent
+from rl_es.rollout.config import PolicyConfig
+from rl_es.rollout.policy import make_policy
+from rl_es.training.learner import Evolution
+from tests.toys import Drift, _box
+
+SIGMA, PAIRS, GENERATIONS = 0.3, 4096, 430
+WEIGHTS = np.array([[0.2], [0.35]], np.float32)  # of the state, and of a constant
+HYPER = {"lr": 0.0, "lr_decay": 1.0, "sigma": SIGMA, "sigma_decay": 1.0}
+
+
+@dataclass(frozen=True)
+class Seen(Drift):
+    """The drifting system, which shows its state and a constant."""
+
+    @property
+    def spec(self):
+        return EnvSpec("seen", (2,), _box(1), self.horizon)
+
+    def reset(self, key):
+        state, _ = super().reset(key)
+        return state, self._show(state)
+
+    def step(self, key, state, action):
+        after = super().step(key, state, action)
+        return after._replace(observation=self._show(after.state))
+
+    def _show(self, state):
+        return Observation(jnp.stack([state[0], jnp.ones(())]))
+
+
+ENV = Seen()
+POLICY = make_policy(PolicyConfig(network="linear", head="deterministic"), ENV.spec)
+(KERNEL,) = POLICY.parameters.matrices
+
+
+def noise_of(rank):
+    return FullRank(POLICY.parameters) if rank is None else LowRank(POLICY.parameters, rank)
+
+
+def watch(hyper, lr):
+    """An optimiser that moves nothing and keeps the last estimate as its state."""
+    import optax
+
+    def update(descent, state, params):
+        return jax.tree.map(jnp.zeros_like, descent), jax.tree.map(jnp.negative, descent)
+
+    return optax.GradientTransformation(lambda params: params, update)
+
+
+def learner(segment, rank, memory, pairs=PAIRS):
+    agent = EvolutionStrategy(
+        2 * pairs, noise_of(rank), segment, STATELESS["raw"], watch, pair_memory=memory
+    )
+    return Evolution(agent, ENV, POLICY)
+
+
+def started(evolution):
+    hyper = {name: jnp.float32(value) for name, value in HYPER.items()}
+    state = evolution.init(jax.random.key(0), hyper)
+    params = jax.tree.map(lambda leaf: jnp.asarray(WEIGHTS), state.agent.params)
+    return state.replace(agent=evolution.agent.init(params, hyper))
+
+
+def per_episode(evolution):
+    """The estimate [2] of a cycle's gradient, and its standard error, theta being frozen."""
+
+    def one(state, _):
+        state, segment, _ = evolution.generation(state)
+        (estimate,) = jax.tree.leaves(state.agent.optimiser)
+        return state, (estimate[:, 0], segment.ended.mean())
+
+    _, (found, ended) = jax.jit(lambda s: jax.lax.scan(one, s, None, length=GENERATIONS))(
+        started(evolution)
+    )
+    found, windows = np.asarray(found, np.float64)[30:], 1 / np.asarray(ended)[30:].mean()
+    batches = found.reshape(-1, 10, 2).mean(1)
+    error = batches.std(0, ddof=1) / np.sqrt(len(batches))
+    return batches.mean(0) * windows, error * windows
+
+
+def returns(weights):
+    """Episode returns [n] of weights [T, 2, n], and how many steps they took."""
+    x = np.full(weights.shape[2:], ENV.start)
+    alive, total, steps = np.ones(x.shape, bool), np.zeros(x.shape), np.zeros(x.shape, int)
+    for state, constant in weights:
+        x = ENV.decay * x + state * x + constant
+        total += np.where(alive, 1 - x**2 / 2 + x, 0.0)
+        steps += alive
+        alive &= x <= ENV.edge
+    return total, steps
+
+
+def drawn(rng, rank, n):
+    """Unit noise [2, n] of the 2 x 1 matrix."""
+    if rank is None:
+        return rng.normal(size=(2, n))
+    a, b = rng.normal(size=(rank, 1, n)), rng.normal(size=(rank, 2, n))
+    return (a * b).sum(0) / np.sqrt(rank)
+
+
+@cache
+def smoothed_gradient(rank, held, samples=6_000_000):
+    """[2] the expectation of what is estimated, and its standard error."""
+    rng, means = np.random.default_rng(1), []
+    for _ in range(20):
+        n = samples // 20
+        each = [drawn(rng, rank, n) for _ in range(1 if held else ENV.horizon)]
+        noise = np.stack(each * (ENV.horizon if held else 1))
+        theta = WEIGHTS[None, :, :1]
+        both = returns(theta + SIGMA * noise)[0] - returns(theta - SIGMA * noise)[0]
+        whole = each[0] if held else noise.sum(0)
+        means.append((both / 2 * whole).mean(1) / SIGMA)
+    return np.mean(means, 0), np.std(means, 0, ddof=1) / np.sqrt(len(means))
+
+
+def test_episodes_end_early_and_late():
+    rng = np.random.default_rng(0)
+    noise = np.stack([drawn(rng, 1, 100_000) for _ in range(ENV.horizon)])
+    _, steps = returns(WEIGHTS[None, :, :1] + SIGMA * noise)
+    assert min((steps == n).mean() for n in (1, 2, 3)) > 0.02
+
+
+EXACT = {
+    "pes": (Dense(), None, False),
+    "pes rank 1, dense": (Dense(), 1, False),
+    "pes rank 1, list": (Listed(3), 1, False),
+    "pes rank 1, keys": (Redrawn(3), 1, False),
+    "pes rank 4": (Listed(3), 4, False),
+    "nres": (Hold(), None, True),
+    "nres rank 1": (Hold(), 1, True),
+    "nres rank 4": (Hold(), 4, True),
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_unbiased_in_its_own_smoothing(name):
+    memory, rank, held = EXACT[name]
+    truth, uncertain = smoothed_gradient(rank, held)
+    mean, error = per_episode(learner(Persistent(1), rank, memory))
+    assert (error < 0.05 * np.linalg.norm(truth)).all()
+    np.testing.assert_array_less(np.abs(mean - truth), 4 * np.hypot(error, uncertain) + 1e-3)
+
+
+@pytest.mark.parametrize("rank", [None, 1])
+def test_without_the_hold_or_the_sum_it_is_biased(rank):
+    """The test above would find it: the same windows, each weighted by its own noise alone."""
+    truth, _ = smoothed_gradient(rank, held=False)
+    mean, error = per_episode(learner(Persistent(1), rank, Forget()))
+    assert (np.abs(mean - truth) > 8 * error).any()
+
+
+def test_held_factors_differ_from_independent_ones():
+    """`held-B` estimates something else where returns are neither linear nor quadratic."""
+    truth, _ = smoothed_gradient(1, held=False)
+    mean, error = per_episode(learner(Persistent(1), 1, HeldB()))
+    assert (np.abs(mean - truth) > 6 * error).any()
+
+
+@pytest.mark.parametrize("rank", [None, 1, 4])
+@pytest.mark.parametrize("window", [1, 2])
+def test_nres_windows_add_up_to_the_episode(rank, window):
+    """Sample by sample: the estimates of an episode's windows are the episodic antithetic one.
+
+    All pairs start at once and the system is deterministic, so that the first windows are those of
+    one episode, and the noise of its first window is that of a whole-episode generation.
+    """
+    windows = learner(Persistent(window), rank, Hold(), pairs=70)
+    state, total = started(windows), 0.0
+    step = jax.jit(windows.generation)
+    counted = jnp.ones((70,), bool)
+    for _ in range(-(-ENV.horizon // window)):
+        # A pair that has ended starts anew: from then on it counts no more.
+        before = state
+        state, segment, _ = step(state)
+        memory, returns = state.memory, np.asarray(segment.returns).reshape(-1, 2)
+        weights = np.where(counted, returns[:, 0] - returns[:, 1], 0.0)
+        update = windows.agent.perturbation.contract(memory.unit, jnp.asarray(weights, jnp.float32))
+        total += np.asarray(jax.tree.leaves(update)[0])
+        counted = counted & ~segment.ended
+        assert before.generation + 1 == state.generation
+    assert not counted.any()
+    whole = learner(Episode(), rank, Forget(), pairs=70)
+    after, _, _ = jax.jit(whole.generation)(started(whole))
+    (episodic,) = jax.tree.leaves(after.agent.optimiser)
+    np.testing.assert_allclose(total / (140 * SIGMA), episodic, rtol=1e-4, atol=1e-5)
+
+
+def test_nres_draws_nothing_in_between():
+    """A pair keeps its noise to the end of its episode, and takes another for the next."""
+    evolution = learner(Persistent(1), 1, Hold(), pairs=64)
+    state, step = started(evolution), jax.jit(evolution.generation)
+    held = None
+    for _ in range(6):
+        fresh = np.asarray(state.fresh)
+        state, _, _ = step(state)
+        a = np.asarray(state.memory.unit[KERNEL].a)[:, 0, 0]
+        if held is not None:
+            np.testing.assert_array_equal(a[~fresh], held[~fresh])
+            assert (a[fresh] != held[fresh]).all()
+        held = a
+
+
+def test_staggered_pairs_are_in_all_phases():
+    """First episodes are cut to 1, 2, 3 windows, and nothing else: the estimate stays unbiased."""
+    env = Seen(edge=1e9)  # nobody ends early
+    agent = EvolutionStrategy(
+        12, noise_of(None), Persistent(1, staggered=True), STATELESS["raw"], watch,
+        pair_memory=Dense(),
+    )  # fmt: skip
+    evolution = Evolution(agent, env, POLICY)
+    state, step, ended = started(evolution), jax.jit(evolution.generation), []
+    for _ in range(9):
+        state, segment, _ = step(state)
+        ended.append(np.asarray(segment.ended))
+    for pair in range(6):
+        first = 1 + pair % 3
+        wanted = [g for g in range(1, 10) if g >= first and (g - first) % 3 == 0]
+        assert [g + 1 for g in range(9) if ended[g][pair]] == wanted
+
+
+def test_staggering_does_not_bias():
+    truth, uncertain = smoothed_gradient(None, held=False)
+    mean, error = per_episode(learner(Persistent(1, staggered=True), None, Dense()))
+    np.testing.assert_array_less(np.abs(mean - truth), 4 * np.hypot(error, uncertain) + 1e-3)
