@@ -1,0 +1,40 @@
+"""Random search: every member is a fresh sample, and the best one so far is kept.
+
+What evolved parameters are compared with at equal environment steps. Samples are uniform within
+the parameters' bounds where they have any (`network: parameters` in an environment with bounded
+actions); otherwise normal around the start, with standard deviation sigma.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Self
+
+from pydantic import field_validator
+
+from rl_es.config import Config, static, traced
+from rl_es.evolution.config import whole_pairs
+
+if TYPE_CHECKING:
+    from rl_es.interfaces import Agent, Problem
+
+NUMERICS = 1
+
+
+class Hyperparameters(Config):
+    """Settings of random search."""
+
+    population: int = static(256, "members, half of them mirrored in the others", ge=2)
+    sigma: float = traced(1.0, "standard deviation of parameters without bounds", gt=0)
+    episodes: int = static(1, "episodes a member; their mean is its return", ge=1)
+
+    @field_validator("population")
+    @classmethod
+    def _whole_pairs(cls: type[Self], population: int) -> int:
+        return whole_pairs(population)
+
+
+def make(config: Hyperparameters, problem: Problem) -> Agent:
+    from rl_es.evolution.search import RandomSearch
+    from rl_es.interfaces import Episode
+
+    return RandomSearch(config.population, problem.parameters, Episode(config.episodes))
