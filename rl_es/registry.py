@@ -8,6 +8,9 @@ An agent file `agents/NAME.py` has `Hyperparameters` (a `Config`), `make(config,
 `NUMERICS`, an integer raised by hand when its numbers change. An environment file `envs/SUITE.py`
 has `NAMES`, `Options` (a `Config`), `make(name, options)` and `NUMERICS`, and may have
 `check(name, options)`, which refuses, without loading jax, options that an environment cannot take.
+A suite whose environments imitate those of another simulator may have `NATIVE`, the names that can
+be had there as well, and `native(name)`, which gives such a `rl_es.interfaces.Native`: a policy can
+then be evaluated in both.
 """
 
 import importlib
@@ -33,7 +36,7 @@ class Folder:
         found: dict[str, str] = {}
         for package in self._packages:
             for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
-                if module.name.startswith("_"):
+                if module.name.startswith("_") or module.ispkg:
                     continue
                 if module.name in found:
                     raise UserError(
@@ -66,6 +69,12 @@ suites = Folder("environment suite")
 def environment_names() -> list[str]:
     """Every environment's name, suite by suite."""
     return [name for suite in suites.files() for name in suites.load(suite).NAMES]
+
+
+def native_names() -> list[str]:
+    """Names of the environments that can be had in their own simulator as well."""
+    loaded = map(suites.load, suites.files())
+    return [name for suite in loaded for name in getattr(suite, "NATIVE", ())]
 
 
 def environment_suite(name: str) -> ModuleType:

@@ -1,13 +1,13 @@
 """Settings of a policy, an environment's wrappers and evaluation, as a sweep file states them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, Strict
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, model_validator
 
 from rl_es.config import Config, static
 from rl_es.errors import did_you_mean
 
-NETWORKS = ("mlp", "linear", "cnn", "gru")
+NETWORKS = ("mlp", "linear", "cnn", "gru", "shared_mlp", "parameters")
 
 
 def _known_network(name: str) -> str:
@@ -27,7 +27,8 @@ class PolicyConfig(Config):
 
     network: Annotated[str, AfterValidator(_known_network)] = static(
         "mlp",
-        "mlp, linear (without bias), cnn, gru, or a Flax Linen module as package.module:Class",
+        "mlp, linear (without bias), cnn, gru, shared_mlp (on each row of an observation), "
+        "parameters (the action itself), or a Flax Linen module as package.module:Class",
     )
     widths: tuple[Width, ...] = static(
         (64, 64),
@@ -37,12 +38,26 @@ class PolicyConfig(Config):
     activation: Literal["tanh", "relu", "pqn"] = static(
         "tanh", "pqn: relu of a layer norm without parameters, as in the EGGROLL paper"
     )
+    init: Literal["normal", "zeros"] = static(
+        "normal",
+        "how weights start: normal, N(0, 1) / sqrt(inputs); zeros, all at 0 (for linear)",
+    )
     head: Literal["auto", "categorical", "gaussian", "deterministic"] = static(
         "auto", "auto: categorical for discrete actions, gaussian for real ones"
     )
     normalise_observations: bool = static(
         False, "by running statistics of the population's own rollouts"
     )
+
+    def identity(self) -> dict[str, Any]:
+        """What of it decides a run's numbers, as JSON.
+
+        A setting that came later is left out at its default: runs from before keep their ids.
+        """
+        content = self.model_dump(mode="json")
+        if self.init == "normal":
+            del content["init"]
+        return content
 
 
 class WrapperConfig(Config):
@@ -53,6 +68,32 @@ class WrapperConfig(Config):
     )
     action_repeat: int = static(1, "environment steps an action", ge=1)
     reward_scale: float = static(1.0, "factor on every reward")
+
+
+def _both(points: Any) -> Any:
+    """A count of points for both axes."""
+    return (points, points) if isinstance(points, int) else points
+
+
+Coordinate = Annotated[float, Strict()]
+Points = Annotated[int, Strict(), Field(ge=2, le=1000)]
+
+
+class SurfaceConfig(Config):
+    """Where the objective of a policy of two parameters is evaluated: on a grid of both."""
+
+    low: tuple[Coordinate, Coordinate] = static(help="first point of each axis", strict=False)
+    high: tuple[Coordinate, Coordinate] = static(help="last point of each axis", strict=False)
+    points: Annotated[tuple[Points, Points], BeforeValidator(_both)] = static(
+        (41, 41), "of each axis, ends included; one number for both", strict=False
+    )
+    episodes: int = static(1, "episodes at each point, the same ones at all", ge=1)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not all(low < high for low, high in zip(self.low, self.high, strict=True)):
+            raise ValueError("each of low must be below its high")
+        return self
 
 
 class EvaluationConfig(Config):

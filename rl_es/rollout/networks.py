@@ -1,7 +1,7 @@
 """The built-in networks, as Flax Linen modules: (carry, x) -> (carry, output).
 
 Kernels start as N(0, 1) / sqrt(fan in), biases at zero, as in the EGGROLL paper (arXiv 2511.16652).
-Observations of any shape are flattened, but by the CNN.
+Observations of any shape are flattened, but by the CNN and the shared MLP.
 """
 
 from collections.abc import Callable, Sequence
@@ -37,6 +37,23 @@ class MLP(nn.Module):
         for width in self.widths:
             x = ACTIVATIONS[self.activation](nn.Dense(width, kernel_init=KERNEL)(x))
         return nn.Dense(self.outputs, use_bias=self.bias, kernel_init=KERNEL)(x)
+
+
+class SharedMLP(nn.Module):
+    """Fully connected layers that every row of an observation goes through by itself.
+
+    For learned optimisers: a row holds the features of one parameter that is optimised.
+    """
+
+    outputs: int  # of a row
+    widths: Sequence[int] = (64, 64)
+    activation: str = "tanh"
+
+    @nn.compact
+    def __call__(self, x: Array) -> Array:  # [rows, features] -> [rows, outputs]
+        for width in self.widths:
+            x = ACTIVATIONS[self.activation](nn.Dense(width, kernel_init=KERNEL)(x))
+        return nn.Dense(self.outputs, kernel_init=KERNEL)(x)
 
 
 class CNN(nn.Module):

@@ -13,10 +13,11 @@ from jax import Array
 
 from rl_es.errors import UserError
 from rl_es.evolution.linen import matrices
-from rl_es.interfaces import EnvSpec, Observation, ParameterSpec, Params, PolicyState
+from rl_es.interfaces import EnvSpec, Observation, ParameterSpec, Params, Policy, PolicyState
 from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.heads import Head, make_head
-from rl_es.rollout.networks import CNN, GRU, MLP, carry_of, is_recurrent
+from rl_es.rollout.networks import CNN, GRU, MLP, SharedMLP, carry_of, is_recurrent
+from rl_es.rollout.parameters import action_itself
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,16 +27,19 @@ class ModulePolicy:
     The module maps an observation's float32 values to the head's outputs. One that has an attribute
     `carry`, a pytree of arrays, is recurrent: it maps (carry, values) to (carry, outputs).
 
-    Parameters are {"network": the module's, "head": the head's own (absent if none)}.
+    Parameters are {"network": the module's, "head": the head's own (absent if none)}. The network's
+    start as the module draws them or, with `zeros`, all at 0.
     """
 
     module: nn.Module
     head: Head
     observation_shape: tuple[int, ...]
+    zeros: bool = False
 
     def init(self, key: Array) -> Params:
         variables = self.module.init(key, *self._start())
-        params = {"network": nn.meta.unbox(variables.get("params", {}))}
+        network = nn.meta.unbox(variables.get("params", {}))
+        params = {"network": jax.tree.map(jnp.zeros_like, network) if self.zeros else network}
         own = self.head.init()
         return {**params, "head": own} if own else params
 
@@ -114,12 +118,16 @@ def _layout(tree: Any) -> Any:
     return jax.tree.structure(tree), [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]
 
 
-def make_policy(config: PolicyConfig, spec: EnvSpec) -> ModulePolicy:
+def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
     """The policy that a sweep's settings describe, for an environment.
 
     Raises:
       UserError: the settings do not fit the environment, or name a module that is not there.
     """
+    if config.network == "parameters":
+        if config.init == "zeros":
+            raise UserError("init: zeros is for networks; parameters start where the problem says")
+        return action_itself(spec)
     head = make_head(config.head, spec.action_space)
     shape = spec.observation_shape
     common = {"outputs": head.outputs, "widths": config.widths, "activation": config.activation}
@@ -133,13 +141,20 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> ModulePolicy:
                 f"network: cnn needs images (height, width, channels); {spec.name} observes {shape}"
             )
         module = CNN(**common)
+    elif config.network == "shared_mlp":
+        if len(shape) != 2 or head.outputs % shape[0]:
+            raise UserError(
+                f"network: shared_mlp needs rows (n, features) and as many actions a row; "
+                f"{spec.name} observes {shape} and reads {head.outputs} numbers"
+            )
+        module = SharedMLP(**{**common, "outputs": head.outputs // shape[0]})
     elif config.network == "gru":
         if not config.widths:
             raise UserError("widths: gru needs at least one, the width of its state")
         module = GRU(**common)
     else:
         module = _foreign(config.network, head.outputs)
-    return ModulePolicy(module, head, shape)
+    return ModulePolicy(module, head, shape, zeros=config.init == "zeros")
 
 
 def _foreign(name: str, outputs: int) -> nn.Module:

@@ -5,13 +5,14 @@ Each wrapper is an `Environment` itself, of the same state structure at reset an
 
 import dataclasses
 import math
+from typing import cast
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
-from rl_es.interfaces import Environment, EnvState, Observation, Transition
+from rl_es.interfaces import Environment, EnvState, Observation, Scored, Transition
 from rl_es.rollout.config import WrapperConfig
 
 
@@ -47,6 +48,9 @@ class TimeLimit:
             truncated=(steps >= self.steps) & ~transition.terminated,
         )
 
+    def score(self, state: EnvState) -> Array:
+        return _score(self.env, state.inner)
+
 
 class ActionRepeat:
     """Takes every action `repeats` times; one step of the agent is that many of the environment.
@@ -58,9 +62,10 @@ class ActionRepeat:
     def __init__(self, env: Environment, repeats: int):
         self.env = env
         self.repeats = repeats
-        limit = env.spec.episode_length
         self.spec = dataclasses.replace(
-            env.spec, episode_length=None if limit is None else math.ceil(limit / repeats)
+            env.spec,
+            episode_length=_shorter(env.spec.episode_length, repeats),
+            evaluation_steps=_shorter(env.spec.evaluation_steps, repeats),
         )
 
     def reset(self, key: Array) -> tuple[EnvState, Observation]:
@@ -83,6 +88,9 @@ class ActionRepeat:
             steps=jnp.where(counts, each.steps, 0).sum(),
         )
 
+    def score(self, state: EnvState) -> Array:
+        return _score(self.env, state)
+
 
 class RewardScale:
     """Multiplies every reward by a factor."""
@@ -98,6 +106,18 @@ class RewardScale:
     def step(self, key: Array, state: EnvState, action: Array) -> Transition:
         transition = self.env.step(key, state, action)
         return transition._replace(reward=transition.reward * self.factor)
+
+    def score(self, state: EnvState) -> Array:
+        return _score(self.env, state)
+
+
+def _shorter(steps: int | None, repeats: int) -> int | None:
+    return None if steps is None else math.ceil(steps / repeats)
+
+
+def _score(env: Environment, state: EnvState) -> Array:
+    """What an environment with an evaluation of its own reports; wrappers leave it as it is."""
+    return cast(Scored, env).score(state)
 
 
 def wrap(env: Environment, config: WrapperConfig) -> Environment:

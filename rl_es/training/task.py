@@ -7,10 +7,10 @@ from typing import Any
 from rl_es import registry
 from rl_es.config import Config
 from rl_es.errors import UserError
-from rl_es.interfaces import Environment, Episode, Problem
+from rl_es.interfaces import Environment, Episode, Policy, Problem
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
 from rl_es.rollout.evaluation import evaluator, horizon
-from rl_es.rollout.policy import ModulePolicy, make_policy
+from rl_es.rollout.policy import make_policy
 from rl_es.rollout.wrappers import wrap
 from rl_es.training.learner import Evolution
 from rl_es.training.spread import Spread
@@ -49,7 +49,7 @@ class Task:
         wrappers = self.wrappers.model_copy(update={"reward_scale": 1.0})
         return replace(self, wrappers=wrappers).environment()
 
-    def make_policy(self, env: Environment) -> ModulePolicy:
+    def make_policy(self, env: Environment) -> Policy:
         """The policy, fitted to the environment."""
         return make_policy(self.policy, env.spec)
 

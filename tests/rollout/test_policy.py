@@ -117,3 +117,22 @@ def test_settings_that_make_no_policy(settings, message):
 def test_an_unknown_network_names_the_nearest():
     with pytest.raises(pydantic.ValidationError, match="unknown network 'mpl'; did you mean 'mlp'"):
         PolicyConfig(network="mpl")
+
+
+@pytest.mark.parametrize("network", ["linear", "mlp", "gru"])
+def test_weights_can_start_at_zero(network):
+    config = PolicyConfig(network=network, widths=(5,), init="zeros", head="gaussian")
+    box = dataclasses.replace(SPEC, action_space=Box(-np.ones(4), np.ones(4)))
+    policy, drawn = (
+        make_policy(one, box) for one in (config, config.model_copy(update={"init": "normal"}))
+    )
+    params, others = (one.init(jax.random.key(0)) for one in (policy, drawn))
+    assert jax.tree.structure(params) == jax.tree.structure(others)
+    assert not any(np.any(leaf) for leaf in jax.tree.leaves(params["network"]))
+    assert any(np.any(leaf) for leaf in jax.tree.leaves(others["network"]))
+    assert "log_std" in params["head"]
+
+
+def test_parameters_have_a_start_of_their_own():
+    with pytest.raises(UserError, match="init: zeros is for networks"):
+        make_policy(PolicyConfig(network="parameters", init="zeros"), SPEC)
