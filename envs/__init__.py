@@ -3,3 +3,4 @@
 from rl_es import registry
 
 registry.suites.look_in(__name__)
+registry.suites.look_in(f"{__name__}.unrolled")
