@@ -1,0 +1,66 @@
+"""SGD with momentum under a decaying learning rate, a step of it a step of the environment."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from envs._adapter import box, valid_action
+from envs.unrolled import _inner as inner
+from envs.unrolled._data import load
+from envs.unrolled._minibatches import Minibatches
+from rl_es.interfaces import EnvSpec, Observation, Transition
+
+if TYPE_CHECKING:
+    from envs.unrolled.learning_rate_decay import Options
+
+MOMENTUM = 0.9
+START = (math.log(0.003), math.log(30))
+LOW, HIGH = np.log([1e-5, 1e-3]), np.log([10, 1e3])
+
+
+class LearningRateDecay:
+    """The action is theta [2], within the logarithms of (1e-5, 1e-3) and (10, 1000)."""
+
+    def __init__(self, name: str, options: Options):
+        images = load(options)
+        self.options = options
+        self.inputs = images.size
+        self.time_scale = options.time_scale or float(options.steps)
+        self.train = Minibatches(images.train, options.batch, images)
+        self.validation = Minibatches(images.validation, options.batch, images)
+        self.spec = EnvSpec(
+            name=name,
+            observation_shape=(1,),
+            action_space=box(LOW, HIGH, (2,)),
+            episode_length=options.steps,
+            initial_action=START,
+        )
+
+    def reset(self, key: Array) -> tuple[inner.Descent, Observation]:
+        return inner.at_rest(key, self.inputs, self.options.widths), inner.nothing()
+
+    def step(self, key: Array, state: inner.Descent, action: Array) -> Transition:
+        train_key, validation_key = jax.random.split(key)
+        batch = self.train(train_key)
+        loss, gradient = jax.value_and_grad(inner.loss)(state.weights, batch)
+        lr = self.learning_rate(valid_action(self.spec.action_space, action), state.t)
+        moved = inner.momentum_step(state.weights, state.velocity, gradient, lr, MOMENTUM)
+        after = inner.Descent(*moved, state.t + 1)
+        if self.options.objective == "loss":
+            reward = -inner.bounded(loss)
+        else:
+            images, labels = self.validation(validation_key)
+            reward = inner.accuracy(inner.logits(after.weights, images), labels)
+        over = after.t >= self.options.steps
+        return Transition(after, inner.nothing(), reward, jnp.zeros((), bool), over)
+
+    def learning_rate(self, theta: Array, t: Array) -> Array:
+        """[] of step t, for theta [2]."""
+        passed = t.astype(jnp.float32) / self.time_scale
+        return jnp.exp(theta[0] - jnp.exp(theta[1]) * jnp.log1p(passed))

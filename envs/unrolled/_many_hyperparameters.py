@@ -1,0 +1,100 @@
+"""SGD under 29 hyper-parameters, a step of it a step of the environment.
+
+An action holds, in this order, logits of 5 fractions of active units, logarithms of 12 learning
+rates (of 6 layers' weights, then of their biases), and logits of 12 momenta (likewise).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from envs._adapter import box, valid_action
+from envs.unrolled import _inner as inner
+from envs.unrolled._data import load
+from envs.unrolled._minibatches import Minibatches
+from rl_es.interfaces import EnvSpec, Observation, Transition
+
+if TYPE_CHECKING:
+    from envs.unrolled.many_hyperparameters import Options
+
+HIDDEN = 5
+LAYERS = HIDDEN + 1
+COUNTS = (HIDDEN, 2 * LAYERS, 2 * LAYERS)  # fractions, learning rates, momenta
+
+
+class HyperParameters(NamedTuple):
+    """What an action says."""
+
+    active: Array  # [5] fractions of units
+    lr: inner.Weights  # [] for each array
+    momentum: inner.Weights  # [] for each array
+
+
+def parametrised(active: float, lr: float, momentum: float) -> np.ndarray:
+    """[29] the action of which these are all fractions, learning rates and momenta."""
+    values = np.array([inner.logit(active), np.log(lr), inner.logit(momentum)])
+    return np.repeat(values, COUNTS).astype(np.float32)
+
+
+def read(action: Array) -> HyperParameters:
+    """What an action [29] says."""
+    active, lr, momentum = jnp.split(action, np.cumsum(COUNTS)[:-1].tolist())
+    return HyperParameters(
+        jax.nn.sigmoid(active), _by_layer(jnp.exp(lr)), _by_layer(jax.nn.sigmoid(momentum))
+    )
+
+
+def _by_layer(values: Array) -> inner.Weights:
+    """[12] numbers, of all layers' weights and then of their biases, as structured like these."""
+    return tuple(inner.Layer(values[i], values[LAYERS + i]) for i in range(LAYERS))
+
+
+def masks(active: Array, width: int) -> Array:
+    """[5, width] float32, 1 for the first units of each layer up to the fraction, at least one."""
+    units = jnp.arange(width, dtype=jnp.float32)[None]
+    return (units < width * active[:, None]).astype(jnp.float32)
+
+
+START = parametrised(active=0.5, lr=0.01, momentum=0.9)
+LOW = parametrised(active=0.01, lr=1e-8, momentum=0.01)
+HIGH = parametrised(active=0.999, lr=10.0, momentum=0.999)
+
+
+class ManyHyperparameters:
+    """The action is [29], within `LOW` and `HIGH`."""
+
+    def __init__(self, name: str, options: Options):
+        images = load(options)
+        self.options = options
+        self.inputs = images.size
+        self.train = Minibatches(images.train, options.batch, images)
+        self.validation = Minibatches(images.validation, options.batch, images)
+        self.spec = EnvSpec(
+            name=name,
+            observation_shape=(1,),
+            action_space=box(LOW, HIGH, LOW.shape),
+            episode_length=options.steps,
+            initial_action=tuple(START.tolist()),
+        )
+
+    def reset(self, key: Array) -> tuple[inner.Descent, Observation]:
+        widths = (self.options.width,) * HIDDEN
+        return inner.at_rest(key, self.inputs, widths), inner.nothing()
+
+    def step(self, key: Array, state: inner.Descent, action: Array) -> Transition:
+        train_key, validation_key = jax.random.split(key)
+        chosen = read(valid_action(self.spec.action_space, action))
+        masked = masks(chosen.active, self.options.width)
+        gradient = jax.grad(inner.loss)(state.weights, self.train(train_key), masked)
+        moved = inner.momentum_step(
+            state.weights, state.velocity, gradient, chosen.lr, chosen.momentum
+        )
+        after = inner.Descent(*moved, state.t + 1)
+        reward = -inner.bounded(inner.loss(after.weights, self.validation(validation_key), masked))
+        over = after.t >= self.options.steps
+        return Transition(after, inner.nothing(), reward, jnp.zeros((), bool), over)
