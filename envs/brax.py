@@ -1,7 +1,8 @@
 """brax 0.14.2: continuous control on four physics backends, under the names `brax/...`.
 
 An episode is truncated after 1000 steps. A step's length in time differs between backends, and so
-do the returns: they do not compare, and the backend is part of an environment's identity.
+do the returns: they do not compare, and the backend is part of an environment's identity. Three
+robots can be had in MuJoCo itself as well (`native`); `envs._native` says what differs.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from rl_es.config import Config, static
 from rl_es.errors import UserError
 
 if TYPE_CHECKING:
-    from rl_es.interfaces import Environment
+    from rl_es.interfaces import Environment, Native
 
 NUMERICS = 1
 EPISODE_LENGTH = 1000
@@ -33,6 +34,7 @@ BACKENDS: dict[str, tuple[str, ...]] = {
     "brax/walker2d": _ALL,
 }
 NAMES = tuple(BACKENDS)
+NATIVE = ("brax/halfcheetah", "brax/hopper", "brax/swimmer")
 
 
 class Options(Config):
@@ -67,3 +69,14 @@ def make(name: str, options: Options) -> Environment:
 
     backend = BACKENDS[name][0] if options.backend == "auto" else options.backend
     return TimeLimit(BraxEnvironment(name, backend), EPISODE_LENGTH)
+
+
+def native(name: str) -> Native:
+    """The robot of one of `NATIVE` in MuJoCo itself, on Gymnasium's model.
+
+    Raises:
+      UserError: Gymnasium, which has the models, is not installed.
+    """
+    from envs._native import NativeTask
+
+    return NativeTask(name)

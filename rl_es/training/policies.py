@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
 import numpy as np
 
 from rl_es import registry
@@ -19,15 +18,12 @@ from rl_es.errors import UserError, did_you_mean
 from rl_es.files import write_text
 from rl_es.interfaces import Snapshot
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
-from rl_es.rollout.evaluation import evaluator
-from rl_es.rollout.normalisation import empty
-from rl_es.rollout.trajectory import Trajectory, trajectory
+from rl_es.rollout.trajectory import Trajectory
+from rl_es.training import saved
 from rl_es.training.checkpoint import load as load_state
 from rl_es.training.checkpoint import save as save_state
 from rl_es.training.task import Task
-
-_REPLAY = 0x7265706C  # folded into the key of a replay
-STAGES = ("early", "middle", "final")
+from rl_es.training.workbench import Workbench
 
 
 def save(folder: Path, stage: str, snapshot: Snapshot, manifest: Mapping[str, Any]) -> Path:
@@ -52,56 +48,72 @@ class SavedPolicy:
 
     Attributes:
       manifest: what was saved beside the weights.
-      task: environment and policy.
+      workbench: its environment and network.
       snapshot: parameters and observation statistics.
     """
 
     manifest: Mapping[str, Any]
-    task: Task
+    workbench: Workbench
     snapshot: Snapshot
 
+    @property
+    def task(self) -> Task:
+        """Environment and policy."""
+        return self.workbench.task
+
     def evaluate(self, episodes: int = 10, seed: int = 0) -> np.ndarray:
-        """Returns [episodes] of fresh whole episodes."""
-        env = self.task.evaluation_environment()
-        run = jax.jit(evaluator(env, self.task.make_policy(env), episodes))
-        return np.asarray(run(replay_key(seed), self.snapshot))
+        """Returns [E] of fresh whole episodes."""
+        return self.workbench.evaluate(self.snapshot, episodes, seed)
+
+    def evaluate_natively(self, episodes: int = 10, seed: int = 0) -> np.ndarray:
+        """Returns [E] of fresh whole episodes in the environment's own simulator.
+
+        Raises:
+          UserError: it cannot be had there.
+        """
+        return self.workbench.evaluate_natively(self.snapshot, episodes, seed)
 
     def rollout(self, seed: int = 0) -> Trajectory:
         """One episode, step by step."""
-        env = self.task.evaluation_environment()
-        return trajectory(env, self.task.make_policy(env), replay_key(seed), self.snapshot)
+        return self.workbench.rollout(self.snapshot, seed)
 
 
-def replay_key(seed: int) -> jax.Array:
-    """A key that neither training nor its evaluations use, whatever their seed."""
-    return jax.random.fold_in(jax.random.key(seed), np.uint32(_REPLAY))
+class Loader:
+    """Loads policies; those of one environment and network share what is built for them."""
+
+    def __init__(self) -> None:
+        """Starts with nothing built."""
+        self._workbenches: dict[str, Workbench] = {}
+
+    def load(self, path: str | Path) -> SavedPolicy:
+        """Loads a policy from its manifest (`policies/<run_id>/final.json`).
+
+        Raises:
+          UserError: no such manifest, or it or its weights are damaged.
+        """
+        path = Path(path)
+        manifest = saved.read(path).manifest
+        try:
+            task = Task(
+                name=manifest["environment"]["name"],
+                options=manifest["environment"]["options"],
+                wrappers=WrapperConfig(**manifest["environment"]["wrappers"]),
+                policy=PolicyConfig(**manifest["policy"]),
+            )
+            registry.environment_suite(task.name).Options(**task.options)
+        except (KeyError, TypeError, ValueError) as error:
+            raise saved.unreadable(path, error) from None
+        key = json.dumps([manifest["environment"], manifest["policy"]], sort_keys=True)
+        if key not in self._workbenches:
+            self._workbenches[key] = Workbench(task)
+        workbench = self._workbenches[key]
+        snapshot, _ = load_state(path.with_suffix(".msgpack"), workbench.shapes)
+        return SavedPolicy(manifest, workbench, snapshot)
 
 
 def load(path: str | Path) -> SavedPolicy:
-    """Loads a policy from its manifest (`policies/<run_id>/final.json`).
-
-    Raises:
-      UserError: no such manifest, or it or its weights are damaged.
-    """
-    path = Path(path)
-    try:
-        manifest = json.loads(path.read_text())
-        task = Task(
-            name=manifest["environment"]["name"],
-            options=manifest["environment"]["options"],
-            wrappers=WrapperConfig(**manifest["environment"]["wrappers"]),
-            policy=PolicyConfig(**manifest["policy"]),
-        )
-        registry.environment_suite(task.name).Options(**task.options)
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise _unreadable(path, error) from None
-    env = task.environment()
-    params = task.make_policy(env).parameters.shapes
-    shape = env.spec.observation_shape
-    normalised = task.policy.normalise_observations
-    statistics = jax.eval_shape(lambda: empty(shape)) if normalised else None
-    snapshot, _ = load_state(path.with_suffix(".msgpack"), Snapshot(params, statistics))
-    return SavedPolicy(manifest, task, snapshot)
+    """Loads one policy, as a `Loader` does."""
+    return Loader().load(path)
 
 
 def find(
@@ -119,11 +131,9 @@ def find(
     Raises:
       UserError: there is none such, or more than one; says what there is.
     """
-    if stage not in STAGES:
-        raise UserError(f"unknown stage '{stage}'{did_you_mean(stage, STAGES)}")
     found: dict[str, list[Path]] = {}
-    for path in sorted(Path(folder).glob(f"policies/*/{stage}.json")):
-        found.setdefault(_title(path), []).append(path)
+    for one in saved.saved(Path(folder), stage):
+        found.setdefault(one.title, []).append(one.path)
     wanted = f"{env} / {label} / seed {seed}"
     if wanted not in found:
         raise UserError(f"{folder}: no {stage} policy of '{wanted}'{did_you_mean(wanted, found)}")
@@ -131,15 +141,3 @@ def find(
         paths = ", ".join(map(str, found[wanted]))
         raise UserError(f"{folder}: several policies of '{wanted}'; load one of {paths}")
     return load(found[wanted][0])
-
-
-def _title(path: Path) -> str:
-    try:
-        manifest = json.loads(path.read_text())
-        return f"{manifest['env']} / {manifest['label']} / seed {manifest['seed']}"
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise _unreadable(path, error) from None
-
-
-def _unreadable(path: Path, error: Exception) -> UserError:
-    return UserError(f"{path}: not a readable policy manifest ({error})")

@@ -18,8 +18,9 @@ from rl_es.sweep import execution
 from rl_es.sweep.loading import checked
 from rl_es.sweep.placing import Resources
 from rl_es.sweep.reading import parse
-from rl_es.training.policies import SavedPolicy, find, load, replay_key
+from rl_es.training.policies import SavedPolicy, find, load
 from rl_es.training.program import key_for_evaluation
+from rl_es.training.workbench import replay_key
 
 TEXT = """
 name: saved

@@ -1,0 +1,171 @@
+"""Saved policies evaluated anew: on fresh episodes where they were trained, and in native physics.
+
+`evaluations.csv` has a row a policy and physics, of the last evaluation of its folder; the columns
+are described in results/README.md.
+"""
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from rich.text import Text
+
+from rl_es import registry
+from rl_es.errors import UserError
+from rl_es.files import write_text
+from rl_es.training.saved import IDENTITY, Saved, chosen
+
+TRAINING, NATIVE = "training", "native"
+MEASURES = ("return_mean", "return_std", "return_min", "return_max")
+COLUMNS: tuple[str, ...] = (
+    *IDENTITY,
+    "stage",
+    "physics",
+    "simulator",
+    "episodes",
+    "evaluation_seed",
+    *MEASURES,
+)
+Row = dict[str, Any]
+
+
+def run(
+    folder: Path,
+    env: str | None = None,
+    label: str | None = None,
+    episodes: int = 10,
+    seed: int = 0,
+    native: bool = False,
+    stage: str = "final",
+) -> Path:
+    """Evaluates what fits, prints it, and writes it into the folder; returns the file.
+
+    Args:
+      folder: the results folder.
+      env: only policies of the environment of this name or label.
+      label: only policies of the agent of this label.
+      episodes: of each policy, and of each physics.
+      seed: of the episodes, the same ones for all policies.
+      native: in native physics as well, where an environment has it.
+      stage: early, middle or final.
+
+    Raises:
+      UserError: nothing fits; says what would.
+    """
+    if episodes < 1 or seed < 0:
+        name, least = ("episodes", 1) if episodes < 1 else ("seed", 0)
+        raise UserError(f"--{name} must be at least {least}")
+    policies = chosen(folder, stage, env, label)
+    names = registry.native_names() if native else []
+    if native and not any(one.environment in names for one in policies):
+        there = ", ".join(sorted({one.environment for one in policies}))
+        raise UserError(
+            f"--native: no native physics for {there}; environments that have: {', '.join(names)}"
+        )
+    rows = list(_rows(policies, names, episodes, seed))
+    path = folder / "evaluations.csv"
+    write_text(path, _csv(rows))
+    _show(rows)
+    return path
+
+
+def _rows(
+    policies: Sequence[Saved], names: Sequence[str], episodes: int, seed: int
+) -> Iterator[Row]:
+    """Evaluates one policy after the other; those of these environments in both physics."""
+    from rl_es.training.platform import prepare
+    from rl_es.training.policies import Loader
+
+    prepare()
+    loader, console = Loader(), Console(stderr=True)
+    shown = track(
+        policies, "evaluating", console=console, transient=True, disable=not console.is_terminal
+    )
+    for one in shown:
+        policy = loader.load(one.path)
+        common = {name: one.manifest[name] for name in IDENTITY} | {"stage": one.path.stem}
+        ways: dict[str, tuple[str, Callable[[int, int], np.ndarray]]] = {
+            TRAINING: (_shown(one), policy.evaluate)
+        }
+        if one.environment in names:
+            ways[NATIVE] = (policy.workbench.native.title, policy.evaluate_natively)
+        for physics, (simulator, evaluate) in ways.items():
+            returns = np.asarray(evaluate(episodes, seed), np.float64)
+            found = returns.mean(), returns.std(), returns.min(), returns.max()
+            yield {
+                **common,
+                "physics": physics,
+                "simulator": simulator,
+                "episodes": episodes,
+                "evaluation_seed": seed,
+                **dict(zip(MEASURES, map(float, found), strict=True)),
+            }
+
+
+def _shown(one: Saved) -> str:
+    """An environment with its options, such as `brax/swimmer (backend auto)`."""
+    options = ", ".join(
+        f"{name} {value}" for name, value in one.manifest["environment"]["options"].items()
+    )
+    return f"{one.environment} ({options})" if options else one.environment
+
+
+def _csv(rows: Sequence[Row]) -> str:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _show(rows: Sequence[Row]) -> None:
+    """Prints a table of runs, and one of labels over their runs."""
+    console = Console(markup=False, highlight=False, emoji=False)
+    if not console.is_terminal:
+        console.width = 200
+    kinds = [kind for kind in (TRAINING, NATIVE) if any(row["physics"] == kind for row in rows)]
+    runs = _table(("environment", "label", "seed"), kinds)
+    for (env, label, seed, _), own in _grouped(rows, "env", "label", "seed", "run_id"):
+        runs.add_row(Text(env), Text(label), str(seed), *_means(own, kinds))
+    labels = _table(("environment", "label", "runs"), kinds)
+    for (env, label), own in _grouped(rows, "env", "label"):
+        count = len({row["run_id"] for row in own})
+        labels.add_row(Text(env), Text(label), str(count), *_means(own, kinds))
+    for title, table in (
+        ("Runs: mean return over episodes", runs),
+        ("Labels: mean over runs (their standard deviation)", labels),
+    ):
+        console.print(title, table, "", sep="\n")
+    for kind in kinds:
+        simulators = dict.fromkeys(row["simulator"] for row in rows if row["physics"] == kind)
+        console.print(Text(f"{kind}: {'; '.join(simulators)}"))
+
+
+def _table(identity: Sequence[str], kinds: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in identity:
+        table.add_column(name, overflow="fold")
+    for kind in kinds:
+        table.add_column(kind, justify="right")
+    return table
+
+
+def _means(rows: Sequence[Row], kinds: Sequence[str]) -> Iterator[str]:
+    """The mean of the returns in each physics; of several runs with their standard deviation."""
+    for kind in kinds:
+        found = [row["return_mean"] for row in rows if row["physics"] == kind]
+        spread = f" ({np.std(found, ddof=1):.1f})" if len(found) > 1 else ""
+        yield f"{np.mean(found):.1f}{spread}" if found else "-"
+
+
+def _grouped(rows: Sequence[Row], *names: str) -> Iterator[tuple[tuple[Any, ...], list[Row]]]:
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in names), []).append(row)
+    yield from groups.items()
