@@ -25,7 +25,8 @@ from rl_es.errors import UserError
 from rl_es.files import replacing, write_text
 from rl_es.parquet import as_json, read_with_record, write_with_record
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 1  # a new column that may be null does not raise it
+MOST_CENTER = 64  # scalars of a `center`: so few can be looked at
 
 IDENTITY = {
     "schema_version": pa.int64(),
@@ -50,6 +51,7 @@ MEASURES = {
     "population_mean": pa.float64(),  # of the last generation before it; null before any
     "population_best": pa.float64(),
     "update_norm": pa.float64(),
+    "center": pa.list_(pa.float32()),  # the evolved parameters; null of more than `MOST_CENTER`
 }
 RUN = {
     "status": pa.string(),  # running, finished, diverged or failed

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -32,6 +33,34 @@ def test_round_trip_keeps_values_and_nulls(tmp_path: Path) -> None:
     assert rows[0]["population_mean"] is None and rows[0]["hyper.decay"] is None
     assert rows[0]["hyper.lr"] == 1.0 and rows[0]["hyper.nesterov"] is True
     assert record["hyper.optimiser"] == "adam" and record["schema_version"] == 1
+
+
+def test_centers_are_lists_or_null(tmp_path: Path) -> None:
+    identity = dict(sweep="s", run_id="a", env="e", agent="pes", label="pes", seed=0)
+    rows = [{"generation": 0, "center": [0.5, 1e-8]}, {"generation": 1, "center": None}]
+    tables.write_cell(tmp_path / "cells" / "a.parquet", identity, {}, rows, {"status": "running"})
+    cell(tmp_path, "b", {})
+    curves, runs = tables.load(tmp_path)
+    first = curves[curves.run_id == "a"].center.iloc[0]
+    assert first.dtype == np.float32 and list(first) == [0.5, np.float32(1e-8)]
+    assert curves.center.isna().sum() == 3
+    tables.write_tables(tmp_path, curves, runs)
+    stored = pq.read_table(tmp_path / "curves.parquet").to_pylist()
+    found = [row["center"] for row in stored if row["run_id"] == "a"]
+    assert found == [[0.5, float(np.float32(1e-8))], None]
+
+
+def test_cells_of_before_there_was_a_column_are_read(tmp_path: Path) -> None:
+    path = cell(tmp_path, "a", {})
+    table = pq.read_table(path)
+    pq.write_table(table.drop_columns(["center"]), path)
+    curves, runs = tables.load(tmp_path)
+    assert len(curves) == 2 and curves.center.isna().all()
+    tables.write_tables(tmp_path, curves, runs)
+    assert (
+        pq.read_schema(tmp_path / "curves.parquet").field("center").type
+        == tables.MEASURES["center"]
+    )
 
 
 def test_a_setting_that_only_some_agents_have_is_null_elsewhere(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from rl_es import registry
 from rl_es.config import Config, split
 from rl_es.rollout.config import EvaluationConfig, PolicyConfig, WrapperConfig
 from rl_es.sweep import resolving
+from rl_es.sweep.entries import World
 from rl_es.sweep.fields import MAX_CELLS
 from rl_es.sweep.reading import Place, Problem
 from rl_es.sweep.schema import Budget, Sweep
@@ -145,20 +146,13 @@ def _cells(sweep: Sweep, seeds: tuple[int, ...]) -> Iterator[Cell]:
     for i, environment in enumerate(sweep.environments):
         place: Place = ("environments", i)
         resolving.check_overrides(sweep, environment, (*place, "agents"))
-        suite = registry.environment_suite(environment.name)
-        options = resolving.options(suite, environment, (*place, "options"))
+        own = world(environment, place)
         budget = environment.budget or sweep.defaults.budget
         if budget is None:
             raise Problem(place, "has no budget; add defaults: {budget: {env_steps: 1e6}}")
         evaluation = resolving.merged(
             (*place, "evaluation"), sweep.defaults.evaluation, environment.evaluation
         )
-        world = {
-            "name": environment.name,
-            "options": options,
-            "wrappers": environment.wrappers.model_dump(mode="json"),
-            "numerics": suite.NUMERICS,
-        }
         for j, agent in enumerate(sweep.agents):
             policy = resolving.merged(
                 ("agents", j, "policy"), sweep.defaults.policy, environment.policy, agent.policy
@@ -167,10 +161,10 @@ def _cells(sweep: Sweep, seeds: tuple[int, ...]) -> Iterator[Cell]:
                 config = resolving.settings(sweep, i, j, variant)
                 fixed, _ = split(config)
                 common = {
-                    "environment": world,
+                    "environment": own,
                     "agent": agent.name,
                     "numerics": registry.agents.load(agent.name).NUMERICS,
-                    "policy": policy.model_dump(mode="json"),
+                    "policy": policy.identity(),
                     "evaluation_episodes": evaluation.episodes,
                 }
                 settings = config.model_dump()
@@ -181,7 +175,7 @@ def _cells(sweep: Sweep, seeds: tuple[int, ...]) -> Iterator[Cell]:
                         sweep=sweep.name,
                         env=environment.shown,
                         env_name=environment.name,
-                        env_options=options,
+                        env_options=own["options"],
                         wrappers=environment.wrappers,
                         threshold=environment.threshold,
                         agent=agent.name,
@@ -194,6 +188,21 @@ def _cells(sweep: Sweep, seeds: tuple[int, ...]) -> Iterator[Cell]:
                         run_id=digest([configuration, seed]),
                         group=group,
                     )
+
+
+def world(environment: World, place: Place) -> dict[str, Any]:
+    """What of an environment determines numbers, as JSON; `place` is that of its entry.
+
+    Raises:
+      Problem: its options do not fit.
+    """
+    suite = registry.environment_suite(environment.name)
+    return {
+        "name": environment.name,
+        "options": resolving.options(suite, environment, (*place, "options")),
+        "wrappers": environment.wrappers.model_dump(mode="json"),
+        "numerics": suite.NUMERICS,
+    }
 
 
 def digest(content: Any) -> str:

@@ -1,5 +1,7 @@
 """Runs a sweep in this process: group after group, the next program compiling while one runs.
 
+Surfaces that it asks for come after the groups.
+
 Joined processes (`rl_es.training.together`) all come through here, each doing the same. The first
 one alone has the results folder.
 """
@@ -18,7 +20,7 @@ import jax
 
 from rl_es.config import split
 from rl_es.errors import UserError
-from rl_es.sweep import batch, provenance, records
+from rl_es.sweep import batch, provenance, records, surfaces
 from rl_es.sweep.cells import Cell, Group, cells, groups
 from rl_es.sweep.lane import Lane, Shared
 from rl_es.sweep.placing import ANY_RESOURCES, Place, Resources, place
@@ -109,7 +111,7 @@ def run(sweep: Sweep, out: Path, progress: Progress, resources: Resources = ANY_
       resources: devices, lanes and memory that may be used.
 
     Returns:
-      0, or 1 where a cell failed.
+      0, or 1 where a cell or a surface failed.
 
     Raises:
       UserError: something in the sweep does not fit together; nothing was run.
@@ -118,6 +120,7 @@ def run(sweep: Sweep, out: Path, progress: Progress, resources: Resources = ANY_
     prepare(resources.devices)
     together.check_same(_identity(sweep, resources), "sweeps, options, versions or devices")
     store = Store(out, mine=together.is_first())
+    asked = surfaces.wanted(sweep)
     every = groups(cells(sweep))
     members = [cell for group in every for cell in group.cells]
     done = together.first(lambda: [cell.run_id for cell in members if store.is_done(cell)])
@@ -146,6 +149,7 @@ def run(sweep: Sweep, out: Path, progress: Progress, resources: Resources = ANY_
                 failed += _run(work, program, done, store, progress, stop)
             del program
             gc.collect()
+        failed += surfaces.run(asked, store, progress, stop)
     return 1 if failed else 0
 
 
@@ -196,7 +200,7 @@ def _run(
                 raise  # the others may not have it, and would wait in vain
             for lane in working:
                 if lane.active:
-                    lane.fail(_reason(error))
+                    lane.fail(records.reason(error))
         failed += _tell(working, progress)
     return failed
 
@@ -213,7 +217,7 @@ def _fail(
     lanes = [Lane(cell, store, _shared(work, 0.0)) for cell in work.group.cells]
     lanes = [lane for lane in lanes if lane.cell.run_id not in done]
     for lane in lanes:
-        lane.fail(_reason(error))
+        lane.fail(records.reason(error))
     return _tell(lanes, progress)
 
 
@@ -238,10 +242,6 @@ def _shared(work: Work, compile_seconds: float) -> Shared:
         devices=work.place.placement.devices,
         chunks=work.place.placement.chunks,
     )
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0][:500]
 
 
 class _Ahead:

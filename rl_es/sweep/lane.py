@@ -130,6 +130,7 @@ class Lane:
                 "compile_seconds": self.shared.compile_seconds,
                 **{name: tables.finite(float(value)) for name, value in statistics.items()},
                 **self.population,
+                "center": _center(snapshot),
             }
         )
         if self.reason is None and not np.isfinite(returns).all():
@@ -167,7 +168,7 @@ class Lane:
         """Takes up a curve that was written before."""
         for row in rows:
             at = Progressed(*(row[name] for name in asdict(self.come)))
-            kept = {name: row[name] for name in tables.MEASURES}
+            kept = {name: row.get(name) for name in tables.MEASURES}
             self.rows.append({"fraction": at.fraction(self.cell), **kept})
 
     def save(self, state: Any) -> None:
@@ -237,3 +238,12 @@ class Lane:
                 **records.origin(cell),
             },
         )
+
+
+def _center(snapshot: Snapshot) -> list[float] | None:
+    """The parameters as one list, in the tree's order; None of too many, or not finite ones."""
+    leaves = [np.ravel(leaf) for leaf in jax.tree.leaves(snapshot.params)]
+    if sum(leaf.size for leaf in leaves) > tables.MOST_CENTER:
+        return None
+    center = np.concatenate(leaves).astype(np.float64)
+    return center.tolist() if np.isfinite(center).all() else None

@@ -10,7 +10,7 @@ from rl_es.errors import UserError
 from rl_es.files import write_text
 from rl_es.sweep import provenance
 
-KINDS = ("sweep", "benchmark")
+KINDS = ("sweep", "benchmark", "gradients")
 
 
 def write(

@@ -16,7 +16,7 @@ from rich.table import Table
 
 from rl_es.config import split
 from rl_es.interfaces import Limit
-from rl_es.sweep import describing, provenance
+from rl_es.sweep import describing, provenance, surfaces
 from rl_es.sweep.cells import Cell, Group, cells, groups
 from rl_es.sweep.execution import Work, compile_group, evaluation_key, work_of
 from rl_es.sweep.lane import MOST_STEPS
@@ -147,6 +147,7 @@ def show(sweep: Sweep, probe: bool = True, resources: Resources = ANY_RESOURCES)
     """
     prepare(resources.devices)
     every = groups(cells(sweep))
+    asked = surfaces.wanted(sweep)
     works = [work_of(group, resources) for group in every]
     counts = count(works)
     console = Console(width=None if Console().is_terminal else 120)
@@ -158,6 +159,8 @@ def show(sweep: Sweep, probe: bool = True, resources: Resources = ANY_RESOURCES)
                 measured.append(measure(work, compile_group(compiler, work)))
     console.print(_table(sweep, every, counts, measured))
     console.print(_totals(every, counts))
+    for one in asked:
+        console.print(f"With a {one.shown}.")
     for line in describing.places(works):
         console.print(line)
     if measured:

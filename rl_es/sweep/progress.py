@@ -47,8 +47,8 @@ class Progress(Protocol):
         """A cell could not be run."""
         ...
 
-    def note(self, text: str) -> None:
-        """Something worth a line."""
+    def note(self, text: str, always: bool = True) -> None:
+        """Something worth a line; `always`: even where little is to be said."""
         ...
 
     def end(self) -> None:

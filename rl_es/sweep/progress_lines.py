@@ -82,10 +82,10 @@ class Lines:
             self._tally.leave(cell, failed=True)
             self._print(f"{self._count()} {cell_name(cell)}: failed: {reason}", always=True)
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, always: bool = True) -> None:
         """Prints the text."""
         with self._lock:
-            self._print(text, always=True)
+            self._print(text, always)
 
     def end(self) -> None:
         """Prints the counts and times."""

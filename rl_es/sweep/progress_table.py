@@ -92,7 +92,7 @@ class LiveTable:
             self._tally.leave(cell, failed=True)
         self._print(f"{cell_name(cell)}: failed: {reason}")
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, always: bool = True) -> None:
         """Prints the text, above the table."""
         self._print(text)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from rl_es import tables
 from rl_es.files import write_text
+from rl_es.rollout.config import PolicyConfig, WrapperConfig
 from rl_es.sweep import provenance
 from rl_es.sweep.cells import Cell
 from rl_es.sweep.store import Store
@@ -25,13 +26,25 @@ def identity(cell: Cell) -> dict[str, Any]:
 
 def origin(cell: Cell) -> dict[str, Any]:
     """What a run's environment and policy are built from, and by which code."""
-    wrappers = cell.wrappers.model_dump(mode="json")
+    return made_of(cell.env_name, cell.env_options, cell.wrappers, cell.policy)
+
+
+def made_of(
+    name: str, options: Mapping[str, Any], wrappers: WrapperConfig, policy: PolicyConfig
+) -> dict[str, Any]:
+    """What an environment and a policy are built from, and by which code."""
+    wrapped = wrappers.model_dump(mode="json")
     return {
-        "environment": {"name": cell.env_name, "options": cell.env_options, "wrappers": wrappers},
-        "policy": cell.policy.model_dump(mode="json"),
+        "environment": {"name": name, "options": dict(options), "wrappers": wrapped},
+        "policy": policy.model_dump(mode="json"),
         "versions": provenance.versions(),
         "git_revision": provenance.revision(),
     }
+
+
+def reason(error: Exception) -> str:
+    """Why something failed, on one line."""
+    return f"{type(error).__name__}: {error}".splitlines()[0][:500]
 
 
 def outcome(rows: Sequence[Mapping[str, Any]], threshold: float | None) -> dict[str, Any]:

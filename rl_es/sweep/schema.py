@@ -16,6 +16,7 @@ environments:
     options: {backend: generalized} # of the suite
     episode_length: 500             # also action_repeat, reward_scale
     threshold: 450                  # the return that counts as solved
+    surface: {low: [-8, -8], high: [8, 8], points: 41, episodes: 1}  # of a two-parameter policy
     budget: {env_steps: 1e6}        # instead of the default; so are evaluation and policy, by key
     agents: {open_es: {lr: 0.05}}   # settings of an agent here, by its label, else by its name
 agents:
@@ -26,23 +27,27 @@ agents:
     with: {weight_decay: 0.01}      # fixed settings
     grid: {lr: [0.1, 0.01], update_scale: [paper, official]}  # every combination
     random: {samples: 20, seed: 0, sigma: {log_uniform: [0.05, 0.5]}, rank: {choice: [1, 2, 4]}}
+figures: [best_so_far]              # optional: further figures of the report
 ```
 
 A random setting has one of uniform: [low, high], log_uniform: [low, high] and choice: [values].
+A surface is the objective on a grid of both parameters, for the report; it changes no run.
 Two things are checked later, where the values come together (`rl_es.sweep.cells`): an agent's
 settings, by its own `Hyperparameters`, and whether every cell has a budget and differs from others.
 """
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from rl_es import registry
 from rl_es.config import Config
 from rl_es.errors import UserError
-from rl_es.rollout.config import EvaluationConfig, PolicyConfig
+from rl_es.rollout.config import EvaluationConfig, PolicyConfig, SurfaceConfig
 from rl_es.sweep.entries import Variation, World, labels_differ, named
-from rl_es.sweep.fields import Seeds, SweepName
+from rl_es.sweep.fields import Seeds, SweepName, distinct
+
+OptionalFigure = Literal["best_so_far"]  # those that a report draws only where they are asked for
 
 
 class Budget(Config):
@@ -82,6 +87,7 @@ class EnvironmentEntry(World):
     """One environment of a sweep, and what it overrides."""
 
     threshold: float | None = None
+    surface: SurfaceConfig | None = None
     budget: Budget | None = None
     evaluation: EvaluationConfig = EvaluationConfig()
     policy: PolicyConfig = PolicyConfig()
@@ -114,3 +120,6 @@ class Sweep(Config):
         Field(min_length=1, strict=False),
         AfterValidator(labels_differ),
     ]
+    figures: Annotated[tuple[OptionalFigure, ...], AfterValidator(distinct)] = Field(
+        (), strict=False
+    )

@@ -109,6 +109,7 @@ def test_run_ids_are_distinct_and_stable(sweep: Make) -> None:
         "agents.0.with.lr=0.5",  # says what held already
         "environments.0.agents={plain: {lr: 0.5}}",
         "defaults.policy.head=auto",
+        "defaults.policy.init=normal",  # came after the first results
     ],
 )
 def test_run_id_unchanged(sweep: Make, assignment: str) -> None:
@@ -120,6 +121,7 @@ def test_run_id_unchanged(sweep: Make, assignment: str) -> None:
     [
         "seeds=[4]",
         "defaults.policy.widths=[9]",
+        "defaults.policy.init=zeros",
         "defaults.evaluation.episodes=9",
         "defaults.agent.lr=0.6",
         "environments.0={name: Toy-v0, options: {backend: exact}, label: one}",
@@ -202,3 +204,12 @@ def test_labels_that_round_alike_are_told_apart(sweep: Make) -> None:
                        "agents.0.random.sigma={uniform: [0.1, 0.10001]}"))  # fmt: skip
     labels = [cell.label for cell in made]
     assert len(set(labels)) == 40 and labels[1] == labels[0] + " no.2"
+
+
+def test_surfaces_and_figures_are_no_part_of_a_run(sweep: Make) -> None:
+    more = ("environments.0.surface={low: [0, 0], high: [1, 1]}", "figures=[best_so_far]")
+    before, after = (
+        [(cell.run_id, cell.group) for cell in cells(sweep(FULL, *changes))]
+        for changes in ((), more)
+    )
+    assert before == after

@@ -130,12 +130,38 @@ WRONG = [
     ("environments.0.agents={plane: {lr: 1}}", "environments[0].agents.plane", "'plain'?"),
     ("environments.0.agents={plain: {lrr: 1}}", "environments[0].agents.plain.lrr", "'lr'?"),
     ("environments.0.agents={plain: {lr: 0}}", "environments[0].agents.plain.lr", "must be > 0"),
+    # surfaces and figures
+    ("environments.0.surface={low: [0, 0]}", "environments[0].surface.high", "is missing"),
+    ("environments.0.surface={lo: [0, 0], high: [1, 1]}", "surface.lo", "did you mean 'low'?"),
+    ("environments.0.surface={low: [0, 1], high: [1, 1]}", "surface", "below its high"),
+    ("environments.0.surface={low: [0], high: [1, 1]}", "environments[0].surface.low", ""),
+    ("environments.0.surface={low: [0, a], high: [1, 1]}", "surface.low[1]", "must be a number"),
+    (
+        "environments.0.surface={low: [0, 0], high: [1, 1], points: 1}",
+        "environments[0].surface.points[0]",
+        "must be >= 2, is 1",
+    ),
+    (
+        "environments.0.surface={low: [0, 0], high: [1, 1], episodes: 0}",
+        "environments[0].surface.episodes",
+        "must be >= 1",
+    ),
+    ("figures=[best_sofar]", "figures[0]", "did you mean 'best_so_far'?"),
+    ("figures=[best_so_far, best_so_far]", "figures", "twice"),
+    ("figures=best_so_far", "figures", "must be a list"),
     # repetition
     ("agents=[plain, plain]", "agents", "two are labelled 'plain'"),
     ("agents=[plain, {name: plain, label: other}]", "", "two runs are the same"),
     ("environments=[Toy-v0, Toy-v0]", "environments", "two are labelled 'Toy-v0'"),
     ("environments=[Toy-v0, {name: Toy-v0, label: again}]", "", "two runs are the same"),
 ]
+
+
+@pytest.mark.parametrize(("points", "expected"), [("5", (5, 5)), ("[3, 7]", (3, 7))])
+def test_points_of_a_surface(sweep: Make, points: str, expected: tuple[int, int]) -> None:
+    text = "environments.0.surface={low: [-1, 0.5], high: [1, 2]}"
+    surface = sweep(BASE, text, f"environments.0.surface.points={points}").environments[0].surface
+    assert surface and surface.points == expected and surface.low == (-1.0, 0.5)
 
 
 @pytest.mark.parametrize(("assignment", "place", "message"), WRONG, ids=[w[0] for w in WRONG])

@@ -1,0 +1,61 @@
+"""What a run writes of an evaluation."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rl_es import tables
+from rl_es.interfaces import Snapshot
+from rl_es.sweep.cells import cells
+from rl_es.sweep.lane import Lane, Shared
+from rl_es.sweep.schema import Sweep
+from rl_es.sweep.store import Store
+
+BASE = """
+name: toy
+seeds: 1
+defaults: {budget: {generations: 4}}
+environments: [Toy-v0]
+agents: [plain]
+"""
+
+
+@pytest.fixture
+def lane(sweep: Callable[..., Sweep], tmp_path: Path) -> Lane:
+    """A run before its first evaluation, that keeps no policy."""
+    return Lane(cells(sweep(BASE))[0], Store(tmp_path), Shared(1, 0.0, 1, first_seed=-1))
+
+
+def center(lane: Lane, params: Any) -> Any:
+    lane.evaluated(np.ones(2), Snapshot(params))
+    return lane.rows[-1]["center"]
+
+
+def test_the_center_is_flat_in_the_trees_order(lane: Lane) -> None:
+    params = {"b": np.float32([[3, 4], [5, 6]]), "a": np.float32([1, 0.1])}
+    found = center(lane, params)
+    assert found == [1, float(np.float32(0.1)), 3, 4, 5, 6]
+    (row,), _ = tables.read_cell(lane.store.cell(lane.cell))
+    assert row["center"] == found
+
+
+def test_many_parameters_are_not_written(lane: Lane) -> None:
+    most = np.ones(tables.MOST_CENTER, np.float32)
+    assert len(center(lane, {"a": most})) == tables.MOST_CENTER
+    assert center(lane, {"a": most, "b": np.ones(1, np.float32)}) is None
+
+
+def test_parameters_that_are_not_finite_are_not_written(lane: Lane) -> None:
+    assert center(lane, {"a": np.float32([1, np.inf])}) is None
+
+
+def test_a_curve_goes_on_after_rows_that_have_no_center(lane: Lane) -> None:
+    center(lane, {"a": np.ones(1, np.float32)})
+    rows, _ = tables.read_cell(lane.store.cell(lane.cell))
+    lane.rows.clear()
+    lane._recall([{name: row[name] for name in row if name != "center"} for row in rows])
+    center(lane, {"a": np.zeros(1, np.float32)})
+    assert [row["center"] for row in lane.rows] == [None, [0.0]]
