@@ -1,4 +1,4 @@
-"""The command line: run, plan, speed, report, list.
+"""The command line: run, plan, speed, gradients, report, evaluate, list.
 
 Nothing heavy is imported before a command needs it: a wrong sweep file is refused, and help is
 shown, without loading jax.
@@ -75,7 +75,7 @@ Out = Annotated[
     arg(
         metavar="DIR",
         help="results folder",
-        help_behavior_hint="(default: results/<name>; speed: results/speed/<name>)",
+        help_behavior_hint="(default: results/<name>; speed, gradients: results/<verb>/<name>)",
     ),
 ]
 Quiet = Annotated[
@@ -190,6 +190,28 @@ class Speed:
 
 
 @dataclasses.dataclass(frozen=True)
+class Gradients:
+    """Measure bias and variance of gradient estimates, with the parameters held still."""
+
+    sweep: SweepFile
+    out: Out = None
+    set: Overrides = ()
+    quiet: Quiet = False
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        from rl_es.sweep.loading import load
+
+        sweep = load(self.sweep, self.set)
+        out = _folder(self.out, "gradients", sweep.name)
+        from rl_es.gradients import execution
+
+        code = execution.run(sweep, out, self.quiet)
+        _report(out)
+        return code
+
+
+@dataclasses.dataclass(frozen=True)
 class Report:
     """Write tables, figures and the report of a results folder."""
 
@@ -200,6 +222,40 @@ class Report:
         if not self.folder.is_dir():
             raise UserError(f"{self.folder}: no such folder")
         _report(self.folder)
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Evaluate the saved policies of a results folder on fresh episodes; write evaluations.csv."""
+
+    folder: Annotated[Positional[Path], arg(metavar="DIR", help="results folder")]
+    env: Annotated[
+        str | None,
+        arg(help="the environment's name or label", help_behavior_hint="(default: all)"),
+    ] = None
+    label: Annotated[
+        str | None, arg(help="the agent's label", help_behavior_hint="(default: all)")
+    ] = None
+    episodes: Annotated[int, arg(help="of each policy")] = 10
+    seed: Annotated[int, arg(help="of the episodes, the same for all policies")] = 0
+    native: Annotated[
+        FlagCreatePairsOff[bool],
+        arg(
+            help="in native physics as well: MuJoCo's own for some of brax's environments",
+            help_behavior_hint="",
+        ),
+    ] = False
+    stage: Annotated[
+        Literal["early", "middle", "final"],
+        arg(help="final, or on the way (the first seed has these)"),
+    ] = "final"
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        from rl_es import evaluating
+
+        print(evaluating.run(**vars(self)))
         return 0
 
 
@@ -235,6 +291,8 @@ def _report(folder: Path) -> None:
     """Writes tables, figures and index page, and says where they are."""
     if (folder / "workloads").is_dir():
         from rl_es.analysis.speed import report
+    elif (folder / "estimates").is_dir():
+        from rl_es.analysis.gradients import report
     else:
         from rl_es.analysis import report
 
@@ -242,7 +300,15 @@ def _report(folder: Path) -> None:
         print(path)
 
 
-VERBS = {"run": Run, "plan": Plan, "speed": Speed, "report": Report, "list": List}
+VERBS = {
+    "run": Run,
+    "plan": Plan,
+    "speed": Speed,
+    "gradients": Gradients,
+    "report": Report,
+    "evaluate": Evaluate,
+    "list": List,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,1 @@
+"""Reports of gradient estimates: tables, a figure, a page."""

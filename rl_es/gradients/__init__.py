@@ -1,0 +1,1 @@
+"""Bias and variance of gradient estimates, with the parameters held still."""

@@ -1,0 +1,72 @@
+"""Measures what is missing of a sweep's gradient estimates."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from rl_es import estimates
+from rl_es.gradients.measuring import measure, sampler
+from rl_es.sweep import manifest, provenance
+from rl_es.sweep.cells import Cell, cells, groups
+from rl_es.sweep.execution import training
+from rl_es.sweep.records import identity, origin
+from rl_es.sweep.schema import Sweep
+from rl_es.training.platform import prepare
+
+
+def run(sweep: Sweep, out: Path, quiet: bool) -> int:
+    """Runs the cells of a sweep that have no row yet, with parameters held still.
+
+    Args:
+      sweep: validated; budgets are in generations.
+      out: the results folder.
+      quiet: say nothing.
+
+    Returns:
+      0.
+
+    Raises:
+      UserError: a cell cannot be measured; what was measured before is kept.
+    """
+    prepare(None)
+    every = cells(sweep)
+    stated = sweep.model_dump(mode="json", by_alias=True)
+    manifest.write(out, "gradients", stated, {"cells": len(every)})
+    console = Console(quiet=quiet)
+    done = 0
+    for group in groups(every):
+        missing = [cell for cell in group.cells if not _is_done(out, cell)]
+        done += len(group.cells) - len(missing)
+        if not missing:
+            continue
+        samples = sampler(missing[0], training(group).learner)
+        for cell in missing:
+            row = measure(cell, samples)
+            record = {
+                "device": provenance.device(),
+                "settings": cell.settings,
+                "generations": cell.budget.generations,
+                **origin(cell),
+            }
+            estimates.write(out, {**identity(cell), **row}, record)
+            done += 1
+            relative = row["variance"] * row["pairs"] / sum(x * x for x in row["mean"])
+            console.print(
+                f"{done} of {len(every)}: {cell.env} / {cell.label} / seed {cell.seed}: "
+                f"{row['samples']:,} samples, relative variance of a pair {relative:,.4g}",
+                highlight=False,
+                soft_wrap=True,
+            )
+    return 0
+
+
+def _is_done(out: Path, cell: Cell) -> bool:
+    """Whether a cell was measured with this budget; its row gets the labels that it has now."""
+    if not estimates.path(out, cell.run_id).exists():
+        return False
+    row, record = estimates.read(estimates.path(out, cell.run_id))
+    if record["generations"] != cell.budget.generations:
+        return False
+    if not identity(cell).items() <= row.items():
+        estimates.write(out, {**row, **identity(cell)}, record)
+    return True

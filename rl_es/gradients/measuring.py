@@ -1,0 +1,169 @@
+"""A cell's estimates of the gradient of an episode's return, parameters held still.
+
+A sample is the sum of the estimates of as many windows as an episode has (of one generation, where
+generations are whole episodes). With the parameters frozen that sum is an unbiased estimate of the
+smoothed return's gradient for PES and NRES where all episodes have that many windows; where they
+end earlier it is the estimate of as many windows as a whole episode has.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+from jax.flatten_util import ravel_pytree
+
+from rl_es.config import split
+from rl_es.errors import UserError
+from rl_es.evolution.strategy import EvolutionStrategy
+from rl_es.interfaces import Episode, Hyper
+from rl_es.rollout.evaluation import horizon
+from rl_es.sweep.cells import Cell
+from rl_es.training.learner import Evolution, TrainState
+from rl_es.training.platform import quiet_loading
+
+_NUMBERS = 2**22  # that one call of the program gives, at most as many
+
+
+def watch(hyper: Hyper, lr: Array) -> optax.GradientTransformation:
+    """An optimiser that moves nothing and keeps the last estimate as its state."""
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        return jax.tree.map(jnp.zeros_like, updates), jax.tree.map(jnp.negative, updates)
+
+    return optax.GradientTransformation(lambda params: params, update)
+
+
+def frozen(learner: Evolution, name: str) -> Evolution:
+    """The learner with parameters that stay as they are, and estimates of the gradient itself.
+
+    Raises:
+      UserError: the agent estimates no gradient.
+    """
+    if not isinstance(learner.agent, EvolutionStrategy):
+        raise UserError(f"{name}: it estimates no gradient; leave it out")
+    agent = dataclasses.replace(learner.agent, optimiser=watch, update_scale="gradient")
+    return dataclasses.replace(learner, agent=agent)
+
+
+def windows(learner: Evolution) -> int:
+    """Generations whose estimates add up to one of an episode's gradient."""
+    segment = learner.agent.segment
+    return 1 if isinstance(segment, Episode) else -(-horizon(learner.env) // segment.steps)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sampler:
+    """The compiled functions of a group, whose cells differ in seed and traced settings.
+
+    Attributes:
+      learner: frozen.
+      length: windows of a sample.
+      count: samples that a call gives.
+      init: (seed [], settings) -> state.
+      run: state -> (state, samples [count, parameters], environment steps []). Consumes the state.
+    """
+
+    learner: Evolution
+    length: int
+    count: int
+    init: Callable[..., TrainState]
+    run: Callable[[TrainState], Any]
+
+
+def wanted(cell: Cell, learner: Evolution) -> int:
+    """How many samples a cell's budget holds, but for the first, which is left out.
+
+    Raises:
+      UserError: the budget is not one of generations, or too small.
+    """
+    length = windows(learner)
+    samples = (cell.budget.generations or 0) // length - 1
+    if samples < 2:
+        raise UserError(
+            f"{cell.env} / {cell.label}: gradients needs a budget of generations for 3 samples of "
+            f"{length} each; give budget: {{generations: {3 * length}}} or more"
+        )
+    return samples
+
+
+def sampler(cell: Cell, learner: Evolution) -> Sampler:
+    """Builds what the cells of a group are measured by.
+
+    Raises:
+      UserError: the agent estimates no gradient, or the budget holds too few samples.
+    """
+    learner = frozen(learner, f"{cell.env} / {cell.label}")
+    length, samples = windows(learner), wanted(cell, learner)
+    count = max(1, min(samples + 1, _NUMBERS // learner.policy.parameters.size))
+
+    def generation(state: Any, _: None) -> tuple[Any, tuple[Array, Array]]:
+        state, segment, _change = learner.generation(state)
+        return state, (ravel_pytree(state.agent.optimiser)[0], segment.steps)
+
+    def sample(state: Any, _: None) -> tuple[Any, tuple[Array, Array]]:
+        state, (estimates, steps) = jax.lax.scan(generation, state, None, length=length)
+        return state, (estimates.sum(0), steps.sum())
+
+    def run(state: TrainState) -> Any:
+        state, (samples, steps) = jax.lax.scan(sample, state, None, length=count)
+        return state, samples, steps.astype(jnp.float32).sum()
+
+    def init(seed: Array, hyper: Hyper) -> TrainState:
+        return learner.init(jax.random.key(seed), hyper)
+
+    seed, number = (jax.ShapeDtypeStruct((), kind) for kind in (jnp.uint32, jnp.float32))
+    hyper = dict.fromkeys(split(cell.config)[1], number)
+    first = jax.jit(init).lower(seed, hyper)
+    further = jax.jit(run, donate_argnums=0).lower(jax.eval_shape(init, seed, hyper))
+    with quiet_loading():
+        return Sampler(learner, length, count, first.compile(), further.compile())
+
+
+@dataclasses.dataclass
+class Moments:
+    """Mean and sum of squared deviations of samples, joined part by part in float64."""
+
+    count: int = 0
+    mean: Any = 0.0
+    squares: float = 0.0
+
+    def add(self, samples: np.ndarray) -> None:
+        """Takes in samples [n, parameters]."""
+        n, mean = len(samples), samples.mean(0)
+        inside = float(np.square(samples - mean).sum())
+        total, apart = self.count + n, mean - self.mean
+        self.squares += inside + float(np.square(apart).sum()) * self.count * n / total
+        self.mean = self.mean + apart * n / total
+        self.count = total
+
+
+def measure(cell: Cell, sampler: Sampler) -> Mapping[str, Any]:
+    """The row of a cell: as many samples as its budget of generations holds.
+
+    The first sample is left out: a lagged scale is filled during it.
+    """
+    samples = wanted(cell, sampler.learner)
+    hyper = {name: jnp.float32(value) for name, value in split(cell.config)[1].items()}
+    state = sampler.init(np.uint32(cell.seed), hyper)
+    found, env_steps, skipped = Moments(), 0, 1
+    while found.count < samples:
+        state, drawn, steps = sampler.run(state)
+        drawn = np.asarray(drawn[skipped:], np.float64)[: samples - found.count]
+        skipped = 0
+        if len(drawn):
+            found.add(drawn)
+        env_steps += int(steps)
+    return {
+        "windows": sampler.length,
+        "pairs": sampler.learner.pairs,
+        "parameters": sampler.learner.policy.parameters.size,
+        "samples": found.count,
+        "env_steps": env_steps,
+        "mean": np.asarray(found.mean).tolist(),
+        "variance": found.squares / (found.count - 1),
+    }
