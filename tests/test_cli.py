@@ -102,6 +102,9 @@ def test_a_wrong_speed_file_is_refused_before_anything_heavy_is_loaded(
         (("run", "toy.yaml", "--set", "seeds=0", "--set", "name=x"), ("seeds (--set)", "least 1")),
         (("run", "toy.yaml", "--out", "toy.yaml"), ("toy.yaml: is a file",)),
         (("report", "nowhere"), ("nowhere: no such folder",)),
+        (("evaluate", "nowhere"), ("nowhere: no such folder",)),
+        (("evaluate", "."), ("no final policies here",)),
+        (("evaluate", ".", "--episodes", "0"), ("--episodes must be at least 1",)),
         (("rum", "toy.yaml"), ("unknown command 'rum'; did you mean 'run'?",)),
     ],
 )
@@ -121,7 +124,9 @@ def test_wrong_syntax(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     assert len(done.stderr.splitlines()) < 20
 
 
-@pytest.mark.parametrize("arguments", [(), ("--help",), ("run", "--help"), ("speed", "--help")])
+@pytest.mark.parametrize(
+    "arguments", [(), ("--help",), ("run", "--help"), ("speed", "--help"), ("evaluate", "--help")]
+)
 def test_help(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = _call(tmp_path, *arguments)
     assert done.returncode == 0 and "usage: run_benchmark.py" in done.stdout

@@ -17,7 +17,7 @@ BASE = {"errors", "files", "config", "registry"}
 EVOLUTION = {"evolution", "interfaces", *BASE}
 ROLLOUT = {"rollout", *EVOLUTION}
 TRAINING = {"training", "tables", *ROLLOUT}
-SWEEP = {"sweep", *TRAINING}
+SWEEP = {"sweep", "surfaces", *TRAINING}
 ALLOWED = {
     "errors": set(),
     "files": set(),
@@ -27,14 +27,18 @@ ALLOWED = {
     "parquet": {"errors", "files"},
     "tables": {"errors", "files", "parquet"},
     "timings": {"errors", "files", "parquet"},
+    "surfaces": {"parquet"},
+    "estimates": {"errors", "files", "parquet"},
     "evolution": EVOLUTION,
     "rollout": ROLLOUT,
     "training": TRAINING,
     "sweep": SWEEP,
-    "analysis": {"analysis", "tables", "timings", "files", "errors"},
+    "analysis": {"analysis", "tables", "timings", "estimates", "surfaces", "files", "errors"},
     "speed": {"speed", "timings", *SWEEP},
+    "gradients": {"gradients", "estimates", *SWEEP},
+    "evaluating": TRAINING,
     "listing": SWEEP,
-    "cli": {"analysis", "listing", "speed", *SWEEP},
+    "cli": {"analysis", "evaluating", "listing", "speed", "gradients", *SWEEP},
 }
 
 

@@ -20,6 +20,7 @@ import pandas as pd
 
 COUNTED = ("finished", "running")
 MOST_POINTS = 400  # more than a printed panel can show
+DECADES = 1000.0
 
 
 @dataclass(frozen=True)
@@ -37,17 +38,21 @@ def per_run_seconds(rows: pd.DataFrame) -> pd.Series:
     return rows["wall_seconds"] / rows["lanes"].fillna(1).clip(lower=1)
 
 
-def of_runs(curves: pd.DataFrame, runs: pd.DataFrame, x: pd.Series) -> list[Curve]:
-    """The curves of some runs, by seed; a run without a finite evaluation has none.
+def of_runs(
+    curves: pd.DataFrame, runs: pd.DataFrame, x: pd.Series, y: pd.Series | None = None
+) -> list[Curve]:
+    """The curves of some runs, by seed; a run without a finite value has none.
 
     Args:
       curves: rows of the curves table, of any runs.
       runs: the rows of the runs table that are wanted.
       x: the abscissa, aligned with the rows of `curves`.
+      y: the ordinate, likewise; the mean return unless it is given.
     """
-    points = curves[["run_id", "return_mean"]].assign(x=x.astype(float))
+    ordinate = (curves["return_mean"] if y is None else y).astype(float)
+    points = curves[["run_id"]].assign(x=x.astype(float), y=ordinate)
     points = points[points["run_id"].isin(runs["run_id"])].dropna()
-    points = points[np.isfinite(points["x"]) & np.isfinite(points["return_mean"])]
+    points = points[np.isfinite(points["x"]) & np.isfinite(points["y"])]
     by_run = dict(list(points.groupby("run_id")))
     found = []
     for run in runs.sort_values(["seed", "run_id"]).to_dict("records"):
@@ -55,8 +60,8 @@ def of_runs(curves: pd.DataFrame, runs: pd.DataFrame, x: pd.Series) -> list[Curv
         if rows is None:
             continue
         rows = rows.drop_duplicates("x", keep="last").sort_values("x")
-        along, returns = rows["x"].to_numpy(float), rows["return_mean"].to_numpy(float)
-        found.append(Curve(int(run["seed"]), str(run["status"]), along, returns))
+        along, values = rows["x"].to_numpy(float), rows["y"].to_numpy(float)
+        found.append(Curve(int(run["seed"]), str(run["status"]), along, values))
     return found
 
 
@@ -94,3 +99,28 @@ def final_returns(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:
     last = finite.sort_values("generation").groupby("run_id")["return_mean"].last()
     recorded = runs["final_return"].astype(float)
     return recorded.where(np.isfinite(recorded), runs["run_id"].map(last).astype(float))
+
+
+def held(curve: Curve, grid: np.ndarray) -> np.ndarray:
+    """[T] the last evaluation at or before each point of the grid; NaN before the first."""
+    before = np.searchsorted(curve.x, grid, "right") - 1
+    return np.where(before >= 0, curve.y[before], np.nan)
+
+
+def are_losses(curves: pd.DataFrame) -> bool:
+    """Whether no evaluation's return is above zero, and not all are zero: minus it is a loss."""
+    returns = curves["return_mean"].astype(float)
+    returns = returns[np.isfinite(returns)]
+    return bool((returns <= 0).all() and (returns < 0).any())
+
+
+def over_decades(curves: pd.DataFrame) -> bool:
+    """Whether returns are losses of very different sizes, to be seen on a logarithmic axis only."""
+    losses = -curves["return_mean"].astype(float)
+    losses = losses[np.isfinite(losses) & (losses > 0)]
+    return are_losses(curves) and bool(losses.max() >= DECADES * losses.min())
+
+
+def best_so_far(curves: pd.DataFrame) -> pd.Series:
+    """The best return of each row's run up to it, aligned with the rows."""
+    return curves.sort_values("generation").groupby("run_id")["return_mean"].cummax()

@@ -12,7 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from rl_es.analysis import curves as alignment
-from rl_es.analysis import marks, notes, palette, panels
+from rl_es.analysis import lines, marks, notes, palette, panels
 from rl_es.analysis.palette import Style
 from rl_es.analysis.statistics import REPLICATES
 
@@ -58,28 +58,21 @@ def _against(
 ) -> Figure:
     styles = styles_of(runs) if styles is None else styles
     environments = sorted(runs["env"].unique(), key=palette.natural)
-    shown = [label for label in styles if label in set(runs["label"])]
+    shown = palette.among(styles, runs["label"])
     single = False
     with panels.paper():
         figure, axes = panels.grid(len(environments), 2.35, 1.8)
         for panel, env in zip(axes, environments, strict=True):
             here = runs[runs["env"] == env]
-            furthest = x[curves["run_id"].isin(here["run_id"])].max()
-            for place, label in enumerate(shown):
-                found = alignment.of_runs(curves, here[here["label"] == label], x)
-                offset = (place + 0.5) / len(shown)
-                marks.mean_and_band(panel, found, styles[label], offset, replicates, label)
-                single |= marks.single_runs(panel, found, styles[label], furthest)
+            single |= lines.means(panel, curves, here, x, shown, replicates)
             marks.dress(panel, env, here)
-            panel.set_xlim(0, furthest * 1.02 if furthest > 0 else 1)
-            panels.shorten_ticks(panel.xaxis, 4)
-            panel.set_xlabel(name)
+            lines.abscissa(panel, lines.furthest(curves, here, x), name)
             if panels.first_of_row(panel):
                 panel.set_ylabel("return")
         band = notes.on_bands(runs, replicates, single)
         under = [*band, *said, *notes.on_runs(curves, runs)]
-        entries = [(marks.handle(styles[label]), label) for label in shown]
-        return panels.finish(figure, [*entries, *marks.threshold_entry(runs)], under)
+        entries = [*marks.entries(shown), *marks.threshold_entry(runs)]
+        return panels.finish(figure, entries, under)
 
 
 def final_returns(
@@ -93,7 +86,7 @@ def final_returns(
     styles = styles_of(runs) if styles is None else styles
     runs = runs.assign(final=alignment.final_returns(curves, runs))
     environments = sorted(runs["env"].unique(), key=palette.natural)
-    shown = [label for label in styles if label in set(runs["label"])]
+    shown = list(palette.among(styles, runs["label"]))
     with panels.paper():
         left = 0.055 * max(map(len, shown))
         figure, axes = panels.grid(len(environments), 2.1, 0.55 + 0.21 * len(shown), left)

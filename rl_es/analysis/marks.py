@@ -1,5 +1,6 @@
-"""What is drawn in a panel: means with bands, single seeds, bars with dots, thresholds."""
+"""What is drawn in a panel: means with bands, medians, single seeds, bars with dots, thresholds."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from matplotlib.lines import Line2D
 from rl_es.analysis import curves as alignment
 from rl_es.analysis import panels
 from rl_es.analysis.palette import Style
-from rl_es.analysis.statistics import bootstrap
+from rl_es.analysis.statistics import Interval, bootstrap
 
 TAIL = 0.1  # the share of an axis below which a single seed's remainder is not worth a line
 _THRESHOLD: dict[str, Any] = dict(color="#555555", linestyle=(0, (4, 3)), linewidth=0.7)
@@ -30,22 +31,59 @@ def mean_and_band(
     grid, returns = alignment.align(alignment.counted(found))
     if not grid.size:
         return
-    interval = bootstrap(returns, replicates=replicates)
+    band(panel, grid, bootstrap(returns, replicates=replicates), style, offset, label)
+
+
+def band(
+    panel: Axes,
+    x: np.ndarray,
+    interval: Interval,
+    style: Style,
+    offset: float,
+    label: str,
+    alpha: float = 0.18,
+) -> None:
+    """Estimates [T] over x [T] as a line, and their interval around it."""
     low, high = interval.low, interval.high
-    panel.fill_between(grid, low, high, color=style.colour, alpha=0.18, linewidth=0)
-    # Markers are spaced along the line, each label's from its own start, to fall apart.
-    every = (0.04 + 0.2 * offset, 0.24) if grid.size > 1 else None
+    panel.fill_between(x, low, high, color=style.colour, alpha=alpha, linewidth=0)
+    line(panel, x, interval.estimate, style, offset, label)
+
+
+def line(
+    panel: Axes, x: np.ndarray, y: np.ndarray, style: Style, offset: float, label: str
+) -> None:
+    """A label's line. Its markers are spaced along it, each label's from its own start."""
     panel.plot(
-        grid,
-        interval.estimate,
+        x,
+        y,
         color=style.colour,
         linestyle=style.line,
         marker=style.marker,
-        markevery=every,
+        # So that they fall apart where lines lie on each other.
+        markevery=(0.04 + 0.2 * offset, 0.24) if x.size > 1 else None,
         zorder=3,
         label=panels.visible(label),
         **_EDGE,
     )
+
+
+def median_and_runs(
+    panel: Axes, found: list[alignment.Curve], style: Style, offset: float, label: str
+) -> None:
+    """Each run as a thin line, a lost one with a cross at its end, and the median of the others."""
+    for curve in found:
+        panel.plot(curve.x, curve.y, color=style.colour, linewidth=0.5, alpha=0.5)
+        if curve.status not in alignment.COUNTED:
+            _cross(panel, curve, style)
+    grid, values = alignment.align(alignment.counted(found))
+    if grid.size:
+        line(panel, grid, np.median(values, axis=0), style, offset, label)
+
+
+def _cross(panel: Axes, curve: alignment.Curve, style: Style) -> None:
+    """Where a lost run ended."""
+    end = curve.x[-1:], curve.y[-1:]
+    panel.plot(*end, color=style.colour, marker="x", markersize=4, zorder=4)
 
 
 def single_runs(panel: Axes, found: list[alignment.Curve], style: Style, furthest: float) -> bool:
@@ -64,7 +102,7 @@ def single_runs(panel: Axes, found: list[alignment.Curve], style: Style, furthes
         drawn = True
         panel.plot(x, y, color=style.colour, linewidth=0.5, alpha=0.8, linestyle=style.line)
         if lost:
-            panel.plot(x[-1:], y[-1:], color=style.colour, marker="x", markersize=4, zorder=4)
+            _cross(panel, curve, style)
     return drawn
 
 
@@ -91,16 +129,41 @@ def _spread(place: int, count: int) -> np.ndarray:
     return place + (np.linspace(-0.22, 0.22, count) if count > 1 else np.zeros(count))
 
 
-def dress(panel: Axes, env: str, runs: pd.DataFrame, across: bool = False) -> None:
-    """The title, the thresholds and the limits; `across` where returns run along x."""
-    panel.set_title(env if len(env) <= 34 else f"{env[:33]}…")
+def dress(
+    panel: Axes, env: str, runs: pd.DataFrame, across: bool = False, loss: bool = False
+) -> None:
+    """The title, the thresholds and the limits.
+
+    Args:
+      panel: with everything drawn.
+      env: its environment.
+      runs: for their thresholds.
+      across: returns run along x, not y.
+      loss: y is minus the return, and logarithmic; what is not above zero lies below the panel.
+    """
+    title(panel, env)
+    if loss:
+        panel.set_yscale("log", nonpositive="clip")
     for threshold in runs["threshold"].dropna().unique():
+        threshold = -threshold if loss else threshold
         # As data, so that the limits leave room around it.
         panel.update_datalim([(threshold, threshold)], updatex=across, updatey=not across)
         (panel.axvline if across else panel.axhline)(threshold, zorder=2, **_THRESHOLD)
     panel.autoscale_view()
-    if not across:
+    if loss:
+        panels.log_ticks(panel.yaxis)
+    elif not across:
         panels.shorten_ticks(panel.yaxis, 5)
+
+
+def title(panel: Axes, env: str) -> None:
+    """The environment's name, as far as there is room."""
+    panel.set_title(env if len(env) <= 34 else f"{env[:33]}…")
+
+
+def entries(shown: Mapping[str, Style]) -> list[tuple[Artist, str]]:
+    """The legend's entries of labels."""
+    return [(handle(style), label) for label, style in shown.items()]
 
 
 def handle(style: Style) -> Artist:

@@ -1,6 +1,7 @@
 """What is said under a figure: the number of seeds, the kind of interval, the runs left out."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -8,8 +9,10 @@ import pandas as pd
 from rl_es.analysis.curves import COUNTED
 from rl_es.analysis.panels import short
 from rl_es.analysis.statistics import CONFIDENCE
+from rl_es.surfaces import Surface
 
 MOST_NAMED = 8  # the rest are in runs.csv
+EVALUATED = "evaluation return of the unperturbed policy"
 
 
 def counts(runs: pd.DataFrame) -> str:
@@ -35,12 +38,53 @@ def _interval(runs: pd.DataFrame, mark: str, replicates: int) -> str:
     )
 
 
-def on_bands(runs: pd.DataFrame, replicates: int, single: bool) -> tuple[str, ...]:
-    """For lines: `single` says whether seeds are drawn by themselves too."""
+def on_bands(
+    runs: pd.DataFrame, replicates: int, single: bool, what: str = EVALUATED
+) -> tuple[str, ...]:
+    """For lines: `single` says whether seeds are drawn by themselves too, `what` has the mean."""
     apart = " Thin: single seeds beyond the range that all cover, or (crosses) not in the mean."
     return (
-        f"Lines: mean evaluation return of the unperturbed policy, {counts(runs)}; "
+        f"Lines: mean {what}, {counts(runs)}; "
         f"{_interval(runs, 'shaded', replicates)}.{apart if single else ''}",
+    )
+
+
+def on_best(runs: pd.DataFrame, replicates: int, single: bool) -> tuple[str, ...]:
+    """For lines of what was best so far."""
+    return on_bands(runs, replicates, single, "over seeds of each one's best evaluation so far")
+
+
+def on_shares() -> tuple[str, ...]:
+    """For shares of seeds."""
+    return (
+        "Success rate: share of seeds whose last evaluation is at or above the threshold, those "
+        f"that diverged being none. Shaded: {CONFIDENCE:.0%} Wilson score interval.",
+    )
+
+
+def on_medians(runs: pd.DataFrame, cut: bool) -> tuple[str, ...]:
+    """For medians over single seeds; `cut` says whether some leave their panel."""
+    lost = not runs["status"].isin(COUNTED).all()
+    crosses = "; crosses: where one diverged or failed" if lost else ""
+    beyond = " A line that leaves its panel ends there." if cut else ""
+    return (
+        f"Thick: median over seeds, of the unperturbed policy, {counts(runs)}; thin: "
+        f"seeds{crosses}.{beyond}",
+    )
+
+
+def on_surfaces(surfaces: Sequence[Surface]) -> tuple[str, ...]:
+    """For heat maps with the ways of centers over them."""
+    grids = {" x ".join(map(str, surface.returns.shape)) for surface in surfaces}
+    episodes = {surface.episodes for surface in surfaces}
+    of = " or ".join(sorted(map(str, episodes)))
+    each = "episode" if episodes == {1} else "episodes"
+    gaps = any(np.isnan(surface.returns).any() for surface in surfaces)
+    reddish = "; reddish where it is not finite" if gaps else ""
+    return (
+        f"Colours: minus the mean return of {of} {each} at each of {' or '.join(sorted(grids))} "
+        f"points{reddish}. Lines: the unperturbed parameters of each label's first seed; markers: "
+        "where each seed ends.",
     )
 
 
@@ -64,8 +108,8 @@ def on_time(curves: pd.DataFrame) -> tuple[str, ...]:
     )
 
 
-def on_runs(curves: pd.DataFrame, runs: pd.DataFrame) -> tuple[str, ...]:
-    """How many runs are unfinished, and which diverged or failed."""
+def on_runs(curves: pd.DataFrame, runs: pd.DataFrame, means: str = "means") -> tuple[str, ...]:
+    """How many runs are unfinished, and which diverged or failed: these are not in the means."""
     said = []
     running = int((runs["status"] == "running").sum())
     if running:
@@ -76,7 +120,7 @@ def on_runs(curves: pd.DataFrame, runs: pd.DataFrame) -> tuple[str, ...]:
     if lost:
         named = [_lost(run, reached.get(run["run_id"], np.nan)) for run in lost[:MOST_NAMED]]
         more = f"; and {len(lost) - MOST_NAMED} more (runs.csv)" if len(lost) > MOST_NAMED else ""
-        said.append(f"Not in the means: {'; '.join(named)}{more}.")
+        said.append(f"Not in the {means}: {'; '.join(named)}{more}.")
     return tuple(said)
 
 

@@ -15,8 +15,17 @@ CAPTIONS = {
     "learning_curves": "Return against environment steps of training",
     "final_returns": "Return of the last evaluation",
     "wall_clock": "Return against wall-clock time",
+    "success": "Return against environment steps, and the share of seeds that are at or above the "
+    "threshold",
+    "parameters": "Evolved parameters against generations, and the loss beside them where returns "
+    "are losses",
+    "surface": "Minus the return over both evolved parameters, and the ways of the unperturbed "
+    "parameters over it",
+    "best_so_far": "Best return so far, for losses the lowest loss so far, against environment "
+    "steps of training",
 }
 STATUSES = ("finished", "running", "diverged", "failed")
+THRESHOLD = ("reached", "steps to threshold", "success at the end")
 LONGEST_REASON = 300  # the whole text is in runs.csv
 
 
@@ -30,7 +39,7 @@ def compose(folder: Path, runs: pd.DataFrame, overview: pd.DataFrame, drawn: Seq
         _lost(runs),
         "## What was run\n\n" + _what(runs),
         "## Settings\n\n" + _settings(runs),
-        "## Files\n\n" + _files(),
+        "## Files\n\n" + _files(folder),
         "## Run it again\n\n" + _again(folder, runs),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
@@ -45,13 +54,11 @@ def _outcome(runs: pd.DataFrame) -> str:
 def _summary(overview: pd.DataFrame) -> str:
     threshold = overview["threshold"].notna().any()
     heads = ["environment", "agent", "n", "final return", f"{CONFIDENCE:.0%} interval", "best"]
-    heads += ["first", "env steps", *(["reached", "steps to threshold"] if threshold else [])]
+    heads += ["first", "env steps", *(THRESHOLD if threshold else [])]
     heads += ["seconds", "diverged", "failed", "running"]
     rows = []
     for row in overview.to_dict("records"):
-        interval = "\N{EM DASH}"
-        if row["ci_low"] == row["ci_low"]:
-            interval = f"[{number(row['ci_low'])}, {number(row['ci_high'])}]"
+        interval = _interval(row["ci_low"], row["ci_high"])
         cells = [escape(row["env"]), escape(row["label"]), str(row["n"])]
         cells += [number(row["final_mean"]), interval, number(row["best_mean"])]
         cells += [number(row["first_mean"]), number(row["env_steps_mean"])]
@@ -61,6 +68,8 @@ def _summary(overview: pd.DataFrame) -> str:
             cells.append(f"{row['reached_threshold']:.0f} of {tried}" if known else "\N{EM DASH}")
             steps = row["steps_to_threshold_median"]
             cells.append(number(None if pd.isna(steps) else float(steps)))
+            bounds = _interval(row["success_low"], row["success_high"])
+            cells.append(f"{number(row['success_rate'])} {bounds}" if known else "\N{EM DASH}")
         cells += [number(row["wall_seconds_mean"])]
         rows.append([*cells, *(str(row[name]) for name in ("diverged", "failed", "running"))])
     legend = (
@@ -70,8 +79,16 @@ def _summary(overview: pd.DataFrame) -> str:
         "Seconds: elapsed a run, divided by the runs that shared them, without compilation."
     )
     if threshold:
-        legend += " Steps to threshold: the median, where more than half of the runs reached it."
+        legend += (
+            " Steps to threshold: the median, where more than half of the runs reached it. Success "
+            "at the end: the share of runs whose last evaluation is at or above the threshold, "
+            f"with its {CONFIDENCE:.0%} Wilson interval; those that diverged are none."
+        )
     return table(heads, rows) + "\n\n" + legend
+
+
+def _interval(low: float, high: float) -> str:
+    return f"[{number(low)}, {number(high)}]" if low == low else "\N{EM DASH}"
 
 
 def _figure(path: Path) -> str:
@@ -135,17 +152,18 @@ def _settings(runs: pd.DataFrame) -> str:
     return table(["label", "agent", "settings"], rows)
 
 
-def _files() -> str:
-    return file_list(
-        {
-            "curves.parquet": "one row a run and evaluation",
-            "runs.parquet": "one row a run, with status, settings and versions",
-            "runs.csv": "the same as text",
-            "summary.csv": "the summary above, unrounded",
-            "figures/": "the figures as PNG and SVG",
-            "cells/": "one file a run, from which all of these are made",
-        }
-    )
+def _files(folder: Path) -> str:
+    files = {
+        "curves.parquet": "one row a run and evaluation",
+        "runs.parquet": "one row a run, with status, settings and versions",
+        "runs.csv": "the same as text",
+        "summary.csv": "the summary above, unrounded",
+        "figures/": "the figures as PNG and SVG",
+        "cells/": "one file a run, from which all of these are made",
+    }
+    if (folder / "surfaces").is_dir():
+        files["surfaces/"] = "the objective on a grid of two parameters, one file an environment"
+    return file_list(files)
 
 
 def _again(folder: Path, runs: pd.DataFrame) -> str:

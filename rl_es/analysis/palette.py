@@ -6,7 +6,7 @@ so that figures can be read in grey.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -71,6 +71,12 @@ def styles(agents: Mapping[str, str]) -> dict[str, Style]:
         return (rank.get(agents[label], len(rank)), natural(label))
 
     return {label: chosen[label] for label in sorted(agents, key=order)}
+
+
+def among(styles: Mapping[str, Style], labels: Iterable[str]) -> dict[str, Style]:
+    """The styles of some labels, in the order of legends."""
+    present = set(labels)
+    return {label: style for label, style in styles.items() if label in present}
 
 
 def _free(taken: list[Style]) -> Style:

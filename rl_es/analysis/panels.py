@@ -18,11 +18,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.legend import Legend
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 STYLE = Path(__file__).with_name("paper.mplstyle")
 INK = "#222222"
 _GAP = 0.08  # inches, between panels, legend and notes
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @contextlib.contextmanager
@@ -44,6 +45,19 @@ def grid(count: int, width: float, height: float, left: float = 0.0) -> tuple[Fi
     figure = Figure(figsize=(max(3.3, left + columns * width), rows * height))
     FigureCanvasAgg(figure)
     axes = [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
+    return figure, axes
+
+
+def rows(counts: Sequence[int], width: float, height: float) -> tuple[Figure, list[list[Axes]]]:
+    """A figure with a row of so many panels, of `width` x `height` inches, for each count."""
+    columns = max(counts)
+    figure = Figure(figsize=(max(3.3, columns * width), len(counts) * height))
+    FigureCanvasAgg(figure)
+    places = figure.add_gridspec(len(counts), columns)
+    axes = [
+        [figure.add_subplot(places[row, column]) for column in range(count)]
+        for row, count in enumerate(counts)
+    ]
     return figure, axes
 
 
@@ -139,6 +153,26 @@ def shorten_ticks(axis: Axis, ticks: int) -> None:
         return short(value, max(map(abs, axis.get_view_interval())))
 
     axis.set_major_formatter(FuncFormatter(label))
+
+
+def log_ticks(axis: Axis) -> None:
+    """Ticks of a logarithmic axis whose limits are set: powers of ten if they are some apart."""
+    low, high = sorted(axis.get_view_interval())
+    decades = math.log10(high / low)
+    axis.set_minor_locator(NullLocator())
+    if decades >= 3:
+        axis.set_major_locator(LogLocator(numticks=7))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: power(value)))
+    elif decades >= 1:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: short(value, value)))
+    else:
+        shorten_ticks(axis, 5)
+
+
+def power(number: float) -> str:
+    """A power of ten, in signs that need no formula."""
+    return "10" + str(round(math.log10(number))).translate(_RAISED)
 
 
 def encode(figure: Figure, kind: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Interval estimates over seeds: the stratified percentile bootstrap, in vectorised NumPy.
+"""Interval estimates over seeds: the stratified percentile bootstrap, and Wilson's for shares.
 
 A replicate draws, in each stratum, as many runs as the stratum has, with replacement, and takes the
 statistic of what it drew; the interval lies between percentiles of the replicates (Efron 1979). The
@@ -10,11 +10,14 @@ on the same replicates at every point.
 With few seeds the percentile interval is too narrow: under normal noise the nominal 95 % covers
 about 83 % at five seeds and 90 % at ten.
 
+A share of runs has Wilson's score interval instead: it is right where all or none succeed, too.
+
 Axis letters: S runs (seeds, of all strata), B replicates, T points of a curve.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Protocol
 
 import numpy as np
@@ -41,8 +44,8 @@ def mean(values: np.ndarray, axis: int) -> np.ndarray:
 class Interval:
     """A point estimate and its interval, each of shape [...], from n runs.
 
-    The bounds are NaN where a stratum has a single run: its spread is not known, and zero would be
-    a false claim of certainty.
+    Those of the bootstrap are NaN where a stratum has a single run: its spread is not known, and
+    zero would be a false claim of certainty.
     """
 
     estimate: np.ndarray
@@ -116,6 +119,34 @@ def bootstrap(
         bounds[:, points] = np.quantile(replicated, [tail, 1 - tail], axis=1)
     low, high = bounds.reshape(2, *shape)
     return Interval(estimate, low, high, n=runs)
+
+
+def wilson(successes: np.ndarray, n: int, confidence: float = CONFIDENCE) -> Interval:
+    """The share of successes with Wilson's score interval, without continuity correction.
+
+    E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal of
+    the American Statistical Association 22 (1927), 209-212. Of the simple intervals it is the one
+    to take for few trials (Brown, Cai and DasGupta, "Interval estimation for a binomial
+    proportion", Statistical Science 16 (2001), 101-133).
+
+    Args:
+      successes: [...] counts, 0 to n.
+      n: trials, each either a success or none.
+      confidence: probability that the interval covers, about.
+
+    Returns:
+      An `Interval` of arrays [...]; NaN for n = 0.
+    """
+    successes = np.asarray(successes, dtype=np.float64)
+    if n == 0:
+        return Interval(*(np.full(successes.shape, np.nan) for _ in range(3)), n=0)
+    share, z = successes / n, NormalDist().inv_cdf((1 + confidence) / 2)
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    # Exact where none or all succeed: there the two terms cancel but for rounding.
+    low = np.where(successes == 0, 0.0, middle - half)
+    high = np.where(successes == n, 1.0, middle + half)
+    return Interval(share, low, high, n=n)
 
 
 def _blocks(length: int, size: int) -> Iterator[slice]:

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from rl_es.analysis import curves as alignment
+from rl_es.analysis import success
 from rl_es.analysis.palette import natural, styles
 from rl_es.analysis.statistics import REPLICATES, bootstrap
 
@@ -17,8 +18,11 @@ def summarise(
     `ci_low` and `ci_high` bound the mean final return (95 % stratified bootstrap; empty for n = 1).
     `steps_to_threshold_median` takes a run that has not reached the threshold as later than any
     that has, so it is empty unless more than half of the runs reached it; failed runs are left out,
-    diverged ones are not. Seconds are per run: elapsed over lanes; those of compilation are the
-    group's.
+    diverged ones are not. `success_rate` is the share of runs, diverged ones among
+    them as failures, whose last evaluation is at or above the threshold (`reached_threshold` counts
+    those that any evaluation brought there), with the bounds of its 95 % Wilson interval as
+    `success_low` and `success_high`; empty without a threshold. Seconds are per run: elapsed over
+    lanes; those of compilation are the group's.
     """
     runs = runs.assign(final=alignment.final_returns(curves, runs))
     rows = [
@@ -52,6 +56,7 @@ def _row(curves: pd.DataFrame, runs: pd.DataFrame, replicates: int) -> dict[str,
         "env_steps_mean": last["env_steps"].mean(),
         "threshold": runs["threshold"].max(),
         **_to_threshold(runs[runs["status"] != "failed"]),
+        **_success(runs),
         "wall_seconds_mean": alignment.per_run_seconds(last).mean(),
         "compile_seconds_mean": last["compile_seconds"].mean(),
     }
@@ -66,3 +71,10 @@ def _to_threshold(runs: pd.DataFrame) -> dict[str, object]:
         "steps_to_threshold_median": median if known else np.nan,
         "reached_threshold": reached if runs["threshold"].notna().any() else None,
     }
+
+
+def _success(runs: pd.DataFrame) -> dict[str, float]:
+    share = success.final(runs)
+    known = runs["threshold"].notna().any()
+    bounds = {"rate": share.estimate, "low": share.low, "high": share.high}
+    return {f"success_{n}": float(value) if known else np.nan for n, value in bounds.items()}

@@ -115,7 +115,7 @@ def _workloads(benchmark: Benchmark) -> Iterator[Workload]:
                 "how": how,
                 "environment": environment,
                 "label": world.shown,
-                "policy": policy.model_dump(mode="json"),
+                "policy": policy.identity(),
                 "population": population,
                 "episodes": episodes,
                 "horizon": horizon,

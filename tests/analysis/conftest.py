@@ -18,15 +18,18 @@ def write_run(
 ) -> None:
     """Writes a cell: a curve that rises towards 100 in steps of about 1,000.
 
-    `changes` are values of the run's record, and `sweep`, `hyper`, `lanes`, `evaluations`.
+    `changes` are values of the run's record, and `sweep`, `hyper`, `lanes`, `evaluations`, and in
+    place of the curve's own `returns` [11] and `centers` [11] of lists.
     """
     sweep, lanes = changes.pop("sweep", "demo"), changes.pop("lanes", 1)
     hyper = changes.pop("hyper", {"lr": 0.1})
     evaluations = changes.pop("evaluations", 11)
+    own_returns, centers = changes.pop("returns", None), changes.pop("centers", [None] * 11)
     run_id = f"{sweep}-{env}-{label}-{seed}-{sorted(hyper.items())}".replace("/", "_")
     random = np.random.default_rng([seed, len(label), len(env)])
     steps = np.arange(11) * (1_000 + 7 * seed)
     returns = 100 * (1 - np.exp(-steps / 4_000)) + random.normal(0, 5, 11)
+    returns = returns if own_returns is None else own_returns
     rows = [
         {
             "generation": 10 * place,
@@ -35,6 +38,7 @@ def write_run(
             "lanes": lanes,
             "compile_seconds": 3.0,
             "return_mean": float(returns[place]),
+            "center": centers[place],
         }
         for place in range(evaluations)
     ]

@@ -12,25 +12,11 @@ from matplotlib.figure import Figure
 from rl_es import tables
 from rl_es.analysis import figures, panels
 from rl_es.analysis.palette import KNOWN
+from tests.looks import legend, misplaced, texts
 
 Results = Callable[..., Path]
 ALL = [figures.learning_curves, figures.final_returns, figures.wall_clock]
 FEW: dict[str, Any] = {"replicates": 200}
-
-
-def texts(figure: Figure) -> str:
-    """All notes under the panels, on one line."""
-    return " ".join(" ".join(text.get_text().split()) for text in figure.texts)
-
-
-def extents(figure: Figure) -> list:
-    """The boxes that the legend, the notes and each panel with its labels take."""
-    apart = [artist.get_window_extent() for artist in [*figure.legends, *figure.texts]]
-    return apart + [axes.get_tightbbox() for axes in figure.axes]
-
-
-def legend(figure: Figure) -> list[str]:
-    return [text.get_text() for kept in figure.legends for text in kept.get_texts()]
 
 
 @pytest.mark.parametrize("draw", ALL)
@@ -131,17 +117,7 @@ def test_nothing_overlaps_or_is_cut_off(
     names = [f"eggroll with a long name and lr=0.0{n}" for n in range(labels)]
     folder = results([f"suite/environment-{n}" for n in range(envs)], names, 1, agent="eggroll")
     figure = draw(*tables.load(folder), **FEW)
-    with panels.paper():
-        figure.draw_without_rendering()
-        boxes = extents(figure)
-    inside = figure.bbox
-    for place, box in enumerate(boxes):
-        assert box.x0 >= -1 and box.y0 >= -1, place
-        assert box.x1 <= inside.x1 + 1 and box.y1 <= inside.y1 + 1, place
-        for other in boxes[:place]:
-            across = min(box.x1, other.x1) - max(box.x0, other.x0)
-            along = min(box.y1, other.y1) - max(box.y0, other.y0)
-            assert across <= 1 or along <= 1
+    assert not misplaced(figure)
 
 
 def test_names_are_text_not_formulas(results: Results) -> None:

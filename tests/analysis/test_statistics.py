@@ -1,10 +1,10 @@
-"""The bootstrap against closed forms, normal theory and its own promises."""
+"""Intervals against closed forms, normal theory, published values and their own promises."""
 
 import numpy as np
 import pytest
 
 from rl_es.analysis import statistics
-from rl_es.analysis.statistics import bootstrap, resamples
+from rl_es.analysis.statistics import bootstrap, resamples, wilson
 
 
 def test_two_runs_have_a_known_distribution() -> None:
@@ -97,3 +97,34 @@ def test_any_reduction_is_a_statistic() -> None:
 def test_strata_must_match() -> None:
     with pytest.raises(ValueError, match="2 strata for 3 runs"):
         bootstrap(np.zeros(3), strata=np.zeros(2))
+
+
+@pytest.mark.parametrize(
+    ("successes", "n", "low", "high"),
+    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611),
+     (1, 29, 0.0061, 0.1718)],
+)  # fmt: skip
+def test_wilson_intervals_that_were_published(
+    successes: int, n: int, low: float, high: float
+) -> None:
+    """Newcombe, Statistics in Medicine 17 (1998), 857-872, table I, method 3."""
+    interval = wilson(np.array(successes), n)
+    np.testing.assert_allclose([interval.low, interval.high], [low, high], atol=5e-5)
+    assert interval.estimate == successes / n and interval.n == n
+
+
+def test_wilson_bounds_solve_the_score_equation() -> None:
+    """At each bound p the share lies 1.96 standard errors of p away."""
+    successes = np.arange(11)
+    interval = wilson(successes, 10)
+    for bounds, kept in ((interval.low, slice(1, None)), (interval.high, slice(None, -1))):
+        bound, share = bounds[kept], interval.estimate[kept]
+        away = np.abs(share - bound) / np.sqrt(bound * (1 - bound) / 10)
+        np.testing.assert_allclose(away, 1.959964, atol=1e-5)
+    assert interval.low[0] == 0 and interval.high[-1] == 1
+    np.testing.assert_allclose(interval.low, 1 - interval.high[::-1], atol=1e-12)
+
+
+def test_wilson_of_no_trial_is_unknown() -> None:
+    interval = wilson(np.zeros(3), 0)
+    assert np.isnan([interval.estimate, interval.low, interval.high]).all() and interval.n == 0

@@ -1,0 +1,73 @@
+"""What a report is made from: a folder's tables, its surfaces, and what its sweep asked for."""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pandas as pd
+
+from rl_es import surfaces, tables
+from rl_es.analysis import palette, variants
+from rl_es.analysis.palette import Style
+from rl_es.errors import UserError
+from rl_es.surfaces import Surface
+
+
+@dataclass(frozen=True)
+class Results:
+    """The results of a folder, or of some of its environments.
+
+    Attributes:
+      curves: a row a run and evaluation.
+      runs: a row a run.
+      styles: of all labels of the folder, in the order of legends.
+      surfaces: by environment, of those that have one.
+      asked: names of the optional figures that the sweep asks for.
+    """
+
+    curves: pd.DataFrame
+    runs: pd.DataFrame
+    styles: Mapping[str, Style]
+    surfaces: Mapping[str, Surface] = field(default_factory=dict)
+    asked: frozenset[str] = frozenset()
+
+    @property
+    def environments(self) -> list[str]:
+        """Labels in natural order."""
+        return sorted(self.runs["env"].unique(), key=palette.natural)
+
+    @property
+    def shown(self) -> dict[str, Style]:
+        """The styles of the labels that have a run here, in the order of legends."""
+        return palette.among(self.styles, self.runs["label"])
+
+    def within(self, environments: Collection[str]) -> "Results":
+        """The results of these environments alone."""
+        curves, runs = (
+            frame[frame["env"].isin(environments)].reset_index(drop=True)
+            for frame in (self.curves, self.runs)
+        )
+        return replace(self, curves=curves, runs=runs)
+
+
+def load(folder: Path) -> Results:
+    """The results of a folder.
+
+    Raises:
+      UserError: it holds no cell, or a damaged file.
+    """
+    curves, runs = variants.apart(*tables.load(folder))
+    styles = palette.styles(dict(zip(runs["label"], runs["agent"], strict=True)))
+    return Results(curves, runs, styles, surfaces.load(folder), _asked(folder))
+
+
+def _asked(folder: Path) -> frozenset[str]:
+    """What the sweep asked for at its last start; nothing where there is no manifest."""
+    path = folder / "manifest.json"
+    if not path.exists():
+        return frozenset()
+    try:
+        return frozenset(json.loads(path.read_text())["sweep"].get("figures", ()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: not a readable manifest ({error})") from None

@@ -1,0 +1,80 @@
+"""The best so far: where it is asked for, and of what."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+
+from rl_es.analysis import best, report
+from rl_es.analysis.results import load
+from rl_es.errors import UserError
+from rl_es.sweep.schema import OptionalFigure
+from tests.looks import misplaced, named, texts, titles
+
+Results = Callable[..., Path]
+FALLING = np.array([5, 3, 4, 9, 8, 7, np.nan, 2, 10, 1, 0.0])
+RISEN = [5, 5, 5, 9, 9, 9, 9, 10, 10, 10]  # without the one that is not finite
+
+
+def ask(folder: Path, *figures: str) -> Path:
+    manifest = {"sweep": {"name": "demo", "figures": figures}, "starts": []}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def test_drawn_only_where_it_is_asked_for(results: Results) -> None:
+    folder = results(["a", "b"])
+    assert best.where(load(folder)) == [] == best.where(load(ask(folder)))
+    (folder / "manifest.json").write_text('{"sweep": {"name": "demo"}}')  # of an earlier version
+    assert best.where(load(folder)) == []
+    assert best.where(load(ask(folder, "best_so_far"))) == ["a", "b"]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"sweep": 1}'])
+def test_a_damaged_manifest_is_named(results: Results, text: str) -> None:
+    folder = results(["a"])
+    (folder / "manifest.json").write_text(text)
+    with pytest.raises(UserError, match="not a readable manifest"):
+        load(folder)
+
+
+def test_what_a_sweep_may_ask_for_is_what_a_report_draws() -> None:
+    assert set(get_args(OptionalFigure)) == {best.NAME} <= set(report.FITTING)
+
+
+@pytest.mark.parametrize(
+    ("returns", "expected", "name", "scale"),
+    [
+        (FALLING, RISEN, "best return so far", "linear"),
+        (FALLING - 11, [11 - value for value in RISEN], "lowest loss so far", "log"),
+    ],
+)
+def test_the_best_of_each_seed_up_to_there(
+    results: Results, returns: np.ndarray, expected: list[float], name: str, scale: str
+) -> None:
+    folder = results(["e"], ["pes"], 1, returns=returns, threshold=-20.0)
+    figure = best.draw(load(folder), replicates=50)
+    (axes,) = figure.axes
+    np.testing.assert_allclose(named(axes)["pes"].get_ydata(), expected)
+    assert axes.get_ylabel() == name and axes.get_yscale() == scale and titles(figure) == ["e"]
+    assert "each one's best evaluation so far" in texts(figure) and not misplaced(figure)
+    low, high = axes.get_ylim()
+    assert low < (20 if scale == "log" else -20) < high
+
+
+def test_the_line_is_the_mean_of_the_seeds_bests(results: Results, add_run: Callable) -> None:
+    folder = results(["e"], ["pes"], 0)
+    curves = [np.random.default_rng(seed).normal(size=11) for seed in range(3)]
+    for place, curve in enumerate(curves):
+        add_run(folder, "e", "pes", 0, sweep=f"s{place}", returns=curve)
+    found = load(folder)
+    found = type(found)(
+        found.curves.assign(label="pes"), found.runs.assign(label="pes"), found.styles
+    )
+    expected = np.mean([np.maximum.accumulate(curve) for curve in curves], axis=0)
+    styles = {"pes": next(iter(found.styles.values()))}
+    figure = best.draw(type(found)(found.curves, found.runs, styles), replicates=50)
+    np.testing.assert_allclose(named(figure.axes[0])["pes"].get_ydata(), expected)
