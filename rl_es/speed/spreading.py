@@ -8,7 +8,7 @@ from jax import Array
 
 from rl_es.errors import UserError
 from rl_es.training.learner import Evolution
-from rl_es.training.placement import Placement
+from rl_es.training.placement import Placement, kinds
 from rl_es.training.program import as_data, as_keys, in_lanes
 
 
@@ -35,7 +35,7 @@ def spread(
     def begin(data: Array) -> Any:
         return learner.init(jax.random.wrap_key_data(data), hyper)
 
-    shapes = jax.eval_shape(lambda: begin(jax.random.key_data(jax.random.key(0))))
+    shapes = kinds(begin, jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0))))
 
     def advance(state: Any) -> Any:
         state, segment, _ = learner.generation(as_keys(state, shapes))

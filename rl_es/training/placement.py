@@ -133,3 +133,12 @@ def on_host(tree: Any) -> Any:
         return np.asarray(leaf)
 
     return jax.tree.map(fetch, tree)
+
+
+def kinds(function: Callable[..., Any], *shapes: Any) -> Any:
+    """What a shard's function gives, as shapes with a leading axis of one shard.
+
+    Outside a mesh a function that asks which shard it is cannot be traced: one shard stands for it.
+    """
+    shard = jax.vmap(function, in_axes=None, axis_name=POPULATION, axis_size=1)
+    return jax.eval_shape(shard, *shapes)

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rl_es.interfaces import Learner, Limit, Rows, Snapshot
-from rl_es.training.placement import ONE_DEVICE, POPULATION, Placement
+from rl_es.training.placement import ONE_DEVICE, Placement, kinds
 from rl_es.training.platform import quiet_loading
 
 LANES = "lanes"
@@ -135,11 +135,8 @@ class Compiler:
             return learner.init(jax.random.key(seed), hyper)
 
         number = jax.ShapeDtypeStruct((), jnp.float32)
-        # It may ask which shard it is: an axis of one shard stands for the mesh.
-        shard = jax.vmap(init, in_axes=None, axis_name=POPULATION, axis_size=1)
-        lane = jax.eval_shape(
-            shard, jax.ShapeDtypeStruct((), jnp.uint32), dict.fromkeys(settings, number)
-        )
+        seed = jax.ShapeDtypeStruct((), jnp.uint32)
+        lane = kinds(init, seed, dict.fromkeys(settings, number))
         own = lanes // placement.runs
 
         def over_lanes(function: Callable[..., Any], inputs: Any, outputs: Any) -> Any:

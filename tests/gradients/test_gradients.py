@@ -37,8 +37,16 @@ agents:
 """
 
 
+@pytest.fixture(autouse=True, scope="module")
+def settings():
+    """What a command tells jax is taken back: other tests of this process have their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execution, "prepare", lambda devices: None)
+        yield
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
+def folder(settings, tmp_path_factory):
     out = tmp_path_factory.mktemp("gradients")
     assert execution.run(checked(parse(TEXT, "known.yaml")), out, quiet=True) == 0
     return out

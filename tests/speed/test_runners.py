@@ -94,7 +94,8 @@ def test_sizes(runners: Any) -> None:
     for runner in made.values():
         noise = jax.tree.leaves(jax.eval_shape(runner.perturbation, jax.random.key(0)))
         numbers.append(sum(leaf.size for leaf in noise))
-    assert numbers == [0, 0, 2 * (2 * (4 + 4) + 4 + 2 * (4 + 2) + 2), 2 * size]
+    factors = 2 * (4 + 4) + 4 + 2 * (4 + 2) + 2
+    assert numbers == [0, 0, 2 * (factors + 1), 2 * (size + 1)]  # with the sigma of each pair
 
 
 def test_parts_give_what_the_generation_gives(runners: Any) -> None:
