@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from rl_es.interfaces import Box, Discrete
+from rl_es.interfaces import Box, Discrete, Observation
 
 
 @contextlib.contextmanager
@@ -69,6 +69,11 @@ def box(low: Any, high: Any, shape: tuple[int, ...]) -> Box:
     return Box(
         *(np.broadcast_to(np.asarray(bound, np.float32), shape).copy() for bound in (low, high))
     )
+
+
+def blank_observation() -> Observation:
+    """What an environment shows that has nothing to show: one zero."""
+    return Observation(jnp.zeros((1,), jnp.float32))
 
 
 def no_action(space: Discrete | Box) -> Array:

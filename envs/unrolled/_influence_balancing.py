@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from envs._adapter import box
+from envs._adapter import blank_observation, box
 from rl_es.interfaces import EnvSpec, Observation, Transition
 
 SIZE, POSITIVE = 23, 10
@@ -40,7 +40,7 @@ class InfluenceBalancing:
         )
 
     def reset(self, key: Array) -> tuple[System, Observation]:
-        return System(jnp.ones(SIZE), jnp.zeros((), jnp.int32)), _nothing()
+        return System(jnp.ones(SIZE), jnp.zeros((), jnp.int32)), blank_observation()
 
     def step(self, key: Array, state: System, action: Array) -> Transition:
         next_one = jnp.concatenate([state.x[1:], jnp.zeros(1)])
@@ -48,11 +48,7 @@ class InfluenceBalancing:
         state = System(x, t)
         never = jnp.zeros((), bool)
         reward = jnp.where(t % self.loss_every == 0, self.score(state), 0.0)
-        return Transition(state, _nothing(), reward, never, never)
+        return Transition(state, blank_observation(), reward, never, never)
 
     def score(self, state: System) -> Array:
         return -0.5 * jnp.square(state.x[0] - 1)
-
-
-def _nothing() -> Observation:
-    return Observation(jnp.zeros(1))

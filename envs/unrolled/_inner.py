@@ -18,7 +18,6 @@ import numpy as np
 from jax import Array
 
 from envs.unrolled._minibatches import Batch
-from rl_es.interfaces import Observation
 
 CLASSES = 10
 CEILING = 2 * math.log(CLASSES)  # nats; a classifier that knows nothing has log(CLASSES)
@@ -125,8 +124,3 @@ def _for_each(weights: Weights, value: Any) -> Weights:
 def logit(p: float) -> float:
     """The number whose sigmoid is p."""
     return math.log(p / (1 - p))
-
-
-def nothing() -> Observation:
-    """What a task shows whose action does not depend on what is observed."""
-    return Observation(jnp.zeros(1))

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from envs._adapter import box, valid_action
+from envs._adapter import blank_observation, box, valid_action
 from envs.unrolled import _inner as inner
 from envs.unrolled._data import load
 from envs.unrolled._minibatches import Minibatches
@@ -43,7 +43,7 @@ class LearningRateDecay:
         )
 
     def reset(self, key: Array) -> tuple[inner.Descent, Observation]:
-        return inner.at_rest(key, self.inputs, self.options.widths), inner.nothing()
+        return inner.at_rest(key, self.inputs, self.options.widths), blank_observation()
 
     def step(self, key: Array, state: inner.Descent, action: Array) -> Transition:
         train_key, validation_key = jax.random.split(key)
@@ -58,7 +58,7 @@ class LearningRateDecay:
             images, labels = self.validation(validation_key)
             reward = inner.accuracy(inner.logits(after.weights, images), labels)
         over = after.t >= self.options.steps
-        return Transition(after, inner.nothing(), reward, jnp.zeros((), bool), over)
+        return Transition(after, blank_observation(), reward, jnp.zeros((), bool), over)
 
     def learning_rate(self, theta: Array, t: Array) -> Array:
         """[] of step t, for theta [2]."""

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from envs._adapter import box, valid_action
+from envs._adapter import blank_observation, box, valid_action
 from rl_es.interfaces import EnvSpec, Observation, Transition
 
 DT, B = 0.005, 8 / 3
@@ -47,16 +47,12 @@ class Lorenz:
 
     def reset(self, key: Array) -> tuple[Pair, Observation]:
         start = jnp.asarray([1.2, 1.3, 1.6], jnp.float32)
-        return Pair(start, start, jnp.zeros((), jnp.int32)), _nothing()
+        return Pair(start, start, jnp.zeros((), jnp.int32)), blank_observation()
 
     def step(self, key: Array, state: Pair, action: Array) -> Transition:
         own = _moved(state.own, valid_action(self.spec.action_space, action))
         known = _moved(state.known, jnp.asarray(KNOWN, jnp.float32))
         t = state.t + 1
         reward = -jnp.square(own[2] - known[2])
-        over = t >= self.steps
-        return Transition(Pair(own, known, t), _nothing(), reward, jnp.zeros((), bool), over)
-
-
-def _nothing() -> Observation:
-    return Observation(jnp.zeros(1))
+        never, over = jnp.zeros((), bool), t >= self.steps
+        return Transition(Pair(own, known, t), blank_observation(), reward, never, over)

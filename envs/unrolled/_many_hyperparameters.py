@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from envs._adapter import box, valid_action
+from envs._adapter import blank_observation, box, valid_action
 from envs.unrolled import _inner as inner
 from envs.unrolled._data import load
 from envs.unrolled._minibatches import Minibatches
@@ -84,7 +84,7 @@ class ManyHyperparameters:
 
     def reset(self, key: Array) -> tuple[inner.Descent, Observation]:
         widths = (self.options.width,) * HIDDEN
-        return inner.at_rest(key, self.inputs, widths), inner.nothing()
+        return inner.at_rest(key, self.inputs, widths), blank_observation()
 
     def step(self, key: Array, state: inner.Descent, action: Array) -> Transition:
         train_key, validation_key = jax.random.split(key)
@@ -97,4 +97,4 @@ class ManyHyperparameters:
         after = inner.Descent(*moved, state.t + 1)
         reward = -inner.bounded(inner.loss(after.weights, self.validation(validation_key), masked))
         over = after.t >= self.options.steps
-        return Transition(after, inner.nothing(), reward, jnp.zeros((), bool), over)
+        return Transition(after, blank_observation(), reward, jnp.zeros((), bool), over)

@@ -13,7 +13,7 @@ its options say. Everything that can be told from sizes and headers is checked h
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import Field, Strict
 
@@ -135,3 +135,17 @@ def check(options: DataOptions, batch: int) -> None:
                 f"batch: {batch}, but there are {asked or there} {name} images to take it from; "
                 f"choose at most {asked or there}"
             )
+
+
+def check_suite(name: str, options: Any) -> None:
+    """The `check` of the tasks on images: refuses data that is not there or does not suffice.
+
+    Args:
+      name: of the environment.
+      options: `DataOptions` with a `batch`.
+
+    Raises:
+      UserError: says which.
+    """
+    del name
+    check(options, options.batch)

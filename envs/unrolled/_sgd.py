@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from envs._adapter import box
+from envs._adapter import blank_observation, box
 from envs.unrolled import _inner as inner
 from envs.unrolled._training import Trained
 from rl_es.interfaces import Box
@@ -38,7 +38,7 @@ class Momentum:
         return memory
 
     def observe(self, memory: inner.Weights, state: Trained) -> Array:
-        return inner.nothing().values
+        return blank_observation().values
 
     def apply(
         self, memory: inner.Weights, state: Trained, action: Array

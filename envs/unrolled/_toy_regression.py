@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from envs._adapter import box, valid_action
+from envs._adapter import blank_observation, box, valid_action
 from rl_es.interfaces import EnvSpec, Observation, Transition
 
 
@@ -42,7 +42,7 @@ class ToyRegression:
         )
 
     def reset(self, key: Array) -> tuple[Descent, Observation]:
-        return Descent(jnp.ones(2), jnp.zeros((), jnp.int32)), _nothing()
+        return Descent(jnp.ones(2), jnp.zeros((), jnp.int32)), blank_observation()
 
     def step(self, key: Array, state: Descent, action: Array) -> Transition:
         first, last = valid_action(self.spec.action_space, action)
@@ -50,8 +50,4 @@ class ToyRegression:
         lr = (1 - passed) * jnp.exp(first) + passed * jnp.exp(last)
         x, t = state.x - lr * jax.grad(function)(state.x), state.t + 1
         reward, never, over = -function(x), jnp.zeros((), bool), t >= self.steps
-        return Transition(Descent(x, t), _nothing(), reward, never, over)
-
-
-def _nothing() -> Observation:
-    return Observation(jnp.zeros(1))
+        return Transition(Descent(x, t), blank_observation(), reward, never, over)

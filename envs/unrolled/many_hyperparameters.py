@@ -32,13 +32,7 @@ class Options(_options.ValidatedOptions):
     steps: int = static(1000, "inner steps of an episode (T)", ge=1)
 
 
-def check(name: str, options: Options) -> None:
-    """Refuses data that is not there or does not suffice.
-
-    Raises:
-      UserError: says which.
-    """
-    _options.check(options, options.batch)
+check = _options.check_suite
 
 
 def make(name: str, options: Options) -> Environment:

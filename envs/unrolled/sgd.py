@@ -22,13 +22,7 @@ class Options(_options.TrainingOptions):
     """Settings of the task, those of the learned optimiser."""
 
 
-def check(name: str, options: Options) -> None:
-    """Refuses data that is not there or does not suffice.
-
-    Raises:
-      UserError: says which.
-    """
-    _options.check(options, options.batch)
+check = _options.check_suite
 
 
 def make(name: str, options: Options) -> Environment:

@@ -19,10 +19,10 @@ import jax.numpy as jnp
 from jax import Array
 
 from rl_es.errors import UserError
-from rl_es.evolution.keys import PAIRS_PER_KEY, block_keys
-from rl_es.evolution.memory import Drawn, PairMemory, draw, where_new
+from rl_es.evolution.keys import PAIRS_PER_KEY
+from rl_es.evolution.memory import Drawn, PairMemory, draw, shapes, where_new
 from rl_es.evolution.perturbation import Factors, LowRank
-from rl_es.interfaces import Memory, Noise, Perturbation, Update
+from rl_es.interfaces import Memory, Perturbation, Update
 
 Form = Literal["auto", "dense", "list", "keys", "held-B"]
 
@@ -31,8 +31,8 @@ class Dense:
     """The sum itself."""
 
     def init(self, perturbation: Perturbation, pairs: int) -> Memory:
-        shapes = perturbation.parameters.shapes
-        return jax.tree.map(lambda leaf: jnp.zeros((pairs, *leaf.shape), leaf.dtype), shapes)
+        full = perturbation.parameters.shapes
+        return jax.tree.map(lambda leaf: jnp.zeros((pairs, *leaf.shape), leaf.dtype), full)
 
     def ask(
         self, perturbation: Perturbation, keys: Array, memory: Memory, fresh: Array, sigma: Array
@@ -75,13 +75,10 @@ class Listed:
     windows: int
 
     def init(self, perturbation: Perturbation, pairs: int) -> Memory:
-        def drawn() -> Noise:
-            return perturbation.draw(block_keys(jax.random.key(0), pairs), pairs)
-
         def blank(leaf: jax.ShapeDtypeStruct) -> Array:
             return jnp.zeros((pairs, self.windows, *leaf.shape[1:]), leaf.dtype)
 
-        noise = jax.tree.map(blank, jax.eval_shape(drawn))
+        noise = jax.tree.map(blank, shapes(perturbation, pairs))
         return Windows(noise, jnp.zeros((pairs, self.windows)))
 
     def ask(
@@ -141,10 +138,8 @@ class HeldB:
     """
 
     def init(self, perturbation: Perturbation, pairs: int) -> Memory:
-        def drawn() -> Noise:
-            return perturbation.draw(block_keys(jax.random.key(0), pairs), pairs)
-
-        return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(drawn))
+        blank = shapes(perturbation, pairs)
+        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), blank)
 
     def ask(
         self, perturbation: Perturbation, keys: Array, memory: Memory, fresh: Array, sigma: Array

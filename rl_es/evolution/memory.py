@@ -61,6 +61,11 @@ def draw(perturbation: Perturbation, keys: Array, fresh: Array, sigma: Array) ->
     return Drawn(perturbation.draw(keys, fresh.shape[0]), jnp.full(fresh.shape, sigma))
 
 
+def shapes(perturbation: Perturbation, pairs: int) -> Noise:
+    """The shapes of unit noise of H pairs."""
+    return jax.eval_shape(lambda: perturbation.draw(block_keys(jax.random.key(0), pairs), pairs))
+
+
 def where_new(fresh: Array, new: Noise, old: Noise) -> Noise:
     """Per pair: the new leaves [H, ...] where `fresh` [H], else the old ones."""
 
@@ -96,10 +101,8 @@ class Hold:
     """
 
     def init(self, perturbation: Perturbation, pairs: int) -> Memory:
-        def drawn() -> Noise:
-            return perturbation.draw(block_keys(jax.random.key(0), pairs), pairs)
-
-        unit = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(drawn))
+        blank = shapes(perturbation, pairs)
+        unit = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), blank)
         return Drawn(unit, jnp.ones((pairs,)))
 
     def ask(

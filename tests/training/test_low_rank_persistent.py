@@ -18,6 +18,7 @@ from rl_es.evolution.memory import Forget, Hold
 from rl_es.evolution.perturbation import FullRank, LowRank
 from rl_es.evolution.shaping import STATELESS
 from rl_es.evolution.strategy import EvolutionStrategy
+from rl_es.gradients.measuring import watch
 from rl_es.interfaces import EnvSpec, Episode, Observation, Persistent
 from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.policy import make_policy
@@ -56,16 +57,6 @@ POLICY = make_policy(PolicyConfig(network="linear", head="deterministic"), ENV.s
 
 def noise_of(rank):
     return FullRank(POLICY.parameters) if rank is None else LowRank(POLICY.parameters, rank)
-
-
-def watch(hyper, lr):
-    """An optimiser that moves nothing and keeps the last estimate as its state."""
-    import optax
-
-    def update(descent, state, params):
-        return jax.tree.map(jnp.zeros_like, descent), jax.tree.map(jnp.negative, descent)
-
-    return optax.GradientTransformation(lambda params: params, update)
 
 
 def learner(segment, rank, memory, pairs=PAIRS):

@@ -20,6 +20,7 @@ from rl_es.evolution.memory import Forget
 from rl_es.evolution.perturbation import FullRank
 from rl_es.evolution.shaping import STATELESS, LaggedScale
 from rl_es.evolution.strategy import EvolutionStrategy
+from rl_es.gradients.measuring import watch
 from rl_es.interfaces import Episode, Persistent, Segment
 from rl_es.training.learner import Evolution, TrainState
 from tests.toys import Countdown, Drift, ParameterPolicy
@@ -27,15 +28,6 @@ from tests.toys import Countdown, Drift, ParameterPolicy
 THETA, SIGMA, PAIRS, GENERATIONS = 0.35, 0.3, 4096, 830
 HYPER = {"lr": 1.0, "lr_decay": 1.0, "sigma": SIGMA, "sigma_decay": 1.0}
 POLICY = ParameterPolicy()
-
-
-def watch(hyper: dict, lr: Array) -> optax.GradientTransformation:
-    """An optimiser that moves nothing and keeps the last estimate as its state."""
-
-    def update(descent: dict, state: dict, params: dict) -> tuple[dict, dict]:
-        return jax.tree.map(jnp.zeros_like, descent), jax.tree.map(jnp.negative, descent)
-
-    return optax.GradientTransformation(lambda params: params, update)
 
 
 def learner(env: Drift, segment: Episode | Persistent, memory=None, pairs=PAIRS) -> Evolution:
