@@ -7,12 +7,12 @@ of each weight matrix is of rank R, as in EGGROLL (https://arxiv.org/abs/2511.16
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import model_validator
 
 from rl_es.config import static
-from rl_es.evolution.config import LowRankPersistentConfig
+from rl_es.evolution.config import Accumulator, LowRankPersistentConfig
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Agent, Problem
@@ -23,7 +23,7 @@ NUMERICS = 1
 class Hyperparameters(LowRankPersistentConfig):
     """Settings of persistent ES."""
 
-    accumulator: Literal["auto", "dense", "list", "keys", "held-B"] = static(
+    accumulator: Accumulator = static(
         "auto",
         "how an episode's noise is kept: auto, the cheapest of dense, list and keys, which agree; "
         "held-B, one factor B an episode, is biased (ablation)",

@@ -244,6 +244,10 @@ class Persistent:
     start: Literal["particle", "centre"] = "particle"
     staggered: bool = False
 
+    def windows(self, episode_length: int) -> int:
+        """Windows of an episode of so many steps; the last one may be shorter."""
+        return -(-episode_length // self.steps)
+
 
 @struct.dataclass
 class Segment:

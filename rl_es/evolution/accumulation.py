@@ -12,19 +12,19 @@ while sigma decays. Three exact forms:
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
 from rl_es.errors import UserError
+from rl_es.evolution.config import Accumulator
 from rl_es.evolution.keys import PAIRS_PER_KEY
-from rl_es.evolution.memory import Drawn, PairMemory, draw, shapes, where_new
+from rl_es.evolution.memory import Drawn, PairMemory, blank, draw
 from rl_es.evolution.perturbation import Factors, LowRank
+from rl_es.evolution.tree import weighted, where_new
 from rl_es.interfaces import Memory, Perturbation, Update
-
-Form = Literal["auto", "dense", "list", "keys", "held-B"]
 
 
 class Dense:
@@ -43,7 +43,7 @@ class Dense:
     def contract(
         self, perturbation: Perturbation, memory: Memory, drawn: Drawn, weights: Array, sigma: Array
     ) -> Update:
-        return jax.tree.map(lambda held: sigma * jnp.tensordot(weights, held, axes=1), memory)
+        return jax.tree.map(lambda held: sigma * held, weighted(weights, memory))
 
 
 class Windows(NamedTuple):
@@ -75,11 +75,10 @@ class Listed:
     windows: int
 
     def init(self, perturbation: Perturbation, pairs: int) -> Memory:
-        def blank(leaf: jax.ShapeDtypeStruct) -> Array:
-            return jnp.zeros((pairs, self.windows, *leaf.shape[1:]), leaf.dtype)
-
-        noise = jax.tree.map(blank, shapes(perturbation, pairs))
-        return Windows(noise, jnp.zeros((pairs, self.windows)))
+        lead = (pairs, self.windows)
+        one = blank(perturbation, pairs)
+        noise = jax.tree.map(lambda leaf: jnp.zeros((*lead, *leaf.shape[1:]), leaf.dtype), one)
+        return Windows(noise, jnp.zeros(lead))
 
     def ask(
         self, perturbation: Perturbation, keys: Array, memory: Memory, fresh: Array, sigma: Array
@@ -138,8 +137,7 @@ class HeldB:
     """
 
     def init(self, perturbation: Perturbation, pairs: int) -> Memory:
-        blank = shapes(perturbation, pairs)
-        return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), blank)
+        return blank(perturbation, pairs)
 
     def ask(
         self, perturbation: Perturbation, keys: Array, memory: Memory, fresh: Array, sigma: Array
@@ -179,7 +177,7 @@ def _added(held: Any, new: Any, fresh: Array, sigma: Array) -> Any:
 _BREAK_EVEN = 80
 
 
-def cheapest(perturbation: Perturbation, windows: int | None) -> Form:
+def cheapest(perturbation: Perturbation, windows: int | None) -> Accumulator:
     """The exact form that takes the least time a window: a list of few ranks, else the sum.
 
     Full-rank noise is as large as its sum, and episodes without a known number of windows can be
@@ -191,7 +189,7 @@ def cheapest(perturbation: Perturbation, windows: int | None) -> Form:
     return "list" if windows * perturbation.rank <= _BREAK_EVEN else "dense"
 
 
-def accumulator(form: Form, perturbation: Perturbation, windows: int | None) -> PairMemory:
+def accumulator(form: Accumulator, perturbation: Perturbation, windows: int | None) -> PairMemory:
     """What keeps an episode's sum.
 
     Args:

@@ -26,7 +26,7 @@ def noise(parameters: ParameterSpec, rank: int | None) -> Perturbation:
 def windows(config: PersistentConfig, problem: Problem) -> int | None:
     """Most windows of an episode; None where it never ends."""
     length = problem.episode_length
-    return None if length is None else -(-length // config.window)
+    return None if length is None else Persistent(config.window).windows(length)
 
 
 def episodic(config: EpisodicConfig, perturbation: Perturbation) -> EvolutionStrategy:

@@ -9,6 +9,7 @@ from rl_es.config import Config, static, traced
 Shaping = Literal["raw", "z_score", "centred_ranks", "lagged_scale"]
 Optimiser = Literal["sgd", "adam", "adamw"]
 UpdateScale = Literal["gradient", "paper", "official"]
+Accumulator = Literal["auto", "dense", "list", "keys", "held-B"]
 
 
 def whole_pairs(population: int) -> int:

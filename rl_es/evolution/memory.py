@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from rl_es.evolution.keys import block_keys
+from rl_es.evolution.tree import where_new
 from rl_es.interfaces import Memory, Noise, Perturbation, Update
 
 
@@ -61,18 +62,11 @@ def draw(perturbation: Perturbation, keys: Array, fresh: Array, sigma: Array) ->
     return Drawn(perturbation.draw(keys, fresh.shape[0]), jnp.full(fresh.shape, sigma))
 
 
-def shapes(perturbation: Perturbation, pairs: int) -> Noise:
-    """The shapes of unit noise of H pairs."""
-    return jax.eval_shape(lambda: perturbation.draw(block_keys(jax.random.key(0), pairs), pairs))
-
-
-def where_new(fresh: Array, new: Noise, old: Noise) -> Noise:
-    """Per pair: the new leaves [H, ...] where `fresh` [H], else the old ones."""
-
-    def choose(a: Array, b: Array) -> Array:
-        return jnp.where(fresh.reshape(-1, *(1,) * (a.ndim - 1)), a, b)
-
-    return jax.tree.map(choose, new, old)
+def blank(perturbation: Perturbation, pairs: int) -> Noise:
+    """Zeros, shaped like unit noise of H pairs."""
+    keys = block_keys(jax.random.key(0), pairs)
+    shapes = jax.eval_shape(lambda: perturbation.draw(keys, pairs))
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 class Forget:
@@ -101,9 +95,7 @@ class Hold:
     """
 
     def init(self, perturbation: Perturbation, pairs: int) -> Memory:
-        blank = shapes(perturbation, pairs)
-        unit = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), blank)
-        return Drawn(unit, jnp.ones((pairs,)))
+        return Drawn(blank(perturbation, pairs), jnp.ones((pairs,)))
 
     def ask(
         self, perturbation: Perturbation, keys: Array, memory: Memory, fresh: Array, sigma: Array

@@ -21,7 +21,7 @@ from rl_es.errors import UserError
 from rl_es.evolution.keys import PAIRS_PER_KEY
 from rl_es.evolution.products import Dense
 from rl_es.evolution.products import LowRank as LowRankProduct
-from rl_es.evolution.tree import Path, by_path, nested
+from rl_es.evolution.tree import Path, by_path, nested, weighted
 from rl_es.interfaces import Members, Noise, ParameterSpec, Params, Update
 
 
@@ -46,11 +46,6 @@ def _normal(keys: Array, pairs: int, sizes: list[int]) -> list[Array]:
         return [drawn[:, end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
     return [part.reshape(-1, part.shape[-1])[:pairs] for part in jax.lax.map(block, keys)]
-
-
-def _weighted(weights: Array, noise: Array) -> Array:
-    """Sum over H of weights [H] times noise [H, ...]."""
-    return jnp.tensordot(weights, noise, axes=1)
 
 
 def _scaled(sigma: Array, noise: Array) -> Array:
@@ -89,7 +84,7 @@ class FullRank:
         return Members(params, direct, products)
 
     def contract(self, noise: Noise, weights: Array) -> Update:
-        return jax.tree.map(lambda unit: _weighted(weights, unit), noise)
+        return weighted(weights, noise)
 
     def dense(self, noise: Noise) -> Params:
         return noise
@@ -151,7 +146,7 @@ class LowRank:
             {
                 path: self._contract_factors(unit, weights).reshape(shapes[path].shape)
                 if isinstance(unit, Factors)
-                else _weighted(weights, unit)
+                else weighted(weights, unit)
                 for path, unit in noise.items()
             }
         )

@@ -9,7 +9,7 @@ from flax import struct
 from jax import Array
 
 from rl_es.evolution.keys import PAIRS_PER_KEY
-from rl_es.evolution.tree import by_path, norm
+from rl_es.evolution.tree import by_path, norm, weighted
 from rl_es.interfaces import Episode, Hyper, Members, Noise, ParameterSpec, Params, Segment, Update
 
 
@@ -70,7 +70,7 @@ class RandomSearch:
         """The best member's offset from the middle, in units of its reach."""
         pairs = weights.reshape(-1, 2)
         chosen = pairs[:, 0] - pairs[:, 1]
-        return jax.tree.map(lambda unit: jnp.tensordot(chosen, unit, axes=1), noise)
+        return weighted(chosen, noise)
 
     def tell(
         self, state: SearchState, update: Update, segment: Segment

@@ -21,6 +21,20 @@ def nested(leaves: Mapping[Path, Any]) -> Any:
     return unflatten_dict(dict(leaves))
 
 
+def weighted(weights: Array, tree: Any) -> Any:
+    """Sum over pairs of weights [H] times leaves [H, ...]."""
+    return jax.tree.map(lambda leaf: jnp.tensordot(weights, leaf, axes=1), tree)
+
+
+def where_new(fresh: Array, new: Any, old: Any) -> Any:
+    """Per pair: the new leaves [H, ...] where `fresh` [H], else the old ones."""
+
+    def choose(a: Array, b: Array) -> Array:
+        return jnp.where(fresh.reshape(-1, *(1,) * (a.ndim - 1)), a, b)
+
+    return jax.tree.map(choose, new, old)
+
+
 def norm(params: Any) -> Array:
     """[] the Euclidean norm over all leaves."""
     return jnp.sqrt(

@@ -53,7 +53,7 @@ def frozen(learner: Evolution, name: str) -> Evolution:
 def windows(learner: Evolution) -> int:
     """Generations whose estimates add up to one of an episode's gradient."""
     segment = learner.agent.segment
-    return 1 if isinstance(segment, Episode) else -(-horizon(learner.env) // segment.steps)
+    return 1 if isinstance(segment, Episode) else segment.windows(horizon(learner.env))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

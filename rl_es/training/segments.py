@@ -19,6 +19,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from rl_es.evolution.keys import pair_keys
+from rl_es.evolution.tree import where_new
 from rl_es.interfaces import Environment, Episode, Members, Persistent, Policy, Segment
 from rl_es.rollout.evaluation import horizon
 from rl_es.rollout.normalisation import Statistics, add
@@ -116,7 +117,7 @@ class FromParticles:
     def run(self, members: Members, held: Held, reset_keys: Array, step_keys: Array) -> Unfolded:
         (pairs,) = held.fresh.shape
         reset = _start(self.env, self.policy, reset_keys, pairs, 1)
-        first = _where(held.fresh, _for_both(reset), held.particles)
+        first = where_new(held.fresh, _for_both(reset), held.particles)
         step = population_step(self.env, self.policy, members, held.statistics)
         unrolled = window(step, first, pair_keys(step_keys, pairs, 1), self.steps, held.statistics)
         done = unrolled.particles.done
@@ -143,7 +144,7 @@ class FromCentre:
     def run(self, members: Members, held: Held, reset_keys: Array, step_keys: Array) -> Unfolded:
         (pairs,) = held.fresh.shape
         reset = _start(self.env, self.policy, reset_keys, pairs, 1)
-        centre = _where(held.fresh, reset, held.particles)
+        centre = where_new(held.fresh, reset, held.particles)
         keys = pair_keys(step_keys, pairs, 1)
         step = population_step(self.env, self.policy, members, held.statistics)
         unrolled = window(step, _for_both(centre), keys, self.steps, held.statistics)
@@ -198,7 +199,7 @@ def unfolding(
     kind = FromCentre if segment.start == "centre" else FromParticles
     windows = kind(env, policy, segment.steps)
     if segment.staggered:
-        return Staggered(windows, -(-horizon(env) // segment.steps))
+        return Staggered(windows, segment.windows(horizon(env)))
     return windows
 
 
@@ -223,12 +224,3 @@ def _placeholders(env: Environment, policy: Policy, lead: tuple[int, ...]) -> Pa
 def _for_both(particles: Particle) -> Particle:
     """[H, E] -> [H, 2, E]: both members of a pair start alike."""
     return jax.tree.map(lambda leaf: jnp.stack([leaf, leaf], axis=1), particles)
-
-
-def _where(fresh: Array, new: Particle, old: Particle | None) -> Particle:
-    """Per pair: the new particle where `fresh` [H], else the old one."""
-
-    def choose(a: Array, b: Array) -> Array:
-        return jnp.where(fresh.reshape(-1, *(1,) * (a.ndim - 1)), a, b)
-
-    return jax.tree.map(choose, new, old)
