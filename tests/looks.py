@@ -3,7 +3,7 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rl_es.analysis import panels
+from rl_es.analysis.drawing import panels
 
 
 def texts(figure: Figure) -> str:

@@ -7,23 +7,11 @@ from pathlib import Path
 import pandas as pd
 
 from rl_es.analysis.curves import COUNTED
+from rl_es.analysis.drawing.palette import natural
+from rl_es.analysis.figures.catalogue import KINDS
 from rl_es.analysis.markdown import escape, file_list, number, table
-from rl_es.analysis.palette import natural
 from rl_es.analysis.statistics import CONFIDENCE, REPLICATES
 
-CAPTIONS = {
-    "learning_curves": "Return against environment steps of training",
-    "final_returns": "Return of the last evaluation",
-    "wall_clock": "Return against wall-clock time",
-    "success": "Return against environment steps, and the share of seeds that are at or above the "
-    "threshold",
-    "parameters": "Evolved parameters against generations, and the loss beside them where returns "
-    "are losses",
-    "surface": "Minus the return over both evolved parameters, and the ways of the unperturbed "
-    "parameters over it",
-    "best_so_far": "Best return so far, for losses the lowest loss so far, against environment "
-    "steps of training",
-}
 STATUSES = ("finished", "running", "diverged", "failed")
 THRESHOLD = ("reached", "steps to threshold", "success at the end")
 LONGEST_REASON = 300  # the whole text is in runs.csv
@@ -92,9 +80,9 @@ def _interval(low: float, high: float) -> str:
 
 
 def _figure(path: Path) -> str:
-    name = next(known for known in CAPTIONS if path.stem.startswith(known))
+    name = next(known for known in KINDS if path.stem.startswith(known))
     part = path.stem.removeprefix(name).removeprefix("_")
-    caption = CAPTIONS[name] + (f", part {part}" if part else "")
+    caption = KINDS[name].caption + (f", part {part}" if part else "")
     relative = f"{path.parent.name}/{path.stem}"
     return f"![{caption}]({relative}.png)\n\n{caption} ([SVG]({relative}.svg))."
 

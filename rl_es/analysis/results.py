@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 
 from rl_es import surfaces, tables
-from rl_es.analysis import palette, variants
-from rl_es.analysis.palette import Style
+from rl_es.analysis import variants
+from rl_es.analysis.drawing import palette
+from rl_es.analysis.drawing.palette import Style
 from rl_es.errors import UserError
 from rl_es.surfaces import Surface
 

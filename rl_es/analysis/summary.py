@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 
 from rl_es.analysis import curves as alignment
-from rl_es.analysis import success
-from rl_es.analysis.palette import natural, styles
+from rl_es.analysis import shares
+from rl_es.analysis.drawing.palette import natural, styles
 from rl_es.analysis.statistics import REPLICATES, bootstrap
 
 
@@ -74,7 +74,7 @@ def _to_threshold(runs: pd.DataFrame) -> dict[str, object]:
 
 
 def _success(runs: pd.DataFrame) -> dict[str, float]:
-    share = success.final(runs)
+    share = shares.final(runs)
     known = runs["threshold"].notna().any()
     bounds = {"rate": share.estimate, "low": share.low, "high": share.high}
     return {f"success_{n}": float(value) if known else np.nan for n, value in bounds.items()}

@@ -8,7 +8,8 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from rl_es.analysis import best, report
+from rl_es.analysis.figures import best_so_far as best
+from rl_es.analysis.figures.catalogue import KINDS
 from rl_es.analysis.results import load
 from rl_es.errors import UserError
 from rl_es.sweep.schema import OptionalFigure
@@ -42,7 +43,7 @@ def test_a_damaged_manifest_is_named(results: Results, text: str) -> None:
 
 
 def test_what_a_sweep_may_ask_for_is_what_a_report_draws() -> None:
-    assert set(get_args(OptionalFigure)) == {best.NAME} <= set(report.FITTING)
+    assert set(get_args(OptionalFigure)) == {best.NAME} <= set(KINDS)
 
 
 @pytest.mark.parametrize(

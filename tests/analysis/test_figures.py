@@ -1,6 +1,7 @@
 """Figures: complete, alike, honest about what is missing, and the same bytes twice."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,23 +10,24 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from rl_es import tables
-from rl_es.analysis import figures, panels
-from rl_es.analysis.palette import KNOWN
+from rl_es.analysis.drawing import panels
+from rl_es.analysis.drawing.palette import KNOWN
+from rl_es.analysis.figures import final_returns, learning_curves
+from rl_es.analysis.results import load
 from tests.looks import legend, misplaced, texts
 
 Results = Callable[..., Path]
-ALL = [figures.learning_curves, figures.final_returns, figures.wall_clock]
+ALL = [learning_curves.draw, final_returns.draw, learning_curves.draw_over_time]
 FEW: dict[str, Any] = {"replicates": 200}
 
 
 @pytest.mark.parametrize("draw", ALL)
 @pytest.mark.parametrize("kind", ["png", "svg"])
 def test_the_same_bytes_twice(results: Results, draw: Callable[..., Figure], kind: str) -> None:
-    loaded = tables.load(results())
-    first, second = (panels.encode(draw(*loaded, **FEW), kind) for _ in range(2))
+    loaded = load(results())
+    first, second = (panels.encode(draw(loaded, **FEW), kind) for _ in range(2))
     assert first == second
-    figure = draw(*loaded, **FEW)
+    figure = draw(loaded, **FEW)
     others = [panels.encode(figure, other) for other in ("svg", "png", kind)]
     assert others[-1] == first
     assert b"dc:date" not in first
@@ -35,10 +37,10 @@ def test_the_same_bytes_twice(results: Results, draw: Callable[..., Figure], kin
 def test_a_panel_an_environment_and_every_agent_named(
     results: Results, draw: Callable[..., Figure]
 ) -> None:
-    figure = draw(*tables.load(results(envs=["a", "b", "c", "d", "e"])), **FEW)
+    figure = draw(load(results(envs=["a", "b", "c", "d", "e"])), **FEW)
     assert [axes.get_title() for axes in figure.axes] == ["a", "b", "c", "d", "e"]
     ticks = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    named = ticks if draw is figures.final_returns else legend(figure)
+    named = ticks if draw is final_returns.draw else legend(figure)
     assert named == ["eggroll", "pes"]
     assert "n = 3 seeds" in texts(figure)
     assert "95% stratified bootstrap interval" in texts(figure)
@@ -46,21 +48,21 @@ def test_a_panel_an_environment_and_every_agent_named(
 
 
 def test_one_look_a_label_in_all_figures_and_panels(results: Results) -> None:
-    loaded = tables.load(results(labels=["eggroll", "pes", "eggroll r4"]))
-    for draw in (figures.learning_curves, figures.wall_clock):
-        for axes in draw(*loaded, **FEW).axes:
+    loaded = load(results(labels=["eggroll", "pes", "eggroll r4"]))
+    for draw in (learning_curves.draw, learning_curves.draw_over_time):
+        for axes in draw(loaded, **FEW).axes:
             colours = {line.get_label(): to_hex(str(line.get_color())) for line in axes.lines}
             assert colours["eggroll"] == KNOWN["eggroll"].colour.lower()
             assert colours["pes"] == KNOWN["pes"].colour.lower()
             assert len({colours[name] for name in ("eggroll", "pes", "eggroll r4")}) == 3
-    bars = figures.final_returns(*loaded, **FEW).axes[0].patches
+    bars = final_returns.draw(loaded, **FEW).axes[0].patches
     assert to_hex(bars[0].get_facecolor()) == KNOWN["eggroll"].colour.lower()
 
 
 def test_the_line_is_the_mean_over_seeds(results: Results) -> None:
-    curves, runs = tables.load(results(envs=["e"], labels=["pes"]))
-    curves["env_steps"] = curves["generation"] * 100
-    (axes,) = figures.learning_curves(curves, runs, **FEW).axes
+    found = load(results(envs=["e"], labels=["pes"]))
+    curves = found.curves.assign(env_steps=found.curves["generation"] * 100)
+    (axes,) = learning_curves.draw(replace(found, curves=curves), **FEW).axes
     mean = curves.groupby("env_steps")["return_mean"].mean()
     np.testing.assert_array_equal(np.asarray(axes.lines[0].get_xdata()), mean.index)
     np.testing.assert_allclose(np.asarray(axes.lines[0].get_ydata(), float), mean)
@@ -73,7 +75,7 @@ def test_what_is_missing_is_said(results: Results, draw: Callable[..., Figure]) 
         ("pendulum", "eggroll", 1): "diverged",
         ("pendulum", "pes", 2): "running",
     }
-    said = texts(draw(*tables.load(results(ends=ends)), **FEW))
+    said = texts(draw(load(results(ends=ends)), **FEW))
     assert "pes on cartpole: 2; eggroll on pendulum: 2" in said
     assert "1 running: counted with what it has so far" in said
     assert "pes on cartpole, seed 0 (failed" in said
@@ -85,26 +87,26 @@ def test_what_is_missing_is_said(results: Results, draw: Callable[..., Figure]) 
 def test_any_state_can_be_drawn(results: Results, draw: Callable, status: str) -> None:
     ends = {("e", "pes", 0): status}
     folder = results(envs=["e"], labels=["pes"], seeds=1, ends=ends, threshold=50.0)
-    panels.encode(draw(*tables.load(folder), **FEW), "png")
+    panels.encode(draw(load(folder), **FEW), "png")
 
 
 def test_one_seed_has_no_interval(results: Results) -> None:
-    figure = figures.learning_curves(*tables.load(results(seeds=1)), **FEW)
+    figure = learning_curves.draw(load(results(seeds=1)), **FEW)
     assert "no interval from a single seed" in texts(figure)
     assert "shaded" not in texts(figure)
 
 
 @pytest.mark.parametrize("draw", ALL)
 def test_thresholds_lie_inside(results: Results, draw: Callable[..., Figure]) -> None:
-    figure = draw(*tables.load(results(threshold=300.0)), **FEW)
-    across = draw is figures.final_returns
+    figure = draw(load(results(threshold=300.0)), **FEW)
+    across = draw is final_returns.draw
     for axes in figure.axes:
         assert (axes.get_xlim() if across else axes.get_ylim())[1] > 300
     assert legend(figure)[-1] == "threshold"
 
 
 def test_shared_time_is_said(results: Results) -> None:
-    figure = figures.wall_clock(*tables.load(results(lanes=5)), **FEW)
+    figure = learning_curves.draw_over_time(load(results(lanes=5)), **FEW)
     assert "divided by the runs that ran at once (lanes = 5)" in texts(figure)
     assert max(np.asarray(line.get_xdata()).max() for line in figure.axes[0].lines) == 4.0
 
@@ -116,12 +118,12 @@ def test_nothing_overlaps_or_is_cut_off(
 ) -> None:
     names = [f"eggroll with a long name and lr=0.0{n}" for n in range(labels)]
     folder = results([f"suite/environment-{n}" for n in range(envs)], names, 1, agent="eggroll")
-    figure = draw(*tables.load(folder), **FEW)
+    figure = draw(load(folder), **FEW)
     assert not misplaced(figure)
 
 
 def test_names_are_text_not_formulas(results: Results) -> None:
-    figure = figures.learning_curves(*tables.load(results(["$e"], ["_a $x_1$"])), **FEW)
+    figure = learning_curves.draw(load(results(["$e"], ["_a $x_1$"])), **FEW)
     assert legend(figure) == [" _a $x_1$"]
     assert b"PNG" in panels.encode(figure, "png")[:8]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from rl_es.analysis.palette import KNOWN, natural, styles
+from rl_es.analysis.drawing.palette import KNOWN, natural, styles
 
 
 def own(*labels: str) -> dict[str, str]:

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from rl_es import tables
-from rl_es.analysis import centers, panels, parameters
+from rl_es.analysis import centers
+from rl_es.analysis.drawing import panels
+from rl_es.analysis.figures import parameters
 from rl_es.analysis.results import load
 from tests.looks import legend, misplaced, named, texts, titles
 

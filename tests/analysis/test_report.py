@@ -4,6 +4,8 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +14,13 @@ import pytest
 
 from rl_es import tables
 from rl_es.analysis import report, variants
+from rl_es.analysis.figures.catalogue import KINDS
 from rl_es.analysis.markdown import escape, number, table
 from rl_es.analysis.summary import summarise
 from rl_es.errors import UserError
 
 Results = Callable[..., Path]
+ALWAYS = ("learning_curves", "final_returns", "wall_clock")
 ENDS = {
     ("cartpole", "pes", 0): "failed",
     ("pendulum", "eggroll", 1): "diverged",
@@ -27,17 +31,16 @@ ENDS = {
 @pytest.fixture(autouse=True)
 def few_replicates(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tested here does not hang on the number of replicates."""
-    for name in ("learning_curves", "final_returns", "wall_clock"):
-        draw = report.DRAWN[name]
-        quick = lambda *tables, draw=draw: draw(*tables, replicates=100)  # noqa: E731
-        monkeypatch.setitem(report.DRAWN, name, quick)
+    for name in ALWAYS:
+        quick = replace(KINDS[name], draw=partial(KINDS[name].draw, replicates=100))
+        monkeypatch.setitem(KINDS, name, quick)
 
 
 def test_everything_is_written_and_named(results: Results) -> None:
     folder = results(ends=ENDS)
     written = report.write(folder)
     names = [str(path.relative_to(folder)) for path in written]
-    drawn = [f"figures/{n}.{k}" for n in report.DRAWN for k in ("png", "svg")]
+    drawn = [f"figures/{n}.{k}" for n in ALWAYS for k in ("png", "svg")]
     before = ["curves.parquet", "runs.parquet", "runs.csv", "summary.csv"]
     assert names == [*before, *drawn, "index.md"]
     assert all(path.stat().st_size for path in written)
@@ -81,7 +84,8 @@ def test_twice_is_the_same(results: Results) -> None:
 def test_figures_of_what_is_gone_go_and_others_stay(
     results: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report, "PANELS", 1)
+    few = replace(KINDS["learning_curves"], most=1)
+    monkeypatch.setitem(KINDS, "learning_curves", few)
     folder = results()
     report.write(folder)
     assert (folder / "figures" / "learning_curves_2.svg").exists()
@@ -91,7 +95,7 @@ def test_figures_of_what_is_gone_go_and_others_stay(
             path.unlink()
     report.write(folder)
     left = {path.name for path in (folder / "figures").iterdir()}
-    assert left == {"mine.png"} | {f"{n}.{k}" for n in report.DRAWN for k in ("png", "svg")}
+    assert left == {"mine.png"} | {f"{n}.{k}" for n in ALWAYS for k in ("png", "svg")}
 
 
 @pytest.mark.parametrize("status", ["failed", "diverged", "running"])

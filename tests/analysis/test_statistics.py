@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from rl_es.analysis import statistics
-from rl_es.analysis.statistics import bootstrap, resamples, wilson
+from rl_es.analysis.statistics import bootstrap, intervals, resamples, wilson
 
 
 def test_two_runs_have_a_known_distribution() -> None:
@@ -67,7 +66,7 @@ def test_a_curve_is_its_points_and_blocks_change_nothing(monkeypatch: pytest.Mon
     values = np.random.default_rng(6).normal(size=(5, 11))
     whole = bootstrap(values, replicates=300)
     for size in (1, 700, 5_000):
-        monkeypatch.setattr(statistics, "_ELEMENTS", size)
+        monkeypatch.setattr(intervals, "_ELEMENTS", size)
         parts = bootstrap(values, replicates=300)
         np.testing.assert_allclose(parts.low, whole.low, rtol=1e-12)
         np.testing.assert_allclose(parts.high, whole.high, rtol=1e-12)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from rl_es import tables
-from rl_es.analysis import success, summary
+from rl_es.analysis import shares, summary
 from rl_es.analysis.curves import Curve, held
+from rl_es.analysis.figures import success
 from rl_es.analysis.results import load
 from rl_es.analysis.statistics import wilson
 from tests.looks import legend, misplaced, texts, titles
@@ -18,7 +19,7 @@ HALF = np.array([0, 0, 60, 60, 40, 60, 0, 60, 60, 60, 60.0])  # beside a thresho
 
 
 def rates(folder: Path) -> tuple[np.ndarray, np.ndarray, int]:
-    grid, share = success.shares(*tables.load(folder))
+    grid, share = shares.along(*tables.load(folder))
     return grid, share.estimate, share.n
 
 
@@ -80,7 +81,7 @@ def test_a_row_an_environment_that_has_a_threshold(results: Results, add_run: Ca
     rate = figure.axes[1].lines[0]
     curves, runs = found.curves, found.runs
     mine = runs[(runs.env == "a") & (runs.label == "eggroll")]
-    _, share = success.shares(curves, mine)
+    _, share = shares.along(curves, mine)
     np.testing.assert_array_equal(np.asarray(rate.get_ydata(), float), share.estimate)
 
 

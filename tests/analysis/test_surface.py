@@ -9,7 +9,8 @@ import pytest
 from matplotlib.colors import LogNorm
 
 from rl_es import surfaces
-from rl_es.analysis import panels, surface
+from rl_es.analysis.drawing import panels
+from rl_es.analysis.figures import surface
 from rl_es.analysis.results import load
 from tests.looks import legend, misplaced, texts, titles
 

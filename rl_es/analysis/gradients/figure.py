@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from rl_es.analysis import marks, palette, panels
+from rl_es.analysis.drawing import marks, palette, panels
 
 FEWEST = 2  # numbers of windows that make a line
 

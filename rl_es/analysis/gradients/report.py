@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from rl_es import estimates
-from rl_es.analysis import drawn
+from rl_es.analysis.drawing import files as drawn
 from rl_es.analysis.gradients import figure, page
 from rl_es.analysis.gradients.summary import summarise
 from rl_es.files import write_text

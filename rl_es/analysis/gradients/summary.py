@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rl_es.analysis.palette import natural, styles
+from rl_es.analysis.drawing.palette import natural, styles
 
 REFERENCE = "pes"  # the label whose mean others are compared with, where it is there
 COLUMNS = {

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from rl_es.analysis import palette, panels
+from rl_es.analysis.drawing import palette, panels
 from rl_es.analysis.speed import look
 from rl_es.analysis.speed.summary import BARE, titles
 from rl_es.timings import PARTS

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from rl_es.analysis import palette, panels
+from rl_es.analysis.drawing import palette, panels
 from rl_es.analysis.speed import look
 from rl_es.analysis.speed.summary import INFERENCE
 from rl_es.timings import WHOLE

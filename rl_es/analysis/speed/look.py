@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.axes import Axes
 
-from rl_es.analysis import palette, panels
+from rl_es.analysis.drawing import palette, panels
 from rl_es.timings import WHOLE
 
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "\N{GREEK SMALL LETTER MU}s"))

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from rl_es import timings
-from rl_es.analysis import drawn
+from rl_es.analysis.drawing import files as drawn
 from rl_es.analysis.speed import bars, ladder, page
 from rl_es.analysis.speed.summary import summarise
 from rl_es.files import write_text

@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 from rl_es.analysis import curves as alignment
-from rl_es.analysis import lines, marks, notes, panels
+from rl_es.analysis.drawing import lines, marks, notes, panels
 from rl_es.analysis.results import Results
 from rl_es.analysis.statistics import REPLICATES
 

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from rl_es.analysis import curves as alignment
-from rl_es.analysis import panels
-from rl_es.analysis.palette import Style
+from rl_es.analysis.drawing import panels
+from rl_es.analysis.drawing.palette import Style
 from rl_es.analysis.statistics import Interval, bootstrap
 
 TAIL = 0.1  # the share of an axis below which a single seed's remainder is not worth a line

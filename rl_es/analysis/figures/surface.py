@@ -11,8 +11,9 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from rl_es.analysis import centers, marks, notes, panels
-from rl_es.analysis.palette import Style
+from rl_es.analysis import centers
+from rl_es.analysis.drawing import marks, notes, panels
+from rl_es.analysis.drawing.palette import Style
 from rl_es.analysis.results import Results
 from rl_es.surfaces import Surface
 

@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from rl_es.analysis import centers, lines, marks, notes, panels
+from rl_es.analysis import centers
 from rl_es.analysis import curves as alignment
-from rl_es.analysis.palette import Style
+from rl_es.analysis.drawing import lines, marks, notes, panels
+from rl_es.analysis.drawing.palette import Style
 from rl_es.analysis.results import Results
 
 MOST = 4  # parameters of an environment

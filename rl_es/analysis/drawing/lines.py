@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from rl_es.analysis import curves as alignment
-from rl_es.analysis import marks, panels
-from rl_es.analysis.palette import Style
+from rl_es.analysis.drawing import marks, panels
+from rl_es.analysis.drawing.palette import Style
 
 STEPS = "environment steps"
 
@@ -65,3 +65,8 @@ def abscissa(panel: Axes, end: float, name: str) -> None:
     panel.set_xlim(0, end * 1.02 if end > 0 else 1)
     panels.shorten_ticks(panel.xaxis, 4)
     panel.set_xlabel(name)
+
+
+def unit_of_time(longest: float) -> tuple[str, int]:
+    """A unit for times up to this many seconds, and its seconds."""
+    return ("s", 1) if not longest > 600 else ("min", 60) if longest <= 10_800 else ("h", 3600)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from rl_es.analysis import panels
+from rl_es.analysis.drawing import panels
 from rl_es.files import write_bytes
 
 KINDS = ("png", "svg")

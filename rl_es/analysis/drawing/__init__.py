@@ -1,0 +1,1 @@
+"""What all figures share: frame, style, marks, notes, file formats."""
