@@ -34,7 +34,7 @@ def _interval(runs: pd.DataFrame, mark: str, replicates: int) -> str:
         return "no interval from a single seed"
     return (
         f"{mark}: {CONFIDENCE:.0%} stratified bootstrap interval of the mean over seeds "
-        f"(percentile, {replicates:,} replicates)"
+        f"(percentiles expanded for few seeds, {replicates:,} replicates)"
     )
 
 

@@ -1,5 +1,13 @@
 """Point estimates over seeds and environments, and their intervals."""
 
+from rl_es.analysis.statistics.aggregates import AGGREGATES, Scores, aggregate, aggregates
+from rl_es.analysis.statistics.difference import difference, seeds_to_tell
+from rl_es.analysis.statistics.improvement import (
+    Comparison,
+    are_paired,
+    comparisons,
+    probability_of_improvement,
+)
 from rl_es.analysis.statistics.intervals import (
     CONFIDENCE,
     REPLICATES,
@@ -9,5 +17,30 @@ from rl_es.analysis.statistics.intervals import (
     resamples,
     wilson,
 )
+from rl_es.analysis.statistics.profiles import average_profile, run_profile
+from rl_es.analysis.statistics.threshold import Reaching, median_time, share_reached
 
-__all__ = ["CONFIDENCE", "REPLICATES", "Interval", "bootstrap", "mean", "resamples", "wilson"]
+__all__ = [
+    "AGGREGATES",
+    "CONFIDENCE",
+    "REPLICATES",
+    "Comparison",
+    "Interval",
+    "Reaching",
+    "Scores",
+    "aggregate",
+    "aggregates",
+    "are_paired",
+    "average_profile",
+    "bootstrap",
+    "comparisons",
+    "difference",
+    "mean",
+    "median_time",
+    "probability_of_improvement",
+    "resamples",
+    "run_profile",
+    "seeds_to_tell",
+    "share_reached",
+    "wilson",
+]

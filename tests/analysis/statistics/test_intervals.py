@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from rl_es.analysis.statistics import bootstrap, intervals, resamples, wilson
+from rl_es.analysis.statistics.expansion import tails
 
 
 def test_two_runs_have_a_known_distribution() -> None:
@@ -12,7 +13,7 @@ def test_two_runs_have_a_known_distribution() -> None:
     means = np.array([0.0, 1.0])[drawn].mean(1)
     shares = [(means == value).mean() for value in (0.0, 0.5, 1.0)]
     np.testing.assert_allclose(shares, [0.25, 0.5, 0.25], atol=0.01)
-    interval = bootstrap(np.array([0.0, 1.0]), confidence=0.4)
+    interval = bootstrap(np.array([0.0, 1.0]), confidence=0.4, expanded=False)
     assert (interval.estimate, interval.low, interval.high) == (0.5, 0.5, 0.5)
     interval = bootstrap(np.array([0.0, 1.0]))
     assert (interval.low, interval.high) == (0.0, 1.0)
@@ -28,13 +29,40 @@ def test_many_runs_agree_with_normal_theory() -> None:
     )
 
 
-@pytest.mark.parametrize("runs, expected", [(5, 0.83), (10, 0.90), (50, 0.94)])
-def test_coverage(runs: int, expected: float) -> None:
+@pytest.mark.parametrize(
+    "runs, plain, expanded", [(3, 0.75, 0.75), (5, 0.83, 0.92), (10, 0.90, 0.95), (50, 0.94, 0.95)]
+)
+def test_coverage(runs: int, plain: float, expanded: float) -> None:
     """The shares of 2,000 experiments that the module's docstring speaks of."""
     sample = np.random.default_rng(2).normal(size=(runs, 2_000))
-    interval = bootstrap(sample, replicates=1_000)
-    covered = (interval.low <= 0) & (interval.high >= 0)
-    np.testing.assert_allclose(covered.mean(), expected, atol=0.02)
+    for kind, expected in ((False, plain), (True, expanded)):
+        interval = bootstrap(sample, replicates=1_000, expanded=kind)
+        covered = (interval.low <= 0) & (interval.high >= 0)
+        np.testing.assert_allclose(covered.mean(), expected, atol=0.02)
+
+
+@pytest.mark.parametrize("runs", [5, 10, 30])
+def test_the_expansion_is_hesterberg_s(runs: int) -> None:
+    """Phi(-sqrt(n / (n - 1)) t), with t of Student's distribution (scipy's)."""
+    from scipy.stats import norm, t
+
+    sample = np.random.default_rng(9).normal(size=(runs, 3))
+    expected = norm.cdf(-np.sqrt(runs / (runs - 1)) * t.ppf(0.975, runs - 1))
+    np.testing.assert_allclose(tails(sample, np.zeros(runs), 0.95), expected, rtol=1e-6)
+
+
+def test_equal_environments_add_up_and_a_loud_one_stands_alone() -> None:
+    from scipy.stats import norm, t
+
+    quiet = np.random.default_rng(10).normal(size=10)
+    strata = np.repeat(np.arange(7), 10)
+    alike = tails(np.tile(quiet, 7)[:, None], strata, 0.95)
+    np.testing.assert_allclose(alike, norm.cdf(-np.sqrt(10 / 9) * t.ppf(0.975, 63)), rtol=1e-6)
+    loud = np.tile(quiet, 7) * np.where(strata == 3, 1e6, 1.0)
+    alone = norm.cdf(-np.sqrt(10 / 9) * t.ppf(0.975, 9))
+    np.testing.assert_allclose(tails(loud[:, None], strata, 0.95), alone, rtol=1e-6)
+    still = tails(np.zeros((70, 1)), strata, 0.95)
+    np.testing.assert_allclose(still, alike, rtol=1e-6)
 
 
 def test_bit_for_bit_and_the_seed_matters() -> None:

@@ -1,0 +1,73 @@
+"""Performance profiles: which share of runs, or of environments, scores above a threshold.
+
+The empirical tail distribution of scores, over all its range: it shows what any aggregate hides
+(E. Dolan and J. More, "Benchmarking optimization software with performance profiles", Mathematical
+Programming 91 (2002); with runs instead of environments, and bands: Agarwal et al. 2021, section
+4.2). Every environment weighs the same.
+
+Axis letters: S runs (of all environments), T thresholds, K environments.
+"""
+
+import numpy as np
+
+from rl_es.analysis.statistics.aggregates import Scores, task_means
+from rl_es.analysis.statistics.expansion import tails
+from rl_es.analysis.statistics.intervals import (
+    CONFIDENCE,
+    REPLICATES,
+    Interval,
+    bootstrap,
+    percentiles,
+    resamples,
+)
+
+
+def run_profile(
+    scores: Scores,
+    thresholds: np.ndarray,
+    *,
+    replicates: int = REPLICATES,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
+) -> Interval:
+    """The share of runs above each of thresholds [T], with pointwise bands [T]."""
+    above = (scores.values[:, None] > thresholds).astype(float)  # [S, T]
+    means = task_means(scores.tasks)
+    return bootstrap(
+        above,
+        lambda values, axis: means(values, axis).mean(axis=axis),
+        scores.tasks,
+        replicates=replicates,
+        confidence=confidence,
+        seed=seed,
+    )
+
+
+def average_profile(
+    scores: Scores,
+    thresholds: np.ndarray,
+    *,
+    replicates: int = REPLICATES,
+    confidence: float = CONFIDENCE,
+    seed: int = 0,
+) -> Interval:
+    """The share of environments whose mean score is above each of thresholds [T], and bands [T].
+
+    Smoother questions than a run's: how many environments are solved on average.
+    """
+    means = task_means(scores.tasks)
+    _, counts = np.unique(scores.tasks, return_counts=True)
+    estimate = _above(means(scores.values, 0), thresholds)
+    if not len(counts) or counts.min() < 2:
+        unknown = np.full(len(thresholds), np.nan)
+        return Interval(estimate, unknown, unknown, n=len(scores.values))
+    drawn = scores.values[resamples(scores.tasks, replicates, seed)]  # [B, S]
+    replicated = _above(means(drawn, 1), thresholds)  # [B, T]
+    tail = tails(scores.values[:, None], scores.tasks, confidence)
+    low, high = percentiles(replicated.T, np.broadcast_to(tail, len(thresholds)))
+    return Interval(estimate, low, high, n=len(scores.values))
+
+
+def _above(means: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """The share of means [..., K] above each of thresholds [T]: [..., T]."""
+    return np.stack([(means > threshold).mean(axis=-1) for threshold in thresholds], axis=-1)
