@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 
 from rl_es.analysis import curves as alignment
-from rl_es.analysis import shares
+from rl_es.analysis import reaching, shares
 from rl_es.analysis.drawing.palette import natural, styles
-from rl_es.analysis.statistics import REPLICATES, bootstrap
+from rl_es.analysis.statistics import REPLICATES, bootstrap, median_time
 
 
 def summarise(
@@ -16,9 +16,11 @@ def summarise(
 
     `n` counts the runs in the means: finished and running ones with at least one finite evaluation.
     `ci_low` and `ci_high` bound the mean final return (95 % stratified bootstrap; empty for n = 1).
-    `steps_to_threshold_median` takes a run that has not reached the threshold as later than any
-    that has, so it is empty unless more than half of the runs reached it; failed runs are left out,
-    diverged ones are not. `success_rate` is the share of runs, diverged ones among
+    `steps_to_threshold_median` is the time by which half of the runs have reached the threshold,
+    with the bounds of its interval as `_low` and `_high`: a run that did not is censored where it
+    stands, a diverged one never arrives, failed ones are left out. It is infinite where fewer than
+    half do, and so may a bound be. `seconds_to_threshold_median` likewise, in seconds a run.
+    `success_rate` is the share of runs, diverged ones among
     them as failures, whose last evaluation is at or above the threshold (`reached_threshold` counts
     those that any evaluation brought there), with the bounds of its 95 % Wilson interval as
     `success_low` and `success_high`; empty without a threshold. Seconds are per run: elapsed over
@@ -31,9 +33,7 @@ def summarise(
     ]
     place = list(styles(dict(zip(runs["label"], runs["agent"], strict=True))))
     rows.sort(key=lambda row: (natural(row["env"]), place.index(row["label"])))
-    table = pd.DataFrame(rows)
-    table["steps_to_threshold_median"] = table["steps_to_threshold_median"].round()
-    return table.astype({"steps_to_threshold_median": "Int64", "reached_threshold": "Int64"})
+    return pd.DataFrame(rows).astype({"reached_threshold": "Int64"})
 
 
 def _row(curves: pd.DataFrame, runs: pd.DataFrame, replicates: int) -> dict[str, object]:
@@ -55,22 +55,28 @@ def _row(curves: pd.DataFrame, runs: pd.DataFrame, replicates: int) -> dict[str,
         "first_mean": first["return_mean"].mean(),
         "env_steps_mean": last["env_steps"].mean(),
         "threshold": runs["threshold"].max(),
-        **_to_threshold(runs[runs["status"] != "failed"]),
+        **_to_threshold(curves, runs, replicates),
         **_success(runs),
         "wall_seconds_mean": alignment.per_run_seconds(last).mean(),
         "compile_seconds_mean": last["compile_seconds"].mean(),
     }
 
 
-def _to_threshold(runs: pd.DataFrame) -> dict[str, object]:
-    steps = runs["steps_to_threshold"].astype(float)
-    reached = int(steps.notna().sum())
-    median = float(np.median(steps.fillna(np.inf))) if reached else np.inf
-    known = np.isfinite(median)
-    return {
-        "steps_to_threshold_median": median if known else np.nan,
-        "reached_threshold": reached if runs["threshold"].notna().any() else None,
-    }
+def _to_threshold(curves: pd.DataFrame, runs: pd.DataFrame, replicates: int) -> dict[str, object]:
+    found: dict[str, object] = {}
+    known = runs["threshold"].notna().any()
+    counted = {"steps": curves["env_steps"], "seconds": alignment.per_run_seconds(curves)}
+    for name, x in counted.items():
+        reached = reaching.of_runs(curves, runs, x)
+        median = median_time(reached, replicates=replicates)
+        for bound, value in (
+            ("median", median.estimate),
+            ("low", median.low),
+            ("high", median.high),
+        ):
+            found[f"{name}_to_threshold_{bound}"] = float(value) if known else np.nan
+        found["reached_threshold"] = int(reached.reached.sum()) if known else None
+    return found
 
 
 def _success(runs: pd.DataFrame) -> dict[str, float]:

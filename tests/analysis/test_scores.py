@@ -1,0 +1,115 @@
+"""Scores on a scale of references, and what is told of labels over all environments."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rl_es.analysis import scores, totals
+from rl_es.analysis.results import load
+from rl_es.errors import UserError
+
+Results = Callable[..., Path]
+LEVELS = {"pes": 60.0, "eggroll": 80.0}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, add_run: Callable[..., None]) -> Path:
+    """Two environments in which eggroll ends 20 above pes; all start at 0, the threshold is 100."""
+    for env in ("a", "b"):
+        for label, level in LEVELS.items():
+            for seed in range(4):
+                rise = np.linspace(0, level + seed, 11)
+                add_run(tmp_path, env, label, seed, returns=rise, threshold=100.0)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        ("untrained", "threshold", 0.815),
+        ("untrained", None, 0.815),
+        ("untrained", "best", 1.0),
+        ("pes", "eggroll", 1.0),
+        ("pes", "threshold", 20 / 38.5),
+    ],
+)
+def test_references(folder: Path, low: str, high: str | None, expected: float) -> None:
+    found = load(folder)
+    on = scores.scale(found, low, high)
+    values = scores.finals(found, on)["eggroll"].of("a").values
+    np.testing.assert_allclose(values.mean(), expected)
+    assert on.environments == ["a", "b"] and on.left_out == ()
+    assert on.told == f"0 is {low}, 1 is {high or 'threshold'}"
+
+
+def test_references_of_a_file(folder: Path) -> None:
+    path = folder / "published.csv"
+    path.write_text("env,random,expert\na,0,200\nb,5,5\n")
+    found = load(folder)
+    on = scores.scale(found, f"{path}:random", f"{path}:expert")
+    assert on.environments == ["a"] and on.left_out == ("b",)  # there both references are equal
+    np.testing.assert_allclose(on.score("a", [0.0, 50.0, 200.0]), [0, 0.25, 1])
+    assert set(scores.finals(found, on)["pes"].tasks) == {"a"}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("pse", "unknown reference 'pse'; did you mean 'pes'"),
+        ("threshhold", "did you mean 'threshold'"),
+        ("nowhere.csv:x", "nowhere.csv: not a readable table"),
+    ],
+)
+def test_unknown_references(folder: Path, name: str, said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        scores.scale(load(folder), high=name)
+
+
+def test_bad_files_of_references(folder: Path) -> None:
+    path = folder / "published.csv"
+    path.write_text("env,random\na,0\na,1\n")
+    with pytest.raises(UserError, match="no column 'expert'; it has env, random"):
+        scores.scale(load(folder), f"{path}:expert")
+    with pytest.raises(UserError, match="environment 'a' stands there twice"):
+        scores.scale(load(folder), f"{path}:random")
+
+
+def test_runs_that_are_lost_have_no_score(results: Results) -> None:
+    ends = {("cartpole", "pes", 0): "diverged", ("pendulum", "pes", 1): "failed"}
+    found = load(results(ends=ends, threshold=90.0))
+    own = scores.finals(found, scores.scale(found))
+    assert len(own["eggroll"].values) == 6 and len(own["pes"].values) == 4
+    assert list(own["pes"].of("cartpole").seeds) == [1, 2]
+
+
+def test_totals(folder: Path) -> None:
+    found = load(folder)
+    on = scores.scale(found)
+    table = totals.of(found, on, replicates=200).set_index(["label", "statistic"])
+    np.testing.assert_allclose(table.loc[("eggroll", "mean"), "estimate"], 0.815)
+    np.testing.assert_allclose(table.loc[("pes", "optimality_gap"), "estimate"], 1 - 0.615)
+    assert (table.n == 8).all() and (table.environments == 2).all()
+    assert (table.low < table.estimate).all() and (table.estimate < table.high).all()
+
+
+def test_every_pair_is_compared(folder: Path) -> None:
+    found = load(folder)
+    table = totals.between(found, scores.scale(found))
+    assert list(table.env) == ["all", "a", "b"]
+    assert (table["first"] == "eggroll").all() and (table["second"] == "pes").all()
+    assert (table.probability == 1).all() and table.paired.all()
+    # Four seeds, each of whose runs may change places: 2 of 16 ways are as extreme.
+    apart = table[table.env != "all"]
+    np.testing.assert_allclose(apart.p, 1 / 8, rtol=0.1)
+    np.testing.assert_allclose(apart.p_adjusted, 2 * apart.p)
+
+
+def test_of_many_labels_each_is_compared_with_the_best(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(totals, "MOST_LABELS", 2)
+    found = load(results(labels=["eggroll", "pes", "nres"], threshold=90.0))
+    table = totals.between(found, scores.scale(found))
+    assert table["first"].nunique() == 1 and table["second"].nunique() == 2
