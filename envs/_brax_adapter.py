@@ -30,6 +30,13 @@ with contextlib.redirect_stdout(io.StringIO()):  # brax reports every optional p
     from brax.envs.base import State
 
 
+def made(name: str, backend: str) -> Any:
+    """The environment that brax itself has under a name."""
+    with implicit_promotion(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Brax System")  # on every load: it is not maintained
+        return envs.get_environment(name.removeprefix("brax/"), backend=backend)
+
+
 class BraxEnvironment:
     """One of brax's environments on one of its physics backends; it has no time limit.
 
@@ -38,9 +45,7 @@ class BraxEnvironment:
     """
 
     def __init__(self, name: str, backend: str):
-        with implicit_promotion(), warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Brax System")  # on every load: it is not maintained
-            self._env = envs.get_environment(name.removeprefix("brax/"), backend=backend)
+        self._env = made(name, backend)
         # Under jit brax's Python runs once for all programs that step or reset this environment.
         self._reset, self._step = jax.jit(self._reset_once), jax.jit(self._step_once)
         space = box(-1.0, 1.0, (self._env.action_size,))

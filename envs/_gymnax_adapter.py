@@ -39,7 +39,8 @@ class WalledMountainCar(ContinuousMountainCar):
         return self.get_obs(moved), moved, reward + 100.0 * terminated, terminated, info
 
 
-def _made(name: str) -> tuple[Any, Any]:
+def made(name: str) -> tuple[Any, Any]:
+    """The environment that gymnax has under a name, and its parameters."""
     if name == "MountainCarContinuous-v0":
         environment = WalledMountainCar()
         return environment, environment.default_params
@@ -51,7 +52,7 @@ class GymnaxEnvironment:
 
     def __init__(self, name: str):
         with implicit_promotion():
-            self._env, self._params = _made(name)
+            self._env, self._params = made(name)
             actions = self._env.action_space(self._params)
             observations = self._env.observation_space(self._params)
         categories = isinstance(observations, spaces.Discrete)

@@ -25,20 +25,18 @@ range of these models; their gears turn them into forces. What differs:
 import importlib.metadata
 import importlib.util
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import mujoco as bindings
 import numpy as np
 from mujoco.rollout import Rollout
 
+from envs._mujoco import mujoco, unlogged
 from rl_es.errors import UserError
 from rl_es.interfaces import NativeStep
 
-mujoco: Any = bindings  # compiled, and without type stubs
 EPISODE_LENGTH = 1000
 
 
@@ -96,7 +94,7 @@ class NativeTask:
     def __init__(self, name: str, threads: int | None = None):
         """The task of a brax environment, stepped by so many threads (default: one a processor)."""
         self.task = TASKS[name]
-        with _unlogged():
+        with unlogged():
             self.model = mujoco.MjModel.from_xml_path(str(_models() / self.task.model))
         threads = threads or os.cpu_count() or 1
         self._data = [mujoco.MjData(self.model) for _ in range(threads)]
@@ -167,17 +165,3 @@ def _models() -> Path:
     if found is None or not found.submodule_search_locations:
         raise UserError("native physics needs Gymnasium's models: pip install 'rl_es[native]'")
     return Path(found.submodule_search_locations[0]) / "envs" / "mujoco" / "assets"
-
-
-@contextmanager
-def _unlogged() -> Iterator[None]:
-    """Within it MuJoCo says nothing, such as that a model uses what is out of date.
-
-    It would write it to MUJOCO_LOG.TXT in the current folder.
-    """
-    before = mujoco.get_mju_user_warning()
-    mujoco.set_mju_user_warning(lambda message: None)
-    try:
-        yield
-    finally:
-        mujoco.set_mju_user_warning(before)

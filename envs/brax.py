@@ -13,7 +13,7 @@ from rl_es.config import Config, static
 from rl_es.errors import UserError
 
 if TYPE_CHECKING:
-    from rl_es.interfaces import Environment, Native
+    from rl_es.interfaces import Drawing, Environment, Native
 
 NUMERICS = 1
 EPISODE_LENGTH = 1000
@@ -34,6 +34,7 @@ BACKENDS: dict[str, tuple[str, ...]] = {
     "brax/walker2d": _ALL,
 }
 NAMES = tuple(BACKENDS)
+DRAWN = NAMES
 NATIVE = ("brax/halfcheetah", "brax/hopper", "brax/swimmer")
 
 
@@ -67,8 +68,7 @@ def make(name: str, options: Options) -> Environment:
     from envs._brax_adapter import BraxEnvironment
     from rl_es.rollout.wrappers import TimeLimit
 
-    backend = BACKENDS[name][0] if options.backend == "auto" else options.backend
-    return TimeLimit(BraxEnvironment(name, backend), EPISODE_LENGTH)
+    return TimeLimit(BraxEnvironment(name, _backend(name, options)), EPISODE_LENGTH)
 
 
 def native(name: str) -> Native:
@@ -80,3 +80,18 @@ def native(name: str) -> Native:
     from envs._native import NativeTask
 
     return NativeTask(name)
+
+
+def drawing(name: str, options: Options, width: int, height: int) -> Drawing:
+    """Pictures of one of `DRAWN`, rendered by MuJoCo.
+
+    Raises:
+      UserError: there is nothing to render with.
+    """
+    from envs._brax_drawing import BraxDrawing
+
+    return BraxDrawing(name, _backend(name, options), width, height)
+
+
+def _backend(name: str, options: Options) -> str:
+    return BACKENDS[name][0] if options.backend == "auto" else options.backend

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rl_es.config import Config
 
 if TYPE_CHECKING:
-    from rl_es.interfaces import Environment
+    from rl_es.interfaces import Drawing, Environment
 
 NUMERICS = 1
 NAMES = (
@@ -41,6 +41,8 @@ NAMES = (
     "FrozenLake-misc",
 )
 
+DRAWN = NAMES[:5]
+
 
 class Options(Config):
     """gymnax environments are used with their default parameters."""
@@ -52,3 +54,11 @@ def make(name: str, options: Options) -> Environment:
 
     del options
     return GymnaxEnvironment(name)
+
+
+def drawing(name: str, options: Options, width: int, height: int) -> Drawing:
+    """Pictures of one of `DRAWN`."""
+    from envs._classic_control import ClassicControl
+
+    del options
+    return ClassicControl(name, width, height)

@@ -1,4 +1,4 @@
-"""The command line: run, plan, speed, gradients, report, evaluate, list.
+"""The command line: run, plan, speed, gradients, report, evaluate, replay, list.
 
 Nothing heavy is imported before a command needs it: a wrong sweep file is refused, and help is
 shown, without loading jax.
@@ -82,6 +82,10 @@ Quiet = Annotated[
     FlagCreatePairsOff[bool],
     arg(help="print failures and the end only", help_behavior_hint=""),
 ]
+Replays = Annotated[
+    FlagCreatePairsOff[bool],
+    arg(help="leave out the films of trained policies", help_behavior_hint=""),
+]
 SweepFile = Annotated[Positional[Path], arg(metavar="SWEEP", help="sweep file (YAML)")]
 
 
@@ -97,6 +101,7 @@ class Run:
     population_chunk: PopulationChunk = None
     memory: Memory = None
     quiet: Quiet = False
+    no_replays: Replays = False
     meeting: Annotated[Meeting, arg(name="")] = ALONE
 
     def __call__(self) -> int:
@@ -122,6 +127,8 @@ class Run:
             finally:
                 shown.end()
         if first:
+            if not self.no_replays:
+                _replays(out)
             _report(out)
         return code
 
@@ -216,11 +223,14 @@ class Report:
     """Write tables, figures and the report of a results folder."""
 
     folder: Annotated[Positional[Path], arg(metavar="DIR", help="results folder")]
+    no_replays: Replays = False
 
     def __call__(self) -> int:
         """Returns the exit code."""
         if not self.folder.is_dir():
             raise UserError(f"{self.folder}: no such folder")
+        if not self.no_replays:
+            _replays(self.folder)
         _report(self.folder)
         return 0
 
@@ -260,6 +270,58 @@ class Evaluate:
 
 
 @dataclasses.dataclass(frozen=True)
+class Replay:
+    """Film an episode of a trained policy: MP4, GIF, or a page with early, middle and final."""
+
+    folder: Annotated[Positional[Path], arg(metavar="DIR", help="results folder")]
+    env: Annotated[
+        str | None,
+        arg(help="the environment's name or label", help_behavior_hint="(default: the only one)"),
+    ] = None
+    label: Annotated[
+        str | None,
+        arg(help="the agent's label", help_behavior_hint="(default: highest final return)"),
+    ] = None
+    agent: Annotated[
+        str | None,
+        arg(help="its best label, where several have it", help_behavior_hint="(default: any)"),
+    ] = None
+    seed: Annotated[int, arg(help="of the run")] = 0
+    stage: Annotated[
+        Literal["early", "middle", "final", "all"] | None,
+        arg(
+            help="of training; all: side by side",
+            help_behavior_hint="(default: final; html: all)",
+        ),
+    ] = None
+    episode_seed: Annotated[int, arg(help="of the episode")] = 0
+    format: Annotated[
+        Literal["mp4", "gif", "html"] | None,
+        arg(help="of the file", help_behavior_hint="(default: as --out ends, else mp4)"),
+    ] = None
+    size: Annotated[str, arg(metavar="WxH", help="of each picture, in pixels")] = "320x240"
+    out: Annotated[
+        Path | None,
+        arg(metavar="FILE", help="file", help_behavior_hint="(default: one in DIR/replays)"),
+    ] = None
+    open: Annotated[
+        FlagCreatePairsOff[bool], arg(help="open it in a browser", help_behavior_hint="")
+    ] = False
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        from rl_es.replay import command
+
+        chosen = vars(self) | {}
+        opened = chosen.pop("open")
+        path = command.run(**chosen)
+        print(path)
+        if opened:
+            command.open_in_browser(path)
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
 class List:
     """List agents and environments, by default both."""
 
@@ -287,6 +349,17 @@ def _folder(out: Path | None, *default: str) -> Path:
     return folder
 
 
+def _replays(folder: Path) -> None:
+    """Makes the films of a folder that has trained policies, and says where they are listed."""
+    if not (folder / "policies").is_dir():
+        return
+    from rl_es.replay import report
+
+    path = report.write(folder, lambda text: print(text, file=sys.stderr))
+    if path is not None:
+        print(path)
+
+
 def _report(folder: Path) -> None:
     """Writes tables, figures and index page, and says where they are."""
     if (folder / "workloads").is_dir():
@@ -307,6 +380,7 @@ VERBS = {
     "gradients": Gradients,
     "report": Report,
     "evaluate": Evaluate,
+    "replay": Replay,
     "list": List,
 }
 

@@ -152,6 +152,34 @@ class Native(Protocol):
         ...
 
 
+# --- pictures of an environment -------------------------------------------------------------------
+
+
+class Moment(NamedTuple):
+    """What can be seen of a step of an episode: everything as it is before the step."""
+
+    state: EnvState  # of the environment as its suite makes it, without what is wrapped around it
+    observation: np.ndarray  # [*observation_shape] float32
+    action: np.ndarray  # the one that is taken now
+
+
+class Drawing(Protocol):
+    """Draws an environment, a picture a step. It may hold what has to be given back: close it."""
+
+    @property
+    def step_seconds(self) -> float | None:
+        """How long a step lasts in the world that is drawn; None where time is only counted."""
+        ...
+
+    def frame(self, moment: Moment) -> np.ndarray:
+        """A picture [height, width, 3] uint8."""
+        ...
+
+    def close(self) -> None:
+        """Gives back what it holds; it draws no more."""
+        ...
+
+
 # --- policies -----------------------------------------------------------------------------------
 
 

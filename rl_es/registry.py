@@ -10,7 +10,8 @@ has `NAMES`, `Options` (a `Config`), `make(name, options)` and `NUMERICS`, and m
 `check(name, options)`, which refuses, without loading jax, options that an environment cannot take.
 A suite whose environments imitate those of another simulator may have `NATIVE`, the names that can
 be had there as well, and `native(name)`, which gives such a `rl_es.interfaces.Native`: a policy can
-then be evaluated in both.
+then be evaluated in both. A suite that can draw environments may have `DRAWN`, their names, and
+`drawing(name, options, width, height)`, which gives a `rl_es.interfaces.Drawing` of that size.
 """
 
 import importlib

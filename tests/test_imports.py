@@ -37,8 +37,9 @@ ALLOWED = {
     "speed": {"speed", "timings", *SWEEP},
     "gradients": {"gradients", "estimates", *SWEEP},
     "evaluating": TRAINING,
+    "replay": {"replay", *TRAINING},
     "listing": SWEEP,
-    "cli": {"analysis", "evaluating", "listing", "speed", "gradients", *SWEEP},
+    "cli": {"analysis", "evaluating", "listing", "replay", "speed", "gradients", *SWEEP},
 }
 
 

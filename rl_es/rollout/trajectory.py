@@ -1,6 +1,7 @@
 """One episode of a policy, step by step, for replays and for looking at."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ class Trajectory(NamedTuple):
     """One episode of T steps.
 
     Attributes:
-      states: the environment's states before each step, leaves [T, ...].
+      states: the environment's states before each step, leaves [T, ...]; () where none were kept.
       observations: [T, *observation_shape] float32, as the environment gives them.
       actions: [T, ...].
       rewards: [T] float32.
@@ -30,25 +31,44 @@ class Trajectory(NamedTuple):
     terminated: bool
 
 
-def trajectory(env: Environment, policy: Policy, key: Array, snapshot: Snapshot) -> Trajectory:
-    """Runs one whole episode. Consumes `key`."""
-    reset_key, step_key = jax.random.split(key)
+def recorder(
+    env: Environment, policy: Policy, states: bool = True
+) -> Callable[[Array, Snapshot], Any]:
+    """A function (key, snapshot) -> what `trajectory` reads. Consumes the key. To be compiled once.
 
-    def step(particle: Particle, key: Array) -> tuple[Particle, tuple]:
-        moved, action, after = act_and_step(
-            env, policy, snapshot.params, snapshot.statistics, particle, key
-        )
-        shown = (particle.env, particle.observation.values, action, after.reward)
-        return moved, (*shown, after.terminated, ~particle.done)
+    Args:
+      env: the environment.
+      policy: acts in it.
+      states: whether states are kept, which may be large.
 
-    @jax.jit
-    def run(reset_key: Array, step_key: Array) -> tuple:
+    Raises:
+      UserError: episodes never end, and the environment names no evaluation of its own.
+    """
+    own = env.spec.evaluation_steps
+    limit = horizon(env) if own is None else own
+
+    def record(key: Array, snapshot: Snapshot) -> Any:
+        reset_key, step_key = jax.random.split(key)
+
+        def step(particle: Particle, key: Array) -> tuple[Particle, tuple]:
+            moved, action, after = act_and_step(
+                env, policy, snapshot.params, snapshot.statistics, particle, key
+            )
+            kept = particle.env if states else ()
+            shown = (kept, particle.observation.values, action, after.reward)
+            return moved, (*shown, after.terminated, ~particle.done)
+
         keys = jax.vmap(jax.random.fold_in, (None, 0))(
-            step_key, jnp.arange(horizon(env), dtype=jnp.uint32)
+            step_key, jnp.arange(limit, dtype=jnp.uint32)
         )
         return jax.lax.scan(step, start(env, policy, reset_key), keys)[1]
 
-    *shown, terminated, alive = jax.device_get(run(reset_key, step_key))
+    return record
+
+
+def trajectory(recorded: Any) -> Trajectory:
+    """The episode that a recorder's function gave, up to its end."""
+    *shown, terminated, alive = jax.device_get(recorded)
     length = int(alive.sum())
     states, observations, actions, rewards = jax.tree.map(lambda leaf: leaf[:length], shown)
     return Trajectory(states, observations, actions, rewards, bool(terminated[length - 1]))

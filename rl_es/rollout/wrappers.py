@@ -111,6 +111,13 @@ class RewardScale:
         return _score(self.env, state)
 
 
+def bare(state: EnvState) -> EnvState:
+    """The state of the environment itself, without what wrappers added to it."""
+    while isinstance(state, Timed):
+        state = state.inner
+    return state
+
+
 def _shorter(steps: int | None, repeats: int) -> int | None:
     return None if steps is None else math.ceil(steps / repeats)
 

@@ -73,9 +73,9 @@ class SavedPolicy:
         """
         return self.workbench.evaluate_natively(self.snapshot, episodes, seed)
 
-    def rollout(self, seed: int = 0) -> Trajectory:
-        """One episode, step by step."""
-        return self.workbench.rollout(self.snapshot, seed)
+    def rollout(self, seed: int = 0, states: bool = True) -> Trajectory:
+        """One episode, step by step; with the environment's states, or without."""
+        return self.workbench.rollout(self.snapshot, seed, states)
 
 
 class Loader:

@@ -13,7 +13,7 @@ from rl_es.interfaces import Native, Snapshot
 from rl_es.rollout.evaluation import evaluator
 from rl_es.rollout.native import native_evaluator
 from rl_es.rollout.normalisation import empty
-from rl_es.rollout.trajectory import Trajectory, trajectory
+from rl_es.rollout.trajectory import Trajectory, recorder, trajectory
 from rl_es.training.platform import quiet_loading
 from rl_es.training.task import Task
 
@@ -49,6 +49,7 @@ class Workbench:
         self.env = task.evaluation_environment()
         self.policy = task.make_policy(self.env)
         self._compiled: dict[int, Callable[..., Any]] = {}
+        self._recorders: dict[bool, Callable[..., Any]] = {}
 
     @property
     def shapes(self) -> Snapshot:
@@ -63,9 +64,7 @@ class Workbench:
         key = replay_key(seed)
         if episodes not in self._compiled:
             run = evaluator(self.env, self.policy, episodes)
-            lowered = jax.jit(run).lower(key, snapshot)
-            with quiet_loading():
-                self._compiled[episodes] = lowered.compile()
+            self._compiled[episodes] = _compiled(run, key, snapshot)
         return np.asarray(self._compiled[episodes](key, snapshot))
 
     def evaluate_natively(self, snapshot: Snapshot, episodes: int, seed: int) -> np.ndarray:
@@ -76,9 +75,13 @@ class Workbench:
         """
         return self._native_evaluator(replay_key(seed), native_seeds(seed, episodes), snapshot)
 
-    def rollout(self, snapshot: Snapshot, seed: int) -> Trajectory:
-        """One episode, step by step."""
-        return trajectory(self.env, self.policy, replay_key(seed), snapshot)
+    def rollout(self, snapshot: Snapshot, seed: int, states: bool = True) -> Trajectory:
+        """One episode, step by step; with the environment's states, or without."""
+        key = replay_key(seed)
+        if states not in self._recorders:
+            run = recorder(self.env, self.policy, states)
+            self._recorders[states] = _compiled(run, key, snapshot)
+        return trajectory(self._recorders[states](key, snapshot))
 
     @cached_property
     def native(self) -> Native:
@@ -96,3 +99,10 @@ class Workbench:
     @cached_property
     def _native_evaluator(self) -> Callable[..., np.ndarray]:
         return native_evaluator(self.native, self.policy, self.task.wrappers)
+
+
+def _compiled(run: Callable[..., Any], key: jax.Array, snapshot: Snapshot) -> Callable[..., Any]:
+    """The function compiled for all keys, and for all snapshots that are like this one."""
+    lowered = jax.jit(run).lower(key, snapshot)
+    with quiet_loading():
+        return lowered.compile()

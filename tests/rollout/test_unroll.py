@@ -19,7 +19,7 @@ from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.evaluation import evaluator
 from rl_es.rollout.normalisation import Statistics
 from rl_es.rollout.policy import make_policy
-from rl_es.rollout.trajectory import trajectory
+from rl_es.rollout.trajectory import recorder, trajectory
 from rl_es.rollout.unroll import CHUNK, episodes, single_step, start, window
 from rl_es.training.learner import Evolution
 from tests.toys import Countdown, Drift, ParameterPolicy, _box
@@ -265,9 +265,9 @@ def test_a_trajectory_is_the_evaluated_episode_step_by_step():
         particles = jax.vmap(lambda key: start(DRIFT, GAUSSIAN, key))(reset_key[None])
         return episodes(step, particles, step_key[None], DRIFT.horizon)
 
-    ends = set()
+    ends, record = set(), jax.jit(recorder(DRIFT, GAUSSIAN))
     for seed in range(6):
-        shown = trajectory(DRIFT, GAUSSIAN, jax.random.key(seed), snapshot)
+        shown = trajectory(record(jax.random.key(seed), snapshot))
         whole = episode(jax.random.key(seed))
         assert len(shown.rewards) == int(whole.lengths[0])
         assert shown.rewards.sum() == pytest.approx(float(whole.returns[0]), rel=1e-5)
@@ -283,9 +283,8 @@ def test_a_trajectory_is_the_evaluated_episode_step_by_step():
 def test_a_trajectory_sees_what_the_policy_saw_only_through_statistics():
     """Observations are shown as the environment gives them, and acted on normalised."""
     statistics = Statistics(jnp.float32(100), jnp.array([4.0, 1.0]), jnp.array([400.0, 100.0]))
-    shown = trajectory(
-        Sighted(), Reflex(), jax.random.key(0), Snapshot({"theta": jnp.zeros(1)}, statistics)
-    )
+    record = jax.jit(recorder(Sighted(), Reflex()))
+    shown = trajectory(record(jax.random.key(0), Snapshot({"theta": jnp.zeros(1)}, statistics)))
     np.testing.assert_allclose(
         shown.actions, (shown.observations - [4.0, 1.0]) / [2.0, 1.0], rtol=1e-5
     )

@@ -1,0 +1,80 @@
+"""MuJoCo without what it says, and its renderer where there may be no screen."""
+
+import importlib
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import mujoco as bindings
+
+from rl_es.errors import UserError
+
+mujoco: Any = bindings  # compiled, and without type stubs
+WITHOUT_SCREEN = ("egl", "osmesa")
+
+
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """Within it MuJoCo says nothing, such as that a model uses what is out of date.
+
+    It would write it to MUJOCO_LOG.TXT in the current folder.
+    """
+    before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(lambda message: None)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        mujoco.set_mju_user_warning(before)
+
+
+def renderer(model: Any, width: int, height: int) -> Any:
+    """A `mujoco.Renderer` of this size in pixels; close it when done.
+
+    With MUJOCO_GL set, that is what renders. Otherwise EGL, then OSMesa, and a screen where there
+    is one.
+
+    Raises:
+      UserError: none of them works here.
+    """
+    chosen = os.environ.get("MUJOCO_GL") or backend()
+    try:
+        if chosen in WITHOUT_SCREEN:
+            _use(chosen)
+        return mujoco.Renderer(model, height, width)
+    except Exception as error:  # each backend has failures of its own
+        raise UserError(f"MuJoCo cannot render with MUJOCO_GL={chosen} ({error})") from None
+
+
+@cache
+def backend() -> str:
+    """What can render here, found out in a process of its own: a failed one cannot be taken back.
+
+    Raises:
+      UserError: nothing can; names the packages that would.
+    """
+    screen = ("glfw",) if os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") else ()
+    if sys.platform != "linux":
+        return ""  # MuJoCo knows what its system has
+    for name in (*WITHOUT_SCREEN, *screen):
+        command = [sys.executable, "-c", "import mujoco; mujoco.GLContext(8, 8).make_current()"]
+        environment = {**os.environ, "MUJOCO_GL": name}
+        tried = subprocess.run(command, env=environment, capture_output=True, check=False)
+        if tried.returncode == 0:
+            return name
+    raise UserError(
+        "MuJoCo has nothing to render with here: install EGL or OSMesa "
+        "(Debian: apt-get install libegl1, or libosmesa6)"
+    )
+
+
+def _use(name: str) -> None:
+    """Makes later renderers use this backend: MuJoCo chooses when it is imported, by a variable."""
+    made = importlib.import_module(f"mujoco.{name}").GLContext
+    importlib.import_module("mujoco.rendering.classic.gl_context").GLContext = made

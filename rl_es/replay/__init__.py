@@ -1,0 +1,1 @@
+"""Films of trained policies, one episode each, and pages that play them."""

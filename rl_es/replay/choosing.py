@@ -1,0 +1,145 @@
+"""Which policies of a results folder are shown. Nothing here loads jax."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from rl_es import tables
+from rl_es.errors import UserError, did_you_mean
+from rl_es.training.saved import STAGES, Saved, saved
+
+ALL = "all"
+
+
+def by_stage(folder: Path) -> list[Saved]:
+    """Every saved policy of a results folder.
+
+    Raises:
+      UserError: there is none.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    found = [policy for stage in STAGES for policy in saved(folder, stage)]
+    if not found:
+        raise UserError(f"{folder}: no policies here (no policies/*/final.json)")
+    return found
+
+
+def final_returns(runs: pd.DataFrame, env: str) -> "pd.Series[float]":
+    """Mean final return of the finished runs of each label, the highest first."""
+    finished = runs[(runs["env"] == env) & (runs["status"] == "finished")]
+    means = finished.groupby("label")["final_return"].mean().dropna()
+    return means.sort_values(ascending=False, kind="stable")
+
+
+def shown(policies: Iterable[Saved], env: str, label: str) -> dict[str, Saved]:
+    """By stage, the policies of the first seed that has the most stages of them."""
+    seeds: dict[int, dict[str, Saved]] = defaultdict(dict)
+    for one in policies:
+        if (one.manifest["env"], one.manifest["label"]) == (env, label):
+            seeds[one.manifest["seed"]][one.path.stem] = one
+    best = min(seeds, key=lambda seed: (-len(seeds[seed]), seed), default=None)
+    return {} if best is None else in_order(seeds[best])
+
+
+def in_order(policies: Mapping[str, Saved]) -> dict[str, Saved]:
+    """Early before middle before final."""
+    return {stage: policies[stage] for stage in STAGES if stage in policies}
+
+
+def pick(
+    folder: Path,
+    env: str | None,
+    label: str | None,
+    agent: str | None,
+    seed: int,
+    stage: str,
+) -> tuple[dict[str, Saved], str]:
+    """The policies asked for by stage, and what has to be said about the choice.
+
+    Args:
+      folder: the results folder.
+      env: the environment's name or label; None where there is only one.
+      label: the agent's label; None for the one with the highest final return.
+      agent: the agent's name, where no label is given.
+      seed: the run's.
+      stage: one of `STAGES`, or all that there are.
+
+    Raises:
+      UserError: nothing fits, or more than one run; says what there is.
+    """
+    found = by_stage(folder)
+    env = _only(folder, found, env)
+    found = [one for one in found if one.manifest["env"] == env]
+    if label is None:
+        label, said = _best(folder, found, env, agent)
+    elif agent is not None:
+        raise UserError("--label and --agent: give one of them")
+    else:
+        said = ""
+        labels = {one.manifest["label"] for one in found}
+        if label not in labels:
+            raise UserError(f"{folder}: no policy of label '{label}'{did_you_mean(label, labels)}")
+    runs: dict[str, dict[str, Saved]] = defaultdict(dict)
+    for one in found:
+        if (one.manifest["label"], one.manifest["seed"]) == (label, seed):
+            runs[one.manifest["run_id"]][one.path.stem] = one
+    what = f"'{env} / {label} / seed {seed}'"
+    if len(runs) > 1:
+        raise UserError(f"{folder}: several runs of {what}: {', '.join(sorted(runs))}")
+    stages = in_order(next(iter(runs.values()), {}))
+    if not stages:
+        raise UserError(f"{folder}: no policy of {what}{_reason(folder, found, env, label, seed)}")
+    if stage == ALL:
+        lacking = [name for name in STAGES if name not in stages]
+        if lacking:
+            said += f"\nno {' or '.join(lacking)} policy of {what}: only the first seed has all"
+        return stages, said.strip()
+    if stage not in stages:
+        there = ", ".join(stages)
+        raise UserError(f"{folder}: no {stage} policy of {what}; there is: {there}")
+    return {stage: stages[stage]}, said
+
+
+def _only(folder: Path, found: Sequence[Saved], env: str | None) -> str:
+    """The environment asked for, or the only one."""
+    there = sorted({one.manifest["env"] for one in found})
+    if env is None:
+        if len(there) > 1:
+            raise UserError(f"{folder}: several environments, choose --env: {', '.join(there)}")
+        return there[0]
+    if env not in there:
+        raise UserError(f"{folder}: no policy of environment '{env}'{did_you_mean(env, there)}")
+    return env
+
+
+def _best(folder: Path, found: Sequence[Saved], env: str, agent: str | None) -> tuple[str, str]:
+    """The label with the highest final return of an environment, of one agent or of all."""
+    agents = {one.manifest["label"]: one.manifest["agent"] for one in found}
+    if agent is not None:
+        if agent not in agents.values():
+            hint = did_you_mean(agent, set(agents.values()))
+            raise UserError(f"{folder}: no policy of agent '{agent}'{hint}")
+        agents = {label: own for label, own in agents.items() if own == agent}
+    if len(agents) == 1:
+        return next(iter(agents)), ""
+    means = final_returns(tables.load(folder)[1], env)
+    means = means[means.index.isin(list(agents))]
+    if means.empty:
+        raise UserError(f"{folder}: no run is finished, choose --label: {', '.join(agents)}")
+    best = str(means.index[0])
+    return best, f"{env}: {best}, the highest mean final return ({means.iloc[0]:.1f})"
+
+
+def _reason(folder: Path, found: Sequence[Saved], env: str, label: str, seed: int) -> str:
+    """Why a run has no policy: what became of it, or which seeds there are."""
+    if tables.cell_paths(folder):
+        runs = tables.load(folder)[1]
+        own = runs[(runs["env"] == env) & (runs["label"] == label) & (runs["seed"] == seed)]
+        if len(own) and own["status"].iloc[0] != "finished":
+            why = own["reason"].iloc[0]
+            return f": it is {own['status'].iloc[0]}" + (f" ({why})" if why else "")
+    seeds = sorted({one.manifest["seed"] for one in found if one.manifest["label"] == label})
+    return f"; seeds: {', '.join(map(str, seeds))}"

@@ -1,0 +1,46 @@
+"""Text in pictures, and the line under each of them."""
+
+from functools import cache
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+INK, QUIET, PAPER = "#33373d", "#777b82", "#ffffff"
+
+
+@cache
+def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Pillow's own font, so that pictures are the same on every machine."""
+    return ImageFont.load_default(size)
+
+
+def strip_height(height: int) -> int:
+    """Rows that the line takes of a picture of this height: an even number."""
+    return max(16, 2 * round(height / 26))
+
+
+def captioned(
+    picture: np.ndarray, height: int, title: str, step: int, return_so_far: float
+) -> np.ndarray:
+    """A picture with a line under it that says what it is, the step, and the return up to it.
+
+    Args:
+      picture: [height - strip_height(height), width, 3] uint8.
+      height: of the result.
+      title: such as early, middle or final.
+      step: how many steps were taken, this one included.
+      return_so_far: the sum of their rewards.
+
+    Returns:
+      [height, width, 3] uint8.
+    """
+    width = picture.shape[1]
+    image = Image.new("RGB", (width, height), PAPER)
+    image.paste(Image.fromarray(picture))
+    draw, letters = ImageDraw.Draw(image), font(round(0.66 * strip_height(height)))
+    middle, margin = (picture.shape[0] + height) / 2, round(width / 50)
+    draw.text((margin, middle), title, QUIET, letters, anchor="lm")
+    draw.text((width / 2, middle), f"t = {step}", INK, letters, anchor="mm")
+    told = f"return {return_so_far:.1f}"
+    draw.text((width - margin, middle), told, INK, letters, anchor="rm")
+    return np.asarray(image)

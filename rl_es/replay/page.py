@@ -1,0 +1,47 @@
+"""One HTML file that plays films side by side. It holds them itself and needs no network."""
+
+import base64
+import html
+import tempfile
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from string import Template
+
+from rl_es.files import write_text
+from rl_es.replay.encoding import write_mp4
+from rl_es.replay.films import Film
+from rl_es.replay.pace import in_words
+
+
+def write_page(path: Path, shown: Sequence[Film]) -> None:
+    """Writes the films of one run as a page.
+
+    Raises:
+      UserError: imageio-ffmpeg is not installed.
+    """
+    first = shown[0]
+    about = f"{in_words(first.pace.speed).capitalize()}; all films start alike."
+    template = Template(resources.files("rl_es.replay").joinpath("page.html").read_text())
+    text = template.substitute(
+        title=html.escape(first.policy.title),
+        about=html.escape(about),
+        films="\n".join(map(_figure, shown)),
+    )
+    write_text(path, text)
+
+
+def _figure(film: Film) -> str:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "film.mp4"
+        write_mp4(path, film.frames(), film.painter.size, film.pace.frames_per_second)
+        video = base64.b64encode(path.read_bytes()).decode()
+    trained = film.policy.manifest.get("env_steps")
+    after = f", after {trained:,} steps of training" if isinstance(trained, int) else ""
+    width, height = film.painter.size
+    return (
+        f'<figure><video muted playsinline preload="auto" width="{width}" height="{height}" '
+        f'src="data:video/mp4;base64,{video}"></video>'
+        f"<figcaption><b>{film.stage}</b>{after}: return {film.total:.1f} in {film.steps} steps"
+        "</figcaption></figure>"
+    )
