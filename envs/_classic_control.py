@@ -13,7 +13,7 @@ from envs._canvas import AMBER, BLUE, FAINT, GREEN, INK, RED, Canvas, Point
 from rl_es.interfaces import Moment
 
 # (width, height, state, action, parameters) -> a canvas that was drawn on
-Painter = Callable[[int, int, Any, float, Any], Canvas]
+Painter = Callable[[int, int, Any, float | None, Any], Canvas]
 
 
 class ClassicControl:
@@ -33,14 +33,14 @@ class ClassicControl:
         return self._seconds
 
     def frame(self, moment: Moment) -> np.ndarray:
-        action = float(np.asarray(moment.action).reshape(-1)[0])
+        action = None if moment.action is None else float(np.reshape(moment.action, -1)[0])
         return self._paint(*self._size, moment.state, action, self._params).picture()
 
     def close(self) -> None:
         pass
 
 
-def _cart_pole(width: int, height: int, state: Any, action: float, params: Any) -> Canvas:
+def _cart_pole(width: int, height: int, state: Any, action: float | None, params: Any) -> Canvas:
     edge, pole = float(params.x_threshold), 2 * float(params.length)
     canvas = Canvas(width, height, (0.0, 0.72), (2 * edge + 0.7, 2.6))
     x, angle = float(state.x), float(state.theta)
@@ -53,15 +53,16 @@ def _cart_pole(width: int, height: int, state: Any, action: float, params: Any) 
     hinge = (x, 0.35)
     canvas.line([hinge, _clockwise(hinge, angle, pole)], 0.09, BLUE)
     canvas.disc(hinge, 0.035, FAINT)
-    side = 1.0 if action > 0.5 else -1.0
-    canvas.arrow((x + side * 0.36, 0.21), (x + side * 0.72, 0.21), 0.045, AMBER)
+    if action is not None:
+        side = 1.0 if action > 0.5 else -1.0
+        canvas.arrow((x + side * 0.36, 0.21), (x + side * 0.72, 0.21), 0.045, AMBER)
     return canvas
 
 
-def _pendulum(width: int, height: int, state: Any, action: float, params: Any) -> Canvas:
+def _pendulum(width: int, height: int, state: Any, action: float | None, params: Any) -> Canvas:
     length, most = float(params.l), float(params.max_torque)
     canvas = Canvas(width, height, (0.0, 0.0), (2.5 * length, 2.5 * length))
-    torque = float(np.clip(action, -most, most)) / most
+    torque = 0.0 if action is None else float(np.clip(action, -most, most)) / most
     tip = _clockwise((0.0, 0.0), -float(state.theta), length)
     canvas.disc((0.0, length), 0.03, GREEN)  # where it is to stand
     canvas.line([(0.0, 0.0), tip], 0.13, BLUE)
@@ -70,11 +71,12 @@ def _pendulum(width: int, height: int, state: Any, action: float, params: Any) -
     return canvas
 
 
-def _acrobot(width: int, height: int, state: Any, action: float, params: Any) -> Canvas:
+def _acrobot(width: int, height: int, state: Any, action: float | None, params: Any) -> Canvas:
     first, second = float(params.link_length_1), float(params.link_length_2)
     reach = first + second
     canvas = Canvas(width, height, (0.0, 0.0), (2.25 * reach, 2.25 * reach))
-    torque = float(np.asarray(params.available_torque)[int(np.clip(action, 0, 2))])
+    torques = np.asarray(params.available_torque)
+    torque = 0.0 if action is None else float(torques[int(np.clip(action, 0, 2))])
     one, two = float(state.joint_angle1), float(state.joint_angle2)
     knee = _clockwise((0.0, 0.0), math.pi - one, first)
     foot = _clockwise(knee, math.pi - one - two, second)
@@ -87,11 +89,12 @@ def _acrobot(width: int, height: int, state: Any, action: float, params: Any) ->
     return canvas
 
 
-def _discrete_car(width: int, height: int, state: Any, action: float, params: Any) -> Canvas:
-    return _mountain_car(width, height, state, float(np.clip(action, 0, 2)) - 1, params)
+def _discrete_car(width: int, height: int, state: Any, action: float | None, params: Any) -> Canvas:
+    push = None if action is None else float(np.clip(action, 0, 2)) - 1
+    return _mountain_car(width, height, state, push, params)
 
 
-def _mountain_car(width: int, height: int, state: Any, push: float, params: Any) -> Canvas:
+def _mountain_car(width: int, height: int, state: Any, push: float | None, params: Any) -> Canvas:
     low, high = float(params.min_position), float(params.max_position)
     canvas = Canvas(width, height, ((low + high) / 2, 0.55), (high - low, 1.3))
     hill = [(x, _hill(x)) for x in np.linspace(canvas.left, canvas.right, 200).tolist()]
@@ -102,7 +105,7 @@ def _mountain_car(width: int, height: int, state: Any, push: float, params: Any)
     top = _hill(goal) + 0.16
     canvas.line([(goal, _hill(goal)), (goal, top)], 0.01, INK)
     canvas.polygon([(goal, top), (goal + 0.09, top - 0.03), (goal, top - 0.06)], GREEN)
-    _car(canvas, float(state.position), float(np.clip(push, -1, 1)))
+    _car(canvas, float(state.position), 0.0 if push is None else float(np.clip(push, -1, 1)))
     return canvas
 
 

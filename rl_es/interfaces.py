@@ -156,11 +156,11 @@ class Native(Protocol):
 
 
 class Moment(NamedTuple):
-    """What can be seen of a step of an episode: everything as it is before the step."""
+    """What can be seen of an episode before one of its steps, or after the last."""
 
     state: EnvState  # of the environment as its suite makes it, without what is wrapped around it
     observation: np.ndarray  # [*observation_shape] float32
-    action: np.ndarray  # the one that is taken now
+    action: np.ndarray | None  # the one that is taken now; None after the last step
 
 
 class Drawing(Protocol):

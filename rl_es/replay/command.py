@@ -73,7 +73,7 @@ def _write(
 
     if kind != "gif":
         check_encoder()
-    from rl_es.replay.films import films, side_by_side
+    from rl_es.replay.films import films, frame_rate, side_by_side
     from rl_es.replay.page import write_page
     from rl_es.training.platform import prepare
     from rl_es.training.policies import Loader
@@ -81,17 +81,17 @@ def _write(
     prepare()
     with ExitStack() as kept:
         shown = films(Loader(), policies, size, episode_seed, kept)
-        pace = shown[0].pace
+        rate = frame_rate(shown)
         if kind == "html":
             write_page(out, shown)
         elif kind == "gif":
-            write_gif(out, list(side_by_side(shown)), pace.frames_per_second)
+            write_gif(out, list(side_by_side(shown)), rate)
         else:
             whole = size[0] * len(shown), size[1]
-            write_mp4(out, side_by_side(shown), whole, pace.frames_per_second)
+            write_mp4(out, side_by_side(shown), whole, rate)
         for film in shown:
-            console.print(f"{film.stage}: return {film.total:.1f} in {film.steps} steps")
-        console.print(f"{in_words(pace.speed)}, {pace.frames_per_second:g} frames a second")
+            told = f"{film.stage}: return {film.total:.1f} in {film.steps} steps"
+            console.print(f"{told}, {in_words(film.pace.speed)}")
 
 
 def _pixels(size: str) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Episodes of saved policies as films, all of one environment at one pace."""
+"""Episodes of saved policies as films."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -21,7 +21,7 @@ class Film:
       policy: whose episode it is.
       episode: the episode.
       painter: draws it.
-      pace: of this film and of those beside it.
+      pace: how fast it is played.
     """
 
     policy: Saved
@@ -46,7 +46,9 @@ class Film:
 
     def frames(self) -> Iterator[np.ndarray]:
         """Its pictures [height, width, 3] uint8, drawn as they are taken."""
-        picture = self.painter.pictures(self.episode, self.stage)
+        fast = self.pace.speed not in (None, 1)
+        title = f"{self.stage}, {self.pace.speed:.2g}x" if fast else self.stage
+        picture = self.painter.pictures(self.episode, title)
         return map(picture, self.pace.shown(self.steps))
 
 
@@ -69,14 +71,33 @@ def films(
     painter = kept.enter_context(closing(Painter(loaded[0][1].workbench, size)))
     shown = [(policy, own.rollout(episode_seed, painter.states)) for policy, own in loaded]
     longest = max(len(episode.rewards) for _, episode in shown)
-    common = pace(longest, painter.step_seconds)
-    return [Film(policy, episode, painter, common) for policy, episode in shown]
+    return [
+        Film(policy, episode, painter, pace(len(episode.rewards), painter.step_seconds, longest))
+        for policy, episode in shown
+    ]
+
+
+def frame_rate(shown: Sequence[Film]) -> float:
+    """Frames a second of several films in one."""
+    return max(film.pace.frames_per_second for film in shown)
 
 
 def side_by_side(shown: Sequence[Film]) -> Iterator[np.ndarray]:
-    """The pictures of several films in a row; one that is over rests at its end."""
-    running = [film.frames() for film in shown]
-    last: list[np.ndarray] = [next(frames) for frames in running]
-    for _ in range(max(len(film.pace.shown(film.steps)) for film in shown)):
+    """The pictures of several films in a row, at `frame_rate`; what is over rests at its end."""
+    rate = frame_rate(shown)
+    running = [_at_rate(film, rate) for film in shown]
+    last = [next(frames) for frames in running]
+    seconds = max(len(f.pace.shown(f.steps)) / f.pace.frames_per_second for f in shown)
+    for _ in range(round(seconds * rate)):
         yield np.concatenate(last, axis=1)
         last = [next(frames, held) for frames, held in zip(running, last, strict=True)]
+
+
+def _at_rate(film: Film, rate: float) -> Iterator[np.ndarray]:
+    """A film's pictures, each as often as it takes to fill its time at a higher rate."""
+    shown = 0
+    for index, frame in enumerate(film.frames()):
+        until = round((index + 1) * rate / film.pace.frames_per_second)
+        for _ in range(until - shown):
+            yield frame
+        shown = until

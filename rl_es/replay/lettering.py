@@ -20,15 +20,15 @@ def strip_height(height: int) -> int:
 
 
 def captioned(
-    picture: np.ndarray, height: int, title: str, step: int, return_so_far: float
+    picture: np.ndarray, height: int, title: str, steps: int, return_so_far: float
 ) -> np.ndarray:
-    """A picture with a line under it that says what it is, the step, and the return up to it.
+    """A picture with a line under it that says what it is, the time, and the return up to it.
 
     Args:
       picture: [height - strip_height(height), width, 3] uint8.
       height: of the result.
       title: such as early, middle or final.
-      step: how many steps were taken, this one included.
+      steps: how many were taken.
       return_so_far: the sum of their rewards.
 
     Returns:
@@ -40,7 +40,7 @@ def captioned(
     draw, letters = ImageDraw.Draw(image), font(round(0.66 * strip_height(height)))
     middle, margin = (picture.shape[0] + height) / 2, round(width / 50)
     draw.text((margin, middle), title, QUIET, letters, anchor="lm")
-    draw.text((width / 2, middle), f"t = {step}", INK, letters, anchor="mm")
+    draw.text((width / 2, middle), f"t = {steps}", INK, letters, anchor="mm")
     told = f"return {return_so_far:.1f}"
     draw.text((width - margin, middle), told, INK, letters, anchor="rm")
     return np.asarray(image)

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 MOST_SECONDS = 10.0
+LEAST_SECONDS = 3.0  # of a film beside longer ones, unless it is played in real time
 MOST_FRAMES_PER_SECOND = 30.0
 STEPS_PER_SECOND = 10.0  # of what has no time of its own
 
@@ -23,15 +24,23 @@ class Pace:
     speed: float | None
 
     def shown(self, steps: int) -> list[int]:
-        """The steps that are shown of an episode of so many: the first and the last are."""
-        shown = list(range(0, steps, self.stride))
-        return shown if shown[-1] == steps - 1 else [*shown, steps - 1]
+        """After how many steps of an episode of so many a frame is shown; the end always is."""
+        shown = list(range(0, steps + 1, self.stride))
+        return shown if shown[-1] == steps else [*shown, steps]
 
 
-def pace(steps: int, step_seconds: float | None) -> Pace:
-    """The pace for episodes of at most so many steps: real time where that is short enough."""
+def pace(steps: int, step_seconds: float | None, longest: int | None = None) -> Pace:
+    """The pace of an episode: real time where that is short enough.
+
+    Args:
+      steps: of the episode.
+      step_seconds: how long a step lasts; None where time is only counted.
+      longest: steps of the longest of the episodes beside it, whose pace it takes unless it would
+        be over at once.
+    """
     usual = STEPS_PER_SECOND if step_seconds is None else 1 / step_seconds
-    rate = max(usual, steps / MOST_SECONDS)
+    own, common = (max(usual, count / MOST_SECONDS) for count in (steps, longest or steps))
+    rate = max(own, min(common, steps / LEAST_SECONDS))
     stride = math.ceil(rate / MOST_FRAMES_PER_SECOND - 1e-9)
     speed = None if step_seconds is None else round(rate * step_seconds, 3)
     return Pace(stride, round(rate / stride, 3), speed)
@@ -40,5 +49,5 @@ def pace(steps: int, step_seconds: float | None) -> Pace:
 def in_words(speed: float | None) -> str:
     """A speed for people."""
     if speed is None:
-        return "steps have no duration"
+        return "steps last no time"
     return "real time" if speed == 1 else f"{speed:.3g} x real time"

@@ -21,7 +21,7 @@ def write_page(path: Path, shown: Sequence[Film]) -> None:
       UserError: imageio-ffmpeg is not installed.
     """
     first = shown[0]
-    about = f"{in_words(first.pace.speed).capitalize()}; all films start alike."
+    about = "The episodes begin in the same state. A film that is over rests at its end."
     template = Template(resources.files("rl_es.replay").joinpath("page.html").read_text())
     text = template.substitute(
         title=html.escape(first.policy.title),
@@ -42,6 +42,6 @@ def _figure(film: Film) -> str:
     return (
         f'<figure><video muted playsinline preload="auto" width="{width}" height="{height}" '
         f'src="data:video/mp4;base64,{video}"></video>'
-        f"<figcaption><b>{film.stage}</b>{after}: return {film.total:.1f} in {film.steps} steps"
-        "</figcaption></figure>"
+        f"<figcaption><b>{film.stage}</b>{after}: return {film.total:.1f} in {film.steps} steps, "
+        f"{in_words(film.pace.speed)}</figcaption></figure>"
     )

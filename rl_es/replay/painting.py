@@ -47,12 +47,12 @@ class Painter:
         self.step_seconds = None if seconds is None else seconds * task.wrappers.action_repeat
 
     def pictures(self, episode: Trajectory, title: str) -> Callable[[int], np.ndarray]:
-        """A function step -> picture [height, width, 3] uint8 of an episode."""
+        """A function of the steps that were taken -> picture [height, width, 3] uint8."""
         draw = self._uncaptioned(episode)
-        returns = np.cumsum(np.asarray(episode.rewards, np.float64))
+        returns = np.concatenate([[0.0], np.cumsum(episode.rewards, dtype=np.float64)])
 
-        def picture(step: int) -> np.ndarray:
-            return captioned(draw(step), self.size[1], title, step + 1, float(returns[step]))
+        def picture(steps: int) -> np.ndarray:
+            return captioned(draw(steps), self.size[1], title, steps, float(returns[steps]))
 
         return picture
 
@@ -61,11 +61,13 @@ class Painter:
         if drawing is None:
             return traces(episode, *self._inside)
         states = bare(episode.states)
+        last = Moment(bare(episode.end[0]), episode.end[1], None)
 
-        def draw(step: int) -> np.ndarray:
-            state = jax.tree.map(lambda leaf: leaf[step], states)
-            moment = Moment(state, episode.observations[step], episode.actions[step])
-            return drawing.frame(moment)
+        def draw(steps: int) -> np.ndarray:
+            if steps == len(episode.rewards):
+                return drawing.frame(last)
+            state = jax.tree.map(lambda leaf: leaf[steps], states)
+            return drawing.frame(Moment(state, episode.observations[steps], episode.actions[steps]))
 
         return draw
 

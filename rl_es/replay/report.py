@@ -6,6 +6,7 @@ in results/README.md. What is there and unchanged is not made again.
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -111,7 +112,7 @@ def source(policy: Saved) -> str:
 
 
 def _kept(folder: Path, before: Catalogue, stages: dict[str, Saved]) -> list[dict[str, Any]]:
-    """The films of these policies, if all of them are there: they share a pace."""
+    """The films of these policies, if all of them are there: the longest sets the pace."""
     wanted = {
         (one.manifest["run_id"], stage, source(one), EPISODE_SEED, *SIZE)
         for stage, one in stages.items()
@@ -143,10 +144,13 @@ class _Maker:
             prepare()
             self._loader = Loader()
         first = next(iter(stages.values())).manifest
-        self._say(f"filming {first['env']} ({first['label']})")
+        began = time.monotonic()
         with ExitStack() as kept:
             shown = films(self._loader, stages, SIZE, EPISODE_SEED, kept)
-            return [self._film(film) for film in shown]
+            made = [self._film(film) for film in shown]
+        seconds = time.monotonic() - began
+        self._say(f"filmed {first['env']} ({first['label']}) in {seconds:.1f} s")
+        return made
 
     def _film(self, film: Any) -> dict[str, Any]:
         from rl_es.replay.encoding import write_mp4, write_png

@@ -16,7 +16,7 @@ _FINER = 2
 
 
 def traces(episode: Trajectory, width: int, height: int) -> Callable[[int], np.ndarray]:
-    """A function step -> [height, width, 3] uint8. The lines are drawn once, then only the cursor.
+    """A function of the steps taken -> [height, width, 3] uint8. Only the cursor is drawn anew.
 
     Args:
       episode: of T steps.
@@ -32,9 +32,9 @@ def traces(episode: Trajectory, width: int, height: int) -> Callable[[int], np.n
     background, left, right = _background(panels, width, height)
     image = Image.fromarray(background)
 
-    def picture(step: int) -> np.ndarray:
+    def picture(taken: int) -> np.ndarray:
         shown = image.copy()
-        x = _across(step, steps, left, right)
+        x = _across(taken, steps + 1, left, right)
         ImageDraw.Draw(shown).line([(x, 2), (x, height - 2)], "#cc3344", max(1, width // 320))
         return np.asarray(shown)
 
@@ -93,7 +93,7 @@ def _lines(
 ) -> None:
     left, top, right, bottom = box
     pad = 0.08 * (bottom - top)
-    across = [_across(step, len(lines), left, right) for step in range(len(lines))]
+    across = [_across(step, len(lines) + 1, left, right) for step in range(len(lines))]
     colours = [INK] if lines.shape[1] == 1 else _COLOURS
     for values, colour in zip(lines.T, colours, strict=False):
         up = (bottom - pad - values * (bottom - top - 2 * pad)).tolist()
@@ -112,5 +112,5 @@ def _range(panel: _Panel) -> str:
 
 
 def _across(step: int, steps: int, left: float, right: float) -> float:
-    """Where a step is; in the middle where there is only one."""
-    return left + (right - left) * (step / (steps - 1) if steps > 1 else 0.5)
+    """Where a step is, of so many with the first at the left and the last at the right."""
+    return left + (right - left) * step / (steps - 1)

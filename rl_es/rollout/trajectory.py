@@ -22,6 +22,7 @@ class Trajectory(NamedTuple):
       actions: [T, ...].
       rewards: [T] float32.
       terminated: whether the task ended; otherwise the time was over.
+      end: state and observation after the last step.
     """
 
     states: EnvState
@@ -29,6 +30,7 @@ class Trajectory(NamedTuple):
     actions: np.ndarray
     rewards: np.ndarray
     terminated: bool
+    end: tuple[EnvState, np.ndarray]
 
 
 def recorder(
@@ -61,14 +63,17 @@ def recorder(
         keys = jax.vmap(jax.random.fold_in, (None, 0))(
             step_key, jnp.arange(limit, dtype=jnp.uint32)
         )
-        return jax.lax.scan(step, start(env, policy, reset_key), keys)[1]
+        end, each = jax.lax.scan(step, start(env, policy, reset_key), keys)
+        return each, (end.env if states else (), end.observation.values)
 
     return record
 
 
 def trajectory(recorded: Any) -> Trajectory:
     """The episode that a recorder's function gave, up to its end."""
-    *shown, terminated, alive = jax.device_get(recorded)
+    (*shown, terminated, alive), end = jax.device_get(recorded)
     length = int(alive.sum())
+    if length < len(alive):  # what follows the end begins with what the last step led to
+        end = jax.tree.map(lambda leaf: leaf[length], tuple(shown[:2]))
     states, observations, actions, rewards = jax.tree.map(lambda leaf: leaf[:length], shown)
-    return Trajectory(states, observations, actions, rewards, bool(terminated[length - 1]))
+    return Trajectory(states, observations, actions, rewards, bool(terminated[length - 1]), end)
