@@ -118,7 +118,7 @@ def _light(spec: Any, view: View) -> None:
         light.active = False
     spec.visual.headlight.ambient, spec.visual.headlight.diffuse = [0.35] * 3, [0.25] * 3
     spec.visual.headlight.specular = [0.0] * 3
-    spec.visual.quality.shadowsize = 2048
+    spec.visual.quality.shadowsize = 1024
     spec.visual.map.shadowclip = 1.2
     spec.stat.extent, spec.visual.map.znear = view.distance, 0.01
     height = view.distance

@@ -77,4 +77,5 @@ def backend() -> str:
 def _use(name: str) -> None:
     """Makes later renderers use this backend: MuJoCo chooses when it is imported, by a variable."""
     made = importlib.import_module(f"mujoco.{name}").GLContext
-    importlib.import_module("mujoco.rendering.classic.gl_context").GLContext = made
+    chosen: Any = importlib.import_module("mujoco.rendering.classic.gl_context")
+    chosen.GLContext = made

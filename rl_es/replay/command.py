@@ -10,7 +10,6 @@ from rich.console import Console
 from rl_es.errors import UserError
 from rl_es.replay import choosing
 from rl_es.replay.choosing import ALL
-from rl_es.replay.pace import in_words
 from rl_es.training.saved import Saved
 
 FORMATS = ("mp4", "gif", "html")
@@ -91,7 +90,7 @@ def _write(
             write_mp4(out, side_by_side(shown), whole, rate)
         for film in shown:
             told = f"{film.stage}: return {film.total:.1f} in {film.steps} steps"
-            console.print(f"{told}, {in_words(film.pace.speed)}")
+            console.print(f"{told}, {film.pace}")
 
 
 def _pixels(size: str) -> tuple[int, int]:

@@ -28,6 +28,12 @@ class Pace:
         shown = list(range(0, steps + 1, self.stride))
         return shown if shown[-1] == steps else [*shown, steps]
 
+    def __str__(self) -> str:
+        """For people."""
+        if self.speed is None:
+            return f"{self.stride * self.frames_per_second:.3g} steps a second"
+        return "real time" if self.speed == 1 else f"{self.speed:.3g} x real time"
+
 
 def pace(steps: int, step_seconds: float | None, longest: int | None = None) -> Pace:
     """The pace of an episode: real time where that is short enough.
@@ -44,10 +50,3 @@ def pace(steps: int, step_seconds: float | None, longest: int | None = None) -> 
     stride = math.ceil(rate / MOST_FRAMES_PER_SECOND - 1e-9)
     speed = None if step_seconds is None else round(rate * step_seconds, 3)
     return Pace(stride, round(rate / stride, 3), speed)
-
-
-def in_words(speed: float | None) -> str:
-    """A speed for people."""
-    if speed is None:
-        return "steps last no time"
-    return "real time" if speed == 1 else f"{speed:.3g} x real time"

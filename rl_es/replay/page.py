@@ -11,7 +11,6 @@ from string import Template
 from rl_es.files import write_text
 from rl_es.replay.encoding import write_mp4
 from rl_es.replay.films import Film
-from rl_es.replay.pace import in_words
 
 
 def write_page(path: Path, shown: Sequence[Film]) -> None:
@@ -43,5 +42,5 @@ def _figure(film: Film) -> str:
         f'<figure><video muted playsinline preload="auto" width="{width}" height="{height}" '
         f'src="data:video/mp4;base64,{video}"></video>'
         f"<figcaption><b>{film.stage}</b>{after}: return {film.total:.1f} in {film.steps} steps, "
-        f"{in_words(film.pace.speed)}</figcaption></figure>"
+        f"{film.pace}</figcaption></figure>"
     )
