@@ -1,5 +1,6 @@
 """Films read back by the ffmpeg that wrote them."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 def read(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     """Frames [N, height, width, 3] uint8, and what ffmpeg says of the file."""
+    os.environ["IMAGEIO_FFMPEG_NO_PREVENT_SIGINT"] = "1"  # else it forks, beside jax's threads
     frames = imageio_ffmpeg.read_frames(str(path))
     about: Any = next(frames)
     width, height = about["size"]

@@ -1,0 +1,131 @@
+"""The films of a results folder: what is made, kept, made anew, removed, and missing."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from rl_es import registry
+from rl_es.errors import UserError
+from rl_es.replay import encoding, report
+from tests.replay import videos
+from tests.replay.test_command import relabelled
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(report, "SIZE", (96, 80))
+
+
+def read(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "replays" / "replays.json").read_text())
+
+
+def times(folder: Path) -> dict[str, int]:
+    return {path.name: path.stat().st_mtime_ns for path in (folder / "replays").glob("*.*4")}
+
+
+def made(folder: Path) -> list[str]:
+    """Makes what has to be made, and says what that was."""
+    said: list[str] = []
+    assert report.write(folder, said.append) == folder / "replays" / "replays.json"
+    return said
+
+
+def test_films_are_made_kept_made_anew_and_removed(folder: Path) -> None:
+    said = made(folder)
+    assert [line.split(" in ")[0] for line in said] == [
+        "filmed a/pendulum (low rank)",
+        "filmed catch (low rank)",
+    ]
+    found = read(folder)
+    assert found["schema_version"] == 1 and found["missing"] == []
+    assert [(film["env"], film["stage"]) for film in found["replays"]] == [
+        (env, stage) for env in ("a/pendulum", "catch") for stage in ("early", "middle", "final")
+    ]
+    for film in found["replays"]:
+        frames, about = videos.read(folder / "replays" / film["video"])
+        assert frames.shape[1:] == (film["height"], film["width"], 3) == (80, 96, 3)
+        assert about["fps"] == pytest.approx(film["frames_per_second"], rel=1e-3)
+        assert Image.open(folder / "replays" / film["poster"]).size == (96, 80)
+        assert film["seed"] == film["episode_seed"] == 0 and film["agent"] == "eggroll"
+        assert len(frames) == film["steps"] + 1
+    pendulum, catch = found["replays"][0], found["replays"][-1]
+    assert (pendulum["steps"], pendulum["terminated"], pendulum["speed"]) == (30, False, 1.0)
+    assert (catch["steps"], catch["terminated"], catch["speed"]) == (9, True, None)
+    assert abs(catch["return"]) == 1
+
+    (folder / "replays" / "mine.mp4").write_text("not named in replays.json")
+    before = times(folder)
+    assert made(folder) == [] and times(folder) == before and read(folder) == found
+
+    changed = folder / "policies" / catch["run_id"] / "middle.json"
+    changed.write_text(changed.read_text() + "\n")
+    assert [line.split(" (")[0] for line in made(folder)] == ["filmed catch"]
+    after = times(folder)
+    touched = {name for name in before if after[name] != before[name]}
+    assert touched == {film["video"] for film in found["replays"] if film["env"] == "catch"}
+
+    shutil.rmtree(folder / "policies" / catch["run_id"])
+    assert made(folder)[0].startswith("filmed catch")  # of the other seed, which has one stage
+    catch = [film for film in read(folder)["replays"] if film["env"] == "catch"]
+    assert [(film["seed"], film["stage"]) for film in catch] == [(1, "final")]
+    there = {path.name for path in (folder / "replays").iterdir()}
+    assert there == {"replays.json", "mine.mp4"} | {
+        film[kind] for film in read(folder)["replays"] for kind in ("video", "poster")
+    }
+
+
+def test_the_best_label_is_filmed(folder: Path) -> None:
+    relabelled(folder, "better")
+    made(folder)
+    pendulum = [film for film in read(folder)["replays"] if film["env"] == "a/pendulum"]
+    assert {film["label"] for film in pendulum} == {"better"} and len(pendulum) == 3
+
+
+def test_one_that_cannot_be_filmed_does_not_stop_the_others(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(error: Exception) -> Callable[..., Any]:
+        def drawing(*_: Any) -> Any:
+            raise error
+
+        return drawing
+
+    suite = registry.suites.load("gymnax")
+    for error, reason in (
+        (UserError("nothing to render with"), "nothing to render with"),
+        (ValueError("a bug"), "ValueError: a bug"),
+    ):
+        monkeypatch.setattr(suite, "drawing", failing(error))
+        assert f"no replay of a/pendulum: {reason}" in made(folder)
+        found = read(folder)
+        assert {film["env"] for film in found["replays"]} == {"catch"}
+        missing = {"env": "a/pendulum", "label": "low rank", "reason": reason}
+        assert found["missing"] == [missing]
+
+
+def test_without_an_encoder_it_is_said_how_to_get_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoding.importlib.util, "find_spec", lambda name: None)
+    made(folder)
+    reasons = {one["env"]: one["reason"] for one in read(folder)["missing"]}
+    assert set(reasons) == {"a/pendulum", "catch"}
+    assert all("pip install 'rl_es[report]'" in reason for reason in reasons.values())
+
+
+def test_without_policies_nothing_is_written(folder: Path) -> None:
+    shutil.rmtree(folder / "policies")
+    assert report.write(folder, print) is None and not (folder / "replays").exists()
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"schema_version": 1}', '{"schema_version": 0}'])
+def test_a_damaged_catalogue_is_an_empty_one(tmp_path: Path, content: str) -> None:
+    (tmp_path / "replays").mkdir()
+    (tmp_path / "replays" / "replays.json").write_text(content)
+    assert report.read(tmp_path).replays == []
