@@ -105,6 +105,10 @@ def test_a_wrong_speed_file_is_refused_before_anything_heavy_is_loaded(
         (("evaluate", "nowhere"), ("nowhere: no such folder",)),
         (("evaluate", "."), ("no final policies here",)),
         (("evaluate", ".", "--episodes", "0"), ("--episodes must be at least 1",)),
+        (("replay", "nowhere"), ("nowhere: no such folder",)),
+        (("replay", "."), ("no policies here",)),
+        (("replay", ".", "--size", "3x3"), ("--size: must be two even numbers",)),
+        (("replay", ".", "--out", "film.avi"), ("must end in .mp4, .gif, .html",)),
         (("rum", "toy.yaml"), ("unknown command 'rum'; did you mean 'run'?",)),
     ],
 )
@@ -121,11 +125,19 @@ def test_wrong_arguments(
 def test_wrong_syntax(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = _call(tmp_path, *arguments)
     assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert len(done.stderr.splitlines()) < 20
+    assert len(done.stderr.splitlines()) < 25
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("--help",), ("run", "--help"), ("speed", "--help"), ("evaluate", "--help")]
+    "arguments",
+    [
+        (),
+        ("--help",),
+        ("run", "--help"),
+        ("speed", "--help"),
+        ("evaluate", "--help"),
+        ("replay", "--help"),
+    ],
 )
 def test_help(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = _call(tmp_path, *arguments)

@@ -1,14 +1,17 @@
 """Which policies of a results folder are shown. Nothing here loads jax."""
 
+from __future__ import annotations
+
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
-from rl_es import tables
 from rl_es.errors import UserError, did_you_mean
 from rl_es.training.saved import STAGES, Saved, saved
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 ALL = "all"
 
@@ -27,7 +30,7 @@ def by_stage(folder: Path) -> list[Saved]:
     return found
 
 
-def final_returns(runs: pd.DataFrame, env: str) -> "pd.Series[float]":
+def final_returns(runs: pd.DataFrame, env: str) -> pd.Series[float]:
     """Mean final return of the finished runs of each label, the highest first."""
     finished = runs[(runs["env"] == env) & (runs["status"] == "finished")]
     means = finished.groupby("label")["final_return"].mean().dropna()
@@ -125,7 +128,7 @@ def _best(folder: Path, found: Sequence[Saved], env: str, agent: str | None) -> 
         agents = {label: own for label, own in agents.items() if own == agent}
     if len(agents) == 1:
         return next(iter(agents)), ""
-    means = final_returns(tables.load(folder)[1], env)
+    means = final_returns(_runs(folder), env)
     means = means[means.index.isin(list(agents))]
     if means.empty:
         raise UserError(f"{folder}: no run is finished, choose --label: {', '.join(agents)}")
@@ -135,11 +138,17 @@ def _best(folder: Path, found: Sequence[Saved], env: str, agent: str | None) -> 
 
 def _reason(folder: Path, found: Sequence[Saved], env: str, label: str, seed: int) -> str:
     """Why a run has no policy: what became of it, or which seeds there are."""
-    if tables.cell_paths(folder):
-        runs = tables.load(folder)[1]
+    if any(folder.glob("cells/*.parquet")):
+        runs = _runs(folder)
         own = runs[(runs["env"] == env) & (runs["label"] == label) & (runs["seed"] == seed)]
         if len(own) and own["status"].iloc[0] != "finished":
             why = own["reason"].iloc[0]
             return f": it is {own['status'].iloc[0]}" + (f" ({why})" if why else "")
     seeds = sorted({one.manifest["seed"] for one in found if one.manifest["label"] == label})
     return f"; seeds: {', '.join(map(str, seeds))}"
+
+
+def _runs(folder: Path) -> pd.DataFrame:
+    from rl_es import tables
+
+    return tables.load(folder)[1]

@@ -40,8 +40,8 @@ environments: [Drift-v0]
 agents: [eggroll, {name: pes, with: {window: 5}}]
 """
 
-# The command line without figures, one generation a call. Process 1 has a clock that runs fast, and
-# sends itself a signal after some generation of an agent.
+# The command line without figures and films, one generation a call. Process 1 has a clock that runs
+# fast, and sends itself a signal after some generation of an agent.
 DOOR = f"""
 import os, sys, time, types
 sys.path[:0] = [{str(ROOT)!r}, {str(HERE)!r}]
@@ -54,7 +54,7 @@ from rl_es.sweep.lane import Lane
 from rl_es.training import together
 
 together.JOIN_SECONDS = float(wait)
-cli._report = lambda folder: None
+cli._report = cli._replays = lambda folder: None
 batch.CALL_SECONDS = 0.0
 advance = Lane.advance
 
