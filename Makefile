@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist=worksteal
 UV ?= uv
 
-.PHONY: quickstart test test-slow lint format constraints clean
+.PHONY: quickstart test test-slow lint format system constraints clean
 
 quickstart: .venv/stamp  ## install, then run the small sweep
 	$(BIN)/python run_benchmark.py run sweeps/quickstart.yaml
@@ -24,6 +24,16 @@ lint: .venv/stamp
 format: .venv/stamp
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+# What a bare Debian machine lacks for the tests: EGL with a software driver, to render robots
+# without a screen. As root; what is there already is left as it is.
+SYSTEM := libegl1 libopengl0 libgl1-mesa-dri
+system:
+	@lacking=; for package in $(SYSTEM); do \
+		dpkg --status $$package >/dev/null 2>&1 || lacking="$$lacking $$package"; \
+	done; \
+	[ -z "$$lacking" ] || { \
+		apt-get update && apt-get install --yes --no-install-recommends $$lacking; }
 
 # The environment is made once, and made again when what it is made from changes.
 .PHONY: .venv

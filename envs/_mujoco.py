@@ -16,6 +16,14 @@ from rl_es.errors import UserError
 
 mujoco: Any = bindings  # compiled, and without type stubs
 WITHOUT_SCREEN = ("egl", "osmesa")
+# A context may be had without the library that draws in it.
+_TRIAL = """
+import mujoco
+model = mujoco.MjModel.from_xml_string("<mujoco/>")
+with mujoco.Renderer(model, 8, 8) as renderer:
+    renderer.update_scene(mujoco.MjData(model))
+    renderer.render()
+"""
 
 
 @contextmanager
@@ -63,14 +71,14 @@ def backend() -> str:
     if sys.platform != "linux":
         return ""  # MuJoCo knows what its system has
     for name in (*WITHOUT_SCREEN, *screen):
-        command = [sys.executable, "-c", "import mujoco; mujoco.GLContext(8, 8).make_current()"]
+        command = [sys.executable, "-c", _TRIAL]
         environment = {**os.environ, "MUJOCO_GL": name}
         tried = subprocess.run(command, env=environment, capture_output=True, check=False)
         if tried.returncode == 0:
             return name
     raise UserError(
         "MuJoCo has nothing to render with here: install EGL or OSMesa "
-        "(Debian: apt-get install libegl1, or libosmesa6)"
+        "(Debian: apt-get install libegl1 libopengl0 libgl1-mesa-dri, or libosmesa6)"
     )
 
 
