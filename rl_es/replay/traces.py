@@ -53,6 +53,13 @@ class _Panel:
     def __init__(self, title: str, lines: np.ndarray, limits: tuple[float, float] | None):
         self.title, self.lines, self.limits = title, lines, limits
 
+    @property
+    def share(self) -> float:
+        """Of the height: little where nothing changes, much where lines are scaled apart."""
+        if np.ptp(self.lines, axis=0).max() == 0:
+            return 0.5
+        return 2.0 if self.limits is None else 1.0
+
 
 def _panel(title: str, values: np.ndarray, each: bool) -> _Panel:
     """The values [T, ...] as lines, scaled together or each to its own range."""
@@ -76,7 +83,7 @@ def _background(panels: list[_Panel], width: int, height: int) -> tuple[np.ndarr
     draw = ImageDraw.Draw(image)
     letters = font(round(size[1] / 21))
     left, right = 0.04 * size[0], 0.96 * size[0]
-    shares = np.array([2.0, 1.0, 1.0])  # of the height
+    shares = np.array([panel.share for panel in panels])
     ends = np.concatenate([[0], np.cumsum(shares) / shares.sum()]) * size[1]
     for panel, top, bottom in zip(panels, ends[:-1], ends[1:], strict=True):
         head = letters.size * 1.5  # type: ignore[attr-defined]
@@ -107,7 +114,7 @@ def _lines(
 def _range(panel: _Panel) -> str:
     if panel.limits is None:
         return "each in its own range"
-    low, high = panel.limits
+    low, high = (limit + 0.0 for limit in panel.limits)  # no negative zero
     return f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
 
 
