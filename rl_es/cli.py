@@ -355,7 +355,11 @@ def _replays(folder: Path) -> None:
         return
     from rl_es.replay import report
 
-    path = report.write(folder, lambda text: print(text, file=sys.stderr))
+    try:
+        path = report.write(folder, lambda text: print(text, file=sys.stderr))
+    except UserError as error:  # tables and figures are made all the same
+        print(f"no replays: {error}", file=sys.stderr)
+        return
     if path is not None:
         print(path)
 

@@ -1,56 +1,23 @@
 """The films of a results folder: early, middle and final of the best label of each environment.
 
-`replays/replays.json` says which there are, and what is missing and why; its fields are described
-in results/README.md. What is there and unchanged is not made again.
+What is there and unchanged is not made again.
 """
 
 import hashlib
-import json
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from rl_es import tables
 from rl_es.errors import UserError
-from rl_es.files import write_text
-from rl_es.replay import choosing
+from rl_es.replay import catalogue, choosing
+from rl_es.replay.catalogue import Catalogue
 from rl_es.replay.command import SIZE, slug
-from rl_es.training.saved import Saved
+from rl_es.training.saved import IDENTITY, Saved
 
-SCHEMA_VERSION = 1  # raised when films would look otherwise: those of another one are made anew
 EPISODE_SEED = 0
-FILE = "replays.json"
-
-
-@dataclass
-class Catalogue:
-    """What `replays.json` says.
-
-    Attributes:
-      replays: a dictionary a film.
-      missing: a dictionary an environment that has none.
-    """
-
-    replays: list[dict[str, Any]] = field(default_factory=list)
-    missing: list[dict[str, Any]] = field(default_factory=list)
-
-    def files(self) -> set[str]:
-        """Names of the files of its films."""
-        return {film[kind] for film in self.replays for kind in ("video", "poster")}
-
-
-def read(folder: Path) -> Catalogue:
-    """The catalogue of a results folder; an empty one where there is none of this version."""
-    try:
-        found = json.loads((folder / "replays" / FILE).read_text())
-        if found["schema_version"] != SCHEMA_VERSION:
-            return Catalogue()
-        return Catalogue(found["replays"], found["missing"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return Catalogue()
 
 
 def write(folder: Path, say: Callable[[str], None]) -> Path | None:
@@ -68,41 +35,28 @@ def write(folder: Path, say: Callable[[str], None]) -> Path | None:
     """
     if not any(folder.glob("policies/*/*.json")):
         return None
-    before, after = read(folder), Catalogue()
     policies, runs = choosing.by_stage(folder), tables.load(folder)[1]
-    maker = _Maker(folder, say)
+    before, after, maker = catalogue.read(folder), Catalogue(), _Maker(folder, say)
+    rest = before.replays
     for env in sorted({one.manifest["env"] for one in policies}):
+        rest = [film for film in rest if film["env"] != env]
         means = choosing.final_returns(runs, env)
         label = str(means.index[0]) if len(means) else None
+        stages = choosing.shown(policies, env, label) if label else {}
+        kept = _kept(folder, before, stages)
         try:
-            if label is None:
-                raise UserError("no run is finished")
-            stages = choosing.shown(policies, env, label)
-            if not stages:
-                raise UserError(f"no policy of {label} is saved")
-            after.replays += _kept(folder, before, stages) or maker.make(stages)
-        except UserError as error:
-            reason = str(error)
+            after.replays += kept or maker.make(label, stages)
         except Exception as error:  # whatever drawing does, the others are made
-            reason = f"{type(error).__name__}: {error}"
-        else:
-            continue
-        after.missing.append({"env": env, "label": label, "reason": reason})
-        say(f"no replay of {env}: {reason}")
-    _write(folder, after)
+            user = isinstance(error, UserError)
+            reason = str(error) if user else f"{type(error).__name__}: {error}"
+            after.missing.append({"env": env, "label": label, "reason": reason})
+            say(f"no replay of {env}: {reason}")
+        if not kept:  # what was made is known from now on, even if the next one is interrupted
+            catalogue.write(folder, Catalogue(after.replays + rest, after.missing))
     for name in before.files() - after.files():
         if Path(name).name == name:
             (folder / "replays" / name).unlink(missing_ok=True)
-    return folder / "replays" / FILE
-
-
-def _write(folder: Path, catalogue: Catalogue) -> None:
-    content = {
-        "schema_version": SCHEMA_VERSION,
-        "replays": catalogue.replays,
-        "missing": catalogue.missing,
-    }
-    write_text(folder / "replays" / FILE, json.dumps(content, indent=2) + "\n")
+    return catalogue.write(folder, after)
 
 
 def source(policy: Saved) -> str:
@@ -117,11 +71,9 @@ def _kept(folder: Path, before: Catalogue, stages: dict[str, Saved]) -> list[dic
         (one.manifest["run_id"], stage, source(one), EPISODE_SEED, *SIZE)
         for stage, one in stages.items()
     }
-    keys = ("run_id", "stage", "source", "episode_seed", "width", "height")
-    found = [film for film in before.replays if tuple(film[key] for key in keys) in wanted]
-    files = Catalogue(found).files()
-    there = all((folder / "replays" / name).is_file() for name in files)
-    return found if there and len(found) == len(wanted) else []
+    found = before.of(wanted)
+    there = all((folder / "replays" / name).is_file() for name in found.files())
+    return found.replays if there and found.sources() == wanted else []
 
 
 class _Maker:
@@ -131,8 +83,16 @@ class _Maker:
         self._folder, self._say = folder, say
         self._loader: Any = None
 
-    def make(self, stages: dict[str, Saved]) -> list[dict[str, Any]]:
-        """The entries of the films of one environment, which are written before."""
+    def make(self, label: str | None, stages: dict[str, Saved]) -> list[dict[str, Any]]:
+        """The entries of the films of one environment, which are written before.
+
+        Raises:
+          UserError: there is nothing to film, or it cannot be drawn or written here.
+        """
+        if label is None:
+            raise UserError("no run is finished")
+        if not stages:
+            raise UserError(f"no policy of {label} is saved")
         from rl_es.replay.encoding import check_encoder
 
         check_encoder()
@@ -156,7 +116,7 @@ class _Maker:
         from rl_es.replay.encoding import write_mp4, write_png
 
         manifest, (width, height) = film.policy.manifest, film.painter.size
-        identity = {key: manifest[key] for key in ("env", "agent", "label", "seed", "run_id")}
+        identity = {name: manifest[name] for name in IDENTITY}
         name = "-".join(
             [slug(manifest["env"]), slug(manifest["label"]), manifest["run_id"], film.stage]
         )
@@ -168,7 +128,7 @@ class _Maker:
             **identity,
             "stage": film.stage,
             "episode_seed": EPISODE_SEED,
-            "return": film.total,
+            "return": tables.finite(film.total),
             "steps": film.steps,
             "terminated": film.episode.terminated,
             "frames_per_second": pace.frames_per_second,

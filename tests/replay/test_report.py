@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from rl_es import registry
+from rl_es import cli, registry
 from rl_es.errors import UserError
-from rl_es.replay import encoding, report
+from rl_es.replay import catalogue, encoding, report
 from tests.replay import videos
 from tests.replay.test_command import relabelled
 
@@ -124,8 +125,51 @@ def test_without_policies_nothing_is_written(folder: Path) -> None:
     assert report.write(folder, print) is None and not (folder / "replays").exists()
 
 
-@pytest.mark.parametrize("content", ["", "[]", '{"schema_version": 1}', '{"schema_version": 0}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        '{"schema_version": 1}',
+        '{"schema_version": 0, "replays": [], "missing": []}',
+        '{"schema_version": 1, "replays": [{"env": "a"}], "missing": []}',
+    ],
+)
 def test_a_damaged_catalogue_is_an_empty_one(tmp_path: Path, content: str) -> None:
     (tmp_path / "replays").mkdir()
     (tmp_path / "replays" / "replays.json").write_text(content)
-    assert report.read(tmp_path).replays == []
+    assert catalogue.read(tmp_path).replays == []
+
+
+def test_an_interruption_keeps_what_was_made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made(folder)
+    film = report._Maker._film
+
+    def interrupted(self: Any, one: Any) -> Any:
+        if one.policy.manifest["env"] == "catch":
+            raise KeyboardInterrupt
+        return film(self, one)
+
+    monkeypatch.setattr(report._Maker, "_film", interrupted)
+    for path in folder.glob("policies/*/*.json"):
+        path.write_text(path.read_text() + "\n")
+    with pytest.raises(KeyboardInterrupt):
+        report.write(folder, print)
+    monkeypatch.undo()
+    monkeypatch.setattr(report, "SIZE", (96, 80))
+    assert [line.split(" (")[0] for line in made(folder)] == ["filmed catch"]
+
+
+def test_the_verb_makes_films_unless_told_not_to(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "_report", lambda folder: sys.stdout.write("reported\n"))
+    assert cli.main(["report", str(folder), "--no-replays"]) == 0
+    assert capsys.readouterr().out == "reported\n" and not (folder / "replays").exists()
+    assert cli.main(["report", str(folder)]) == 0
+    listed = str(folder / "replays" / "replays.json")
+    assert capsys.readouterr().out == f"{listed}\nreported\n"
+    next(folder.glob("policies/*/final.json")).write_text("{")
+    assert cli.main(["report", str(folder)]) == 0
+    told = capsys.readouterr()
+    assert told.out == "reported\n" and "no replays: " in told.err
