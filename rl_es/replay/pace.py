@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 MOST_SECONDS = 10.0
-LEAST_SECONDS = 3.0  # of a film beside longer ones, unless it is played in real time
+LEAST_SECONDS = 3.0  # of a film that would be over in half of it beside a longer one
 MOST_FRAMES_PER_SECOND = 30.0
 STEPS_PER_SECOND = 10.0  # of what has no time of its own
 
@@ -42,11 +42,12 @@ def pace(steps: int, step_seconds: float | None, longest: int | None = None) -> 
       steps: of the episode.
       step_seconds: how long a step lasts; None where time is only counted.
       longest: steps of the longest of the episodes beside it, whose pace it takes unless it would
-        be over at once.
+        be over at once; then it is played slower, but not slower than in real time.
     """
     usual = STEPS_PER_SECOND if step_seconds is None else 1 / step_seconds
     own, common = (max(usual, count / MOST_SECONDS) for count in (steps, longest or steps))
-    rate = max(own, min(common, steps / LEAST_SECONDS))
+    at_once = steps / common < LEAST_SECONDS / 2
+    rate = max(own, steps / LEAST_SECONDS) if at_once else common
     stride = math.ceil(rate / MOST_FRAMES_PER_SECOND - 1e-9)
     speed = None if step_seconds is None else round(rate * step_seconds, 3)
     return Pace(stride, round(rate / stride, 3), speed)
