@@ -5,10 +5,23 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist=worksteal
 UV ?= uv
 
-.PHONY: quickstart test test-slow lint format constraints clean
+.PHONY: quickstart system test test-slow lint format constraints clean
 
 quickstart: .venv/stamp  ## install, then run the small sweep
 	$(BIN)/python run_benchmark.py run sweeps/quickstart.yaml
+
+# What pip cannot install: a program or a library, and the Debian package that has it.
+system:  ## for the tests of report.html: a browser; as root, else it says what to run
+	@missing=; \
+	command -v chromium || command -v chromium-browser || command -v google-chrome \
+		|| missing="$$missing chromium"; \
+	test -n "$$missing" || exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -q && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
+	else \
+		echo "missing:$$missing; on Debian, as root: apt-get install --no-install-recommends$$missing"; \
+	fi
 
 test: .venv/stamp  ## all tests but the slow ones
 	$(PYTEST) -m "not slow"

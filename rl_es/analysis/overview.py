@@ -21,7 +21,8 @@ def table(summary: pd.DataFrame, best: Collection[tuple[str, str]] = ()) -> Tabl
     threshold = _has_threshold(summary)
     heads = ["environment", "agent", "n", "final return", f"{CONFIDENCE:.0%} interval", "best"]
     heads += ["first", "env steps", *(_THRESHOLD if threshold else [])]
-    heads += ["seconds", "diverged", "failed", "running"]
+    left = [name for name in ("diverged", "failed", "running") if summary[name].any()]
+    heads += ["seconds", *left]
     rows = []
     for row in summary.to_dict("records"):
         strong = (row["env"], row["label"]) in best
@@ -31,7 +32,7 @@ def table(summary: pd.DataFrame, best: Collection[tuple[str, str]] = ()) -> Tabl
         found += [cells.number(row["best_mean"]), cells.number(row["first_mean"])]
         found += [cells.count(row["env_steps_mean"]), *(_reached(row) if threshold else [])]
         found += [cells.number(row["wall_seconds_mean"])]
-        rows.append(found + [cells.count(row[name]) for name in ("diverged", "failed", "running")])
+        rows.append(found + [cells.count(row[name]) for name in left])
     return cells.table(heads, rows)
 
 

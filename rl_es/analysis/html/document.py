@@ -1,5 +1,6 @@
 """A page of sections as one file: its templates, style and scripts put together."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -62,7 +63,7 @@ def render(header: Header, sections: Sequence[Section], plots: bool = True) -> s
 def _environment() -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(FOLDER),
         autoescape=True,
         undefined=StrictUndefined,
@@ -70,3 +71,12 @@ def _environment() -> Any:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["breaks"] = _breaks
+    return environment
+
+
+def _breaks(text: str) -> Any:
+    """Text that may be broken after the signs that join the parts of a name."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"(?<=\w)([_/-])(?=\w)", r"\1<wbr>", str(escape(text))))

@@ -56,7 +56,7 @@
     const back = (values) => [...values].reverse();
     return {
       x: [...curve.x, ...back(curve.x)], y: [...curve.high, ...back(curve.low)],
-      fill: "toself", mode: "none", fillcolor: colour, opacity: 0.2, hoverinfo: "skip",
+      fill: "toself", mode: "none", fillcolor: colour, opacity: 0.16, hoverinfo: "skip",
     };
   }
 
@@ -87,7 +87,11 @@
     return [...below, ...seeds, ...lines];
   }
 
-  function layout(environment, state) {
+  function furthest(drawn) {
+    return drawn.reduce((most, trace) => trace.x.reduce((a, b) => Math.max(a, b), most), 0) || 1;
+  }
+
+  function layout(environment, state, drawn) {
     const ink = shade("--ink"), grid = shade("--grid");
     const axis = { gridcolor: grid, linecolor: grid, zerolinecolor: grid, automargin: true,
       exponentformat: "SI", ticks: "outside", tickcolor: grid, title: { standoff: 8 } };
@@ -99,7 +103,7 @@
       // A finger that drags scrolls the page.
       dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
       uirevision: state.axis,
-      xaxis: { ...axis, rangemode: "tozero", nticks: 6,
+      xaxis: { ...axis, range: [0, furthest(drawn) * 1.02], nticks: 6,
         title: { text: data.axes[state.axis].title, standoff: 8 } },
       yaxis: { ...axis, nticks: 7, title: { text: "return", standoff: 4 } },
       shapes: environment.thresholds.map((y) => ({ type: "line", xref: "paper", x0: 0, x1: 1,
@@ -107,7 +111,7 @@
     };
   }
 
-  const config = { responsive: true, displaylogo: false, scrollZoom: false,
+  const config = { displaylogo: false, scrollZoom: false,
     modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
 
   function panel(place) {
@@ -126,16 +130,25 @@
 
   const boxes = data.environments.map((_, place) => panel(place));
 
+  // A panel is as wide as the others leave it.
+  const sizes = new ResizeObserver((entries) => {
+    for (const { target, contentRect } of entries) {
+      const known = target._fullLayout && target.isConnected;
+      if (known && Math.abs(target._fullLayout.width - contentRect.width) > 1) {
+        Plotly.Plots.resize(target);
+      }
+    }
+  });
+  for (const box of boxes) sizes.observe(box.lastChild);
+
   function draw() {
     const state = chosen();
-    data.environments.forEach((environment, place) => {
-      const box = boxes[place];
-      if (!state.environments.has(place)) return box.remove();
-      const next = boxes.slice(place + 1).find((other) => other.isConnected);
-      if (!box.isConnected) panels.insertBefore(box, next ?? null);
-      Plotly.react(box.lastChild, traces(environment, state), layout(environment, state), config);
-    });
-    for (const box of boxes) if (box.isConnected) Plotly.Plots.resize(box.lastChild);
+    panels.replaceChildren(probe, ...boxes.filter((_, place) => state.environments.has(place)));
+    for (const place of state.environments) {
+      const drawn = traces(data.environments[place], state);
+      const frame = layout(data.environments[place], state, drawn);
+      Plotly.react(boxes[place].lastChild, drawn, frame, config);
+    }
   }
 
   switches.addEventListener("change", draw);

@@ -7,7 +7,7 @@
   const dark = () => (root.dataset.theme || (system.matches ? "dark" : "light")) === "dark";
 
   function told() {
-    button.setAttribute("aria-pressed", String(dark()));
+    button.textContent = dark() ? "Light mode" : "Dark mode";
     document.dispatchEvent(new Event("theme"));
   }
 
@@ -20,7 +20,7 @@
     told();
   });
   system.addEventListener("change", told);
-  button.setAttribute("aria-pressed", String(dark()));
+  told();
 
   // A picture inside the page is its own download.
   for (const link of document.querySelectorAll("a.own")) {
