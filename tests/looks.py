@@ -1,15 +1,9 @@
 """What a figure shows, for tests of figures."""
 
-from pathlib import Path
-
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rl_es.analysis.drawing import panels
-
-ARTIFACTS = Path(__file__).with_name(
-    ".artifacts"
-)  # pictures that a test run leaves to be looked at
 
 
 def texts(figure: Figure) -> str:

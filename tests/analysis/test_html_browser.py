@@ -13,7 +13,7 @@ from rl_es.analysis import report
 from rl_es.analysis.figures.catalogue import KINDS
 from tests.analysis import films
 from tests.analysis.conftest import write_run
-from tests.looks import ARTIFACTS
+from tests.artifacts import ARTIFACTS
 
 playwright = pytest.importorskip("playwright.sync_api")
 
