@@ -18,11 +18,13 @@ class Cell:
       text: what is read, not escaped.
       key: what a number is sorted by; NaN for a number that is not known, None for text.
       strong: stands out.
+      span: lower end, middle and upper end of an interval as shares of the scale of its group.
     """
 
     text: str
     key: float | None = None
     strong: bool = False
+    span: tuple[float, float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,24 @@ def count(value: Any) -> Cell:
     """A whole number."""
     known = _known(value)
     return Cell(DASH if known is None else f"{known:,.0f}", _key(known))
+
+
+def steps(value: Any) -> Cell:
+    """A large whole number, in three digits and a unit: '1.51M', '98.9k'."""
+    known = _known(value)
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        # What rounds up to the next unit is written in it.
+        if known is not None and known >= size * 0.9995:
+            return Cell(f"{known / size:#.3g}".rstrip(".") + unit, known)
+    return count(value)
+
+
+def share(rate: Any, low: Any, high: Any) -> Cell:
+    """A share with its interval, in hundredths."""
+    known = _known(rate)
+    if known is None:
+        return Cell(DASH, math.nan)
+    return Cell(f"{known:.2f} [{low:.2f}, {high:.2f}]", known)
 
 
 def interval(low: Any, high: Any) -> Cell:

@@ -1,6 +1,7 @@
 """The summary table for reading: which columns, what they are called, what they mean."""
 
 from collections.abc import Collection
+from dataclasses import replace
 
 import pandas as pd
 
@@ -23,14 +24,15 @@ def table(summary: pd.DataFrame, best: Collection[tuple[str, str]] = ()) -> Tabl
     heads += ["first", "env steps", *(_THRESHOLD if threshold else [])]
     left = [name for name in ("diverged", "failed", "running") if summary[name].any()]
     heads += ["seconds", *left]
-    rows = []
+    rows, scales = [], _scales(summary)
     for row in summary.to_dict("records"):
         strong = (row["env"], row["label"]) in best
         found = [cells.words(row["env"]), cells.words(row["label"], strong), cells.count(row["n"])]
         found += [cells.number(row["final_mean"], strong)]
-        found += [cells.interval(row["ci_low"], row["ci_high"])]
+        interval = cells.interval(row["ci_low"], row["ci_high"])
+        found += [replace(interval, span=_span(row, scales.loc[row["env"]]))]
         found += [cells.number(row["best_mean"]), cells.number(row["first_mean"])]
-        found += [cells.count(row["env_steps_mean"]), *(_reached(row) if threshold else [])]
+        found += [cells.steps(row["env_steps_mean"]), *(_reached(row) if threshold else [])]
         found += [cells.number(row["wall_seconds_mean"])]
         rows.append(found + [cells.count(row[name]) for name in left])
     return cells.table(heads, rows)
@@ -61,12 +63,25 @@ def _reached(row: dict) -> list[Cell]:
     if pd.isna(row["reached_threshold"]):
         return [cells.number(None)] * len(_THRESHOLD)
     tried = row["finished"] + row["running"] + row["diverged"]
-    rate, bounds = (
-        cells.number(row["success_rate"]),
-        cells.interval(row["success_low"], row["success_high"]),
-    )
     return [
         Cell(f"{row['reached_threshold']:.0f} of {tried}", float(row["reached_threshold"])),
-        cells.count(row["steps_to_threshold_median"]),
-        Cell(f"{rate.text} {bounds.text}", rate.key),
+        cells.steps(row["steps_to_threshold_median"]),
+        cells.share(*(row[f"success_{name}"] for name in ("rate", "low", "high"))),
     ]
+
+
+def _scales(summary: pd.DataFrame) -> pd.DataFrame:
+    """The smallest and largest end of each environment's intervals."""
+    ends = summary[["final_mean", "ci_low", "ci_high"]].astype(float)
+    ends = pd.DataFrame({"env": summary["env"], "low": ends.min(axis=1), "high": ends.max(axis=1)})
+    return ends.groupby("env").agg({"low": "min", "high": "max"})
+
+
+def _span(row: dict, scale: pd.Series) -> tuple[float, float, float] | None:
+    width = scale["high"] - scale["low"]
+    if pd.isna(row["ci_low"]) or not width > 0:
+        return None
+    low, middle, high = (
+        float((row[name] - scale["low"]) / width) for name in ("ci_low", "final_mean", "ci_high")
+    )
+    return low, middle, high

@@ -16,6 +16,7 @@ from rl_es.analysis.statistics import REPLICATES
 
 PICTURES = 5_000_000  # most characters of all figures
 WHOLE = 12_000_000  # characters up to which films are held
+BARS = "Under an interval: where it lies on the scale of its environment, worst to best."
 FRAME = 5_200_000  # of plotly, style, scripts and text
 
 
@@ -56,7 +57,7 @@ def _sections(
         "summary",
         "Summary",
         "table",
-        {"table": overview.table(summary, best), "note": overview.legend(summary)},
+        {"table": overview.table(summary, best), "note": f"{overview.legend(summary)} {BARS}"},
     )
     yield Section("curves", "Learning curves", "curves", {"data": lines, "notes": _notes(results)})
     yield Section("figures", "Figures", "figures", pictures(drawn, shown))
@@ -91,8 +92,8 @@ def _header(folder: Path, runs: pd.DataFrame, asked: Manifest) -> Header:
         _several(runs["env"].nunique(), "environment"),
         _several(runs["seed"].nunique(), "seed"),
     ]
-    where = asked.of_starts("processor") or asked.of_starts("device")
-    line = [*sizes, f"{facts.duration(facts.seconds(runs))} of training", *where[:1]]
+    where = [*asked.of_starts("processor")[:1], *asked.of_starts("device")[:1]]
+    line = [*sizes, f"{facts.duration(facts.seconds(runs))} of training", *where]
     line += [time[:10] for time in asked.of_starts("time")[-1:]]
     return Header(
         ", ".join(sorted({str(name) for name in runs["sweep"]})) or folder.resolve().name,

@@ -59,7 +59,10 @@
       film.controls = false;
       film.addEventListener("loadedmetadata", show);
       film.addEventListener("seeked", () => playing || show());
-      film.addEventListener("error", () => film.classList.add("broken"));
+      film.addEventListener("error", () => {
+        film.classList.add("broken");
+        film.nextElementSibling.append(" (cannot be played here)");
+      });
     }
     strip.querySelector(".player").hidden = false;
     show();
