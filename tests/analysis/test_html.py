@@ -72,6 +72,14 @@ def test_nothing_is_loaded_from_elsewhere(results: Results) -> None:
     assert (folder / html.NAME).stat().st_size < 6_500_000
 
 
+def test_what_ends_a_line_of_a_script_is_escaped(results: Results) -> None:
+    folder = results(["<!--"], ["a\u2028</script>"])
+    report.write(folder)
+    script = (folder / html.NAME).read_text().split('id="curves-data">')[1].split("</script>")[0]
+    assert json.loads(script)["labels"][0]["name"] == "a\u2028</script>"
+    assert not set(script) & set("<>&\u2028")
+
+
 def test_films_beyond_the_room_lie_beside(
     results: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:

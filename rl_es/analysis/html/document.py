@@ -39,12 +39,15 @@ class Section:
     content: Any
 
 
-def render(header: Header, sections: Sequence[Section], plots: bool = True) -> str:
-    """The whole page; `plots` says whether it holds plotly."""
-    import plotly.offline
+def render(header: Header, sections: Sequence[Section]) -> str:
+    """The whole page; it holds plotly where a section draws curves."""
     from markupsafe import Markup
 
-    library = plotly.offline.get_plotlyjs() if plots else ""
+    library = ""
+    if any(section.template == "curves" for section in sections):
+        from plotly.offline import get_plotlyjs
+
+        library = get_plotlyjs()
     return (
         _environment()
         .get_template("page.html")

@@ -1,11 +1,10 @@
 """The figures of a results folder, as the page shows them."""
 
 import struct
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rl_es.analysis import facts
 from rl_es.analysis.html import media
 
 FORMATS = ("svg", "pdf")  # that may lie beside the picture
@@ -24,16 +23,18 @@ class Picture:
     others: tuple[tuple[str, str], ...]  # (format, file)
 
 
-def pictures(paths: Sequence[Path], held: Collection[Path]) -> list[Picture]:
-    """The figures of these PNG files; the page holds some of them."""
-    return [_picture(path, held) for path in paths]
+def pictures(
+    paths: Sequence[Path], held: Collection[Path], caption: Callable[[str], str]
+) -> list[Picture]:
+    """The figures of these PNG files, named by `caption`; the page holds some of them."""
+    return [_picture(path, held, caption(path.stem)) for path in paths]
 
 
-def _picture(path: Path, held: Collection[Path]) -> Picture:
+def _picture(path: Path, held: Collection[Path], caption: str) -> Picture:
     others = [path.with_suffix(f".{kind}") for kind in FORMATS]
     return Picture(
         path.stem,
-        facts.caption(path.stem),
+        caption,
         media.address(path, held),
         *_size(path),
         media.address(path, ()),

@@ -60,7 +60,7 @@ def _sections(
         {"table": overview.table(summary, best), "note": f"{overview.legend(summary)} {BARS}"},
     )
     yield Section("curves", "Learning curves", "curves", {"data": lines, "notes": _notes(results)})
-    yield Section("figures", "Figures", "figures", pictures(drawn, shown))
+    yield Section("figures", "Figures", "figures", pictures(drawn, shown, facts.caption))
     for anchor, title, table in (
         ("lost", "Runs that diverged or failed", facts.lost(runs)),
         ("running", "Runs still going", facts.running(runs)),

@@ -97,11 +97,12 @@
       exponentformat: "SI", ticks: "outside", tickcolor: grid, title: { standoff: 8 } };
     return {
       autosize: true, showlegend: false, hovermode: "closest",
-      paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
+      paper_bgcolor: shade("--paper"), plot_bgcolor: shade("--paper"),
+      modebar: { bgcolor: shade("--paper"), color: shade("--dim"), activecolor: ink },
       font: { family: "system-ui, sans-serif", size: 12, color: ink },
       margin: { l: 52, r: 12, t: 8, b: 44 },
       // A finger that drags scrolls the page.
-      dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
+      dragmode: finger ? false : "zoom",
       uirevision: state.axis,
       xaxis: { ...axis, range: [0, furthest(drawn) * 1.02], nticks: 6,
         title: { text: data.axes[state.axis].title, standoff: 8 } },
@@ -111,8 +112,12 @@
     };
   }
 
-  const config = { displaylogo: false, scrollZoom: false,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"] };
+  const finger = matchMedia("(pointer: coarse)").matches;
+  // plotly would otherwise offer to send the data to its makers' server.
+  const config = { displaylogo: false, showSendToCloud: false, plotlyServerURL: "",
+    displayModeBar: finger ? false : "hover", scrollZoom: false,
+    toImageButtonOptions: { filename: "learning_curve", scale: 2 },
+    modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
 
   function panel(place) {
     const environment = data.environments[place];
@@ -123,7 +128,7 @@
     title.textContent = environment.name;
     const plot = box.appendChild(document.createElement("div"));
     plot.className = "plot";
-    plot.setAttribute("role", "img");
+    plot.setAttribute("role", "group");
     plot.setAttribute("aria-label", `Learning curves of ${environment.name}`);
     return box;
   }
