@@ -67,6 +67,8 @@ def count(value: Any) -> Cell:
 def steps(value: Any) -> Cell:
     """A large whole number, in three digits and a unit: '1.51M', '98.9k'."""
     known = _known(value)
+    if known is not None and math.isinf(known):
+        return Cell("\N{INFINITY}", known)
     for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         # What rounds up to the next unit is written in it.
         if known is not None and known >= size * 0.9995:

@@ -125,10 +125,13 @@ def files(folder: Path) -> dict[str, str]:
         "cells/": "one file a run, from which all of these are made",
     }
     optional = {
+        "aggregates.csv": "scores over environments, a row a label and statistic",
+        "comparisons.csv": "probability of improvement, a row a pair of labels and environment",
+        "evaluations.csv": "policies evaluated anew, a row a policy",
         "surfaces/": "the objective on a grid of two parameters, one file an environment",
         "replays/": "films of trained policies",
     }
-    return known | {name: said for name, said in optional.items() if (folder / name).is_dir()}
+    return known | {name: said for name, said in optional.items() if (folder / name).exists()}
 
 
 def commands(folder: Path, runs: pd.DataFrame) -> tuple[list[str], str]:

@@ -42,14 +42,15 @@ def legend(summary: pd.DataFrame) -> str:
     """What the columns mean."""
     said = (
         "Means over n runs, finished or running with what they have; diverged and failed runs are "
-        f"not in them. Interval: stratified percentile bootstrap of the mean over seeds "
-        f"({REPLICATES:,} replicates, too narrow with few seeds). First: before any training. "
+        "not in them. Interval: stratified bootstrap of the mean over seeds, percentiles expanded "
+        f"for few seeds ({REPLICATES:,} replicates). First: before any training. "
         "Seconds: elapsed a run, divided by the runs that shared them, without compilation."
     )
     if _has_threshold(summary):
         said += (
-            " Steps to threshold: the median, where more than half of the runs reached it. Success "
-            "at the end: the share of runs whose last evaluation is at or above the threshold, "
+            " Steps to threshold: by which half of the runs have reached it, those that have not being "
+            "censored where they end; infinite where fewer do. Success at the end: the share of "
+            "runs whose last evaluation is at or above the threshold, "
             f"with its {CONFIDENCE:.0%} Wilson interval; those that diverged are none."
         )
     return said

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,22 +13,21 @@ from rl_es import cli
 from rl_es.analysis import cells, html, manifest, overview, report, summary
 from rl_es.analysis.curves import align, counted, of_runs
 from rl_es.analysis.drawing.palette import COLOURS, LINES, MARKERS, Style
-from rl_es.analysis.figures.catalogue import KINDS
 from rl_es.analysis.html import curves, look, media, page, replays
 from rl_es.analysis.results import load
 from rl_es.analysis.statistics import bootstrap
 from rl_es.errors import UserError
-from tests.analysis import films
+from tests.analysis import films, kinds
 
 Results = Callable[..., Path]
 LOADS = ("src", "href", "poster", "data", "action", "srcset", "background")
 
 
 @pytest.fixture(autouse=True)
-def few_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+def few_figures() -> Iterator[None]:
     """One kind is enough here."""
-    for name in KINDS.keys() - {"learning_curves"}:
-        monkeypatch.delitem(KINDS, name)
+    with kinds.only("learning_curves"):
+        yield
 
 
 class Addresses(HTMLParser):
@@ -224,7 +223,9 @@ def test_a_film_that_is_not_in_the_folder_is_not_shown(tmp_path: Path, name: str
     assert [film.stage for film in strip.films] == ["early", "final"]
 
 
-def test_what_is_not_known_is_sorted_as_a_number() -> None:
+def test_cells() -> None:
     unknown = [cells.number(None), cells.number(float("nan")), cells.interval(np.nan, 1.0)]
     assert all(cell.text == "\N{EM DASH}" and cell.key != cell.key for cell in unknown)
+    shown = [cells.steps(steps).text for steps in (np.inf, 999.4, 999.6, 98_916, 1.5e6, 9.996e5)]
+    assert shown == ["\N{INFINITY}", "999", "1.00k", "98.9k", "1.50M", "1.00M"]
     assert cells.words(float("nan")) == cells.words(None) == cells.Cell("")

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from rl_es.analysis import report
-from rl_es.analysis.figures.catalogue import KINDS
-from tests.analysis import films
+from tests.analysis import films, kinds
 from tests.analysis.conftest import write_run
 from tests.artifacts import ARTIFACTS
 
@@ -54,9 +53,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_run(folder, ENVS[1], "eggroll", 3, status="failed", reason=SCRIPT, evaluations=0)
     reason = [{"env": IMAGE, "label": SCRIPT, "reason": IMAGE}]
     films.write(folder, [(ENVS[0], "eggroll"), (IMAGE, SCRIPT)], reason)
-    with pytest.MonkeyPatch.context() as patch:
-        for name in KINDS.keys() - {"learning_curves"}:
-            patch.delitem(KINDS, name)
+    with kinds.only("learning_curves"):
         report.write(folder)
     return folder
 

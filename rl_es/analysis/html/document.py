@@ -1,5 +1,6 @@
 """A page of sections as one file: its templates, style and scripts put together."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -74,8 +75,14 @@ def _environment() -> Any:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters["breaks"] = _breaks
+    environment.filters |= {"breaks": _breaks, "key": _key}
     return environment
+
+
+def _key(number: float) -> str:
+    """A number as JavaScript reads it; nothing for one that is not known."""
+    known = repr(number).replace("inf", "Infinity")
+    return "" if math.isnan(number) else known
 
 
 def _breaks(text: str) -> Any:
