@@ -9,13 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from playwright import sync_api as playwright
 
 from rl_es.analysis import report
 from tests.analysis import films, kinds
 from tests.analysis.conftest import write_run
 from tests.artifacts import ARTIFACTS
-
-playwright = pytest.importorskip("playwright.sync_api")
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 IMAGE = "<img src=x onerror=window.hit=1>"
@@ -26,7 +25,7 @@ SIZES = {"desk": (1280, 900), "phone": (390, 844)}
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator["playwright.Browser"]:
+def browser() -> Iterator[playwright.Browser]:
     """Debian's Chromium, or the one that RL_ES_CHROMIUM names."""
     found = os.environ.get("RL_ES_CHROMIUM") or next(
         filter(None, map(shutil.which, BROWSERS)), None
@@ -62,13 +61,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 class Seen:
     """A page, and what it did that it should not."""
 
-    page: "playwright.Page"
+    page: playwright.Page
     asked: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
 
 
 @pytest.fixture
-def opened(browser: "playwright.Browser", folder: Path) -> Iterator[Callable[..., Seen]]:
+def opened(browser: playwright.Browser, folder: Path) -> Iterator[Callable[..., Seen]]:
     """Opens the report in a context of its own; at the end nothing may have gone wrong in it."""
     kept: list[Seen] = []
 
@@ -80,7 +79,7 @@ def opened(browser: "playwright.Browser", folder: Path) -> Iterator[Callable[...
         context.set_default_timeout(20_000)
         seen = Seen(context.new_page())
 
-        def route(call: "playwright.Route") -> None:
+        def route(call: playwright.Route) -> None:
             if call.request.url.startswith("file:"):
                 return call.continue_()
             seen.asked.append(call.request.url)
@@ -108,12 +107,12 @@ def _until(held: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def _column(page: "playwright.Page", place: int) -> list[str]:
+def _column(page: playwright.Page, place: int) -> list[str]:
     """The texts of a column of the summary."""
     return page.locator(f"#summary tbody td:nth-child({place})").all_inner_texts()
 
 
-def _traces(page: "playwright.Page") -> list[int]:
+def _traces(page: playwright.Page) -> list[int]:
     """How many traces each panel has."""
     return page.evaluate("[...document.querySelectorAll('.plot')].map((plot) => plot.data.length)")
 
@@ -136,13 +135,13 @@ def test_it_renders_and_fits(opened: Callable[..., Seen]) -> None:
             page.screenshot(path=ARTIFACTS / f"report-{size}-{scheme}.png", full_page=True)
 
 
-def _rgb(page: "playwright.Page") -> list[int]:
+def _rgb(page: playwright.Page) -> list[int]:
     """The colour of the page, 0 to 255 each."""
     colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
     return [int(part) for part in re.findall(r"\d+", colour)]
 
 
-def _widths(page: "playwright.Page") -> list[float]:
+def _widths(page: playwright.Page) -> list[float]:
     """The widths of the drawings."""
     return page.evaluate("[...document.querySelectorAll('.plot')].map((p) => p._fullLayout.width)")
 
@@ -265,7 +264,7 @@ def test_hostile_text_stays_text(opened: Callable[..., Seen]) -> None:
         assert "n = 3" in _hovered(page, label)
 
 
-def _hovered(page: "playwright.Page", label: str) -> str:
+def _hovered(page: playwright.Page, label: str) -> str:
     """What is said where the pointer is on a label's line; it begins with the label."""
     name = label.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     point = """(name) => {
