@@ -49,8 +49,8 @@ def legend(summary: pd.DataFrame) -> str:
     if _has_threshold(summary):
         said += (
             " Steps to threshold: by which half of the runs have reached it (those that have not "
-            "are censored where they end); infinite where fewer do. Success at the end: the share of "
-            "runs whose last evaluation is at or above the threshold, "
+            "are censored where they end); infinite where fewer do. Success at the end: the share "
+            "of runs whose last evaluation is at or above the threshold, "
             f"with its {CONFIDENCE:.0%} Wilson interval; those that diverged are none."
         )
     return said

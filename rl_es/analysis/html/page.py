@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 
 from rl_es.analysis import facts, manifest, overview
+from rl_es.analysis.cells import Table
 from rl_es.analysis.drawing import notes
 from rl_es.analysis.html import curves, document, media, replays
 from rl_es.analysis.html.document import Header, Section
@@ -57,7 +58,7 @@ def _sections(
         "summary",
         "Summary",
         "table",
-        {"table": overview.table(summary, best), "note": f"{overview.legend(summary)} {BARS}"},
+        _rows(overview.table(summary, best), f"{overview.legend(summary)} {BARS}", stack=False),
     )
     yield Section("curves", "Learning curves", "curves", {"data": lines, "notes": _notes(results)})
     yield Section("figures", "Figures", "figures", pictures(drawn, shown, facts.caption))
@@ -66,16 +67,21 @@ def _sections(
         ("running", "Runs still going", facts.running(runs)),
     ):
         if table.rows:
-            yield Section(anchor, title, "table", {"table": table, "note": ""})
+            yield Section(anchor, title, "table", _rows(table))
     if films.replays or films.missing:
         used = FRAME + sum(map(media.characters, shown))
         strips = films.strips(media.fitting(films.files, WHOLE - used))
         content = {"strips": strips, "missing": films.missing}
         yield Section("replays", "Replays", "replays", content)
-    yield Section("settings", "Settings", "table", {"table": facts.settings(runs), "note": ""})
+    yield Section("settings", "Settings", "table", _rows(facts.settings(runs)))
     yield Section("files", "Files", "files", facts.files(folder))
     commands, remark = facts.commands(folder, runs)
     yield Section("again", "Run it again", "commands", {"lines": commands, "remark": remark})
+
+
+def _rows(table: Table, note: str = "", stack: bool = True) -> dict[str, object]:
+    """A table's content; on a phone, the cells of a row may `stack`."""
+    return {"table": table, "note": note, "stack": stack}
 
 
 def _notes(results: Results) -> list[str]:
