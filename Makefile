@@ -10,17 +10,19 @@ UV ?= uv
 quickstart: .venv/stamp  ## install, then run the small sweep
 	$(BIN)/python run_benchmark.py run sweeps/quickstart.yaml
 
-# What pip cannot install: a program or a library, and the Debian package that has it.
-system:  ## for the tests of report.html: a browser; as root, else it says what to run
-	@missing=; \
-	command -v chromium || command -v chromium-browser || command -v google-chrome \
-		|| missing="$$missing chromium"; \
-	test -n "$$missing" || exit 0; \
+# What a bare Debian lacks for the tests: a browser, for those of report.html.
+SYSTEM := chromium
+
+system:  ## as root; else it says what to install
+	@lacking=; for package in $(SYSTEM); do \
+		dpkg --status $$package >/dev/null 2>&1 || lacking="$$lacking $$package"; \
+	done; \
+	test -n "$$lacking" || exit 0; \
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 		apt-get update -q && \
-		DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$missing; \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$lacking; \
 	else \
-		echo "missing:$$missing; on Debian, as root: apt-get install --no-install-recommends$$missing"; \
+		echo "for all tests, on Debian, as root: apt-get install --no-install-recommends$$lacking"; \
 	fi
 
 test: .venv/stamp  ## all tests but the slow ones

@@ -223,6 +223,23 @@ def test_a_film_that_is_not_in_the_folder_is_not_shown(tmp_path: Path, name: str
     assert [film.stage for film in strip.films] == ["early", "final"]
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, "return 15.00 in 10 steps"),
+        ({"return": None, "speed": None}, "return \N{EM DASH} in 10 steps"),
+        ({"steps": 1000, "speed": 0.5}, "return 15.00 in 1,000 steps, 0.5 × real time"),
+    ],
+)
+def test_what_is_said_of_a_film(tmp_path: Path, change: dict, said: str) -> None:
+    films.write(tmp_path, [("cartpole", "pes")])
+    path = tmp_path / "replays" / "replays.json"
+    content = json.loads(path.read_text())
+    content["replays"][0] |= change
+    path.write_text(json.dumps(content))
+    assert replays.read(tmp_path).strips(())[0].films[0].said == said
+
+
 def test_cells() -> None:
     unknown = [cells.number(None), cells.number(float("nan")), cells.interval(np.nan, 1.0)]
     assert all(cell.text == "\N{EM DASH}" and cell.key != cell.key for cell in unknown)

@@ -58,7 +58,8 @@ class Replays:
             key = (str(replay["env"]), str(replay["label"]), int(replay["seed"]))
             runs.setdefault(key, []).append(replay)
         order = sorted(runs, key=lambda key: (natural(key[0]), natural(key[1]), key[2]))
-        return [Strip(*key, tuple(self._films(runs[key], held))) for key in order]
+        strips = [Strip(*key, tuple(self._films(runs[key], held))) for key in order]
+        return [strip for strip in strips if strip.films]
 
     def _films(self, replays: list[dict[str, Any]], held: Collection[Path]) -> Iterator[Film]:
         for replay in sorted(replays, key=lambda replay: STAGES.index(replay["stage"])):
@@ -108,7 +109,7 @@ def read(folder: Path) -> Replays:
 
 
 def _said(replay: dict[str, Any]) -> str:
-    """'return 500.0 in 500 steps'."""
+    """'return 500.0 in 500 steps, 2 x real time'."""
     said = f"return {number(replay['return'])} in {replay['steps']:,} steps"
-    speed = replay.get("speed") or 1
-    return said if speed == 1 else f"{said}, at {speed:g} times the speed"
+    speed = replay.get("speed") or 1  # none where steps have no duration
+    return said if speed == 1 else f"{said}, {speed:.2g} \N{MULTIPLICATION SIGN} real time"
