@@ -138,6 +138,14 @@ def test_the_curves_are_those_of_the_figures(results: Results) -> None:
     assert seconds["x"][-1] == 10  # 20 seconds, shared by two
 
 
+def test_an_axis_that_one_environment_lacks(results: Results) -> None:
+    found = load(results(["a", "b"]))
+    found.curves.loc[found.curves["env"] == "a", "generation"] = None
+    first, second = curves.data(found, replicates=10)["environments"]
+    assert [curve["x"] for curve in first["curves"][2]] == [[], []]
+    assert all(curve["x"][-1] == 100 for curve in second["curves"][2])
+
+
 def test_many_curves_are_thinned(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(curves, "MOST_NUMBERS", 100)
     monkeypatch.setattr(curves, "FEWEST_POINTS", 4)

@@ -37,7 +37,7 @@ def data(results: Results, *, replicates: int = REPLICATES) -> dict[str, Any]:
         "axes": [{"title": title} for title in axes],
         "labels": [{"name": name, **look.of(style)} for name, style in results.shown.items()],
         "environments": [
-            _environment(results.within([env]), list(results.shown), axes, replicates, most, seeds)
+            _environment(results, env, axes, replicates, most, seeds)
             for env in results.environments
         ],
         "seeds": seeds,
@@ -56,31 +56,28 @@ def abscissae(curves: pd.DataFrame) -> dict[str, pd.Series]:
 
 def _environment(
     results: Results,
-    labels: list[str],
+    env: str,
     axes: Mapping[str, pd.Series],
     replicates: int,
     most: int,
     seeds: bool,
 ) -> dict[str, Any]:
-    thresholds = results.runs["threshold"].dropna().unique()
-    places = {label: place for place, label in enumerate(labels)}
+    """What is drawn of one environment."""
+    here = results.curves[results.curves["env"] == env]
+    runs = results.runs[results.runs["env"] == env]
     drawn = []
-    for x in abscissae(results.curves).values() if axes else ():
-        by_label = (
-            (places[label], alignment.of_runs(results.curves, runs, x))
-            for label, runs in results.runs.groupby("label")
-        )
-        drawn.append(
-            [
-                {"label": place, **_mean(found, replicates, most), "seeds": _single(found, seeds)}
-                for place, found in sorted(by_label, key=lambda pair: pair[0])
-            ]
-        )
-    return {
-        "name": results.environments[0],
-        "thresholds": numbers(np.sort(thresholds)),
-        "curves": drawn,
-    }
+    for x in axes.values():
+        curves = []
+        for place, label in enumerate(results.shown):
+            own = runs[runs["label"] == label]
+            if own.empty:
+                continue
+            found = alignment.of_runs(here, own, x.loc[here.index])
+            mean = _mean(found, replicates, most)
+            curves.append({"label": place, **mean, "seeds": _single(found, seeds)})
+        drawn.append(curves)
+    thresholds = np.sort(runs["threshold"].dropna().unique())
+    return {"name": env, "thresholds": numbers(thresholds), "curves": drawn}
 
 
 def _mean(found: list[alignment.Curve], replicates: int, most: int) -> dict[str, Any]:
