@@ -5,10 +5,26 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist=worksteal
 UV ?= uv
 
-.PHONY: quickstart test test-slow lint format system constraints clean
+.PHONY: quickstart system test test-slow lint format constraints clean
 
 quickstart: .venv/stamp  ## install, then run the small sweep
 	$(BIN)/python run_benchmark.py run sweeps/quickstart.yaml
+
+# What a bare Debian lacks for the tests: a browser, for those of report.html, and EGL with a
+# software driver, to render robots without a screen.
+SYSTEM := chromium libegl1 libopengl0 libgl1-mesa-dri
+
+system:  ## as root; else it says what to install
+	@lacking=; for package in $(SYSTEM); do \
+		dpkg --status $$package >/dev/null 2>&1 || lacking="$$lacking $$package"; \
+	done; \
+	test -n "$$lacking" || exit 0; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update -q && \
+		DEBIAN_FRONTEND=noninteractive apt-get install -qy --no-install-recommends $$lacking; \
+	else \
+		echo "for all tests, on Debian, as root: apt-get install --no-install-recommends$$lacking"; \
+	fi
 
 test: .venv/stamp  ## all tests but the slow ones
 	$(PYTEST) -m "not slow"
@@ -24,16 +40,6 @@ lint: .venv/stamp
 format: .venv/stamp
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
-
-# What a bare Debian machine lacks for the tests: EGL with a software driver, to render robots
-# without a screen. As root; what is there already is left as it is.
-SYSTEM := libegl1 libopengl0 libgl1-mesa-dri
-system:
-	@lacking=; for package in $(SYSTEM); do \
-		dpkg --status $$package >/dev/null 2>&1 || lacking="$$lacking $$package"; \
-	done; \
-	[ -z "$$lacking" ] || { \
-		apt-get update && apt-get install --yes --no-install-recommends $$lacking; }
 
 # The environment is made once, and made again when what it is made from changes.
 .PHONY: .venv

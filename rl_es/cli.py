@@ -365,16 +365,20 @@ def _replays(folder: Path) -> None:
 
 
 def _report(folder: Path) -> None:
-    """Writes tables, figures and index page, and says where they are."""
+    """Writes tables, figures and pages, and says where they are."""
+    lacking: list[str] = []
     if (folder / "workloads").is_dir():
         from rl_es.analysis.speed import report
     elif (folder / "estimates").is_dir():
         from rl_es.analysis.gradients import report
     else:
-        from rl_es.analysis import report
+        from rl_es.analysis import html, report
 
+        lacking = html.lacking()
     for path in report.write(folder):
         print(path)
+    if lacking:
+        print(f"no report.html: needs {' and '.join(lacking)} (pip install 'rl_es[report]')")
 
 
 VERBS = {

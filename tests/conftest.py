@@ -12,8 +12,11 @@ os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
 ).strip()
 
+import time
+
 import jax
 import platformdirs
+import pytest
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -22,3 +25,13 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 import agents  # noqa: F401  (tells the registry where agents are)
 import envs  # noqa: F401  (tells the registry where environments are)
+from tests.artifacts import ARTIFACTS
+
+_STARTED = time.time()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Says where this run's pictures lie."""
+    kept = [path for path in ARTIFACTS.glob("*") if path.stat().st_mtime >= _STARTED]
+    if kept:
+        terminalreporter.write_line(f"{len(kept)} pictures to look at: {ARTIFACTS}")

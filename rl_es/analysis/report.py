@@ -6,17 +6,19 @@ A folder whose runs are still going, or partly failed, has a report of what is t
 from pathlib import Path
 
 from rl_es import tables
-from rl_es.analysis import page, results, summary
+from rl_es.analysis import html, page, results, summary
 from rl_es.analysis.drawing import files as drawn
 from rl_es.analysis.figures.catalogue import KINDS
 from rl_es.files import write_text
 
 
 def write(folder: Path) -> list[Path]:
-    """Writes the tables, figures and `index.md` of a results folder; returns their paths.
+    """Writes the tables, figures and pages of a results folder; returns their paths.
+
+    The pages are `index.md` and, where the libraries that it needs are installed, `report.html`.
 
     Raises:
-      UserError: the folder holds no cell, or a damaged one.
+      UserError: the folder holds no cell, or a damaged file.
     """
     found = results.load(folder)
     curves, runs = found.curves, found.runs
@@ -25,6 +27,12 @@ def write(folder: Path) -> list[Path]:
     write_text(folder / "summary.csv", overview.to_csv(index=False))
     made = ((name, figure) for name, kind in KINDS.items() for figure in kind.figures(found))
     files = drawn.write(folder / "figures", tuple(KINDS), made)
-    text = page.compose(folder, runs, overview, [path for path in files if path.suffix == ".png"])
-    write_text(folder / "index.md", text)
-    return [*written, folder / "summary.csv", *files, folder / "index.md"]
+    pictures = [path for path in files if path.suffix == ".png"]
+    pages = [folder / "index.md"]
+    write_text(pages[0], page.compose(folder, runs, overview, pictures))
+    if not html.lacking():
+        from rl_es.analysis.html import page as interactive
+
+        pages.append(folder / html.NAME)
+        write_text(pages[1], interactive.compose(folder, found, overview, pictures))
+    return [*written, folder / "summary.csv", *files, *pages]

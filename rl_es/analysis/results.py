@@ -1,6 +1,5 @@
 """What a report is made from: a folder's tables, its surfaces, and what its sweep asked for."""
 
-import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -8,10 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from rl_es import surfaces, tables
-from rl_es.analysis import variants
+from rl_es.analysis import manifest, variants
 from rl_es.analysis.drawing import palette
 from rl_es.analysis.drawing.palette import Style
-from rl_es.errors import UserError
 from rl_es.surfaces import Surface
 
 
@@ -60,15 +58,5 @@ def load(folder: Path) -> Results:
     """
     curves, runs = variants.apart(*tables.load(folder))
     styles = palette.styles(dict(zip(runs["label"], runs["agent"], strict=True)))
-    return Results(curves, runs, styles, surfaces.load(folder), _asked(folder))
-
-
-def _asked(folder: Path) -> frozenset[str]:
-    """What the sweep asked for at its last start; nothing where there is no manifest."""
-    path = folder / "manifest.json"
-    if not path.exists():
-        return frozenset()
-    try:
-        return frozenset(json.loads(path.read_text())["sweep"].get("figures", ()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: not a readable manifest ({error})") from None
+    asked = frozenset(manifest.read(folder).sweep.get("figures", ()))
+    return Results(curves, runs, styles, surfaces.load(folder), asked)

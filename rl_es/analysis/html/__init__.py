@@ -1,0 +1,15 @@
+"""`report.html`: one file that holds all it needs and opens without a network.
+
+The page is a header and sections; a section is data and the template that draws it. Text is escaped
+by the templates, and once more by the script for what plotly would read as markup.
+"""
+
+from importlib.util import find_spec
+
+NAME = "report.html"
+NEEDS = ("jinja2", "plotly")
+
+
+def lacking() -> list[str]:
+    """The libraries that the page is made with and that are not installed."""
+    return [name for name in NEEDS if find_spec(name) is None]

@@ -1,0 +1,48 @@
+"""The figures of a results folder, as the page shows them."""
+
+import struct
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rl_es.analysis.html import media
+
+FORMATS = ("svg", "pdf")  # that may lie beside the picture
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure: its picture, inside the page or beside it, and its files in other formats."""
+
+    name: str
+    caption: str
+    source: str
+    width: int  # pixels
+    height: int
+    beside: str  # the picture's own file
+    others: tuple[tuple[str, str], ...]  # (format, file)
+
+
+def pictures(
+    paths: Sequence[Path], held: Collection[Path], caption: Callable[[str], str]
+) -> list[Picture]:
+    """The figures of these PNG files, named by `caption`; the page holds some of them."""
+    return [_picture(path, held, caption(path.stem)) for path in paths]
+
+
+def _picture(path: Path, held: Collection[Path], caption: str) -> Picture:
+    others = [path.with_suffix(f".{kind}") for kind in FORMATS]
+    return Picture(
+        path.stem,
+        caption,
+        media.address(path, held),
+        *_size(path),
+        media.address(path, ()),
+        tuple((o.suffix[1:].upper(), media.address(o, ())) for o in others if o.exists()),
+    )
+
+
+def _size(path: Path) -> tuple[int, int]:
+    """Width and height of a PNG file, from its header, in pixels."""
+    with open(path, "rb") as file:
+        return struct.unpack(">II", file.read(24)[16:])

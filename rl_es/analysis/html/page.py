@@ -1,0 +1,114 @@
+"""`report.html` of a sweep: which sections it has, and what each holds."""
+
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from rl_es.analysis import facts, manifest, overview
+from rl_es.analysis.cells import Table
+from rl_es.analysis.drawing import notes
+from rl_es.analysis.html import curves, document, media, replays
+from rl_es.analysis.html.document import Header, Section
+from rl_es.analysis.html.figures import pictures
+from rl_es.analysis.manifest import Manifest
+from rl_es.analysis.results import Results
+from rl_es.analysis.statistics import REPLICATES
+
+PICTURES = 5_000_000  # most characters of all figures
+WHOLE = 12_000_000  # characters up to which films are held
+BARS = "Under an interval: where it lies on the scale of its environment, worst to best."
+FRAME = 5_200_000  # of plotly, style, scripts and text
+
+
+def compose(
+    folder: Path,
+    results: Results,
+    summary: pd.DataFrame,
+    drawn: Sequence[Path],
+    best: Collection[tuple[str, str]] = (),
+) -> str:
+    """The page.
+
+    Args:
+      folder: of the results.
+      results: what it is about.
+      summary: the summary table.
+      drawn: the figures' PNG files.
+      best: the (environment, label) whose lead the intervals support.
+
+    Raises:
+      UserError: a damaged `manifest.json` or `replays.json`.
+    """
+    asked = manifest.read(folder)
+    sections = list(_sections(folder, results, summary, drawn, best))
+    return document.render(_header(folder, results.runs, asked), sections)
+
+
+def _sections(
+    folder: Path,
+    results: Results,
+    summary: pd.DataFrame,
+    drawn: Sequence[Path],
+    best: Collection[tuple[str, str]],
+) -> Iterator[Section]:
+    runs, films = results.runs, replays.read(folder)
+    lines, shown = curves.data(results), media.fitting(drawn, PICTURES)
+    yield Section(
+        "summary",
+        "Summary",
+        "table",
+        _rows(overview.table(summary, best), f"{overview.legend(summary)} {BARS}", stack=False),
+    )
+    yield Section("curves", "Learning curves", "curves", {"data": lines, "notes": _notes(results)})
+    yield Section("figures", "Figures", "figures", pictures(drawn, shown, facts.caption))
+    for anchor, title, table in (
+        ("lost", "Runs that diverged or failed", facts.lost(runs)),
+        ("running", "Runs still going", facts.running(runs)),
+    ):
+        if table.rows:
+            yield Section(anchor, title, "table", _rows(table))
+    if films.replays or films.missing:
+        used = FRAME + sum(map(media.characters, shown))
+        strips = films.strips(media.fitting(films.files, WHOLE - used))
+        content = {"strips": strips, "missing": films.missing}
+        yield Section("replays", "Replays", "replays", content)
+    yield Section("settings", "Settings", "table", _rows(facts.settings(runs)))
+    yield Section("files", "Files", "files", facts.files(folder))
+    commands, remark = facts.commands(folder, runs)
+    yield Section("again", "Run it again", "commands", {"lines": commands, "remark": remark})
+
+
+def _rows(table: Table, note: str = "", stack: bool = True) -> dict[str, object]:
+    """A table's content; on a phone, the cells of a row may `stack`."""
+    return {"table": table, "note": note, "stack": stack}
+
+
+def _notes(results: Results) -> list[str]:
+    return [
+        *notes.on_bands(results.runs, REPLICATES, False),
+        *notes.on_time(results.curves),
+        *notes.on_runs(results.curves, results.runs),
+    ]
+
+
+def _header(folder: Path, runs: pd.DataFrame, asked: Manifest) -> Header:
+    sizes = [
+        _several(runs["label"].nunique(), "agent"),
+        _several(runs["env"].nunique(), "environment"),
+        _several(runs["seed"].nunique(), "seed"),
+    ]
+    where = [*asked.of_starts("processor")[:1], *asked.of_starts("device")[:1]]
+    line = [*sizes, f"{facts.duration(facts.seconds(runs))} of training", *where]
+    line += [time[:10] for time in asked.of_starts("time")[-1:]]
+    return Header(
+        ", ".join(sorted({str(name) for name in runs["sweep"]})) or folder.resolve().name,
+        asked.description,
+        facts.outcome(runs),
+        " · ".join(line),
+        facts.what(runs, asked),
+    )
+
+
+def _several(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"

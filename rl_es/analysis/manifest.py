@@ -1,0 +1,42 @@
+"""What a results folder's `manifest.json` says of its sweep and of each start."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rl_es.errors import UserError
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What was asked for at the last start, and each start; nothing where there is no manifest."""
+
+    sweep: Mapping[str, Any] = field(default_factory=dict)
+    starts: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def description(self) -> str:
+        """The sweep's own, in its words."""
+        return str(self.sweep.get("description") or "")
+
+    def of_starts(self, name: str) -> list[str]:
+        """The distinct values of an entry, in the order of the starts."""
+        return list(dict.fromkeys(str(start[name]) for start in self.starts if start.get(name)))
+
+
+def read(folder: Path) -> Manifest:
+    """The manifest of a results folder.
+
+    Raises:
+      UserError: it is damaged.
+    """
+    path = folder / "manifest.json"
+    if not path.exists():
+        return Manifest()
+    try:
+        content = json.loads(path.read_text())
+        return Manifest(dict(content["sweep"]), tuple(map(dict, content.get("starts", ()))))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path}: not a readable manifest ({error})") from None

@@ -1,0 +1,50 @@
+"""Small films beside a results folder, as `replay` leaves them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+import numpy as np
+from PIL import Image
+
+SIZE, RATE = (64, 48), 10  # pixels; frames a second
+SECONDS = {"early": 1.0, "middle": 2.0, "final": 3.0}
+
+
+def write(
+    folder: Path, runs: Sequence[tuple[str, str]], missing: Sequence[Mapping[str, Any]] = ()
+) -> list[Path]:
+    """Writes the three films of each (environment, label), and `replays.json`; returns the MP4s."""
+    replays = folder / "replays"
+    replays.mkdir(exist_ok=True)
+    entries, films = [], []
+    for place, (env, label) in enumerate(runs):
+        for stage, seconds in SECONDS.items():
+            name = f"{place}-{stage}"
+            films.append(replays / f"{name}.mp4")
+            _film(films[-1], round(seconds * RATE))
+            Image.new("RGB", SIZE, (0, 114, 178)).save(replays / f"{name}.png")
+            entries.append(_entry(env, label, stage, name, round(seconds * RATE)))
+    content = {"schema_version": 1, "replays": entries, "missing": list(missing)}
+    (replays / "replays.json").write_text(json.dumps(content))
+    return films
+
+
+def _entry(env: str, label: str, stage: str, name: str, steps: int) -> dict[str, Any]:
+    files = {"video": f"{name}.mp4", "poster": f"{name}.png", "source": "drawn"}
+    told = {"env": env, "agent": label, "label": label, "seed": 0, "run_id": "0", "stage": stage}
+    size = {"width": SIZE[0], "height": SIZE[1], "frames_per_second": RATE, "speed": 1.0}
+    episode = {"episode_seed": 0, "return": 1.5 * steps, "steps": steps, "terminated": True}
+    return {**told, **episode, **size, **files}
+
+
+def _film(path: Path, frames: int) -> None:
+    writer = imageio_ffmpeg.write_frames(str(path), SIZE, fps=RATE, macro_block_size=16)
+    writer.send(None)
+    for place in range(frames):
+        frame = np.full((SIZE[1], SIZE[0], 3), 240, np.uint8)
+        frame[20:28, place : place + 8] = 0
+        writer.send(frame.tobytes())
+    writer.close()

@@ -1,0 +1,256 @@
+"""`report.html` as a file: what it holds, what it leaves beside, what it never loads."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rl_es import cli
+from rl_es.analysis import cells, html, manifest, overview, report, summary
+from rl_es.analysis.curves import align, counted, of_runs
+from rl_es.analysis.drawing.palette import COLOURS, LINES, MARKERS, Style
+from rl_es.analysis.html import curves, look, media, page, replays
+from rl_es.analysis.results import load
+from rl_es.analysis.statistics import bootstrap
+from rl_es.errors import UserError
+from tests.analysis import films, kinds
+
+Results = Callable[..., Path]
+LOADS = ("src", "href", "poster", "data", "action", "srcset", "background")
+
+
+@pytest.fixture(autouse=True)
+def few_figures() -> Iterator[None]:
+    """One kind is enough here."""
+    with kinds.only("learning_curves"):
+        yield
+
+
+class Addresses(HTMLParser):
+    """Collects what a page would load or lead to, and the text of its styles."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, str, str]] = []
+        self.styles = ""
+        self.inside = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.inside = tag
+        self.found += [(tag, name, value or "") for name, value in attrs if name in LOADS]
+
+    def handle_data(self, data: str) -> None:
+        self.styles += data if self.inside == "style" else ""
+
+
+def _addresses(folder: Path) -> Addresses:
+    parser = Addresses()
+    parser.feed((folder / html.NAME).read_text())
+    return parser
+
+
+def test_nothing_is_loaded_from_elsewhere(results: Results) -> None:
+    folder = results()
+    films.write(folder, [("cartpole", "pes")])
+    report.write(folder)
+    read = _addresses(folder)
+    assert {tag for tag, *_ in read.found} == {"link", "a", "img", "video"}
+    for tag, _, value in read.found:
+        assert re.match(r"data:|#|[\w.]+(/[\w.-]+)?/?$", value), (tag, value)
+        if tag in ("img", "video", "link"):
+            assert value.startswith("data:")
+    assert "url(" not in read.styles and "@import" not in read.styles
+    beside = {value for _, _, value in read.found if value[:5] != "data:" and value[0] != "#"}
+    assert "figures/learning_curves.svg" in beside and "replays/" in beside
+    for address in beside:
+        assert (folder / address).exists(), address
+    assert (folder / html.NAME).stat().st_size < 6_500_000
+
+
+def test_what_ends_a_line_of_a_script_is_escaped(results: Results) -> None:
+    folder = results(["<!--"], ["a\u2028</script>"])
+    report.write(folder)
+    script = (folder / html.NAME).read_text().split('id="curves-data">')[1].split("</script>")[0]
+    assert json.loads(script)["labels"][0]["name"] == "a\u2028</script>"
+    assert not set(script) & set("<>&\u2028")
+
+
+def test_films_beyond_the_room_lie_beside(
+    results: Results, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = results(["cartpole"], ["pes"])
+    large = films.write(folder, [("cartpole", "pes")])
+    large[0].write_bytes(large[0].read_bytes() + bytes(page.WHOLE))
+    report.write(folder)
+    videos = [
+        value for tag, name, value in _addresses(folder).found if (tag, name) == ("video", "src")
+    ]
+    assert videos[0] == "replays/0-early.mp4"
+    assert all(video.startswith("data:video/mp4;base64,") for video in videos[1:])
+    assert (folder / html.NAME).stat().st_size < 15_000_000
+    monkeypatch.setattr(page, "PICTURES", 0)
+    report.write(folder)
+    pictures = [value for tag, name, value in _addresses(folder).found if tag == "img"]
+    assert pictures == ["figures/learning_curves.png"]
+
+
+def test_the_smallest_files_are_held(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{size}.png" for size in (30, 3, 300)]
+    for path in paths:
+        path.write_bytes(bytes(int(path.stem)))
+    assert media.fitting(paths, 3) == frozenset()
+    assert media.fitting(paths, 4) == {paths[1]}
+    assert media.fitting(paths, 44) == set(paths[:2])
+    assert media.fitting([*paths, *paths], 444) == set(paths)
+    assert all(media.characters(p) == len(media.address(p, paths).split(",")[1]) for p in paths)
+
+
+def test_the_curves_are_those_of_the_figures(results: Results) -> None:
+    folder = results(lanes=2, ends={("pendulum", "pes", 1): "diverged"})
+    found = load(folder)
+    data = curves.data(found, replicates=100)
+    axes = {"environment steps": "env_steps", "generations": "generation"}
+    titles = [axis["title"] for axis in data["axes"]]
+    assert titles == ["environment steps", "wall-clock seconds per run", "generations"]
+    for title, column in axes.items():
+        for environment in data["environments"]:
+            for curve in environment["curves"][titles.index(title)]:
+                label = data["labels"][curve["label"]]["name"]
+                runs = found.runs
+                runs = runs[(runs["env"] == environment["name"]) & (runs["label"] == label)]
+                seeds = of_runs(found.curves, runs, found.curves[column])
+                grid, returns = align(counted(seeds))
+                interval = bootstrap(returns, replicates=100)
+                close = {"rtol": 10.0 ** (1 - curves.DIGITS)}
+                np.testing.assert_allclose(curve["x"], grid, **close)
+                np.testing.assert_allclose(curve["mean"], interval.estimate, **close)
+                np.testing.assert_allclose(curve["low"], interval.low, **close)
+                np.testing.assert_allclose(curve["high"], interval.high, **close)
+                assert curve["n"] == interval.n
+                assert [seed["lost"] for seed in curve["seeds"]] == [
+                    seed.status == "diverged" for seed in seeds
+                ]
+    seconds = data["environments"][0]["curves"][1][0]
+    assert seconds["x"][-1] == 10  # 20 seconds, shared by two
+
+
+def test_an_axis_that_one_environment_lacks(results: Results) -> None:
+    found = load(results(["a", "b"]))
+    found.curves.loc[found.curves["env"] == "a", "generation"] = None
+    first, second = curves.data(found, replicates=10)["environments"]
+    assert [curve["x"] for curve in first["curves"][2]] == [[], []]
+    assert all(curve["x"][-1] == 100 for curve in second["curves"][2])
+
+
+def test_many_curves_are_thinned(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(curves, "MOST_NUMBERS", 100)
+    monkeypatch.setattr(curves, "FEWEST_POINTS", 4)
+    data = curves.data(load(results(["a", "b"])), replicates=10)
+    assert not data["seeds"]
+    drawn = [curve for environment in data["environments"] for curve in environment["curves"][0]]
+    for curve in drawn:
+        assert len(curve["x"]) == 4 and curve["x"][0] == 0 and curve["seeds"] == []
+
+
+def test_every_style_of_the_figures_has_a_look() -> None:
+    looks = {
+        tuple(look.of(Style(colour, line, marker)).items())
+        for colour in COLOURS
+        for line in LINES
+        for marker in MARKERS
+    }
+    assert len(looks) == len(COLOURS) * len(LINES) * len(MARKERS)
+
+
+def test_without_the_libraries_all_else_is_written(
+    results: Results, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = results()
+    monkeypatch.setattr(html, "NEEDS", ("plotly", "no_such_library"))
+    assert cli.main(["report", str(folder)]) == 0
+    assert (folder / "index.md").exists() and not (folder / html.NAME).exists()
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said == "no report.html: needs no_such_library (pip install 'rl_es[report]')"
+    monkeypatch.undo()
+    assert cli.main(["report", str(folder)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(folder / html.NAME)
+
+
+def test_a_lead_stands_out_only_where_it_is_supported(results: Results) -> None:
+    found = load(results())
+    table = summary.summarise(found.curves, found.runs, replicates=10)
+    assert not any(cell.strong for row in overview.table(table).rows for cell in row)
+    rows = overview.table(table, [("pendulum", "pes")]).rows
+    strong = [[cell.text for cell in row if cell.strong] for row in rows]
+    assert [row[0] for row in strong if row] == ["pes"]
+
+
+def test_the_header_says_when_and_where(results: Results) -> None:
+    folder = results(lanes=2)
+    start = {"time": "2026-05-01T10:20:30+00:00", "processor": "A <fast> one", "machine": "Linux"}
+    content = {"sweep": {"name": "demo", "description": "why & how"}, "starts": [start, start]}
+    (folder / "manifest.json").write_text(json.dumps(content))
+    assert manifest.read(folder).of_starts("processor") == ["A <fast> one"]
+    report.write(folder)
+    text = (folder / html.NAME).read_text()
+    assert "<title>demo: results</title>" in text and "why &amp; how" in text
+    line = "2 agents · 2 environments · 3 seeds · 0 s of training · A &lt;fast&gt; one · 2026-05-01"
+    assert line in text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schema_version": 2},
+        {"missing": [{"env": "a"}]},
+        {"replays": [{"env": "a", "label": "b", "seed": 0, "stage": "late"}]},
+        {"replays": None},
+    ],
+)
+def test_a_damaged_list_of_replays_is_the_readers_error(tmp_path: Path, change: dict) -> None:
+    (tmp_path / "replays").mkdir()
+    content = {"schema_version": 1, "replays": [], "missing": [], **change}
+    (tmp_path / "replays" / "replays.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match="not a readable list of replays"):
+        replays.read(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../secret.mp4", "gone.mp4", "javascript:alert(1)", None])
+def test_a_film_that_is_not_in_the_folder_is_not_shown(tmp_path: Path, name: str | None) -> None:
+    films.write(tmp_path, [("cartpole", "pes")])
+    (tmp_path / "secret.mp4").write_bytes(b"secret")
+    path = tmp_path / "replays" / "replays.json"
+    content = json.loads(path.read_text())
+    content["replays"][1]["video"] = name
+    path.write_text(json.dumps(content))
+    (strip,) = replays.read(tmp_path).strips(())
+    assert [film.stage for film in strip.films] == ["early", "final"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({}, "return 15.00 in 10 steps"),
+        ({"return": None, "speed": None}, "return \N{EM DASH} in 10 steps"),
+        ({"steps": 1000, "speed": 0.5}, "return 15.00 in 1,000 steps, 0.5 × real time"),
+    ],
+)
+def test_what_is_said_of_a_film(tmp_path: Path, change: dict, said: str) -> None:
+    films.write(tmp_path, [("cartpole", "pes")])
+    path = tmp_path / "replays" / "replays.json"
+    content = json.loads(path.read_text())
+    content["replays"][0] |= change
+    path.write_text(json.dumps(content))
+    assert replays.read(tmp_path).strips(())[0].films[0].said == said
+
+
+def test_cells() -> None:
+    unknown = [cells.number(None), cells.number(float("nan")), cells.interval(np.nan, 1.0)]
+    assert all(cell.text == "\N{EM DASH}" and cell.key != cell.key for cell in unknown)
+    shown = [cells.steps(steps).text for steps in (np.inf, 999.4, 999.6, 98_916, 1.5e6, 9.996e5)]
+    assert shown == ["\N{INFINITY}", "999", "1.00k", "98.9k", "1.50M", "1.00M"]
+    assert cells.words(float("nan")) == cells.words(None) == cells.Cell("")

@@ -1,0 +1,297 @@
+"""`report.html` in a real browser that has no network."""
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from playwright import sync_api as playwright
+
+from rl_es.analysis import report
+from tests.analysis import films, kinds
+from tests.analysis.conftest import write_run
+from tests.artifacts import ARTIFACTS
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+IMAGE = "<img src=x onerror=window.hit=1>"
+SCRIPT = "</script><script>window.hit=2</script>"
+ENVS = ("CartPole-v1", "Pendulum-v1", IMAGE)
+LABELS = ("eggroll", "pes", SCRIPT, "%{x} & <b>bold</b> &lt;")
+SIZES = {"desk": (1280, 900), "phone": (390, 844)}
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[playwright.Browser]:
+    """Debian's Chromium, or the one that RL_ES_CHROMIUM names."""
+    found = os.environ.get("RL_ES_CHROMIUM") or next(
+        filter(None, map(shutil.which, BROWSERS)), None
+    )
+    if found is None:
+        said = "no Chromium: `make system` installs it, RL_ES_CHROMIUM names one"
+        pytest.fail(said) if os.environ.get("CI") else pytest.skip(said)
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three environments and four labels, some of them hostile, lost runs, films of two runs."""
+    folder = tmp_path_factory.mktemp("report") / "demo"
+    for env in ENVS:
+        for label in LABELS:
+            for seed in range(3):
+                lost = (env, label, seed) == (ENVS[0], "pes", 0)
+                changes = {"status": "diverged", "reason": IMAGE, "evaluations": 4} if lost else {}
+                write_run(folder, env, label, seed, agent=label[:7], threshold=80.0, **changes)
+    write_run(folder, ENVS[1], "eggroll", 3, status="failed", reason=SCRIPT, evaluations=0)
+    reason = [{"env": IMAGE, "label": SCRIPT, "reason": IMAGE}]
+    films.write(folder, [(ENVS[0], "eggroll"), (IMAGE, SCRIPT)], reason)
+    with kinds.only("learning_curves"):
+        report.write(folder)
+    return folder
+
+
+@dataclass
+class Seen:
+    """A page, and what it did that it should not."""
+
+    page: playwright.Page
+    asked: list[str] = field(default_factory=list)
+    said: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def opened(browser: playwright.Browser, folder: Path) -> Iterator[Callable[..., Seen]]:
+    """Opens the report in a context of its own; at the end nothing may have gone wrong in it."""
+    kept: list[Seen] = []
+
+    def visit(size: str = "desk", scheme: str = "light", **more: object) -> Seen:
+        width, height = SIZES[size]
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, color_scheme=scheme, offline=True, **more
+        )
+        context.set_default_timeout(20_000)
+        seen = Seen(context.new_page())
+
+        def route(call: playwright.Route) -> None:
+            if call.request.url.startswith("file:"):
+                return call.continue_()
+            seen.asked.append(call.request.url)
+            call.abort()
+
+        context.route("**/*", route)
+        seen.page.on("console", lambda message: seen.said.append(message.text))
+        seen.page.on("pageerror", lambda error: seen.said.append(str(error)))
+        seen.page.goto((folder / "report.html").as_uri())
+        kept.append(seen)
+        return seen
+
+    yield visit
+    for seen in kept:
+        assert seen.asked == [] and seen.said == []
+        assert seen.page.evaluate("window.hit") is None
+        seen.page.context.close()
+
+
+def _until(held: Callable[[], bool]) -> None:
+    """Waits by asking: text that a page would have to evaluate is refused by its policy."""
+    end = time.monotonic() + 20
+    while not held():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def _column(page: playwright.Page, place: int) -> list[str]:
+    """The texts of a column of the summary."""
+    return page.locator(f"#summary tbody td:nth-child({place})").all_inner_texts()
+
+
+def _traces(page: playwright.Page) -> list[int]:
+    """How many traces each panel has."""
+    return page.evaluate("[...document.querySelectorAll('.plot')].map((plot) => plot.data.length)")
+
+
+def test_it_renders_and_fits(opened: Callable[..., Seen]) -> None:
+    page = opened().page
+    assert page.locator("section").count() == 8
+    picture = page.locator("#figures img")
+    assert picture.evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 500
+    ARTIFACTS.mkdir(exist_ok=True)
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        _until(lambda dark=scheme == "dark": (max(_rgb(page)) < 60) == dark)
+        for size, (width, height) in SIZES.items():
+            page.set_viewport_size({"width": width, "height": height})
+            # The panels follow a moment later.
+            _until(lambda: max(_widths(page)) <= page.locator("#panels").bounding_box()["width"])
+            assert page.locator(".plot .main-svg").first.is_visible() and min(_widths(page)) > 300
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            page.screenshot(path=ARTIFACTS / f"report-{size}-{scheme}.png", full_page=True)
+
+
+def _rgb(page: playwright.Page) -> list[int]:
+    """The colour of the page, 0 to 255 each."""
+    colour = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    return [int(part) for part in re.findall(r"\d+", colour)]
+
+
+def _widths(page: playwright.Page) -> list[float]:
+    """The widths of the drawings."""
+    return page.evaluate("[...document.querySelectorAll('.plot')].map((p) => p._fullLayout.width)")
+
+
+def test_the_summary_searches_and_sorts(opened: Callable[..., Seen]) -> None:
+    page = opened().page
+    search, rows = page.get_by_label("Search").first, page.locator("#summary tbody tr:visible")
+    assert rows.count() == 12
+    search.fill("pendulum EGG")
+    assert rows.count() == 1 and "Pendulum-v1" in rows.inner_text()
+    assert page.locator("#summary output").inner_text() == "1 of 12 rows"
+    search.fill("")
+    assert rows.count() == 12
+    for name, column, press in (("final return", 4, False), ("best", 6, True)):
+        head = page.locator("#summary th", has_text=name)
+        for direction in ("ascending", "descending"):
+            head.locator("button").press("Enter") if press else head.locator("button").click()
+            assert head.get_attribute("aria-sort") == direction
+            assert page.locator("#summary th[aria-sort]").count() == 1
+            values = [float(text.replace("\N{MINUS SIGN}", "-")) for text in _column(page, column)]
+            assert values == sorted(values, reverse=direction == "descending")
+            assert len(set(values)) > 3
+    page.locator("#summary th button").first.click()
+    names = _column(page, 1)
+    assert names == [env for env in dict.fromkeys(names) for _ in LABELS] and len(names) == 12
+
+
+def test_the_switches_of_the_curves(opened: Callable[..., Seen]) -> None:
+    page = opened().page
+    before, every = _traces(page), page.locator(".panel h3").all_inner_texts()
+    assert len(before) == 3 and sorted(every) == sorted(ENVS)
+    agents = page.get_by_role("group", name="Agents")
+    agents.get_by_label("eggroll").press(" ")
+    fewer = _traces(page)
+    assert [a - b for a, b in zip(before, fewer, strict=True)] == [2, 2, 2]  # line and band
+    agents.get_by_role("button", name="None").click()
+    assert _traces(page) == [0, 0, 0]
+    agents.get_by_role("button", name="All").click()
+    assert _traces(page) == before
+
+    environments, shown = page.get_by_role("group", name="Environments"), page.locator(".panel h3")
+    environments.get_by_label("CartPole-v1").uncheck()
+    assert shown.all_inner_texts() == [env for env in every if env != "CartPole-v1"]
+    environments.get_by_label("CartPole-v1").check()
+    assert shown.all_inner_texts() == every and _traces(page) == before
+
+    # plotly's own bar offers nothing that would leave the machine.
+    offered = page.locator(".modebar-btn").evaluate_all("(all) => all.map((b) => b.dataset.title)")
+    assert len(offered) == 12 and not any("hare" in str(name) for name in offered)
+
+    page.get_by_label("single seeds").check()
+    # Three seeds a label; the diverged one is always there.
+    assert sum(_traces(page)) - sum(before) == 3 * 4 * 3 - 1
+    page.get_by_label("single seeds").uncheck()
+    page.get_by_label("intervals").uncheck()
+    assert sum(before) - sum(_traces(page)) == 12
+
+
+def test_the_axis_switches_on_a_phone(opened: Callable[..., Seen]) -> None:
+    page = opened("phone").page
+    furthest = "Math.max(...document.querySelector('.plot').data.at(-1).x)"
+    found = {}
+    for name in ("generations", "wall-clock seconds per run", "environment steps"):
+        page.get_by_role("radio", name=name).check()
+        assert page.locator(".plot .xtitle").all_text_contents() == [name] * 3
+        found[name] = page.evaluate(furthest)
+    assert found["generations"] == 100 and found["wall-clock seconds per run"] == 20
+    assert 10_000 <= found["environment steps"] <= 10_200
+    edges = page.locator(".panel").evaluate_all("(all) => all.map((box) => box.offsetLeft)")
+    assert len(set(edges)) == 1  # one column
+
+
+def test_dark_and_light_switch_and_stay(opened: Callable[..., Seen]) -> None:
+    page = opened().page
+    ink = "document.querySelector('.plot').layout.font.color"
+    paper = "getComputedStyle(document.body).backgroundColor"
+    before = page.evaluate(ink), page.evaluate(paper)
+    page.get_by_role("button", name="Dark mode").click()
+    after = page.evaluate(ink), page.evaluate(paper)
+    assert before[0] != after[0] and before[1] != after[1]
+    page.reload()
+    assert (page.evaluate(ink), page.evaluate(paper)) == after
+    page.get_by_role("button", name="Light mode").click()
+    assert (page.evaluate(ink), page.evaluate(paper)) == before
+
+
+def test_a_replay_plays_all_three(opened: Callable[..., Seen]) -> None:
+    page = opened().page
+    strip = page.locator(".strip").first
+    strip.scroll_into_view_if_needed()
+    assert strip.locator("figcaption strong").all_inner_texts() == ["Early", "Middle", "Final"]
+
+    def of_each(name: str) -> list[float]:
+        return strip.locator("video").evaluate_all(f"(films) => films.map((film) => film.{name})")
+
+    _until(lambda: min(of_each("readyState")) >= 2)
+    assert of_each("duration") == pytest.approx(list(films.SECONDS.values()), abs=0.15)
+    assert of_each("currentTime") == [0, 0, 0]
+    strip.locator(".play").press("Enter")
+    _until(lambda: min(of_each("currentTime")) > 0.2)
+    assert strip.locator(".play").inner_text() == "Pause"
+    strip.locator(".play").click()
+    assert strip.locator(".play").inner_text() == "Play" and all(of_each("paused"))
+    strip.locator("input[type=range]").fill("500")
+    _until(lambda: of_each("currentTime") == pytest.approx([1, 1.5, 1.5], abs=0.15))
+    assert strip.locator(".time").inner_text() == "1.5 of 3.0 s"
+
+
+def test_hostile_text_stays_text(opened: Callable[..., Seen]) -> None:
+    page = opened().page
+    assert page.locator("img[src=x]").count() == 0
+    assert page.locator("#switches b").count() == 0
+    agents = page.get_by_role("group", name="Agents").locator("span").all_inner_texts()
+    assert sorted(agents) == sorted(LABELS)
+    assert set(_column(page, 2)) == set(LABELS) and IMAGE in _column(page, 1)
+    assert IMAGE in page.locator("#lost").inner_text()
+    assert SCRIPT in page.locator("#lost").inner_text()
+    assert SCRIPT in page.locator("#replays").inner_text()
+    for label in LABELS[2:]:
+        assert "n = 3" in _hovered(page, label)
+
+
+def _hovered(page: playwright.Page, label: str) -> str:
+    """What is said where the pointer is on a label's line; it begins with the label."""
+    name = label.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    point = """(name) => {
+      const plot = document.querySelector(".plot");
+      const place = plot.data.findIndex((t) => t.mode === "lines+markers" && t.name === name);
+      Plotly.Fx.unhover(plot);
+      Plotly.Fx.hover(plot, [{ curveNumber: place, pointNumber: 3 }]);
+    }"""
+    page.evaluate(point, name)
+    shown = page.locator(".hoverlayer .hovertext")
+    _until(lambda: shown.count() == 1 and (shown.text_content() or "").startswith(label))
+    return shown.text_content() or ""
+
+
+def test_keys_little_motion_and_downloads(opened: Callable[..., Seen], folder: Path) -> None:
+    page = opened(reduced_motion="reduce").page
+    page.keyboard.press("Tab")
+    focused = page.locator(":focus")
+    assert focused.inner_text() == "To the summary"
+    assert focused.evaluate("(link) => getComputedStyle(link).outlineStyle") == "solid"
+    box = focused.bounding_box()
+    assert box is not None and box["x"] >= 0
+    assert page.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
+    page.locator("#summary .scroll").focus()
+    assert page.locator(":focus").get_attribute("aria-label") == "Summary, table"
+    with page.expect_download() as found:
+        page.locator("a.own").first.click()
+    assert found.value.suggested_filename == "learning_curves.png"
+    original = folder / "figures" / "learning_curves.png"
+    assert Path(found.value.path()).read_bytes() == original.read_bytes()
