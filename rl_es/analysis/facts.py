@@ -121,12 +121,12 @@ def files(folder: Path) -> dict[str, str]:
         "runs.parquet": "one row a run, with status, settings and versions",
         "runs.csv": "the same as text",
         "summary.csv": "the summary above, unrounded",
+        "aggregates.csv": "scores over environments, a row a label and statistic",
+        "comparisons.csv": "probability of improvement, a row a pair of labels and environment",
         "figures/": "the figures as PNG and SVG",
         "cells/": "one file a run, from which all of these are made",
     }
     optional = {
-        "aggregates.csv": "scores over environments, a row a label and statistic",
-        "comparisons.csv": "probability of improvement, a row a pair of labels and environment",
         "evaluations.csv": "policies evaluated anew, a row a policy",
         "surfaces/": "the objective on a grid of two parameters, one file an environment",
         "replays/": "films of trained policies",

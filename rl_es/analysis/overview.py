@@ -1,24 +1,21 @@
 """The summary table for reading: which columns, what they are called, what they mean."""
 
-from collections.abc import Collection
 from dataclasses import replace
 
 import pandas as pd
 
 from rl_es.analysis import cells
 from rl_es.analysis.cells import Cell, Table
+from rl_es.analysis.digest import Digest
 from rl_es.analysis.statistics import CONFIDENCE, REPLICATES
 
+MAIN = "interquartile_mean"
 _THRESHOLD = ("reached", "steps to threshold", "success at the end")
 
 
-def table(summary: pd.DataFrame, best: Collection[tuple[str, str]] = ()) -> Table:
-    """The table that `summary.summarise` made, for reading.
-
-    Args:
-      summary: a row an (environment, label).
-      best: those whose lead the intervals support: they stand out.
-    """
+def table(told: Digest) -> Table:
+    """The summary table for reading; labels whose lead the intervals support stand out."""
+    summary = told.summary
     threshold = _has_threshold(summary)
     heads = ["environment", "agent", "n", "final return", f"{CONFIDENCE:.0%} interval", "best"]
     heads += ["first", "env steps", *(_THRESHOLD if threshold else [])]
@@ -26,7 +23,7 @@ def table(summary: pd.DataFrame, best: Collection[tuple[str, str]] = ()) -> Tabl
     heads += ["seconds", *left]
     rows, scales = [], _scales(summary)
     for row in summary.to_dict("records"):
-        strong = (row["env"], row["label"]) in best
+        strong = (row["env"], row["label"]) in told.best
         found = [cells.words(row["env"]), cells.words(row["label"], strong), cells.count(row["n"])]
         found += [cells.number(row["final_mean"], strong)]
         interval = cells.interval(row["ci_low"], row["ci_high"])
@@ -38,7 +35,7 @@ def table(summary: pd.DataFrame, best: Collection[tuple[str, str]] = ()) -> Tabl
     return cells.table(heads, rows)
 
 
-def legend(summary: pd.DataFrame) -> str:
+def legend(told: Digest) -> str:
     """What the columns mean."""
     said = (
         "Means over n runs, finished or running with what they have; diverged and failed runs are "
@@ -46,7 +43,7 @@ def legend(summary: pd.DataFrame) -> str:
         f"for few seeds ({REPLICATES:,} replicates). First: before any training. "
         "Seconds: elapsed a run, divided by the runs that shared them, without compilation."
     )
-    if _has_threshold(summary):
+    if _has_threshold(told.summary):
         said += (
             " Steps to threshold: by which half of the runs have reached it (those that have not "
             "are censored where they end); infinite where fewer do. Success at the end: the share "
@@ -54,6 +51,56 @@ def legend(summary: pd.DataFrame) -> str:
             f"with its {CONFIDENCE:.0%} Wilson interval; those that diverged are none."
         )
     return said
+
+
+def has_totals(told: Digest) -> bool:
+    """Whether several labels have scores in several environments."""
+    several = told.scale is not None and len(told.scale.environments) > 1
+    return several and told.aggregates["label"].nunique() > 1
+
+
+def totals(told: Digest) -> Table:
+    """The aggregates for reading: a row a label, its interquartile mean with the interval."""
+    statistics = list(dict.fromkeys(told.aggregates["statistic"]))
+    statistics.sort(key=lambda name: name != MAIN)
+    heads = ["agent", "runs"]
+    for name in statistics:
+        heads += [name.replace("_", " "), f"{CONFIDENCE:.0%} interval"]
+    bounds = told.aggregates[told.aggregates["statistic"] == MAIN]
+    low, high = bounds["low"].min(), bounds["high"].max()
+    rows = []
+    for label, own in told.aggregates.groupby("label", sort=False):
+        found = own.set_index("statistic")
+        row = [cells.words(label), cells.count(found["n"].iloc[0])]
+        for name in statistics:
+            one = found.loc[name]
+            interval = cells.interval(one["low"], one["high"])
+            if name == MAIN:
+                interval = replace(interval, span=_within(one, low, high))
+            row += [cells.number(one["estimate"]), interval]
+        rows.append(row)
+    return cells.table(heads, rows)
+
+
+def legend_of_totals(told: Digest) -> str:
+    """What the aggregates are of."""
+    scale = told.scale
+    if scale is None:
+        return ""
+    left = f" Not on this scale: {', '.join(scale.left_out)}." if scale.left_out else ""
+    return (
+        f"Scores of the last evaluation: {scale.told}, over {len(scale.environments)} "
+        f"environments.{left} Interquartile mean: of the middle half of all runs. Optimality gap: "
+        "how much scores fall short of 1, the less the better. Intervals: as above. Labels against "
+        "each other: comparisons.csv."
+    )
+
+
+def _within(one: pd.Series, low: float, high: float) -> tuple[float, float, float] | None:
+    if pd.isna(one["low"]) or not high > low:
+        return None
+    ends = [(float(one[name]) - low) / (high - low) for name in ("low", "estimate", "high")]
+    return ends[0], ends[1], ends[2]
 
 
 def _has_threshold(summary: pd.DataFrame) -> bool:
@@ -79,10 +126,5 @@ def _scales(summary: pd.DataFrame) -> pd.DataFrame:
 
 
 def _span(row: dict, scale: pd.Series) -> tuple[float, float, float] | None:
-    width = scale["high"] - scale["low"]
-    if pd.isna(row["ci_low"]) or not width > 0:
-        return None
-    low, middle, high = (
-        float((row[name] - scale["low"]) / width) for name in ("ci_low", "final_mean", "ci_high")
-    )
-    return low, middle, high
+    ends = {"low": row["ci_low"], "estimate": row["final_mean"], "high": row["ci_high"]}
+    return _within(pd.Series(ends), scale["low"], scale["high"])

@@ -7,16 +7,18 @@ import pandas as pd
 
 from rl_es.analysis import facts, manifest, overview
 from rl_es.analysis.cells import Cell, Table
+from rl_es.analysis.digest import Digest
 from rl_es.analysis.markdown import escape, file_list, table
 
 
-def compose(folder: Path, runs: pd.DataFrame, summary: pd.DataFrame, drawn: Sequence[Path]) -> str:
-    """The page, from the runs table, the summary table and the figures' paths."""
+def compose(folder: Path, runs: pd.DataFrame, told: Digest, drawn: Sequence[Path]) -> str:
+    """The page, from the runs table, the tables made of it and the figures' paths."""
     lost = facts.lost(runs)
     sections = [
         f"# Results: {escape(folder.resolve().name)}",
         facts.outcome(runs) + ".",
-        f"## Summary\n\n{_table(overview.table(summary))}\n\n{overview.legend(summary)}",
+        f"## Summary\n\n{_table(overview.table(told))}\n\n{overview.legend(told)}",
+        _totals(told),
         "## Figures\n\n" + "\n\n".join(_figure(path) for path in drawn),
         "## Runs that diverged or failed\n\n" + _table(lost) if lost.rows else "",
         "## What was run\n\n" + _what(facts.what(runs, manifest.read(folder))),
@@ -25,6 +27,13 @@ def compose(folder: Path, runs: pd.DataFrame, summary: pd.DataFrame, drawn: Sequ
         "## Run it again\n\n" + _again(*facts.commands(folder, runs)),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _totals(told: Digest) -> str:
+    if not overview.has_totals(told):
+        return ""
+    table, legend = overview.totals(told), overview.legend_of_totals(told)
+    return f"## Over all environments\n\n{_table(table)}\n\n{escape(legend)}"
 
 
 def _table(content: Table) -> str:

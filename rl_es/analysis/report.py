@@ -6,7 +6,7 @@ A folder whose runs are still going, or partly failed, has a report of what is t
 from pathlib import Path
 
 from rl_es import tables
-from rl_es.analysis import html, page, results, summary
+from rl_es.analysis import digest, html, page, results
 from rl_es.analysis.drawing import files as drawn
 from rl_es.analysis.figures.catalogue import KINDS
 from rl_es.files import write_text
@@ -21,18 +21,16 @@ def write(folder: Path) -> list[Path]:
       UserError: the folder holds no cell, or a damaged file.
     """
     found = results.load(folder)
-    curves, runs = found.curves, found.runs
-    written = tables.write_tables(folder, curves, runs)
-    overview = summary.summarise(curves, runs)
-    write_text(folder / "summary.csv", overview.to_csv(index=False))
+    told = digest.of(found)
+    written = [*tables.write_tables(folder, found.curves, found.runs), *digest.write(folder, told)]
     made = ((name, figure) for name, kind in KINDS.items() for figure in kind.figures(found))
     files = drawn.write(folder / "figures", tuple(KINDS), made)
     pictures = [path for path in files if path.suffix == ".png"]
     pages = [folder / "index.md"]
-    write_text(pages[0], page.compose(folder, runs, overview, pictures))
+    write_text(pages[0], page.compose(folder, found.runs, told, pictures))
     if not html.lacking():
         from rl_es.analysis.html import page as interactive
 
         pages.append(folder / html.NAME)
-        write_text(pages[1], interactive.compose(folder, found, overview, pictures))
-    return [*written, folder / "summary.csv", *files, *pages]
+        write_text(pages[1], interactive.compose(folder, found, told, pictures))
+    return [*written, *files, *pages]

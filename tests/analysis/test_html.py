@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from rl_es import cli
-from rl_es.analysis import cells, html, manifest, overview, report, summary
+from rl_es.analysis import cells, digest, html, manifest, overview, report
 from rl_es.analysis.curves import align, counted, of_runs
 from rl_es.analysis.drawing.palette import COLOURS, LINES, MARKERS, Style
 from rl_es.analysis.html import curves, look, media, page, replays
@@ -181,10 +182,9 @@ def test_without_the_libraries_all_else_is_written(
 
 
 def test_a_lead_stands_out_only_where_it_is_supported(results: Results) -> None:
-    found = load(results())
-    table = summary.summarise(found.curves, found.runs, replicates=10)
-    assert not any(cell.strong for row in overview.table(table).rows for cell in row)
-    rows = overview.table(table, [("pendulum", "pes")]).rows
+    told = replace(digest.of(load(results())), best=[])
+    assert not any(cell.strong for row in overview.table(told).rows for cell in row)
+    rows = overview.table(replace(told, best=[("pendulum", "pes")])).rows
     strong = [[cell.text for cell in row if cell.strong] for row in rows]
     assert [row[0] for row in strong if row] == ["pes"]
 
@@ -254,3 +254,16 @@ def test_cells() -> None:
     shown = [cells.steps(steps).text for steps in (np.inf, 999.4, 999.6, 98_916, 1.5e6, 9.996e5)]
     assert shown == ["\N{INFINITY}", "999", "1.00k", "98.9k", "1.50M", "1.00M"]
     assert cells.words(float("nan")) == cells.words(None) == cells.Cell("")
+
+
+def test_totals_stand_in_both_pages_where_there_are_several(results: Results) -> None:
+    folder = results(threshold=90.0)
+    report.write(folder)
+    for name in ("report.html", "index.md"):
+        text = (folder / name).read_text()
+        assert "Over all environments" in text and "interquartile mean" in text
+        assert "0 is untrained, 1 is threshold" in text
+    told = digest.of(load(folder))
+    assert [row[0].text for row in overview.totals(told).rows] == ["eggroll", "pes"]
+    alone = digest.of(load(folder).within(["cartpole"]))
+    assert overview.has_totals(told) and not overview.has_totals(alone)

@@ -20,6 +20,7 @@ from rl_es.analysis.summary import summarise
 from rl_es.errors import UserError
 
 Results = Callable[..., Path]
+TOLD = ("summary.csv", "aggregates.csv", "comparisons.csv")
 ALWAYS = ("learning_curves", "final_returns", "wall_clock")
 ENDS = {
     ("cartpole", "pes", 0): "failed",
@@ -41,7 +42,7 @@ def test_everything_is_written_and_named(results: Results) -> None:
     written = report.write(folder)
     names = [str(path.relative_to(folder)) for path in written]
     drawn = [f"figures/{n}.{k}" for n in ALWAYS for k in ("png", "svg")]
-    before = ["curves.parquet", "runs.parquet", "runs.csv", "summary.csv"]
+    before = ["curves.parquet", "runs.parquet", "runs.csv", *TOLD]
     assert names == [*before, *drawn, "index.md", "report.html"]
     assert all(path.stat().st_size for path in written)
     page = (folder / "index.md").read_text()

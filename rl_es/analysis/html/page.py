@@ -1,12 +1,13 @@
 """`report.html` of a sweep: which sections it has, and what each holds."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from rl_es.analysis import facts, manifest, overview
 from rl_es.analysis.cells import Table
+from rl_es.analysis.digest import Digest
 from rl_es.analysis.drawing import notes
 from rl_es.analysis.html import curves, document, media, replays
 from rl_es.analysis.html.document import Header, Section
@@ -24,33 +25,30 @@ FRAME = 5_200_000  # of plotly, style, scripts and text
 def compose(
     folder: Path,
     results: Results,
-    summary: pd.DataFrame,
+    told: Digest,
     drawn: Sequence[Path],
-    best: Collection[tuple[str, str]] = (),
 ) -> str:
     """The page.
 
     Args:
       folder: of the results.
       results: what it is about.
-      summary: the summary table.
+      told: the tables made of it.
       drawn: the figures' PNG files.
-      best: the (environment, label) whose lead the intervals support.
 
     Raises:
       UserError: a damaged `manifest.json` or `replays.json`.
     """
     asked = manifest.read(folder)
-    sections = list(_sections(folder, results, summary, drawn, best))
+    sections = list(_sections(folder, results, told, drawn))
     return document.render(_header(folder, results.runs, asked), sections)
 
 
 def _sections(
     folder: Path,
     results: Results,
-    summary: pd.DataFrame,
+    told: Digest,
     drawn: Sequence[Path],
-    best: Collection[tuple[str, str]],
 ) -> Iterator[Section]:
     runs, films = results.runs, replays.read(folder)
     lines, shown = curves.data(results), media.fitting(drawn, PICTURES)
@@ -58,8 +56,11 @@ def _sections(
         "summary",
         "Summary",
         "table",
-        _rows(overview.table(summary, best), f"{overview.legend(summary)} {BARS}", stack=False),
+        _rows(overview.table(told), f"{overview.legend(told)} {BARS}", stack=False),
     )
+    if overview.has_totals(told):
+        table, note = overview.totals(told), overview.legend_of_totals(told)
+        yield Section("totals", "Over all environments", "table", _rows(table, note, stack=False))
     yield Section("curves", "Learning curves", "curves", {"data": lines, "notes": _notes(results)})
     yield Section("figures", "Figures", "figures", pictures(drawn, shown, facts.caption))
     for anchor, title, table in (
