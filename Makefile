@@ -5,10 +5,13 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist=worksteal
 UV ?= uv
 
-.PHONY: quickstart system test test-slow lint format constraints clean
+.PHONY: quickstart tour system test test-slow lint format constraints clean
 
 quickstart: .venv/stamp  ## install, then run the small sweep
 	$(BIN)/python run_benchmark.py run sweeps/quickstart.yaml
+
+tour: .venv/stamp  ## every kind of figure, from the tables in results/reference
+	$(BIN)/python run_benchmark.py figures results/reference --out results/tour
 
 # What a bare Debian lacks for the tests: a browser, for those of report.html, and EGL with a
 # software driver, to render robots without a screen.

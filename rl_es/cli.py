@@ -1,4 +1,4 @@
-"""The command line: run, plan, speed, gradients, report, evaluate, replay, list.
+"""The command line: run, plan, speed, gradients, report, figures, evaluate, replay, list.
 
 Nothing heavy is imported before a command needs it: a wrong sweep file is refused, and help is
 shown, without loading jax.
@@ -236,6 +236,93 @@ class Report:
 
 
 @dataclasses.dataclass(frozen=True)
+class Figures:
+    """Draw figures of results, speed or gradients folders, for a paper's column or page."""
+
+    folders: Annotated[
+        Positional[tuple[Path, ...]],
+        arg(metavar="DIR", help="results folders, or folders that hold some"),
+    ] = ()
+    kind: Annotated[
+        UseAppendAction[tuple[str, ...]],
+        arg(
+            metavar="KIND",
+            help="a kind of figure",
+            help_behavior_hint="(may be repeated; default: each that a folder has something for)",
+        ),
+    ] = ()
+    size: Annotated[
+        Literal["auto", "column", "page"],
+        arg(help="as wide as the panels want, or 3.25 or 6.75 inches"),
+    ] = "auto"
+    format: Annotated[
+        UseAppendAction[tuple[Literal["png", "svg", "pdf"], ...]],
+        arg(help="of the files", help_behavior_hint="(may be repeated; default: png and svg)"),
+    ] = ()
+    normalise: Annotated[
+        tuple[str, str] | None,
+        arg(
+            metavar="LOW HIGH",
+            help="references that are 0 and 1 on the scale of scores: untrained, threshold, best, "
+            "a label, or FILE.csv:COLUMN",
+            help_behavior_hint="(default: untrained, and threshold or else best)",
+        ),
+    ] = None
+    reference: Annotated[
+        str | None,
+        arg(
+            metavar="LABEL",
+            help="the label that others are compared with",
+            help_behavior_hint="(default: eggroll where it is)",
+        ),
+    ] = None
+    replicates: Annotated[
+        int | None, arg(metavar="N", help="of the bootstrap", help_behavior_hint="(default: many)")
+    ] = None
+    out: Annotated[
+        Path | None,
+        arg(
+            metavar="DIR",
+            help="a folder for each folder's figures",
+            help_behavior_hint="(default: figures/ in each)",
+        ),
+    ] = None
+    list: Annotated[
+        FlagCreatePairsOff[bool],
+        arg(help="print the kinds, what each shows and needs", help_behavior_hint=""),
+    ] = False
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        from rl_es.analysis import gallery
+        from rl_es.analysis.drawing import files
+        from rl_es.analysis.drawing.options import USUAL
+        from rl_es.analysis.drawing.sheet import SIZES
+
+        if self.list:
+            print(gallery.listing())
+            return 0
+        if not self.folders:
+            raise UserError("figures: needs a folder, or --list")
+        if self.replicates is not None and self.replicates < 1:
+            raise UserError(f"--replicates: must be at least 1; is {self.replicates}")
+        given: dict[str, Any] = {"sheet": SIZES[self.size], "reference": self.reference}
+        if self.normalise is not None:
+            given |= dict(zip(("low", "high"), self.normalise, strict=True))
+        if self.replicates is not None:
+            given["replicates"] = self.replicates
+        options = dataclasses.replace(USUAL, **given)
+        formats = self.format or files.FORMATS
+        for folder in self.folders:
+            out = self.out
+            if out is not None and len(self.folders) > 1:
+                out = out / (folder.resolve().name)
+            for path in gallery.draw(folder, out, self.kind, options, formats):
+                print(path)
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
 class Evaluate:
     """Evaluate the saved policies of a results folder on fresh episodes; write evaluations.csv."""
 
@@ -387,6 +474,7 @@ VERBS = {
     "speed": Speed,
     "gradients": Gradients,
     "report": Report,
+    "figures": Figures,
     "evaluate": Evaluate,
     "replay": Replay,
     "list": List,

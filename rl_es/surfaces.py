@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from rl_es.parquet import read_with_record, write_with_record
@@ -43,6 +44,12 @@ class Surface:
     returns: np.ndarray
     episodes: int
     settings: str
+
+    def table(self) -> pd.DataFrame:
+        """One row a grid point."""
+        first, second = np.meshgrid(self.first, self.second, indexing="ij")
+        values = {"first": first, "second": second, "return_mean": self.returns}
+        return pd.DataFrame({"env": self.env, **{n: v.ravel() for n, v in values.items()}})
 
 
 def path_of(folder: Path, env: str) -> Path:

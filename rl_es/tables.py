@@ -12,8 +12,9 @@ Columns named `hyper.*` hold the agent's settings; one that an agent does not ha
 that is a number for one agent and text for another is text in the whole table.
 """
 
+import csv
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -134,25 +135,86 @@ def cell_paths(folder: Path) -> list[Path]:
     return sorted(path for path in (folder / "cells").glob("*.parquet") if path.name[0] != ".")
 
 
+def table_paths(folder: Path) -> tuple[Path, Path] | None:
+    """The tables that `write_tables` wrote: curves, and runs as Parquet or else as text."""
+    curves = folder / "curves.parquet"
+    runs = [path for path in (folder / "runs.parquet", folder / "runs.csv") if path.exists()]
+    return (curves, runs[0]) if curves.exists() and runs else None
+
+
 def load(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The (curves, runs) tables of a results folder, from its cells, in a fixed order.
+    """The (curves, runs) tables of a results folder, in a fixed order.
+
+    They are made from its cells; where it has none, as a copy of a folder's tables, they are read.
 
     Raises:
-      UserError: the folder holds no cell, or a damaged one.
+      UserError: the folder holds neither, or a damaged file.
     """
-    paths = cell_paths(folder)
-    if not paths:
-        raise UserError(f"{folder}: no results here (no cells/*.parquet); run a sweep into it")
+    cells, written = cell_paths(folder), table_paths(folder)
+    if not cells and written is None:
+        raise UserError(
+            f"{folder}: no results here (neither cells/*.parquet nor curves.parquet with "
+            "runs.parquet or runs.csv); run a sweep into it"
+        )
     rows: list[dict[str, Any]] = []
     records: list[dict[str, Any]] = []
-    for path in paths:
+    for path in cells:
         curve, record = read_cell(path)
         rows += curve
         records.append({name: as_json(value) for name, value in record.items()})
+    if not cells and written is not None:
+        rows, records = (_rows(path) for path in written)
     order = ["env", "label", "seed", "run_id"]
     curves = _frame(rows, {**IDENTITY, **MEASURES}).sort_values([*order, "generation"])
     runs = _frame(records, {**IDENTITY, **RUN}).sort_values(order)
     return curves.reset_index(drop=True), runs.reset_index(drop=True)
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a table.
+
+    Raises:
+      UserError: it is damaged or of another version.
+    """
+    try:
+        text = path.suffix == ".csv"
+        rows = _of_text(path) if text else pq.read_table(path).to_pylist()
+        others = {row["schema_version"] for row in rows} - {SCHEMA_VERSION}
+    except (OSError, pa.ArrowException, ValueError, KeyError) as error:
+        raise UserError(f"{path}: not a readable table of results ({error})") from None
+    if others:
+        raise UserError(
+            f"{path}: written with results schema {min(others)}, this version reads "
+            f"{SCHEMA_VERSION}"
+        )
+    return rows
+
+
+def _of_text(path: Path) -> list[dict[str, Any]]:
+    """The rows of `runs.csv`, typed by the schema; settings by what all their values are."""
+    with path.open(newline="") as file:
+        rows: list[dict[str, Any]] = [
+            {name: value or None for name, value in row.items()} for row in csv.DictReader(file)
+        ]
+    for name in rows[0] if rows else ():
+        values = {row[name] for row in rows} - {None}
+        read = _reader({**IDENTITY, **RUN}.get(name), values)
+        for row in rows:
+            row[name] = None if row[name] is None else read(row[name])
+    return rows
+
+
+def _reader(kind: pa.DataType | None, values: Set[str]) -> Callable[[str], Any]:
+    """How text of a column is read; `kind` None for a setting, whose values decide."""
+    if kind is not None:
+        return {pa.int64(): lambda text: int(float(text)), pa.float64(): float}.get(kind, str)
+    if values <= {"True", "False"}:
+        return lambda text: text == "True"
+    try:
+        _ = [float(value) for value in values]
+    except ValueError:
+        return str
+    return float
 
 
 def _frame(rows: list[dict[str, Any]], columns: Mapping[str, pa.DataType]) -> pd.DataFrame:

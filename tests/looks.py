@@ -1,7 +1,11 @@
 """What a figure shows, for tests of figures."""
 
+from collections.abc import Iterator
+
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from rl_es.analysis.drawing import panels
 
@@ -27,19 +31,41 @@ def named(axes: Axes) -> dict[str, object]:
 
 
 def misplaced(figure: Figure) -> list[str]:
-    """Which of the legend, the notes and the panels overlap or are cut off."""
+    """Which of the legend, the notes, the panels and their writing overlap or are cut off."""
     with panels.paper():
         figure.draw_without_rendering()
-        apart = [artist.get_window_extent() for artist in [*figure.legends, *figure.texts]]
-        boxes = apart + [axes.get_tightbbox() for axes in figure.axes]
-    inside, found = figure.bbox, []
-    for place, box in enumerate(boxes):
-        out = min(box.x0, box.y0) < -1 or box.x1 > inside.x1 + 1 or box.y1 > inside.y1 + 1
-        if out:
-            found.append(f"{place} is cut off")
-        for other_place, other in enumerate(boxes[:place]):
-            across = min(box.x1, other.x1) - max(box.x0, other.x0)
-            along = min(box.y1, other.y1) - max(box.y0, other.y0)
-            if across > 1 and along > 1:
-                found.append(f"{place} overlaps {other_place}")
-    return found
+        named = list(_boxes(figure))
+    names = [name for name, _, _ in named]
+    of = np.array([panel for _, panel, _ in named])
+    x0, y0, x1, y1 = np.array([box.extents for _, _, box in named]).T
+    right, top = figure.bbox.extents[2:]
+    out = (np.minimum(x0, y0) < -1) | (x1 > right + 1) | (y1 > top + 1)
+    across = np.minimum(x1[:, None], x1) - np.maximum(x0[:, None], x0)
+    along = np.minimum(y1[:, None], y1) - np.maximum(y0[:, None], y0)
+    frame = np.array([name.startswith("frame") for name in names])
+    own = (of[:, None] == of) & (frame[:, None] | frame)  # a panel and what is written on it
+    over = np.triu((across > 1) & (along > 1) & ~own, 1)
+    found = [f"{names[place]} is cut off" for place in np.flatnonzero(out)]
+    return found + [f"{names[i]} overlaps {names[j]}" for i, j in np.argwhere(over)]
+
+
+def _boxes(figure: Figure) -> Iterator[tuple[str, int, Bbox]]:
+    """(name, panel, where) of all writing and all frames; -1 for what belongs to no panel."""
+    for artist in [*figure.legends, *figure.texts]:
+        yield type(artist).__name__, -1, artist.get_window_extent()
+    for place, axes in enumerate(figure.axes):
+        if not axes.axison:
+            continue
+        yield f"frame {place}", place, axes.get_window_extent()
+        written = [axes.title, axes.xaxis.label, axes.yaxis.label]
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            written += [
+                tick.label1
+                for tick in axis.get_major_ticks()
+                if low <= tick.get_loc() <= high and tick.label1.get_visible()
+            ]
+            written += [tick.label2 for tick in axis.get_major_ticks() if tick.label2.get_visible()]
+        for text in written:
+            if text.get_text().strip():
+                yield f"'{text.get_text()}' of panel {place}", place, text.get_window_extent()

@@ -22,9 +22,10 @@ def write(folder: Path) -> list[Path]:
     """
     found = results.load(folder)
     told = digest.of(found)
-    written = [*tables.write_tables(folder, found.curves, found.runs), *digest.write(folder, told)]
-    made = ((name, figure) for name, kind in KINDS.items() for figure in kind.figures(found))
-    files = drawn.write(folder / "figures", tuple(KINDS), made)
+    written = digest.write(folder, told)
+    if tables.cell_paths(folder):  # else the tables are what it is made from
+        written = [*tables.write_tables(folder, found.curves, found.runs), *written]
+    files = drawn.write(folder / "figures", KINDS.values(), found)
     pictures = [path for path in files if path.suffix == ".png"]
     pages = [folder / "index.md"]
     write_text(pages[0], page.compose(folder, found.runs, told, pictures))

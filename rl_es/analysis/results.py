@@ -8,7 +8,7 @@ import pandas as pd
 
 from rl_es import surfaces, tables
 from rl_es.analysis import manifest, variants
-from rl_es.analysis.drawing import palette
+from rl_es.analysis.drawing import notes, palette
 from rl_es.analysis.drawing.palette import Style
 from rl_es.surfaces import Surface
 
@@ -41,7 +41,7 @@ class Results:
         """The styles of the labels that have a run here, in the order of legends."""
         return palette.among(self.styles, self.runs["label"])
 
-    def within(self, environments: Collection[str]) -> "Results":
+    def within(self, environments: Collection[str], /) -> "Results":
         """The results of these environments alone."""
         curves, runs = (
             frame[frame["env"].isin(environments)].reset_index(drop=True)
@@ -49,12 +49,22 @@ class Results:
         )
         return replace(self, curves=curves, runs=runs)
 
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """All rows, by a table's name."""
+        grids = [self.surfaces[env].table() for env in self.environments if env in self.surfaces]
+        found = {"curves": self.curves, "runs": self.runs}
+        return {**found, "surfaces": pd.concat(grids)} if grids else found
+
+    def counted(self) -> str:
+        """'n = 5 seeds', with the exceptions by name."""
+        return notes.counts(self.runs)
+
 
 def load(folder: Path) -> Results:
-    """The results of a folder.
+    """The results of a folder: of its cells, or else of its tables.
 
     Raises:
-      UserError: it holds no cell, or a damaged file.
+      UserError: it holds neither, or a damaged file.
     """
     curves, runs = variants.apart(*tables.load(folder))
     styles = palette.styles(dict(zip(runs["label"], runs["agent"], strict=True)))

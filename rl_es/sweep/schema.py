@@ -47,7 +47,8 @@ from rl_es.rollout.config import EvaluationConfig, PolicyConfig, SurfaceConfig
 from rl_es.sweep.entries import Variation, World, labels_differ, named
 from rl_es.sweep.fields import Seeds, SweepName, distinct
 
-OptionalFigure = Literal["best_so_far"]  # those that a report draws only where they are asked for
+# Those that a report draws only where they are asked for.
+OptionalFigure = Literal["best_so_far", "frontier", "time_ratio", "time_to_threshold"]
 
 
 class Budget(Config):

@@ -8,8 +8,9 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from rl_es.analysis.drawing.options import Options
 from rl_es.analysis.figures import best_so_far as best
-from rl_es.analysis.figures.catalogue import KINDS
+from rl_es.analysis.figures.catalogue import KINDS, OPTIONAL
 from rl_es.analysis.results import load
 from rl_es.errors import UserError
 from rl_es.sweep.schema import OptionalFigure
@@ -27,11 +28,11 @@ def ask(folder: Path, *figures: str) -> Path:
 
 
 def test_drawn_only_where_it_is_asked_for(results: Results) -> None:
-    folder = results(["a", "b"])
-    assert best.where(load(folder)) == [] == best.where(load(ask(folder)))
+    folder, reported = results(["a", "b"]), KINDS["best_so_far"].reported
+    assert not reported(load(folder)) and not reported(load(ask(folder)))
     (folder / "manifest.json").write_text('{"sweep": {"name": "demo"}}')  # of an earlier version
-    assert best.where(load(folder)) == []
-    assert best.where(load(ask(folder, "best_so_far"))) == ["a", "b"]
+    assert not reported(load(folder))
+    assert reported(load(ask(folder, "best_so_far")))
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"sweep": 1}'])
@@ -43,7 +44,7 @@ def test_a_damaged_manifest_is_named(results: Results, text: str) -> None:
 
 
 def test_what_a_sweep_may_ask_for_is_what_a_report_draws() -> None:
-    assert set(get_args(OptionalFigure)) == {best.NAME} <= set(KINDS)
+    assert set(get_args(OptionalFigure)) == set(OPTIONAL) <= set(KINDS)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +58,7 @@ def test_the_best_of_each_seed_up_to_there(
     results: Results, returns: np.ndarray, expected: list[float], name: str, scale: str
 ) -> None:
     folder = results(["e"], ["pes"], 1, returns=returns, threshold=-20.0)
-    figure = best.draw(load(folder), replicates=50)
+    figure = best.draw(load(folder), Options(replicates=50))
     (axes,) = figure.axes
     np.testing.assert_allclose(named(axes)["pes"].get_ydata(), expected)
     assert axes.get_ylabel() == name and axes.get_yscale() == scale and titles(figure) == ["e"]
@@ -77,5 +78,5 @@ def test_the_line_is_the_mean_of_the_seeds_bests(results: Results, add_run: Call
     )
     expected = np.mean([np.maximum.accumulate(curve) for curve in curves], axis=0)
     styles = {"pes": next(iter(found.styles.values()))}
-    figure = best.draw(type(found)(found.curves, found.runs, styles), replicates=50)
+    figure = best.draw(type(found)(found.curves, found.runs, styles), Options(replicates=50))
     np.testing.assert_allclose(named(figure.axes[0])["pes"].get_ydata(), expected)

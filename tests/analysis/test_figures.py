@@ -1,4 +1,4 @@
-"""Figures: complete, alike, honest about what is missing, and the same bytes twice."""
+"""Figures of returns: complete, alike, honest about what is missing."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,26 +11,15 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from rl_es.analysis.drawing import panels
+from rl_es.analysis.drawing.options import Options
 from rl_es.analysis.drawing.palette import KNOWN
 from rl_es.analysis.figures import final_returns, learning_curves
 from rl_es.analysis.results import load
-from tests.looks import legend, misplaced, texts
+from tests.looks import legend, texts
 
 Results = Callable[..., Path]
 ALL = [learning_curves.draw, final_returns.draw, learning_curves.draw_over_time]
-FEW: dict[str, Any] = {"replicates": 200}
-
-
-@pytest.mark.parametrize("draw", ALL)
-@pytest.mark.parametrize("kind", ["png", "svg"])
-def test_the_same_bytes_twice(results: Results, draw: Callable[..., Figure], kind: str) -> None:
-    loaded = load(results())
-    first, second = (panels.encode(draw(loaded, **FEW), kind) for _ in range(2))
-    assert first == second
-    figure = draw(loaded, **FEW)
-    others = [panels.encode(figure, other) for other in ("svg", "png", kind)]
-    assert others[-1] == first
-    assert b"dc:date" not in first
+FEW: dict[str, Any] = {"options": Options(replicates=200)}
 
 
 @pytest.mark.parametrize("draw", ALL)
@@ -82,14 +71,6 @@ def test_what_is_missing_is_said(results: Results, draw: Callable[..., Figure]) 
     assert "eggroll on pendulum, seed 1 (diverged after 3020 steps)" in said
 
 
-@pytest.mark.parametrize("draw", ALL)
-@pytest.mark.parametrize("status", ["failed", "diverged", "running"])
-def test_any_state_can_be_drawn(results: Results, draw: Callable, status: str) -> None:
-    ends = {("e", "pes", 0): status}
-    folder = results(envs=["e"], labels=["pes"], seeds=1, ends=ends, threshold=50.0)
-    panels.encode(draw(load(folder), **FEW), "png")
-
-
 def test_one_seed_has_no_interval(results: Results) -> None:
     figure = learning_curves.draw(load(results(seeds=1)), **FEW)
     assert "no interval from a single seed" in texts(figure)
@@ -109,17 +90,6 @@ def test_shared_time_is_said(results: Results) -> None:
     figure = learning_curves.draw_over_time(load(results(lanes=5)), **FEW)
     assert "divided by the runs that ran at once (lanes = 5)" in texts(figure)
     assert max(np.asarray(line.get_xdata()).max() for line in figure.axes[0].lines) == 4.0
-
-
-@pytest.mark.parametrize("draw", ALL)
-@pytest.mark.parametrize("envs, labels", [(1, 1), (12, 8), (5, 3)])
-def test_nothing_overlaps_or_is_cut_off(
-    results: Results, draw: Callable[..., Figure], envs: int, labels: int
-) -> None:
-    names = [f"eggroll with a long name and lr=0.0{n}" for n in range(labels)]
-    folder = results([f"suite/environment-{n}" for n in range(envs)], names, 1, agent="eggroll")
-    figure = draw(load(folder), **FEW)
-    assert not misplaced(figure)
 
 
 def test_names_are_text_not_formulas(results: Results) -> None:

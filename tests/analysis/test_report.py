@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 from rl_es import tables
 from rl_es.analysis import report, variants
+from rl_es.analysis.drawing.options import Options
 from rl_es.analysis.figures.catalogue import KINDS
 from rl_es.analysis.markdown import escape, number, table
 from rl_es.analysis.summary import summarise
@@ -29,12 +31,17 @@ ENDS = {
 }
 
 
+def _quickly(draw: Callable[..., Figure], results: object, options: Options) -> Figure:
+    return draw(results, replace(options, replicates=100))
+
+
 @pytest.fixture(autouse=True)
-def few_replicates(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is tested here does not hang on the number of replicates."""
-    for name in ALWAYS:
-        quick = replace(KINDS[name], draw=partial(KINDS[name].draw, replicates=100))
-        monkeypatch.setitem(KINDS, name, quick)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tested here hangs neither on the number of replicates nor on further kinds."""
+    for name, kind in KINDS.items():
+        reported = kind.reported if name in ALWAYS else lambda results: False
+        few = replace(kind, draw=partial(_quickly, kind.draw), reported=reported)
+        monkeypatch.setitem(KINDS, name, few)
 
 
 def test_everything_is_written_and_named(results: Results) -> None:

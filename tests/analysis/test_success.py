@@ -9,6 +9,7 @@ import pytest
 from rl_es import tables
 from rl_es.analysis import shares, summary
 from rl_es.analysis.curves import Curve, held
+from rl_es.analysis.drawing.options import Options
 from rl_es.analysis.figures import success
 from rl_es.analysis.results import load
 from rl_es.analysis.statistics import wilson
@@ -72,7 +73,7 @@ def test_a_row_an_environment_that_has_a_threshold(results: Results, add_run: Ca
     add_run(folder, "c", "pes", 0)
     found = load(folder)
     assert success.where(found) == ["a", "b"]
-    figure = success.draw(found.within(["a", "b"]), replicates=50)
+    figure = success.draw(found.within(["a", "b"]), Options(replicates=50))
     assert titles(figure) == ["a", "a", "b", "b"]
     assert [axes.get_ylabel() for axes in figure.axes] == ["return", "success rate"] * 2
     assert legend(figure) == ["eggroll", "pes", "threshold"]
@@ -88,7 +89,7 @@ def test_a_row_an_environment_that_has_a_threshold(results: Results, add_run: Ca
 @pytest.mark.parametrize("status", ["failed", "diverged", "running"])
 def test_any_state_can_be_drawn(results: Results, status: str) -> None:
     folder = results(["e"], ["pes"], 1, ends={("e", "pes", 0): status}, threshold=50.0)
-    success.draw(load(folder), replicates=10)
+    success.draw(load(folder), Options(replicates=10))
 
 
 def test_held() -> None:
@@ -102,7 +103,9 @@ def test_losses_over_decades_are_on_a_logarithmic_axis(
     results: Results, smallest: float, name: str
 ) -> None:
     returns = np.linspace(-8.0, smallest, 11)
-    figure = success.draw(load(results(["e"], returns=returns, threshold=-3.0)), replicates=50)
+    figure = success.draw(
+        load(results(["e"], returns=returns, threshold=-3.0)), Options(replicates=50)
+    )
     left, right = figure.axes
     assert left.get_ylabel() == name and right.get_ylabel() == "success rate"
     assert left.get_yscale() == ("log" if name == "loss" else "linear")

@@ -111,17 +111,28 @@ def bar(panel: Axes, place: int, runs: pd.DataFrame, style: Style, replicates: i
     known = runs[np.isfinite(runs["final"])].sort_values(["seed", "run_id"])
     counts = known["status"].isin(alignment.COUNTED)
     mean, lost = known[counts]["final"].to_numpy(float), known[~counts]["final"].to_numpy(float)
-    ink: dict[str, Any] = dict(color=panels.INK, zorder=4)
-    if mean.size:
-        interval = bootstrap(mean, replicates=replicates)
-        panel.barh(place, interval.estimate, 0.7, color=style.colour, alpha=0.35, linewidth=0)
-        panel.plot([interval.low, interval.high], [place, place], linewidth=1.3, **ink)
-        panel.plot([interval.estimate], [place], marker="|", markersize=6, **ink)
-    else:
-        at = panel.get_yaxis_transform()
-        panel.text(0.02, place, "no result", transform=at, va="center", fontsize=6, color="#666666")
+    interval_bar(panel, place, bootstrap(mean, replicates=replicates), style)
     panel.plot(mean, _spread(place, len(mean)), "o", color=style.colour, zorder=5, ms=2.8, **_EDGE)
     panel.plot(lost, _spread(place, len(lost)), "x", color=style.colour, zorder=5, ms=3.5)
+
+
+def interval_bar(panel: Axes, place: float, interval: Interval, style: Style) -> None:
+    """A bar to an estimate, with its interval; says so where there is none."""
+    if not np.isfinite(interval.estimate):
+        at = panel.get_yaxis_transform()
+        panel.text(0.02, place, "no result", transform=at, va="center", fontsize=6, color="#666666")
+        return
+    panel.barh(place, interval.estimate, 0.7, color=style.colour, alpha=0.35, linewidth=0)
+    ink: dict[str, Any] = dict(color=panels.INK, zorder=4)
+    panel.plot([interval.low, interval.high], [place, place], linewidth=1.3, **ink)
+    panel.plot([interval.estimate], [place], marker="|", markersize=6, **ink)
+
+
+def dot_and_line(panel: Axes, place: float, interval: Interval, style: Style) -> None:
+    """An estimate as a dot, and its interval as a line."""
+    line: dict[str, Any] = dict(color=style.colour, linewidth=1.3, solid_capstyle="butt")
+    panel.plot([interval.low, interval.high], [place, place], zorder=3, **line)
+    panel.plot([interval.estimate], [place], style.marker, color=style.colour, zorder=4, **_EDGE)
 
 
 def _spread(place: int, count: int) -> np.ndarray:
@@ -157,8 +168,8 @@ def dress(
 
 
 def title(panel: Axes, env: str) -> None:
-    """The environment's name, as far as there is room."""
-    panel.set_title(env if len(env) <= 34 else f"{env[:33]}…")
+    """The environment's name; `panels.finish` cuts it where there is no room."""
+    panel.set_title(env)
 
 
 def entries(shown: Mapping[str, Style]) -> list[tuple[Artist, str]]:

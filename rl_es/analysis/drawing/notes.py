@@ -12,6 +12,10 @@ from rl_es.analysis.statistics import CONFIDENCE
 from rl_es.surfaces import Surface
 
 MOST_NAMED = 8  # the rest are in runs.csv
+BOOTSTRAP = f"{CONFIDENCE:.0%} stratified bootstrap, percentiles expanded for few seeds"
+NEWCOMBE = f"{CONFIDENCE:.0%} Newcombe, of the Mann-Whitney statistic"
+WILSON = f"{CONFIDENCE:.0%} Wilson score"
+QUARTILES = "quartiles"
 EVALUATED = "evaluation return of the unperturbed policy"
 
 
@@ -29,11 +33,12 @@ def counts(runs: pd.DataFrame) -> str:
     return f"{said} ({'; '.join(others)})" if others else said
 
 
-def _interval(runs: pd.DataFrame, mark: str, replicates: int) -> str:
+def interval(runs: pd.DataFrame, mark: str, replicates: int, of: str = "the mean") -> str:
+    """What the marks of intervals stand for."""
     if counts(runs) == "n = 1 seed":
         return "no interval from a single seed"
     return (
-        f"{mark}: {CONFIDENCE:.0%} stratified bootstrap interval of the mean over seeds "
+        f"{mark}: {CONFIDENCE:.0%} stratified bootstrap interval of {of} over seeds "
         f"(percentiles expanded for few seeds, {replicates:,} replicates)"
     )
 
@@ -45,7 +50,7 @@ def on_bands(
     apart = " Thin: single seeds beyond the range that all cover, or (crosses) not in the mean."
     return (
         f"Lines: mean {what}, {counts(runs)}; "
-        f"{_interval(runs, 'shaded', replicates)}.{apart if single else ''}",
+        f"{interval(runs, 'shaded', replicates)}.{apart if single else ''}",
     )
 
 
@@ -92,7 +97,7 @@ def on_bars(runs: pd.DataFrame, replicates: int) -> tuple[str, ...]:
     """For bars with dots."""
     return (
         f"Bars: mean return of the last evaluation, {counts(runs)}; dots: seeds; "
-        f"{_interval(runs, 'black lines', replicates)}.",
+        f"{interval(runs, 'black lines', replicates)}.",
     )
 
 

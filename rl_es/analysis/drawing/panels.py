@@ -16,12 +16,17 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties
 from matplotlib.legend import Legend
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+from rl_es.analysis.drawing.captions import Caption, metadata
+from rl_es.analysis.drawing.sheet import Sheet
+from rl_es.analysis.drawing.writing import cut, inches, wrapped
 
 STYLE = Path(__file__).with_name("paper.mplstyle")
 INK = "#222222"
+NARROW = 1.9  # inches of a panel, in which four long numbers do not stand side by side
+_MARGIN = 0.6  # inches, of a panel's share, beside its axes
 _GAP = 0.08  # inches, between panels, legend and notes
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -35,30 +40,71 @@ def paper() -> Iterator[None]:
         yield
 
 
-def grid(count: int, width: float, height: float, left: float = 0.0) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` panels of `width` x `height` inches in at most four columns.
+def grid(
+    sheet: Sheet,
+    count: int,
+    width: float,
+    height: float,
+    left: float = 0.0,
+    stretch: bool = True,
+) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels that want `width` x `height` inches each.
 
-    `left` inches are kept beside the first column.
+    `left` inches are kept beside the first column. Where the sheet says how wide panels are, their
+    height follows, if they `stretch`.
     """
-    columns = count if count <= 3 else math.ceil(count / math.ceil(count / 4))
-    rows = math.ceil(count / columns)
-    figure = Figure(figsize=(max(3.3, left + columns * width), rows * height))
-    FigureCanvasAgg(figure)
-    axes = [figure.add_subplot(rows, columns, place + 1) for place in range(count)]
+    columns = sheet.columns(count, width, left)
+    high = sheet.high(columns, width, height, left) if stretch else height
+    down = math.ceil(count / columns)
+    figure = _blank(sheet.wide(columns, width, left), down * high)
+    return figure, [figure.add_subplot(down, columns, place + 1) for place in range(count)]
+
+
+def rows(
+    sheet: Sheet, counts: Sequence[int], width: float, height: float
+) -> tuple[Figure, list[list[Axes]]]:
+    """A figure with so many panels, that want `width` x `height` inches, for each count.
+
+    Each count starts a row, and takes more than one where the sheet is not wide enough.
+    """
+    most = max(counts)
+    columns = most if sheet.width is None else sheet.columns(most, width)
+    down = [math.ceil(count / columns) for count in counts]
+    # Many rows shall fit on a page: none is higher than it wants to be.
+    high = min(height, sheet.high(columns, width, height))
+    size = sheet.wide(columns, width), sum(down) * high
+    figure = _blank(*size)
+    places = figure.add_gridspec(sum(down), columns)
+    axes, first = [], 0
+    for count, own in zip(counts, down, strict=True):
+        at = [divmod(place, columns) for place in range(count)]
+        axes.append([figure.add_subplot(places[first + row, column]) for row, column in at])
+        first += own
     return figure, axes
 
 
-def rows(counts: Sequence[int], width: float, height: float) -> tuple[Figure, list[list[Axes]]]:
-    """A figure with a row of so many panels, of `width` x `height` inches, for each count."""
-    columns = max(counts)
-    figure = Figure(figsize=(max(3.3, columns * width), len(counts) * height))
+def _blank(width: float, height: float) -> Figure:
+    figure = Figure(figsize=(width, height))
     FigureCanvasAgg(figure)
-    places = figure.add_gridspec(len(counts), columns)
-    axes = [
-        [figure.add_subplot(places[row, column]) for column in range(count)]
-        for row, count in enumerate(counts)
-    ]
-    return figure, axes
+    return figure
+
+
+def across(axes: Axes) -> float:
+    """The share of the figure's width that a panel has, in inches."""
+    place, figure = axes.get_subplotspec(), axes.get_figure()
+    columns = 1 if place is None else place.get_gridspec().ncols
+    return 0.0 if figure is None else figure.get_size_inches()[0] / columns
+
+
+def along(axes: Axes, height: float) -> float:
+    """The share that a panel has of the height of all panels."""
+    place = axes.get_subplotspec()
+    return height / (1 if place is None else place.get_gridspec().nrows)
+
+
+def fitting(axes: Axes, wide: int, narrow: int) -> int:
+    """How many of something a panel has room for."""
+    return wide if across(axes) > NARROW else narrow
 
 
 def first_of_row(axes: Axes) -> bool:
@@ -70,7 +116,7 @@ def first_of_row(axes: Axes) -> bool:
 def finish(figure: Figure, entries: Sequence[tuple[Artist, str]], notes: Sequence[str]) -> Figure:
     """Puts one legend and the notes under the panels and makes the figure that much taller."""
     width, panels = figure.get_size_inches()
-    writing = [_wrapped(figure, note, width - 2 * _GAP) for note in notes]
+    writing = [wrapped(note, width - 2 * _GAP, 6.5) for note in notes]
     below, text = _GAP, None
     if writing:
         text = figure.text(0, 0, "\n".join(writing), fontsize=6.5, color=INK, linespacing=1.3)
@@ -86,13 +132,33 @@ def finish(figure: Figure, entries: Sequence[tuple[Artist, str]], notes: Sequenc
         text.set_position((_GAP / width, _GAP / height))
     if legend is not None:
         legend.set_bbox_to_anchor((0.5, under_legend / height))
+    size = mpl.rcParams["axes.labelsize"]
+    for axes in figure.axes:
+        axes.set_xlabel(wrapped(axes.get_xlabel(), across(axes) - _MARGIN, size))
+        axes.set_ylabel(wrapped(axes.get_ylabel(), along(axes, panels) - _MARGIN, size))
     figure.set_layout_engine(
         "constrained", rect=(0, below / height, 1, panels / height), w_pad=0.06, h_pad=0.06
     )
     # Laid out once, here: a layout that each format makes anew would start from the one before.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
+    for axes in figure.axes:
+        # The layout's last digits hang on memory addresses, and SVG names clips by all digits.
+        axes.set_position([round(edge, 7) for edge in axes.get_position(original=True).bounds])
+    _cut_titles(figure)
     return figure
+
+
+def _cut_titles(figure: Figure) -> None:
+    """Cuts the titles that would reach over their panel's share of the figure, or its edge."""
+    width, size = figure.get_size_inches()[0], mpl.rcParams["axes.titlesize"]
+    titled = [axes for axes in figure.axes if axes.get_title()]
+    middles = [width * (box.x0 + box.x1) / 2 for box in (axes.get_position() for axes in titled)]
+    for axes, middle in zip(titled, middles, strict=True):
+        pitch = [abs(other - middle) for other in middles if abs(other - middle) > _GAP]
+        room = min([*pitch, 2 * (width - middle), 2 * middle]) - _GAP
+        lines = axes.get_title().split("\n")
+        axes.title.set_text("\n".join(cut(line, room, size) for line in lines))
 
 
 def _legend(figure: Figure, entries: Sequence[tuple[Artist, str]], width: float) -> Legend:
@@ -104,10 +170,16 @@ def _legend(figure: Figure, entries: Sequence[tuple[Artist, str]], width: float)
         rows = math.ceil(len(entries) / columns)
         columns = math.ceil(len(entries) / rows)
         legend = figure.legend(handles, labels, loc="lower center", ncols=columns)
-        if columns == 1 or legend.get_window_extent().width / figure.dpi <= width:
+        beyond = legend.get_window_extent().width / figure.dpi - width
+        if beyond <= 0:
             return legend
         legend.remove()
-        columns -= 1
+        if columns == 1:
+            size = mpl.rcParams["legend.fontsize"]
+            longest = max(inches(label, size) for label in labels) - beyond
+            labels = [wrapped(label, longest, size) for label in labels]
+        else:
+            columns -= 1
 
 
 def visible(label: str) -> str:
@@ -119,25 +191,10 @@ def _height(figure: Figure, artist: Artist) -> float:
     return artist.get_window_extent().height / figure.dpi
 
 
-def _wrapped(figure: Figure, note: str, width: float) -> str:
-    """Breaks a note between words so that no line is wider than `width` inches."""
-    renderer, font = FigureCanvasAgg(figure).get_renderer(), FontProperties(size=6.5)
-
-    def fits(line: str) -> bool:
-        return renderer.get_text_width_height_descent(line, font, False)[0] <= width * figure.dpi
-
-    lines = [""]
-    for word in note.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if fits(longer) or not lines[-1]:
-            lines[-1] = longer
-        else:
-            lines.append(word)
-    return "\n".join(lines)
-
-
 def short(number: float, largest: float) -> str:
     """A number in the unit that suits the largest on its axis: '0.5M', '250k', '-120'."""
+    if abs(largest) >= 1e13:
+        return f"{number:.2g}".replace("-", "\N{MINUS SIGN}")
     for size, unit in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
         if abs(largest) >= size:
             scaled = number / (1e3 if unit == "k" else size)
@@ -155,19 +212,37 @@ def shorten_ticks(axis: Axis, ticks: int) -> None:
     axis.set_major_formatter(FuncFormatter(label))
 
 
-def log_ticks(axis: Axis) -> None:
+def log_ticks(axis: Axis, ticks: int = 7) -> None:
     """Ticks of a logarithmic axis whose limits are set: powers of ten if they are some apart."""
     low, high = sorted(axis.get_view_interval())
-    decades = math.log10(high / low)
     axis.set_minor_locator(NullLocator())
-    if decades >= 3:
-        axis.set_major_locator(LogLocator(numticks=7))
+    if math.log10(high / low) >= 3:
+        axis.set_major_locator(LogLocator(numticks=ticks))
         axis.set_major_formatter(FuncFormatter(lambda value, _: power(value)))
-    elif decades >= 1:
-        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: short(value, value)))
-    else:
-        shorten_ticks(axis, 5)
+        return
+    axis.set_major_locator(FixedLocator(_round_between(low, high, ticks)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: short(float(f"{value:.4g}"), value)))
+
+
+def _round_between(low: float, high: float, most: int) -> list[float]:
+    """Round numbers within limits, as many as can be had of one kind up to a number."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    found: list[float] = []
+    for kind in (
+        (1,),
+        (1, 3),
+        (1, 2, 5),
+        (1, 1.5, 2, 3, 5, 7),
+        (*(n / 10 for n in range(10, 100)),),
+    ):
+        inside = [times * 10.0**power for power in powers for times in kind]
+        inside = [number for number in inside if low <= number <= high]
+        if len(inside) > most:
+            return found if len(found) > 1 else [inside[0], inside[-1]]
+        found = inside
+        if len(found) >= 3:
+            return found
+    return found
 
 
 def power(number: float) -> str:
@@ -175,10 +250,12 @@ def power(number: float) -> str:
     return "10" + str(round(math.log10(number))).translate(_RAISED)
 
 
-def encode(figure: Figure, kind: str) -> bytes:
-    """The figure's bytes as `png` (200 dpi) or `svg`, without dates: the same on every run."""
+def encode(figure: Figure, kind: str, caption: Caption | None = None) -> bytes:
+    """The figure's bytes as `png` (200 dpi), `svg` or `pdf`: the same on every run, without dates.
+
+    The caption is in the file's metadata (`rl_es.analysis.drawing.captions`).
+    """
     buffer = io.BytesIO()
-    metadata = {"Software": None} if kind == "png" else {"Date": None}
     with paper():
-        figure.savefig(buffer, format=kind, metadata=metadata)
+        figure.savefig(buffer, format=kind, metadata=metadata(caption, kind))
     return buffer.getvalue()

@@ -1,80 +1,179 @@
-"""Every kind of figure by name: where there is something to draw, how, and what is said of it."""
+"""Every kind of figure of a results folder, in the order of its report."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 
-from matplotlib.figure import Figure
-
+from rl_es.analysis.drawing import notes
+from rl_es.analysis.drawing.kinds import ALL, ROWS, Kind
 from rl_es.analysis.figures import (
+    ablation,
+    across,
+    aggregate_curves,
     best_so_far,
     final_returns,
+    frontier,
+    improvement,
     learning_curves,
+    normalised,
     parameters,
+    profiles,
+    sensitivity,
     success,
     surface,
+    time_ratio,
+    time_to_threshold,
 )
 from rl_es.analysis.results import Results
 
-PANELS = 12  # environments a figure; more make further figures
-ROWS = 4  # where an environment takes a row
+SEVERAL = f"{across.FEWEST} environments with references, and at most {across.MOST_LABELS} labels"
 
 
 def everywhere(results: Results) -> list[str]:
-    """All environments."""
-    return results.environments
+    """All environments; none of many trials, which are a figure of their settings instead."""
+    many = len(results.shown) > across.MOST_LABELS and sensitivity.where(results)
+    return [] if many else results.environments
 
 
-@dataclass(frozen=True)
-class Kind:
-    """A kind of figure.
-
-    Attributes:
-      caption: what it shows, for the pages that hold it.
-      draw: what is drawn of the results of some environments.
-      where: the environments that there is something to draw of.
-      most: environments a figure; more make further figures.
-    """
-
-    caption: str
-    draw: Callable[[Results], Figure]
-    where: Callable[[Results], list[str]] = everywhere
-    most: int = PANELS
-
-    def figures(self, results: Results) -> Iterator[Figure]:
-        """One figure for so many environments at a time; none where there is nothing to draw."""
-        environments = self.where(results)
-        for start in range(0, len(environments), self.most):
-            yield self.draw(results.within(environments[start : start + self.most]))
+def solvable(results: Results) -> list[str]:
+    """The environments that have a threshold; likewise."""
+    return [env for env in success.where(results) if env in everywhere(results)]
 
 
-KINDS = {
-    "learning_curves": Kind("Return against environment steps of training", learning_curves.draw),
-    "final_returns": Kind("Return of the last evaluation", final_returns.draw),
-    "wall_clock": Kind("Return against wall-clock time", learning_curves.draw_over_time),
-    "success": Kind(
+def asked(name: str) -> Callable[[Results], bool]:
+    """Whether the sweep asks for a kind of figure."""
+    return lambda results: name in results.asked
+
+
+# Those that a report holds only where the sweep asks for them.
+OPTIONAL = ("best_so_far", "frontier", "time_ratio", "time_to_threshold")
+
+
+_KINDS: tuple[Kind[Results], ...] = (
+    Kind(
+        "learning_curves",
+        "Return against environment steps of training",
+        learning_curves.draw,
+        everywhere,
+    ),
+    Kind("final_returns", "Return of the last evaluation", final_returns.draw, everywhere),
+    Kind(
+        "aggregate_curves",
+        "Interquartile mean of normalised returns of all environments, against the budget's share",
+        aggregate_curves.draw,
+        across.where,
+        SEVERAL,
+        ALL,
+    ),
+    Kind(
+        "normalised",
+        "Normalised final return, in each environment and over all of them",
+        normalised.draw,
+        across.where,
+        SEVERAL,
+        ALL,
+    ),
+    Kind(
+        "profiles",
+        "Performance profiles: shares of runs, and of environments, above each normalised return",
+        profiles.draw,
+        across.where,
+        SEVERAL,
+        ALL,
+    ),
+    Kind(
+        "improvement",
+        "Probability that a run of one label ends above a run of another",
+        improvement.draw,
+        improvement.where,
+        "two labels to compare, and references of returns",
+        ALL,
+        notes.NEWCOMBE,
+    ),
+    Kind(
+        "wall_clock",
+        "Return against wall-clock time",
+        learning_curves.draw_over_time,
+        everywhere,
+    ),
+    Kind(
+        "frontier",
+        "Final return against the time and the environment steps that it took",
+        frontier.draw,
+        frontier.where,
+        "two labels to compare",
+        ROWS,
+        reported=asked("frontier"),
+    ),
+    Kind(
+        "time_ratio",
+        "Training time over that of another agent in the same sweep",
+        time_ratio.draw,
+        time_ratio.where,
+        f"times of {time_ratio.USUAL_REFERENCE} and of another label, of the same seeds",
+        ALL,
+        reported=asked("time_ratio"),
+    ),
+    Kind(
+        "success",
         "Return against environment steps, and the share of seeds that are at or above the "
         "threshold",
         success.draw,
-        success.where,
+        solvable,
+        "a threshold",
+        ROWS,
+        f"{notes.BOOTSTRAP}; {notes.WILSON}",
+    ),
+    Kind(
+        "time_to_threshold",
+        "The share of seeds that have reached the threshold, against environment steps",
+        time_to_threshold.draw,
+        time_to_threshold.where,
+        "a threshold",
+        interval="",
+        reported=asked("time_to_threshold"),
+    ),
+    Kind(
+        "ablation",
+        "Final return and time against one setting, all others being equal",
+        ablation.draw,
+        ablation.where,
+        "three ranks, or widths, at otherwise equal settings",
         ROWS,
     ),
-    "parameters": Kind(
+    Kind(
+        "sensitivity",
+        "Final return of every run against each setting that was varied",
+        sensitivity.draw,
+        sensitivity.where,
+        f"a setting with {sensitivity.FEWEST} values",
+        ROWS,
+        "",
+    ),
+    Kind(
+        "parameters",
         "Evolved parameters against generations, and the loss beside them where returns are losses",
         parameters.draw,
         parameters.where,
+        f"policies of at most {parameters.MOST} parameters",
         ROWS,
+        "",
     ),
-    "surface": Kind(
+    Kind(
+        "surface",
         "Minus the return over both evolved parameters, and the ways of the unperturbed "
         "parameters over it",
         surface.draw,
         surface.where,
+        "a surface of the objective",
         ROWS,
+        "",
     ),
-    best_so_far.NAME: Kind(
+    Kind(
+        "best_so_far",
         "Best return so far, for losses the lowest loss so far, against environment steps of "
         "training",
         best_so_far.draw,
-        best_so_far.where,
+        everywhere,
+        reported=asked("best_so_far"),
     ),
-}
+)
+KINDS = {kind.name: kind for kind in _KINDS}

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from rl_es.analysis import centers
 from rl_es.analysis import curves as alignment
 from rl_es.analysis.drawing import lines, marks, notes, panels
+from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.drawing.palette import Style
 from rl_es.analysis.results import Results
 
@@ -28,14 +29,14 @@ def _count(rows: pd.DataFrame | None) -> int:
     return 0 if rows is None else centers.scalars(rows)
 
 
-def draw(results: Results) -> Figure:
+def draw(results: Results, options: Options = USUAL) -> Figure:
     """A row an environment: each parameter, and where returns are losses the loss beside them."""
     parts = [results.within([env]) for env in results.environments]
     counts = [centers.scalars(part.curves) for part in parts]
     losses = [alignment.are_losses(part.curves) for part in parts]
     with panels.paper():
         columns = [count + loss for count, loss in zip(counts, losses, strict=True)]
-        figure, rows = panels.rows(columns, 2.5, 1.9)
+        figure, rows = panels.rows(options.sheet, columns, 2.5, 1.9)
         cut = False
         for part, count, axes in zip(parts, counts, rows, strict=True):
             for place, panel in enumerate(axes[:count]):

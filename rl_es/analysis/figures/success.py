@@ -6,8 +6,8 @@ from matplotlib.figure import Figure
 from rl_es.analysis import curves as alignment
 from rl_es.analysis import shares
 from rl_es.analysis.drawing import lines, marks, notes, panels
+from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.results import Results
-from rl_es.analysis.statistics import REPLICATES
 
 PALE = 0.1  # bands of shares are wide, and lie on each other
 
@@ -18,7 +18,7 @@ def where(results: Results) -> list[str]:
     return [env for env in results.environments if env in having]
 
 
-def draw(results: Results, *, replicates: int = REPLICATES) -> Figure:
+def draw(results: Results, options: Options = USUAL) -> Figure:
     """A row an environment: its return, and beside it the share of seeds that succeed.
 
     Instead of a return that spans decades below zero there is the loss, on a logarithmic axis.
@@ -27,11 +27,11 @@ def draw(results: Results, *, replicates: int = REPLICATES) -> Figure:
     losses = [alignment.over_decades(curves[curves["env"] == env]) for env in results.environments]
     environments, steps, single = results.environments, curves["env_steps"], False
     with panels.paper():
-        figure, rows = panels.rows([2] * len(environments), 2.6, 1.8)
+        figure, rows = panels.rows(options.sheet, [2] * len(environments), 2.6, 1.8)
         for env, loss, (left, right) in zip(environments, losses, rows, strict=True):
             here = runs[runs["env"] == env]
             value = -curves["return_mean"] if loss else None
-            single |= lines.means(left, curves, here, steps, shown, replicates, value)
+            single |= lines.means(left, curves, here, steps, shown, options.replicates, value)
             marks.dress(left, env, here, loss=loss)
             left.set_ylabel("loss" if loss else "return")
             for place, (label, style) in enumerate(shown.items()):
@@ -43,7 +43,7 @@ def draw(results: Results, *, replicates: int = REPLICATES) -> Figure:
                 lines.abscissa(panel, lines.furthest(curves, here, steps), lines.STEPS)
         minus = " (loss: minus it)" if any(losses) else ""
         under = [
-            *notes.on_bands(runs, replicates, single, notes.EVALUATED + minus),
+            *notes.on_bands(runs, options.replicates, single, notes.EVALUATED + minus),
             *notes.on_shares(),
             *notes.on_runs(curves, runs),
         ]

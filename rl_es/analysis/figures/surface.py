@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 
 from rl_es.analysis import centers
 from rl_es.analysis.drawing import marks, notes, panels
+from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.drawing.palette import Style
 from rl_es.analysis.results import Results
 from rl_es.surfaces import Surface
@@ -33,11 +34,11 @@ def where(results: Results) -> list[str]:
     return [env for env in results.environments if env in results.surfaces]
 
 
-def draw(results: Results) -> Figure:
+def draw(results: Results, options: Options = USUAL) -> Figure:
     """A panel an environment: minus the return in colours, each label's centers as lines."""
     shown = [results.surfaces[env] for env in results.environments]
     with panels.paper():
-        figure, axes = panels.grid(len(shown), 3.6, 2.7)
+        figure, axes = panels.grid(options.sheet, len(shown), 3.6, 2.7)
         for panel, surface in zip(axes, shown, strict=True):
             part = results.within([surface.env])
             image = _map(panel, surface, _start(part))

@@ -1,33 +1,28 @@
 """Variance of gradient estimates against the windows of an episode, a panel a family."""
 
-import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from rl_es.analysis.drawing import marks, palette, panels
+from rl_es.analysis.drawing.options import USUAL, Options
+from rl_es.analysis.gradients.source import Gradients
 
 FEWEST = 2  # numbers of windows that make a line
 
 
-def families(table: pd.DataFrame) -> list[str]:
+def families(gradients: Gradients) -> list[str]:
     """The families of environments that differ in their number of windows."""
-    counts = table.groupby("family")["windows"].nunique()
+    counts = gradients.table.groupby("family")["windows"].nunique()
     found = [family for family, count in counts.items() if count >= FEWEST]
     return sorted(found, key=palette.natural)
 
 
-def variance(table: pd.DataFrame, shown: list[str]) -> Figure:
-    """Relative variance of a pair's estimate against windows, on logarithmic axes.
-
-    Args:
-      table: a summary.
-      shown: some of its `families`.
-    """
-    styles = palette.styles(dict(zip(table["label"], table["agent"], strict=True)))
-    inside = table[table["family"].isin(shown)]
-    labels = [label for label in styles if label in set(inside["label"])]
+def variance(gradients: Gradients, options: Options = USUAL) -> Figure:
+    """Relative variance of a pair's estimate against windows, on logarithmic axes."""
+    inside, styles, shown = gradients.table, gradients.styles, families(gradients)
+    labels = list(palette.among(styles, inside["label"]))
     with panels.paper():
-        figure, axes = panels.grid(len(shown), 2.9, 2.3)
+        figure, axes = panels.grid(options.sheet, len(shown), 2.9, 2.3)
         for panel, family in zip(axes, shown, strict=True):
             rows = inside[inside["family"] == family]
             for label in labels:

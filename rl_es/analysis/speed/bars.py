@@ -9,8 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from rl_es.analysis.drawing import palette, panels
+from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.speed import look
-from rl_es.analysis.speed.summary import BARE, titles
+from rl_es.analysis.speed.source import Speed
+from rl_es.analysis.speed.summary import BARE
 from rl_es.timings import PARTS
 
 ROOM = 1.3  # of the axis over the longest bar: the value stands there
@@ -19,20 +21,29 @@ _VALUE: dict[str, Any] = dict(va="center", size=6, color=panels.INK, zorder=5)
 _ON_LINES: dict[str, Any] = dict(bbox=dict(facecolor="white", edgecolor="none", pad=0.8))
 
 
-def shares(table: pd.DataFrame, workloads: list[str]) -> Figure:
-    """The rate of each contestant, that of pure batch inference being 100: a panel a workload.
+def with_shares(speed: Speed) -> list[str]:
+    """The workloads in which pure batch inference was timed."""
+    return speed.having(speed.table[speed.table["share"].notna()])
 
-    Args:
-      table: `summary.summarise` of the folder.
-      workloads: those to draw, at most twelve.
-    """
-    named, cut = titles(table), False
+
+def with_parts(speed: Speed) -> list[str]:
+    """The workloads in which parts were timed."""
+    return speed.having(_apart(speed))
+
+
+def _apart(speed: Speed) -> pd.DataFrame:
+    return speed.table[speed.table["part"].isin(PARTS)]
+
+
+def shares(speed: Speed, options: Options = USUAL) -> Figure:
+    """The rate of each contestant, that of pure batch inference being 100: a panel a workload."""
+    table, workloads, sheet, cut = speed.table, speed.workloads, options.sheet, False
     with panels.paper():
         most = max(len(look.whole(table, workload)) for workload in workloads)
-        figure, axes = panels.grid(len(workloads), 2.1, 0.75 + 0.16 * most, look.left(table))
+        figure, axes = look.grid(sheet, table["contestant"], len(workloads), most)
         for panel, workload in zip(axes, workloads, strict=True):
             rows = look.whole(table, workload)
-            look.panel_of_names(panel, rows, named[workload])
+            look.panel_of_names(panel, sheet, rows, speed.named[workload])
             # The bare environment may be a hundred times as fast: its bar ends with the axis.
             others = rows[rows["agent"] != BARE]["share_high"]
             end = ROOM * np.nanmax([100.0, *others])
@@ -66,23 +77,16 @@ def _share(panel: Axes, place: int, row: dict[str, Any], end: float) -> bool:
     return False
 
 
-def parts(table: pd.DataFrame, workloads: list[str]) -> Figure:
-    """What a generation's parts take of their sum, and how long the generation takes.
-
-    Args:
-      table: `summary.summarise` of the folder.
-      workloads: those to draw, at most twelve; each has a contestant with parts.
-    """
-    named, apart = titles(table), table[table["part"].isin(PARTS)]
-    shown = [workload for workload in workloads if workload in set(apart["workload"])]
+def parts(speed: Speed, options: Options = USUAL) -> Figure:
+    """What a generation's parts take of their sum, and how long the generation takes."""
+    table, apart, sheet = speed.table, _apart(speed), options.sheet
     with panels.paper():
         labels = set(apart["contestant"])  # the same lines in every panel, some of them not run
-        height = 0.75 + 0.16 * len(labels)
-        figure, axes = panels.grid(len(shown), 2.1, height, look.left(apart))
-        for panel, workload in zip(axes, shown, strict=True):
+        figure, axes = look.grid(sheet, labels, len(speed.workloads), len(labels))
+        for panel, workload in zip(axes, speed.workloads, strict=True):
             rows = look.whole(table, workload)
             rows = rows[rows["contestant"].isin(labels)]
-            look.panel_of_names(panel, rows, named[workload])
+            look.panel_of_names(panel, sheet, rows, speed.named[workload])
             for place, row in enumerate(rows.to_dict("records")):
                 if row["status"] == "finished":
                     _stack(panel, place, row, apart[apart["workload"] == workload])

@@ -14,7 +14,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from rl_es.analysis.drawing import palette, panels
+from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.speed import look
+from rl_es.analysis.speed.source import Speed
 from rl_es.analysis.speed.summary import INFERENCE
 from rl_es.timings import WHOLE
 
@@ -40,6 +42,11 @@ def ladders(table: pd.DataFrame) -> list[pd.DataFrame]:
     return [group for group in groups if _enough(group)]
 
 
+def where(speed: Speed) -> list[tuple[str, ...]]:
+    """The workloads of each ladder."""
+    return [tuple(dict.fromkeys(group["workload"])) for group in ladders(speed.table)]
+
+
 def _with_noise(table: pd.DataFrame) -> pd.DataFrame:
     """Whole generations, with `noise_seconds`: drawing the noise and applying it in the rollout."""
     keys = ["workload", "contestant"]
@@ -57,15 +64,12 @@ def _enough(group: pd.DataFrame) -> bool:
     )
 
 
-def cost_against_width(group: pd.DataFrame) -> Figure:
-    """Left, the time of a step of all members; right, the bytes of their noise.
-
-    Args:
-      group: one of `ladders`.
-    """
+def cost_against_width(speed: Speed, options: Options = USUAL) -> Figure:
+    """Left, the time of a step of all members of one ladder; right, the bytes of their noise."""
+    (group,) = ladders(speed.table)
     styles = _styles(group)
     with panels.paper():
-        figure, axes = panels.grid(2, 3.5, 2.6)
+        figure, axes = panels.grid(options.sheet, 2, 3.5, 2.6)
         time, size = axes
         for label, style in styles.items():
             rows = group[group["contestant"] == label].sort_values("width")

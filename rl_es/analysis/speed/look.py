@@ -1,9 +1,14 @@
 """What the figures of speed share: colours, times as text, the frame of a panel of bars."""
 
+from collections.abc import Iterable
+
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from rl_es.analysis.drawing import palette, panels
+from rl_es.analysis.drawing.names import names
+from rl_es.analysis.drawing.sheet import Sheet
 from rl_es.timings import WHOLE
 
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "\N{GREEK SMALL LETTER MU}s"))
@@ -31,14 +36,19 @@ def bytes_(number: float) -> str:
     return f"{number:.0f} B"
 
 
-def panel_of_names(panel: Axes, rows: pd.DataFrame, title: str) -> None:
+def grid(
+    sheet: Sheet, contestants: Iterable[str], count: int, most: int
+) -> tuple[Figure, list[Axes]]:
+    """The panels of `count` workloads with at most so many contestants, whose names stand once."""
+    named = names(sheet, sorted(set(contestants)))
+    height = 0.85 + most * max(0.16, 0.04 + 0.125 * named.lines)
+    return panels.grid(sheet, count, 2.1, height, named.left, stretch=False)
+
+
+def panel_of_names(panel: Axes, sheet: Sheet, rows: pd.DataFrame, title: str) -> None:
     """One line a contestant, named in the first column; those without a result say why."""
-    names = list(rows["contestant"])
     panel.set_title(title)
-    panel.grid(False, axis="y")
-    panel.set_ylim(len(names) - 0.4, -0.6)
-    panel.set_yticks(range(len(names)), names if panels.first_of_row(panel) else [""] * len(names))
-    panel.tick_params(axis="y", length=0)
+    names(sheet, list(rows["contestant"])).beside(panel)
     across = panel.get_yaxis_transform()
     for place, row in enumerate(rows.to_dict("records")):
         if row["status"] != "finished":
@@ -49,11 +59,6 @@ def panel_of_names(panel: Axes, rows: pd.DataFrame, title: str) -> None:
 def whole(table: pd.DataFrame, workload: str) -> pd.DataFrame:
     """A workload's rows of whole generations, one a contestant."""
     return table[(table["workload"] == workload) & (table["part"] == WHOLE)]
-
-
-def left(table: pd.DataFrame) -> float:
-    """Inches that the contestants' names need beside the first column."""
-    return 0.055 * max(map(len, table["contestant"]))
 
 
 def rounds(table: pd.DataFrame) -> str:

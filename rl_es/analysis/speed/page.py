@@ -9,13 +9,9 @@ import pandas as pd
 
 from rl_es.analysis.markdown import escape, file_list, number, table
 from rl_es.analysis.speed import look
+from rl_es.analysis.speed.catalogue import KINDS
 from rl_es.analysis.speed.summary import COLUMNS, titles
 
-CAPTIONS = {
-    "share_of_inference": "Environment steps a second, pure batch inference being 100",
-    "parts": "The parts of a generation",
-    "cost_against_width": "Cost against the width of the network",
-}
 DASH = "\N{EM DASH}"
 LEGEND = (
     "Time: wall time of a generation, the median over interleaved rounds and its quartiles. "
@@ -95,9 +91,9 @@ def _workload(rows: pd.DataFrame) -> str:
 
 
 def _figure(path: Path) -> str:
-    name = next(known for known in CAPTIONS if path.stem.startswith(known))
+    name = next(known for known in KINDS if path.stem.startswith(known))
     part = path.stem.removeprefix(name).removeprefix("_")
-    caption = CAPTIONS[name] + (f", part {part}" if part else "")
+    caption = KINDS[name].caption + (f", part {part}" if part else "")
     relative = f"{path.parent.name}/{path.stem}"
     return f"![{caption}]({relative}.png)\n\n{caption} ([SVG]({relative}.svg))."
 

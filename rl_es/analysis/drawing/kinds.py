@@ -1,0 +1,92 @@
+"""A kind of figure: what it is drawn of, where that is possible, and what is said of it."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from rl_es.analysis.drawing import notes
+from rl_es.analysis.drawing.captions import Caption, fingerprint
+from rl_es.analysis.drawing.options import USUAL, Options
+
+PANELS = 12  # subjects a figure; more make further figures
+ROWS = 4  # where a subject takes a row
+ALL = 1000  # where all subjects belong into one figure
+
+
+class Source(Protocol):
+    """What figures are drawn of: tables about some subjects (environments, workloads)."""
+
+    def within(self, subjects: Sequence[Any], /) -> Self:
+        """Those of some subjects alone."""
+        ...
+
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """All rows, by a table's name."""
+        ...
+
+    def counted(self) -> str:
+        """What means and intervals rest on: 'n = 5 seeds'."""
+        ...
+
+
+T = TypeVar("T", bound=Source)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure and its caption."""
+
+    figure: Figure
+    caption: Caption
+
+
+@dataclass(frozen=True)
+class Kind(Generic[T]):
+    """A kind of figure.
+
+    Attributes:
+      name: of its files.
+      caption: what it shows, for the pages that hold it.
+      draw: what is drawn of some subjects.
+      where: the subjects that there is something to draw of.
+      needs: what these have that others have not.
+      most: subjects a figure; more make further figures, as do sheets that are not high enough.
+      interval: the kind of interval that it draws; empty where it draws none.
+      reported: whether a report holds it without being asked.
+    """
+
+    name: str
+    caption: str
+    draw: Callable[[T, Options], Figure]
+    where: Callable[[T], Sequence[Any]]
+    needs: str = "results"
+    most: int = PANELS
+    interval: str = notes.BOOTSTRAP
+    reported: Callable[[T], bool] = lambda source: True
+
+    def figures(self, source: T, options: Options = USUAL) -> Iterator[Drawn]:
+        """One figure for so many subjects at a time; none where there is nothing to draw."""
+        subjects = self.where(source)
+        for start in range(0, len(subjects), self.most):
+            yield from self._figures(source, subjects[start : start + self.most], options)
+
+    def _figures(self, source: T, subjects: Sequence[Any], options: Options) -> Iterator[Drawn]:
+        """One figure, or as many as the height of the sheet asks for."""
+        part = source.within(subjects)
+        figure = self.draw(part, options)
+        fits = figure.get_size_inches()[1] <= (options.sheet.height or math.inf)
+        if not fits and len(subjects) > 1 and self.most < ALL:
+            half = (len(subjects) + 1) // 2
+            for some in (subjects[:half], subjects[half:]):
+                yield from self._figures(source, some, options)
+        else:
+            yield Drawn(figure, self._caption(part, options))
+
+    def _caption(self, part: T, options: Options) -> Caption:
+        replicates = options.replicates if "bootstrap" in self.interval else None
+        said = (self.name, self.caption, part.counted(), self.interval)
+        return Caption(*said, replicates, fingerprint(part.tables()))

@@ -1,0 +1,28 @@
+"""How figures are drawn: what no table says, the same for every kind."""
+
+from dataclasses import dataclass
+
+from rl_es.analysis.drawing.sheet import AUTO, Sheet
+from rl_es.analysis.statistics import REPLICATES
+
+
+@dataclass(frozen=True)
+class Options:
+    """How figures are drawn.
+
+    Attributes:
+      sheet: what they are made for.
+      replicates: of the bootstrap.
+      low: the reference that is 0 on the scale of normalised scores (`rl_es.analysis.scores`).
+      high: the one that is 1; None for the usual one.
+      reference: the label that others are compared with; None for the kind's own choice.
+    """
+
+    sheet: Sheet = AUTO
+    replicates: int = REPLICATES
+    low: str = "untrained"
+    high: str | None = None
+    reference: str | None = None
+
+
+USUAL = Options()

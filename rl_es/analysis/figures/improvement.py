@@ -1,0 +1,116 @@
+"""Probability of improvement: how often a run of one label is above a run of each other label."""
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from rl_es.analysis import scores
+from rl_es.analysis.drawing import marks, notes, panels
+from rl_es.analysis.drawing.names import Names, names
+from rl_es.analysis.drawing.options import USUAL, Options
+from rl_es.analysis.drawing.palette import Style
+from rl_es.analysis.figures import across
+from rl_es.analysis.results import Results
+from rl_es.analysis.statistics import (
+    CONFIDENCE,
+    Interval,
+    Scores,
+    aggregate,
+    are_paired,
+    probability_of_improvement,
+)
+from rl_es.errors import UserError, did_you_mean
+
+USUAL_REFERENCE = "eggroll"
+TOTAL = "all environments"
+_TOTAL_STYLE = Style(panels.INK, "-", "D")
+
+
+def where(results: Results) -> list[str]:
+    """The environments on the usual scale, if there are labels to compare."""
+    found = across.scale(results).environments
+    few = 2 <= len(results.shown) <= across.MOST_LABELS
+    return found if few else []
+
+
+def draw(results: Results, options: Options = USUAL) -> Figure:
+    """A panel a label that the reference is compared with, and a row an environment and one in all.
+
+    Of a single environment, one panel and a row a label.
+    """
+    on = across.scale(results, options)
+    scored = scores.finals(results, on)
+    reference = _reference(scored, options.reference)
+    others = {label: style for label, style in results.shown.items() if label != reference}
+    several = len(on.environments) > 1
+    with panels.paper():
+        rows = [TOTAL, *on.environments] if several else [f"over {label}" for label in others]
+        named = names(options.sheet, rows)
+        size = 1.9, named.high(0.19, frame=0.65), named.left
+        titles = [f"over {label}" for label in others] if several else on.environments
+        figure, axes = panels.grid(options.sheet, len(titles), *size, stretch=False)
+        for number, (label, style) in enumerate(others.items()):
+            panel = axes[number if several else 0]
+            tasks = [on.environments, *([env] for env in on.environments)][: len(rows)]
+            for place, some in enumerate(tasks if several else [on.environments]):
+                pair = (scored[of].within(some) for of in (reference, label))
+                look = _TOTAL_STYLE if several and place == 0 else style
+                _row(panel, place if several else number, probability_of_improvement(*pair), look)
+        for panel, title in zip(axes, titles, strict=True):
+            _dress(panel, named, title, several)
+        return panels.finish(figure, [], _notes(results, scored, reference, others, several))
+
+
+def _reference(scored: dict[str, Scores], wanted: str | None) -> str:
+    """The label that the others are compared with."""
+    if wanted is not None:
+        if wanted not in scored:
+            raise UserError(f"--reference: no label '{wanted}' here{did_you_mean(wanted, scored)}")
+        return wanted
+    if USUAL_REFERENCE in scored:
+        return USUAL_REFERENCE
+    known = {label: own for label, own in scored.items() if len(own.values)}
+    middle = {label: float(aggregate(own, replicates=2).estimate) for label, own in known.items()}
+    return max(middle, key=middle.__getitem__) if middle else next(iter(scored))
+
+
+def _row(panel: Axes, place: int, found: Interval, style: Style) -> None:
+    if found.n:
+        marks.dot_and_line(panel, place, found, style)
+        return
+    at = panel.get_yaxis_transform()
+    panel.text(0.02, place, "no result", transform=at, va="center", fontsize=6, color="#666666")
+
+
+def _dress(panel: Axes, named: Names, title: str, total: bool) -> None:
+    named.beside(panel)
+    if total:
+        panel.axhline(0.5, color="#bbbbbb", linewidth=0.6)
+        first = panel.get_yticklabels()[0]
+        first.set_fontweight("bold")
+    panel.axvline(0.5, color="#555555", linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
+    panel.set_xlim(-0.03, 1.03)
+    panel.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+    marks.title(panel, title)
+    panel.set_xlabel("probability")
+
+
+def _notes(
+    results: Results,
+    scored: dict[str, Scores],
+    reference: str,
+    others: dict[str, Style],
+    several: bool,
+) -> list[str]:
+    counts = notes.counts(results.runs)
+    paired = all(are_paired(scored[reference], scored[label]) for label in others)
+    lined = f"lines: {CONFIDENCE:.0%} interval (Newcombe's method for the Mann-Whitney statistic)"
+    said = [
+        f"Probability that the last evaluation of a run of {reference} is above that of a run of "
+        f"each other label, ties counting half; {counts}; "
+        + ("no interval from a single seed." if counts == "n = 1 seed" else f"{lined}."),
+        "The labels share their seeds, which the intervals allow for."
+        if paired
+        else "Where labels share their seeds, intervals allow for it.",
+        *(["In all: the mean over environments."] if several else []),
+    ]
+    return [" ".join(said), *notes.on_runs(results.curves, results.runs, "comparison")]

@@ -1,0 +1,166 @@
+"""How much longer: seconds of each label over those of a reference label, in the same sweep."""
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from rl_es.analysis import curves as alignment
+from rl_es.analysis.drawing import marks, notes, panels
+from rl_es.analysis.drawing.names import names
+from rl_es.analysis.drawing.options import USUAL, Options
+from rl_es.analysis.figures.across import MOST_LABELS
+from rl_es.analysis.results import Results
+from rl_es.analysis.statistics import Interval, bootstrap
+from rl_es.errors import UserError, did_you_mean
+
+USUAL_REFERENCE = "eggroll"
+TOTAL = "all: geometric mean"
+APART = "#f3f3f0"
+
+
+def where(results: Results) -> list[str]:
+    """The environments that have times of the usual reference and of others."""
+    labels = results.shown
+    if USUAL_REFERENCE not in labels or not 2 <= len(labels) <= MOST_LABELS:
+        return []
+    costs = _costs(results)
+    return [
+        env
+        for env in results.environments
+        if (env, USUAL_REFERENCE) in costs.index and len(costs.loc[env].index.unique()) > 1
+    ]
+
+
+def draw(results: Results, options: Options = USUAL) -> Figure:
+    """A panel an environment and one in all, a bar a label, on a logarithmic axis."""
+    costs, reference = _costs(results), options.reference or USUAL_REFERENCE
+    if reference not in results.shown:
+        near = did_you_mean(reference, results.shown)
+        raise UserError(f"--reference: no label '{reference}' here{near}")
+    environments = results.environments
+    totals = [environments] if len(environments) > 1 else []
+    subjects = [*totals, *([env] for env in environments)]
+    others = {label: style for label, style in results.shown.items() if label != reference}
+    with panels.paper():
+        named = names(options.sheet, list(others))
+        size = 2.0, named.high(0.21, frame=0.55), named.left
+        figure, axes = panels.grid(options.sheet, len(subjects), *size, stretch=False)
+        for panel, some in zip(axes, subjects, strict=True):
+            for place, (label, style) in enumerate(others.items()):
+                found = ratios(costs, label, reference, some, "per_step", options.replicates)
+                _bar(panel, place, found, style.colour)
+                same = ratios(costs, label, reference, some, "to_budget", options.replicates)
+                panel.plot([same.estimate], [place], "D", color=panels.INK, ms=3.5, mfc="white")
+            named.beside(panel)
+            marks.title(panel, TOTAL if some is environments else some[0])
+            if some is environments:
+                panel.set_facecolor(APART)
+                panel.title.set_fontweight("bold")
+            _axis(panel)
+            panel.set_xlabel(f"seconds over {reference}'s")
+        return panels.finish(figure, _entries(), _notes(results, reference, options))
+
+
+def _costs(results: Results) -> pd.DataFrame:
+    """Seconds a run: of an environment step, and to the least that all of its environment took.
+
+    Indexed by (env, label), a row a counted run, with its seed.
+    """
+    counted = results.runs[results.runs["status"].isin(alignment.COUNTED)]
+    seconds = alignment.per_run_seconds(results.curves)
+    found = []
+    for env, runs in counted.groupby("env"):
+        own = alignment.of_runs(
+            results.curves, runs, results.curves["env_steps"], seconds.where(seconds >= 0)
+        )
+        ids = runs.sort_values(["seed", "run_id"])
+        ids = ids[ids["run_id"].isin(results.curves["run_id"])]
+        budget = min((curve.x[-1] for curve in own), default=0.0)
+        for run, curve in zip(ids.to_dict("records"), own, strict=False):
+            if curve.x[-1] > 0 and curve.y[-1] > 0:
+                to_budget = float(np.interp(budget, curve.x, curve.y))
+                found.append((env, run["label"], run["seed"], curve.y[-1] / curve.x[-1], to_budget))
+    columns = ["env", "label", "seed", "per_step", "to_budget"]
+    return pd.DataFrame(found, columns=columns).set_index(["env", "label"]).sort_index()
+
+
+def ratios(
+    costs: pd.DataFrame, label: str, reference: str, environments: list[str], what: str, b: int
+) -> Interval:
+    """The geometric mean over environments and seeds of a label's cost over the reference's.
+
+    Seeds that both ran are compared with each other, those that one has not with none.
+
+    Args:
+      costs: by (env, label), with `seed` and `what`.
+      label: the numerator.
+      reference: the denominator.
+      environments: over which.
+      what: the column.
+      b: replicates.
+
+    Returns:
+      Scalars; NaN where an environment has no seed that both ran.
+    """
+    logs, strata = [], []
+    for env in environments:
+        if any((env, of) not in costs.index for of in (label, reference)):
+            return bootstrap(np.array([np.nan]))
+        x, y = (costs.loc[[(env, of)]].set_index("seed")[what] for of in (label, reference))
+        apart = np.log((x / y).dropna().to_numpy(float))
+        logs.append(apart)
+        strata += [env] * len(apart)
+    if not all(len(part) for part in logs):
+        return bootstrap(np.array([np.nan]))
+    found = bootstrap(np.concatenate(logs), strata=np.array(strata), replicates=b)
+    return Interval(*(np.exp(of) for of in (found.estimate, found.low, found.high)), n=found.n)
+
+
+def _bar(panel: Axes, place: int, found: Interval, colour: str) -> None:
+    if not np.isfinite(found.estimate):
+        at = panel.get_yaxis_transform()
+        panel.text(0.02, place, "no result", transform=at, va="center", fontsize=6, color="#666666")
+        return
+    estimate = float(found.estimate)
+    panel.barh(place, estimate - 1, 0.7, left=1, color=colour, alpha=0.35, linewidth=0)
+    panel.plot([found.low, found.high], [place, place], color=panels.INK, linewidth=1.3, zorder=4)
+    panel.plot([estimate], [place], "|", color=panels.INK, markersize=6, zorder=4)
+
+
+def _axis(panel: Axes) -> None:
+    """A logarithmic axis around 1."""
+    panel.set_xscale("log")
+    low, high = panel.get_xlim()
+    low, high = min(low, 1 / 1.5), max(high, 1.5)
+    panel.set_xlim(low, high)
+    panel.axvline(1, color="#555555", linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
+    if high / low > 30:
+        choices = [10.0**power for power in range(-6, 7)]
+    else:
+        choices = [0.1, 0.2, 0.5, 1, 2, 5, 10] if high / low > 4 else [0.5, 0.7, 1, 1.5, 2, 3]
+    panel.xaxis.set_major_locator(FixedLocator([at for at in choices if low <= at <= high]))
+    panel.xaxis.set_minor_locator(NullLocator())
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+
+
+def _entries() -> list:
+    diamond = Line2D([], [], color=panels.INK, marker="D", ms=3.5, mfc="white", linestyle="")
+    return [(Patch(color="#bbbbbb"), "a step"), (diamond, "to the same number of steps")]
+
+
+def _notes(results: Results, reference: str, options: Options) -> list[str]:
+    lanes = sorted({int(lanes) for lanes in results.curves["lanes"].dropna()})
+    shared = (
+        " to ".join(str(lane) for lane in sorted({lanes[0], lanes[-1]})) if lanes else "unknown"
+    )
+    lined = notes.interval(results.runs, "lines", options.replicates, "the geometric mean")
+    return [
+        f"Wall time of this sweep, not a speed benchmark (lanes = {shared}; other groups compiled "
+        f"meanwhile): training seconds of a run over those of {reference} of the same seed, "
+        f"{notes.counts(results.runs)}; {lined}.",
+        *notes.on_runs(results.curves, results.runs, "ratios"),
+    ]

@@ -1,0 +1,137 @@
+"""Every kind of figure of every folder of results below some folders, by one call."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rl_es import estimates, tables
+from rl_es.analysis import results
+from rl_es.analysis.drawing import files
+from rl_es.analysis.drawing.kinds import Kind
+from rl_es.analysis.drawing.options import USUAL, Options
+from rl_es.analysis.figures.catalogue import KINDS as OF_RESULTS
+from rl_es.analysis.gradients import source as gradients
+from rl_es.analysis.gradients.catalogue import KINDS as OF_GRADIENTS
+from rl_es.analysis.speed import source as speed
+from rl_es.analysis.speed.catalogue import KINDS as OF_SPEED
+from rl_es.errors import UserError, did_you_mean
+
+
+@dataclass(frozen=True)
+class Collection:
+    """The figures of a sort of folder.
+
+    Attributes:
+      what: the sort, for messages.
+      holds: whether a folder is of this sort.
+      load: what its figures are drawn of.
+      kinds: by name.
+    """
+
+    what: str
+    holds: Callable[[Path], bool]
+    load: Callable[[Path], Any]
+    kinds: Mapping[str, Kind[Any]]
+
+
+def _has_runs(folder: Path) -> bool:
+    return bool(tables.cell_paths(folder)) or tables.table_paths(folder) is not None
+
+
+def _has_estimates(folder: Path) -> bool:
+    return (folder / estimates.FOLDER).is_dir() or (folder / "gradients.csv").exists()
+
+
+COLLECTIONS = (
+    Collection("speed", lambda folder: (folder / "workloads").is_dir(), speed.load, OF_SPEED),
+    Collection("gradients", _has_estimates, gradients.load, OF_GRADIENTS),
+    Collection("results", _has_runs, results.load, OF_RESULTS),
+)
+
+
+def find(folder: Path) -> list[tuple[Path, Collection]]:
+    """The folders of results: this one, or else those below it, in order.
+
+    Raises:
+      UserError: there is none, or no such folder.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: no such folder")
+    found = list(_search(folder))
+    if not found:
+        raise UserError(f"{folder}: no results of a sweep, of speed or of gradients here or below")
+    return found
+
+
+def _search(folder: Path) -> Iterator[tuple[Path, Collection]]:
+    for collection in COLLECTIONS:
+        if collection.holds(folder):
+            yield folder, collection
+            return
+    for below in sorted(folder.iterdir()):
+        if below.is_dir() and not below.name.startswith("."):
+            yield from _search(below)
+
+
+def check(kinds: Sequence[str]) -> None:
+    """Refuses a name that no kind has.
+
+    Raises:
+      UserError: with the nearest name.
+    """
+    known = [name for collection in COLLECTIONS for name in collection.kinds]
+    for name in kinds:
+        if name not in known:
+            raise UserError(f"--kind: no kind of figure '{name}'{did_you_mean(name, known)}")
+
+
+def draw(
+    folder: Path,
+    out: Path | None = None,
+    kinds: Sequence[str] = (),
+    options: Options = USUAL,
+    formats: Sequence[str] = files.FORMATS,
+) -> Iterator[Path]:
+    """Draws the figures of a folder and of those below it.
+
+    Args:
+      folder: results, or a folder that holds some.
+      out: for each folder's figures a folder of its own, as it lies below `folder`; None for
+        `figures` in each.
+      kinds: those that are wanted; empty for each that a folder has something for.
+      options: how.
+      formats: png, svg, pdf.
+
+    Yields:
+      The files, as they are written.
+
+    Raises:
+      UserError: a kind that is wanted has nothing to draw anywhere, or a damaged file.
+    """
+    check(kinds)
+    missing = dict.fromkeys(kinds)
+    for place, collection in find(folder):
+        wanted = [kind for name, kind in collection.kinds.items() if not kinds or name in kinds]
+        if not wanted:
+            continue
+        source = collection.load(place)
+        having = [kind for kind in wanted if len(kind.where(source))]
+        to = place / "figures" if out is None else out / place.relative_to(folder)
+        yield from files.write_kinds(to, having, source, options, formats, removed=wanted)
+        for kind in having:
+            missing.pop(kind.name, None)
+    for name in missing:
+        needs = next(c.kinds[name].needs for c in COLLECTIONS if name in c.kinds)
+        raise UserError(f"{folder}: nothing to draw as '{name}', which needs {needs}")
+
+
+def listing() -> str:
+    """Every kind with what it shows and what it needs."""
+    lines = []
+    for collection in reversed(COLLECTIONS):
+        lines.append(f"{collection.what}:")
+        width = max(map(len, collection.kinds))
+        for name, kind in collection.kinds.items():
+            lines.append(f"  {name:<{width}}  {kind.caption}; needs {kind.needs}")
+    return "\n".join(lines)

@@ -1,0 +1,118 @@
+"""What cost, ablation and sensitivity figures compute before they draw."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rl_es.analysis.drawing.options import Options
+from rl_es.analysis.drawing.palette import KNOWN
+from rl_es.analysis.figures import aggregate_curves, frontier, sensitivity, time_ratio
+from rl_es.analysis.figures import time_to_threshold as reach
+from rl_es.analysis.ladders import ladders
+from rl_es.analysis.results import load
+from rl_es.analysis.statistics import Interval
+from tests.looks import named, texts
+
+Results = Callable[..., Path]
+AddRun = Callable[..., None]
+FEW = Options(replicates=50)
+
+
+def point(cost: float, final: float) -> frontier.Point:
+    value = np.float64(final)
+    return frontier.Point(KNOWN["pes"], cost, Interval(value, value, value, 1))
+
+
+def test_the_front_holds_what_no_other_is_above_for_less() -> None:
+    points = [point(1, 0), point(2, 5), point(2, 4), point(3, 5), point(4, 6), point(9, 1)]
+    found = [(p.cost, float(p.final.estimate)) for p in frontier.front(points)]
+    assert found == [(1, 0), (2, 5), (4, 6)]
+
+
+def test_nearly_there_is_where_the_line_crosses() -> None:
+    grid = np.array([0.0, 10.0, 20.0, 30.0])
+    assert frontier.nearly_there(grid, np.array([0.0, 50, 100, 100])) == pytest.approx(19)
+    assert frontier.nearly_there(grid, np.array([0.0, 200, 100, 100])) == pytest.approx(4.75)
+    assert frontier.nearly_there(grid, np.array([5.0, 9, 9, 4])) == 30, "never above its start"
+
+
+def test_ratios_pair_seeds_and_weigh_environments_alike(results: Results, add_run: AddRun) -> None:
+    folder = results(["e", "f"], ["eggroll"], 3)
+    for env, lanes in (("e", 1), ("f", 8)):
+        for seed in range(3):
+            # A run's time is the group's over its lanes.
+            add_run(folder, env, "open_es", seed, lanes=lanes)
+    found = load(folder)
+    costs = time_ratio._costs(found)
+    for what in ("per_step", "to_budget"):
+        for envs, expected in ((["e"], 1), (["f"], 1 / 8), (["e", "f"], 8**-0.5)):
+            ratio = time_ratio.ratios(costs, "open_es", "eggroll", envs, what, 50)
+            assert float(ratio.estimate) == pytest.approx(expected)
+            assert ratio.low == pytest.approx(ratio.high) == pytest.approx(expected)
+    assert time_ratio.where(found) == ["e", "f"]
+    said = texts(time_ratio.draw(found, FEW))
+    assert "not a speed benchmark (lanes = 1 to 8" in said
+
+
+def test_without_common_seeds_there_is_no_ratio(results: Results, add_run: AddRun) -> None:
+    folder = results(["e"], ["eggroll"], 2)
+    add_run(folder, "e", "open_es", 7)
+    costs = time_ratio._costs(load(folder))
+    assert np.isnan(time_ratio.ratios(costs, "open_es", "eggroll", ["e"], "per_step", 9).estimate)
+
+
+def test_a_seed_that_never_arrives_is_not_dropped(results: Results) -> None:
+    ends = {("e", "pes", 0): "diverged", ("e", "pes", 1): "failed"}
+    rising = np.linspace(0, 100, 11)
+    folder = results(["e"], ["pes"], 5, ends=ends, returns=rising, threshold=50.0)
+    figure = reach.draw(load(folder), FEW)
+    line = named(figure.axes[0])["pes"]
+    assert np.asarray(line.get_ydata())[-1] == pytest.approx(3 / 4)  # pyright: ignore
+    assert "without (1 of 4 in all)" in texts(figure)
+
+
+def test_ladders_keep_all_else_equal() -> None:
+    rows = []
+    for rank, lr in ((1, 0.1), (2, 0.1), (4, 0.1), (8, 0.2), (None, 0.1)):
+        agent = "eggroll" if rank else "full_rank_es"
+        row = {"agent": agent, "label": f"{agent} rank={rank}", "env": "e", "policy": "{}"}
+        rows.append({**row, "hyper.rank": rank, "hyper.lr": lr})
+    (ladder,) = ladders(pd.DataFrame(rows), "rank")
+    assert ladder.values == (1, 2, 4, np.inf) and ladder.name == ladder.agent == "eggroll"
+    assert ladders(pd.DataFrame(rows), "width") == []
+
+
+def test_ladders_of_widths() -> None:
+    rows = [
+        {"agent": agent, "label": f"{agent} {width}", "env": "e", "hyper.lr": lr}
+        | {"policy": f'{{"widths": [{width}, {width}], "network": "mlp"}}'}
+        for agent, lr in (("eggroll", 0.1), ("eggroll", 0.2), ("pes", 0.1))
+        for width in (8, 16, 32)
+    ]
+    rows.append({**rows[0], "policy": '{"widths": [64, 8]}'})
+    found = ladders(pd.DataFrame(rows), "width")
+    assert [ladder.agent for ladder in found] == ["eggroll", "pes"]
+    assert all(ladder.values == (8, 16, 32) for ladder in found)
+
+
+def test_the_running_median_counts_values_not_runs() -> None:
+    x = np.repeat([1.0, 2, 3, 4, 5, 6], 2)
+    y = np.array([0.0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 100, 100])
+    values, medians = sensitivity.running_median(x, y)
+    np.testing.assert_array_equal(values, [1, 2, 3, 4, 5, 6])
+    np.testing.assert_array_equal(medians, [1, 1.5, 2, 3, 3.5, 4])
+
+
+def test_a_budget_is_what_finished_runs_took(results: Results) -> None:
+    ends = {("e", "pes", 0): "running", ("f", "pes", 0): "running"}
+    found = load(results(["e", "f"], ["pes"], 1, ends={("f", "pes", 0): "running"}))
+    budgets = aggregate_curves._budgets(found.runs, found.curves)
+    taken = found.runs.set_index("run_id")
+    assert budgets[taken[taken.env == "e"].index[0]] == 10_000
+    assert budgets[taken[taken.env == "f"].index[0]] == 5_000, "of its own, where none finished"
+    found = load(results(["e"], ["pes"], 2, ends=ends))
+    budgets = aggregate_curves._budgets(found.runs, found.curves)
+    assert set(budgets[found.runs[found.runs.env == "e"].run_id]) == {10_070}
