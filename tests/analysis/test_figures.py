@@ -10,7 +10,7 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from rl_es.analysis.drawing import panels
+from rl_es.analysis.drawing import panels, ticks
 from rl_es.analysis.drawing.options import Options
 from rl_es.analysis.drawing.palette import KNOWN
 from rl_es.analysis.figures import final_returns, learning_curves
@@ -104,4 +104,4 @@ def test_names_are_text_not_formulas(results: Results) -> None:
      (2.5e9, 3e9, "2.5B"), (0.25, 1, "0.25")],
 )  # fmt: skip
 def test_numbers_on_axes(number: float, largest: float, text: str) -> None:
-    assert panels.short(number, largest) == text
+    assert ticks.short(number, largest) == text

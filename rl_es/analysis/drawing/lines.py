@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from rl_es.analysis import curves as alignment
-from rl_es.analysis.drawing import marks, panels
+from rl_es.analysis.drawing import marks, panels, ticks
 from rl_es.analysis.drawing.palette import Style
 
 STEPS = "environment steps"
@@ -63,7 +63,7 @@ def furthest(curves: pd.DataFrame, runs: pd.DataFrame, x: pd.Series) -> float:
 def abscissa(panel: Axes, end: float, name: str) -> None:
     """The axis along which runs come: from zero to where the furthest is."""
     panel.set_xlim(0, end * 1.02 if end > 0 else 1)
-    panels.shorten_ticks(panel.xaxis, panels.fitting(panel, 4, 3))
+    ticks.shorten_ticks(panel.xaxis, panels.fitting(panel, 4, 3))
     panel.set_xlabel(name)
 
 

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from rl_es.analysis import curves as alignment
-from rl_es.analysis.drawing import panels
+from rl_es.analysis.drawing import panels, ticks
 from rl_es.analysis.drawing.palette import Style
 from rl_es.analysis.statistics import Interval, bootstrap
 
@@ -162,9 +162,9 @@ def dress(
         (panel.axvline if across else panel.axhline)(threshold, zorder=2, **_THRESHOLD)
     panel.autoscale_view()
     if loss:
-        panels.log_ticks(panel.yaxis)
+        ticks.log_ticks(panel.yaxis)
     elif not across:
-        panels.shorten_ticks(panel.yaxis, 5)
+        ticks.shorten_ticks(panel.yaxis, 5)
 
 
 def title(panel: Axes, env: str) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from rl_es.analysis.curves import COUNTED
-from rl_es.analysis.drawing.panels import short
+from rl_es.analysis.drawing.ticks import short
 from rl_es.analysis.statistics import CONFIDENCE
 from rl_es.surfaces import Surface
 

@@ -13,11 +13,9 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.legend import Legend
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from rl_es.analysis.drawing.captions import Caption, metadata
 from rl_es.analysis.drawing.sheet import Sheet
@@ -28,7 +26,6 @@ INK = "#222222"
 NARROW = 1.9  # inches of a panel, in which four long numbers do not stand side by side
 _MARGIN = 0.6  # inches, of a panel's share, beside its axes
 _GAP = 0.08  # inches, between panels, legend and notes
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @contextlib.contextmanager
@@ -189,65 +186,6 @@ def visible(label: str) -> str:
 
 def _height(figure: Figure, artist: Artist) -> float:
     return artist.get_window_extent().height / figure.dpi
-
-
-def short(number: float, largest: float) -> str:
-    """A number in the unit that suits the largest on its axis: '0.5M', '250k', '-120'."""
-    if abs(largest) >= 1e13:
-        return f"{number:.2g}".replace("-", "\N{MINUS SIGN}")
-    for size, unit in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
-        if abs(largest) >= size:
-            scaled = number / (1e3 if unit == "k" else size)
-            return f"{scaled:.6g}{unit}".replace("-", "\N{MINUS SIGN}") if number else "0"
-    return f"{number:.6g}".replace("-", "\N{MINUS SIGN}")
-
-
-def shorten_ticks(axis: Axis, ticks: int) -> None:
-    """Few ticks, written short, all in one unit."""
-    axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
-
-    def label(value: float, _: int) -> str:
-        return short(value, max(map(abs, axis.get_view_interval())))
-
-    axis.set_major_formatter(FuncFormatter(label))
-
-
-def log_ticks(axis: Axis, ticks: int = 7) -> None:
-    """Ticks of a logarithmic axis whose limits are set: powers of ten if they are some apart."""
-    low, high = sorted(axis.get_view_interval())
-    axis.set_minor_locator(NullLocator())
-    if math.log10(high / low) >= 3:
-        axis.set_major_locator(LogLocator(numticks=ticks))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: power(value)))
-        return
-    axis.set_major_locator(FixedLocator(_round_between(low, high, ticks)))
-    axis.set_major_formatter(FuncFormatter(lambda value, _: short(float(f"{value:.4g}"), value)))
-
-
-def _round_between(low: float, high: float, most: int) -> list[float]:
-    """Round numbers within limits, as many as can be had of one kind up to a number."""
-    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    found: list[float] = []
-    for kind in (
-        (1,),
-        (1, 3),
-        (1, 2, 5),
-        (1, 1.5, 2, 3, 5, 7),
-        (*(n / 10 for n in range(10, 100)),),
-    ):
-        inside = [times * 10.0**power for power in powers for times in kind]
-        inside = [number for number in inside if low <= number <= high]
-        if len(inside) > most:
-            return found if len(found) > 1 else [inside[0], inside[-1]]
-        found = inside
-        if len(found) >= 3:
-            return found
-    return found
-
-
-def power(number: float) -> str:
-    """A power of ten, in signs that need no formula."""
-    return "10" + str(round(math.log10(number))).translate(_RAISED)
 
 
 def encode(figure: Figure, kind: str, caption: Caption | None = None) -> bytes:

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from rl_es.analysis import curves as alignment
-from rl_es.analysis.drawing import marks, notes, panels
+from rl_es.analysis.drawing import marks, notes, panels, ticks
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.drawing.palette import Style, styles
 from rl_es.analysis.ladders import AXES, Ladder, ladders
@@ -48,7 +48,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
                 else:
                     marks.title(panel, env)
                     panel.set_ylim(bottom=0)
-                    panels.shorten_ticks(panel.yaxis, 5)
+                    ticks.shorten_ticks(panel.yaxis, 5)
                 panel.set_ylabel("final return" if column == "final" else "seconds / M steps")
         full = " (full: full-rank noise)" if any(np.inf in of.values for of in found) else ""
         lined = notes.interval(runs, "lines", options.replicates)

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from rl_es.analysis import curves as alignment
-from rl_es.analysis.drawing import marks, notes, panels
+from rl_es.analysis.drawing import marks, notes, panels, ticks
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.figures import across
 from rl_es.analysis.results import Results
@@ -37,8 +37,8 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
             marks.band(panel, reached, interval, style, place / len(results.shown), label, 0.15)
             drawn[label] = style
         panel.set_xlim(0, 1.02)
-        panels.shorten_ticks(panel.xaxis, 5)
-        panels.shorten_ticks(panel.yaxis, 5)
+        ticks.shorten_ticks(panel.xaxis, 5)
+        ticks.shorten_ticks(panel.yaxis, 5)
         panel.set_xlabel("share of the budget of environment steps")
         panel.set_ylabel("normalised return (IQM)")
         middle = "the interquartile mean"

@@ -3,7 +3,7 @@
 from matplotlib.figure import Figure
 
 from rl_es.analysis import curves as alignment
-from rl_es.analysis.drawing import marks, notes, panels
+from rl_es.analysis.drawing import marks, notes, panels, ticks
 from rl_es.analysis.drawing.names import names
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.results import Results
@@ -24,7 +24,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
                 marks.bar(panel, place, here[here["label"] == label], style, options.replicates)
             marks.dress(panel, env, here, across=True)
             named.beside(panel)
-            panels.shorten_ticks(panel.xaxis, panels.fitting(panel, 4, 2))
+            ticks.shorten_ticks(panel.xaxis, panels.fitting(panel, 4, 2))
             panel.set_xlabel("final return")
         under = [*notes.on_bars(runs, options.replicates), *notes.on_runs(curves, runs)]
         return panels.finish(figure, marks.threshold_entry(runs), under)

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rl_es.analysis import curves as alignment
-from rl_es.analysis.drawing import lines, marks, notes, panels
+from rl_es.analysis.drawing import lines, marks, notes, panels, ticks
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.drawing.palette import Style
 from rl_es.analysis.figures.across import MOST_LABELS
@@ -57,7 +57,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
                 _panel(panel, _points(results, here, x, options.replicates), -1 if loss else 1)
                 marks.dress(panel, env, here, loss=loss)
                 if panel.has_data():
-                    panels.log_ticks(panel.xaxis, panels.fitting(panel, 4, 2))
+                    ticks.log_ticks(panel.xaxis, panels.fitting(panel, 4, 2))
                 panel.set_xlabel(f"{name} to the return")
                 panel.set_ylabel("final loss" if loss else "final return")
         lined = notes.interval(runs, "lines", options.replicates)

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rl_es.analysis import scores
-from rl_es.analysis.drawing import marks, notes, panels
+from rl_es.analysis.drawing import marks, notes, panels, ticks
 from rl_es.analysis.drawing.names import names
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.figures import across
@@ -36,7 +36,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
             named.beside(panel)
             for at in (0.0, 1.0):
                 panel.axvline(at, color="#555555", linewidth=0.6, linestyle=(0, (4, 3)), zorder=1)
-            panels.shorten_ticks(panel.xaxis, panels.fitting(panel, 4, 2))
+            ticks.shorten_ticks(panel.xaxis, panels.fitting(panel, 4, 2))
             panel.set_xlabel("normalised return")
 
         for panel, (name, title) in zip(axes, TOTALS.items(), strict=False):

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from rl_es.analysis import centers
 from rl_es.analysis import curves as alignment
-from rl_es.analysis.drawing import lines, marks, notes, panels
+from rl_es.analysis.drawing import lines, marks, notes, panels, ticks
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.drawing.palette import Style
 from rl_es.analysis.results import Results
@@ -85,7 +85,7 @@ def _limit(panel: Axes, curves: pd.DataFrame, value: pd.Series) -> bool:
         panel.set_ylim(low - margin, high + margin)
     for line in panel.lines if cut else ():
         _end_outside(line, low - margin, high + margin)
-    panels.shorten_ticks(panel.yaxis, 5)
+    ticks.shorten_ticks(panel.yaxis, 5)
     return cut
 
 

@@ -5,7 +5,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from rl_es.analysis import scores
-from rl_es.analysis.drawing import marks, notes, panels
+from rl_es.analysis.drawing import marks, notes, panels, ticks
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.figures import across
 from rl_es.analysis.results import Results
@@ -50,7 +50,7 @@ def _dress(panel: Axes, low: float, high: float, name: str, title: str) -> None:
     marks.title(panel, title)
     panel.set_xlim(low, high)
     panel.set_ylim(-0.03, 1.03)
-    panels.shorten_ticks(panel.xaxis, panels.fitting(panel, 5, 3))
-    panels.shorten_ticks(panel.yaxis, 5)
+    ticks.shorten_ticks(panel.xaxis, panels.fitting(panel, 5, 3))
+    ticks.shorten_ticks(panel.yaxis, 5)
     panel.set_xlabel("normalised return")
     panel.set_ylabel(name)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rl_es.analysis import curves as alignment
-from rl_es.analysis.drawing import marks, notes, panels
+from rl_es.analysis.drawing import marks, notes, panels, ticks
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.drawing.palette import Style, styles
 from rl_es.analysis.results import Results
@@ -99,7 +99,7 @@ def _axis(panel: Axes, values: pd.Series, column: str) -> None:
     if known.min() > 0 and known.max() >= 10 * known.min():
         panel.set_xscale("log")
         panel.set_xlim(known.min() / 1.3, known.max() * 1.3)
-        panels.log_ticks(panel.xaxis, panels.fitting(panel, 5, 3))
+        ticks.log_ticks(panel.xaxis, panels.fitting(panel, 5, 3))
     else:
-        panels.shorten_ticks(panel.xaxis, panels.fitting(panel, 5, 3))
+        ticks.shorten_ticks(panel.xaxis, panels.fitting(panel, 5, 3))
     panel.set_xlabel(column.removeprefix("hyper."))

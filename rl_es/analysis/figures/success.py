@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from rl_es.analysis import curves as alignment
 from rl_es.analysis import shares
-from rl_es.analysis.drawing import lines, marks, notes, panels
+from rl_es.analysis.drawing import lines, marks, notes, panels, ticks
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.results import Results
 
@@ -54,5 +54,5 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
 def _dress(panel: Axes, env: str) -> None:
     marks.title(panel, env)
     panel.set_ylim(-0.03, 1.03)
-    panels.shorten_ticks(panel.yaxis, 5)
+    ticks.shorten_ticks(panel.yaxis, 5)
     panel.set_ylabel("success rate")

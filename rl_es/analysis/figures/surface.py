@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rl_es.analysis import centers
-from rl_es.analysis.drawing import marks, notes, panels
+from rl_es.analysis.drawing import marks, notes, panels, ticks
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.drawing.palette import Style
 from rl_es.analysis.results import Results
@@ -105,7 +105,7 @@ def _bar(figure: Figure, panel: Axes, image: ScalarMappable, surface: Surface) -
         image, ax=panel, extend="max" if beyond else "neither", pad=0.02, use_gridspec=False
     )
     log = isinstance(norm, LogNorm)
-    (panels.log_ticks if log else lambda axis: panels.shorten_ticks(axis, 5))(bar.ax.yaxis)
+    (ticks.log_ticks if log else lambda axis: ticks.shorten_ticks(axis, 5))(bar.ax.yaxis)
     bar.outline.set_linewidth(0.6)
     losses = bool(np.nanmin(value, initial=0) >= 0)
     bar.set_label("loss" if losses else "minus the return")
@@ -135,7 +135,7 @@ def _dress(panel: Axes, surface: Surface) -> None:
     panel.set_xlim(_edges(surface.first))
     panel.set_ylim(_edges(surface.second))
     for axis in (panel.xaxis, panel.yaxis):
-        panels.shorten_ticks(axis, 5)
+        ticks.shorten_ticks(axis, 5)
     panel.set_xlabel("parameter 1")
     panel.set_ylabel("parameter 2")
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rl_es.analysis import reaching
-from rl_es.analysis.drawing import lines, marks, notes, panels
+from rl_es.analysis.drawing import lines, marks, notes, panels, ticks
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.drawing.palette import Style
 from rl_es.analysis.figures import success
@@ -45,7 +45,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
             marks.title(panel, env)
             lines.abscissa(panel, here["stopped"].max(), lines.STEPS)
             panel.set_ylim(-0.04, 1.04)
-            panels.shorten_ticks(panel.yaxis, 5)
+            ticks.shorten_ticks(panel.yaxis, 5)
             if panels.first_of_row(panel):
                 panel.set_ylabel("share that reached it")
         under = [

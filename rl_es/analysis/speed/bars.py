@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from rl_es.analysis.drawing import palette, panels
+from rl_es.analysis.drawing import palette, panels, ticks
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.speed import look
 from rl_es.analysis.speed.source import Speed
@@ -52,7 +52,7 @@ def shares(speed: Speed, options: Options = USUAL) -> Figure:
             for place, row in enumerate(rows.to_dict("records")):
                 if row["share"] == row["share"]:
                     cut |= _share(panel, place, row, end)
-            panels.shorten_ticks(panel.xaxis, 5)
+            ticks.shorten_ticks(panel.xaxis, 5)
             panel.set_xlabel("% of pure batch inference")
         said = (
             f"Environment steps a second over those of pure batch inference (the same rollout, the "
