@@ -1,4 +1,4 @@
-"""The command line: run, plan, speed, gradients, report, figures, evaluate, replay, list.
+"""The command line: run, plan, speed, gradients, report, figures, replay and others.
 
 Nothing heavy is imported before a command needs it: a wrong sweep file is refused, and help is
 shown, without loading jax.
@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal, NoReturn
 import tyro
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
+from rl_es.cli_analysis import Compare, Table
 from rl_es.errors import UserError, did_you_mean
 from rl_es.training.meeting import ALONE, Meeting
 
@@ -475,6 +476,8 @@ VERBS = {
     "gradients": Gradients,
     "report": Report,
     "figures": Figures,
+    "compare": Compare,
+    "table": Table,
     "evaluate": Evaluate,
     "replay": Replay,
     "list": List,

@@ -124,3 +124,17 @@ def over_decades(curves: pd.DataFrame) -> bool:
 def best_so_far(curves: pd.DataFrame) -> pd.Series:
     """The best return of each row's run up to it, aligned with the rows."""
     return curves.sort_values("generation").groupby("run_id")["return_mean"].cummax()
+
+
+def area(curve: Curve, start: float, end: float) -> float:
+    """The area under a curve from `start` to `end` over their distance: its mean height there.
+
+    By trapezoids; the unit is that of the ordinate. NaN where the curve does not cover both ends.
+    """
+    if not (curve.x[0] <= start <= end <= curve.x[-1]):
+        return float("nan")
+    if start == end:
+        return float(np.interp(start, curve.x, curve.y))
+    between = curve.x[(curve.x > start) & (curve.x < end)]
+    x = np.concatenate([[start], between, [end]])
+    return float(np.trapezoid(np.interp(x, curve.x, curve.y), x) / (end - start))

@@ -22,7 +22,8 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _numeric(cell: str) -> bool:
-    return not cell or cell[0].isdecimal() or cell[0] in "\N{MINUS SIGN}\N{EM DASH}["
+    cell = cell.strip("*")
+    return not cell or cell[0].isdecimal() or cell[0] in "+\N{MINUS SIGN}\N{EM DASH}[\N{INFINITY}"
 
 
 def number(value: float | None) -> str:

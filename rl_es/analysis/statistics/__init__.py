@@ -18,6 +18,7 @@ from rl_es.analysis.statistics.intervals import (
     wilson,
 )
 from rl_es.analysis.statistics.profiles import average_profile, run_profile
+from rl_es.analysis.statistics.significance import adjusted, interval_p, student_p
 from rl_es.analysis.statistics.threshold import Reaching, median_time, share_reached
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "Interval",
     "Reaching",
     "Scores",
+    "adjusted",
     "aggregate",
     "aggregates",
     "are_paired",
@@ -35,6 +37,7 @@ __all__ = [
     "bootstrap",
     "comparisons",
     "difference",
+    "interval_p",
     "mean",
     "median_time",
     "probability_of_improvement",
@@ -42,5 +45,6 @@ __all__ = [
     "run_profile",
     "seeds_to_tell",
     "share_reached",
+    "student_p",
     "wilson",
 ]

@@ -1,0 +1,198 @@
+"""What differs between folders besides their returns: machine, code, budgets, settings."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rl_es.analysis.comparison.matching import Folder, Match
+from rl_es.analysis.drawing.palette import natural
+from rl_es.errors import UserError
+
+CLOSE = 0.05  # budgets end on whole generations, which differ by so much at most
+NOTHING = "—"
+BUDGET, EVALUATION = "environment steps", "evaluations"
+EPISODES, THRESHOLDS = "evaluation episodes", "thresholds"
+MATTER = (BUDGET, EVALUATION, EPISODES, THRESHOLDS)  # returns no longer compare
+
+
+@dataclass(frozen=True)
+class Differing:
+    """Something that is not the same in all folders.
+
+    Attributes:
+      what: its name.
+      where: the pairs or the environment that it is about; empty for all.
+      values: by folder, the base first; for people; only of folders that it is about.
+    """
+
+    what: str
+    where: str
+    values: Mapping[str, str]
+
+    @property
+    def told(self) -> str:
+        """One line: 'lr (eggroll): 0.1, 0.2'."""
+        where = f" ({self.where})" if self.where else ""
+        values = ", ".join(f"{name}: {value}" for name, value in self.values.items())
+        return f"{self.what}{where}: {values}"
+
+
+def differing(folders: Sequence[Folder], matched: Sequence[Match]) -> list[Differing]:
+    """Everything that differs, of the runs that are compared."""
+    return [*_provenance(folders, matched), *_work(folders, matched), *_settings(folders, matched)]
+
+
+def warnings(found: Sequence[Differing]) -> list[str]:
+    """One line for each kind of difference after which returns do not compare as they are."""
+    said = []
+    for what in MATTER:
+        own = [one for one in found if one.what == what]
+        if own:
+            where = ", ".join(one.where for one in own)
+            values = ", ".join(f"{name}: {value}" for name, value in own[0].values.items())
+            first = f" in {own[0].where}" if len(own) > 1 else ""
+            said.append(f"{what} differ{f' in {where}' if where else ''} ({values}{first})")
+    return said
+
+
+def _provenance(folders: Sequence[Folder], matched: Sequence[Match]) -> Iterator[Differing]:
+    runs = {folder.name: _compared(folder, folders[0], matched) for folder in folders}
+    notes = {folder.name: _manifest(folder.path) for folder in folders}
+    columns = {"sweep": "sweep", "git revision": "git_revision", "device": "device"}
+    for what, column in columns.items():
+        yield from _one(what, "", {name: _all(own[column]) for name, own in runs.items()})
+    for key in ("machine", "processor"):
+        told = {
+            name: _all(start.get(key) for start in manifest.get("starts", ()))
+            for name, manifest in notes.items()
+        }
+        if all(told.values()):
+            yield from _one(key, "", told)
+    versions = {name: _versions(own["versions"]) for name, own in runs.items()}
+    for package in sorted({package for found in versions.values() for package in found}):
+        told = {name: found.get(package, "") for name, found in versions.items()}
+        yield from _one(package, "", told)
+    yield from _one("seeds", "", {name: _seeds(own["seed"]) for name, own in runs.items()})
+    for column in ("lanes", "devices", "chunks"):
+        yield from _one(column, "", {name: _all(own[column]) for name, own in runs.items()})
+    episodes = {name: _episodes(manifest) for name, manifest in notes.items()}
+    if all(episodes.values()):
+        yield from _one(EPISODES, "", episodes)
+
+
+def _work(folders: Sequence[Folder], matched: Sequence[Match]) -> Iterator[Differing]:
+    """Budgets, evaluations and thresholds, an environment at a time."""
+    for env in sorted({match.env for match in matched}, key=natural):
+        here = [match for match in matched if match.env == env]
+        runs = {folder.name: _compared(folder, folders[0], here) for folder in folders}
+        steps = {name: own["env_steps"].astype(float).median() for name, own in runs.items()}
+        known = [value for value in steps.values() if value == value]
+        if known and max(known) > (1 + CLOSE) * min(known):
+            yield Differing(BUDGET, env, {n: _steps(value) for n, value in steps.items()})
+        points = {}
+        for folder in folders:
+            rows = folder.results.curves["run_id"]
+            finished = runs[folder.name][runs[folder.name]["status"] == "finished"]["run_id"]
+            most = rows[rows.isin(finished)].value_counts().max()  # some fall on one generation
+            points[folder.name] = _all([most])
+        yield from _one(EVALUATION, env, points)
+        thresholds = {name: _all(own["threshold"]) for name, own in runs.items()}
+        yield from _one(THRESHOLDS, env, thresholds)
+
+
+def _settings(folders: Sequence[Folder], matched: Sequence[Match]) -> Iterator[Differing]:
+    """Agents' settings, networks and environments, those that differ alike told together."""
+    base, *others = folders
+    found: dict[tuple[str, str, tuple[tuple[str, str], ...]], list[str]] = {}
+    for other in others:
+        for match in (match for match in matched if match.other is other):
+            sides = (base, match.base), (other, match.label)
+            first, second = (
+                _flat(folder.results.runs, match.env, label) for folder, label in sides
+            )
+            for what in sorted(first.keys() | second.keys()):
+                values = first.get(what, ""), second.get(what, "")
+                if values[0] != values[1]:
+                    told = ((base.name, values[0] or NOTHING), (other.name, values[1] or NOTHING))
+                    of_env = what.startswith("environment.")
+                    where = match.env if of_env else match.shown
+                    found.setdefault((other.name, what, told), []).append(where)
+    for (_, what, told), where in found.items():
+        yield Differing(what, ", ".join(dict.fromkeys(where)), dict(told))
+
+
+def _flat(runs: pd.DataFrame, env: str, label: str) -> dict[str, str]:
+    """Setting -> its value, or values, as text; without those that are not there."""
+    own = runs[(runs["env"] == env) & (runs["label"] == label)]
+    found = {
+        name.removeprefix("hyper."): _all(own[name]) for name in own if name.startswith("hyper.")
+    }
+    found["agent"] = _all(own["agent"])
+    for column in ("policy", "environment"):
+        parts: dict[str, list[str]] = {}
+        for text in own[column].dropna().unique():
+            for name, value in json.loads(text).items():
+                parts.setdefault(f"{column}.{name}", []).append(json.dumps(value, sort_keys=True))
+        found |= {name: " / ".join(values) for name, values in parts.items()}
+    return {name: value for name, value in found.items() if value}
+
+
+def _compared(folder: Folder, base: Folder, matched: Sequence[Match]) -> pd.DataFrame:
+    """The runs of a folder that are compared."""
+    if folder is base:
+        pairs = {(match.env, match.base) for match in matched}
+    else:
+        pairs = {(match.env, match.label) for match in matched if match.other is folder}
+    runs = folder.results.runs
+    kept = [pair in pairs for pair in zip(runs["env"], runs["label"], strict=True)]
+    return runs[kept]
+
+
+def _one(what: str, where: str, values: Mapping[str, str]) -> Iterator[Differing]:
+    if len(set(values.values())) > 1:
+        yield Differing(what, where, {name: value or NOTHING for name, value in values.items()})
+
+
+def _all(values: Iterable[Any]) -> str:
+    """Distinct values, in natural order, as text."""
+    known = [value for value in values if value is not None and value == value]
+    told = {f"{value:g}" if isinstance(value, float) else str(value) for value in known}
+    return " / ".join(sorted(told, key=natural))
+
+
+def _versions(texts: pd.Series) -> dict[str, str]:
+    found: dict[str, set[str]] = {}
+    for text in texts.dropna().unique():
+        for package, version in json.loads(text).items():
+            found.setdefault(package, set()).add(str(version))
+    return {package: " / ".join(sorted(of)) for package, of in found.items()}
+
+
+def _steps(value: float) -> str:
+    return f"{value:,.0f}" if value == value else NOTHING
+
+
+def _seeds(column: pd.Series) -> str:
+    seeds = sorted({int(seed) for seed in column})
+    whole = len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1
+    return f"{seeds[0]} to {seeds[-1]}" if whole else ", ".join(map(str, seeds))
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    file = path / "manifest.json"
+    if not file.exists():
+        return {}
+    try:
+        return dict(json.loads(file.read_text()))
+    except (OSError, ValueError, TypeError) as error:
+        raise UserError(f"{file}: not a readable manifest ({error})") from None
+
+
+def _episodes(manifest: Mapping[str, Any]) -> str:
+    """Of an evaluation, as the sweep asked for at its last start."""
+    environments = manifest.get("sweep", {}).get("environments", ())
+    return _all(one.get("evaluation", {}).get("episodes") for one in environments)

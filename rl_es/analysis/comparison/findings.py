@@ -1,0 +1,159 @@
+"""The numbers of a comparison: a finding for each match, and one for each label in total."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from rl_es.analysis.comparison.sides import Sides
+from rl_es.analysis.comparison.verdicts import UNKNOWN, scaled, seeds_needed, verdict
+from rl_es.analysis.statistics import (
+    Interval,
+    Scores,
+    adjusted,
+    aggregate,
+    are_paired,
+    difference,
+    interval_p,
+    probability_of_improvement,
+    student_p,
+)
+from rl_es.analysis.statistics.aggregates import REPLICATES
+
+AGGREGATE = "interquartile_mean"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """How the runs of another folder differ from those of the base.
+
+    Attributes:
+      other: the folder's name.
+      env: the environment; None over all.
+      environments: those that a total is of.
+      base_label, label: of the base, and of the other folder.
+      base, against: what is typical of each (`Sides.typical`), or the aggregate of scores.
+      difference: the other less the base, in the unit of the metric (of a total: of scores).
+      gain: the same with the sign that makes more better.
+      size: what 1 on the normalised scale is in its unit; NaN where there is none.
+      relative: the difference over the base's mean.
+      probability: that a run of the other is better than one of the base.
+      paired: whether both ran the same seeds.
+      equal: whether every seed has the same value in both.
+      lost: runs of each that have no value.
+      runs: of either, the fewest in an environment.
+      p, adjusted: see `verdicts`.
+      verdict: one of `verdicts.VERDICTS`.
+      seeds: how many would tell, where one cannot.
+    """
+
+    other: str
+    env: str | None
+    environments: tuple[str, ...]
+    base_label: str
+    label: str
+    base: Interval
+    against: Interval
+    difference: Interval
+    gain: Interval
+    size: float
+    relative: float
+    probability: Interval
+    paired: bool
+    equal: bool
+    lost: tuple[int, int]
+    runs: int
+    p: float
+    adjusted: float = math.nan
+    verdict: str = ""
+    seeds: int | None = None
+
+    @property
+    def normalised(self) -> Interval:
+        """The gain on the normalised scale; NaN where there is none."""
+        return scaled(self.gain, 1 / self.size)
+
+
+def pair(of: Sides, replicates: int = REPLICATES) -> Finding:
+    """What one environment says; p not yet adjusted, and no verdict."""
+    match, base, other = of.match, of.base, of.other
+    found = difference(other, base, replicates=replicates)
+    signed = [replace(s, values=of.sign * s.values) for s in (other, base)]
+    mean = float(base.values.mean()) if len(base.values) else math.nan
+    paired = bool(len(base.values)) and bool(len(other.values)) and are_paired(other, base)
+    return Finding(
+        match.other.name,
+        match.env,
+        (match.env,),
+        match.base,
+        match.label,
+        *of.typical,
+        difference=found,
+        gain=scaled(found, of.sign),
+        size=of.size,
+        relative=float(found.estimate) / abs(mean) if mean else math.nan,
+        probability=probability_of_improvement(*signed),
+        paired=paired,
+        equal=paired and np.array_equal(base.values, other.values),
+        lost=of.lost,
+        runs=min(len(base.values), len(other.values)),
+        p=student_p(other, base),
+    )
+
+
+def total(parts: Sequence[Sides], replicates: int = REPLICATES) -> Finding | None:
+    """What the environments of one label say together; None of fewer than two on the scale."""
+    fitting = [of for of in parts if of.usable]
+    if len(fitting) < 2:
+        return None
+    both = [of.scores() for of in fitting]
+    base, other = (_joined([scores[side] for scores in both]) for side in (0, 1))
+    found = difference(other, base, AGGREGATE, replicates=replicates)
+    match = fitting[0].match
+    lost = sum(of.lost[0] for of in fitting), sum(of.lost[1] for of in fitting)
+    paired = are_paired(other, base)
+    return Finding(
+        match.other.name,
+        None,
+        tuple(of.match.env for of in fitting),
+        match.base,
+        match.label,
+        aggregate(base, AGGREGATE, replicates=replicates),
+        aggregate(other, AGGREGATE, replicates=replicates),
+        difference=found,
+        gain=found,
+        size=1.0,
+        relative=math.nan,
+        probability=probability_of_improvement(other, base),
+        paired=paired,
+        equal=paired and np.array_equal(base.values, other.values),
+        lost=lost,
+        runs=min(min(len(of.base.values), len(of.other.values)) for of in fitting),
+        p=interval_p(found),
+    )
+
+
+def _joined(scores: Sequence[Scores]) -> Scores:
+    parts = ("values", "tasks", "seeds")
+    return Scores(*(np.concatenate([getattr(s, name) for s in scores]) for name in parts))
+
+
+def judged(findings: Sequence[Finding], margin: float | None) -> list[Finding]:
+    """The findings with p-values adjusted for their number, verdicts, and seeds that would tell.
+
+    Args:
+      findings: a family of comparisons.
+      margin: the smallest effect that matters, on the normalised scale; None for no margin.
+    """
+    ps = adjusted(np.array([finding.p for finding in findings]))
+    tests = int(np.isfinite(ps).sum())
+    out = []
+    for finding, p in zip(findings, ps, strict=True):
+        least = math.nan if margin is None else margin * finding.size
+        of: dict[str, Any] = dict(margin=least, equal=finding.equal, lost=finding.lost)
+        said = verdict(finding.gain, p, **of)
+        more = seeds_needed(finding.gain, finding.runs, tests) if said == UNKNOWN else None
+        out.append(replace(finding, adjusted=float(p), verdict=said, seeds=more))
+    return out

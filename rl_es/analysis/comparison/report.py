@@ -1,0 +1,82 @@
+"""`compare`: the tables, the page and the figures of a comparison."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from rl_es.analysis import scores
+from rl_es.analysis.comparison import console, matching, page, rows
+from rl_es.analysis.comparison.figures import write as write_figures
+from rl_es.analysis.comparison.summary import Comparison, compare
+from rl_es.analysis.metrics import METRICS
+from rl_es.analysis.statistics.aggregates import REPLICATES
+from rl_es.errors import UserError
+from rl_es.files import write_text
+
+
+def build(
+    folders: Sequence[Path],
+    *,
+    environments: Sequence[str] = (),
+    labels: Sequence[str] = (),
+    metric: str = "final",
+    renamed: Sequence[str] = (),
+    normalise: tuple[str, str] | None = None,
+    margin: float | None = None,
+    replicates: int = REPLICATES,
+) -> Comparison:
+    """Holds folders against the first of them.
+
+    Args:
+      folders: results, the base first.
+      environments: those that are wanted; empty for all.
+      labels: of the base, likewise.
+      metric: one of `rl_es.analysis.metrics.METRICS`.
+      renamed: `OLD=NEW`: labels of the base and of another folder that belong together.
+      normalise: the references of the base that are 0 and 1; None for `scores.scale`'s own.
+      margin: the smallest effect that matters, on the normalised scale; None for none.
+      replicates: of the bootstrap.
+
+    Raises:
+      UserError: there is nothing to compare, or a name is unknown.
+    """
+    if margin is not None and not (margin > 0 and math.isfinite(margin)):
+        raise UserError(f"--margin: must be a number above 0; is {margin:g}")
+    loaded = matching.load(folders)
+    known = matching.renamings(renamed, loaded)
+    matched = matching.matches(loaded, known, environments, labels)
+    low, high = normalise or (scores.LOW, None)
+    scale = scores.scale(loaded[0].results, low, high)
+    wanted = {"environments": environments, "labels": labels}
+    found = compare(loaded, matched, METRICS[metric], scale, margin, replicates, **wanted)
+    if not any(finding.base.n and finding.against.n for finding in found.findings):
+        raise UserError(f"--metric {metric}: no run of both folders has one")
+    return found
+
+
+def publish(comparison: Comparison, out: Path | None = None) -> list[Path]:
+    """Prints a comparison and writes it; returns the files.
+
+    Args:
+      comparison: from `build`.
+      out: None for `results/compare/<base>-vs-<other>`.
+
+    Raises:
+      UserError: `out` is a file.
+    """
+    out = out or _default(comparison.folders)
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: is a file; --out needs a folder")
+    console.show(comparison)
+    texts = {"compare.csv": rows.as_csv, "compare.json": rows.as_json}
+    for name, text in texts.items():
+        write_text(out / name, text(comparison))
+    drawn = write_figures(out, comparison)
+    pictures = [path for path in drawn if path.suffix == ".png"]
+    write_text(out / "compare.md", page.compose(comparison, pictures))
+    return [*(out / name for name in texts), out / "compare.md", *drawn]
+
+
+def _default(folders: Sequence[matching.Folder]) -> Path:
+    base, *others = (folder.name.replace("/", "_") for folder in folders)
+    return Path("results", "compare", f"{base}-vs-{'-'.join(others)}")

@@ -1,0 +1,185 @@
+"""A whole comparison: what is compared, what differs, the findings, and what was left out."""
+
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from rl_es.analysis import metrics
+from rl_es.analysis.comparison import findings
+from rl_es.analysis.comparison.differing import EVALUATION, Differing, differing, warnings
+from rl_es.analysis.comparison.findings import Finding
+from rl_es.analysis.comparison.matching import Folder, Match, unmatched
+from rl_es.analysis.comparison.sides import Sides, read
+from rl_es.analysis.comparison.verdicts import BETTER, SAME, UNKNOWN, VERDICTS, WORSE
+from rl_es.analysis.drawing.notes import MOST_NAMED
+from rl_es.analysis.metrics import Metric
+from rl_es.analysis.scores import Scale
+from rl_es.analysis.statistics.aggregates import REPLICATES
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Folders held against the first of them.
+
+    Attributes:
+      folders: the base first.
+      matched: what was held against what.
+      metric: what runs are judged by.
+      scale: of normalised scores.
+      margin: the smallest effect that matters, on that scale; None for none.
+      replicates: of the bootstrap.
+      findings: one a match.
+      totals: one a label with two environments or more that are on the scale.
+      differing: what is not the same in all folders.
+      left: by folder, the pairs that nothing was held against.
+    """
+
+    folders: Sequence[Folder]
+    matched: Sequence[Match]
+    metric: Metric
+    scale: Scale
+    margin: float | None
+    replicates: int
+    findings: Sequence[Finding]
+    totals: Sequence[Finding]
+    differing: Sequence[Differing]
+    left: dict[str, list[tuple[str, str]]]
+
+    @property
+    def base(self) -> Folder:
+        """What the others are held against."""
+        return self.folders[0]
+
+    @property
+    def others(self) -> Sequence[Folder]:
+        """The others."""
+        return self.folders[1:]
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many environments and labels have each verdict."""
+        found = Counter(finding.verdict for finding in self.findings)
+        return {verdict: found[verdict] for verdict in VERDICTS}
+
+    @property
+    def verdict(self) -> str:
+        """The verdict on all: the worst that was found."""
+        found = {finding.verdict for finding in self.findings}
+        return next(one for one in (WORSE, UNKNOWN, SAME, BETTER) if one in found)
+
+    @property
+    def environments(self) -> list[str]:
+        """Those compared, in order."""
+        return list(dict.fromkeys(match.env for match in self.matched))
+
+    def within(self, environments: Collection[str], /) -> "Comparison":
+        """The comparison in these environments alone; totals stay those over all."""
+        return replace(
+            self,
+            matched=[match for match in self.matched if match.env in environments],
+            findings=[finding for finding in self.findings if finding.env in environments],
+        )
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """All rows of the environments compared, by folder and table."""
+        found = {}
+        for place, folder in enumerate(self.folders):
+            part = folder.results.within(self.environments).tables()
+            found |= {f"{place} {name}": table for name, table in part.items()}
+        return found
+
+    def counted(self) -> str:
+        """'n = 10 seeds', or from which to which number."""
+        sizes = {n for finding in self.findings for n in (finding.base.n, finding.against.n)}
+        if len(sizes) == 1:
+            return f"n = {(n := sizes.pop())} {'seed' if n == 1 else 'seeds'}"
+        return f"n = {min(sizes)} to {max(sizes)} seeds"
+
+    @property
+    def warnings(self) -> list[str]:
+        """One line each, on what makes a verdict doubtful."""
+        found = self.differing
+        said = warnings(found)
+        if self.metric.name == metrics.SECONDS:
+            named = ("machine", "processor", "device", "lanes", "devices", "chunks")
+            said += [f"times differ in {one.told}" for one in found if one.what in named]
+        elif self.metric.name == metrics.ARRIVAL and any(d.what == EVALUATION for d in found):
+            said.append("arrivals are seen at evaluations only: fewer of them, later arrivals")
+        off = [env for env in self.environments if env not in self.scale.environments]
+        if off and not self.metric.lower:
+            named = ", ".join(off)
+            said.append(f"not on the scale where {self.scale.told}, so not in totals: {named}")
+        return said
+
+    @property
+    def lost(self) -> list[str]:
+        """The runs that have no value, by name."""
+        said = []
+        for folder in self.folders:
+            runs = folder.results.runs
+            runs = runs[runs["status"].isin(("diverged", "failed"))]
+            compared = {
+                (match.env, match.base if folder is self.base else match.label)
+                for match in self.matched
+                if folder is self.base or match.other is folder
+            }
+            named = [
+                f"{run['label']} on {run['env']}, seed {run['seed']} ({run['status']})"
+                for run in runs.to_dict("records")
+                if (run["env"], run["label"]) in compared
+            ]
+            if named:
+                more = len(named) - MOST_NAMED
+                rest = [f"and {more} more"] if more > 0 else []
+                told = "; ".join([*named[:MOST_NAMED], *rest])
+                said.append(f"{folder.name}: {len(named)} diverged or failed: {told}")
+        return said
+
+
+def compare(
+    folders: Sequence[Folder],
+    matched: Sequence[Match],
+    metric: Metric,
+    scale: Scale,
+    margin: float | None = None,
+    replicates: int = REPLICATES,
+    environments: Sequence[str] = (),
+    labels: Sequence[str] = (),
+) -> Comparison:
+    """Holds folders against the first of them.
+
+    Args:
+      folders: the base first.
+      matched: what is held against what.
+      metric: what runs are judged by.
+      scale: of normalised scores.
+      margin: the smallest effect that matters, on that scale; None for none.
+      replicates: of the bootstrap.
+      environments: those that were asked for; empty for all.
+      labels: likewise.
+    """
+    sides = list(read(folders, matched, metric, scale, replicates))
+    single = [findings.pair(of, replicates) for of in sides]
+    totals = [findings.total(own, replicates) for own in _by_label(sides)]
+    return Comparison(
+        folders,
+        matched,
+        metric,
+        scale,
+        margin,
+        replicates,
+        findings.judged(single, margin),
+        findings.judged([total for total in totals if total is not None], margin),
+        differing(folders, matched),
+        unmatched(folders, matched, environments, labels),
+    )
+
+
+def _by_label(sides: Sequence[Sides]) -> Iterator[list[Sides]]:
+    groups: dict[tuple[str, str, str], list[Sides]] = {}
+    for of in sides:
+        key = of.match.other.name, of.match.base, of.match.label
+        groups.setdefault(key, []).append(of)
+    yield from groups.values()

@@ -1,0 +1,88 @@
+"""Numbers for reading: as many digits as their interval supports."""
+
+import math
+
+import numpy as np
+
+from rl_es.analysis.statistics import Interval
+
+DASH = "\N{EM DASH}"
+MINUS = "\N{MINUS SIGN}"
+FEWEST = 3  # significant digits
+MOST = 6  # decimals
+LARGE = 1e4  # from here on no number is written out to the ones for being whole
+ROUNDING = 1e-9  # of a number: an interval that is narrower has no width
+
+
+def places(found: Interval) -> int:
+    """The decimal places of an estimate: two significant digits of half its interval.
+
+    Negative where even the ones are noise, but at least three digits of the largest number stay.
+    """
+    low, high = float(found.low), float(found.high)
+    estimate = float(found.estimate)
+    largest = max(abs(low), abs(high), abs(estimate))
+    if math.isfinite(largest) and high - low > ROUNDING * largest:
+        supported = 1 - math.floor(math.log10((high - low) / 2))
+        fewest = FEWEST - 1 - math.floor(math.log10(largest))
+        return min(max(supported, min(fewest, 0)), MOST)
+    return alone(estimate if math.isfinite(estimate) else low)
+
+
+def alone(value: float) -> int:
+    """The decimal places of a number that has no interval: four digits, none where it is whole."""
+    if not math.isfinite(value):
+        return 0
+    whole = abs(value - round(value)) <= ROUNDING * abs(value)
+    if whole and abs(value) < LARGE:
+        return 0
+    return min(FEWEST - math.floor(math.log10(abs(value))), MOST)
+
+
+def written(value: float, decimals: int) -> str:
+    """A number with thousands separated; an infinite one as such, and a dash for none."""
+    if math.isnan(value):
+        return DASH
+    if math.isinf(value):
+        return "∞" if value > 0 else f"{MINUS}∞"
+    rounded = float(np.round(value, decimals)) + 0.0  # without a negative zero
+    return f"{rounded:,.{max(decimals, 0)}f}".replace("-", MINUS)
+
+
+def estimate(found: Interval) -> str:
+    """The estimate alone, as far as its interval supports it: '475.3'."""
+    return written(float(found.estimate), places(found))
+
+
+def bounds(found: Interval) -> str:
+    """The interval alone: '[470.1, 480.0]'; empty where there is none."""
+    low, high = float(found.low), float(found.high)
+    if math.isnan(low) or math.isnan(high):
+        return ""
+    decimals = places(found)
+    return f"[{written(low, decimals)}, {written(high, decimals)}]"
+
+
+def both(found: Interval) -> str:
+    """Estimate and interval: '475.3 [470.1, 480.0]'."""
+    return f"{estimate(found)} {bounds(found)}".rstrip()
+
+
+def signed(found: Interval) -> str:
+    """A difference with its interval, the estimate with its sign."""
+    text = both(found)
+    above = float(found.estimate) > 0 and bool(estimate(found).strip("0."))
+    return f"+{text}" if above else text
+
+
+def share(value: float) -> str:
+    """A change in per cent, with its sign."""
+    if math.isnan(value):
+        return DASH
+    shown = f"{100 * value:+,.0f}%" if abs(value) >= 0.1 else f"{100 * value:+.1f}%"
+    return shown.replace("-", MINUS)
+
+
+def p_value(value: float) -> str:
+    """A p-value: three decimals, or that it is below them."""
+    return DASH if math.isnan(value) else "<0.001" if value < 0.001 else f"{value:.3f}"

@@ -1,0 +1,287 @@
+"""Comparisons of folders whose difference is known."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from rl_es.analysis.comparison import figures, page, report, rows
+from rl_es.analysis.comparison.summary import Comparison
+from rl_es.analysis.comparison.verdicts import seeds_needed, verdict
+from rl_es.analysis.statistics import Interval
+from rl_es.cli import main
+from rl_es.errors import UserError
+from tests.looks import legend, misplaced, texts
+
+ENVS = ("cartpole", "pendulum")
+Write = Callable[..., None]
+Folders = Callable[..., Path]
+
+
+@pytest.fixture
+def folder(add_run: Write, tmp_path: Path) -> Folders:
+    """Makes a folder: returns rise from 0 to 100 plus `shift`, with noise of `spread` a run."""
+
+    def make(
+        name: str,
+        shift: float = 0.0,
+        labels: tuple[str, ...] = ("eggroll", "pes"),
+        envs: tuple[str, ...] = ENVS,
+        seeds: range = range(8),
+        spread: float = 2.0,
+        lost: tuple[int, ...] = (),
+        noise: int = 0,
+        **changes: Any,
+    ) -> Path:
+        for env in envs:
+            for label in labels:
+                for seed in seeds:
+                    random = np.random.default_rng([noise, seed, ENVS.index(env), len(label)])
+                    end = 100 + shift + random.normal(0, spread)
+                    own = dict(returns=np.linspace(0, end, 11), threshold=90.0, **changes)
+                    if seed in lost and label == labels[0]:
+                        own |= dict(status="diverged", evaluations=4, reason="not finite")
+                    add_run(tmp_path / name, env, label, seed, **own)
+        return tmp_path / name
+
+    return make
+
+
+def compared(*folders: Path, **options: Any) -> Comparison:
+    return report.build(folders, replicates=2000, **options)
+
+
+def verdicts(found: Comparison) -> set[str]:
+    return {finding.verdict for finding in found.findings}
+
+
+def test_returns_that_are_higher_are_better_and_lower_ones_worse(folder: Folders):
+    base, high = folder("base"), folder("high", shift=10, noise=1)
+    found = compared(base, high)
+    assert verdicts(found) == {"better"} and found.verdict == "better"
+    for finding in found.findings:
+        assert abs(finding.difference.estimate - 10) < 3  # a standard error is 1
+        # 0 is the mean return before training (0), 1 the threshold (90).
+        assert finding.normalised.estimate == pytest.approx(finding.difference.estimate / 90)
+        assert finding.paired and finding.adjusted >= finding.p
+        assert float(finding.probability.low) > 0.5
+    assert {total.verdict for total in found.totals} == {"better"}
+    back = compared(high, base)
+    assert verdicts(back) == {"worse"}
+    np.testing.assert_allclose(
+        [finding.difference.estimate for finding in back.findings],
+        [-finding.difference.estimate for finding in found.findings],
+    )
+
+
+def test_of_like_returns_one_cannot_tell_but_how_many_seeds_would(folder: Folders):
+    found = compared(folder("base"), folder("other", noise=1))
+    assert verdicts(found) == {"cannot tell"}
+    assert all(finding.seeds > 8 for finding in found.findings if finding.seeds)
+
+
+def test_a_margin_wider_than_the_interval_makes_them_the_same(folder: Folders):
+    base, other = folder("base"), folder("other", noise=1)
+    assert verdicts(compared(base, other, margin=0.1)) == {"same"}
+    # Half the margin lower, and told from none, yet no effect that matters.
+    lower = folder("lower", shift=-4, noise=2)
+    assert "worse" in verdicts(compared(base, lower))
+    assert verdicts(compared(base, lower, margin=0.1)) == {"same"}
+    with pytest.raises(UserError, match="--margin"):
+        compared(base, other, margin=-1)
+
+
+def test_equal_runs_are_the_same(folder: Folders):
+    found = compared(folder("base"), folder("copy"))
+    assert verdicts(found) == {"same"} and not found.differing
+
+
+def test_labels_that_were_renamed_are_matched(folder: Folders):
+    base = folder("base", labels=("eggroll", "pes"))
+    other = folder("other", labels=("rank=1", "rank=4"), shift=10, noise=1)
+    with pytest.raises(UserError, match="--map OLD=NEW"):
+        compared(base, other)
+    found = compared(base, other, renamed=["eggroll=rank=1", "eggroll=rank=4"])
+    assert {(f.base_label, f.label) for f in found.findings} == {
+        ("eggroll", "rank=1"),
+        ("eggroll", "rank=4"),
+    }
+    assert found.left == {"base": [(env, "pes") for env in ENVS]}
+    with pytest.raises(UserError, match=r"no label 'egroll'; did you mean 'eggroll'"):
+        compared(base, other, renamed=["egroll=rank=1"])
+    with pytest.raises(UserError, match="not OLD=NEW"):
+        compared(base, other, renamed=["eggroll"])
+
+
+def test_pairs_of_one_folder_alone_are_listed(folder: Folders):
+    base, other = folder("base"), folder("other", labels=("eggroll", "nres"), envs=ENVS[:1])
+    found = compared(base, other)
+    assert [(f.env, f.label) for f in found.findings] == [("cartpole", "eggroll")]
+    assert found.left["other"] == [("cartpole", "nres")]
+    assert ("pendulum", "eggroll") in found.left["base"]
+    text = page.compose(found, [])
+    assert "only in other: nres" in text and "only in base: " in text
+
+
+def test_seeds_that_differ_are_not_paired(folder: Folders):
+    base, other = folder("base"), folder("other", seeds=range(20, 26), shift=10)
+    found = compared(base, other)
+    assert not any(finding.paired for finding in found.findings)
+    assert verdicts(found) == {"better"}
+    assert {(f.base.n, f.against.n) for f in found.findings} == {(8, 6)}
+    assert any(one.what == "seeds" for one in found.differing)
+
+
+def test_what_differs_besides_is_told_and_other_budgets_are_warned_of(folder: Folders):
+    base = folder("base", hyper={"lr": 0.1, "rank": 1})
+    other = folder(
+        "other",
+        shift=1,
+        evaluations=6,
+        hyper={"lr": 0.2, "rank": 1},
+        device="gpu",
+        versions='{"jax": "0.10.0"}',
+    )
+    found = compared(base, other)
+    told = {(one.what, one.where): dict(one.values) for one in found.differing}
+    assert told["lr", "eggroll, pes"] == {"base": "0.1", "other": "0.2"}
+    assert told["device", ""] == {"base": "cpu", "other": "gpu"}
+    assert told["jax", ""] == {"base": "0.9.0", "other": "0.10.0"}
+    assert not any(what == "rank" for what, _ in told)
+    budgets = [said for said in found.warnings if said.startswith("environment steps differ")]
+    assert len(budgets) == 1 and "cartpole, pendulum" in budgets[0]
+    assert any(said.startswith("evaluations differ") for said in found.warnings)
+
+
+def test_a_run_that_diverged_is_counted_named_and_no_gain(folder: Folders):
+    base, other = folder("base"), folder("other", shift=10, noise=1, lost=(3,))
+    found = compared(base, other)
+    eggroll = [f for f in found.findings if f.label == "eggroll"]
+    assert {(f.base.n, f.against.n, f.lost) for f in eggroll} == {(8, 7, (0, 1))}
+    # What is left is better, but the run that is lost is not in it.
+    assert {f.verdict for f in eggroll} == {"cannot tell"}
+    assert {f.verdict for f in found.findings if f.label == "pes"} == {"better"}
+    text = page.compose(found, [])
+    assert "eggroll on cartpole, seed 3 (diverged)" in text and "(1 lost)" in text
+
+
+def test_where_nothing_is_left_or_a_seed_is_alone_one_cannot_tell(folder: Folders):
+    base = folder("base", seeds=range(2))
+    gone = compared(base, folder("gone", seeds=range(2), lost=(0, 1)))
+    eggroll = next(f for f in gone.findings if f.label == "eggroll")
+    assert eggroll.verdict == "cannot tell" and eggroll.lost == (0, 2) and eggroll.against.n == 0
+    json.loads(rows.as_json(gone), parse_constant=pytest.fail)
+    alone = compared(base, folder("alone", seeds=range(1), shift=10, noise=1))
+    assert verdicts(alone) == {"cannot tell"} and not any(f.seeds for f in alone.findings)
+
+
+def test_of_times_less_is_better_and_machines_are_named(folder: Folders):
+    base, other = folder("base"), folder("other", lanes=2, device="gpu")
+    found = compared(base, other, metric="seconds")
+    assert verdicts(found) == {"better"}
+    assert all(f.relative == pytest.approx(-0.5) for f in found.findings)
+    assert all(f.normalised.estimate == pytest.approx(0.5) for f in found.findings)
+    assert all(f.probability.estimate == 1 for f in found.findings)
+    assert any("device: base: cpu, other: gpu" in said for said in found.warnings)
+
+
+def test_earlier_arrivals_are_better(folder: Folders):
+    base = folder("base", shift=5, spread=0.5)
+    other = folder("other", shift=60, noise=1, spread=0.5)
+    found = compared(base, other, metric="steps_to_threshold")
+    assert verdicts(found) == {"better"}
+    for finding in found.findings:
+        # 90 of 105 is reached at the ninth of ten steps of about 1,000, of 160 at the sixth.
+        assert 9000 <= finding.base.estimate <= 9500 and 6000 <= finding.against.estimate <= 6400
+    never = folder("never", shift=-50)
+    found = compared(base, never, metric="steps_to_threshold")
+    assert verdicts(found) == {"worse"}
+    assert all(np.isinf(f.against.estimate) for f in found.findings)
+
+
+def test_areas_compare(folder: Folders):
+    found = compared(folder("base"), folder("other", shift=10, noise=1), metric="auc")
+    assert verdicts(found) == {"better"}
+    # Curves are straight lines from 0, so their mean height is half of their end.
+    assert all(abs(f.difference.estimate - 5) < 2 for f in found.findings)
+
+
+def test_several_others_have_names_that_tell_them_apart(folder: Folders):
+    base, first = folder("base"), folder("a/runs", shift=10, noise=1)
+    second = folder("b/runs", shift=-10, noise=2)
+    found = compared(base, first, second)
+    assert {f.other: f.verdict for f in found.findings} == {"a/runs": "better", "b/runs": "worse"}
+    drawn = list(figures.KINDS[figures.DIFFERENCES].figures(found))
+    assert {"better", "worse", "a/runs", "b/runs"} <= set(legend(drawn[0].figure))
+
+
+def test_files_hold_the_numbers_and_figures_are_whole(folder: Folders):
+    base, other = folder("base"), folder("other", shift=10, noise=1)
+    found = compared(base, other)
+    written = report.publish(found, base.parent / "out")
+    assert all(path.exists() for path in written)
+    table = pd.read_csv(base.parent / "out" / "compare.csv")
+    assert len(table) == 6 and list(table["level"]).count("total") == 2
+    row = table.iloc[0]
+    assert row["difference"] == pytest.approx(row["other_estimate"] - row["base_estimate"])
+    content = json.loads((base.parent / "out" / "compare.json").read_text())
+    assert content["counts"]["better"] == 4 and content["verdict"] == "better"
+    for kind in figures.KINDS.values():
+        for drawn in kind.figures(found):
+            assert not misplaced(drawn.figure)
+            assert "n = 8 seeds" in texts(drawn.figure)
+    before = {path: path.read_bytes() for path in written}
+    report.publish(compared(base, other), base.parent / "out")
+    assert before == {path: path.read_bytes() for path in written}
+
+
+def test_the_exit_code_says_worse_when_asked(
+    folder: Folders, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    base, low = folder("base", envs=ENVS[:1]), folder("low", envs=ENVS[:1], shift=-10, noise=1)
+    monkeypatch.chdir(base.parent)
+    call = ["compare", str(base), str(low)]
+    assert main(call) == 0
+    assert (base.parent / "results/compare/base-vs-low/compare.md").exists()
+    assert main([*call, "--fail-if", "worse"]) == 1
+    assert "2 worse" in capsys.readouterr().out
+    assert main(["compare", str(low), str(base), "--fail-if", "worse"]) == 0
+    assert main(["compare", str(base)]) == 2
+    assert main([*call, "--env", "cartpol"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "p", "options", "said"),
+    [
+        (1, 2, 0.01, {}, "better"),
+        (-2, -1, 0.01, {}, "worse"),
+        (1, 2, 0.2, {}, "cannot tell"),
+        (-1, 2, 0.01, {}, "cannot tell"),
+        (-1, 2, 0.5, {"margin": 1.5}, "same"),
+        (-2, 2, 0.5, {"margin": 1.5}, "cannot tell"),
+        (-1, -0.5, 0.01, {"margin": 1.5}, "same"),
+        (-9, -8, 0.01, {"margin": 1.5}, "worse"),
+        (1, 2, 0.01, {"lost": (0, 1)}, "cannot tell"),
+        (-2, -1, 0.01, {"lost": (1, 0)}, "cannot tell"),
+        (-2, -1, 0.01, {"lost": (0, 1)}, "worse"),
+        (0, 0, 1.0, {"equal": True}, "same"),
+        (np.nan, np.nan, np.nan, {}, "cannot tell"),
+    ],
+)
+def test_verdicts(low: float, high: float, p: float, options: dict[str, Any], said: str):
+    found = Interval(np.float64((low + high) / 2), np.float64(low), np.float64(high), n=5)
+    assert verdict(found, p, **options) == said
+
+
+def test_the_seeds_that_would_tell_would_tell():
+    # A standard error of 1 at 4 seeds, a difference of 1: n such that 2.8 standard errors fit.
+    z = 1.959964
+    found = Interval(np.float64(1.0), np.float64(1 - z), np.float64(1 + z), n=4)
+    assert seeds_needed(found, 4, 1) == 32  # 4 (1.95996 + 0.84162)^2 = 31.4
+    assert seeds_needed(found, 4, 10) == 54  # 4 (2.80703 + 0.84162)^2 = 53.3
+    certain = Interval(np.float64(9.0), np.float64(8.9), np.float64(9.1), n=4)
+    assert seeds_needed(certain, 4, 1) == 5
