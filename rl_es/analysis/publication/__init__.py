@@ -1,0 +1,1 @@
+"""Tables for papers and pages: means with intervals, in LaTeX, Markdown or CSV."""
