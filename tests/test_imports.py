@@ -40,7 +40,16 @@ ALLOWED = {
     "replay": {"replay", *TRAINING},
     "listing": SWEEP,
     "cli_analysis": {"analysis", "errors", "files"},
-    "cli": {"analysis", "cli_analysis", "evaluating", "listing", "replay", "speed", "gradients", *SWEEP},
+    "cli": {
+        "analysis",
+        "cli_analysis",
+        "evaluating",
+        "listing",
+        "replay",
+        "speed",
+        "gradients",
+        *SWEEP,
+    },
 }
 
 
