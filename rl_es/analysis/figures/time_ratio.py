@@ -71,19 +71,19 @@ def _costs(results: Results) -> pd.DataFrame:
     Indexed by (env, label), a row a counted run, with its seed.
     """
     counted = results.runs[results.runs["status"].isin(alignment.COUNTED)]
-    seconds = alignment.per_run_seconds(results.curves)
+    steps, seconds = results.curves["env_steps"], alignment.per_run_seconds(results.curves)
     found = []
-    for env, runs in counted.groupby("env"):
-        own = alignment.of_runs(
-            results.curves, runs, results.curves["env_steps"], seconds.where(seconds >= 0)
-        )
-        ids = runs.sort_values(["seed", "run_id"])
-        ids = ids[ids["run_id"].isin(results.curves["run_id"])]
-        budget = min((curve.x[-1] for curve in own), default=0.0)
-        for run, curve in zip(ids.to_dict("records"), own, strict=False):
-            if curve.x[-1] > 0 and curve.y[-1] > 0:
-                to_budget = float(np.interp(budget, curve.x, curve.y))
-                found.append((env, run["label"], run["seed"], curve.y[-1] / curve.x[-1], to_budget))
+    for env, here in counted.groupby("env"):
+        own = {
+            label: alignment.of_runs(results.curves, runs, steps, seconds)
+            for label, runs in here.groupby("label")
+        }
+        timed = [(label, curve) for label, curves in own.items() for curve in curves]
+        timed = [(label, curve) for label, curve in timed if curve.x[-1] > 0 and curve.y[-1] > 0]
+        budget = min((curve.x[-1] for _, curve in timed), default=0.0)
+        for label, curve in timed:
+            to_budget = float(np.interp(budget, curve.x, curve.y))
+            found.append((env, label, curve.seed, curve.y[-1] / curve.x[-1], to_budget))
     columns = ["env", "label", "seed", "per_step", "to_budget"]
     return pd.DataFrame(found, columns=columns).set_index(["env", "label"]).sort_index()
 
