@@ -39,10 +39,8 @@ ALLOWED = {
     "evaluating": TRAINING,
     "replay": {"replay", *TRAINING},
     "listing": SWEEP,
-    "cli_analysis": {"analysis", "errors", "files"},
     "cli": {
         "analysis",
-        "cli_analysis",
         "evaluating",
         "listing",
         "replay",

@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from rl_es.analysis import scores, summary, totals
+from rl_es.analysis.best import supported_best
 from rl_es.analysis.results import Results
 from rl_es.files import write_text
 
@@ -38,6 +39,7 @@ def of(results: Results) -> Digest:
         totals.of(results, scale),
         totals.between(results, scale),
         scale if scale.environments else None,
+        {(env, label) for env, label in supported_best(results).items() if label is not None},
     )
 
 

@@ -40,8 +40,10 @@ def legend(told: Digest) -> str:
     said = (
         "Means over n runs, finished or running with what they have; diverged and failed runs are "
         "not in them. Interval: stratified bootstrap of the mean over seeds, percentiles expanded "
-        f"for few seeds ({REPLICATES:,} replicates). First: before any training. "
-        "Seconds: elapsed a run, divided by the runs that shared them, without compilation."
+        f"for few seeds ({REPLICATES:,} replicates). Bold: the best, where the runs tell it from "
+        "every other label of its environment (p < 0.05, adjusted for their number). First: before "
+        "any training. Seconds: elapsed a run, divided by the runs that shared them, without "
+        "compilation."
     )
     if _has_threshold(told.summary):
         said += (

@@ -119,7 +119,7 @@ def _traces(page: playwright.Page) -> list[int]:
 
 def test_it_renders_and_fits(opened: Callable[..., Seen]) -> None:
     page = opened().page
-    assert page.locator("section").count() == 8
+    assert page.locator("section").count() == 9
     picture = page.locator("#figures img")
     assert picture.evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 500
     ARTIFACTS.mkdir(exist_ok=True)

@@ -54,7 +54,8 @@ from rl_es.sweep.lane import Lane
 from rl_es.training import together
 
 together.JOIN_SECONDS = float(wait)
-cli._report = cli._replays = lambda folder: None
+from rl_es.cli import running
+running.write_report = running.write_replays = lambda folder: None
 batch.CALL_SECONDS = 0.0
 advance = Lane.advance
 

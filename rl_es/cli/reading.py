@@ -1,11 +1,12 @@
-"""The commands that read results folders and write none: compare, table."""
+"""The commands that read results: report, figures, compare, table."""
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from tyro.conf import Positional, UseAppendAction, arg
+from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
+from rl_es.cli.afterwards import Replays, write_replays, write_report
 from rl_es.errors import UserError
 
 MetricName = Literal["final", "best", "auc", "steps_to_threshold", "seconds"]
@@ -22,6 +23,102 @@ Normalise = Annotated[
         help_behavior_hint="(default: untrained, and threshold where all have one, else best)",
     ),
 ]
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Write tables, figures and the report of a results folder."""
+
+    folder: Annotated[Positional[Path], arg(metavar="DIR", help="results folder")]
+    no_replays: Replays = False
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        if not self.folder.is_dir():
+            raise UserError(f"{self.folder}: no such folder")
+        if not self.no_replays:
+            write_replays(self.folder)
+        write_report(self.folder)
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Figures:
+    """Draw figures of results, speed or gradients folders, for a paper's column or page."""
+
+    folders: Annotated[
+        Positional[tuple[Path, ...]],
+        arg(metavar="DIR", help="results folders, or folders that hold some"),
+    ] = ()
+    kind: Annotated[
+        UseAppendAction[tuple[str, ...]],
+        arg(
+            metavar="KIND",
+            help="a kind of figure",
+            help_behavior_hint="(may be repeated; default: each that a folder has something for)",
+        ),
+    ] = ()
+    size: Annotated[
+        Literal["auto", "column", "page"],
+        arg(help="as wide as the panels want, or 3.25 or 6.75 inches"),
+    ] = "auto"
+    format: Annotated[
+        UseAppendAction[tuple[Literal["png", "svg", "pdf"], ...]],
+        arg(help="of the files", help_behavior_hint="(may be repeated; default: png and svg)"),
+    ] = ()
+    normalise: Normalise = None
+    reference: Annotated[
+        str | None,
+        arg(
+            metavar="LABEL",
+            help="the label that others are compared with",
+            help_behavior_hint="(default: eggroll where it is)",
+        ),
+    ] = None
+    replicates: Annotated[
+        int | None, arg(metavar="N", help="of the bootstrap", help_behavior_hint="(default: many)")
+    ] = None
+    out: Annotated[
+        Path | None,
+        arg(
+            metavar="DIR",
+            help="a folder for each folder's figures",
+            help_behavior_hint="(default: figures/ in each)",
+        ),
+    ] = None
+    list: Annotated[
+        FlagCreatePairsOff[bool],
+        arg(help="print the kinds, what each shows and needs", help_behavior_hint=""),
+    ] = False
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        from rl_es.analysis import gallery
+        from rl_es.analysis.drawing import files
+        from rl_es.analysis.drawing.options import USUAL
+        from rl_es.analysis.drawing.sheet import SIZES
+
+        if self.list:
+            print(gallery.listing())
+            return 0
+        if not self.folders:
+            raise UserError("figures: needs a folder, or --list")
+        if self.replicates is not None and self.replicates < 1:
+            raise UserError(f"--replicates: must be at least 1; is {self.replicates}")
+        given: dict[str, Any] = {"sheet": SIZES[self.size], "reference": self.reference}
+        if self.normalise is not None:
+            given |= dict(zip(("low", "high"), self.normalise, strict=True))
+        if self.replicates is not None:
+            given["replicates"] = self.replicates
+        options = dataclasses.replace(USUAL, **given)
+        formats = self.format or files.FORMATS
+        for folder in self.folders:
+            out = self.out
+            if out is not None and len(self.folders) > 1:
+                out = out / (folder.resolve().name)
+            for path in gallery.draw(folder, out, self.kind, options, formats):
+                print(path)
+        return 0
 
 
 @dataclasses.dataclass(frozen=True)

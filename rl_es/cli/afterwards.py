@@ -1,0 +1,46 @@
+"""What follows a run, or is asked for alone: films, then tables, figures and pages."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from tyro.conf import FlagCreatePairsOff, arg
+
+from rl_es.errors import UserError
+
+Replays = Annotated[
+    FlagCreatePairsOff[bool],
+    arg(help="leave out the films of trained policies", help_behavior_hint=""),
+]
+
+
+def write_replays(folder: Path) -> None:
+    """Makes the films of a folder that has trained policies, and says where they are listed."""
+    if not (folder / "policies").is_dir():
+        return
+    from rl_es.replay import report
+
+    try:
+        path = report.write(folder, lambda text: print(text, file=sys.stderr))
+    except UserError as error:  # tables and figures are made all the same
+        print(f"no replays: {error}", file=sys.stderr)
+        return
+    if path is not None:
+        print(path)
+
+
+def write_report(folder: Path) -> None:
+    """Writes tables, figures and pages, and says where they are."""
+    lacking: list[str] = []
+    if (folder / "workloads").is_dir():
+        from rl_es.analysis.speed import report
+    elif (folder / "estimates").is_dir():
+        from rl_es.analysis.gradients import report
+    else:
+        from rl_es.analysis import html, report
+
+        lacking = html.lacking()
+    for path in report.write(folder):
+        print(path)
+    if lacking:
+        print(f"no report.html: needs {' and '.join(lacking)} (pip install 'rl_es[report]')")
