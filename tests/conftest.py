@@ -12,11 +12,14 @@ os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
 ).strip()
 
+import shutil
 import time
+from collections.abc import Iterator
 
 import jax
 import platformdirs
 import pytest
+from playwright import sync_api as playwright
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -28,6 +31,22 @@ import envs  # noqa: F401  (tells the registry where environments are)
 from tests.artifacts import ARTIFACTS
 
 _STARTED = time.time()
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[playwright.Browser]:
+    """Debian's Chromium, or the one that RL_ES_CHROMIUM names; one for all tests of a process."""
+    found = os.environ.get("RL_ES_CHROMIUM") or next(
+        filter(None, map(shutil.which, BROWSERS)), None
+    )
+    if found is None:
+        said = "no Chromium: `make system` installs it, RL_ES_CHROMIUM names one"
+        pytest.fail(said) if os.environ.get("CI") else pytest.skip(said)
+    with playwright.sync_playwright() as driver:
+        opened = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield opened
+        opened.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import imageio_ffmpeg
 import numpy as np
 from PIL import Image
+
+from rl_es.replay.encoding import write_mp4
 
 SIZE, RATE = (64, 48), 10  # pixels; frames a second
 SECONDS = {"early": 1.0, "middle": 2.0, "final": 3.0}
@@ -41,10 +42,7 @@ def _entry(env: str, label: str, stage: str, name: str, steps: int) -> dict[str,
 
 
 def _film(path: Path, frames: int) -> None:
-    writer = imageio_ffmpeg.write_frames(str(path), SIZE, fps=RATE, macro_block_size=16)
-    writer.send(None)
-    for place in range(frames):
-        frame = np.full((SIZE[1], SIZE[0], 3), 240, np.uint8)
-        frame[20:28, place : place + 8] = 0
-        writer.send(frame.tobytes())
-    writer.close()
+    pictures = np.full((frames, SIZE[1], SIZE[0], 3), 240, np.uint8)
+    for place, picture in enumerate(pictures):
+        picture[20:28, place : place + 8] = 0
+    write_mp4(path, pictures, SIZE, RATE)

@@ -1,8 +1,6 @@
 """`report.html` in a real browser that has no network."""
 
-import os
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,27 +14,11 @@ from tests.analysis import films, kinds
 from tests.analysis.conftest import write_run
 from tests.artifacts import ARTIFACTS
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 IMAGE = "<img src=x onerror=window.hit=1>"
 SCRIPT = "</script><script>window.hit=2</script>"
 ENVS = ("CartPole-v1", "Pendulum-v1", IMAGE)
 LABELS = ("eggroll", "pes", SCRIPT, "%{x} & <b>bold</b> &lt;")
 SIZES = {"desk": (1280, 900), "phone": (390, 844)}
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[playwright.Browser]:
-    """Debian's Chromium, or the one that RL_ES_CHROMIUM names."""
-    found = os.environ.get("RL_ES_CHROMIUM") or next(
-        filter(None, map(shutil.which, BROWSERS)), None
-    )
-    if found is None:
-        said = "no Chromium: `make system` installs it, RL_ES_CHROMIUM names one"
-        pytest.fail(said) if os.environ.get("CI") else pytest.skip(said)
-    with playwright.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from rl_es.sweep import execution
 from rl_es.sweep.loading import checked
 from rl_es.sweep.placing import Resources
 from rl_es.sweep.reading import parse
+from rl_es.training import platform
 from tests.training.test_policies import Silent
 
 TEXT = """
@@ -31,8 +32,16 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Not to be written into."""
     folder = tmp_path_factory.mktemp("filmed")
     sweep = checked(parse(TEXT, "filmed.yaml"))
-    assert execution.run(sweep, folder, Silent(), Resources(lanes=1)) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execution, "prepare", lambda devices: None)
+        assert execution.run(sweep, folder, Silent(), Resources(lanes=1)) == 0
     return folder
+
+
+@pytest.fixture(autouse=True)
+def unprepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What prepares a process for a command would change jax's settings for all other tests."""
+    monkeypatch.setattr(platform, "prepare", lambda devices=None: None)
 
 
 @pytest.fixture

@@ -1,7 +1,5 @@
 """The page in a browser without a network: its films play together, by mouse and by keyboard."""
 
-import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,28 +19,18 @@ def until(page: Any, condition: str) -> None:
 
 
 @pytest.fixture
-def page(folder: Path) -> Iterator[Any]:
+def page(folder: Path, browser: Any) -> Iterator[Any]:
     """A page of three films, opened at 1280 x 800 without a network."""
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        browser = None
-    if browser is None:
-        assert not os.environ.get("CI"), "tests of pages need playwright and chromium"
-        pytest.skip("no playwright, or no chromium")
     path = command.run(folder, env="a/pendulum", format="html", size="96x80")
-    with sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=browser, args=["--no-sandbox"])
-        context = opened.new_context(viewport={"width": 1280, "height": 800}, offline=True)
-        shown = context.new_page()
-        shown.told = []
-        shown.on("console", lambda message: shown.told.append(message.text))
-        shown.on("pageerror", lambda error: shown.told.append(str(error)))
-        shown.goto(path.resolve().as_uri())
-        until(shown, "films.every(film => film.readyState >= 2)")
-        yield shown
-        opened.close()
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, offline=True)
+    shown = context.new_page()
+    shown.told = []
+    shown.on("console", lambda message: shown.told.append(message.text))
+    shown.on("pageerror", lambda error: shown.told.append(str(error)))
+    shown.goto(path.resolve().as_uri())
+    until(shown, "films.every(film => film.readyState >= 2)")
+    yield shown
+    context.close()
 
 
 def films(page: Any, what: str) -> list[Any]:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from rl_es import cli, registry
+from rl_es.cli import reading
 from rl_es.errors import UserError
 from rl_es.replay import catalogue, encoding, report
 from tests.replay import videos
@@ -163,7 +164,7 @@ def test_an_interruption_keeps_what_was_made(folder: Path, monkeypatch: pytest.M
 def test_the_verb_makes_films_unless_told_not_to(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(cli, "_report", lambda folder: sys.stdout.write("reported\n"))
+    monkeypatch.setattr(reading, "write_report", lambda folder: sys.stdout.write("reported\n"))
     assert cli.main(["report", str(folder), "--no-replays"]) == 0
     assert capsys.readouterr().out == "reported\n" and not (folder / "replays").exists()
     assert cli.main(["report", str(folder)]) == 0

@@ -13,7 +13,7 @@ from rl_es.analysis.comparison.colours import colour
 from rl_es.analysis.comparison.findings import Finding
 from rl_es.analysis.comparison.summary import Comparison
 from rl_es.analysis.comparison.verdicts import BETTER, SAME, UNKNOWN, WORSE
-from rl_es.analysis.drawing import marks, panels
+from rl_es.analysis.drawing import marks, panels, ticks
 from rl_es.analysis.drawing.names import names
 from rl_es.analysis.drawing.options import Options
 from rl_es.analysis.statistics import CONFIDENCE
@@ -103,7 +103,7 @@ def _axis(axes: Sequence[Axes], comparison: Comparison) -> None:
         if comparison.margin is not None:
             panel.axvspan(-comparison.margin, comparison.margin, color="#000000", alpha=0.07, lw=0)
         panel.set_xlim(min(low, 0), max(high, 0))
-        panels.shorten_ticks(panel.xaxis, 5)
+        ticks.shorten_ticks(panel.xaxis, 5)
         panel.set_xlabel("normalised difference")
 
 
