@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from rl_es.analysis.drawing import panels, ticks
 from rl_es.analysis.drawing.options import Options
 from rl_es.analysis.drawing.palette import KNOWN
+from rl_es.analysis.drawing.writing import wrapped
 from rl_es.analysis.figures import final_returns, learning_curves
 from rl_es.analysis.results import load
 from tests.looks import legend, texts
@@ -105,3 +106,10 @@ def test_names_are_text_not_formulas(results: Results) -> None:
 )  # fmt: skip
 def test_numbers_on_axes(number: float, largest: float, text: str) -> None:
     assert ticks.short(number, largest) == text
+
+
+def test_long_names_are_broken_after_a_joint() -> None:
+    with panels.paper():
+        assert wrapped("MountainCarContinuous-v0", 1.2, 7) == "MountainCarContinuous-\nv0"
+        assert wrapped("two words", 0.4, 7) == "two\nwords"
+        assert "".join(wrapped("x" * 50, 1.0, 7).split("\n")) == "x" * 50

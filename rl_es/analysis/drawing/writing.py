@@ -20,7 +20,10 @@ def inches(text: str, size: float) -> float:
 
 
 def wrapped(text: str, width: float, size: float) -> str:
-    """Breaks text so that no line is wider than `width` inches: between words, or else in them."""
+    """Breaks text so that no line is wider than `width` inches.
+
+    Between words, else after a sign that joins the parts of a name, else anywhere.
+    """
     lines: list[str] = []
     rest = ""
     for word in text.split():
@@ -32,10 +35,15 @@ def wrapped(text: str, width: float, size: float) -> str:
             lines.append(rest)
         rest = word
         while inches(rest, size) > width:
-            end = _fitting(rest, width, size)
+            end = _joint(rest, _fitting(rest, width, size))
             lines.append(rest[:end])
             rest = rest[end:]
     return "\n".join([*lines, rest])
+
+
+def _joint(text: str, end: int) -> int:
+    """Where a name may be broken at or before `end`: after a sign that joins its parts."""
+    return max(text.rfind(sign, 0, end) for sign in "-_/=") + 1 or end
 
 
 def cut(text: str, width: float, size: float) -> str:

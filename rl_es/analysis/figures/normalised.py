@@ -14,7 +14,7 @@ from rl_es.analysis.figures import across
 from rl_es.analysis.results import Results
 from rl_es.analysis.statistics import Interval, Scores, aggregate
 
-TOTALS = {"interquartile_mean": "all: interquartile mean", "mean": "all: mean"}
+TOTALS = {"interquartile_mean": "all: IQM", "mean": "all: mean"}
 APART = "#f3f3f0"  # behind the totals
 NOTHING = Interval(*(np.float64(np.nan) for _ in range(3)), n=0)
 
@@ -57,7 +57,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
         lined = notes.interval(results.runs, "black lines", options.replicates, "each")
         under = [
             f"Bars: mean normalised return of the last evaluation, {notes.counts(results.runs)}; "
-            f"shaded panels: over all environments; {lined}.",
+            f"shaded panels: over all environments (IQM: interquartile mean); {lined}.",
             *across.said(results, on, whole),
             *notes.on_runs(results.curves, results.runs),
         ]
