@@ -110,6 +110,6 @@ def test_numbers_on_axes(number: float, largest: float, text: str) -> None:
 
 def test_long_names_are_broken_after_a_joint() -> None:
     with panels.paper():
-        assert wrapped("MountainCarContinuous-v0", 1.2, 7) == "MountainCarContinuous-\nv0"
+        assert wrapped("MountainCarContinuous-v0", 1.25, 7) == "MountainCarContinuous-\nv0"
         assert wrapped("two words", 0.4, 7) == "two\nwords"
         assert "".join(wrapped("x" * 50, 1.0, 7).split("\n")) == "x" * 50
