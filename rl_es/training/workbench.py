@@ -22,7 +22,8 @@ _REPLAY = 0x7265706C  # folded into the key of a replay
 
 def replay_key(seed: int) -> jax.Array:
     """A key that neither training nor its evaluations use, whatever their seed."""
-    return jax.random.fold_in(jax.random.key(seed), np.uint32(_REPLAY))
+    with quiet_loading():  # a small program, too, may come from the cache
+        return jax.random.fold_in(jax.random.key(seed), np.uint32(_REPLAY))
 
 
 def native_seeds(seed: int, episodes: int) -> list[int]:
