@@ -9,8 +9,8 @@ A reference is one of
 `FILE:NAME`  the column NAME of a CSV file with a column `env`.
 
 References are taken as known: intervals of scores do not hold their uncertainty. Environments that
-lack one, or where both are equal, are left out and named. Runs that diverged or failed have no
-score.
+lack one, or where that of 1 is not above that of 0 (so that a better return would score less), are
+left out and named. Runs that diverged or failed have no score.
 
 Axis letters: S runs (of all environments).
 """
@@ -79,10 +79,7 @@ def scale(results: Results, low: str = LOW, high: str | None = None) -> Scale:
         high = THRESHOLD if known.all() else BEST
     lows, highs = (_reference(results, name) for name in (low, high))
     fitting = [
-        env
-        for env in results.environments
-        if np.isfinite([lows.get(env, np.nan), highs.get(env, np.nan)]).all()
-        and lows[env] != highs[env]
+        env for env in results.environments if lows.get(env, np.nan) < highs.get(env, np.nan)
     ]
     return Scale(
         (low, {env: lows[env] for env in fitting}),

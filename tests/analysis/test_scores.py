@@ -54,6 +54,15 @@ def test_references_of_a_file(folder: Path) -> None:
     assert set(scores.finals(found, on)["pes"].tasks) == {"a"}
 
 
+def test_a_better_return_never_scores_less(folder: Path) -> None:
+    path = folder / "turned.csv"
+    path.write_text("env,low,high\na,0,200\nb,200,0\n")
+    found = load(folder)
+    on = scores.scale(found, f"{path}:low", f"{path}:high")
+    assert on.environments == ["a"] and on.left_out == ("b",)
+    assert scores.scale(found, "eggroll", "pes").environments == []
+
+
 @pytest.mark.parametrize(
     ("name", "said"),
     [
