@@ -9,7 +9,8 @@
                       elapsed time over the lanes that shared it.
 
 Runs that diverged or failed have no value, but for steps to a threshold: there a diverged run is
-one that never arrives.
+one that never arrives. For areas and for steps to a threshold a run counts once it was evaluated
+after its start: before, all others would have to be cut off at theirs.
 
 Axis letters: S runs (of one environment and label).
 """
@@ -110,6 +111,7 @@ def _covered(folders: Sequence[Results], env: str) -> tuple[float, float]:
     for results in folders:
         own = results.runs[results.runs["env"] == env]
         curves += _curves(results, own[own["status"].isin(alignment.COUNTED)])
+    curves = [c for c in curves if c.x[-1] > c.x[0]] or curves
     return max((c.x[0] for c in curves), default=0), min((c.x[-1] for c in curves), default=0)
 
 
@@ -121,7 +123,8 @@ def _arrivals(results: Results) -> pd.DataFrame:
     runs = results.runs[results.runs["threshold"].notna()]
     runs = runs[runs["status"].isin(TRIED)].sort_values(["seed", "run_id"])
     found = reaching.of_runs(results.curves, runs, results.curves["env_steps"])
-    return runs.assign(value=found.times, reached=found.reached)
+    runs = runs.assign(value=found.times, reached=found.reached)
+    return runs[runs["reached"] | (runs["value"] > 0)]
 
 
 def scores(runs: pd.DataFrame) -> Scores:

@@ -60,6 +60,15 @@ def test_who_never_arrives_counts_up_to_where_all_are_known(add_run: Make, tmp_p
     assert first["value"].tolist() == [3000.0, 10_070.0] and second["value"].tolist() == [10_070.0]
 
 
+@pytest.mark.parametrize("name", ["auc", "steps_to_threshold"])
+def test_a_run_that_has_just_begun_cuts_off_no_other(add_run: Make, tmp_path: Path, name: str):
+    add_run(tmp_path, "e", "a", 0, returns=np.arange(11.0), threshold=5.0)
+    (alone,) = metrics.measured([results.load(tmp_path)], name)
+    add_run(tmp_path, "e", "a", 1, status="running", evaluations=1, threshold=500.0)
+    (runs,) = metrics.measured([results.load(tmp_path)], name)
+    assert runs["value"].tolist() == alone["value"].tolist() == [5.0 if name == "auc" else 5000.0]
+
+
 @pytest.mark.parametrize(
     ("found", "said"),
     [
