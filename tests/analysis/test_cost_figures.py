@@ -57,6 +57,16 @@ def test_ratios_pair_seeds_and_weigh_environments_alike(results: Results, add_ru
     assert "not a speed benchmark (lanes = 1 to 8" in said
 
 
+def test_a_label_that_has_just_begun_is_no_point_of_the_front(
+    results: Results, add_run: AddRun
+) -> None:
+    folder = results(["e"], ["eggroll"], 2)
+    add_run(folder, "e", "pes", 0, status="running", evaluations=1)
+    found = load(folder)
+    (point,) = frontier._points(found, found.runs, found.curves["env_steps"], 9)
+    assert point.style == found.styles["eggroll"]
+
+
 def test_without_common_seeds_there_is_no_ratio(results: Results, add_run: AddRun) -> None:
     folder = results(["e"], ["eggroll"], 2)
     add_run(folder, "e", "open_es", 7)

@@ -81,13 +81,13 @@ def _sample(style: Style) -> Line2D:
 
 
 def _points(results: Results, runs: pd.DataFrame, x: pd.Series, replicates: int) -> list[Point]:
-    """The points of one environment."""
+    """The points of one environment; a label of which a run has only just begun has none."""
     found = []
     for label, style in results.shown.items():
         own = alignment.of_runs(results.curves, runs[runs["label"] == label], x)
         counted = alignment.counted(own)
         grid, values = alignment.align(counted)
-        if not grid.size:
+        if not grid.size or grid[-1] <= 0:
             continue
         final = bootstrap(np.array([curve.y[-1] for curve in counted]), replicates=replicates)
         found.append(Point(style, nearly_there(grid, values.mean(axis=0)), final))
