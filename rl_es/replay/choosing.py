@@ -143,7 +143,8 @@ def _reason(folder: Path, found: Sequence[Saved], env: str, label: str, seed: in
         own = runs[(runs["env"] == env) & (runs["label"] == label) & (runs["seed"] == seed)]
         if len(own) and own["status"].iloc[0] != "finished":
             why = own["reason"].iloc[0]
-            return f": it is {own['status'].iloc[0]}" + (f" ({why})" if why else "")
+            said = f" ({why})" if isinstance(why, str) else ""
+            return f": it is {own['status'].iloc[0]}{said}"
     seeds = sorted({one.manifest["seed"] for one in found if one.manifest["label"] == label})
     return f"; seeds: {', '.join(map(str, seeds))}"
 

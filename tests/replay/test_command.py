@@ -149,10 +149,19 @@ def test_a_seed_without_stages_has_what_it_has(folder: Path) -> None:
     )
 
 
-def test_what_became_of_a_run_is_said(folder: Path) -> None:
-    relabelled(folder, "gone", status="diverged", reason="update is not finite")
+@pytest.mark.parametrize(
+    ("status", "reason", "said"),
+    [
+        ("diverged", "update is not finite", r"diverged \(update is not finite\)"),
+        ("running", None, "running"),
+    ],
+)
+def test_what_became_of_a_run_is_said(
+    folder: Path, status: str, reason: str | None, said: str
+) -> None:
+    relabelled(folder, "gone", status=status, reason=reason)
     shutil.rmtree(folder / "policies" / "copy0")
-    with pytest.raises(UserError, match=r"seed 0': it is diverged \(update is not finite\)"):
+    with pytest.raises(UserError, match=f"seed 0': it is {said}$"):
         choosing.pick(folder, "a/pendulum", "gone", None, 0, "final")
 
 
