@@ -285,3 +285,12 @@ def test_the_seeds_that_would_tell_would_tell():
     assert seeds_needed(found, 4, 10) == 54  # 4 (2.80703 + 0.84162)^2 = 53.3
     certain = Interval(np.float64(9.0), np.float64(8.9), np.float64(9.1), n=4)
     assert seeds_needed(certain, 4, 1) == 5
+
+
+def test_runs_that_go_on_are_said(folder: Folders, add_run: Write) -> None:
+    base, other = folder("base", labels=("pes",)), folder("other", labels=("pes",))
+    assert not compared(base, other).warnings
+    add_run(other, ENVS[0], "pes", 8, status="running", evaluations=6, threshold=90.0)
+    add_run(other, ENVS[0], "eggroll", 0, status="running", evaluations=6, threshold=90.0)
+    (warning,) = compared(base, other).warnings
+    assert warning == "other: 1 running: counted with what it has so far"

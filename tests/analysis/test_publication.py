@@ -156,3 +156,11 @@ def test_the_command_writes_a_file_or_to_standard_output(
     assert out.read_text() == shown
     assert main(["table", str(tmp_path / "nothing")]) == 2
     assert main(["table", str(made), "--normalise", "untraned", "best"]) == 2
+
+
+def test_runs_that_go_on_are_said(folder: Callable[..., Path], add_run: Write) -> None:
+    place = folder({"a": 40, "b": 60}, seeds=3)
+    assert "running" not in report.compose(place, "markdown", "final", replicates=9)
+    add_run(place, ENVS[0], "a", 3, status="running", evaluations=6, threshold=90.0)
+    told = report.compose(place, "latex", "final", replicates=9)
+    assert "1 running: counted with what it has so far." in told

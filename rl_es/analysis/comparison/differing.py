@@ -3,14 +3,14 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from rl_es.analysis import manifest
 from rl_es.analysis.comparison.matching import Folder, Match
 from rl_es.analysis.drawing.palette import natural
-from rl_es.errors import UserError
+from rl_es.analysis.manifest import Manifest
 
 CLOSE = 0.05  # budgets end on whole generations, which differ by so much at most
 NOTHING = "—"
@@ -60,16 +60,13 @@ def warnings(found: Sequence[Differing]) -> list[str]:
 
 
 def _provenance(folders: Sequence[Folder], matched: Sequence[Match]) -> Iterator[Differing]:
-    runs = {folder.name: _compared(folder, folders[0], matched) for folder in folders}
-    notes = {folder.name: _manifest(folder.path) for folder in folders}
+    runs = {folder.name: compared(folder, folders[0], matched) for folder in folders}
+    notes = {folder.name: manifest.read(folder.path) for folder in folders}
     columns = {"sweep": "sweep", "git revision": "git_revision", "device": "device"}
     for what, column in columns.items():
         yield from _one(what, "", {name: _all(own[column]) for name, own in runs.items()})
     for key in ("machine", "processor"):
-        told = {
-            name: _all(start.get(key) for start in manifest.get("starts", ()))
-            for name, manifest in notes.items()
-        }
+        told = {name: _all(noted.of_starts(key)) for name, noted in notes.items()}
         if all(told.values()):
             yield from _one(key, "", told)
     versions = {name: _versions(own["versions"]) for name, own in runs.items()}
@@ -79,7 +76,7 @@ def _provenance(folders: Sequence[Folder], matched: Sequence[Match]) -> Iterator
     yield from _one("seeds", "", {name: _seeds(own["seed"]) for name, own in runs.items()})
     for column in ("lanes", "devices", "chunks"):
         yield from _one(column, "", {name: _all(own[column]) for name, own in runs.items()})
-    episodes = {name: _episodes(manifest) for name, manifest in notes.items()}
+    episodes = {name: _episodes(noted) for name, noted in notes.items()}
     if all(episodes.values()):
         yield from _one(EPISODES, "", episodes)
 
@@ -88,7 +85,7 @@ def _work(folders: Sequence[Folder], matched: Sequence[Match]) -> Iterator[Diffe
     """Budgets, evaluations and thresholds, an environment at a time."""
     for env in sorted({match.env for match in matched}, key=natural):
         here = [match for match in matched if match.env == env]
-        runs = {folder.name: _compared(folder, folders[0], here) for folder in folders}
+        runs = {folder.name: compared(folder, folders[0], here) for folder in folders}
         steps = {name: own["env_steps"].astype(float).median() for name, own in runs.items()}
         known = [value for value in steps.values() if value == value]
         if known and max(known) > (1 + CLOSE) * min(known):
@@ -141,7 +138,7 @@ def _flat(runs: pd.DataFrame, env: str, label: str) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def _compared(folder: Folder, base: Folder, matched: Sequence[Match]) -> pd.DataFrame:
+def compared(folder: Folder, base: Folder, matched: Sequence[Match]) -> pd.DataFrame:
     """The runs of a folder that are compared."""
     if folder is base:
         pairs = {(match.env, match.base) for match in matched}
@@ -182,17 +179,7 @@ def _seeds(column: pd.Series) -> str:
     return f"{seeds[0]} to {seeds[-1]}" if whole else ", ".join(map(str, seeds))
 
 
-def _manifest(path: Path) -> dict[str, Any]:
-    file = path / "manifest.json"
-    if not file.exists():
-        return {}
-    try:
-        return dict(json.loads(file.read_text()))
-    except (OSError, ValueError, TypeError) as error:
-        raise UserError(f"{file}: not a readable manifest ({error})") from None
-
-
-def _episodes(manifest: Mapping[str, Any]) -> str:
+def _episodes(noted: Manifest) -> str:
     """Of an evaluation, as the sweep asked for at its last start."""
-    environments = manifest.get("sweep", {}).get("environments", ())
+    environments = noted.sweep.get("environments", ())
     return _all(one.get("evaluation", {}).get("episodes") for one in environments)

@@ -8,12 +8,12 @@ import pandas as pd
 
 from rl_es.analysis import metrics
 from rl_es.analysis.comparison import findings
-from rl_es.analysis.comparison.differing import EVALUATION, Differing, differing, warnings
+from rl_es.analysis.comparison.differing import EVALUATION, Differing, compared, differing, warnings
 from rl_es.analysis.comparison.findings import Finding
 from rl_es.analysis.comparison.matching import Folder, Match, unmatched
 from rl_es.analysis.comparison.sides import Sides, read
 from rl_es.analysis.comparison.verdicts import BETTER, SAME, UNKNOWN, VERDICTS, WORSE
-from rl_es.analysis.drawing.notes import MOST_NAMED
+from rl_es.analysis.drawing.notes import MOST_NAMED, on_running
 from rl_es.analysis.metrics import Metric
 from rl_es.analysis.scores import Scale
 from rl_es.analysis.statistics.aggregates import REPLICATES
@@ -102,6 +102,9 @@ class Comparison:
         """One line each, on what makes a verdict doubtful."""
         found = self.differing
         said = warnings(found)
+        for folder in self.folders:
+            running = on_running(compared(folder, self.base, self.matched))
+            said += [f"{folder.name}: {sentence.rstrip('.')}" for sentence in running]
         if self.metric.name == metrics.SECONDS:
             named = ("machine", "processor", "device", "lanes", "devices", "chunks")
             said += [f"times differ in {one.told}" for one in found if one.what in named]
@@ -118,17 +121,11 @@ class Comparison:
         """The runs that have no value, by name."""
         said = []
         for folder in self.folders:
-            runs = folder.results.runs
+            runs = compared(folder, self.base, self.matched)
             runs = runs[runs["status"].isin(("diverged", "failed"))]
-            compared = {
-                (match.env, match.base if folder is self.base else match.label)
-                for match in self.matched
-                if folder is self.base or match.other is folder
-            }
             named = [
                 f"{run['label']} on {run['env']}, seed {run['seed']} ({run['status']})"
                 for run in runs.to_dict("records")
-                if (run["env"], run["label"]) in compared
             ]
             if named:
                 more = len(named) - MOST_NAMED

@@ -113,13 +113,16 @@ def on_time(curves: pd.DataFrame) -> tuple[str, ...]:
     )
 
 
+def on_running(runs: pd.DataFrame) -> list[str]:
+    """How many runs are unfinished; nothing where none is."""
+    running = int((runs["status"] == "running").sum())
+    what = "it has" if running == 1 else "they have"
+    return [f"{running} running: counted with what {what} so far."] if running else []
+
+
 def on_runs(curves: pd.DataFrame, runs: pd.DataFrame, means: str = "means") -> tuple[str, ...]:
     """How many runs are unfinished, and which diverged or failed: these are not in the means."""
-    said = []
-    running = int((runs["status"] == "running").sum())
-    if running:
-        what = "it has" if running == 1 else "they have"
-        said.append(f"{running} running: counted with what {what} so far.")
+    said = on_running(runs)
     reached = curves.groupby("run_id")["env_steps"].max()
     lost = runs[~runs["status"].isin(COUNTED)].to_dict("records")
     if lost:

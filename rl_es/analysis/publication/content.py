@@ -9,7 +9,7 @@ import pandas as pd
 from rl_es.analysis import metrics
 from rl_es.analysis.best import supported_best
 from rl_es.analysis.curves import COUNTED
-from rl_es.analysis.drawing.notes import MOST_NAMED
+from rl_es.analysis.drawing.notes import MOST_NAMED, on_running
 from rl_es.analysis.metrics import METRICS, Metric
 from rl_es.analysis.results import Results
 from rl_es.analysis.scores import Scale, of_runs
@@ -47,6 +47,7 @@ class Content:
       over: the environments of the totals.
       scale: of normalised scores.
       lost: the runs that diverged or failed, by name.
+      running: a sentence on the runs that go on, if any does.
       replicates: of the bootstrap.
     """
 
@@ -58,6 +59,7 @@ class Content:
     over: Sequence[str]
     scale: Scale
     lost: Sequence[str]
+    running: Sequence[str]
     replicates: int
 
 
@@ -96,6 +98,7 @@ def content(results: Results, metric: str, scale: Scale, replicates: int = REPLI
         scale.environments,
         scale,
         _named(lost),
+        on_running(everyone),
         replicates,
     )
 
@@ -148,6 +151,7 @@ def caption(table: Content, interval: bool) -> str:
         said.append(f"Total: interquartile mean of normalised scores ({table.scale.told})")
         if len(table.over) < len(table.environments):
             said[-1] += f" over {', '.join(table.over)}"
+    said += [sentence.rstrip(".") for sentence in table.running]
     if any(cell.best for cell in table.cells.values()):
         said.append(
             f"Bold: told from every other in its environment (Student's test, p < {LEVEL:.2f}, "
