@@ -7,6 +7,7 @@ import pandas as pd
 from rl_es.analysis import cells
 from rl_es.analysis.cells import Cell, Table
 from rl_es.analysis.digest import Digest
+from rl_es.analysis.drawing.palette import natural
 from rl_es.analysis.statistics import CONFIDENCE, REPLICATES
 
 MAIN = "interquartile_mean"
@@ -58,20 +59,27 @@ def legend(told: Digest) -> str:
 def has_totals(told: Digest) -> bool:
     """Whether several labels have scores in several environments."""
     several = told.scale is not None and len(told.scale.environments) > 1
-    return several and told.aggregates["label"].nunique() > 1
+    return several and _whole(told)["label"].nunique() > 1
+
+
+def _whole(told: Digest) -> pd.DataFrame:
+    """The aggregates of labels with a score in every environment of the scale: these compare."""
+    found, scale = told.aggregates, told.scale
+    return found[found["environments"] == (0 if scale is None else len(scale.environments))]
 
 
 def totals(told: Digest) -> Table:
     """The aggregates for reading: a row a label, its interquartile mean with the interval."""
-    statistics = list(dict.fromkeys(told.aggregates["statistic"]))
+    aggregates = _whole(told)
+    statistics = list(dict.fromkeys(aggregates["statistic"]))
     statistics.sort(key=lambda name: name != MAIN)
     heads = ["agent", "runs"]
     for name in statistics:
         heads += [name.replace("_", " "), f"{CONFIDENCE:.0%} interval"]
-    bounds = told.aggregates[told.aggregates["statistic"] == MAIN]
+    bounds = aggregates[aggregates["statistic"] == MAIN]
     low, high = bounds["low"].min(), bounds["high"].max()
     rows = []
-    for label, own in told.aggregates.groupby("label", sort=False):
+    for label, own in aggregates.groupby("label", sort=False):
         found = own.set_index("statistic")
         row = [cells.words(label), cells.count(found["n"].iloc[0])]
         for name in statistics:
@@ -90,6 +98,8 @@ def legend_of_totals(told: Digest) -> str:
     if scale is None:
         return ""
     left = f" Not on this scale: {', '.join(scale.left_out)}." if scale.left_out else ""
+    gone = sorted(set(told.summary["label"]) - set(_whole(told)["label"]), key=natural)
+    left += f" Without a score in each of them: {', '.join(gone)}." if gone else ""
     return (
         f"Scores of the last evaluation: {scale.told}, over {len(scale.environments)} "
         f"environments.{left} Interquartile mean: of the middle half of all runs. Optimality gap: "

@@ -23,6 +23,7 @@ class Results:
       styles: of all labels of the folder, in the order of legends.
       surfaces: by environment, of those that have one.
       asked: names of the optional figures that the sweep asks for.
+      part_of: the folder's results, where these are those of some of its environments.
     """
 
     curves: pd.DataFrame
@@ -30,6 +31,12 @@ class Results:
     styles: Mapping[str, Style]
     surfaces: Mapping[str, Surface] = field(default_factory=dict)
     asked: frozenset[str] = frozenset()
+    part_of: "Results | None" = None
+
+    @property
+    def whole(self) -> "Results":
+        """The results of all environments of the folder."""
+        return self.part_of or self
 
     @property
     def environments(self) -> list[str]:
@@ -47,7 +54,7 @@ class Results:
             frame[frame["env"].isin(environments)].reset_index(drop=True)
             for frame in (self.curves, self.runs)
         )
-        return replace(self, curves=curves, runs=runs)
+        return replace(self, curves=curves, runs=runs, part_of=self.whole)
 
     def tables(self) -> dict[str, pd.DataFrame]:
         """All rows, by a table's name."""

@@ -69,13 +69,14 @@ def scale(results: Results, low: str = LOW, high: str | None = None) -> Scale:
     Args:
       results: the folder.
       low: the reference that is 0.
-      high: the one that is 1; the threshold where every environment has one, else the best label.
+      high: the one that is 1; the threshold where every environment of the folder has one, else the
+        best label.
 
     Raises:
       UserError: there is no such reference.
     """
     if high is None:
-        known = results.runs.groupby("env")["threshold"].max().notna()
+        known = results.whole.runs.groupby("env")["threshold"].max().notna()
         high = THRESHOLD if known.all() else BEST
     lows, highs = (_reference(results, name) for name in (low, high))
     fitting = [

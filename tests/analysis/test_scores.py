@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rl_es.analysis import scores, totals
+from rl_es.analysis import digest, overview, scores, totals
+from rl_es.analysis.figures import across, improvement
+from rl_es.analysis.figures.catalogue import KINDS
 from rl_es.analysis.results import load
 from rl_es.errors import UserError
+from tests.looks import texts
 
 Results = Callable[..., Path]
 LEVELS = {"pes": 60.0, "eggroll": 80.0}
@@ -122,3 +125,30 @@ def test_of_many_labels_each_is_compared_with_the_best(
     found = load(results(labels=["eggroll", "pes", "nres"], threshold=90.0))
     table = totals.between(found, scores.scale(found))
     assert table["first"].nunique() == 1 and table["second"].nunique() == 2
+
+
+def test_figures_have_the_scale_of_the_whole_folder(
+    folder: Path, add_run: Callable[..., None]
+) -> None:
+    for label in LEVELS:
+        for seed in range(2):  # no threshold, and worse than before: not on the scale
+            add_run(folder, "c", label, seed, returns=np.linspace(0, -9, 11))
+    found = load(folder)
+    assert across.where(found) == improvement.where(found) == ["a", "b"]
+    for kind in ("normalised", "improvement"):
+        (drawn,) = KINDS[kind].figures(found)
+        assert "not here: c." in texts(drawn.figure)
+    part = found.within(["a", "b"])
+    assert scores.scale(part).told == scores.scale(found).told == "0 is untrained, 1 is best"
+
+
+def test_only_labels_in_every_environment_are_told_in_total(
+    folder: Path, add_run: Callable[..., None]
+) -> None:
+    for seed in range(4):
+        add_run(folder, "a", "nres", seed, returns=np.linspace(0, 99, 11), threshold=100.0)
+    told = digest.of(load(folder))
+    assert [row[0].text for row in overview.totals(told).rows] == ["eggroll", "pes"]
+    assert "Without a score in each of them: nres." in overview.legend_of_totals(told)
+    (drawn,) = KINDS["improvement"].figures(load(folder))
+    assert "environments that both have runs in" in texts(drawn.figure)

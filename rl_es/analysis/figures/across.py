@@ -1,6 +1,6 @@
 """What figures over several environments share: the scale, the labels that are on all of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rl_es.analysis import scores
 from rl_es.analysis.drawing.options import USUAL, Options
@@ -38,15 +38,19 @@ def said(results: Results, on: Scale, shown: Mapping[str, Style]) -> tuple[str, 
     """The scale, and who is not on it."""
     count = len(on.environments)
     told = f"Normalised return: {on.told}; {count} environments."
-    gaps = []
-    if on.left_out:
-        gaps.append(f"Without such a reference, so not here: {_named(on.left_out)}.")
+    gaps = off_scale(results, on)
     others = [label for label in results.shown if label not in shown]
     if others:
         gaps.append(f"Without a score in every environment, so not here: {_named(others)}.")
     return (" ".join([told, *gaps]),)
 
 
-def _named(names: tuple[str, ...] | list[str]) -> str:
+def off_scale(results: Results, on: Scale) -> list[str]:
+    """A sentence on the folder's environments that are not on the scale; none where all are."""
+    off = [env for env in results.whole.environments if env not in on.environments]
+    return [f"Without such references, so not here: {_named(off)}."] if off else []
+
+
+def _named(names: Sequence[str]) -> str:
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
     return ", ".join(names[:MOST_NAMED]) + more

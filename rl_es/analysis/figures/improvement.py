@@ -10,6 +10,7 @@ from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.drawing.palette import Style
 from rl_es.analysis.figures import across
 from rl_es.analysis.results import Results
+from rl_es.analysis.scores import Scale
 from rl_es.analysis.statistics import (
     CONFIDENCE,
     Interval,
@@ -57,7 +58,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
                 _row(panel, place if several else number, probability_of_improvement(*pair), look)
         for panel, title in zip(axes, titles, strict=True):
             _dress(panel, named, title, several)
-        return panels.finish(figure, [], _notes(results, scored, reference, others, several))
+        return panels.finish(figure, [], _notes(results, on, scored, reference, others))
 
 
 def _reference(scored: dict[str, Scores], wanted: str | None) -> str:
@@ -96,10 +97,10 @@ def _dress(panel: Axes, named: Names, title: str, total: bool) -> None:
 
 def _notes(
     results: Results,
+    on: Scale,
     scored: dict[str, Scores],
     reference: str,
     others: dict[str, Style],
-    several: bool,
 ) -> list[str]:
     counts = notes.counts(results.runs)
     paired = all(are_paired(scored[reference], scored[label]) for label in others)
@@ -111,6 +112,18 @@ def _notes(
         "The labels share their seeds, which the intervals allow for."
         if paired
         else "Where labels share their seeds, intervals allow for it.",
-        *(["In all: the mean over environments."] if several else []),
+        *_on_total(on, scored, reference, others),
+        *across.off_scale(results, on),
     ]
     return [" ".join(said), *notes.on_runs(results.curves, results.runs, "comparison")]
+
+
+def _on_total(
+    on: Scale, scored: dict[str, Scores], reference: str, others: dict[str, Style]
+) -> list[str]:
+    """What the row of all environments is of."""
+    if len(on.environments) < 2:
+        return []
+    here = set(scored[reference].names)
+    gaps = any(here & set(scored[of].names) != set(on.environments) for of in others)
+    return [f"In all: the mean over environments{' that both have runs in' if gaps else ''}."]
