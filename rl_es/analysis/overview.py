@@ -9,6 +9,7 @@ from rl_es.analysis.cells import Cell, Table
 from rl_es.analysis.digest import Digest
 from rl_es.analysis.drawing.palette import natural
 from rl_es.analysis.statistics import CONFIDENCE, REPLICATES
+from rl_es.analysis.statistics.aggregates import REPLICATES as OF_TOTALS
 
 MAIN = "interquartile_mean"
 _THRESHOLD = ("reached", "steps to threshold", "success at the end")
@@ -103,8 +104,8 @@ def legend_of_totals(told: Digest) -> str:
     return (
         f"Scores of the last evaluation: {scale.told}, over {len(scale.environments)} "
         f"environments.{left} Interquartile mean: of the middle half of all runs. Optimality gap: "
-        "how much scores fall short of 1, the less the better. Intervals: as above. Labels against "
-        "each other: comparisons.csv."
+        "how much scores fall short of 1, the less the better. Intervals: as above, of "
+        f"{OF_TOTALS:,} replicates. Labels against each other: comparisons.csv."
     )
 
 

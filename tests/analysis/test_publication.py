@@ -132,6 +132,7 @@ def test_latex_escapes_each_special_sign():
     )
     laid = layout.Layout("label", ["x"], [("[a]", [layout.Entry("1")])])
     assert "\n    {[a]} & 1" in latex.write(laid, "", "", "x")
+    assert latex.escape("a|b") == r"a\textbar{}b"  # else a dash in TeX's own fonts
     assert latex.escape("−1.5 → ∞\n<") == r"$-$1.5 $\rightarrow$ $\infty$ \textless{}"
 
 

@@ -137,7 +137,7 @@ def test_figures_have_the_scale_of_the_whole_folder(
     assert across.where(found) == improvement.where(found) == ["a", "b"]
     for kind in ("normalised", "improvement"):
         (drawn,) = KINDS[kind].figures(found)
-        assert "not here: c." in texts(drawn.figure)
+        assert "where 0 is untrained, 1 is best, so not here: c." in texts(drawn.figure)
     part = found.within(["a", "b"])
     assert scores.scale(part).told == scores.scale(found).told == "0 is untrained, 1 is best"
 
@@ -149,6 +149,7 @@ def test_only_labels_in_every_environment_are_told_in_total(
         add_run(folder, "a", "nres", seed, returns=np.linspace(0, 99, 11), threshold=100.0)
     told = digest.of(load(folder))
     assert [row[0].text for row in overview.totals(told).rows] == ["eggroll", "pes"]
-    assert "Without a score in each of them: nres." in overview.legend_of_totals(told)
+    said = overview.legend_of_totals(told)
+    assert "Without a score in each of them: nres." in said and "50,000 replicates" in said
     (drawn,) = KINDS["improvement"].figures(load(folder))
     assert "environments that both have runs in" in texts(drawn.figure)

@@ -48,7 +48,7 @@ def said(results: Results, on: Scale, shown: Mapping[str, Style]) -> tuple[str, 
 def off_scale(results: Results, on: Scale) -> list[str]:
     """A sentence on the folder's environments that are not on the scale; none where all are."""
     off = [env for env in results.whole.environments if env not in on.environments]
-    return [f"Without such references, so not here: {_named(off)}."] if off else []
+    return [f"Not on the scale where {on.told}, so not here: {_named(off)}."] if off else []
 
 
 def _named(names: Sequence[str]) -> str:

@@ -11,6 +11,7 @@ _SPECIAL = {
     "^": r"\textasciicircum{}",
     "<": r"\textless{}",
     ">": r"\textgreater{}",
+    "|": r"\textbar{}",
     MINUS: "$-$",
     "∞": r"$\infty$",
     "→": r"$\rightarrow$",
