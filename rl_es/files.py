@@ -6,6 +6,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from rl_es.errors import UserError
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -38,3 +40,17 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, content: str) -> None:
     """Writes a UTF-8 text file whole or not at all."""
     write_bytes(path, content.encode())
+
+
+def check_folder(path: Path, option: str = "--out") -> Path:
+    """A folder that exists or can be made.
+
+    Raises:
+      UserError: it, or a folder that it lies in, is a file; `option` asked for it.
+    """
+    for place in (path, *path.parents):
+        if place.exists():
+            if not place.is_dir():
+                raise UserError(f"{place}: is a file; {option} needs a folder")
+            break
+    return path

@@ -20,7 +20,7 @@ TRAINING = {"training", "tables", *ROLLOUT}
 SWEEP = {"sweep", "surfaces", *TRAINING}
 ALLOWED = {
     "errors": set(),
-    "files": set(),
+    "files": {"errors"},
     "config": set(),
     "interfaces": set(),
     "registry": {"errors"},

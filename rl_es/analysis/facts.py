@@ -124,11 +124,12 @@ def files(folder: Path) -> dict[str, str]:
         "aggregates.csv": "scores over environments, a row a label and statistic",
         "comparisons.csv": "probability of improvement, a row a pair of labels and environment",
         "figures/": "the figures as PNG and SVG",
-        "cells/": "one file a run, from which all of these are made",
     }
     optional = {
+        "cells/": "one file a run, from which all of these are made",
         "evaluations.csv": "policies evaluated anew, a row a policy",
         "surfaces/": "the objective on a grid of two parameters, one file an environment",
+        "policies/": "trained policies, a folder a run",
         "replays/": "films of trained policies",
     }
     return known | {name: said for name, said in optional.items() if (folder / name).exists()}
@@ -139,8 +140,8 @@ def commands(folder: Path, runs: pd.DataFrame) -> tuple[list[str], str]:
     sweeps = [f"python run_benchmark.py run sweeps/{name}.yaml" for name in _plain(runs["sweep"])]
     lines = [*sweeps, f"python run_benchmark.py report results/{folder.resolve().name}"]
     return lines, (
-        "The sweep file may lie in a folder below. Finished runs are kept; the last line makes "
-        "this report alone."
+        "The sweep file may lie in a folder below sweeps/. Finished runs are kept; the last line "
+        "makes this report alone."
     )
 
 

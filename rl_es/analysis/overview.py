@@ -49,9 +49,10 @@ def legend(told: Digest) -> str:
     )
     if _has_threshold(told.summary):
         said += (
-            " Steps to threshold: by which half of the runs have reached it (those that have not "
-            "are censored where they end); infinite where fewer do. Success at the end: the share "
-            "of runs whose last evaluation is at or above the threshold, "
+            " Steps to threshold: by which half of the runs have reached it, by the estimate of "
+            "Kaplan and Meier: a run that has not is left out of count from where it ended, so "
+            "that few may be half of those that went on longest; infinite where fewer do. Success "
+            "at the end: the share of runs whose last evaluation is at or above the threshold, "
             f"with its {CONFIDENCE:.0%} Wilson interval; those that diverged are none."
         )
     return said

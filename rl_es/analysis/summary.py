@@ -63,19 +63,16 @@ def _row(curves: pd.DataFrame, runs: pd.DataFrame, replicates: int) -> dict[str,
 
 
 def _to_threshold(curves: pd.DataFrame, runs: pd.DataFrame, replicates: int) -> dict[str, object]:
-    found: dict[str, object] = {}
     known = runs["threshold"].notna().any()
     counted = {"steps": curves["env_steps"], "seconds": alignment.per_run_seconds(curves)}
-    for name, x in counted.items():
-        reached = reaching.of_runs(curves, runs, x)
-        median = median_time(reached, replicates=replicates)
-        for bound, value in (
-            ("median", median.estimate),
-            ("low", median.low),
-            ("high", median.high),
-        ):
+    reached = {name: reaching.of_runs(curves, runs, x) for name, x in counted.items()}
+    arrived = int(reached["steps"].reached.sum())
+    found: dict[str, object] = {"reached_threshold": arrived if known else None}
+    for name, of in reached.items():
+        median = median_time(of, replicates=replicates)
+        bounds = {"median": median.estimate, "low": median.low, "high": median.high}
+        for bound, value in bounds.items():
             found[f"{name}_to_threshold_{bound}"] = float(value) if known else np.nan
-        found["reached_threshold"] = int(reached.reached.sum()) if known else None
     return found
 
 

@@ -8,7 +8,9 @@ from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
 from rl_es.cli.afterwards import Replays, write_replays, write_report
 from rl_es.errors import UserError
+from rl_es.files import check_folder, write_text
 
+TableFormat = Literal["latex", "markdown", "csv"]
 MetricName = Literal["final", "best", "auc", "steps_to_threshold", "seconds"]
 Metric = Annotated[
     MetricName,
@@ -112,6 +114,8 @@ class Figures:
             given["replicates"] = self.replicates
         options = dataclasses.replace(USUAL, **given)
         formats = self.format or files.FORMATS
+        if self.out is not None:
+            check_folder(self.out)
         for folder in self.folders:
             out = self.out
             if out is not None and len(self.folders) > 1:
@@ -188,8 +192,12 @@ class Table:
 
     folder: Annotated[Positional[Path], arg(metavar="DIR", help="results folder")]
     format: Annotated[
-        Literal["latex", "markdown", "csv"], arg(help="latex needs booktabs; csv is unrounded")
-    ] = "markdown"
+        TableFormat | None,
+        arg(
+            help="latex needs booktabs; csv is unrounded",
+            help_behavior_hint="(default: as --out ends, else markdown)",
+        ),
+    ] = None
     metric: Metric = "final"
     rows: Annotated[Literal["environments", "labels"], arg(help="what has a row")] = "environments"
     normalise: Normalise = None
@@ -201,15 +209,26 @@ class Table:
     def __call__(self) -> int:
         """Returns the exit code."""
         from rl_es.analysis.publication import report
-        from rl_es.files import write_text
 
         if self.out is not None and self.out.is_dir():
             raise UserError(f"{self.out}: is a folder; --out needs a file")
         options = (self.metric, self.rows, self.normalise, self.interval)
-        text = report.compose(self.folder, self.format, *options)
+        text = report.compose(self.folder, self._format(), *options)
         if self.out is None:
             print(text, end="")
         else:
             write_text(self.out, text)
             print(self.out)
         return 0
+
+    def _format(self) -> TableFormat:
+        """The format that was asked for, or that the file's name asks for.
+
+        Raises:
+          UserError: the two differ.
+        """
+        kinds: dict[str, TableFormat] = {".tex": "latex", ".md": "markdown", ".csv": "csv"}
+        named = None if self.out is None else kinds.get(self.out.suffix)
+        if self.format and named and self.format != named:
+            raise UserError(f"{self.out}: is the name of a {named} file; --format is {self.format}")
+        return self.format or named or "markdown"

@@ -10,6 +10,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
 from rl_es.cli.afterwards import Replays, write_replays, write_report
 from rl_es.errors import UserError
+from rl_es.files import check_folder
 from rl_es.training.meeting import ALONE, Meeting
 
 Overrides = Annotated[
@@ -208,7 +209,4 @@ def _resources(command: "Run | Plan") -> Any:
 
 def _folder(out: Path | None, *default: str) -> Path:
     """The results folder: the one asked for, or the default below `results`."""
-    folder = out or Path("results", *default)
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder}: is a file; --out needs a folder")
-    return folder
+    return check_folder(out or Path("results", *default))

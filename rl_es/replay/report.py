@@ -127,6 +127,7 @@ class _Maker:
         return {
             **identity,
             "stage": film.stage,
+            "env_steps": manifest.get("env_steps"),
             "episode_seed": EPISODE_SEED,
             "return": tables.finite(film.total),
             "steps": film.steps,

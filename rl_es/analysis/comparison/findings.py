@@ -41,7 +41,7 @@ class Finding:
       relative: the difference over the base's mean.
       probability: that a run of the other is better than one of the base.
       paired: whether both ran the same seeds.
-      equal: whether every seed has the same value in both.
+      equal: whether every seed has the same value in both, or all runs have one value.
       lost: runs of each that have no value.
       runs: of either, the fewest in an environment.
       p, adjusted: see `verdicts`.
@@ -96,7 +96,7 @@ def pair(of: Sides, replicates: int = REPLICATES) -> Finding:
         relative=float(found.estimate) / abs(mean) if mean else math.nan,
         probability=probability_of_improvement(*signed),
         paired=paired,
-        equal=paired and np.array_equal(base.values, other.values),
+        equal=_equal(base, other, paired),
         lost=of.lost,
         runs=min(len(base.values), len(other.values)),
         p=student_p(other, base),
@@ -128,7 +128,7 @@ def total(parts: Sequence[Sides], replicates: int = REPLICATES) -> Finding | Non
         relative=math.nan,
         probability=probability_of_improvement(other, base),
         paired=paired,
-        equal=paired and np.array_equal(base.values, other.values),
+        equal=_equal(base, other, paired),
         lost=lost,
         runs=min(min(len(of.base.values), len(of.other.values)) for of in fitting),
         p=interval_p(found),
@@ -157,3 +157,10 @@ def judged(findings: Sequence[Finding], margin: float | None) -> list[Finding]:
         more = seeds_needed(finding.gain, finding.runs, tests) if said == UNKNOWN else None
         out.append(replace(finding, adjusted=float(p), verdict=said, seeds=more))
     return out
+
+
+def _equal(base: Scores, other: Scores, paired: bool) -> bool:
+    values = np.concatenate([base.values, other.values])
+    alike = len(values) > 0 and bool((values == values[0]).all())
+    alike &= min(len(base.values), len(other.values)) > 1
+    return alike or (paired and np.array_equal(base.values, other.values))

@@ -9,7 +9,7 @@ from rl_es.analysis.comparison.summary import Comparison
 from rl_es.analysis.markdown import escape, file_list, table
 
 FILES = {
-    "compare.csv": "the tables below, unrounded",
+    "compare.csv": "the tables above, unrounded",
     "compare.json": "the same with the verdicts counted, for scripts",
 }
 

@@ -8,10 +8,10 @@ from rl_es.analysis import scores
 from rl_es.analysis.comparison import console, matching, page, rows
 from rl_es.analysis.comparison.figures import write as write_figures
 from rl_es.analysis.comparison.summary import Comparison, compare
-from rl_es.analysis.metrics import METRICS
+from rl_es.analysis.metrics import FINAL, METRICS
 from rl_es.analysis.statistics.aggregates import REPLICATES
 from rl_es.errors import UserError
-from rl_es.files import write_text
+from rl_es.files import check_folder, write_text
 
 
 def build(
@@ -59,14 +59,13 @@ def publish(comparison: Comparison, out: Path | None = None) -> list[Path]:
 
     Args:
       comparison: from `build`.
-      out: None for `results/compare/<base>-vs-<other>`.
+      out: None for `results/compare/<base>-vs-<other>`, with another metric's name.
 
     Raises:
       UserError: `out` is a file.
     """
-    out = out or _default(comparison.folders)
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: is a file; --out needs a folder")
+    out = out or _default(comparison)
+    check_folder(out)
     console.show(comparison)
     texts = {"compare.csv": rows.as_csv, "compare.json": rows.as_json}
     for name, text in texts.items():
@@ -77,6 +76,8 @@ def publish(comparison: Comparison, out: Path | None = None) -> list[Path]:
     return [*(out / name for name in texts), out / "compare.md", *drawn]
 
 
-def _default(folders: Sequence[matching.Folder]) -> Path:
-    base, *others = (folder.name.replace("/", "_") for folder in folders)
-    return Path("results", "compare", f"{base}-vs-{'-'.join(others)}")
+def _default(comparison: Comparison) -> Path:
+    base, *others = (folder.name.replace("/", "_") for folder in comparison.folders)
+    metric = comparison.metric.name
+    of = "" if metric == FINAL else f"-{metric}"
+    return Path("results", "compare", f"{base}-vs-{'-'.join(others)}{of}")

@@ -57,7 +57,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
                 look = _TOTAL_STYLE if several and place == 0 else style
                 _row(panel, place if several else number, probability_of_improvement(*pair), look)
         for panel, title in zip(axes, titles, strict=True):
-            _dress(panel, named, title, several)
+            _dress(panel, named, title, several, reference)
         return panels.finish(figure, [], _notes(results, on, scored, reference, others))
 
 
@@ -82,7 +82,7 @@ def _row(panel: Axes, place: int, found: Interval, style: Style) -> None:
     panel.text(0.02, place, "no result", transform=at, va="center", fontsize=6, color="#666666")
 
 
-def _dress(panel: Axes, named: Names, title: str, total: bool) -> None:
+def _dress(panel: Axes, named: Names, title: str, total: bool, reference: str) -> None:
     named.beside(panel)
     if total:
         panel.axhline(0.5, color="#bbbbbb", linewidth=0.6)
@@ -92,7 +92,7 @@ def _dress(panel: Axes, named: Names, title: str, total: bool) -> None:
     panel.set_xlim(-0.03, 1.03)
     panel.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     marks.title(panel, title)
-    panel.set_xlabel("probability")
+    panel.set_xlabel(f"P({reference} above)")
 
 
 def _notes(

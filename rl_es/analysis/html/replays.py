@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rl_es.analysis import cells
 from rl_es.analysis.drawing.palette import natural
 from rl_es.analysis.html import media
 from rl_es.analysis.markdown import number
@@ -109,7 +110,9 @@ def read(folder: Path) -> Replays:
 
 
 def _said(replay: dict[str, Any]) -> str:
-    """'return 500.0 in 500 steps, 2 x real time'."""
-    said = f"return {number(replay['return'])} in {replay['steps']:,} steps"
+    """'after 532k steps of training: return 500.0 in 500 steps, 2 x real time'."""
+    trained = replay.get("env_steps")
+    after = f"after {cells.steps(trained).text} steps of training: " if trained else ""
+    said = f"{after}return {number(replay['return'])} in {replay['steps']:,} steps"
     speed = replay.get("speed") or 1  # none where steps have no duration
     return said if speed == 1 else f"{said}, {speed:.2g} \N{MULTIPLICATION SIGN} real time"

@@ -3,9 +3,7 @@
 from rl_es.analysis.statistics.aggregates import AGGREGATES, Scores, aggregate, aggregates
 from rl_es.analysis.statistics.difference import difference, seeds_to_tell
 from rl_es.analysis.statistics.improvement import (
-    Comparison,
     are_paired,
-    comparisons,
     probability_of_improvement,
 )
 from rl_es.analysis.statistics.intervals import (
@@ -18,7 +16,13 @@ from rl_es.analysis.statistics.intervals import (
     wilson,
 )
 from rl_es.analysis.statistics.profiles import average_profile, run_profile
-from rl_es.analysis.statistics.significance import adjusted, interval_p, student_p
+from rl_es.analysis.statistics.significance import (
+    Comparison,
+    adjusted,
+    comparisons,
+    interval_p,
+    student_p,
+)
 from rl_es.analysis.statistics.threshold import Reaching, median_time, share_reached
 
 __all__ = [

@@ -17,11 +17,10 @@ Biometrics 44 (1988), 837-845) is beside that for independent ones, within 0.5 a
 coverage at ten seeds, one to five environments, correlations from -0.3 to 0.9: 90 to 99 %; without
 the correction 87 to 100 %.
 
-Axis letters: S runs (of all environments), B permutations.
+Axis letters: S runs (of all environments).
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
@@ -29,7 +28,6 @@ import numpy as np
 from rl_es.analysis.statistics.aggregates import Scores
 from rl_es.analysis.statistics.intervals import CONFIDENCE, Interval
 
-PERMUTATIONS = 20_000
 _NARROWEST, _WIDEST = 0.5, 1.5
 
 
@@ -60,7 +58,7 @@ def probability_of_improvement(
 
     Returns:
       An `Interval` of scalars, n being the runs of `first` that enter; NaN where there is nothing
-      to compare, or where an environment has a single run of either label.
+      to compare. Without bounds where an environment has a single run of either label.
     """
     parts = list(_each(first, second, confidence))
     if not parts:
@@ -122,75 +120,3 @@ def _correlation(won: np.ndarray) -> float:
         return 1.0
     together = max(apart + 2 * np.cov(of_x, of_y, ddof=1)[0, 1], 0.0)
     return float(np.clip(np.sqrt(together / apart), _NARROWEST, _WIDEST))
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two labels in one environment.
-
-    Attributes:
-      task: the environment.
-      probability: that a run of the first scores above one of the second.
-      paired: whether both ran the same seeds.
-      p: of the hypothesis that labels are exchangeable, two-sided, by permutations.
-      adjusted: the same, over all environments compared (S. Holm, "A simple sequentially rejective
-        multiple test procedure", Scandinavian Journal of Statistics 6 (1979), 65-70).
-    """
-
-    task: str
-    probability: Interval
-    paired: bool
-    p: float
-    adjusted: float
-
-
-def comparisons(
-    first: Scores, second: Scores, *, permutations: int = PERMUTATIONS, seed: int = 0
-) -> list[Comparison]:
-    """Both labels in each environment that both have, with p-values adjusted for their number."""
-    tasks = common(first, second)
-    ps = []
-    for task in tasks:
-        x, y = first.of(task), second.of(task)
-        generator = np.random.default_rng(seed)
-        ps.append(permutation_p(x.values, y.values, _paired(x, y), permutations, generator))
-    return [
-        Comparison(
-            task,
-            probability_of_improvement(first.of(task), second.of(task)),
-            _paired(first.of(task), second.of(task)),
-            p,
-            adjusted,
-        )
-        for task, p, adjusted in zip(tasks, ps, holm(np.array(ps)), strict=True)
-    ]
-
-
-def permutation_p(
-    x: np.ndarray, y: np.ndarray, paired: bool, permutations: int, generator: np.random.Generator
-) -> float:
-    """How often runs [n] and [m] whose labels are drawn anew differ as much in rank sums or more.
-
-    Where seeds pair, the labels of a seed's two runs change places; otherwise any may.
-    """
-    n = len(x)
-    both = np.concatenate([x, y])
-    ranks = wins(both, both).sum(axis=1)
-    middle = ranks.mean() * n
-    if paired:
-        swapped = generator.integers(2, size=(permutations, n)).astype(bool)
-        sums = np.where(swapped, ranks[n:], ranks[:n]).sum(axis=1)
-    else:
-        order = generator.random((permutations, len(both))).argsort(axis=1)
-        sums = ranks[order[:, :n]].sum(axis=1)
-    extreme = np.abs(sums - middle) >= abs(ranks[:n].sum() - middle) - 1e-9
-    return float((1 + extreme.sum()) / (1 + permutations))
-
-
-def holm(p: np.ndarray) -> np.ndarray:
-    """P-values [K] adjusted so that the chance of any false finding among them is held."""
-    order = np.argsort(p, kind="stable")
-    stepped = np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1))
-    adjusted = np.empty(len(p))
-    adjusted[order] = np.minimum(stepped, 1.0)
-    return adjusted

@@ -11,12 +11,17 @@ Axis letters: S runs.
 """
 
 import math
+from dataclasses import dataclass
 from statistics import NormalDist
 
 import numpy as np
 
 from rl_es.analysis.statistics.aggregates import Scores
-from rl_es.analysis.statistics.improvement import are_paired, holm
+from rl_es.analysis.statistics.improvement import (
+    are_paired,
+    common,
+    probability_of_improvement,
+)
 from rl_es.analysis.statistics.intervals import CONFIDENCE, Interval
 
 
@@ -61,8 +66,43 @@ def interval_p(found: Interval, confidence: float = CONFIDENCE) -> float:
 
 
 def adjusted(p: np.ndarray) -> np.ndarray:
-    """Holm's adjustment of p-values [K] of which some may be NaN: these are no tests."""
-    known = np.isfinite(p)
+    """P-values [K] adjusted so that the chance of any false finding among them is held.
+
+    S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
+    Statistics 6 (1979), 65-70. Those that are NaN are no tests.
+    """
+    known = np.flatnonzero(np.isfinite(p))
+    order = known[np.argsort(p[known], kind="stable")]
+    stepped = np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1))
     out = np.full(len(p), np.nan)
-    out[known] = holm(p[known])
+    out[order] = np.minimum(stepped, 1.0)
     return out
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two labels in one environment.
+
+    Attributes:
+      task: the environment.
+      probability: that a run of the first scores above one of the second.
+      paired: whether both ran the same seeds.
+      p: `student_p`.
+      adjusted: the same, over all environments compared.
+    """
+
+    task: str
+    probability: Interval
+    paired: bool
+    p: float
+    adjusted: float
+
+
+def comparisons(first: Scores, second: Scores) -> list[Comparison]:
+    """Both labels in each environment that both have, with p-values adjusted for their number."""
+    pairs = [(task, first.of(task), second.of(task)) for task in common(first, second)]
+    ps = np.array([student_p(x, y) for _, x, y in pairs])
+    return [
+        Comparison(task, probability_of_improvement(x, y), are_paired(x, y), float(p), float(held))
+        for (task, x, y), p, held in zip(pairs, ps, adjusted(ps), strict=True)
+    ]
