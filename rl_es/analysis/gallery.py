@@ -116,7 +116,7 @@ def draw(
         if not wanted:
             continue
         source = collection.load(place)
-        having = [kind for kind in wanted if len(kind.where(source))]
+        having = [kind for kind in wanted if len(kind.where(source, options))]
         to = place / "figures" if out is None else out / place.relative_to(folder)
         yield from files.write_kinds(to, having, source, options, formats, removed=wanted)
         for kind in having:

@@ -53,6 +53,8 @@ def test_ratios_pair_seeds_and_weigh_environments_alike(results: Results, add_ru
             assert float(ratio.estimate) == pytest.approx(expected)
             assert ratio.low == pytest.approx(ratio.high) == pytest.approx(expected)
     assert time_ratio.where(found) == ["e", "f"]
+    assert time_ratio.where(found, Options(reference="open_es")) == ["e", "f"]
+    assert time_ratio.where(found, Options(reference="pes")) == []
     said = texts(time_ratio.draw(found, FEW))
     assert "not a speed benchmark (lanes = 1 to 8" in said
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from rl_es.analysis import digest, overview, scores, totals
+from rl_es.analysis.drawing.options import Options
 from rl_es.analysis.figures import across, improvement
 from rl_es.analysis.figures.catalogue import KINDS
 from rl_es.analysis.results import load
@@ -134,6 +135,9 @@ def test_figures_have_the_scale_of_the_whole_folder(
             add_run(folder, "c", label, seed, returns=np.linspace(0, -9, 11))
     found = load(folder)
     assert across.where(found) == improvement.where(found) == ["a", "b"]
+    other = Options(low="pes", high="eggroll")
+    assert across.where(found, other) == improvement.where(found, other) == ["a", "b"]
+    assert across.where(found, Options(low="eggroll", high="pes")) == []
     for kind in ("normalised", "improvement"):
         (drawn,) = KINDS[kind].figures(found)
         assert "where 0 is untrained, 1 is best, so not here: c." in texts(drawn.figure)

@@ -15,7 +15,7 @@ from rl_es.analysis.comparison.summary import Comparison
 from rl_es.analysis.comparison.verdicts import BETTER, SAME, UNKNOWN, WORSE
 from rl_es.analysis.drawing import marks, panels, ticks
 from rl_es.analysis.drawing.names import names
-from rl_es.analysis.drawing.options import Options
+from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.statistics import CONFIDENCE
 
 TOTAL = "all environments"
@@ -48,7 +48,7 @@ def draw(comparison: Comparison, options: Options) -> Figure:
         return panels.finish(figure, list(_entries(comparison)), _notes(comparison))
 
 
-def where(comparison: Comparison) -> list[str]:
+def where(comparison: Comparison, options: Options = USUAL) -> list[str]:
     """The environments that have a difference on the normalised scale."""
     having = {f.env for f in comparison.findings if np.isfinite(f.normalised.estimate)}
     return [env for env in comparison.environments if env in having]

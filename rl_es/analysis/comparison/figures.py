@@ -22,7 +22,7 @@ KINDS: dict[str, Kind[Comparison]] = {
             CURVES,
             "Learning curves of the base and of the others",
             curves.draw,
-            lambda comparison: comparison.environments,
+            lambda comparison, options: comparison.environments,
             most=curves.COLUMNS,
         ),
     )

@@ -52,7 +52,7 @@ class Kind(Generic[T]):
       name: of its files.
       caption: what it shows, for the pages that hold it.
       draw: what is drawn of some subjects.
-      where: the subjects that there is something to draw of.
+      where: the subjects that there is something to draw of, with these options.
       needs: what these have that others have not.
       most: subjects a figure; more make further figures, as do sheets that are not high enough.
       interval: the kind of interval that it draws; empty where it draws none.
@@ -62,7 +62,7 @@ class Kind(Generic[T]):
     name: str
     caption: str
     draw: Callable[[T, Options], Figure]
-    where: Callable[[T], Sequence[Any]]
+    where: Callable[[T, Options], Sequence[Any]]
     needs: str = "results"
     most: int = PANELS
     interval: str = notes.BOOTSTRAP
@@ -70,7 +70,7 @@ class Kind(Generic[T]):
 
     def figures(self, source: T, options: Options = USUAL) -> Iterator[Drawn]:
         """One figure for so many subjects at a time; none where there is nothing to draw."""
-        subjects = self.where(source)
+        subjects = self.where(source, options)
         for start in range(0, len(subjects), self.most):
             yield from self._figures(source, subjects[start : start + self.most], options)
 

@@ -19,7 +19,7 @@ FULL = 2.5  # of the highest rank: where full rank stands on the axis
 MILLION = 1_000_000
 
 
-def where(results: Results) -> list[str]:
+def where(results: Results, options: Options = USUAL) -> list[str]:
     """The environments in which a setting is varied."""
     there = {env for axis in AXES for ladder in ladders(results.runs, axis) for env in ladder.runs}
     return [env for env in results.environments if env in there]

@@ -14,11 +14,11 @@ FEWEST = 2  # environments
 MOST_NAMED = 4
 
 
-def where(results: Results) -> list[str]:
-    """The environments on the usual scale, if labels can be compared over several."""
+def where(results: Results, options: Options = USUAL) -> list[str]:
+    """The environments on the scale, if labels can be compared over several."""
     if len(results.shown) > MOST_LABELS:
         return []
-    found = scale(results).environments
+    found = scale(results, options).environments
     return found if len(found) >= FEWEST else []
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from rl_es.analysis.drawing import notes
 from rl_es.analysis.drawing.kinds import ALL, ROWS, Kind
+from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.figures import (
     ablation,
     across,
@@ -27,13 +28,13 @@ from rl_es.analysis.results import Results
 SEVERAL = f"{across.FEWEST} environments with references, and at most {across.MOST_LABELS} labels"
 
 
-def everywhere(results: Results) -> list[str]:
+def everywhere(results: Results, options: Options = USUAL) -> list[str]:
     """All environments; none of many trials, which are a figure of their settings instead."""
     many = len(results.shown) > across.MOST_LABELS and sensitivity.where(results)
     return [] if many else results.environments
 
 
-def solvable(results: Results) -> list[str]:
+def solvable(results: Results, options: Options = USUAL) -> list[str]:
     """The environments that have a threshold; likewise."""
     return [env for env in success.where(results) if env in everywhere(results)]
 

@@ -30,7 +30,7 @@ class Point:
     final: Interval
 
 
-def where(results: Results) -> list[str]:
+def where(results: Results, options: Options = USUAL) -> list[str]:
     """The environments in which labels can be compared."""
     if len(results.shown) > MOST_LABELS:
         return []

@@ -26,9 +26,9 @@ TOTAL = "all environments"
 _TOTAL_STYLE = Style(panels.INK, "-", "D")
 
 
-def where(results: Results) -> list[str]:
-    """The environments on the usual scale, if there are labels to compare."""
-    found = across.scale(results).environments
+def where(results: Results, options: Options = USUAL) -> list[str]:
+    """The environments on the scale, if there are labels to compare."""
+    found = across.scale(results, options).environments
     few = 2 <= len(results.shown) <= across.MOST_LABELS
     return found if few else []
 

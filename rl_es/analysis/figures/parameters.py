@@ -19,7 +19,7 @@ MOST = 4  # parameters of an environment
 FAR, REACH = 10.0, 4.0  # ways of the usual run: too far to be shown whole, and what is shown then
 
 
-def where(results: Results) -> list[str]:
+def where(results: Results, options: Options = USUAL) -> list[str]:
     """The environments whose policies have at most `MOST` parameters."""
     rows = dict(list(results.curves.groupby("env")))
     return [env for env in results.environments if 0 < _count(rows.get(env)) <= MOST]

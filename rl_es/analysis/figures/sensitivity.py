@@ -32,7 +32,7 @@ def varied(results: Results) -> list[str]:
     ]
 
 
-def where(results: Results) -> list[str]:
+def where(results: Results, options: Options = USUAL) -> list[str]:
     """Every environment, where settings were varied."""
     return results.environments if varied(results) else []
 

@@ -12,7 +12,7 @@ from rl_es.analysis.results import Results
 PALE = 0.1  # bands of shares are wide, and lie on each other
 
 
-def where(results: Results) -> list[str]:
+def where(results: Results, options: Options = USUAL) -> list[str]:
     """The environments that have a threshold."""
     having = set(results.runs[results.runs["threshold"].notna()]["env"])
     return [env for env in results.environments if env in having]

@@ -29,7 +29,7 @@ _BEST: dict[str, Any] = dict(
 )
 
 
-def where(results: Results) -> list[str]:
+def where(results: Results, options: Options = USUAL) -> list[str]:
     """The environments that have a surface."""
     return [env for env in results.environments if env in results.surfaces]
 

@@ -22,16 +22,16 @@ TOTAL = "all: geometric mean"
 APART = "#f3f3f0"
 
 
-def where(results: Results) -> list[str]:
-    """The environments that have times of the usual reference and of others."""
-    labels = results.shown
-    if USUAL_REFERENCE not in labels or not 2 <= len(labels) <= MOST_LABELS:
+def where(results: Results, options: Options = USUAL) -> list[str]:
+    """The environments that have times of the reference and of others."""
+    labels, reference = results.shown, options.reference or USUAL_REFERENCE
+    if reference not in labels or not 2 <= len(labels) <= MOST_LABELS:
         return []
     costs = _costs(results)
     return [
         env
         for env in results.environments
-        if (env, USUAL_REFERENCE) in costs.index and len(costs.loc[env].index.unique()) > 1
+        if (env, reference) in costs.index and len(costs.loc[env].index.unique()) > 1
     ]
 
 

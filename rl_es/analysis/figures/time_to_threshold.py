@@ -20,7 +20,7 @@ from rl_es.analysis.statistics import Reaching, share_reached
 _MEDIAN: dict[str, Any] = dict(markerfacecolor="white", markeredgewidth=1.0, markersize=5)
 
 
-def where(results: Results) -> list[str]:
+def where(results: Results, options: Options = USUAL) -> list[str]:
     """The environments that have a threshold, if labels are few enough to be told apart."""
     return success.where(results) if len(results.shown) <= MOST_LABELS else []
 

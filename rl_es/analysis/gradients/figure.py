@@ -10,7 +10,7 @@ from rl_es.analysis.gradients.source import Gradients
 FEWEST = 2  # numbers of windows that make a line
 
 
-def families(gradients: Gradients) -> list[str]:
+def families(gradients: Gradients, options: Options = USUAL) -> list[str]:
     """The families of environments that differ in their number of windows."""
     counts = gradients.table.groupby("family")["windows"].nunique()
     found = [family for family, count in counts.items() if count >= FEWEST]

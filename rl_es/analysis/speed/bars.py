@@ -21,12 +21,12 @@ _VALUE: dict[str, Any] = dict(va="center", size=6, color=panels.INK, zorder=5)
 _ON_LINES: dict[str, Any] = dict(bbox=dict(facecolor="white", edgecolor="none", pad=0.8))
 
 
-def with_shares(speed: Speed) -> list[str]:
+def with_shares(speed: Speed, options: Options = USUAL) -> list[str]:
     """The workloads in which pure batch inference was timed."""
     return speed.having(speed.table[speed.table["share"].notna()])
 
 
-def with_parts(speed: Speed) -> list[str]:
+def with_parts(speed: Speed, options: Options = USUAL) -> list[str]:
     """The workloads in which parts were timed."""
     return speed.having(_apart(speed))
 

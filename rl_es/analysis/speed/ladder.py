@@ -42,7 +42,7 @@ def ladders(table: pd.DataFrame) -> list[pd.DataFrame]:
     return [group for group in groups if _enough(group)]
 
 
-def where(speed: Speed) -> list[tuple[str, ...]]:
+def where(speed: Speed, options: Options = USUAL) -> list[tuple[str, ...]]:
     """The workloads of each ladder."""
     return [tuple(dict.fromkeys(group["workload"])) for group in ladders(speed.table)]
 
