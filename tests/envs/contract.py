@@ -79,7 +79,8 @@ def check_types(env: Environment) -> None:
         assert not leaf.weak_type
 
     def kinds(tree):
-        return jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), tree)
+        leaves, structure = jax.tree.flatten(tree)  # nodes may have an equality of their own
+        return structure, [(leaf.shape, leaf.dtype) for leaf in leaves]
 
     assert kinds(state) == kinds(after.state)
     assert kinds(observation) == kinds(after.observation)

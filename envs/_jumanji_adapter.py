@@ -1,0 +1,85 @@
+"""A jumanji environment as the engine's `Environment`: the raw one, without jumanji's wrappers.
+
+jumanji ends an episode whose time is over as if the task had ended it. Its time limits are lifted
+here, so that all that it ends is a termination. The state is jumanji's own without its key, which
+every step is given anew.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import jumanji
+import numpy as np
+from jax import Array
+
+from envs._adapter import cast, implicit_promotion, no_action, state_types, valid_action
+from rl_es.interfaces import Discrete, EnvSpec, EnvState, Observation, Transition
+
+NEVER = int(np.iinfo(np.int32).max)
+
+
+def made(name: str, **settings: Any) -> Any:
+    """The environment that jumanji itself has under a name."""
+    with implicit_promotion():
+        return jumanji.make(name.removeprefix("jumanji/"), **settings)
+
+
+class JumanjiEnvironment:
+    """One of jumanji's environments of one discrete action; it has no time limit.
+
+    Args:
+      name: one of the suite's.
+      steps: what a number of steps is shown as a share of.
+    """
+
+    def __init__(self, name: str, steps: int):
+        env = made(name)
+        self._env = made(name, time_limit=NEVER) if hasattr(env, "time_limit") else env
+        self._steps = steps
+        space = Discrete(int(env.action_spec.num_values))
+        self._types = state_types(
+            lambda: self._reset(jax.random.key(0))[0],
+            lambda state: self._step(jax.random.key(0), state, no_action(space))[0],
+        )
+        _, observation = jax.eval_shape(lambda: self.reset(jax.random.key(0)))
+        self.spec = EnvSpec(
+            name=name,
+            observation_shape=observation.values.shape,
+            action_space=space,
+            episode_length=None,
+        )
+
+    def reset(self, key: Array) -> tuple[EnvState, Observation]:
+        state, start = self._reset(key)
+        return cast(self._types, state), self._observed(start)
+
+    def step(self, key: Array, state: EnvState, action: Array) -> Transition:
+        state, after = self._step(key, state, valid_action(self.spec.action_space, action))
+        return Transition(
+            state=cast(self._types, state),
+            observation=self._observed(after),
+            reward=jnp.asarray(after.reward, jnp.float32),
+            terminated=jnp.asarray(after.last(), bool),
+            truncated=jnp.zeros((), bool),
+        )
+
+    def _reset(self, key: Array) -> tuple[EnvState, Any]:
+        with implicit_promotion():
+            state, start = self._env.reset(key)
+        return state.replace(key=None), start
+
+    def _step(self, key: Array, state: EnvState, action: Array) -> tuple[EnvState, Any]:
+        with implicit_promotion():
+            state, after = self._env.step(state.replace(key=key), action)
+        return state.replace(key=None), after
+
+    def _observed(self, timestep: Any) -> Observation:
+        shown = timestep.observation._asdict()
+        mask = jnp.asarray(shown.pop("action_mask"), bool)
+        if "step_count" in shown:
+            shown["step_count"] = shown["step_count"].astype(jnp.float32) / self._steps
+        parts = [jnp.asarray(part, jnp.float32) for part in jax.tree.leaves(list(shown.values()))]
+        if len(parts) == 1:
+            return Observation(parts[0][..., None], mask)
+        return Observation(jnp.concatenate([part.reshape(-1) for part in parts]), mask)

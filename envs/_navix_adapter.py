@@ -1,0 +1,81 @@
+"""A navix environment as the engine's `Environment`: its raw step, which does not reset.
+
+The state is navix's own without its key, which every step is given anew, and without the pictures
+of its tiles, which only drawing needs.
+"""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import navix
+from jax import Array
+from navix.environments.environment import StepType, Timestep
+
+from envs._adapter import cast, implicit_promotion, no_action, state_types, valid_action
+from rl_es.interfaces import Discrete, EnvSpec, EnvState, Observation, Transition
+
+
+def made(name: str) -> Any:
+    """The environment that navix itself has under a name."""
+    with implicit_promotion():
+        return navix.make(name.removeprefix("navix/"))
+
+
+class NavixEnvironment:
+    """One of navix's environments; it has no time limit."""
+
+    def __init__(self, name: str):
+        self._env = made(name)
+        space = Discrete(len(self._env.action_set))
+        self._types = state_types(
+            lambda: self._reset(jax.random.key(0))[0],
+            lambda state: self._step(jax.random.key(0), state, no_action(space))[0],
+        )
+        self.spec = EnvSpec(
+            name=name,
+            observation_shape=(self._env.height, self._env.width, 3),
+            action_space=space,
+            episode_length=None,
+        )
+
+    def reset(self, key: Array) -> tuple[EnvState, Observation]:
+        state, start = self._reset(key)
+        return cast(self._types, state), _observed(start)
+
+    def step(self, key: Array, state: EnvState, action: Array) -> Transition:
+        state, after = self._step(key, state, valid_action(self.spec.action_space, action))
+        return Transition(
+            state=cast(self._types, state),
+            observation=_observed(after),
+            reward=jnp.asarray(after.reward, jnp.float32),
+            terminated=jnp.asarray(after.step_type == StepType.TERMINATION, bool),
+            truncated=jnp.zeros((), bool),
+        )
+
+    def _reset(self, key: Array) -> tuple[EnvState, Timestep]:
+        with implicit_promotion():
+            start = self._env.reset(key)
+        return _kept(start.state), start
+
+    def _step(self, key: Array, state: EnvState, action: Array) -> tuple[EnvState, Timestep]:
+        zero = jnp.zeros((), jnp.int32)
+        before = Timestep(
+            t=zero,  # never the last step: time is not counted here
+            observation=zero,
+            action=zero,
+            reward=jnp.zeros((), jnp.float32),
+            step_type=StepType.TRANSITION,
+            state=state.replace(key=key),
+        )
+        with implicit_promotion():
+            after = self._env._step(before, action)
+        return _kept(after.state), after
+
+
+def _kept(state: Any) -> EnvState:
+    return state.replace(key=None, cache=None)
+
+
+def _observed(timestep: Timestep) -> Observation:
+    return Observation(jnp.asarray(timestep.observation, jnp.float32))
