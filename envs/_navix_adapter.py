@@ -27,6 +27,8 @@ class NavixEnvironment:
 
     def __init__(self, name: str):
         self._env = made(name)
+        # Under jit navix's Python runs once for all programs that step or reset this environment.
+        self._reset, self._step = jax.jit(self._reset_once), jax.jit(self._step_once)
         space = Discrete(len(self._env.action_set))
         self._types = state_types(
             lambda: self._reset(jax.random.key(0))[0],
@@ -53,12 +55,12 @@ class NavixEnvironment:
             truncated=jnp.zeros((), bool),
         )
 
-    def _reset(self, key: Array) -> tuple[EnvState, Timestep]:
+    def _reset_once(self, key: Array) -> tuple[EnvState, Timestep]:
         with implicit_promotion():
             start = self._env.reset(key)
         return _kept(start.state), start
 
-    def _step(self, key: Array, state: EnvState, action: Array) -> tuple[EnvState, Timestep]:
+    def _step_once(self, key: Array, state: EnvState, action: Array) -> tuple[EnvState, Timestep]:
         zero = jnp.zeros((), jnp.int32)
         before = Timestep(
             t=zero,  # never the last step: time is not counted here

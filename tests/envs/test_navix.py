@@ -1,0 +1,136 @@
+"""navix's environments keep the contract, and their steps are navix's own."""
+
+import functools
+import importlib.util
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from envs import navix as suite
+from rl_es.errors import UserError
+from rl_es.rollout.wrappers import TimeLimit
+from tests.envs import contract, extras, grids
+
+FORWARD, PICKUP = 2, 3
+
+
+def named(task):
+    return f"navix/Navix-{task}-v0"
+
+
+def quick(names, tasks):
+    """The names, those of other tasks marked slow: each compiles for seconds."""
+    kept = {named(task) for task in tasks}
+    return [name if name in kept else pytest.param(name, marks=pytest.mark.slow) for name in names]
+
+
+PAPER = ("DoorKey-8x8", "Dynamic-Obstacles-6x6-Random", "FourRooms")
+KINDS = [
+    named(task)
+    for task in (
+        *PAPER,
+        "Empty-8x8",
+        "LavaGapS5",
+        "SimpleCrossingS9N1",
+        "DistShift1",
+        "GoToDoor-6x6",
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def make():
+    """Makes an environment by name, once; tests that ask for it need navix."""
+    extras.require("navix", "navix")
+    return functools.cache(lambda name: suite.make(name, suite.Options()))
+
+
+def test_without_the_library_a_name_is_refused_at_once(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
+    name = named("FourRooms")
+    said = rf"^{name} needs navix's library: pip install 'rl_es\[navix\]'$"
+    for refuses in (suite.check, suite.make):
+        with pytest.raises(UserError, match=said):
+            refuses(name, suite.Options())
+
+
+def test_names_are_all_that_navix_registers_without_those_that_never_pay(make):
+    import navix
+
+    registered = {name for name in navix.registry() if "KeyCorridor" not in name}
+    assert {f"navix/{name}" for name in registered} == set(suite.NAMES)
+
+
+@pytest.mark.parametrize("name", quick(suite.NAMES, PAPER))
+def test_contract(name, make):
+    from envs._navix_adapter import made
+
+    env = make(name)
+    assert (env.spec.name, env.spec.action_space.n) == (name, 7)
+    assert env.spec.episode_length == made(name).max_steps
+    contract.check(TimeLimit(env, 30), 30)
+
+
+@pytest.mark.parametrize("name", quick(KINDS, ["FourRooms"]))
+def test_episodes_are_navix_s_own(name, make):
+    """Observations, rewards and ends over an episode."""
+    from envs._navix_adapter import made
+
+    env, own = make(name), made(name)
+
+    def step(key, before, action):
+        after = own.step(before.replace(state=before.state.replace(key=key)), action)
+        return after, (after.reward, after.step_type)
+
+    seen = grids.beside(env, own.reset, step, suite.EPISODE_LENGTH)
+    reward, kind = seen.own
+    alive = seen.alive
+    assert alive[0].all() and (seen.terminated | seen.truncated).any(0).all()
+    np.testing.assert_array_equal(seen.reward[alive], reward[alive])
+    np.testing.assert_array_equal(seen.truncated[alive], kind[alive] == 1)
+    np.testing.assert_array_equal(seen.terminated[alive], kind[alive] == 2)
+
+
+def paid(task, steps, place):
+    """What navix itself pays for some actions, from a state that `place` makes of a start."""
+    from envs._navix_adapter import made
+
+    own = made(named(task))
+    timestep = own.reset(jax.random.key(0))
+    timestep = timestep.replace(state=place(timestep.state))
+    total, ended = 0.0, False
+    for action in steps:
+        timestep = own.step(timestep, jnp.asarray(action))
+        total += float(timestep.reward)
+        ended |= bool(timestep.step_type == 2)
+    return total, ended
+
+
+def before_the_goal(state):
+    """The agent on the left of the goal, facing it."""
+    player, goal = state.entities["player"], state.entities["goal"]
+    beside = goal.position - jnp.array([0, 1])
+    moved = player.replace(position=beside, direction=jnp.zeros_like(player.direction))
+    return state.replace(entities={**state.entities, "player": moved})
+
+
+@pytest.mark.parametrize("action", [FORWARD, PICKUP])
+def test_key_corridor_pays_for_nothing(action, make):
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        assert paid("KeyCorridorS3R1", [action], before_the_goal) == (0.0, False)
+        reached = (1.0, True) if action == FORWARD else (0.0, False)
+        assert paid("Empty-5x5", [action], before_the_goal) == reached
+
+
+def test_lava_of_dist_shift_stops_nobody(make):
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        assert paid("DistShift1", [FORWARD] * 5, lambda state: state) == (0.0, False)
+        assert paid("DistShift1", [FORWARD] * 6, lambda state: state) == (1.0, True)
+
+
+@pytest.mark.parametrize("name", quick(suite.NAMES, ["Empty-8x8"]))
+def test_eggroll_trains(name, make, tmp_path):
+    make(name)
+    grids.train(name, tmp_path)
