@@ -14,10 +14,10 @@ target alone: a random policy sees that reward in one episode in several. Where 
 limit, it calls its end a termination; here that is a truncation. 2048, which has no limit, is
 truncated after 10,000 moves.
 
-Left out: those of several discrete actions a step (BinPack, Cleaner, Connector, FlatPack, JobShop,
-LevelBasedForaging, Minesweeper, MMST, MultiCVRP, RobotWarehouse, RubiksCube, SearchAndRescue, Sudoku,
-Tetris): an action head chooses one, and their masks do not factor over the parts of an action; and
-Sokoban, which downloads its levels.
+Left out: those of several actions a step (BinPack, Cleaner, Connector, FlatPack, JobShop,
+LevelBasedForaging, Minesweeper, MMST, MultiCVRP, RobotWarehouse, RubiksCube, SearchAndRescue,
+Sudoku, Tetris), since an action head chooses one and no product of heads obeys a mask over their
+combinations; and Sokoban, which downloads its levels.
 """
 
 from __future__ import annotations

@@ -5,8 +5,8 @@ The seven actions are MiniGrid's. Episodes are truncated after 100 steps, as `na
 whatever size the grid is; MiniGrid itself gives more time on larger ones. They end where the goal
 is reached, which pays 1 once, however long it took (MiniGrid pays less for later); nothing else is
 paid for. LavaGap and Dynamic-Obstacles end, at no reward or penalty, in lava and where an obstacle
-runs into the agent. The lava of DistShift stops nobody, so that its two layouts only look different.
-GoToDoor pays as soon as the agent faces the right door, whatever its action is.
+runs into the agent. The lava of DistShift stops nobody: its two layouts only look different.
+GoToDoor has no goal: facing the right door ends it and pays, whatever the action is.
 
 Left out: KeyCorridor. Its goal is a ball, which navix neither lets be picked up nor counts as
 reached: no episode of it ever pays.

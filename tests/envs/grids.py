@@ -1,4 +1,4 @@
-"""What the tests of navix and jumanji share: an episode beside the library's own, and a training."""
+"""What the tests of navix and jumanji share: the library's own steps beside ours, a training."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
