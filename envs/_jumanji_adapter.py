@@ -9,9 +9,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import jumanji
 import numpy as np
 from jax import Array
+from jumanji.registration import make
 
 from envs._adapter import cast, implicit_promotion, no_action, state_types, valid_action
 from rl_es.interfaces import Discrete, EnvSpec, EnvState, Observation, Transition
@@ -22,7 +22,7 @@ NEVER = int(np.iinfo(np.int32).max)
 def made(name: str, **settings: Any) -> Any:
     """The environment that jumanji itself has under a name."""
     with implicit_promotion():
-        return jumanji.make(name.removeprefix("jumanji/"), **settings)
+        return make(name.removeprefix("jumanji/"), **settings)
 
 
 class JumanjiEnvironment:

@@ -8,9 +8,9 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import navix
 from jax import Array
 from navix.environments.environment import StepType, Timestep
+from navix.environments.registry import make
 
 from envs._adapter import cast, implicit_promotion, no_action, state_types, valid_action
 from rl_es.interfaces import Discrete, EnvSpec, EnvState, Observation, Transition
@@ -19,7 +19,7 @@ from rl_es.interfaces import Discrete, EnvSpec, EnvState, Observation, Transitio
 def made(name: str) -> Any:
     """The environment that navix itself has under a name."""
     with implicit_promotion():
-        return navix.make(name.removeprefix("navix/"))
+        return make(name.removeprefix("navix/"))
 
 
 class NavixEnvironment:

@@ -7,10 +7,10 @@ of two. An action that is not allowed does nothing in 2048, Maze, SlidingTilePuz
 ends the others, at jumanji's penalties. No policy with an action head chooses it.
 
 Knapsack ends when nothing fits any more, GraphColoring and TSP after 20 steps, CVRP after 40 at the
-latest, 2048 when no move is left (some hundreds for a random policy), Snake when it runs into
+latest, 2048 when no move is left (after 40 to 330 random ones), Snake when it runs into
 itself or has nowhere to go, PacMan when it is caught or has eaten everything, Maze and
-SlidingTilePuzzle when they are solved. GraphColoring pays in the last step alone, Maze at the
-target alone: a random policy sees that reward in one episode in several. Where jumanji has a time
+SlidingTilePuzzle when they are solved. GraphColoring pays in the last step alone, and Maze at the
+target alone, which random actions reach in a quarter of the episodes. Where jumanji has a time
 limit, it calls its end a termination; here that is a truncation. 2048, which has no limit, is
 truncated after 10,000 moves.
 
