@@ -129,6 +129,6 @@ environments: [{{name: {name}, episode_length: 10}}]
 agents: [eggroll]
 """
     assert execution.run(checked(parse(text, "x")), tmp_path, Silent(), Resources(lanes=1)) == 0
-    curves = pd.read_parquet(tmp_path / "curves.parquet")
+    (curves,) = map(pd.read_parquet, (tmp_path / "cells").glob("*.parquet"))
     assert curves["generation"].max() == 2
     assert curves["env_steps"].max() > 0 and np.isfinite(curves["return_mean"]).all()
