@@ -1,4 +1,4 @@
-"""Kinetix 3.0.2: levels of rigid-body physics in the plane, under the names `kinetix/...`; an extra.
+"""Kinetix 3.0.2, levels of rigid-body physics in the plane, by the names `kinetix/...`; an extra.
 
 Matthews et al. 2024, "Kinetix: Investigating the Training of General Agents through Open-Ended
 Physics-Based Control Tasks". The level files come with the package. A level always starts from the
