@@ -1,0 +1,49 @@
+"""Craftax 1.6.1 with symbolic observations, under the names `craftax/...`; an extra.
+
+Matthews et al. 2024, "Craftax: A Lightning-Fast Benchmark for Open-Ended Reinforcement Learning".
+A world is generated at each reset. Craftax-Classic pays 1 for each of 22 achievements when it is
+first unlocked, Craftax 1, 3, 5 or 8 for each of 67; a tenth of lost or gained health is added. An
+action that cannot be done has no effect, so there are no masks.
+
+Episodes are truncated after Craftax's own numbers of steps, 10,000 and 100,000. The state of one
+Craftax world takes 0.27 MB, that of Craftax-Classic 0.02 MB: populations are bounded by memory.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from envs._extras import needs
+from rl_es.config import Config
+
+if TYPE_CHECKING:
+    from rl_es.interfaces import Environment
+
+NUMERICS = 1
+NAMES = ("craftax/Craftax-Classic-Symbolic", "craftax/Craftax-Symbolic")
+
+
+class Options(Config):
+    """Craftax environments are used with their default parameters."""
+
+
+def check(name: str, options: Options) -> None:
+    """Refuses every name where Craftax is not installed.
+
+    Raises:
+      UserError: says what to install.
+    """
+    del options
+    needs("craftax", "craftax", name)
+
+
+def make(name: str, options: Options) -> Environment:
+    """The environment of this name, one of `NAMES`.
+
+    Raises:
+      UserError: Craftax is not installed.
+    """
+    check(name, options)
+    from envs._craftax_adapter import CraftaxEnvironment
+
+    return CraftaxEnvironment(name)
