@@ -6,10 +6,7 @@ from envs._mujoco import mujoco, renderer, unlogged
 from envs._playground_adapter import made
 from rl_es.interfaces import Moment
 
-# The camera that shows all of the task; the model's first where none is named.
-CAMERAS = {
-    "BallInCup": "cam0",
-}
+CAMERA = 0  # the first of each model shows all of its task
 
 
 class PlaygroundDrawing:
@@ -27,7 +24,6 @@ class PlaygroundDrawing:
         window = self._model.vis.global_
         window.offwidth, window.offheight = width, height
         self._data = mujoco.MjData(self._model)
-        self._camera = CAMERAS.get(name.removeprefix("playground/"), 0)
         with unlogged():
             self._renderer = renderer(self._model, width, height)
 
@@ -39,7 +35,7 @@ class PlaygroundDrawing:
         for field in ("qpos", "qvel", "mocap_pos", "mocap_quat"):  # targets are moved as mocap
             getattr(self._data, field)[:] = np.asarray(getattr(moment.state, field))
         mujoco.mj_forward(self._model, self._data)
-        self._renderer.update_scene(self._data, self._camera)
+        self._renderer.update_scene(self._data, CAMERA)
         return self._renderer.render()
 
     def close(self) -> None:

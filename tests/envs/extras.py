@@ -1,0 +1,13 @@
+"""Tests of suites whose libraries are extras: skipped without them, unless all are demanded."""
+
+import importlib.util
+import os
+
+import pytest
+
+
+def require(module: str, extra: str) -> None:
+    """Skips the calling test where a library is missing; under RL_ES_EXTRAS=1 it fails."""
+    if importlib.util.find_spec(module) is None:
+        said = f"no {module}: pip install -e '.[{extra}]'"
+        pytest.fail(said) if os.environ.get("RL_ES_EXTRAS") == "1" else pytest.skip(said)
