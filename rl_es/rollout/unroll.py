@@ -182,7 +182,6 @@ def _split(keys: Array) -> Array:
 
 def _flat(function: Callable[..., Any], lead: tuple[int, ...]) -> Callable[..., Any]:
     """A function of arrays [N, ...] as one of arrays [*lead, ...]."""
-
     count = math.prod(lead)  # written out: a -1 cannot be told where a leaf is empty
 
     def call(*args: Any) -> Any:

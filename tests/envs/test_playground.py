@@ -8,12 +8,12 @@ from types import SimpleNamespace
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 import pytest
 
 from envs import _mujoco
 from envs import playground as suite
 from envs._adapter import implicit_promotion
+from rl_es import tables
 from rl_es.errors import UserError
 from rl_es.interfaces import Moment
 from rl_es.rollout.wrappers import TimeLimit
@@ -142,7 +142,9 @@ def test_actions_reach_the_physics_and_are_clipped(make):
 def test_a_simulation_that_breaks_down_ends_the_episode_in_finite_numbers(make):
     env = make(QUICK).env
     state, _ = env.reset(jax.random.key(0))
-    step = jax.jit(lambda speed: env.step(jax.random.key(0), state.replace(qvel=speed), jnp.ones(1)))
+    step = jax.jit(
+        lambda speed: env.step(jax.random.key(0), state.replace(qvel=speed), jnp.ones(1))
+    )
     sound, broken = step(jnp.ones(1)), step(jnp.full(1, jnp.nan))
     assert not sound.terminated and np.abs(sound.observation.values).min() > 0
     assert broken.terminated and not broken.truncated
@@ -170,7 +172,7 @@ environments: [{{name: {name}, episode_length: 10}}]
 agents: [eggroll]
 """
     assert execution.run(checked(parse(text, "x")), tmp_path, Silent(), Resources(lanes=1)) == 0
-    curves = pd.read_parquet(tmp_path / "curves.parquet")
+    curves, _ = tables.load(tmp_path)
     assert curves["generation"].max() == 2
     assert curves["env_steps"].max() == 2 * 8 * 10
     assert np.isfinite(curves["return_mean"]).all()
