@@ -6,6 +6,7 @@ policy. A done particle goes on being stepped (a select of its whole state a ste
 but its rewards, lengths and observations count nothing.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -181,9 +182,10 @@ def _split(keys: Array) -> Array:
 
 def _flat(function: Callable[..., Any], lead: tuple[int, ...]) -> Callable[..., Any]:
     """A function of arrays [N, ...] as one of arrays [*lead, ...]."""
+    count = math.prod(lead)  # written out: a -1 cannot be told where a leaf is empty
 
     def call(*args: Any) -> Any:
-        flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[len(lead) :]), args)
+        flat = jax.tree.map(lambda leaf: leaf.reshape(count, *leaf.shape[len(lead) :]), args)
         return jax.tree.map(lambda leaf: leaf.reshape(*lead, *leaf.shape[1:]), function(*flat))
 
     return call

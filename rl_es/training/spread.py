@@ -41,11 +41,17 @@ class Spread:
 
     def cut(self, tree: Any) -> Any:
         """Leaves [n, ...] as [chunks, n / chunks, ...]."""
-        return jax.tree.map(lambda leaf: leaf.reshape(self.chunks, -1, *leaf.shape[1:]), tree)
+
+        def parts(leaf: Array) -> Array:  # sizes written out: -1 cannot be told of an empty leaf
+            return leaf.reshape(self.chunks, leaf.shape[0] // self.chunks, *leaf.shape[1:])
+
+        return jax.tree.map(parts, tree)
 
     def join(self, tree: Any) -> Any:
         """The inverse of `cut`."""
-        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), tree)
+        return jax.tree.map(
+            lambda leaf: leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:]), tree
+        )
 
     def gather(self, tree: Any) -> Any:
         """Leaves [n, ...] of this device as those of all devices, in order."""

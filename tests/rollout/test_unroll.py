@@ -130,7 +130,24 @@ def lengths_of(state, env) -> np.ndarray:
     )
 
 
-@pytest.mark.parametrize("env", [Countdown(), Countdown(70, 53)], ids=["one chunk", "three"])
+@dataclass(frozen=True)
+class Hollow(Countdown):
+    """A countdown whose state has an array without elements, as simulators' states have."""
+
+    def reset(self, key):
+        state, observation = super().reset(key)
+        return (*state, jnp.zeros((0, 3))), observation
+
+    def step(self, key, state, action):
+        after = super().step(key, state[:2], action)
+        return after._replace(state=(*after.state, state[2]))
+
+
+@pytest.mark.parametrize(
+    "env",
+    [Countdown(), Countdown(70, 53), Hollow()],
+    ids=["one chunk", "three", "an empty array"],
+)
 def test_real_steps_and_rewards_are_counted(env):
     """Rewards after an episode's end, of a thousand each, count nothing."""
     states, segments = run(learner(env, ParameterPolicy()), 2)

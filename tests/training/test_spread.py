@@ -19,7 +19,7 @@ from rl_es.training.footprint import pair_bytes
 from rl_es.training.learner import Evolution
 from rl_es.training.placement import Placement, on_host
 from rl_es.training.program import Compiler, Program
-from rl_es.training.spread import fewest_chunks
+from rl_es.training.spread import Spread, fewest_chunks
 
 CARTPOLE = TimeLimit(gymnax.make("CartPole-v1", gymnax.Options()), 30)
 
@@ -104,6 +104,14 @@ def test_memory_is_estimated_within_a_factor_of_three(agent: Any, network: str) 
     if agent is not pes:  # whose accumulators are there for all pairs at any time
         chunked = compiled(learner, settings, Placement(chunks=8)).memory_bytes
         assert chunked < whole / 2
+
+
+def test_chunks_join_again_whatever_is_empty() -> None:
+    tree = (np.arange(12).reshape(6, 2), np.zeros((6, 0, 3)))
+    cut = Spread(chunks=3).cut(tree)
+    assert [leaf.shape for leaf in cut] == [(3, 2, 2), (3, 2, 0, 3)]
+    for one, other in zip(Spread(chunks=3).join(cut), tree):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_the_chunks_of_a_population() -> None:

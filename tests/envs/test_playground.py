@@ -1,0 +1,221 @@
+"""MuJoCo Playground's tasks keep the contract, and their steps are Playground's own."""
+
+import functools
+import importlib.util
+import os
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from envs import _mujoco
+from envs import playground as suite
+from envs._adapter import implicit_promotion
+from rl_es import tables
+from rl_es.errors import UserError
+from rl_es.interfaces import Moment
+from rl_es.rollout.wrappers import TimeLimit
+from rl_es.sweep import execution
+from rl_es.sweep.loading import checked
+from rl_es.sweep.placing import Resources
+from rl_es.sweep.reading import parse
+from tests.envs import contract, extras
+
+QUICK = "playground/PendulumSwingup"
+# One a robot and reward of its own; the others differ from these in numbers only.
+KINDS = [
+    "playground/AcrobotSwingup",
+    "playground/AcrobotSwingupSparse",
+    "playground/BallInCup",
+    "playground/CartpoleBalance",
+    "playground/CartpoleBalanceSparse",
+    "playground/CheetahRun",
+    "playground/FingerSpin",
+    "playground/FingerTurnHard",
+    "playground/FishSwim",
+    "playground/HopperHop",
+    "playground/HopperStand",
+    "playground/HumanoidWalk",
+    QUICK,
+    "playground/PointMass",
+    "playground/ReacherEasy",
+    "playground/SwimmerSwimmer6",
+    "playground/WalkerWalk",
+]
+# Without and with contacts, and with targets: a training's programs compile for up to two minutes.
+TRAINED = [
+    QUICK,
+    "playground/CartpoleBalance",
+    "playground/CheetahRun",
+    "playground/ReacherEasy",
+]
+
+
+def quick_first(names):
+    """All but one compile for ten seconds to two minutes."""
+    return [pytest.param(n, marks=[] if n == QUICK else [pytest.mark.slow]) for n in names]
+
+
+@pytest.fixture(scope="module")
+def make():
+    """Makes an environment by name, once; tests that ask for it need Playground."""
+    extras.require("mujoco_playground", "playground")
+    return functools.cache(lambda name: suite.make(name, suite.Options()))
+
+
+@pytest.mark.parametrize("name", (QUICK, "playground/WalkerRun"))
+def test_without_the_library_a_name_is_refused_at_once(name, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
+    said = rf"^{name} needs playground's library: pip install 'rl_es\[playground\]'$"
+    for refuses in (suite.check, suite.make, functools.partial(suite.drawing, width=8, height=8)):
+        with pytest.raises(UserError, match=said):
+            refuses(name, suite.Options())
+
+
+def test_names_and_lengths_are_playground_s(make):
+    from mujoco_playground import dm_control_suite
+
+    assert {name.removeprefix("playground/") for name in suite.NAMES} == set(
+        dm_control_suite.ALL_ENVS
+    )
+    for task in dm_control_suite.ALL_ENVS:
+        config = dm_control_suite.get_default_config(task)
+        assert (config.episode_length, config.action_repeat) == (suite.EPISODE_LENGTH, 1)
+
+
+@pytest.mark.parametrize("name", quick_first(suite.NAMES))
+def test_contract(name, make):
+    env = make(name)
+    assert (env.spec.name, env.spec.episode_length) == (name, 1000)
+    assert len(env.spec.observation_shape) == 1
+    result = contract.check(TimeLimit(env, 20), 20)
+    assert result.truncated[-1].all()
+    assert ((result.reward >= 0) & (result.reward <= 1)).all()
+
+
+@pytest.mark.parametrize("name", quick_first(KINDS))
+def test_episodes_are_playground_s_own(name, make):
+    """From the same start under the same actions: observations, rewards and ends.
+
+    Each step is compared from Playground's own state before it, so that rounding does not grow.
+    """
+    from envs._playground_adapter import made
+
+    env, own = make(name).env, made(name)
+    rng = np.random.default_rng(1)
+    actions = rng.uniform(-1, 1, (100, *env.spec.action_space.shape)).astype(np.float32)
+
+    def seen(state):
+        return state.obs, state.reward, state.done
+
+    @jax.jit
+    def theirs(key):
+        with implicit_promotion():
+            start = own.reset(key)
+            types = jax.tree.map(lambda leaf: leaf.dtype, start)
+
+            def step(state, action):
+                after = own.step(state, action)
+                after = jax.tree.map(lambda leaf, kind: leaf.astype(kind), after, types)
+                return after, (state.data, seen(after))
+
+            return start, jax.lax.scan(step, start, jnp.asarray(actions))[1]
+
+    key = jax.random.key(3)
+    start, (before, expected) = theirs(key)
+    state, observation = jax.jit(env.reset)(key)
+    ours = jax.jit(lambda states: jax.lax.map(lambda x: env.step(key, *x), (states, actions)))
+    after = ours(before)
+    close = functools.partial(np.testing.assert_allclose, rtol=1e-3, atol=1e-3)
+    close(observation.values, start.obs)
+    close(state.qpos, start.data.qpos)
+    close(after.observation.values, expected[0])
+    close(after.reward, expected[1])
+    np.testing.assert_array_equal(after.terminated, np.asarray(expected[2], bool))
+    assert np.ptp(np.asarray(expected[0]), axis=0).max() > 0.01  # it moved
+
+
+def test_actions_reach_the_physics_and_are_clipped(make):
+    env = make(QUICK)
+    state, _ = jax.jit(env.reset)(jax.random.key(0))
+    step = jax.jit(lambda action: env.step(jax.random.key(0), state, action).observation.values)
+    small, large, beyond = (np.asarray(step(jnp.full(1, a))) for a in (0.5, 1.0, 30.0))
+    assert not np.allclose(small, large)
+    np.testing.assert_array_equal(large, beyond)
+
+
+def test_a_simulation_that_breaks_down_ends_the_episode_in_finite_numbers(make):
+    env = make(QUICK).env
+    state, _ = env.reset(jax.random.key(0))
+    step = jax.jit(
+        lambda speed: env.step(jax.random.key(0), state.replace(qvel=speed), jnp.ones(1))
+    )
+    sound, broken = step(jnp.ones(1)), step(jnp.full(1, jnp.nan))
+    assert not sound.terminated and np.abs(sound.observation.values).min() > 0
+    assert broken.terminated and not broken.truncated
+    np.testing.assert_array_equal(broken.observation.values, 0)
+    assert broken.reward == 0
+
+
+class Silent:
+    def __getattr__(self, name):
+        return lambda *report: None
+
+
+@pytest.mark.parametrize("name", quick_first(TRAINED))
+def test_eggroll_trains(name, make, tmp_path):
+    make(name)
+    text = f"""
+name: control
+seeds: 1
+defaults:
+  budget: {{generations: 2}}
+  evaluation: {{points: 1, episodes: 2}}
+  policy: {{widths: [8]}}
+  agent: {{population: 8}}
+environments: [{{name: {name}, episode_length: 10}}]
+agents: [eggroll]
+"""
+    assert execution.run(checked(parse(text, "x")), tmp_path, Silent(), Resources(lanes=1)) == 0
+    curves, _ = tables.load(tmp_path)
+    assert curves["generation"].max() == 2
+    assert curves["env_steps"].max() == 2 * 8 * 10
+    assert np.isfinite(curves["return_mean"]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "moved"),
+    [(QUICK, {"qpos": 1.0}), ("playground/ReacherEasy", {"mocap_pos": 0.1})],
+)
+def test_robots_and_their_targets_are_rendered(name, moved, make):
+    """The first place of each field changes the picture."""
+    make(QUICK)
+    try:
+        _mujoco.backend()
+    except UserError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    drawing = suite.drawing(name, suite.Options(), 160, 120)
+    assert drawing.step_seconds == pytest.approx(0.02)
+    model = drawing._model
+    rest = {
+        "qpos": model.qpos0.copy(),
+        "qvel": np.zeros(model.nv),
+        "mocap_pos": np.zeros((model.nmocap, 3)),
+        "mocap_quat": np.tile([1.0, 0.0, 0.0, 0.0], (model.nmocap, 1)),
+    }
+
+    def picture(**fields):
+        return drawing.frame(Moment(SimpleNamespace(**fields), np.zeros(1), None)).astype(int)
+
+    still = picture(**rest)
+    assert still.shape == (120, 160, 3) and len(np.unique(still)) > 20
+    np.testing.assert_array_equal(picture(**rest), still)
+    for field, amount in moved.items():
+        other = rest[field].copy()
+        other.flat[0] += amount
+        assert (np.abs(picture(**(rest | {field: other})) - still).max(2) > 40).sum() > 10
+    drawing.close()
