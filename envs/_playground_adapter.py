@@ -61,7 +61,11 @@ class PlaygroundEnvironment:
         broken = jnp.asarray(after.done, bool)  # the only end that these tasks know
 
         def sound(values: Array) -> Array:
-            return jnp.where(broken, jnp.float32(0), jnp.asarray(values, jnp.float32))
+            return jax.lax.select(
+                jnp.broadcast_to(broken, values.shape),
+                jnp.zeros(values.shape, jnp.float32),
+                jnp.asarray(values, jnp.float32),
+            )
 
         return Transition(
             state=cast(self._types, after.data),
