@@ -75,7 +75,7 @@ def test_contract(name, make):
 
 @pytest.mark.parametrize("name", quick(KINDS, ["FourRooms"]))
 def test_episodes_are_navix_s_own(name, make):
-    """Observations, rewards and ends over an episode."""
+    """Rewards and ends over an episode."""
     from envs._navix_adapter import made
 
     env, own = make(name), made(name)
