@@ -113,7 +113,7 @@ def test_episodes_are_playground_s_own(name, make):
     @jax.jit
     def theirs(key):
         with implicit_promotion():
-            start = own.reset(key)
+            start = jax.tree.map(jnp.asarray, own.reset(key))
             types = jax.tree.map(lambda leaf: leaf.dtype, start)
 
             def step(state, action):
