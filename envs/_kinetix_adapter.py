@@ -1,22 +1,13 @@
-"""A Kinetix level as the engine's `Environment`: its step without auto-reset.
+"""A Kinetix level as the engine's `Environment`, with the parameters of its file."""
 
-Kinetix's `done` is set by its time limit too. Its step is therefore run with a limit that is never
-reached, and the limit itself is told as truncation.
-"""
-
-import functools
 from typing import Any
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-from jax import Array
 from kinetix.environment.env import make_kinetix_env
 from kinetix.environment.spaces import ActionType, ObservationType
 from kinetix.util.saving import load_from_json_file
 
-from envs._adapter import box, cast, implicit_promotion, no_action, state_types, valid_action
-from rl_es.interfaces import EnvSpec, EnvState, Observation, Transition
+from envs._adapter import box, implicit_promotion
+from envs._limited_adapter import LimitedEnvironment
 
 
 def made(name: str) -> tuple[Any, Any]:
@@ -34,56 +25,9 @@ def made(name: str) -> tuple[Any, Any]:
     return environment, params
 
 
-class KinetixEnvironment:
-    """One level, with the parameters of its file."""
-
-    def __init__(self, name: str):
-        self._env, params = made(name)
-        self._limit = int(params.max_timesteps)
-        self._endless = params.replace(max_timesteps=np.iinfo(np.int32).max)
-        # Under jit Kinetix's Python runs once for all programs that step or reset this environment.
-        self._reset, self._step = jax.jit(self._reset_once), jax.jit(self._step_once)
-        actions = self._env.action_space(params)
-        space = box(actions.low, actions.high, actions.shape)
-        start = functools.partial(self._reset, jax.random.key(0))
-        self._types = state_types(
-            lambda: start()[1],
-            lambda state: self._step(jax.random.key(0), state, no_action(space))[1],
-        )
-        self.spec = EnvSpec(
-            name=name,
-            observation_shape=jax.eval_shape(start)[0].shape,
-            action_space=space,
-            episode_length=self._limit,
-        )
-
-    def reset(self, key: Array) -> tuple[EnvState, Observation]:
-        observation, state = self._reset(key)
-        return cast(self._types, state), _observed(observation)
-
-    def step(self, key: Array, state: EnvState, action: Array) -> Transition:
-        action = valid_action(self.spec.action_space, action)
-        observation, state, reward, terminated = self._step(key, state, action)
-        terminated = jnp.asarray(terminated, bool)
-        return Transition(
-            state=cast(self._types, state),
-            observation=_observed(observation),
-            reward=jnp.asarray(reward, jnp.float32),
-            terminated=terminated,
-            truncated=(state.timestep >= self._limit) & ~terminated,
-        )
-
-    def _reset_once(self, key: Array) -> tuple[Any, Any]:
-        with implicit_promotion():
-            return self._env.reset_env(key, self._endless, None)
-
-    def _step_once(self, key: Array, state: EnvState, action: Array) -> tuple[Any, Any, Any, Any]:
-        with implicit_promotion():
-            observation, state, reward, terminated, _ = self._env.step_env(
-                key, state, action, self._endless
-            )
-        return observation, state, reward, terminated
-
-
-def _observed(observation: Array) -> Observation:
-    return Observation(jnp.asarray(observation, jnp.float32))
+def kinetix_environment(name: str) -> LimitedEnvironment:
+    """One level."""
+    env, params = made(name)
+    actions = env.action_space(params)
+    space = box(actions.low, actions.high, actions.shape)
+    return LimitedEnvironment(name, env, params, space, None)

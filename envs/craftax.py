@@ -44,6 +44,6 @@ def make(name: str, options: Options) -> Environment:
       UserError: Craftax is not installed.
     """
     check(name, options)
-    from envs._craftax_adapter import CraftaxEnvironment
+    from envs._craftax_adapter import craftax_environment
 
-    return CraftaxEnvironment(name)
+    return craftax_environment(name)

@@ -52,6 +52,6 @@ def make(name: str, options: Options) -> Environment:
       UserError: Kinetix is not installed.
     """
     check(name, options)
-    from envs._kinetix_adapter import KinetixEnvironment
+    from envs._kinetix_adapter import kinetix_environment
 
-    return KinetixEnvironment(name)
+    return kinetix_environment(name)

@@ -5,9 +5,22 @@ import os
 
 import pytest
 
+from envs import _mujoco
+from rl_es.errors import UserError
+
 
 def require(module: str, extra: str) -> None:
     """Skips the calling test where a library is missing; under RL_ES_EXTRAS=1 it fails."""
     if importlib.util.find_spec(module) is None:
         said = f"no {module}: pip install -e '.[{extra}]'"
         pytest.fail(said) if os.environ.get("RL_ES_EXTRAS") == "1" else pytest.skip(said)
+
+
+def require_rendering() -> None:
+    """Skips the calling test where there is nothing to render robots with; under CI it fails."""
+    try:
+        _mujoco.backend()
+    except UserError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))

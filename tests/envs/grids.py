@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 from jax import Array
 
 from envs._adapter import implicit_promotion
@@ -77,10 +78,10 @@ class Silent:
         return lambda *report: None
 
 
-def train(name: str, folder: Path) -> None:
-    """Two generations of EGGROLL, as a sweep."""
+def train(name: str, folder: Path) -> pd.DataFrame:
+    """Two generations of EGGROLL, as a sweep; returns its curves."""
     text = f"""
-name: grids
+name: two_generations
 seeds: 1
 defaults:
   budget: {{generations: 2}}
@@ -94,3 +95,4 @@ agents: [eggroll]
     curves, _ = tables.load(folder)
     assert curves["generation"].max() == 2
     assert curves["env_steps"].max() > 0 and np.isfinite(curves["return_mean"]).all()
+    return curves

@@ -1,6 +1,5 @@
 """Pictures of environments: they show the state, in the task's own proportions."""
 
-import os
 import subprocess
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +11,7 @@ from PIL import ImageColor
 from envs import _mujoco, brax, gymnax
 from rl_es.errors import UserError
 from rl_es.interfaces import Moment
+from tests.envs import extras
 
 WIDTH, HEIGHT = 320, 220
 BLUE, AMBER = "#4477aa", "#c98a1b"
@@ -113,12 +113,7 @@ def test_a_step_lasts_what_the_task_says(name: str) -> None:
 @pytest.fixture(scope="session")
 def rendering() -> None:
     """Skips where nothing can render, unless all tests have to run."""
-    try:
-        _mujoco.backend()
-    except UserError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+    extras.require_rendering()
 
 
 @pytest.mark.parametrize("name", brax.DRAWN)

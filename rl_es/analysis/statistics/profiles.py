@@ -10,7 +10,7 @@ Axis letters: S runs (of all environments), T thresholds, K environments.
 
 import numpy as np
 
-from rl_es.analysis.statistics.aggregates import Scores, task_means
+from rl_es.analysis.statistics.aggregates import Scores, mean, task_means
 from rl_es.analysis.statistics.expansion import tails
 from rl_es.analysis.statistics.intervals import (
     CONFIDENCE,
@@ -32,10 +32,9 @@ def run_profile(
 ) -> Interval:
     """The share of runs above each of thresholds [T], with pointwise bands [T]."""
     above = (scores.values[:, None] > thresholds).astype(float)  # [S, T]
-    means = task_means(scores.tasks)
     return bootstrap(
         above,
-        lambda values, axis: means(values, axis).mean(axis=axis),
+        mean(scores.tasks),
         scores.tasks,
         replicates=replicates,
         confidence=confidence,
