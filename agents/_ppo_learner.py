@@ -43,6 +43,11 @@ class SuitePPO(PPO):
         return self.env.step
 
     @property
+    def config(self) -> dict[str, Any]:
+        """Nothing: rejax would copy the environment, and reads it whenever a state is made."""
+        return {}
+
+    @property
     def optimiser(self) -> optax.GradientTransformation:
         """Adam on gradients that are clipped element by element, as rejax has it."""
         return optax.chain(optax.clip(self.max_grad_norm), optax.adam(self.learning_rate))
