@@ -86,7 +86,7 @@ class AutoReset:
             env=env,
             running=jnp.where(done, 0.0, running),
             steps=state.steps + jnp.asarray(after.steps, jnp.int32),
-            episodes=state.episodes + done,
+            episodes=state.episodes + done.astype(jnp.int32),
             returns=state.returns + jnp.where(done, running, 0.0),
             best=jnp.where(done, jnp.maximum(state.best, running), state.best),
         )

@@ -1,10 +1,11 @@
-"""rejax's PPO as a `Learner`: its training iteration, around environments and policies of the suite.
+"""rejax's PPO as a `Learner`: its training iteration around the suite's environments and policies.
 
 What rejax keeps between iterations is carried as its plain leaves: its own classes are made anew by
 every call of `init_state`, and hold an optimiser that closes over traced numbers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -31,7 +32,17 @@ from rl_es.rollout.policy import ModulePolicy
 from rl_es.training.generations import Done, until
 
 
-class SuitePPO(PPO):
+@contextmanager
+def _implicit_promotion() -> Iterator[None]:
+    """Rejax adds numbers of several types and shapes."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+_Untyped: Any = PPO  # its types name its own environments and networks only
+
+
+class SuitePPO(_Untyped):
     """rejax's algorithm with the suite's environments, networks and observation statistics."""
 
     @property
@@ -57,9 +68,7 @@ class SuitePPO(PPO):
         states = {}
         for name, key in zip(("actor", "critic"), jax.random.split(rng), strict=True):
             params = getattr(self, name).init(key)
-            states[f"{name}_ts"] = TrainState.create(
-                apply_fn=(), params=params, tx=self.optimiser
-            )
+            states[f"{name}_ts"] = TrainState.create(apply_fn=(), params=params, tx=self.optimiser)
         return states
 
     @register_init
@@ -123,9 +132,11 @@ class PPOLearner:
         return self  # what is vmapped needs to know nothing of it, and there are no pairs
 
     def init(self, key: Array, hyper: Hyper) -> PPOState:
-        """The state before the first iteration, from an evolution strategy's start. Consumes `key`."""
+        """The state before the first iteration. Consumes `key`."""
         params_key, run_key = jax.random.split(key)
-        training = self._algorithm(hyper).init_state(run_key)
+        with _implicit_promotion():
+            training = self._algorithm(hyper).init_state(run_key)
+        # An evolution strategy of the same seed starts from the same parameters.
         actor = training.actor_ts.replace(params=self.actor.init(params_key))
         return self._packed(hyper, training.replace(actor_ts=actor))
 
@@ -136,15 +147,18 @@ class PPOLearner:
         def iteration(state: PPOState) -> tuple[PPOState, Done]:
             before = self._training(state, algorithm.optimiser)
             played = opened(before.env_state.env, before.env_state.running)
-            after = algorithm.train_iteration(before.replace(env_state=played))
-            played, change = after.env_state, jax.tree.map(
-                jnp.subtract, after.actor_ts.params, before.actor_ts.params
+            with _implicit_promotion():
+                after = algorithm.train_iteration(before.replace(env_state=played))
+            played, change = (
+                after.env_state,
+                jax.tree.map(jnp.subtract, after.actor_ts.params, before.actor_ts.params),
             )
             episodes = played.episodes.sum()
             done = Done(
                 env_steps=played.steps.sum(),
                 episodes=episodes,
-                population_mean=played.returns.sum() / episodes,  # not a number where none ended
+                population_mean=played.returns.sum()
+                / episodes.astype(jnp.float32),  # not a number where none ended
                 population_best=played.best.max(),
                 update_norm=norm(change),
             )
@@ -163,7 +177,7 @@ class PPOLearner:
         sizes = ("num_envs", "num_steps", "num_epochs", "num_minibatches")
         numbers = ("gamma", "gae_lambda", "clip_eps", "ent_coef", "vf_coef", "max_grad_norm")
         return SuitePPO(
-            env=AutoReset(self.env),  # pyright: ignore[reportArgumentType]
+            env=AutoReset(self.env),
             env_params=None,
             eval_callback=lambda *_: None,
             actor=self.actor,
@@ -180,8 +194,9 @@ class PPOLearner:
     @cached_property
     def _structure(self) -> Any:
         """Of rejax's state."""
-        numbers = {name: 1.0 for name in type(self.config).model_fields}
-        made = jax.eval_shape(lambda: self._algorithm(numbers).init_state(jax.random.key(0)))
+        numbers = {name: jnp.float32(1) for name in type(self.config).model_fields}
+        with _implicit_promotion():
+            made = jax.eval_shape(lambda: self._algorithm(numbers).init_state(jax.random.key(0)))
         return jax.tree.structure(made)
 
     def _training(self, state: PPOState, optimiser: optax.GradientTransformation) -> Any:
@@ -192,9 +207,7 @@ class PPOLearner:
         )
 
 
-def make(
-    config: Config, env: Environment, policy: Policy, normalise_observations: bool
-) -> Learner:
+def make(config: Config, env: Environment, policy: Policy, normalise_observations: bool) -> Learner:
     """The learner of these settings.
 
     Raises:

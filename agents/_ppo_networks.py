@@ -55,7 +55,8 @@ class Actor:
         return jax.vmap(one)(observation, actions)
 
     def _output(self, params: Params, observation: Observation) -> Array:
-        return self.policy.module.apply({"params": params["network"]}, observation.values).reshape(-1)
+        network = {"params": params["network"]}
+        return jnp.asarray(self.policy.module.apply(network, observation.values)).reshape(-1)
 
 
 @dataclass(frozen=True)
@@ -72,4 +73,4 @@ class Critic:
     def apply(self, params: Params, observation: Observation) -> Array:
         """Values [N] of observations [N, ...]."""
         apply = jax.vmap(lambda values: self.module.apply({"params": params}, values))
-        return apply(observation.values).reshape(-1)
+        return jnp.asarray(apply(observation.values)).reshape(-1)
