@@ -24,8 +24,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from envs._extras import needs
 from rl_es.config import Config
+from rl_es.registry import needs
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Environment

@@ -415,8 +415,32 @@ class Learner(Protocol):
     """Anything that gives a learning curve. Both functions are compiled by whoever runs them."""
 
     @property
+    def env(self) -> Environment:
+        """What it is trained on."""
+        ...
+
+    @property
+    def pairs(self) -> int | None:
+        """H, antithetic pairs that devices can share; None where there are none."""
+        ...
+
+    @property
     def pairwise(self) -> Any:
         """A tree prefix of the state: True for arrays that lead with the pair axis."""
+        ...
+
+    @property
+    def generation_steps(self) -> int:
+        """Most environment steps of a generation, an action that is repeated counted once."""
+        ...
+
+    def placed(self, lanes: str | None, spread: Any) -> "Learner":
+        """The same for lanes vmapped under this axis name, and pairs spread over devices.
+
+        Args:
+          lanes: None where runs are not vmapped.
+          spread: a `rl_es.training.spread.Spread`; the usual one where there are no pairs.
+        """
         ...
 
     def init(self, key: Array, hyper: Hyper) -> Any: ...

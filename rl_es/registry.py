@@ -4,8 +4,11 @@ The engine knows no particular agent or environment: the packages `agents` and `
 to look when they are imported. Listing names loads no jax, since an agent or environment file keeps
 its heavy imports inside `make`.
 
-An agent file `agents/NAME.py` has `Hyperparameters` (a `Config`), `make(config, problem)` and
-`NUMERICS`, an integer raised by hand when its numbers change. An environment file `envs/SUITE.py`
+An agent file `agents/NAME.py` has `Hyperparameters` (a `Config`), `make(config, problem)`, which
+gives a `rl_es.interfaces.Agent`, and `NUMERICS`, an integer raised by hand when its numbers change.
+One that is no evolution strategy has, instead of `make`, `make_learner(config, env, policy,
+normalise_observations)`, which gives a `rl_es.interfaces.Learner`. It may have `check()`, which
+refuses it where its library is missing. An environment file `envs/SUITE.py`
 has `NAMES`, `Options` (a `Config`), `make(name, options)` and `NUMERICS`, and may have
 `check(name, options)`, which refuses, without loading jax, options that an environment cannot take.
 A suite whose environments imitate those of another simulator may have `NATIVE`, the names that can
@@ -15,6 +18,7 @@ then be evaluated in both. A suite that can draw environments may have `DRAWN`, 
 """
 
 import importlib
+import importlib.util
 import pkgutil
 from types import ModuleType
 
@@ -65,6 +69,26 @@ class Folder:
 
 agents = Folder("agent")
 suites = Folder("environment suite")
+
+
+def needs(module: str, extra: str, what: str) -> None:
+    """Refuses `what` where the library that it needs is not installed. Imports nothing.
+
+    Args:
+      module: top-level name under which the library is imported.
+      extra: the extra of this package that installs it.
+      what: what was asked for, such as an environment's name.
+
+    Raises:
+      UserError: says what to install.
+    """
+    if importlib.util.find_spec(module) is None:
+        raise UserError(f"{what} needs {extra}'s library: pip install 'rl_es[{extra}]'")
+
+
+def strategies() -> list[str]:
+    """Names of the agents that are evolution strategies."""
+    return [name for name in agents.files() if hasattr(agents.load(name), "make")]
 
 
 def environment_names() -> list[str]:

@@ -20,7 +20,7 @@ from jax.flatten_util import ravel_pytree
 from rl_es.config import split
 from rl_es.errors import UserError
 from rl_es.evolution.strategy import EvolutionStrategy
-from rl_es.interfaces import Episode, Hyper
+from rl_es.interfaces import Episode, Hyper, Learner
 from rl_es.rollout.evaluation import horizon
 from rl_es.sweep.cells import Cell
 from rl_es.training.learner import Evolution, TrainState
@@ -38,13 +38,13 @@ def watch(hyper: Hyper, lr: Array) -> optax.GradientTransformation:
     return optax.GradientTransformation(lambda params: params, update)
 
 
-def frozen(learner: Evolution, name: str) -> Evolution:
+def frozen(learner: Learner, name: str) -> Evolution:
     """The learner with parameters that stay as they are, and estimates of the gradient itself.
 
     Raises:
       UserError: the agent estimates no gradient.
     """
-    if not isinstance(learner.agent, EvolutionStrategy):
+    if not isinstance(learner, Evolution) or not isinstance(learner.agent, EvolutionStrategy):
         raise UserError(f"{name}: it estimates no gradient; leave it out")
     agent = dataclasses.replace(learner.agent, optimiser=watch, update_scale="gradient")
     return dataclasses.replace(learner, agent=agent)
@@ -91,18 +91,18 @@ def wanted(cell: Cell, learner: Evolution) -> int:
     return samples
 
 
-def sampler(cell: Cell, learner: Evolution) -> Sampler:
+def sampler(cell: Cell, learner: Learner) -> Sampler:
     """Builds what the cells of a group are measured by.
 
     Raises:
       UserError: the agent estimates no gradient, or the budget holds too few samples.
     """
-    learner = frozen(learner, f"{cell.env} / {cell.label}")
-    length, samples = windows(learner), wanted(cell, learner)
-    count = max(1, min(samples + 1, _NUMBERS // learner.policy.parameters.size))
+    still = frozen(learner, f"{cell.env} / {cell.label}")
+    length, samples = windows(still), wanted(cell, still)
+    count = max(1, min(samples + 1, _NUMBERS // still.policy.parameters.size))
 
     def generation(state: Any, _: None) -> tuple[Any, tuple[Array, Array]]:
-        state, segment, _change = learner.generation(state)
+        state, segment, _change = still.generation(state)
         return state, (ravel_pytree(state.agent.optimiser)[0], segment.steps)
 
     def sample(state: Any, _: None) -> tuple[Any, tuple[Array, Array]]:
@@ -114,14 +114,14 @@ def sampler(cell: Cell, learner: Evolution) -> Sampler:
         return state, samples, steps.astype(jnp.float32).sum()
 
     def init(seed: Array, hyper: Hyper) -> TrainState:
-        return learner.init(jax.random.key(seed), hyper)
+        return still.init(jax.random.key(seed), hyper)
 
     seed, number = (jax.ShapeDtypeStruct((), kind) for kind in (jnp.uint32, jnp.float32))
     hyper = dict.fromkeys(split(cell.config)[1], number)
     first = jax.jit(init).lower(seed, hyper)
     further = jax.jit(run, donate_argnums=0).lower(jax.eval_shape(init, seed, hyper))
     with quiet_loading():
-        return Sampler(learner, length, count, first.compile(), further.compile())
+        return Sampler(still, length, count, first.compile(), further.compile())
 
 
 @dataclasses.dataclass

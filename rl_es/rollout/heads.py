@@ -32,6 +32,20 @@ class Head(Protocol):
         ...
 
 
+class Stochastic(Head, Protocol):
+    """A head that samples, from a distribution whose density is known."""
+
+    def log_prob(
+        self, params: Params, output: Array, action_mask: Array | None, action: Array
+    ) -> Array:
+        """[] logarithm of the density of an action (of the probability of a discrete one)."""
+        ...
+
+    def entropy(self, params: Params, output: Array, action_mask: Array | None) -> Array:
+        """[] entropy of the distribution, in nats."""
+        ...
+
+
 def _allowed(logits: Array, action_mask: Array | None) -> Array:
     return logits if action_mask is None else jnp.where(action_mask, logits, -jnp.inf)
 
@@ -51,6 +65,16 @@ class Categorical:
 
     def act(self, params: Params, output: Array, action_mask: Array | None, key: Array) -> Array:
         return jax.random.categorical(key, _allowed(output, action_mask)).astype(jnp.int32)
+
+    def log_prob(
+        self, params: Params, output: Array, action_mask: Array | None, action: Array
+    ) -> Array:
+        return jax.nn.log_softmax(_allowed(output, action_mask))[action]
+
+    def entropy(self, params: Params, output: Array, action_mask: Array | None) -> Array:
+        logs = jax.nn.log_softmax(_allowed(output, action_mask))
+        possible = jnp.isfinite(logs)  # -inf would make its share, and the gradient, not a number
+        return -jnp.where(possible, jnp.exp(logs) * jnp.where(possible, logs, 0.0), 0.0).sum()
 
 
 @dataclass(frozen=True)
@@ -87,6 +111,16 @@ class Gaussian:
         noise = jax.random.normal(key, self.shape)
         return output.reshape(self.shape) + jnp.exp(params["log_std"]) * noise
 
+    def log_prob(
+        self, params: Params, output: Array, action_mask: Array | None, action: Array
+    ) -> Array:
+        log_std = params["log_std"]
+        unit = (action - output.reshape(self.shape)) / jnp.exp(log_std)
+        return -(0.5 * jnp.square(unit) + log_std + 0.5 * math.log(2 * math.pi)).sum()
+
+    def entropy(self, params: Params, output: Array, action_mask: Array | None) -> Array:
+        return (params["log_std"] + 0.5 * math.log(2 * math.pi * math.e)).sum()
+
 
 @dataclass(frozen=True)
 class Mean:
@@ -103,6 +137,21 @@ class Mean:
 
     def act(self, params: Params, output: Array, action_mask: Array | None, key: Array) -> Array:
         return output.reshape(self.shape)
+
+
+def stochastic(head: Head) -> Stochastic:
+    """The head that samples around what a deterministic one chooses; of others, the head itself.
+
+    Raises:
+      UserError: it has no density.
+    """
+    if isinstance(head, Greedy):
+        return Categorical(head.n)
+    if isinstance(head, Mean):
+        return Gaussian(head.shape)
+    if isinstance(head, Categorical | Gaussian):
+        return head
+    raise UserError(f"head {type(head).__name__}: it has no density")
 
 
 def make_head(kind: str, space: Discrete | Box) -> Head:

@@ -25,7 +25,7 @@ from rl_es.training.placement import Placement
 from rl_es.training.program import lane_axis
 from rl_es.training.segments import Held, Unfolded
 from rl_es.training.spread import ALL_AT_ONCE
-from rl_es.training.task import MOST_GENERATION_STEPS, generation_steps
+from rl_es.training.task import MOST_GENERATION_STEPS
 
 State = Any
 
@@ -106,7 +106,7 @@ def make_runner(workload: Workload, contestant: Contestant, env: Environment) ->
     problem = Problem(policy.parameters, env.spec.episode_length)
     made = registry.agents.load(contestant.name).make(contestant.config, problem)
     learner = _learner(workload, contestant, made, env, policy)
-    most = generation_steps(learner) * workload.world.wrappers.action_repeat
+    most = learner.generation_steps * workload.world.wrappers.action_repeat
     if most > MOST_GENERATION_STEPS:
         raise UserError(f"a generation may take {most:,} environment steps; too many to be counted")
     parts = None if contestant.is_spread else Parts(learner)

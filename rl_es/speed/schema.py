@@ -86,7 +86,7 @@ class ContestantEntry(Variation):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        known = [*FLOORS, *PEERS, *registry.agents.files()]
+        known = [*FLOORS, *PEERS, *registry.strategies()]
         if name not in known:
             raise ValueError(f"unknown contestant '{brief(name)}'{did_you_mean(name, known)}")
         return name

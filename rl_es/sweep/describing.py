@@ -53,7 +53,7 @@ def _devices(work: Work) -> str:
 
 
 def _chunks(work: Work) -> str:
-    place, members = work.place, work.training.learner.agent.population
+    place, members = work.place, 2 * (work.training.learner.pairs or 0)
     where = place.placement
     said = (
         f"its population is evaluated in {where.chunks} chunks of "

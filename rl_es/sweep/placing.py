@@ -72,7 +72,7 @@ class Place:
     asked: bool
 
 
-def place(pairs: int, runs: int, pair_bytes: PairBytes, resources: Resources) -> Place:
+def place(pairs: int | None, runs: int, pair_bytes: PairBytes, resources: Resources) -> Place:
     """Chooses for a group.
 
     Devices go to the population, as far as whole blocks of pairs divide among them, and to the
@@ -81,7 +81,7 @@ def place(pairs: int, runs: int, pair_bytes: PairBytes, resources: Resources) ->
     as many share a call as fit in memory.
 
     Args:
-      pairs: of the population (H).
+      pairs: of the population (H); None where there is nothing to share.
       runs: of the group.
       pair_bytes: of `rl_es.training.footprint`.
       resources: what may be used.
@@ -90,7 +90,9 @@ def place(pairs: int, runs: int, pair_bytes: PairBytes, resources: Resources) ->
       UserError: there are not so many devices, or not a part for each process, or a population
         that has to be cut cannot be.
     """
-    if resources.population_chunk is not None and pairs % PAIRS_PER_KEY:
+    asked = pairs is not None and resources.population_chunk is not None
+    pairs = pairs or 1
+    if asked and pairs % PAIRS_PER_KEY:
         raise UserError(
             f"--population-chunk: a population of {2 * pairs} cannot be cut; it must be a multiple "
             f"of {2 * PAIRS_PER_KEY}, the members that share a random key"
@@ -113,8 +115,8 @@ def place(pairs: int, runs: int, pair_bytes: PairBytes, resources: Resources) ->
         lanes = min(most_lanes, max(1, budget // (own_pairs * sum(pair_bytes))))
     held = lanes * own_pairs * pair_bytes.held
     most_pairs = max(1, (budget - held) // (lanes * pair_bytes.evaluated))
-    if resources.population_chunk is not None:
-        most_pairs = resources.population_chunk // 2
+    if asked:
+        most_pairs = (resources.population_chunk or 2) // 2
     chunks = fewest_chunks(own_pairs, most_pairs)
     evaluated = lanes * own_pairs * pair_bytes.evaluated
     return Place(
@@ -123,7 +125,7 @@ def place(pairs: int, runs: int, pair_bytes: PairBytes, resources: Resources) ->
         whole=held + evaluated,
         needed=held + evaluated // chunks,
         budget=budget,
-        asked=resources.population_chunk is not None,
+        asked=asked,
     )
 
 

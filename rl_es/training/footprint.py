@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from rl_es.evolution.keys import PAIRS_PER_KEY
-from rl_es.interfaces import Episode
+from rl_es.interfaces import Episode, Learner
 from rl_es.rollout.unroll import start
 from rl_es.training.learner import Evolution
 
@@ -40,8 +40,10 @@ class PairBytes(NamedTuple):
     evaluated: int
 
 
-def pair_bytes(learner: Evolution, settings: Mapping[str, float]) -> PairBytes:
-    """What a pair needs; `settings`: the traced ones."""
+def pair_bytes(learner: Learner, settings: Mapping[str, float]) -> PairBytes:
+    """What a pair needs, or the whole learner where it has none; `settings`: the traced ones."""
+    if not isinstance(learner, Evolution):
+        return PairBytes(2 * size(_state(learner, settings)), 3 * _seen(learner))
     agent, env, policy = learner.agent, learner.env, learner.policy
 
     def drawn() -> Any:
@@ -63,6 +65,17 @@ def pair_bytes(learner: Evolution, settings: Mapping[str, float]) -> PairBytes:
         held=2 * size((memory, persistent)) // PAIRS_PER_KEY,
         evaluated=2 * size(noise) // PAIRS_PER_KEY + rollout,
     )
+
+
+def _state(learner: Learner, settings: Mapping[str, float]) -> Any:
+    hyper = {name: jnp.float32(value) for name, value in settings.items()}
+    return jax.eval_shape(lambda: learner.init(jax.random.key(0), hyper))
+
+
+def _seen(learner: Learner) -> int:
+    """Bytes of all observations of a generation."""
+    observation = jax.eval_shape(lambda: learner.env.reset(jax.random.key(0))[1])
+    return learner.generation_steps * size(observation)
 
 
 def _activations(learner: Evolution) -> int:

@@ -6,7 +6,7 @@ and each chunk of the population is on its own.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -18,6 +18,7 @@ from jax import Array
 from rl_es.interfaces import (
     Agent,
     Environment,
+    Episode,
     Hyper,
     Limit,
     Memory,
@@ -28,7 +29,9 @@ from rl_es.interfaces import (
     Snapshot,
     Update,
 )
+from rl_es.rollout.evaluation import horizon
 from rl_es.rollout.normalisation import Statistics, empty, merge
+from rl_es.training.generations import Done, until
 from rl_es.training.segments import Held, Unfolded, Unfolding, unfolding
 from rl_es.training.spread import ALL_AT_ONCE, Spread, sum_chunks
 
@@ -94,6 +97,19 @@ class Evolution:
         """H, antithetic pairs of the population."""
         return self.agent.population // 2
 
+    @property
+    def generation_steps(self) -> int:
+        """Most steps of a generation, of the agent's."""
+        segment, population = self.agent.segment, self.agent.population
+        if isinstance(segment, Episode):
+            return population * segment.episodes * horizon(self.env)
+        centres = population // 2 if segment.start == "centre" else 0
+        return (population + centres) * segment.steps
+
+    def placed(self, lanes: str | None, spread: Spread) -> "Evolution":
+        """The same for lanes vmapped under this axis name, and a population so spread."""
+        return replace(self, lanes=lanes, spread=spread)
+
     @cached_property
     def unfolding(self) -> Unfolding:
         """How a generation's population is unrolled."""
@@ -123,28 +139,14 @@ class Evolution:
 
     def advance(self, state: TrainState, limit: Limit) -> tuple[TrainState, Rows]:
         """Generations until either limit is reached (none if it already is), or one diverges."""
-        none = jnp.zeros((), jnp.int32)
-        unknown = jnp.full((), jnp.nan)
-        rows = Rows(none, none, none, unknown, unknown, unknown)
 
-        def unfinished(carry: tuple[TrainState, Rows]) -> Array:
-            _, rows = carry
-            within = (rows.generations < limit.generations) & (rows.env_steps < limit.env_steps)
-            return within & ((rows.generations == 0) | jnp.isfinite(rows.update_norm))
-
-        def generation(carry: tuple[TrainState, Rows]) -> tuple[TrainState, Rows]:
-            state, rows = carry
+        def generation(state: TrainState) -> tuple[TrainState, Done]:
             state, segment, change = self.generation(state)
-            return state, Rows(
-                generations=rows.generations + 1,
-                env_steps=rows.env_steps + segment.steps,
-                episodes=rows.episodes + segment.episodes,
-                population_mean=segment.returns.mean(),
-                population_best=segment.returns.max(),
-                update_norm=change,
-            )
+            returns = segment.returns
+            done = Done(segment.steps, segment.episodes, returns.mean(), returns.max(), change)
+            return state, done
 
-        return jax.lax.while_loop(unfinished, generation, (state, rows))
+        return until(limit, generation, state)
 
     def snapshot(self, state: TrainState) -> Snapshot:
         """What is evaluated and saved."""

@@ -7,9 +7,9 @@ from typing import Any
 from rl_es import registry
 from rl_es.config import Config
 from rl_es.errors import UserError
-from rl_es.interfaces import Environment, Episode, Policy, Problem
+from rl_es.interfaces import Environment, Learner, Policy, Problem
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
-from rl_es.rollout.evaluation import evaluator, horizon
+from rl_es.rollout.evaluation import evaluator
 from rl_es.rollout.policy import make_policy
 from rl_es.rollout.wrappers import wrap
 from rl_es.training.learner import Evolution
@@ -63,30 +63,38 @@ class Training:
       evaluator: (name of the lane axis or None) -> (key, Snapshot) -> returns [E].
       parameters: scalars evolved.
       generation_steps: most environment steps of a generation.
+      lanes: name of the vmapped axis around the learner, if it is vmapped over runs.
       evaluate: what the evaluator gives for this learner.
     """
 
-    learner: Evolution
+    learner: Learner
     evaluator: Callable[[str | None], Callable[..., Any]]
     parameters: int
     generation_steps: int
+    lanes: str | None = None
 
     @property
     def evaluate(self) -> Callable[..., Any]:
-        return self.evaluator(self.learner.lanes)
+        return self.evaluator(self.lanes)
 
     def placed(self, lanes: str | None, spread: Spread) -> "Training":
         """The same for lanes vmapped under this axis name, and a population so spread."""
-        return replace(self, learner=replace(self.learner, lanes=lanes, spread=spread))
+        return replace(self, learner=self.learner.placed(lanes, spread), lanes=lanes)
 
 
-def generation_steps(learner: Evolution) -> int:
-    """Most steps of a generation, of the agent's."""
-    segment, population = learner.agent.segment, learner.agent.population
-    if isinstance(segment, Episode):
-        return population * segment.episodes * horizon(learner.env)
-    centres = population // 2 if segment.start == "centre" else 0
-    return (population + centres) * segment.steps
+def make_learner(
+    agent: str, config: Config, env: Environment, policy: Policy, normalise_observations: bool
+) -> Learner:
+    """The learner of an agent: one of its own, or the evolution of a strategy.
+
+    Raises:
+      UserError: the agent, the policy and the environment do not fit together.
+    """
+    module = registry.agents.load(agent)
+    if hasattr(module, "make_learner"):
+        return module.make_learner(config, env, policy, normalise_observations)
+    made = module.make(config, Problem(policy.parameters, env.spec.episode_length))
+    return Evolution(made, env, policy, normalise_observations)
 
 
 def make_training(task: Task, agent: str, config: Config, evaluation_episodes: int) -> Training:
@@ -103,10 +111,8 @@ def make_training(task: Task, agent: str, config: Config, evaluation_episodes: i
     """
     env = task.environment()
     policy = task.make_policy(env)
-    problem = Problem(policy.parameters, env.spec.episode_length)
-    made = registry.agents.load(agent).make(config, problem)
-    learner = Evolution(made, env, policy, task.policy.normalise_observations)
-    most = generation_steps(learner) * task.wrappers.action_repeat
+    learner = make_learner(agent, config, env, policy, task.policy.normalise_observations)
+    most = learner.generation_steps * task.wrappers.action_repeat
     if most > MOST_GENERATION_STEPS:
         raise UserError(
             f"{task.name} / {agent}: a generation may take {most:,} environment steps; at most "
@@ -116,6 +122,6 @@ def make_training(task: Task, agent: str, config: Config, evaluation_episodes: i
     return Training(
         learner,
         lambda lanes: evaluator(evaluated_on, policy, evaluation_episodes, lanes),
-        problem.parameters.size,
+        policy.parameters.size,
         most,
     )

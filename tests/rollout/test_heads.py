@@ -7,7 +7,7 @@ import pytest
 
 from rl_es.errors import UserError
 from rl_es.interfaces import Box, Discrete
-from rl_es.rollout.heads import Categorical, Gaussian, Greedy, Mean, make_head
+from rl_es.rollout.heads import Categorical, Gaussian, Greedy, Mean, make_head, stochastic
 
 LOGITS = np.array([1.0, -0.5, 3.0, 0.2], np.float32)
 BOX = Box(np.full((2, 3), -1, np.float32), np.full((2, 3), 1, np.float32))
@@ -86,3 +86,39 @@ def test_a_head_that_does_not_fit_is_refused(kind, space):
     with pytest.raises(UserError, match=f"head: {kind} needs .* choose .* deterministic") as error:
         make_head(kind, space)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("mask", [None, [True, True, False, True]])
+def test_the_categorical_density_is_softmax(mask):
+    masked = None if mask is None else jnp.array(mask)
+    truth = softmax(LOGITS if mask is None else np.where(mask, LOGITS, -np.inf))
+    head, output = Categorical(4), jnp.asarray(LOGITS)
+    found = [float(head.log_prob({}, output, masked, jnp.int32(a))) for a in range(4)]
+    np.testing.assert_allclose(np.exp(found), truth, rtol=1e-5)
+    own = truth[truth > 0]
+    entropy = -(own * np.log(own)).sum()
+    np.testing.assert_allclose(head.entropy({}, output, masked), entropy, rtol=1e-5)
+
+    def both(x):
+        return head.entropy({}, x, masked) + head.log_prob({}, x, masked, jnp.int32(0))
+
+    slope = jax.grad(both)(output)
+    assert np.isfinite(slope).all() and np.all(np.asarray(slope)[truth == 0] == 0)
+
+
+def test_the_gaussian_density_has_the_entropy_of_its_samples():
+    head, output = Gaussian((2, 3)), jnp.arange(6.0)
+    params = {"log_std": jnp.linspace(-1, 1, 6).reshape(2, 3)}
+    actions = draws(head, params, output)
+    logs = jax.vmap(lambda action: head.log_prob(params, output, None, action))(actions)
+    error = 5 * float(logs.std()) / np.sqrt(len(actions))
+    assert abs(float(head.entropy(params, output, None)) + float(logs.mean())) < error
+    # the density at the mean of six independent normal variables
+    at_mean = -np.log(2 * np.pi) * 3 - float(params["log_std"].sum())
+    found = head.log_prob(params, output, None, output.reshape(2, 3))
+    np.testing.assert_allclose(found, at_mean, rtol=1e-5)
+
+
+def test_what_samples_around_a_deterministic_head():
+    assert stochastic(Greedy(3)) == Categorical(3) and stochastic(Mean((2,))) == Gaussian((2,))
+    assert stochastic(Categorical(3)) == Categorical(3)

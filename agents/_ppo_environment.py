@@ -1,0 +1,97 @@
+"""Environments side by side that start anew where an episode ends, with account of what was played.
+
+rejax expects a step that resets by itself and gives observation, state, reward, done and a
+dictionary.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from gymnax.environments import spaces
+from jax import Array
+
+from rl_es.interfaces import Discrete, Environment, EnvState, Observation
+
+
+@struct.dataclass
+class Played:
+    """Environments and what happened in them since the account was opened.
+
+    Attributes:
+      env: [N, ...] their states.
+      running: [N] return of the episode that is not over.
+      steps: [N] int32, environment steps.
+      episodes: [N] int32, that ended.
+      returns: [N] their sum.
+      best: [N] the highest of them, -inf where none ended.
+    """
+
+    env: EnvState
+    running: Array
+    steps: Array
+    episodes: Array
+    returns: Array
+    best: Array
+
+
+def opened(env: EnvState, running: Array) -> Played:
+    """A new account of environments in these states."""
+    nothing, zeros = jnp.zeros(running.shape, jnp.int32), jnp.zeros(running.shape)
+    return Played(env, running, nothing, nothing, zeros, jnp.full(running.shape, -jnp.inf))
+
+
+@dataclass(frozen=True)
+class AutoReset:
+    """N copies of an environment; keys, states, actions and results have a leading [N]."""
+
+    env: Environment
+
+    def action_space(self, params: Any = None) -> spaces.Box | spaces.Discrete:
+        """The action space as rejax reads it."""
+        space = self.env.spec.action_space
+        if isinstance(space, Discrete):
+            return spaces.Discrete(space.n)
+        low, high = jnp.asarray(space.low), jnp.asarray(space.high)
+        return spaces.Box(low, high, space.shape)
+
+    def observation_space(self, params: Any = None) -> spaces.Box:
+        """The observation space as rejax reads it."""
+        return spaces.Box(-jnp.inf, jnp.inf, self.env.spec.observation_shape)
+
+    def reset(self, keys: Array, params: Any = None) -> tuple[Observation, Played]:
+        """Starts all of them. Consumes the keys."""
+        state, observation = jax.vmap(self.env.reset)(keys)
+        return observation, opened(state, jnp.zeros(keys.shape))
+
+    def step(
+        self, keys: Array, state: Played, actions: Array, params: Any = None
+    ) -> tuple[Observation, Played, Array, Array, dict[str, Any]]:
+        """One step of each; the observation is a new episode's first one where one ended."""
+        step_keys, reset_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
+        after = jax.vmap(self.env.step)(step_keys, state.env, actions)
+        done = after.terminated | after.truncated
+        running = state.running + after.reward
+
+        def anew() -> Any:
+            fresh = jax.vmap(self.env.reset)(reset_keys)
+            return jax.vmap(lambda over, new, old: _choose(over, new, old))(done, fresh, same)
+
+        # Most steps end no episode of long ones, and resets can cost more than steps.
+        same = after.state, after.observation
+        env, observation = jax.lax.cond(done.any(), anew, lambda: same)
+        played = Played(
+            env=env,
+            running=jnp.where(done, 0.0, running),
+            steps=state.steps + jnp.asarray(after.steps, jnp.int32),
+            episodes=state.episodes + done.astype(jnp.int32),
+            returns=state.returns + jnp.where(done, running, 0.0),
+            best=jnp.where(done, jnp.maximum(state.best, running), state.best),
+        )
+        return observation, played, after.reward, done, {}
+
+
+def _choose(over: Array, new: Any, old: Any) -> Any:
+    return jax.tree.map(lambda a, b: jnp.where(over, a, b), new, old)

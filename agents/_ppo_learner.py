@@ -1,0 +1,230 @@
+"""rejax's PPO as a `Learner`: its training iteration around the suite's environments and policies.
+
+What rejax keeps between iterations is carried as its plain leaves: its own classes are made anew by
+every call of `init_state`, and hold an optimiser that closes over traced numbers.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+from flax.training.train_state import TrainState
+from jax import Array
+from rejax.algos.algorithm import register_init
+from rejax.algos.ppo import PPO
+
+from agents._ppo_environment import AutoReset, opened
+from agents._ppo_networks import Actor, Critic
+from rl_es.config import Config
+from rl_es.errors import UserError
+from rl_es.evolution.tree import norm
+from rl_es.interfaces import Environment, Hyper, Learner, Limit, Observation, Policy, Rows, Snapshot
+from rl_es.rollout.heads import stochastic
+from rl_es.rollout.networks import is_recurrent
+from rl_es.rollout.normalisation import Statistics, empty, merge, moments, normalise
+from rl_es.rollout.policy import ModulePolicy
+from rl_es.training.generations import Done, until
+
+
+@contextmanager
+def _implicit_promotion() -> Iterator[None]:
+    """Rejax adds numbers of several types and shapes."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield
+
+
+_Untyped: Any = PPO  # its types name its own environments and networks only
+
+
+class SuitePPO(_Untyped):
+    """rejax's algorithm with the suite's environments, networks and observation statistics."""
+
+    @property
+    def vmap_reset(self) -> Any:
+        return self.env.reset
+
+    @property
+    def vmap_step(self) -> Any:
+        return self.env.step
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Nothing: rejax would copy the environment, and reads it whenever a state is made."""
+        return {}
+
+    @property
+    def optimiser(self) -> optax.GradientTransformation:
+        """Adam on gradients that are clipped element by element, as rejax has it."""
+        return optax.chain(optax.clip(self.max_grad_norm), optax.adam(self.learning_rate))
+
+    @register_init
+    def initialize_network_params(self, rng: Array) -> Mapping[str, TrainState]:
+        states = {}
+        for name, key in zip(("actor", "critic"), jax.random.split(rng), strict=True):
+            params = getattr(self, name).init(key)
+            states[f"{name}_ts"] = TrainState.create(apply_fn=(), params=params, tx=self.optimiser)
+        return states
+
+    @register_init
+    def initialize_obs_rms_state(self, rng: Array) -> Mapping[str, Statistics | None]:
+        shape = self.env.env.spec.observation_shape
+        return {"obs_rms_state": empty(shape) if self.normalize_observations else None}
+
+    def update_and_normalize_obs(
+        self, statistics: Statistics, observation: Observation
+    ) -> tuple[Statistics, Observation]:
+        values = observation.values
+        seen = moments(statistics, values, jnp.ones(len(values), bool))
+        statistics = merge(statistics, seen)
+        return statistics, jax.vmap(lambda one: normalise(statistics, one))(observation)
+
+
+@struct.dataclass
+class PPOState:
+    """The traced settings, and the leaves of rejax's state."""
+
+    hyper: Hyper
+    leaves: tuple[Array, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class PPOLearner:
+    """PPO as a learner; one of its generations is one iteration of rejax.
+
+    The population's mean and best are those of the training episodes that ended in the iteration.
+
+    Attributes:
+      config: `agents.ppo.Hyperparameters`; the traced ones are not read here.
+      env: what is trained on.
+      policy: what is evaluated.
+      actor: what is trained: the same network, with a head that samples.
+      critic: of the same shape as the network.
+      normalise_observations: keep running statistics of observations and apply them.
+    """
+
+    config: Config
+    env: Environment
+    policy: ModulePolicy
+    actor: Actor
+    critic: Critic
+    normalise_observations: bool
+
+    @property
+    def pairs(self) -> None:
+        return None
+
+    @property
+    def pairwise(self) -> bool:
+        return False
+
+    @property
+    def generation_steps(self) -> int:
+        sizes = self.config.model_dump()
+        return sizes["num_envs"] * sizes["num_steps"]
+
+    def placed(self, lanes: str | None, spread: Any) -> "PPOLearner":
+        return self  # what is vmapped needs to know nothing of it, and there are no pairs
+
+    def init(self, key: Array, hyper: Hyper) -> PPOState:
+        """The state before the first iteration. Consumes `key`."""
+        params_key, run_key = jax.random.split(key)
+        with _implicit_promotion():
+            training = self._algorithm(hyper).init_state(run_key)
+        # An evolution strategy of the same seed starts from the same parameters.
+        actor = training.actor_ts.replace(params=self.actor.init(params_key))
+        return self._packed(hyper, training.replace(actor_ts=actor))
+
+    def advance(self, state: PPOState, limit: Limit) -> tuple[PPOState, Rows]:
+        """Iterations until either limit is reached (none if it already is), or one diverges."""
+        algorithm = self._algorithm(state.hyper)
+
+        def iteration(state: PPOState) -> tuple[PPOState, Done]:
+            before = self._training(state, algorithm.optimiser)
+            played = opened(before.env_state.env, before.env_state.running)
+            with _implicit_promotion():
+                after = algorithm.train_iteration(before.replace(env_state=played))
+            played, change = (
+                after.env_state,
+                jax.tree.map(jnp.subtract, after.actor_ts.params, before.actor_ts.params),
+            )
+            episodes = played.episodes.sum()
+            done = Done(
+                env_steps=played.steps.sum(),
+                episodes=episodes,
+                population_mean=played.returns.sum()
+                / episodes.astype(jnp.float32),  # not a number where none ended
+                population_best=played.best.max(),
+                update_norm=norm(change),
+            )
+            return self._packed(state.hyper, after), done
+
+        return until(limit, iteration, state)
+
+    def snapshot(self, state: PPOState) -> Snapshot:
+        """What is evaluated and saved."""
+        training = jax.tree.unflatten(self._structure, state.leaves)
+        params = training.actor_ts.params
+        own = {name: params[name] for name in self.policy.parameters.shapes}
+        return Snapshot(own, training.obs_rms_state)
+
+    def _algorithm(self, hyper: Hyper) -> SuitePPO:
+        sizes = ("num_envs", "num_steps", "num_epochs", "num_minibatches")
+        numbers = ("gamma", "gae_lambda", "clip_eps", "ent_coef", "vf_coef", "max_grad_norm")
+        return SuitePPO(
+            env=AutoReset(self.env),
+            env_params=None,
+            eval_callback=lambda *_: None,
+            actor=self.actor,
+            critic=self.critic,
+            normalize_observations=self.normalise_observations,
+            learning_rate=hyper["lr"],
+            **{name: getattr(self.config, name) for name in sizes},
+            **{name: hyper[name] for name in numbers},
+        )
+
+    def _packed(self, hyper: Hyper, training: Any) -> PPOState:
+        return PPOState(hyper, tuple(map(jnp.asarray, jax.tree.leaves(training))))
+
+    @cached_property
+    def _structure(self) -> Any:
+        """Of rejax's state."""
+        numbers = {name: jnp.float32(1) for name in type(self.config).model_fields}
+        with _implicit_promotion():
+            made = jax.eval_shape(lambda: self._algorithm(numbers).init_state(jax.random.key(0)))
+        return jax.tree.structure(made)
+
+    def _training(self, state: PPOState, optimiser: optax.GradientTransformation) -> Any:
+        training = jax.tree.unflatten(self._structure, state.leaves)
+        return training.replace(
+            actor_ts=training.actor_ts.replace(tx=optimiser),
+            critic_ts=training.critic_ts.replace(tx=optimiser),
+        )
+
+
+def make(config: Config, env: Environment, policy: Policy, normalise_observations: bool) -> Learner:
+    """The learner of these settings.
+
+    Raises:
+      UserError: the policy is not a network without state.
+    """
+    if not isinstance(policy, ModulePolicy):
+        raise UserError("ppo: it trains a network; choose another than network: parameters")
+    if is_recurrent(policy.module):
+        raise UserError("ppo: a recurrent network cannot be trained; choose another, such as mlp")
+    _ = policy.parameters  # refuses a network that does not fit
+    head = stochastic(policy.head)
+    value = policy.module.clone(outputs=1)
+    return PPOLearner(
+        config,
+        env,
+        policy,
+        Actor(replace(policy, head=head), head),
+        Critic(value, policy.observation_shape),
+        normalise_observations,
+    )

@@ -1,0 +1,76 @@
+"""A policy of the suite as rejax's actor, and its network with one output as the critic."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import Array
+
+from rl_es.interfaces import Observation, Params
+from rl_es.rollout.heads import Stochastic
+from rl_es.rollout.policy import ModulePolicy
+
+
+@dataclass(frozen=True)
+class Actor:
+    """A policy without state, whose head samples. Observations and actions have a leading [N]."""
+
+    policy: ModulePolicy
+    head: Stochastic
+
+    def init(self, key: Array) -> Params:
+        """Initial parameters. Consumes `key`."""
+        return self.policy.init(key)
+
+    def apply(self, params: Params, observation: Observation, *args: Any, method: str) -> Any:
+        """Calls a method by name, as a Flax module does."""
+        return getattr(self, method)(params, observation, *args)
+
+    def action_log_prob(
+        self, params: Params, observation: Observation, key: Array
+    ) -> tuple[Array, Array]:
+        """Actions [N, ...] that are sampled, and their log-probabilities [N]. Consumes `key`."""
+        own = params.get("head", {})
+
+        def one(key: Array, observation: Observation) -> tuple[Array, Array]:
+            output, mask = self._output(params, observation), observation.action_mask
+            action = self.head.act(own, output, mask, key)
+            return action, self.head.log_prob(own, output, mask, action)
+
+        return jax.vmap(one)(jax.random.split(key, len(observation.values)), observation)
+
+    def log_prob_entropy(
+        self, params: Params, observation: Observation, actions: Array
+    ) -> tuple[Array, Array]:
+        """Log-probabilities [N] of actions [N, ...], and the distributions' entropies [N]."""
+        own = params.get("head", {})
+
+        def one(observation: Observation, action: Array) -> tuple[Array, Array]:
+            output, mask = self._output(params, observation), observation.action_mask
+            found = self.head.log_prob(own, output, mask, action)
+            return found, self.head.entropy(own, output, mask)
+
+        return jax.vmap(one)(observation, actions)
+
+    def _output(self, params: Params, observation: Observation) -> Array:
+        network = {"params": params["network"]}
+        return jnp.asarray(self.policy.module.apply(network, observation.values)).reshape(-1)
+
+
+@dataclass(frozen=True)
+class Critic:
+    """A network of one output: the value of an observation."""
+
+    module: nn.Module
+    observation_shape: tuple[int, ...]
+
+    def init(self, key: Array) -> Params:
+        """Initial parameters. Consumes `key`."""
+        return nn.meta.unbox(self.module.init(key, jnp.zeros(self.observation_shape))["params"])
+
+    def apply(self, params: Params, observation: Observation) -> Array:
+        """Values [N] of observations [N, ...]."""
+        apply = jax.vmap(lambda values: self.module.apply({"params": params}, values))
+        return jnp.asarray(apply(observation.values)).reshape(-1)

@@ -1,0 +1,191 @@
+"""PPO as a learner: its account of training, its start, its end, and what it refuses."""
+
+import importlib.util
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pydantic
+import pytest
+from jax import Array
+
+from rl_es import registry
+from rl_es.config import split
+from rl_es.errors import UserError
+from rl_es.interfaces import Box, Discrete, EnvSpec, Limit, Observation, Problem, Transition
+from rl_es.rollout.config import PolicyConfig
+from rl_es.rollout.evaluation import evaluator
+from rl_es.rollout.policy import make_policy
+from rl_es.training.learner import Evolution
+from tests.envs.extras import require
+
+SMALL = {"num_envs": 8, "num_steps": 16, "num_epochs": 2, "num_minibatches": 4, "lr": 0.01}
+
+
+@dataclass(frozen=True)
+class Corridor:
+    """Right is rewarded, left is not, and a third action is forbidden; over after six steps.
+
+    A step of it is two of the environment.
+    """
+
+    masked: bool = False
+    real: bool = False
+
+    @property
+    def spec(self) -> EnvSpec:
+        box = Box(np.full(1, -1, np.float32), np.full(1, 1, np.float32))
+        return EnvSpec("corridor", (2,), box if self.real else Discrete(3), 6)
+
+    def reset(self, key: Array) -> tuple[Array, Observation]:
+        return jnp.zeros((), jnp.int32), self._seen(jnp.zeros((), jnp.int32))
+
+    def step(self, key: Array, state: Array, action: Array) -> Transition:
+        chosen = (jnp.squeeze(action) > 0 if self.real else action == 1).astype(jnp.float32)
+        forbidden = jnp.zeros(()) if self.real else (action == 2).astype(jnp.float32)
+        over = state + 1 >= 6
+        seen, reward = self._seen(state + 1), chosen - 1000 * forbidden
+        return Transition(state + 1, seen, reward, jnp.zeros((), bool), over, jnp.int32(2))
+
+    def _seen(self, state: Array) -> Observation:
+        values = jnp.stack([jnp.float32(1), state.astype(jnp.float32)])
+        return Observation(values, jnp.array([True, True, False]) if self.masked else None)
+
+
+def made(env: Any, normalise: bool = False, policy: Any = None, **settings: Any) -> Any:
+    require("rejax", "ppo")
+    module = registry.agents.load("ppo")
+    config = module.Hyperparameters(**{**SMALL, **settings})
+    policy = make_policy(PolicyConfig(network="mlp", widths=(8,), **(policy or {})), env.spec)
+    learner = module.make_learner(config, env, policy, normalise)
+    return learner, {name: jnp.float32(value) for name, value in split(config)[1].items()}
+
+
+def limit(generations: int) -> Limit:
+    return Limit(jnp.int32(generations), jnp.int32(2**30))
+
+
+def mean_return(learner: Any, state: Any) -> float:
+    evaluate = evaluator(learner.env, learner.policy, 64)
+    return float(evaluate(jax.random.key(9), learner.snapshot(state)).mean())
+
+
+@pytest.mark.parametrize(
+    "env, policy",
+    [
+        (Corridor(masked=True), {}),
+        (Corridor(masked=True), {"head": "deterministic"}),
+        (Corridor(real=True), {"head": "deterministic"}),
+    ],
+)
+def test_it_learns(env, policy):
+    """Of a forbidden action each would cost a thousand."""
+    learner, hyper = made(env, True, policy)
+    state = learner.init(jax.random.key(0), hyper)
+    state, rows = jax.jit(learner.advance)(state, limit(60))
+    assert mean_return(learner, state) > 5.5
+    assert float(rows.population_mean) > 4.5
+    assert set(learner.snapshot(state).params) == set(learner.policy.parameters.shapes)
+
+
+def test_steps_and_episodes_are_counted():
+    """Eight environments of sixteen steps, each of two of the environment; episodes of six."""
+    learner, hyper = made(Corridor(masked=True))
+    advance = jax.jit(learner.advance)
+    state, first = advance(learner.init(jax.random.key(0), hyper), limit(1))
+    state, second = advance(state, limit(2))
+    assert int(first.generations) == 1 and int(first.env_steps) == 2 * 8 * 16
+    assert int(first.episodes) == 8 * (16 // 6)
+    assert int(second.env_steps) == 2 * 2 * 8 * 16
+    assert int(second.episodes) == 8 * (48 // 6 - 16 // 6)
+    assert 0 <= float(first.population_mean) <= float(first.population_best) <= 6
+
+
+def test_an_iteration_without_an_end_reports_no_return():
+    learner, hyper = made(Corridor(masked=True), num_steps=4)
+    _, rows = jax.jit(learner.advance)(learner.init(jax.random.key(0), hyper), limit(1))
+    assert int(rows.episodes) == 0 and np.isnan(rows.population_mean)
+
+
+def test_it_starts_where_an_evolution_strategy_of_the_same_seed_does():
+    learner, hyper = made(Corridor())
+    agents = registry.agents.load("open_es")
+    problem = Problem(learner.policy.parameters, 6)
+    strategy = agents.make(agents.Hyperparameters(population=4), problem)
+    evolution = Evolution(strategy, learner.env, learner.policy)
+    numbers = {n: jnp.float32(v) for n, v in split(agents.Hyperparameters())[1].items()}
+    key = jax.random.key(3)
+    jax.tree.map(
+        np.testing.assert_array_equal,
+        learner.snapshot(learner.init(key, hyper)).params,
+        evolution.snapshot(evolution.init(key, numbers)).params,
+    )
+
+
+def test_how_calls_are_cut_changes_no_number():
+    learner, hyper = made(Corridor(masked=True), True)
+    advance = jax.jit(learner.advance)
+    whole, _ = advance(learner.init(jax.random.key(1), hyper), limit(3))
+    parts, _ = advance(learner.init(jax.random.key(1), hyper), limit(1))
+    parts, _ = advance(parts, limit(2))
+    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
+        if not jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
+            np.testing.assert_array_equal(a, b)
+
+
+def test_lanes_are_runs_of_their_own():
+    learner, hyper = made(Corridor(masked=True), True)
+    keys = jax.random.split(jax.random.key(0), 2)
+    both = {name: jnp.stack([value, value / 2]) for name, value in hyper.items()}
+    limits = Limit(jnp.array([2, 3]), jnp.array([2**30] * 2))
+    together = jax.vmap(learner.init)(keys, both)
+    together, rows = jax.jit(jax.vmap(learner.advance))(together, limits)
+    for i in range(2):
+        own = jax.tree.map(lambda leaf, i=i: leaf[i], both)
+        alone, row = jax.jit(learner.advance)(learner.init(keys[i], own), limit(2 + i))
+        lane = learner.snapshot(jax.tree.map(lambda leaf, i=i: leaf[i], together))
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+            lane,
+            learner.snapshot(alone),
+        )
+        assert int(rows.env_steps[i]) == int(row.env_steps)
+
+
+def test_statistics_are_those_of_what_was_seen():
+    """The second number of an observation counts an episode's steps: 1 to 5, then 0 again."""
+    learner, hyper = made(Corridor(masked=True), True, num_steps=12)
+    state, _ = jax.jit(learner.advance)(learner.init(jax.random.key(0), hyper), limit(1))
+    statistics = learner.snapshot(state).statistics
+    assert float(statistics.count) == 8 * 12
+    np.testing.assert_allclose(statistics.mean, [1.0, 2.5], rtol=1e-5)
+    np.testing.assert_allclose(statistics.m2 / statistics.count, [0.0, 35 / 12], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "policy, reason",
+    [({"network": "gru"}, "recurrent"), ({"network": "parameters"}, "trains a network")],
+)
+def test_a_policy_that_it_cannot_train_is_refused(policy, reason):
+    require("rejax", "ppo")
+    module, env = registry.agents.load("ppo"), Corridor(real=True)
+    with pytest.raises(UserError, match=reason):
+        made_for = make_policy(PolicyConfig(**policy), _bounded(env.spec))
+        module.make_learner(module.Hyperparameters(), env, made_for, False)
+
+
+def _bounded(spec: EnvSpec) -> EnvSpec:
+    return EnvSpec(spec.name, spec.observation_shape, spec.action_space, 6, (0.0,))
+
+
+def test_minibatches_divide_an_iteration():
+    with pytest.raises(pydantic.ValidationError, match="a divisor of 64"):
+        registry.agents.load("ppo").Hyperparameters(num_envs=8, num_steps=8, num_minibatches=7)
+
+
+def test_without_rejax_it_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"ppo needs ppo's library: pip install 'rl_es\[ppo\]'"):
+        registry.agents.load("ppo").check()
