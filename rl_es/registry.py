@@ -88,7 +88,7 @@ def needs(module: str, extra: str, what: str) -> None:
 
 def strategies() -> list[str]:
     """Names of the agents that are evolution strategies."""
-    return [name for name in agents.files() if hasattr(agents.load(name), "make")]
+    return [name for name in agents.files() if not hasattr(agents.load(name), "make_learner")]
 
 
 def environment_names() -> list[str]:

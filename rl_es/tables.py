@@ -142,32 +142,45 @@ def table_paths(folder: Path) -> tuple[Path, Path] | None:
     return (curves, runs[0]) if curves.exists() and runs else None
 
 
-def load(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The (curves, runs) tables of a results folder, in a fixed order.
+def load(*folders: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The (curves, runs) tables of results folders, in a fixed order.
 
-    They are made from its cells; where it has none, as a copy of a folder's tables, they are read.
+    They are made from a folder's cells; where it has none, as a copy of its tables, these are read.
 
     Raises:
-      UserError: the folder holds neither, or a damaged file.
+      UserError: a folder holds neither, or a damaged file; two folders hold the same run.
     """
-    cells, written = cell_paths(folder), table_paths(folder)
-    if not cells and written is None:
-        raise UserError(
-            f"{folder}: no results here (neither cells/*.parquet nor curves.parquet with "
-            "runs.parquet or runs.csv); run a sweep into it"
-        )
     rows: list[dict[str, Any]] = []
     records: list[dict[str, Any]] = []
-    for path in cells:
-        curve, record = read_cell(path)
-        rows += curve
-        records.append({name: as_json(value) for name, value in record.items()})
-    if not cells and written is not None:
-        rows, records = (_rows(path) for path in written)
+    held: dict[str, Path] = {}
+    for folder in folders:
+        curves, runs = _held(folder)
+        for run_id in dict.fromkeys(run["run_id"] for run in runs):
+            if run_id in held:
+                raise UserError(f"{folder}: holds run {run_id}, and so does {held[run_id]}")
+            held[run_id] = folder
+        rows += curves
+        records += runs
     order = ["env", "label", "seed", "run_id"]
     curves = _frame(rows, {**IDENTITY, **MEASURES}).sort_values([*order, "generation"])
     runs = _frame(records, {**IDENTITY, **RUN}).sort_values(order)
     return curves.reset_index(drop=True), runs.reset_index(drop=True)
+
+
+def _held(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The rows of a folder's curves, and of its runs."""
+    cells, written = cell_paths(folder), table_paths(folder)
+    if cells:
+        read = [read_cell(path) for path in cells]
+        records = [{name: as_json(value) for name, value in record.items()} for _, record in read]
+        return [row for curve, _ in read for row in curve], records
+    if written is None:
+        raise UserError(
+            f"{folder}: no results here (neither cells/*.parquet nor curves.parquet with "
+            "runs.parquet or runs.csv); run a sweep into it"
+        )
+    curves, runs = written
+    return _rows(curves), _rows(runs)
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:

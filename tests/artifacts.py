@@ -1,5 +1,6 @@
-"""Where a test run leaves pictures to be looked at; ignored by git."""
+"""Folders that tests look into: of committed results, and of pictures that are left to look at."""
 
 from pathlib import Path
 
-ARTIFACTS = Path(__file__).with_name(".artifacts")
+ARTIFACTS = Path(__file__).with_name(".artifacts")  # ignored by git
+REFERENCE = Path(__file__).parents[1] / "results" / "reference"

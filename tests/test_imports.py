@@ -37,11 +37,13 @@ ALLOWED = {
     "speed": {"speed", "timings", *SWEEP},
     "gradients": {"gradients", "estimates", *SWEEP},
     "evaluating": TRAINING,
+    "references": {"analysis", *TRAINING},
     "replay": {"replay", *TRAINING},
     "listing": SWEEP,
     "cli": {
         "analysis",
         "evaluating",
+        "references",
         "listing",
         "replay",
         "speed",

@@ -9,6 +9,7 @@ from typing import NoReturn
 
 import tyro
 
+from rl_es.cli.joining import Merge, References
 from rl_es.cli.listing import List
 from rl_es.cli.policies import Evaluate, Replay
 from rl_es.cli.reading import Compare, Figures, Report, Table
@@ -24,6 +25,8 @@ VERBS = {
     "figures": Figures,
     "compare": Compare,
     "table": Table,
+    "merge": Merge,
+    "references": References,
     "evaluate": Evaluate,
     "replay": Replay,
     "list": List,

@@ -77,6 +77,14 @@ class Figures:
             help_behavior_hint="(default: eggroll where it is)",
         ),
     ] = None
+    published: Annotated[
+        Path | None,
+        arg(
+            metavar="FILE",
+            help="CSV with env, label and ratio: others' ratios of times, shown by time_ratio",
+            help_behavior_hint="(default: none)",
+        ),
+    ] = None
     replicates: Annotated[
         int | None, arg(metavar="N", help="of the bootstrap", help_behavior_hint="(default: many)")
     ] = None
@@ -108,6 +116,7 @@ class Figures:
         if self.replicates is not None and self.replicates < 1:
             raise UserError(f"--replicates: must be at least 1; is {self.replicates}")
         given: dict[str, Any] = {"sheet": SIZES[self.size], "reference": self.reference}
+        given["published"] = self.published
         if self.normalise is not None:
             given |= dict(zip(("low", "high"), self.normalise, strict=True))
         if self.replicates is not None:

@@ -1,6 +1,7 @@
 """What cost, ablation and sensitivity figures compute before they draw."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ from rl_es.analysis.figures import time_to_threshold as reach
 from rl_es.analysis.ladders import ladders
 from rl_es.analysis.results import load
 from rl_es.analysis.statistics import Interval
-from tests.looks import named, texts
+from rl_es.errors import UserError
+from tests.looks import legend, named, texts
 
 Results = Callable[..., Path]
 AddRun = Callable[..., None]
@@ -57,6 +59,21 @@ def test_ratios_pair_seeds_and_weigh_environments_alike(results: Results, add_ru
     assert time_ratio.where(found, Options(reference="pes")) == []
     said = texts(time_ratio.draw(found, FEW))
     assert "not a speed benchmark (lanes = 1 to 8" in said
+
+
+def test_published_ratios_stand_beside_those_that_were_measured(
+    results: Results, add_run: AddRun, tmp_path: Path
+) -> None:
+    folder, file = results(["e", "f"], ["eggroll", "open_es"], 2), tmp_path / "ratios.csv"
+    file.write_text("env,label,ratio\ne,open_es,1.83\nelsewhere,open_es,40\n")
+    figure = time_ratio.draw(load(folder), replace(FEW, published=file))
+    stars = [line for ax in figure.axes for line in ax.lines if line.get_marker() == "*"]
+    at = [float(line.get_xdata()[0]) for line in stars]
+    assert at == [1.83] and "published" in legend(figure)
+    assert "published" not in legend(time_ratio.draw(load(folder), FEW))
+    file.write_text("env,ratio\ne,1.83\n")
+    with pytest.raises(UserError, match="no column 'label'; needs env, label and ratio"):
+        time_ratio.draw(load(folder), replace(FEW, published=file))
 
 
 def test_a_label_that_has_just_begun_is_no_point_of_the_front(

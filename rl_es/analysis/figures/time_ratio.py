@@ -1,5 +1,7 @@
 """How much longer: seconds of each label over those of a reference label, in the same sweep."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -45,6 +47,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
     totals = [environments] if len(environments) > 1 else []
     subjects = [*totals, *([env] for env in environments)]
     others = {label: style for label, style in results.shown.items() if label != reference}
+    elsewhere = {} if options.published is None else published(options.published)
     with panels.paper():
         named = names(options.sheet, list(others))
         size = 2.0, named.high(0.21, frame=0.55), named.left
@@ -55,6 +58,8 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
                 _bar(panel, place, found, style.colour)
                 same = ratios(costs, label, reference, some, "to_budget", options.replicates)
                 panel.plot([same.estimate], [place], "D", color=panels.INK, ms=3.5, mfc="white")
+                if len(some) == 1 and (found := elsewhere.get((some[0], label))):
+                    panel.plot([found], [place], "*", color="#b2182b", ms=7, mec="white", mew=0.5)
             named.beside(panel)
             marks.title(panel, TOTAL if some is environments else some[0])
             if some is environments:
@@ -62,7 +67,24 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
                 panel.title.set_fontweight("bold")
             _axis(panel)
             panel.set_xlabel(f"seconds over {reference}'s")
-        return panels.finish(figure, _entries(), _notes(results, reference, options))
+        shown = [at for at in elsewhere if at[0] in environments and at[1] in others]
+        return panels.finish(figure, _entries(bool(shown)), _notes(results, reference, options))
+
+
+def published(path: Path) -> dict[tuple[str, str], float]:
+    """Ratios by (environment, label) from a CSV file with columns env, label and ratio.
+
+    Raises:
+      UserError: it is not such a file.
+    """
+    try:
+        table = pd.read_csv(path)
+        keys = zip(table["env"].astype(str), table["label"].astype(str), strict=True)
+        return dict(zip(keys, table["ratio"].astype(float), strict=True))
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: not a readable table of ratios ({error})") from None
+    except KeyError as error:
+        raise UserError(f"{path}: no column {error}; needs env, label and ratio") from None
 
 
 def _costs(results: Results) -> pd.DataFrame:
@@ -147,9 +169,13 @@ def _axis(panel: Axes) -> None:
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _entries() -> list:
+def _entries(published: bool) -> list:
     diamond = Line2D([], [], color=panels.INK, marker="D", ms=3.5, mfc="white", linestyle="")
-    return [(Patch(color="#bbbbbb"), "a step"), (diamond, "to the same number of steps")]
+    entries = [(Patch(color="#bbbbbb"), "a step"), (diamond, "to the same number of steps")]
+    if not published:
+        return entries
+    star = Line2D([], [], color="#b2182b", marker="*", ms=7, mec="white", mew=0.5, linestyle="")
+    return [*entries, (star, "published")]
 
 
 def _notes(results: Results, reference: str, options: Options) -> list[str]:

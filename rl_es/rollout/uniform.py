@@ -1,0 +1,49 @@
+"""The policy that looks at nothing: every allowed action is as likely as any other."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from rl_es.errors import UserError
+from rl_es.interfaces import (
+    Discrete,
+    EnvSpec,
+    Observation,
+    ParameterSpec,
+    Params,
+    PolicyState,
+)
+
+
+class UniformActions:
+    """Uniform over the allowed discrete actions, or over the box.
+
+    Raises:
+      UserError: the box has no bounds.
+    """
+
+    parameters = ParameterSpec({})
+
+    def __init__(self, spec: EnvSpec):
+        space = spec.action_space
+        if not isinstance(space, Discrete) and not np.isfinite([space.low, space.high]).all():
+            raise UserError(f"{spec.name}: its actions have no bounds, so none are uniform")
+        self._space = space
+
+    def init(self, key: Array) -> Params:
+        return {}
+
+    def initial_state(self) -> PolicyState:
+        return ()
+
+    def act(
+        self, params: Params, state: PolicyState, observation: Observation, key: Array
+    ) -> tuple[PolicyState, Array]:
+        space = self._space
+        if not isinstance(space, Discrete):
+            low, high = jnp.asarray(space.low), jnp.asarray(space.high)
+            return (), jax.random.uniform(key, space.shape, minval=low, maxval=high)
+        mask = observation.action_mask
+        logits = jnp.zeros(space.n) if mask is None else jnp.where(mask, 0.0, -jnp.inf)
+        return (), jax.random.categorical(key, logits).astype(jnp.int32)
