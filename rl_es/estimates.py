@@ -28,6 +28,9 @@ COLUMNS = {
     "env_steps": pa.int64(),  # taken for them
     "mean": pa.list_(pa.float64()),  # [parameters] over samples
     "variance": pa.float64(),  # sum over parameters of the variance of a sample
+    "rank": pa.int64(),  # of the noise on weight matrices; none for full rank
+    "exact": pa.list_(pa.float64()),  # [parameters] the expected estimate, where it is known
+    "exact_full": pa.list_(pa.float64()),  # [parameters] the same of full-rank noise
 }
 _RECORD = b"rl_es.estimate"
 

@@ -20,6 +20,7 @@ from jax.flatten_util import ravel_pytree
 from rl_es.config import split
 from rl_es.errors import UserError
 from rl_es.evolution.strategy import EvolutionStrategy
+from rl_es.gradients.expected import expectations
 from rl_es.interfaces import Episode, Hyper, Learner
 from rl_es.rollout.evaluation import horizon
 from rl_es.sweep.cells import Cell
@@ -150,6 +151,7 @@ def measure(cell: Cell, sampler: Sampler) -> Mapping[str, Any]:
     samples = wanted(cell, sampler.learner)
     hyper = {name: jnp.float32(value) for name, value in split(cell.config)[1].items()}
     state = sampler.init(np.uint32(cell.seed), hyper)
+    known = expectations(cell, sampler.learner, state)
     found, env_steps, skipped = Moments(), 0, 1
     while found.count < samples:
         state, drawn, steps = sampler.run(state)
@@ -166,4 +168,5 @@ def measure(cell: Cell, sampler: Sampler) -> Mapping[str, Any]:
         "env_steps": env_steps,
         "mean": np.asarray(found.mean).tolist(),
         "variance": found.squares / (found.count - 1),
+        **known,
     }
