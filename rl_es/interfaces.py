@@ -119,7 +119,8 @@ class Solved(Environment, Protocol):
     def expected(self, params: Params, sigma: float, rank: int | None) -> Params | None:
         """What estimates of an episode's gradient are on average: E[f(params + sigma E) E] / sigma.
 
-        Of returns as they are, actions without noise, observations as they are.
+        Of returns, actions and observations as they are: without shaping, sampling, normalisation.
+        It holds for every strategy, whether noise is drawn for an episode or for each window of it.
 
         Args:
           params: the unperturbed parameters.

@@ -15,16 +15,17 @@ and full-rank noise the same without 6 / r: their distance is (6 sigma^2 / r) |s
 `control` (s) subtracts a linear part, whose estimate is on average the same at any rank: a control
 variate. With s = sigma what is left at W = 0 is 6 / r alone, and nothing at full rank.
 
-Proof. q = v' E u has mean 0 and variance 1, and E a distribution that -E has too, so of
+Proof. Let q = v' E u, which has mean 0 and variance 1. In E[f(W + sigma E) E] / sigma,
 
-  E[f(W + sigma E) E] / sigma,  (x + sigma q)^3 = x^3 + 3 x^2 sigma q + 3 x sigma^2 q^2 + sigma^3 q^3,
+  (x + sigma q)^3 = x^3 + 3 x^2 sigma q + 3 x sigma^2 q^2 + sigma^3 q^3,
 
-only the odd powers of q stay. E[q E] = v u' at any rank. E[q^3 E] is a multiple of v u', because in
-every direction that is orthogonal to v or to u the noise is independent of a sign of its own; the
-multiple is E[q^4]. Full rank: q is normal, E[q^4] = 3. Rank r, with E = B A' / sqrt(r) as inputs x
-outputs: q = sum_k b_k a_k / sqrt(r) with independent standard normal numbers, so that
+even powers of q vanish, because -E has the distribution of E. E[q E] = v u' at any rank, and
+E[q^3 E] is a multiple of it: the part of the noise that is orthogonal to v or to u has a factor of
+mean 0 that is independent of q. The multiple is E[q^4]. Full rank: q is normal, E[q^4] = 3. Rank r,
+where E = B A' / sqrt(r) as inputs x outputs: q = sum_k b_k a_k / sqrt(r) with independent standard
+normal numbers, so that
 
-  E[q^4] = (r E[b^4] E[a^4] + 3 r (r - 1) E[b^2]^2 E[a^2]^2) / r^2 = (9 r + 3 r (r - 1)) / r^2
+  E[q^4] = (r E[b^4] E[a^4] + 3 r (r - 1) (E[b^2] E[a^2])^2) / r^2 = (9 r + 3 r (r - 1)) / r^2,
 
 which is 3 + 6 / r.
 """

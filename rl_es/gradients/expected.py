@@ -6,13 +6,12 @@ from typing import Any, cast
 import jax
 import numpy as np
 
-from rl_es.interfaces import Solved
+from rl_es.interfaces import Environment, Params, Solved
 from rl_es.sweep.cells import Cell
-from rl_es.training.learner import Evolution, TrainState
 
 
-def expectations(cell: Cell, learner: Evolution, state: TrainState) -> Mapping[str, Any]:
-    """The columns `rank`, `exact` and `exact_full` of a cell's row.
+def expectations(cell: Cell, env: Environment, params: Params) -> Mapping[str, Any]:
+    """The columns `rank`, `exact` and `exact_full` of a cell's row, at unperturbed parameters.
 
     The last two are none where the environment does not know or is wrapped, and where the policy or
     the settings make the estimates others than those that it knows.
@@ -26,10 +25,9 @@ def expectations(cell: Cell, learner: Evolution, state: TrainState) -> Mapping[s
         and cell.policy.head == "deterministic"
         and not cell.policy.normalise_observations
     )
-    if plain and hasattr(learner.env, "expected"):
-        env, params = cast(Solved, learner.env), learner.agent.center(state.agent)
+    if plain and hasattr(env, "expected"):
         for name, own in (("exact", rank), ("exact_full", None)):
-            update = env.expected(params, settings["sigma"], own)
+            update = cast(Solved, env).expected(params, settings["sigma"], own)
             found[name] = None if update is None else flat(update)
     return found
 

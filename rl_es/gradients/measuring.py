@@ -148,10 +148,10 @@ def measure(cell: Cell, sampler: Sampler) -> Mapping[str, Any]:
 
     The first sample is left out: a lagged scale is filled during it.
     """
-    samples = wanted(cell, sampler.learner)
+    learner, samples = sampler.learner, wanted(cell, sampler.learner)
     hyper = {name: jnp.float32(value) for name, value in split(cell.config)[1].items()}
     state = sampler.init(np.uint32(cell.seed), hyper)
-    known = expectations(cell, sampler.learner, state)
+    known = expectations(cell, learner.env, learner.agent.center(state.agent))
     found, env_steps, skipped = Moments(), 0, 1
     while found.count < samples:
         state, drawn, steps = sampler.run(state)
@@ -162,8 +162,8 @@ def measure(cell: Cell, sampler: Sampler) -> Mapping[str, Any]:
         env_steps += int(steps)
     return {
         "windows": sampler.length,
-        "pairs": sampler.learner.pairs,
-        "parameters": sampler.learner.policy.parameters.size,
+        "pairs": learner.pairs,
+        "parameters": learner.policy.parameters.size,
         "samples": found.count,
         "env_steps": env_steps,
         "mean": np.asarray(found.mean).tolist(),
