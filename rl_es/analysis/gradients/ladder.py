@@ -107,7 +107,8 @@ def _note(bias: pd.DataFrame) -> str:
     seeds = f"{low}" if low == high else f"{low} to {high}"
     return (
         "Norm of the difference of expected updates of low rank and of full rank, parameters held "
-        "still, without bias, from inner products of estimates of different seeds. Vertical lines: "
+        "still; its square, without bias, from inner products of estimates of different seeds. "
+        "Vertical lines: "
         f"{INTERVAL} (n = {seeds}). Slope: least squares of log distance on log rank, "
         "full rank as known. "
         f"Antithetic pairs a point: at least {(bias['samples'] * bias['pairs']).min():,}."

@@ -23,8 +23,9 @@ DISTANCE = (
     "noise alone would make of it."
 )
 BY_RANK = (
-    "Distances of the expected estimates of low rank and of full rank, without bias, from inner "
-    "products of the estimates of different seeds, with 95 % jackknife intervals. Full rank is "
+    "Distances of the expected estimates of low rank and of full rank: their squares, without "
+    "bias, from inner products of the estimates of different seeds, with 95 % jackknife intervals. "
+    "Full rank is "
     "taken as the environment knows it (known), or as it was measured with the same seeds "
     "(measured). Slope: of the least-squares line of log distance on log rank."
 )
