@@ -28,7 +28,11 @@ COLUMNS = {
     "env_steps": pa.int64(),  # taken for them
     "mean": pa.list_(pa.float64()),  # [parameters] over samples
     "variance": pa.float64(),  # sum over parameters of the variance of a sample
+    "rank": pa.int64(),  # of the noise on weight matrices; none for full rank
+    "exact": pa.list_(pa.float64()),  # [parameters] the expected estimate, where it is known
+    "exact_full": pa.list_(pa.float64()),  # [parameters] the same of full-rank noise
 }
+VECTORS = ("mean", "exact", "exact_full")
 _RECORD = b"rl_es.estimate"
 
 
@@ -64,11 +68,12 @@ def load(folder: Path) -> pd.DataFrame:
     if not files:
         raise UserError(f"{folder}: no gradient estimates here (no {FOLDER}/*.parquet)")
     rows = pd.DataFrame([read(file)[0] for file in files], columns=list(COLUMNS))
+    rows["rank"] = rows["rank"].astype("Int64")
     return rows.sort_values(["env", "windows", "label", "seed"]).reset_index(drop=True)
 
 
 def write_table(folder: Path, rows: pd.DataFrame) -> Path:
     """Writes `gradients.csv`, without the estimates themselves; returns its path."""
     file = folder / "gradients.csv"
-    write_text(file, rows.drop(columns="mean").to_csv(index=False))
+    write_text(file, rows.drop(columns=list(VECTORS)).to_csv(index=False))
     return file

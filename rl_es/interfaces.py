@@ -113,6 +113,26 @@ class Scored(Environment, Protocol):
         ...
 
 
+class Solved(Environment, Protocol):
+    """An environment of which the expected gradient estimates are known exactly."""
+
+    def expected(self, params: Params, sigma: float, rank: int | None) -> Params | None:
+        """What estimates of an episode's gradient are on average: E[f(params + sigma E) E] / sigma.
+
+        Of returns, actions and observations as they are: without shaping, sampling, normalisation.
+        It holds for every strategy, whether noise is drawn for an episode or for each window of it.
+
+        Args:
+          params: the unperturbed parameters.
+          sigma: standard deviation of the noise on each of them.
+          rank: of the noise on weight matrices; None for full rank.
+
+        Returns:
+          float64 arrays, structured like the parameters; None where it is not known for these.
+        """
+        ...
+
+
 # --- the same task in its own simulator -----------------------------------------------------------
 
 

@@ -20,6 +20,7 @@ from jax.flatten_util import ravel_pytree
 from rl_es.config import split
 from rl_es.errors import UserError
 from rl_es.evolution.strategy import EvolutionStrategy
+from rl_es.gradients.expected import expectations
 from rl_es.interfaces import Episode, Hyper, Learner
 from rl_es.rollout.evaluation import horizon
 from rl_es.sweep.cells import Cell
@@ -147,9 +148,10 @@ def measure(cell: Cell, sampler: Sampler) -> Mapping[str, Any]:
 
     The first sample is left out: a lagged scale is filled during it.
     """
-    samples = wanted(cell, sampler.learner)
+    learner, samples = sampler.learner, wanted(cell, sampler.learner)
     hyper = {name: jnp.float32(value) for name, value in split(cell.config)[1].items()}
     state = sampler.init(np.uint32(cell.seed), hyper)
+    known = expectations(cell, learner.env, learner.agent.center(state.agent))
     found, env_steps, skipped = Moments(), 0, 1
     while found.count < samples:
         state, drawn, steps = sampler.run(state)
@@ -160,10 +162,11 @@ def measure(cell: Cell, sampler: Sampler) -> Mapping[str, Any]:
         env_steps += int(steps)
     return {
         "windows": sampler.length,
-        "pairs": sampler.learner.pairs,
-        "parameters": sampler.learner.policy.parameters.size,
+        "pairs": learner.pairs,
+        "parameters": learner.policy.parameters.size,
         "samples": found.count,
         "env_steps": env_steps,
         "mean": np.asarray(found.mean).tolist(),
         "variance": found.squares / (found.count - 1),
+        **known,
     }

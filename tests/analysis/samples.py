@@ -14,6 +14,7 @@ from rl_es.analysis import results
 from rl_es.analysis.drawing.kinds import Kind
 from rl_es.analysis.gallery import COLLECTIONS
 from rl_es.analysis.gradients import source as gradients
+from rl_es.analysis.gradients.rank_bias import COLUMNS as BIAS
 from rl_es.analysis.gradients.summary import COLUMNS
 from rl_es.analysis.speed import source as speed
 from tests.analysis.conftest import write_run
@@ -100,4 +101,12 @@ def _gradients() -> gradients.Gradients:
         for windows in (1, 10, 100)
         for label in ("pes", "nres")
     ]
-    return gradients.of(pd.DataFrame(rows))
+    bias = [
+        {**dict.fromkeys(BIAS, 1.0), "env": "linear-10", "agent": agent, "reference": reference}
+        | {"rank": rank, "label": f"{agent} {rank}", "n": 3}
+        | {"exact": 1 / rank, "low": 0.9 / rank, "distance": 1 / rank, "high": 1.1 / rank}
+        for agent in ("eggroll", "nres")
+        for reference in ("known", "measured")
+        for rank in (1, 2, 4)
+    ]
+    return gradients.of(pd.DataFrame(rows), pd.DataFrame(bias))

@@ -1,7 +1,7 @@
 """The kinds of figures of gradient estimates."""
 
 from rl_es.analysis.drawing.kinds import Kind
-from rl_es.analysis.gradients import figure
+from rl_es.analysis.gradients import figure, ladder
 from rl_es.analysis.gradients.source import Gradients
 
 _KINDS: tuple[Kind[Gradients], ...] = (
@@ -13,6 +13,15 @@ _KINDS: tuple[Kind[Gradients], ...] = (
         "two numbers of windows",
         most=6,
         interval="",
+    ),
+    Kind(
+        "rank_bias",
+        "Distance of low-rank expected updates from full-rank ones against rank",
+        ladder.draw,
+        ladder.families,
+        "two ranks in an environment that knows its expected estimates, and three seeds",
+        most=6,
+        interval=ladder.INTERVAL,
     ),
 )
 KINDS = {kind.name: kind for kind in _KINDS}

@@ -1,10 +1,13 @@
-"""`index.md` of gradient estimates: the figure and a table a family."""
+"""`index.md` of gradient estimates: the figures, and tables a family and a ladder of ranks."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from rl_es.analysis.gradients import rank_bias
+from rl_es.analysis.gradients.catalogue import KINDS
+from rl_es.analysis.gradients.source import BIAS, Gradients
 from rl_es.analysis.gradients.summary import COLUMNS
 from rl_es.analysis.markdown import escape, file_list, number, table
 
@@ -12,55 +15,103 @@ LEGEND = (
     "Parameters are held still, and estimates of an episode's gradient are drawn: the sum over its "
     "windows, or one generation where a generation is a whole episode. Relative variance: of one "
     "antithetic pair's estimate, summed over parameters, over the squared norm of the gradient, "
-    "the mean over seeds. Distance: of the mean estimate from that of plain `pes` in the same "
+    "the mean over seeds; of a gradient that is zero it is mere noise."
+)
+DISTANCE = (
+    "Distance: of the mean estimate from that of plain `pes` in the same "
     "environment, over the gradient's norm, with its expected noise taken off; beside it what "
     "noise alone would make of it."
 )
-_HEADS = ["windows", "label", "relative variance", "distance from pes", "by noise", "samples"]
+BY_RANK = (
+    "Distances of the expected estimates of low rank and of full rank: their squares, without "
+    "bias, from inner products of the estimates of different seeds, with 95 % jackknife intervals. "
+    "Full rank is "
+    "taken as the environment knows it (known), or as it was measured with the same seeds "
+    "(measured). Slope: of the least-squares line of log distance on log rank."
+)
+_HEADS = ["windows", "label", "relative variance", "samples"]
+_OF_DISTANCE = ["distance from pes", "by noise"]
+_OF_BIAS = ["rank", "exact", "known", "95 % interval", "measured", "95 % interval"]
 
 
-def compose(folder: Path, overview: pd.DataFrame, files: Sequence[Path]) -> str:
-    """The page, from the summary and the figures' paths."""
-    pictures = [
-        f"![Variance against windows](figures/{path.stem}.png)\n\n"
-        f"Variance against windows ([SVG](figures/{path.stem}.svg))."
-        for path in files
-        if path.suffix == ".png"
-    ]
+def compose(folder: Path, found: Gradients, files: Sequence[Path]) -> str:
+    """The page, from what was drawn and the figures' paths."""
+    overview, families = found.table, dict.fromkeys(found.table["family"])
     sections = [
         f"# Gradient estimates: {escape(folder.name)}",
-        LEGEND,
-        *pictures,
+        LEGEND + (f" {DISTANCE}" if overview["distance"].notna().any() else ""),
+        *(_picture(path) for path in files if path.suffix == ".png"),
+        *_biases(found.bias),
         *(
             f"## {escape(family)}\n\n{_table(overview[overview['family'] == family])}"
-            for family in dict.fromkeys(overview["family"])
+            for family in families
         ),
-        "## Files\n\n"
-        + file_list(
-            {
-                "gradients.csv": "one row a (environment, label, seed)",
-                "summary.csv": "one row an (environment, label)",
-                "manifest.json": "what was asked for, and each start",
-                "figures/": "the figure as PNG and SVG",
-                "estimates/": "one file a row, with the mean estimate itself",
-            }
-        ),
-        "## Columns of summary.csv\n\n"
-        + table(["column", "meaning"], [[f"`{name}`", said] for name, said in COLUMNS.items()]),
+        "## Files\n\n" + _files(found),
+        *_columns("summary.csv", COLUMNS),
+        *(_columns(BIAS, rank_bias.COLUMNS) if len(found.bias) else ()),
     ]
     return "\n\n".join(sections) + "\n"
 
 
+def _picture(path: Path) -> str:
+    kind = next(kind for name, kind in KINDS.items() if path.stem.startswith(name))
+    place = f"figures/{path.stem}"
+    return f"![{kind.caption}]({place}.png)\n\n{kind.caption} ([SVG]({place}.svg))."
+
+
+def _biases(bias: pd.DataFrame) -> Iterator[str]:
+    """A table for each environment and agent, with both references side by side."""
+    if len(bias):
+        yield f"## Low rank and full rank\n\n{BY_RANK}"
+    for (env, agent), own in bias.groupby(["env", "agent"]):
+        each = own.drop_duplicates("reference").to_dict("records")
+        slopes = "; ".join(f"{row['reference']} {rank_bias.fitted(row)}" for row in each)
+        cells = []
+        for _, rows in own.groupby("label", sort=False):
+            by = {row["reference"]: row for row in rows.to_dict("records")}
+            known, measured = by["known"], by.get("measured")
+            cells.append(
+                [f"{known['rank']}", number(known["exact"]), *_one(known), *_one(measured)]
+            )
+        yield f"{escape(env)}, {escape(agent)}: slope {slopes}.\n\n{table(_OF_BIAS, cells)}"
+
+
+def _one(row: dict | None) -> list[str]:
+    """A distance and its interval."""
+    if row is None:
+        return [number(None)] * 2
+    return [number(row["distance"]), f"[{number(row['low'])}, {number(row['high'])}]"]
+
+
 def _table(rows: pd.DataFrame) -> str:
+    apart = rows["distance"].notna().any()
     cells = [
         [
             f"{row['windows']}",
             escape(row["label"]),
             number(row["relative_variance"]),
-            number(row["distance"]),
-            number(row["distance_noise"]),
             f"{row['samples']:,}",
+            *([number(row["distance"]), number(row["distance_noise"])] if apart else []),
         ]
         for row in rows.to_dict("records")
     ]
-    return table(_HEADS, cells)
+    return table([*_HEADS, *(_OF_DISTANCE if apart else [])], cells)
+
+
+def _files(found: Gradients) -> str:
+    bias = {BIAS: "one row an (environment, agent, reference, rank)"} if len(found.bias) else {}
+    return file_list(
+        {
+            "gradients.csv": "one row a (environment, label, seed)",
+            "summary.csv": "one row an (environment, label)",
+            **bias,
+            "manifest.json": "what was asked for, and each start",
+            "figures/": "the figures as PNG and SVG",
+            "estimates/": "one file a row, with the mean estimate itself",
+        }
+    )
+
+
+def _columns(name: str, columns: Mapping[str, str]) -> Iterator[str]:
+    rows = [[f"`{column}`", said] for column, said in columns.items()]
+    yield f"## Columns of {name}\n\n" + table(["column", "meaning"], rows)

@@ -6,12 +6,13 @@ from rl_es import estimates
 from rl_es.analysis.drawing import files as drawn
 from rl_es.analysis.gradients import page, source
 from rl_es.analysis.gradients.catalogue import KINDS
+from rl_es.analysis.gradients.rank_bias import rank_bias
 from rl_es.analysis.gradients.summary import summarise
 from rl_es.files import write_text
 
 
 def write(folder: Path) -> list[Path]:
-    """Writes the tables, the figure and `index.md` of a folder; returns their paths.
+    """Writes the tables, the figures and `index.md` of a folder; returns their paths.
 
     Raises:
       UserError: the folder holds no estimate, or a damaged one.
@@ -20,6 +21,13 @@ def write(folder: Path) -> list[Path]:
     table = summarise(rows)
     written = [estimates.write_table(folder, rows), folder / "summary.csv"]
     write_text(written[-1], table.to_csv(index=False))
-    files = drawn.write(folder / "figures", KINDS.values(), source.of(table))
-    write_text(folder / "index.md", page.compose(folder, table, files))
+    bias, of_bias = rank_bias(rows), folder / source.BIAS
+    if len(bias):
+        write_text(of_bias, bias.to_csv(index=False))
+        written.append(of_bias)
+    else:
+        of_bias.unlink(missing_ok=True)
+    found = source.of(table, bias)
+    files = drawn.write(folder / "figures", KINDS.values(), found)
+    write_text(folder / "index.md", page.compose(folder, found, files))
     return [*written, *files, folder / "index.md"]

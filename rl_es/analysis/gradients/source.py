@@ -1,6 +1,6 @@
 """What the figures of gradient estimates are drawn of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,8 +9,11 @@ import pandas as pd
 from rl_es import estimates
 from rl_es.analysis.drawing import palette
 from rl_es.analysis.drawing.palette import Style
+from rl_es.analysis.gradients import rank_bias
 from rl_es.analysis.gradients.summary import COLUMNS, summarise
 from rl_es.errors import UserError
+
+BIAS = "rank_bias.csv"
 
 
 @dataclass(frozen=True)
@@ -19,20 +22,23 @@ class Gradients:
 
     Attributes:
       table: `summary.summarise`.
+      bias: `rank_bias.rank_bias`; empty where no environment knows its expected estimates.
       styles: of all labels of the folder, in the order of legends.
     """
 
     table: pd.DataFrame
+    bias: pd.DataFrame
     styles: Mapping[str, Style]
 
     def within(self, subjects: Sequence[str]) -> "Gradients":
         """Some families alone."""
         rows = self.table[self.table["family"].isin(subjects)]
-        return replace(self, table=rows.reset_index(drop=True))
+        bias = self.bias[self.bias["env"].isin(rows["env"])]
+        return replace(self, table=rows.reset_index(drop=True), bias=bias.reset_index(drop=True))
 
     def tables(self) -> Mapping[str, pd.DataFrame]:
-        """The rows of the summary."""
-        return {"gradients": self.table}
+        """The rows of the summary and, where there are any, of the bias by rank."""
+        return {"gradients": self.table, **({"rank_bias": self.bias} if len(self.bias) else {})}
 
     def counted(self) -> str:
         """'n = 3 seeds'."""
@@ -40,21 +46,28 @@ class Gradients:
         return f"n = {low if low == high else f'{low} to {high}'} seeds"
 
 
-def of(table: pd.DataFrame) -> Gradients:
-    """The source of a whole summary."""
+def of(table: pd.DataFrame, bias: pd.DataFrame | None = None) -> Gradients:
+    """The source of a whole summary, and of the table of bias by rank where there is one."""
     styles = palette.styles(dict(zip(table["label"], table["agent"], strict=True)))
-    return Gradients(table, styles)
+    return Gradients(table, rank_bias.NONE if bias is None else bias, styles)
 
 
 def load(folder: Path) -> Gradients:
-    """What a folder's figures are drawn of: its estimates, or else its `summary.csv`.
+    """What a folder's figures are drawn of: its estimates, or else the tables made of them.
 
     Raises:
       UserError: it holds neither, or a damaged file.
     """
     if (folder / estimates.FOLDER).is_dir():
-        return of(summarise(estimates.load(folder)))
+        rows = estimates.load(folder)
+        return of(summarise(rows), rank_bias.rank_bias(rows))
+    bias = folder / BIAS
+    found = _read(bias, rank_bias.COLUMNS) if bias.exists() else None
+    return of(_read(folder / "summary.csv", COLUMNS), found)
+
+
+def _read(path: Path, columns: Collection[str]) -> pd.DataFrame:
     try:
-        return of(pd.read_csv(folder / "summary.csv")[list(COLUMNS)])
+        return pd.read_csv(path)[list(columns)]
     except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{folder / 'summary.csv'}: not a readable summary ({error})") from None
+        raise UserError(f"{path}: not a readable table ({error})") from None

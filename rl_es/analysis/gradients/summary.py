@@ -41,8 +41,13 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
             found.append({"env": env, "label": label, **_row(own, known)})
     found.sort(key=lambda row: (natural(row["env"]), place.index(row["label"])))
     table = pd.DataFrame(found)
-    table["family"] = [re.sub(r"[ _-]*\d+$", "", env) or env for env in table["env"]]
+    table["family"] = [family(env) for env in table["env"]]
     return table[list(COLUMNS)]
+
+
+def family(env: str) -> str:
+    """An environment's label without a number at its end."""
+    return re.sub(r"[ _-]*\d+$", "", env) or env
 
 
 def _pooled(rows: pd.DataFrame) -> tuple[np.ndarray, float]:

@@ -15,6 +15,7 @@ from rl_es.analysis.statistics.intervals import (
     resamples,
     wilson,
 )
+from rl_es.analysis.statistics.jackknife import jackknife
 from rl_es.analysis.statistics.profiles import average_profile, run_profile
 from rl_es.analysis.statistics.significance import (
     Comparison,
@@ -42,6 +43,7 @@ __all__ = [
     "comparisons",
     "difference",
     "interval_p",
+    "jackknife",
     "mean",
     "median_time",
     "probability_of_improvement",

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs.unrolled import influence_balancing, linear, lorenz, toy_regression
+from envs.unrolled import cubic, influence_balancing, linear, lorenz, toy_regression
 from rl_es import registry
 from rl_es.errors import UserError
 from rl_es.interfaces import Environment, Snapshot
@@ -15,7 +15,7 @@ from rl_es.rollout.policy import make_policy
 from rl_es.rollout.wrappers import TimeLimit, wrap
 from tests.envs.contract import check, check_types
 
-SMALL = (influence_balancing, toy_regression, lorenz, linear)
+SMALL = (influence_balancing, toy_regression, lorenz, linear, cubic)
 
 
 def made(suite, **options) -> Environment:

@@ -1,0 +1,113 @@
+"""Low rank beside full rank where both are known: what is measured, its table, figure and page."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+import pandas as pd
+import pytest
+
+from rl_es import cli, estimates
+from rl_es.analysis.gradients import source
+from rl_es.analysis.gradients.rank_bias import rank_bias
+from rl_es.analysis.gradients.report import write
+from rl_es.gradients import execution
+from rl_es.gradients.expected import expectations
+from rl_es.sweep.cells import cells, groups
+from rl_es.sweep.execution import training
+from rl_es.sweep.loading import checked
+from rl_es.sweep.reading import parse
+
+REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "rank_bias"
+TEXT = """
+name: known
+seeds: 4
+defaults:
+  budget: {generations: 40}
+  policy: {network: linear, head: deterministic, init: zeros}
+  agent: {population: 2048, sigma: 0.3, shaping: raw}
+environments:
+  - name: unrolled/cubic
+    label: cubes
+    options: {inputs: 3, outputs: 2, steps: 2, control: 0.3}
+agents:
+  - full_rank_es
+  - {name: eggroll, grid: {rank: [1, 3]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        # What a command tells jax would stay: other tests of this process have their own.
+        patch.setattr(execution, "prepare", lambda devices: None)
+        out = tmp_path_factory.mktemp("bias")
+        assert execution.run(checked(parse(TEXT, "known.yaml")), out, quiet=True) == 0
+        write(out)
+        yield out
+
+
+def test_estimates_are_on_average_what_is_known(folder):
+    """Through the strategies themselves: also the order of the numbers of a matrix."""
+    for _, own in estimates.load(folder).groupby("label"):
+        mean, exact = np.mean(own["mean"].to_list(), 0), np.array(own["exact"].iloc[0])
+        error = np.sqrt((own["variance"] / own["samples"]).mean() / len(own))
+        assert np.linalg.norm(mean - exact) < 3 * error
+        assert own["rank"].isna().all() or np.linalg.norm(exact) > 4 * error
+
+
+def test_the_table_holds_the_distances(folder):
+    table = rank_bias(estimates.load(folder))
+    assert table["reference"].tolist() == ["known"] * 2 + ["measured"] * 2
+    assert table["rank"].tolist() == [1, 3] * 2 and (table["n"] == 4).all()
+    np.testing.assert_allclose(table["exact"] * table["rank"], table["exact"].iloc[0])
+    inside = (table["low"] <= table["exact"]) & (table["exact"] <= table["high"])
+    assert inside.sum() >= 3
+    assert (table["slope_low"] < -0.5).all() and (table["slope"] < 0).all()
+
+
+def test_the_report_and_what_is_drawn_of_tables_alone(folder, tmp_path):
+    page = (folder / "index.md").read_text()
+    assert "figures/rank_bias.png" in page and "eggroll: slope known" in page
+    assert "`reference`" in page and "distance from pes" not in page
+    for name in ("gradients.csv", "summary.csv", "rank_bias.csv"):
+        (tmp_path / name).write_bytes((folder / name).read_bytes())
+    pd.testing.assert_frame_equal(
+        source.load(tmp_path).bias, source.load(folder).bias, check_dtype=False
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "known"),
+    [
+        (("", ""), True),
+        (("shaping: raw", "shaping: z_score"), False),
+        (("sigma: 0.3", "sigma: 0.3, sigma_decay: 0.9"), False),
+        (("head: deterministic", "head: gaussian"), False),
+        (("zeros}", "zeros, normalise_observations: true}"), False),
+        (("label: cubes", "label: cubes\n    reward_scale: 2.0"), False),
+        (("unrolled/cubic", "unrolled/linear"), False),
+    ],
+)
+def test_what_makes_estimates_others_is_not_known(change, known):
+    text = TEXT.replace(*change)
+    if "unrolled/linear" in text:
+        text = text.replace("{inputs: 3, outputs: 2, steps: 2, control: 0.3}", "{size: 3}")
+    group = groups(cells(checked(parse(text, "known.yaml"))))[-1]
+    cell, learner = group.cells[0], training(group).learner
+    params = learner.policy.init(jax.random.key(0))
+    found = expectations(cell, learner.env, params)
+    assert found["rank"] == 3
+    assert (found["exact"] is not None) == (found["exact_full"] is not None) == known
+
+
+def test_the_committed_tables_are_drawn_and_have_the_slope(tmp_path):
+    arguments = ["figures", str(REFERENCE), "--kind", "rank_bias", "--out", str(tmp_path)]
+    assert cli.main(arguments) == 0
+    assert (tmp_path / "rank_bias.png").exists()
+    for _, own in pd.read_csv(REFERENCE / "rank_bias.csv").groupby("reference"):
+        assert own["rank"].tolist() == [1, 2, 4, 8, 16, 32]
+        first = own.iloc[0]
+        assert first["slope_low"] < -1 < first["slope_high"]
+        assert first["slope_high"] - first["slope_low"] < 0.05
+        np.testing.assert_allclose(own["distance"], own["exact"], rtol=0.05)
