@@ -84,7 +84,8 @@ def what(runs: pd.DataFrame, manifest: Manifest) -> dict[str, str]:
         "Revision": _names(runs["git_revision"]),
         "Versions": ", ".join(told),
     }
-    return {name: value or "not known" for name, value in facts.items()}
+    told = {name: value or "not known" for name, value in facts.items()}
+    return told | ({"Tuned by": manifest.tuning} if manifest.tuning else {})
 
 
 def duration(seconds: float) -> str:
