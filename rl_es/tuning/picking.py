@@ -41,7 +41,8 @@ def pick(trials: Sequence[Trial]) -> Pick | str:
     if not whole:
         return f"each of {len(trials)} trials lost a run (diverged or failed)"
     ranked = sorted(whole, key=lambda t: (-mean(t), -float(np.mean(t.area)), t.number))
-    second = ranked[1] if len(ranked) > 1 else None
+    # A search may propose the same settings twice: those are one run.
+    second = next((trial for trial in ranked if trial.label != ranked[0].label), None)
     return Pick(ranked[0], second, len(trials), len(trials) - len(whole))
 
 

@@ -2,23 +2,26 @@
 
 A tuning run is an ordinary sweep whose entries vary settings, by `random` or `grid`: each variant
 is a trial, run with every seed. Which settings a label stands for is known from the sweep that the
-manifest holds, by the code that made the labels; of a guided search the manifest lists its trials.
+manifest holds, by the code that made the labels; a guided search leaves a list of its trials.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
-import pydantic
 
 from rl_es import tables
 from rl_es.errors import UserError
 from rl_es.sweep.entries import Variation
 from rl_es.sweep.schema import Sweep
-from rl_es.sweep.variants import variants
+from rl_es.sweep.variants import count, variants
+from rl_es.tuning import record
+from rl_es.tuning.record import Ran
+
+Known = list[tuple[str, Mapping[str, Any]]]  # labels and varied settings of trials, in order
 
 ENDED = ("finished", "diverged", "failed")
 
@@ -69,55 +72,48 @@ def read(folder: Path) -> Tuned:
     Raises:
       UserError: the folder holds no sweep, or one that varies nothing.
     """
-    sweep, listed = _manifest(folder / "manifest.json")
+    sweep, listed = _sweep(folder / "manifest.json"), record.read(folder)
     varied = [entry for entry in sweep.agents if entry.varied]
     if not varied:
         raise UserError(f"{folder}: its sweep '{sweep.name}' varies nothing by random or grid")
     curves, runs = tables.load(folder)
     ended = curves[curves["generation"] > 0].groupby("run_id")["return_mean"].mean()
     runs = runs.assign(area=runs["run_id"].map(ended))
-    found = {}
+    found: dict[tuple[str, str], tuple[Trial, ...]] = {}
     for environment in sweep.environments:
+        here = runs[runs["env"] == environment.shown]
         for entry in varied:
             pair = environment.shown, entry.shown
-            known = listed.get(pair, []) if listed is not None else _settings(entry)
-            here = runs[runs["env"] == environment.shown]
+            known = _variants(entry) if listed is None else _listed(entry, pair, listed)
             found[pair] = tuple(_trials(folder, sweep, known, here))
     drawn = any(entry.random for entry in varied)
     search = "tpe" if listed is not None else "random" if drawn else "grid"
     return Tuned(sweep, search, found)
 
 
-def _settings(entry: Variation) -> list[tuple[str, dict[str, Any]]]:
-    """The (label, varied settings) of an entry's variants."""
+def _variants(entry: Variation) -> Known:
+    """The variants of an entry."""
     return [(variant.label, variant.settings) for variant in variants(entry)]
 
 
-def _manifest(
-    path: Path,
-) -> tuple[Sweep, dict[tuple[str, str], list[tuple[str, dict[str, Any]]]] | None]:
-    """The sweep of a folder; and, by pair, the (label, settings) that a guided search tried."""
+def _listed(entry: Variation, pair: tuple[str, str], listed: Sequence[Ran]) -> Known:
+    """The trials that a guided search ran; those that it has not come to have no settings."""
+    known = [(ran.label, ran.settings) for ran in listed if (ran.env, ran.agent) == pair]
+    return known + [("", {})] * (count(entry) - len(known))
+
+
+def _sweep(path: Path) -> Sweep:
+    """The sweep of a folder, by its manifest."""
     if not path.exists():
         raise UserError(f"{path}: no such file; name the results folder of a tuning run")
     try:
-        content = json.loads(path.read_text())
-        sweep = Sweep.model_validate(content["sweep"])
-        listed = content.get("trials")
-        if listed is None:
-            return sweep, None
-        pairs: dict[tuple[str, str], list[tuple[str, dict[str, Any]]]] = {}
-        for trial in listed:
-            pair = pairs.setdefault((trial["env"], trial["agent"]), [])
-            pair.append((trial["label"], dict(trial["settings"])))
-        return sweep, pairs
-    except (ValueError, KeyError, TypeError, pydantic.ValidationError) as error:
+        return Sweep.model_validate(json.loads(path.read_text())["sweep"])
+    except (ValueError, KeyError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise UserError(f"{path}: not a readable manifest of a sweep ({reason})") from None
 
 
-def _trials(
-    folder: Path, sweep: Sweep, known: list[tuple[str, dict[str, Any]]], runs: pd.DataFrame
-) -> Iterator[Trial]:
+def _trials(folder: Path, sweep: Sweep, known: Known, runs: pd.DataFrame) -> Iterator[Trial]:
     """The trials of one environment and agent entry."""
     rows = runs[runs["seed"].isin(sweep.seeds)]
     twice = rows[rows.duplicated(["label", "seed"]) & rows["label"].isin([k for k, _ in known])]
