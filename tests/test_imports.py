@@ -36,6 +36,7 @@ ALLOWED = {
     "analysis": {"analysis", "tables", "timings", "estimates", "surfaces", "files", "errors"},
     "speed": {"speed", "timings", *SWEEP},
     "gradients": {"gradients", "estimates", *SWEEP},
+    "tuning": {"tuning", *SWEEP},
     "evaluating": TRAINING,
     "references": {"analysis", *TRAINING},
     "replay": {"replay", *TRAINING},
@@ -48,6 +49,7 @@ ALLOWED = {
         "replay",
         "speed",
         "gradients",
+        "tuning",
         *SWEEP,
     },
 }

@@ -84,7 +84,8 @@ def what(runs: pd.DataFrame, manifest: Manifest) -> dict[str, str]:
         "Revision": _names(runs["git_revision"]),
         "Versions": ", ".join(told),
     }
-    return {name: value or "not known" for name, value in facts.items()}
+    told = {name: value or "not known" for name, value in facts.items()}
+    return told | ({"Tuned by": manifest.tuning} if manifest.tuning else {})
 
 
 def duration(seconds: float) -> str:
@@ -128,6 +129,7 @@ def files(folder: Path) -> dict[str, str]:
     optional = {
         "cells/": "one file a run, from which all of these are made",
         "evaluations.csv": "policies evaluated anew, a row a policy",
+        "trials.json": "the trials of a guided search, in order",
         "surfaces/": "the objective on a grid of two parameters, one file an environment",
         "policies/": "trained policies, a folder a run",
         "replays/": "films of trained policies",

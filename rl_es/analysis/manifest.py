@@ -21,6 +21,11 @@ class Manifest:
         """The sweep's own, in its words."""
         return str(self.sweep.get("description") or "")
 
+    @property
+    def tuning(self) -> str:
+        """Where tuned settings come from: each tuning's name, trials, seeds and budgets."""
+        return "; ".join(map(_tuning, self.sweep.get("tuning", ())))
+
     def of_starts(self, name: str) -> list[str]:
         """The distinct values of an entry, in the order of the starts."""
         return list(dict.fromkeys(str(start[name]) for start in self.starts if start.get(name)))
@@ -40,3 +45,23 @@ def read(folder: Path) -> Manifest:
         return Manifest(dict(content["sweep"]), tuple(map(dict, content.get("starts", ()))))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: not a readable manifest ({error})") from None
+
+
+def _tuning(record: Mapping[str, Any]) -> str:
+    trials = {agent: f"{count} trials" for agent, count in record["trials"].items()}
+    budgets = {
+        env: " ".join(f"{value:g} {kind}" for kind, value in budget.items() if value is not None)
+        for env, budget in record["budget"].items()
+    }
+    seeds = ", ".join(map(str, record["seeds"]))
+    return (
+        f"{record['name']}, {record['search']} search: {_each(trials)} in each environment, "
+        f"seeds {seeds}, {_each(budgets)} a run, by {record['chosen_by']}"
+    )
+
+
+def _each(values: Mapping[str, str]) -> str:
+    """'20', or where they differ '20 for a, 10 for b'."""
+    if len(set(values.values())) <= 1:
+        return next(iter(values.values()), "none")
+    return ", ".join(f"{value} for {name}" for name, value in values.items())

@@ -1,4 +1,4 @@
-"""The command line: run, plan, speed, report, figures, compare, replay and others.
+"""The command line: run, plan, speed, report, figures, compare, replay, tune and others.
 
 Nothing heavy is imported before a command needs it: a wrong sweep file is refused, and help is
 shown, without loading jax.

@@ -14,6 +14,7 @@ from rl_es.cli.listing import List
 from rl_es.cli.policies import Evaluate, Replay
 from rl_es.cli.reading import Compare, Figures, Report, Table
 from rl_es.cli.running import Gradients, Plan, Run, Speed
+from rl_es.cli.tuning import Tune, Tuned
 from rl_es.errors import UserError, did_you_mean
 
 VERBS = {
@@ -29,6 +30,8 @@ VERBS = {
     "references": References,
     "evaluate": Evaluate,
     "replay": Replay,
+    "tune": Tune,
+    "tuned": Tuned,
     "list": List,
 }
 

@@ -68,7 +68,7 @@ Out = Annotated[
     arg(
         metavar="DIR",
         help="results folder",
-        help_behavior_hint="(default: results/<name>; speed, gradients: results/<verb>/<name>)",
+        help_behavior_hint="(default: results/<name>, or results/<verb>/<name>)",
     ),
 ]
 Quiet = Annotated[
@@ -100,19 +100,19 @@ class Run:
 
         self.meeting.check()
         sweep = load(self.sweep, self.set)
-        out = _folder(self.out, sweep.name)
+        out = folder(self.out, sweep.name)
         from rl_es.sweep import execution
         from rl_es.training import together
         from rl_es.training.platform import prepare
 
-        resources = _resources(self)
+        allowed = resources(self)
         prepare(self.devices)
         with together.joined(self.meeting), contextlib.ExitStack() as kept:
             first = together.is_first()
             nowhere = None if first else kept.enter_context(open(os.devnull, "w"))
             shown = progress(self.quiet, nowhere)
             try:
-                code = execution.run(sweep, out, shown, resources)
+                code = execution.run(sweep, out, shown, allowed)
             finally:
                 shown.end()
         if first:
@@ -143,7 +143,7 @@ class Plan:
         sweep = load(self.sweep, self.set)
         from rl_es.sweep import plan
 
-        plan.show(sweep, self.probe, _resources(self))
+        plan.show(sweep, self.probe, resources(self))
         return 0
 
 
@@ -161,7 +161,7 @@ class Speed:
         from rl_es.speed.loading import load
 
         benchmark = load(self.file, self.set)
-        out = _folder(self.out, "speed", benchmark.name)
+        out = folder(self.out, "speed", benchmark.name)
         from rl_es.speed import execution
         from rl_es.speed.progress import Progress
 
@@ -188,7 +188,7 @@ class Gradients:
         from rl_es.sweep.loading import load
 
         sweep = load(self.sweep, self.set)
-        out = _folder(self.out, "gradients", sweep.name)
+        out = folder(self.out, "gradients", sweep.name)
         from rl_es.gradients import execution
 
         code = execution.run(sweep, out, self.quiet)
@@ -196,7 +196,7 @@ class Gradients:
         return code
 
 
-def _resources(command: "Run | Plan") -> Any:
+def resources(command: Any) -> Any:
     """What a command may use."""
     from rl_es.sweep.placing import Resources
 
@@ -207,6 +207,6 @@ def _resources(command: "Run | Plan") -> Any:
     return Resources(command.devices, command.lanes, command.population_chunk, size)
 
 
-def _folder(out: Path | None, *default: str) -> Path:
+def folder(out: Path | None, *default: str) -> Path:
     """The results folder: the one asked for, or the default below `results`."""
     return check_folder(out or Path("results", *default))

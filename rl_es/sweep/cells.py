@@ -117,6 +117,13 @@ def check(sweep: Sweep) -> None:
     total = len(sweep.environments) * len(sweep.seeds) * sum(map(count, sweep.agents))
     if total > MAX_CELLS:
         raise Problem((), f"has {total:,} cells; at most {MAX_CELLS:,} fit")
+    for record in sweep.tuning:
+        if both := sorted({*sweep.seeds} & {*record.seeds}):
+            told = ", ".join(map(str, both[:5])) + (", ..." if len(both) > 5 else "")
+            raise Problem(
+                ("seeds",),
+                f"tuning seeds and test seeds must be disjoint; '{record.name}' tuned with {told}",
+            )
     labels: set[str] = set()
     for j, agent in enumerate(sweep.agents):
         for variant in variants(agent):

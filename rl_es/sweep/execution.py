@@ -129,6 +129,14 @@ def run(sweep: Sweep, out: Path, progress: Progress, resources: Resources = ANY_
     queue = [work_of(group, resources) for group in missing]
     together.first(lambda: _open(store, sweep, members, done))
     progress.begin(missing, len(done), len(members))
+    with stopping() as stop:
+        failed = work_through(queue, done, store, progress, stop, compiling(progress))
+        failed += surfaces.run(asked, store, progress, stop)
+    return 1 if failed else 0
+
+
+def compiling(progress: Progress) -> Callable[[Work], Program]:
+    """A compiler of what groups run, which tells of each."""
     compiler = Compiler()
 
     def compiled(work: Work) -> Program:
@@ -137,20 +145,45 @@ def run(sweep: Sweep, out: Path, progress: Progress, resources: Resources = ANY_
         progress.compiling(work.group, program.compile_seconds)
         return program
 
+    return compiled
+
+
+def work_through(
+    queue: Sequence[Work],
+    done: Collection[str],
+    store: Store,
+    progress: Progress,
+    stop: threading.Event,
+    compiled: Callable[[Work], Program],
+) -> int:
+    """Runs group after group, the next program compiling while one runs.
+
+    Args:
+      queue: what is to be run.
+      done: run_id of cells among it that are finished.
+      store: the results folder.
+      progress: told of each cell.
+      stop: looked at between calls of a program, in all processes.
+      compiled: what compiles, called in a thread of its own.
+
+    Returns:
+      How many cells failed.
+
+    Raises:
+      Interrupted: a `stop` was set; what is finished is kept, the rest saved.
+    """
     failed = 0
-    with _stopping() as stop:
-        coming = [_Ahead(compiled, work) for work in queue[:1]]
-        for i, work in enumerate(queue):
-            program, error = coming.pop().result(stop)
-            coming = [_Ahead(compiled, after) for after in queue[i + 1 : i + 2]]
-            if together.anyone(program is None):
-                failed += _fail(work, done, store, progress, error)
-            else:
-                failed += _run(work, program, done, store, progress, stop)
-            del program
-            gc.collect()
-        failed += surfaces.run(asked, store, progress, stop)
-    return 1 if failed else 0
+    coming = [_Ahead(compiled, work) for work in queue[:1]]
+    for i, work in enumerate(queue):
+        program, error = coming.pop().result(stop)
+        coming = [_Ahead(compiled, after) for after in queue[i + 1 : i + 2]]
+        if together.anyone(program is None):
+            failed += _fail(work, done, store, progress, error)
+        else:
+            failed += _run(work, program, done, store, progress, stop)
+        del program
+        gc.collect()
+    return failed
 
 
 def _identity(sweep: Sweep, resources: Resources) -> str:
@@ -274,7 +307,7 @@ class _Ahead:
 
 
 @contextmanager
-def _stopping() -> Iterator[threading.Event]:
+def stopping() -> Iterator[threading.Event]:
     """An event that the first SIGINT or SIGTERM sets; the second one takes effect at once."""
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -28,6 +28,9 @@ agents:
     grid: {lr: [0.1, 0.01], update_scale: [paper, official]}  # every combination
     random: {samples: 20, seed: 0, sigma: {log_uniform: [0.05, 0.5]}, rank: {choice: [1, 2, 4]}}
 figures: [best_so_far]              # optional: further figures of the report
+tuning:                             # optional, as `tuned` writes it: where tuned settings come from
+  - {name: tuning, search: random, trials: {open_es: 20}, seeds: [1000],
+     budget: {CartPole-v1: {env_steps: 1e6}}, chosen_by: mean final return}
 ```
 
 A random setting has one of uniform: [low, high], log_uniform: [low, high] and choice: [values].
@@ -104,6 +107,17 @@ class Defaults(Config):
     agent: dict[str, Any] = Field(default_factory=dict)
 
 
+class Tuning(Config):
+    """Where tuned settings come from: another sweep, and what it spent on them."""
+
+    name: SweepName
+    search: Literal["random", "grid", "tpe"]
+    trials: dict[str, Annotated[int, Field(ge=1)]]  # of an agent in each environment, by label
+    seeds: Seeds
+    budget: dict[str, Budget]  # of a run, by the environment's label
+    chosen_by: str
+
+
 class Sweep(Config):
     """A whole sweep file."""
 
@@ -124,3 +138,4 @@ class Sweep(Config):
     figures: Annotated[tuple[OptionalFigure, ...], AfterValidator(distinct)] = Field(
         (), strict=False
     )
+    tuning: Annotated[tuple[Tuning, ...], Field(strict=False)] = ()

@@ -41,16 +41,22 @@ def count(entry: Variation) -> int:
 def variants(entry: Variation) -> Iterator[Variant]:
     """The variants of an entry: grid combinations, the last key fastest, then random samples."""
     points = list(itertools.product(*(enumerate(values) for values in entry.grid.values())))
-    samples = list(_samples(entry.random)) if entry.random else [{}]
+    drawn = list(samples(entry.random)) if entry.random else [{}]
     taken: set[str] = set()
-    for point, sample in itertools.product(points, samples):
+    for point, sample in itertools.product(points, drawn):
         grid = {name: value for name, (_, value) in zip(entry.grid, point, strict=True)}
         places: dict[str, Place] = {
             name: ("grid", name, i) for name, (i, _) in zip(entry.grid, point, strict=True)
         }
         places |= {name: ("random", name) for name in sample}
-        label = _unique(" ".join([entry.shown, *_words(grid, 6), *_words(sample, 3)]), taken)
-        yield Variant(label, grid | sample, places)
+        yield Variant(labelled(entry, grid, sample, taken), grid | sample, places)
+
+
+def labelled(
+    entry: Variation, grid: dict[str, Any], sample: dict[str, Any], taken: set[str]
+) -> str:
+    """The label of a variant, none of those `taken`, to which it is added."""
+    return _unique(" ".join([entry.shown, *_words(grid, 6), *_words(sample, 3)]), taken)
 
 
 def _words(settings: dict[str, Any], digits: int) -> list[str]:
@@ -71,7 +77,8 @@ def _unique(label: str, taken: set[str]) -> str:
     return label
 
 
-def _samples(search: RandomSearch) -> Iterator[dict[str, Any]]:
+def samples(search: RandomSearch) -> Iterator[dict[str, Any]]:
+    """The random settings of a search, in order."""
     streams = {name: random.Random(f"{search.seed}:{name}") for name in search.settings}
     for _ in range(search.samples):
         yield {name: _draw(streams[name], what) for name, what in search.settings.items()}
@@ -83,7 +90,12 @@ def _draw(stream: random.Random, distribution: Distribution) -> Any:
         return distribution.choice[int(u * len(distribution.choice))]
     if distribution.uniform:
         low, high = distribution.uniform
-        return float(f"{low + u * (high - low):.8g}")
+        return rounded(low + u * (high - low))
     assert distribution.log_uniform
     low, high = map(math.log, distribution.log_uniform)
-    return float(f"{math.exp(low + u * (high - low)):.8g}")
+    return rounded(math.exp(low + u * (high - low)))
+
+
+def rounded(value: float) -> float:
+    """A drawn number to eight significant digits."""
+    return float(f"{value:.8g}")

@@ -223,7 +223,7 @@ def test_alone_nothing_is_sent() -> None:
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_signals_that_ask_to_stop(kind: signal.Signals) -> None:
     before = signal.getsignal(kind)
-    with execution._stopping() as stop:
+    with execution.stopping() as stop:
         os.kill(os.getpid(), kind)
         assert stop.wait(5) and signal.getsignal(kind) is before
     assert signal.getsignal(kind) is before

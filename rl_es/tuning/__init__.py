@@ -1,0 +1,1 @@
+"""Hyper-parameter tuning: search by a sweep, and its best settings written into other sweeps."""

@@ -1,0 +1,139 @@
+"""The trials of a tuning run, read from its results folder.
+
+A tuning run is an ordinary sweep whose entries vary settings, by `random` or `grid`: each variant
+is a trial, run with every seed. Which settings a label stands for is known from the sweep that the
+manifest holds, by the code that made the labels; a guided search leaves a list of its trials.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from rl_es import tables
+from rl_es.errors import UserError
+from rl_es.sweep.entries import Variation
+from rl_es.sweep.schema import Sweep
+from rl_es.sweep.variants import count, variants
+from rl_es.tuning import record
+from rl_es.tuning.record import Ran
+
+Known = list[tuple[str, Mapping[str, Any]]]  # labels and varied settings of trials, in order
+
+ENDED = ("finished", "diverged", "failed")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One choice of settings for an agent in an environment.
+
+    Attributes:
+      number: its place in the order of trials, from 0.
+      label: of its runs.
+      settings: the varied ones.
+      final: final return of each run that finished.
+      area: mean of all evaluations of a run but the one at its start, of each that finished.
+      lost: runs that diverged or failed.
+      missing: runs that are not there or have not ended.
+      run: what the table says of one run, for what else it was run with; empty without any.
+    """
+
+    number: int
+    label: str
+    settings: Mapping[str, Any]
+    final: tuple[float, ...]
+    area: tuple[float, ...]
+    lost: int
+    missing: int
+    run: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A tuning run.
+
+    Attributes:
+      sweep: what was run.
+      search: how settings were drawn.
+      trials: by the labels of environment and agent entry.
+    """
+
+    sweep: Sweep
+    search: Literal["random", "grid", "tpe"]
+    trials: Mapping[tuple[str, str], tuple[Trial, ...]]
+
+
+def read(folder: Path) -> Tuned:
+    """Reads a tuning run.
+
+    Raises:
+      UserError: the folder holds no sweep, or one that varies nothing.
+    """
+    sweep, listed = _sweep(folder / "manifest.json"), record.read(folder)
+    varied = [entry for entry in sweep.agents if entry.varied]
+    if not varied:
+        raise UserError(f"{folder}: its sweep '{sweep.name}' varies nothing by random or grid")
+    curves, runs = tables.load(folder)
+    ended = curves[curves["generation"] > 0].groupby("run_id")["return_mean"].mean()
+    runs = runs.assign(area=runs["run_id"].map(ended))
+    found: dict[tuple[str, str], tuple[Trial, ...]] = {}
+    for environment in sweep.environments:
+        here = runs[runs["env"] == environment.shown]
+        for entry in varied:
+            pair = environment.shown, entry.shown
+            known = _variants(entry) if listed is None else _listed(entry, pair, listed)
+            found[pair] = tuple(_trials(folder, sweep, known, here))
+    drawn = any(entry.random for entry in varied)
+    search = "tpe" if listed is not None else "random" if drawn else "grid"
+    return Tuned(sweep, search, found)
+
+
+def _variants(entry: Variation) -> Known:
+    """The variants of an entry."""
+    return [(variant.label, variant.settings) for variant in variants(entry)]
+
+
+def _listed(entry: Variation, pair: tuple[str, str], listed: Sequence[Ran]) -> Known:
+    """The trials that a guided search ran; those that it has not come to have no settings."""
+    known = [(ran.label, ran.settings) for ran in listed if (ran.env, ran.agent) == pair]
+    return known + [("", {})] * (count(entry) - len(known))
+
+
+def _sweep(path: Path) -> Sweep:
+    """The sweep of a folder, by its manifest."""
+    if not path.exists():
+        raise UserError(f"{path}: no such file; name the results folder of a tuning run")
+    try:
+        return Sweep.model_validate(json.loads(path.read_text())["sweep"])
+    except (ValueError, KeyError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path}: not a readable manifest of a sweep ({reason})") from None
+
+
+def _trials(folder: Path, sweep: Sweep, known: Known, runs: pd.DataFrame) -> Iterator[Trial]:
+    """The trials of one environment and agent entry."""
+    rows = runs[runs["seed"].isin(sweep.seeds)]
+    twice = rows[rows.duplicated(["label", "seed"]) & rows["label"].isin([k for k, _ in known])]
+    if len(twice):
+        raise UserError(
+            f"{folder}: label '{twice['label'].iloc[0]}' stands for runs of several settings, as "
+            "of a sweep file that was changed; run the tuning into a folder of its own"
+        )
+    of = {label: own for label, own in rows.groupby("label")}
+    for number, (label, settings) in enumerate(known):
+        own = of.get(label, rows[:0])
+        ended = own[own["status"].isin(ENDED)]
+        good = ended[(ended["status"] == "finished") & ended["final_return"].notna()]
+        yield Trial(
+            number,
+            label,
+            settings,
+            final=tuple(map(float, good["final_return"])),
+            area=tuple(map(float, good["area"])),
+            lost=len(ended) - len(good),
+            missing=len(sweep.seeds) - len(ended),
+            run=own.iloc[0].to_dict() if len(own) else {},
+        )
