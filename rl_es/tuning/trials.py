@@ -116,15 +116,17 @@ def _sweep(path: Path) -> Sweep:
 def _trials(folder: Path, sweep: Sweep, known: Known, runs: pd.DataFrame) -> Iterator[Trial]:
     """The trials of one environment and agent entry."""
     rows = runs[runs["seed"].isin(sweep.seeds)]
-    twice = rows[rows.duplicated(["label", "seed"]) & rows["label"].isin([k for k, _ in known])]
+    rows = rows.assign(words=rows["label"].map(_words))
+    told = {_words(label) for label, _ in known}
+    twice = rows[rows.duplicated(["words", "seed"]) & rows["words"].isin(told)]
     if len(twice):
         raise UserError(
             f"{folder}: label '{twice['label'].iloc[0]}' stands for runs of several settings, as "
             "of a sweep file that was changed; run the tuning into a folder of its own"
         )
-    of = {label: own for label, own in rows.groupby("label")}
+    of = {words: own for words, own in rows.groupby("words")}
     for number, (label, settings) in enumerate(known):
-        own = of.get(label, rows[:0])
+        own = of.get(_words(label), rows[:0])
         ended = own[own["status"].isin(ENDED)]
         good = ended[(ended["status"] == "finished") & ended["final_return"].notna()]
         yield Trial(
@@ -137,3 +139,8 @@ def _trials(folder: Path, sweep: Sweep, known: Known, runs: pd.DataFrame) -> Ite
             missing=len(sweep.seeds) - len(ended),
             run=own.iloc[0].to_dict() if len(own) else {},
         )
+
+
+def _words(label: str) -> str:
+    """A label whatever the order of its settings: a manifest does not keep that of the file."""
+    return " ".join(sorted(label.split(" ")))
