@@ -1,7 +1,9 @@
 """From a run's configuration to its environment, policy and learner."""
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from rl_es import registry
@@ -35,9 +37,9 @@ class Task:
     policy: PolicyConfig
 
     def environment(self) -> Environment:
-        """A fresh environment, as it is trained on."""
-        suite = registry.environment_suite(self.name)
-        return wrap(suite.make(self.name, suite.Options(**self.options)), self.wrappers)
+        """The environment as it is trained on; equal tasks share one."""
+        options = json.dumps(self.options, sort_keys=True)
+        return _environment(self.name, options, self.wrappers)  # pyright: ignore[reportArgumentType]
 
     def evaluation_environment(self, trained_on: Environment | None = None) -> Environment:
         """The environment as it is evaluated on: its rewards are not scaled.
@@ -50,8 +52,21 @@ class Task:
         return replace(self, wrappers=wrappers).environment()
 
     def make_policy(self, env: Environment) -> Policy:
-        """The policy, fitted to the environment."""
-        return make_policy(self.policy, env.spec)
+        """The policy, fitted to the environment; those of one environment and network are one."""
+        return _policy(self.policy, env)  # pyright: ignore[reportArgumentType]
+
+
+# Building an environment traces it, which takes seconds where there is physics; a sweep has many
+# groups in one. What is built holds no state; frozen settings can be hashed.
+@lru_cache(maxsize=8)
+def _environment(name: str, options: str, wrappers: WrapperConfig) -> Environment:
+    suite = registry.environment_suite(name)
+    return wrap(suite.make(name, suite.Options(**json.loads(options))), wrappers)
+
+
+@lru_cache(maxsize=8)
+def _policy(config: PolicyConfig, env: Environment) -> Policy:
+    return make_policy(config, env.spec)
 
 
 @dataclass(frozen=True, eq=False)

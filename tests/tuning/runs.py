@@ -19,7 +19,7 @@ defaults: {budget: {env_steps: 1e4}, agent: {population: 16}}
 environments: [CartPole-v1, Pendulum-v1]
 agents:
   - name: eggroll
-    random: {samples: 4, lr: {log_uniform: [0.001, 0.5]}, sigma: {uniform: [0.1, 0.5]}}
+    random: {samples: 4, sigma: {uniform: [0.1, 0.5]}, lr: {log_uniform: [0.001, 0.5]}}
   - {name: open_es, grid: {lr: [0.1, 0.2], optimiser: [sgd, adam]}}
 """
 
