@@ -6,17 +6,12 @@ import importlib.util
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 import pytest
 
 from envs import kinetix as suite
 from envs._adapter import implicit_promotion
 from rl_es.errors import UserError
 from rl_es.rollout.wrappers import TimeLimit
-from rl_es.sweep import execution
-from rl_es.sweep.loading import checked
-from rl_es.sweep.placing import Resources
-from rl_es.sweep.reading import parse
 from tests.envs import contract, extras
 
 LEVEL = "kinetix/s/h1_thrust_over_ball"
@@ -98,28 +93,3 @@ def test_episodes_are_kinetix_s_own(make):
     # Two programs of the same physics differ by rounding, which contacts magnify.
     np.testing.assert_allclose(rewards[alive], np.asarray(theirs[1])[alive], atol=1e-4)
     np.testing.assert_allclose(values[alive], np.asarray(theirs[0])[alive], atol=1e-3)
-
-
-class Silent:
-    def __getattr__(self, name):
-        return lambda *report: None
-
-
-@pytest.mark.slow
-def test_eggroll_trains(make, tmp_path):
-    make(LEVEL)
-    text = f"""
-name: levels
-seeds: 1
-defaults:
-  budget: {{generations: 2}}
-  evaluation: {{points: 1, episodes: 2}}
-  policy: {{widths: [8], head: gaussian}}
-  agent: {{population: 8}}
-environments: [{{name: {LEVEL}, episode_length: 10}}]
-agents: [eggroll]
-"""
-    assert execution.run(checked(parse(text, "x")), tmp_path, Silent(), Resources(lanes=1)) == 0
-    (curves,) = map(pd.read_parquet, (tmp_path / "cells").glob("*.parquet"))
-    assert curves["generation"].max() == 2
-    assert curves["env_steps"].max() > 0 and np.isfinite(curves["return_mean"]).all()
