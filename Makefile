@@ -5,13 +5,15 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist=worksteal
 UV ?= uv
 
-.PHONY: quickstart tour system test test-slow lint format constraints clean
+.PHONY: quickstart tour setup-all system test test-slow lint format constraints clean
 
 quickstart: .venv/stamp  ## install, then run the small sweep
 	$(BIN)/python run_benchmark.py run sweeps/quickstart.yaml
 
 tour: .venv/stamp  ## every kind of figure, from the tables in results/reference
 	$(BIN)/python run_benchmark.py figures results/reference --out results/tour
+
+setup-all: .venv/stamp-all  ## install every extra; what comes after uses them
 
 # What a bare Debian lacks for the tests: a browser, for those of report.html, and EGL with a
 # software driver, to render robots without a screen.
@@ -44,18 +46,22 @@ format: .venv/stamp
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-# The environment is made once, and made again when what it is made from changes.
+# The environment is made once, and made again when what it is made from changes: with every extra
+# where `make setup-all` has been.
 .PHONY: .venv
 .venv: .venv/stamp
-.venv/stamp: pyproject.toml constraints.txt
+.venv/stamp .venv/stamp-all: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --constraint constraints.txt -e '.[dev]'
-	touch $@
+	$(BIN)/python -m pip install --constraint constraints.txt -e '.[$(EXTRAS)]'
+	touch $(sort .venv/stamp $@ $(wildcard .venv/stamp-all))
+
+EXTRAS = dev
+.venv/stamp-all $(if $(wildcard .venv/stamp-all),.venv/stamp): EXTRAS = all,dev
 
 # Needs uv. Pins that are there stay (jax above 0.9.0 breaks brax's swimmer): delete a line to move
 # its package. The file names no package index.
 constraints:
-	$(UV) pip compile pyproject.toml --extra dev --python-version 3.11 \
+	$(UV) pip compile pyproject.toml --extra all --extra dev --python-version 3.11 \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file constraints.txt
 
 clean:

@@ -83,6 +83,7 @@ def test_report(folder: Path) -> None:
     assert before == [path.read_bytes() for path in report.write(folder)]
     page = (folder / "index.md").read_text()
     assert "### Toy-v0, 2 × 8, P = 4" in page and "too large" in page and "skipped" in page
+    assert "## Environment steps a second" not in page  # a single environment
     assert len(pd.read_parquet(folder / "samples.parquet")) == 3 * (4 + 3) + 3 * 4 * 2 * 2
     assert len(pd.read_csv(folder / "speed.csv")) == 5 + 4 + 2 * 2 * 4
 
@@ -138,3 +139,17 @@ def test_networks() -> None:
         "64×32",
         "no hidden layer",
     ]
+
+
+def test_floors_of_several_environments_stand_in_one_table(tmp_path: Path) -> None:
+    floors = {label: TIMES[label] for label in ("bare", "inference")}
+    other = {"env": "Other-v0", "episode_length": 20, "times": {"bare": ("bare", 0.01, 0)}}
+    tables.write(tmp_path, [{"times": floors}, other])
+    written = report.write(tmp_path)
+    assert not [path for path in written if path.parent.name == "figures"]
+    page = (tmp_path / "index.md").read_text()
+    section = page.split("## Environment steps a second")[1].split("##")[0]
+    heads, _, *rows = [line.strip("| ").split(" | ") for line in section.split("\n") if line]
+    assert heads == ["workload", "steps an episode", "bare", "inference"]
+    # The medians: 40 steps in 1.1 s and in 11 s, 80 steps in 0.11 s.
+    assert [row[1:] for row in rows] == [["10", "36.36", "3.636"], ["20", "727.3", "\N{EM DASH}"]]

@@ -1,21 +1,14 @@
-"""What the tests of navix and jumanji share: the library's own steps beside ours, a training."""
+"""What the tests of navix and jumanji share: the library's own steps beside ours."""
 
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 from jax import Array
 
 from envs._adapter import implicit_promotion
-from rl_es import tables
 from rl_es.interfaces import Environment
-from rl_es.sweep import execution
-from rl_es.sweep.loading import checked
-from rl_es.sweep.placing import Resources
-from rl_es.sweep.reading import parse
 
 LANES = 8
 
@@ -71,28 +64,3 @@ def beside(env: Environment, own_reset: Any, own_step: Any, steps: int) -> Step:
     keys = jax.random.split(jax.random.key(2), LANES)
     found = jax.jit(jax.vmap(lane, out_axes=1))(keys)
     return jax.tree.map(np.asarray, found)
-
-
-class Silent:
-    def __getattr__(self, name):
-        return lambda *report: None
-
-
-def train(name: str, folder: Path) -> pd.DataFrame:
-    """Two generations of EGGROLL, as a sweep; returns its curves."""
-    text = f"""
-name: two_generations
-seeds: 1
-defaults:
-  budget: {{generations: 2}}
-  evaluation: {{points: 1, episodes: 2}}
-  policy: {{widths: [8]}}
-  agent: {{population: 8}}
-environments: [{{name: {name}, episode_length: 10}}]
-agents: [eggroll]
-"""
-    assert execution.run(checked(parse(text, "x")), folder, Silent(), Resources(lanes=1)) == 0
-    curves, _ = tables.load(folder)
-    assert curves["generation"].max() == 2
-    assert curves["env_steps"].max() > 0 and np.isfinite(curves["return_mean"]).all()
-    return curves

@@ -6,17 +6,12 @@ import importlib.util
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 import pytest
 
 from envs import craftax as suite
 from envs._adapter import implicit_promotion
 from rl_es.errors import UserError
 from rl_es.rollout.wrappers import TimeLimit
-from rl_es.sweep import execution
-from rl_es.sweep.loading import checked
-from rl_es.sweep.placing import Resources
-from rl_es.sweep.reading import parse
 from tests.envs import contract, extras
 
 CLASSIC, FULL = suite.NAMES
@@ -106,29 +101,3 @@ def test_a_death_at_the_time_limit_is_no_truncation(name, make):
     after = jax.jit(jax.vmap(last))(jnp.array([9, -5]))
     np.testing.assert_array_equal(after.terminated, [False, True])
     np.testing.assert_array_equal(after.truncated, [True, False])
-
-
-class Silent:
-    def __getattr__(self, name):
-        return lambda *report: None
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", suite.NAMES)
-def test_eggroll_trains(name, make, tmp_path):
-    make(name)
-    text = f"""
-name: worlds
-seeds: 1
-defaults:
-  budget: {{generations: 2}}
-  evaluation: {{points: 1, episodes: 2}}
-  policy: {{widths: [8], head: categorical}}
-  agent: {{population: 8}}
-environments: [{{name: {name}, episode_length: 10}}]
-agents: [eggroll]
-"""
-    assert execution.run(checked(parse(text, "x")), tmp_path, Silent(), Resources(lanes=1)) == 0
-    (curves,) = map(pd.read_parquet, (tmp_path / "cells").glob("*.parquet"))
-    assert curves["generation"].max() == 2
-    assert curves["env_steps"].max() > 0 and np.isfinite(curves["return_mean"]).all()

@@ -19,12 +19,6 @@ TIMED = {"Snake-v1", "Maze-v0", "PacMan-v1", "SlidingTilePuzzle-v0"}
 HARMLESS = {"Game2048-v1", "Maze-v0", "SlidingTilePuzzle-v0", "PacMan-v1"}
 # Length of every episode of allowed actions.
 LENGTHS = {"TSP-v1": 20, "GraphColoring-v1": 20}
-QUICK = {"Game2048-v1", "Knapsack-v1"}
-SOME = [
-    name if bare in QUICK else pytest.param(name, marks=pytest.mark.slow)
-    for name in suite.NAMES
-    for bare in [name.removeprefix("jumanji/")]
-]
 
 
 def bare(name):
@@ -162,9 +156,3 @@ def test_the_number_of_steps_is_seen_as_a_share(make):
     state, observation = env.reset(jax.random.key(0))
     after = env.step(jax.random.key(0), state, jnp.argmax(observation.action_mask))
     assert (observation.values[-1], after.observation.values[-1]) == (0.0, np.float32(0.01))
-
-
-@pytest.mark.parametrize("name", SOME)
-def test_eggroll_trains(name, make, tmp_path):
-    make(name)
-    grids.train(name, tmp_path)

@@ -128,9 +128,3 @@ def test_lava_of_dist_shift_stops_nobody(make):
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         assert paid("DistShift1", [FORWARD] * 5, lambda state: state) == (0.0, False)
         assert paid("DistShift1", [FORWARD] * 6, lambda state: state) == (1.0, True)
-
-
-@pytest.mark.parametrize("name", quick(suite.NAMES, ["Empty-8x8"]))
-def test_eggroll_trains(name, make, tmp_path):
-    make(name)
-    grids.train(name, tmp_path)

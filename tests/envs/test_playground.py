@@ -14,7 +14,7 @@ from envs._adapter import implicit_promotion
 from rl_es.errors import UserError
 from rl_es.interfaces import Moment
 from rl_es.rollout.wrappers import TimeLimit
-from tests.envs import contract, extras, grids
+from tests.envs import contract, extras
 
 QUICK = "playground/PendulumSwingup"
 # One a robot and reward of its own; the others differ from these in numbers only.
@@ -36,13 +36,6 @@ KINDS = [
     "playground/ReacherEasy",
     "playground/SwimmerSwimmer6",
     "playground/WalkerWalk",
-]
-# Without and with contacts, and with targets: a training's programs compile for up to two minutes.
-TRAINED = [
-    QUICK,
-    "playground/CartpoleBalance",
-    "playground/CheetahRun",
-    "playground/ReacherEasy",
 ]
 
 
@@ -150,13 +143,6 @@ def test_a_simulation_that_breaks_down_ends_the_episode_in_finite_numbers(make):
     assert broken.terminated and not broken.truncated
     np.testing.assert_array_equal(broken.observation.values, 0)
     assert broken.reward == 0
-
-
-@pytest.mark.parametrize("name", quick_first(TRAINED))
-def test_eggroll_trains(name, make, tmp_path):
-    make(name)
-    curves = grids.train(name, tmp_path)
-    assert curves["env_steps"].max() == 2 * 8 * 10
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from rl_es.analysis.drawing import palette, panels, ticks
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.speed import look
 from rl_es.analysis.speed.source import Speed
-from rl_es.analysis.speed.summary import BARE
+from rl_es.analysis.speed.summary import BARE, INFERENCE
 from rl_es.timings import PARTS
 
 ROOM = 1.3  # of the axis over the longest bar: the value stands there
@@ -22,8 +22,10 @@ _ON_LINES: dict[str, Any] = dict(bbox=dict(facecolor="white", edgecolor="none", 
 
 
 def with_shares(speed: Speed, options: Options = USUAL) -> list[str]:
-    """The workloads in which pure batch inference was timed."""
-    return speed.having(speed.table[speed.table["share"].notna()])
+    """The workloads in which pure batch inference was timed, and more than floors."""
+    table = speed.table
+    held = table["share"].notna() & ~table["agent"].isin((BARE, INFERENCE))
+    return speed.having(table[held])
 
 
 def with_parts(speed: Speed, options: Options = USUAL) -> list[str]:

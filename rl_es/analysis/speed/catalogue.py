@@ -11,7 +11,7 @@ _KINDS: tuple[Kind[Speed], ...] = (
         "Environment steps a second, pure batch inference being 100",
         bars.shares,
         bars.with_shares,
-        "pure batch inference among the contestants",
+        "pure batch inference among the contestants, and an agent or a peer",
         interval=notes.QUARTILES,
     ),
     Kind(

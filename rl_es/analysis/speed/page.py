@@ -41,6 +41,7 @@ def compose(
         escape(stated.get("description") or ""),
         _missing(manifest, len(shown)),
         "## Figures\n\n" + "\n\n".join(map(_figure, drawn)) if drawn else "",
+        _rates(overview, named),
         "## Workloads\n\n" + LEGEND,
         *(f"### {escape(named[own.iloc[0]['workload']])}\n\n{_workload(own)}" for own in shown),
         _lost(overview, named),
@@ -56,6 +57,21 @@ def _missing(manifest: Mapping[str, Any], there: int) -> str:
     if there == total:
         return ""
     return f"{there} of {total} workloads are finished; the same command goes on with the others."
+
+
+def _rates(overview: pd.DataFrame, named: Mapping[str, str]) -> str:
+    """Environment steps a second, a line a workload; where there are several environments."""
+    if overview["env"].nunique() < 2:
+        return ""
+    whole = overview[overview["part"] == "generation"]
+    contestants = list(dict.fromkeys(whole["contestant"]))
+    rows = []
+    for key, own in whole.groupby("workload", sort=False):
+        rates = own.set_index("contestant")["steps_per_second"]
+        length = f"{own['episode_length'].iloc[0]:,}"
+        rows.append([escape(named[key]), length, *(number(rates.get(c)) for c in contestants)])
+    heads = ["workload", "steps an episode", *map(escape, contestants)]
+    return "## Environment steps a second\n\n" + table(heads, rows)
 
 
 def _workload(rows: pd.DataFrame) -> str:

@@ -1,0 +1,102 @@
+"""EGGROLL trains for two generations on each kind of environment; each is a whole small sweep.
+
+All sixteen environments of the EGGROLL paper are among them. Marked slow is what compiles for more
+than some ten seconds.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rl_es import tables
+from rl_es.sweep import execution
+from rl_es.sweep.loading import checked
+from rl_es.sweep.placing import Resources
+from rl_es.sweep.reading import parse
+from tests.envs import extras
+
+POPULATION, STEPS = 8, 10
+
+PAPER = (
+    "CartPole-v1",
+    "Pendulum-v1",
+    "brax/ant",
+    "brax/humanoid",
+    "brax/inverted_double_pendulum",
+    "craftax/Craftax-Classic-Symbolic",
+    "craftax/Craftax-Symbolic",
+    "jumanji/Game2048-v1",
+    "jumanji/Knapsack-v1",
+    "jumanji/Snake-v1",
+    "kinetix/l/hard_pinball",
+    "kinetix/m/h17_thrustcontrol_left",
+    "kinetix/s/h1_thrust_over_ball",
+    "navix/Navix-DoorKey-8x8-v0",
+    "navix/Navix-Dynamic-Obstacles-6x6-Random-v0",
+    "navix/Navix-FourRooms-v0",
+)
+# Of navix one a kind of task, of Playground tasks without and with contacts, and with targets.
+OTHERS = (
+    "jumanji/Maze-v0",
+    "jumanji/PacMan-v1",
+    "jumanji/SlidingTilePuzzle-v0",
+    "jumanji/TSP-v1",
+    "jumanji/CVRP-v1",
+    "jumanji/GraphColoring-v1",
+    "navix/Navix-Empty-8x8-v0",
+    "navix/Navix-LavaGapS5-v0",
+    "navix/Navix-SimpleCrossingS9N1-v0",
+    "navix/Navix-DistShift1-v0",
+    "navix/Navix-GoToDoor-6x6-v0",
+    "playground/PendulumSwingup",
+    "playground/CartpoleBalance",
+    "playground/CheetahRun",
+    "playground/SwimmerSwimmer6",
+    "playground/ReacherEasy",
+)
+QUICK = {
+    "CartPole-v1",
+    "Pendulum-v1",
+    "jumanji/Game2048-v1",
+    "jumanji/Knapsack-v1",
+    "navix/Navix-Empty-8x8-v0",
+}
+# They end at the time limit only; and no two members have the same return.
+ENDLESS = ("Pendulum-v1", "playground/")
+DENSE = ("Pendulum-v1", "brax/")
+
+
+class Silent:
+    def __getattr__(self, name):
+        return lambda *report: None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
+        for name in (*PAPER, *OTHERS)
+    ],
+)
+def test_eggroll_trains(name: str, tmp_path: Path):
+    extras.require_for(name)
+    text = f"""
+name: two_generations
+seeds: 1
+defaults:
+  budget: {{generations: 2}}
+  evaluation: {{points: 1, episodes: 2}}
+  policy: {{widths: [8]}}
+  agent: {{population: {POPULATION}}}
+environments: [{{name: {name}, episode_length: {STEPS}}}]
+agents: [eggroll]
+"""
+    assert execution.run(checked(parse(text, "x")), tmp_path, Silent(), Resources(lanes=1)) == 0
+    curves, _ = tables.load(tmp_path)
+    assert curves["generation"].max() == 2
+    assert np.isfinite(curves["return_mean"]).all()
+    assert curves["update_norm"].iloc[-1] > 0 or not name.startswith(DENSE)
+    most = 2 * POPULATION * STEPS
+    assert most == curves["env_steps"].max() or not name.startswith(ENDLESS)
+    assert 2 * POPULATION <= curves["env_steps"].max() <= most
