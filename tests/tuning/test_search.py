@@ -17,9 +17,14 @@ from rl_es.sweep.store import Store
 from rl_es.sweep.variants import variants
 from rl_es.tuning import record, search, trials
 from rl_es.tuning.studies import Study, required, studies
+from tests.envs.extras import require
 from tests.tuning.runs import SEARCH, sweep_of, write
 
-pytest.importorskip("optuna")
+
+@pytest.fixture(autouse=True)
+def _optuna() -> None:
+    require("optuna", "hpo")
+
 
 SPACE = """
       lr: {log_uniform: [1e-4, 1]}
