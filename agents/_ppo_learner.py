@@ -17,6 +17,7 @@ from flax import struct
 from flax.training.train_state import TrainState
 from jax import Array
 from rejax.algos.algorithm import register_init
+from rejax.algos.mixins import RewardRMSState
 from rejax.algos.ppo import PPO
 
 from agents._ppo_environment import AutoReset, opened
@@ -75,6 +76,13 @@ class SuitePPO(_Untyped):
     def initialize_obs_rms_state(self, rng: Array) -> Mapping[str, Statistics | None]:
         shape = self.env.env.spec.observation_shape
         return {"obs_rms_state": empty(shape) if self.normalize_observations else None}
+
+    @register_init
+    def initialize_reward_rms_state(self, rng: Array) -> Mapping[str, RewardRMSState]:
+        zero, one = jnp.zeros(()), jnp.ones(())  # rejax starts with integers, which do not stay so
+        returns = jnp.zeros(self.num_envs)
+        state = RewardRMSState(mean=zero, var=one, count=1e-4 * one, returns=returns)
+        return {"rew_rms_state": state}
 
     def update_and_normalize_obs(
         self, statistics: Statistics, observation: Observation
@@ -176,6 +184,7 @@ class PPOLearner:
     def _algorithm(self, hyper: Hyper) -> SuitePPO:
         sizes = ("num_envs", "num_steps", "num_epochs", "num_minibatches")
         numbers = ("gamma", "gae_lambda", "clip_eps", "ent_coef", "vf_coef", "max_grad_norm")
+        settings = self.config.model_dump()
         return SuitePPO(
             env=AutoReset(self.env),
             env_params=None,
@@ -183,8 +192,9 @@ class PPOLearner:
             actor=self.actor,
             critic=self.critic,
             normalize_observations=self.normalise_observations,
+            normalize_rewards=settings["normalise_rewards"],
             learning_rate=hyper["lr"],
-            **{name: getattr(self.config, name) for name in sizes},
+            **{name: settings[name] for name in sizes},
             **{name: hyper[name] for name in numbers},
         )
 

@@ -6,8 +6,11 @@ Lu et al., rejax, https://github.com/keraJLi/rejax. Needs the extra `ppo`.
 It trains the sweep's own network, from the parameters that an evolution strategy of the same seed
 starts from, and is evaluated on the same episodes. A critic of the same shape is added. It always
 samples its actions in training; whether it does in evaluation is the policy's `head`. An iteration
-is reported as a generation: num_envs x num_steps environment steps. As in rejax, the end of an
-episode counts as terminal also where only its time is over.
+is reported as a generation: num_envs x num_steps environment steps.
+
+Two things are as in rejax: the end of an episode counts as terminal also where only its time is
+over, and an iteration moves a value by `clip_eps` at most. With returns of hundreds and few
+iterations values do not get there: scale the rewards (`normalise_rewards`).
 """
 
 from __future__ import annotations
@@ -32,6 +35,9 @@ class Hyperparameters(Config):
     num_steps: int = static(64, "steps of each environment an iteration", ge=1)
     num_epochs: int = static(8, "passes over an iteration's steps", ge=1)
     num_minibatches: int = static(16, "parts of a pass, one gradient step each", ge=1)
+    normalise_rewards: bool = static(
+        False, "divide rewards by the running standard deviation of their discounted sums"
+    )
     lr: float = traced(3e-4, "learning rate of adam, actor and critic", gt=0)
     gamma: float = traced(0.99, "discount", ge=0, le=1)
     gae_lambda: float = traced(0.95, "decay of the generalised advantage estimate", ge=0, le=1)

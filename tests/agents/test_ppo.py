@@ -90,6 +90,14 @@ def test_it_learns(env, policy):
     assert set(learner.snapshot(state).params) == set(learner.policy.parameters.shapes)
 
 
+def test_scaled_rewards_leave_what_is_reported_as_it_is():
+    learner, hyper = made(Corridor(masked=True), True, normalise_rewards=True)
+    state = learner.init(jax.random.key(0), hyper)
+    state, rows = jax.jit(learner.advance)(state, limit(40))
+    assert mean_return(learner, state) > 5.5
+    assert 4 < float(rows.population_mean) <= float(rows.population_best) <= 6
+
+
 def test_steps_and_episodes_are_counted():
     """Eight environments of sixteen steps, each of two of the environment; episodes of six."""
     learner, hyper = made(Corridor(masked=True))
