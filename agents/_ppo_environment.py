@@ -45,9 +45,15 @@ def opened(env: EnvState, running: Array) -> Played:
 
 @dataclass(frozen=True)
 class AutoReset:
-    """N copies of an environment; keys, states, actions and results have a leading [N]."""
+    """N copies of an environment; keys, states, actions and results have a leading [N].
+
+    Attributes:
+      env: one of them.
+      lanes: name of the vmapped axis around it, if runs are vmapped.
+    """
 
     env: Environment
+    lanes: str | None = None
 
     def action_space(self, params: Any = None) -> spaces.Box | spaces.Discrete:
         """The action space as rejax reads it."""
@@ -79,9 +85,12 @@ class AutoReset:
             fresh = jax.vmap(self.env.reset)(reset_keys)
             return jax.vmap(lambda over, new, old: _choose(over, new, old))(done, fresh, same)
 
-        # Most steps end no episode of long ones, and resets can cost more than steps.
+        # Most steps end no episode of long ones, and resets can cost more than steps. Under vmap
+        # a condition of each lane would run both ways: one of them all does not.
         same = after.state, after.observation
-        env, observation = jax.lax.cond(done.any(), anew, lambda: same)
+        ended = done.any().astype(jnp.int32)
+        ended = ended if self.lanes is None else jax.lax.pmax(ended, self.lanes)
+        env, observation = jax.lax.cond(ended > 0, anew, lambda: same)
         played = Played(
             env=env,
             running=jnp.where(done, 0.0, running),

@@ -95,10 +95,10 @@ class SuitePPO(_Untyped):
 
 @struct.dataclass
 class PPOState:
-    """The traced settings, and the leaves of rejax's state."""
+    """The traced settings, and the leaves of rejax's state by their places in it."""
 
     hyper: Hyper
-    leaves: tuple[Array, ...]
+    leaves: Mapping[str, Array]
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +114,7 @@ class PPOLearner:
       actor: what is trained: the same network, with a head that samples.
       critic: of the same shape as the network.
       normalise_observations: keep running statistics of observations and apply them.
+      lanes: name of the vmapped axis around it, if it is vmapped over runs.
     """
 
     config: Config
@@ -122,6 +123,7 @@ class PPOLearner:
     actor: Actor
     critic: Critic
     normalise_observations: bool
+    lanes: str | None = None
 
     @property
     def pairs(self) -> None:
@@ -137,7 +139,7 @@ class PPOLearner:
         return sizes["num_envs"] * sizes["num_steps"]
 
     def placed(self, lanes: str | None, spread: Any) -> "PPOLearner":
-        return self  # what is vmapped needs to know nothing of it, and there are no pairs
+        return replace(self, lanes=lanes)  # there are no pairs to spread
 
     def init(self, key: Array, hyper: Hyper) -> PPOState:
         """The state before the first iteration. Consumes `key`."""
@@ -176,7 +178,7 @@ class PPOLearner:
 
     def snapshot(self, state: PPOState) -> Snapshot:
         """What is evaluated and saved."""
-        training = jax.tree.unflatten(self._structure, state.leaves)
+        training = self._unpacked(state)
         params = training.actor_ts.params
         own = {name: params[name] for name in self.policy.parameters.shapes}
         return Snapshot(own, training.obs_rms_state)
@@ -186,7 +188,7 @@ class PPOLearner:
         numbers = ("gamma", "gae_lambda", "clip_eps", "ent_coef", "vf_coef", "max_grad_norm")
         settings = self.config.model_dump()
         return SuitePPO(
-            env=AutoReset(self.env),
+            env=AutoReset(self.env, self.lanes),
             env_params=None,
             eval_callback=lambda *_: None,
             actor=self.actor,
@@ -199,18 +201,28 @@ class PPOLearner:
         )
 
     def _packed(self, hyper: Hyper, training: Any) -> PPOState:
-        return PPOState(hyper, tuple(map(jnp.asarray, jax.tree.leaves(training))))
+        leaves = map(jnp.asarray, jax.tree.leaves(training))
+        return PPOState(hyper, dict(zip(self._places, leaves, strict=True)))
+
+    def _unpacked(self, state: PPOState) -> Any:
+        """Rejax's state, with an optimiser that must not be used."""
+        structure = jax.tree.structure(self._shapes)
+        return jax.tree.unflatten(structure, [state.leaves[place] for place in self._places])
 
     @cached_property
-    def _structure(self) -> Any:
+    def _shapes(self) -> Any:
         """Of rejax's state."""
         numbers = {name: jnp.float32(1) for name in type(self.config).model_fields}
         with _implicit_promotion():
-            made = jax.eval_shape(lambda: self._algorithm(numbers).init_state(jax.random.key(0)))
-        return jax.tree.structure(made)
+            return jax.eval_shape(lambda: self._algorithm(numbers).init_state(jax.random.key(0)))
+
+    @cached_property
+    def _places(self) -> tuple[str, ...]:
+        found = jax.tree_util.tree_leaves_with_path(self._shapes)
+        return tuple(jax.tree_util.keystr(path) for path, _ in found)
 
     def _training(self, state: PPOState, optimiser: optax.GradientTransformation) -> Any:
-        training = jax.tree.unflatten(self._structure, state.leaves)
+        training = self._unpacked(state)
         return training.replace(
             actor_ts=training.actor_ts.replace(tx=optimiser),
             critic_ts=training.critic_ts.replace(tx=optimiser),
@@ -229,12 +241,13 @@ def make(config: Config, env: Environment, policy: Policy, normalise_observation
         raise UserError("ppo: a recurrent network cannot be trained; choose another, such as mlp")
     _ = policy.parameters  # refuses a network that does not fit
     head = stochastic(policy.head)
-    value = policy.module.clone(outputs=1)
-    return PPOLearner(
-        config,
-        env,
-        policy,
-        Actor(replace(policy, head=head), head),
-        Critic(value, policy.observation_shape),
-        normalise_observations,
-    )
+    if policy.zeros:
+        raise UserError("ppo: from init: zeros no gradient reaches hidden layers; leave it out")
+    critic = Critic(policy.module.clone(outputs=1), policy.observation_shape)
+    if (values := critic.values()) != 1:
+        name = type(policy.module).__name__
+        raise UserError(
+            f"ppo: network {name} cannot give one value: of one output it gives {values}"
+        )
+    actor = Actor(replace(policy, head=head), head)
+    return PPOLearner(config, env, policy, actor, critic, normalise_observations)

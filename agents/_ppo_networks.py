@@ -70,6 +70,11 @@ class Critic:
         """Initial parameters. Consumes `key`."""
         return nn.meta.unbox(self.module.init(key, jnp.zeros(self.observation_shape))["params"])
 
+    def values(self) -> int:
+        """How many numbers it gives of one observation."""
+        one = Observation(jnp.zeros((1, *self.observation_shape)))
+        return jax.eval_shape(lambda: self.apply(self.init(jax.random.key(0)), one)).size
+
     def apply(self, params: Params, observation: Observation) -> Array:
         """Values [N] of observations [N, ...]."""
         apply = jax.vmap(lambda values: self.module.apply({"params": params}, values))

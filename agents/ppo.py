@@ -9,8 +9,8 @@ samples its actions in training; whether it does in evaluation is the policy's `
 is reported as a generation: num_envs x num_steps environment steps.
 
 Two things are as in rejax: the end of an episode counts as terminal also where only its time is
-over, and an iteration moves a value by `clip_eps` at most. With returns of hundreds and few
-iterations values do not get there: scale the rewards (`normalise_rewards`).
+over, and beyond a change of `clip_eps` an iteration a value gets no further gradient. With returns
+of hundreds and few iterations values do not get there: scale the rewards (`normalise_rewards`).
 """
 
 from __future__ import annotations
@@ -36,12 +36,14 @@ class Hyperparameters(Config):
     num_epochs: int = static(8, "passes over an iteration's steps", ge=1)
     num_minibatches: int = static(16, "parts of a pass, one gradient step each", ge=1)
     normalise_rewards: bool = static(
-        False, "divide rewards by the running standard deviation of their discounted sums"
+        False, "divide rewards by the running standard deviation of their sums, discounted by 0.99"
     )
     lr: float = traced(3e-4, "learning rate of adam, actor and critic", gt=0)
     gamma: float = traced(0.99, "discount", ge=0, le=1)
     gae_lambda: float = traced(0.95, "decay of the generalised advantage estimate", ge=0, le=1)
-    clip_eps: float = traced(0.2, "most that the probability ratio and the value move", gt=0)
+    clip_eps: float = traced(
+        0.2, "change of probability ratio and value beyond which there is no gradient", gt=0
+    )
     ent_coef: float = traced(0.01, "weight of the entropy bonus", ge=0)
     vf_coef: float = traced(0.5, "weight of the value loss", ge=0)
     max_grad_norm: float = traced(0.5, "gradients are clipped to it, element by element", gt=0)
@@ -49,10 +51,10 @@ class Hyperparameters(Config):
     @model_validator(mode="after")
     def _divisible(self) -> Self:
         steps = self.num_envs * self.num_steps
-        if steps % self.num_minibatches:
+        if steps % self.num_minibatches or steps == self.num_minibatches:
             raise ValueError(
-                f"num_minibatches: {self.num_minibatches} do not divide an iteration of "
-                f"{self.num_envs} x {self.num_steps} steps; choose a divisor of {steps:,}"
+                f"num_minibatches: {self.num_minibatches} cannot be made of an iteration of "
+                f"{self.num_envs} x {self.num_steps} steps; choose a smaller divisor of {steps:,}"
             )
         return self
 

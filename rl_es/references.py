@@ -15,9 +15,13 @@ import pandas as pd
 
 from rl_es import tables
 from rl_es.analysis import curves as alignment
+from rl_es.analysis import variants
 from rl_es.errors import UserError, did_you_mean
 from rl_es.files import write_text
 from rl_es.rollout.config import WrapperConfig
+
+USUAL = ("ppo",)
+RESERVED = {"env", "environment", "random", "untrained", "sweeps", "git_revisions", "date"}
 
 
 def write(
@@ -28,7 +32,8 @@ def write(
     Args:
       folders: of results, which hold different runs.
       out: the file.
-      labels: of agents, a column each: the mean final return over their runs.
+      labels: of agents, a column each: the mean final return over their runs; none: ppo, where it
+        is.
       episodes: of uniformly random actions, in each environment.
       seed: of these.
 
@@ -40,12 +45,14 @@ def write(
     if episodes < 2 or seed < 0:
         name, least = ("episodes", 2) if episodes < 2 else ("seed", 0)
         raise UserError(f"--{name}: must be at least {least}")
-    curves, runs = tables.load(*folders)
+    curves, runs = variants.apart(*tables.load(*folders))
     known = sorted(set(runs["label"]))
     for label in labels:
         if label not in known:
             raise UserError(f"--label: no label '{label}' here{did_you_mean(label, known)}")
-    rows = list(_rows(curves, runs, labels, episodes, seed))
+        if label in RESERVED:
+            raise UserError(f"--label: '{label}' is a column of its own; give it another label")
+    rows = list(_rows(curves, runs, labels or [n for n in USUAL if n in known], episodes, seed))
     write_text(out, pd.DataFrame(rows).to_csv(index=False))
     return out
 
@@ -64,10 +71,12 @@ def _rows(
             raise UserError(f"{env}: its runs are of environments with different settings")
         world = json.loads(worlds.pop())
         start = curves[(curves["env"] == env) & (curves["env_steps"] == 0)]
+        # Runs of one seed and network start from one policy, evaluated on the same episodes.
+        start = start.drop_duplicates(["seed", "return_mean"])
         row = {
             "env": env,
             **_told("random", _random(world, episodes, seed), "episodes"),
-            **_told("untrained", start["return_mean"], "runs"),
+            **_told("untrained", start["return_mean"], "policies"),
         }
         for label in labels:
             found = own[own["label"] == label]

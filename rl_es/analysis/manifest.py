@@ -15,6 +15,7 @@ class Manifest:
 
     sweep: Mapping[str, Any] = field(default_factory=dict)
     starts: tuple[Mapping[str, Any], ...] = ()
+    merged: bool = False  # from other folders
 
     @property
     def description(self) -> str:
@@ -42,7 +43,8 @@ def read(folder: Path) -> Manifest:
         return Manifest()
     try:
         content = json.loads(path.read_text())
-        return Manifest(dict(content["sweep"]), tuple(map(dict, content.get("starts", ()))))
+        starts = tuple(map(dict, content.get("starts", ())))
+        return Manifest(dict(content["sweep"]), starts, merged="merged" in content)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path}: not a readable manifest ({error})") from None
 

@@ -13,34 +13,39 @@ from rl_es.files import write_text
 def merge(folders: Sequence[Path], out: Path) -> list[Path]:
     """Writes the tables of all folders as those of one; returns the paths.
 
-    Nothing else of the folders is taken: no policies, no checkpoints. The manifest holds those of
-    the folders, by name.
+    Nothing else of the folders is taken: no policies, no checkpoints. The manifest lists the
+    folders with their sweeps.
 
     Args:
       folders: of results, at least two, which hold different runs.
-      out: where the tables go; not a folder that a sweep was run into.
+      out: where the tables go; a new folder, or one that was merged before.
 
     Raises:
-      UserError: too few folders, the same run in two, or `out` holds cells.
+      UserError: too few folders, the same run in two, or `out` holds other results.
     """
     if len(folders) < 2:
         raise UserError("merge: needs two or more results folders")
-    if tables.cell_paths(out):
-        raise UserError(f"{out}: a sweep was run into it; choose another folder with --out")
+    inside = tables.cell_paths(out) or tables.table_paths(out)
+    if inside and (not manifest.read(out).merged or out.resolve() in map(Path.resolve, folders)):
+        raise UserError(f"{out}: holds results that would be lost; choose another with --out")
     missing = [folder for folder in folders if not folder.is_dir()]
     if missing:
         raise UserError(f"{missing[0]}: no such folder")
     curves, runs = tables.load(*folders)
-    told = {folder: manifest.read(folder) for folder in folders}
-    asked = [name for one in told.values() for name in one.sweep.get("figures", ())]
+    told = [manifest.read(folder) for folder in folders]
+    asked = [name for one in told for name in one.sweep.get("figures", ())]
     content = {
         "sweep": {
             "name": out.resolve().name,
             "description": f"merged from {', '.join(folder.name for folder in folders)}",
             "figures": list(dict.fromkeys(asked)),
+            "tuning": [record for one in told for record in one.sweep.get("tuning", ())],
         },
-        "starts": [dict(start) for one in told.values() for start in one.starts],
-        "merged": {folder.name: dict(one.sweep) for folder, one in told.items()},
+        "starts": [dict(start) for one in told for start in one.starts],
+        "merged": [
+            {"folder": str(folder), "sweep": dict(one.sweep)}
+            for folder, one in zip(folders, told, strict=True)
+        ],
     }
     out.mkdir(parents=True, exist_ok=True)
     written = tables.write_tables(out, curves, runs)

@@ -40,7 +40,10 @@ class References:
     out: Annotated[Path, arg(metavar="FILE", help="CSV file")]
     label: Annotated[
         UseAppendAction[tuple[str, ...]],
-        arg(help="a column of final returns", help_behavior_hint="(may be repeated; default: ppo)"),
+        arg(
+            help="a column of final returns",
+            help_behavior_hint="(may be repeated; default: ppo, where it is)",
+        ),
     ] = ()
     episodes: Annotated[int, arg(help="of random actions, in each environment")] = 1000
     seed: Annotated[int, arg(help="of these episodes")] = 0
@@ -49,6 +52,5 @@ class References:
         """Returns the exit code."""
         from rl_es import references
 
-        labels = self.label or ("ppo",)
-        print(references.write(self.folders, self.out, labels, self.episodes, self.seed))
+        print(references.write(self.folders, self.out, self.label, self.episodes, self.seed))
         return 0

@@ -81,7 +81,7 @@ class Figures:
         Path | None,
         arg(
             metavar="FILE",
-            help="CSV with env, label and ratio: others' ratios of times, shown by time_ratio",
+            help="CSV with env, label, reference and ratio: others' times, shown by time_ratio",
             help_behavior_hint="(default: none)",
         ),
     ] = None

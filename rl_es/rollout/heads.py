@@ -47,7 +47,10 @@ class Stochastic(Head, Protocol):
 
 
 def _allowed(logits: Array, action_mask: Array | None) -> Array:
-    return logits if action_mask is None else jnp.where(action_mask, logits, -jnp.inf)
+    """The logits of allowed actions; where none is, as at an episode's end, none is forbidden."""
+    if action_mask is None:
+        return logits
+    return jnp.where(action_mask | ~action_mask.any(), logits, -jnp.inf)
 
 
 @dataclass(frozen=True)

@@ -144,9 +144,19 @@ def share(pairs: int, runs: int, devices: int, processes: int) -> tuple[int, int
     ]
     if not ways:
         raise UserError(
-            f"{processes} processes cannot share a population of {2 * pairs} in {runs} "
-            f"{'run' if runs == 1 else 'runs'} of a group: take a population that is a multiple of "
-            f"{2 * PAIRS_PER_KEY * processes}, or {processes} or more seeds"
+            f"{processes} processes cannot share {_population(pairs)}{runs} "
+            f"{'run' if runs == 1 else 'runs'} of a group: take "
+            f"{_larger(pairs, processes)}{processes} or more seeds"
         )
     used, shards = max(ways)
     return used // shards, shards
+
+
+def _population(pairs: int) -> str:
+    return f"a population of {2 * pairs} in " if pairs > 1 else ""
+
+
+def _larger(pairs: int, processes: int) -> str:
+    """What would do instead of more seeds, where there are pairs."""
+    several = f"a population that is a multiple of {2 * PAIRS_PER_KEY * processes}, or "
+    return several if pairs > 1 else ""

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-PACKAGES = ("rl_es", "jax", "jaxlib", "flax", "optax", "gymnax", "brax", "mujoco", "numpy")
+ALWAYS = ("rl_es", "jax", "jaxlib", "flax", "optax", "gymnax", "brax", "mujoco", "numpy")
+EXTRAS = ("craftax", "jumanji", "kinetix-env", "navix", "playground", "rejax")
+PACKAGES = (*ALWAYS, *EXTRAS)
 
 
 @functools.cache

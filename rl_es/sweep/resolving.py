@@ -3,7 +3,7 @@
 Every function raises `Problem`, with the place in the sweep file, for values that do not fit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any, TypeVar
 
@@ -67,8 +67,10 @@ def settings(sweep: Sweep, i: int, j: int, variant: Variant) -> Config:
     for key in dict.fromkeys((agent.name, agent.shown)):
         if agent in meant_by(sweep, key):
             stated.put(overrides.get(key, {}), ("environments", i, "agents", key))
-    model = registry.agents.load(agent.name).Hyperparameters
-    return stated.checked(model, agent.shown, ("agents", j))
+    module = registry.agents.load(agent.name)
+    if hasattr(module, "check"):
+        _checked_by(module.check, ("agents", j))
+    return stated.checked(module.Hyperparameters, agent.shown, ("agents", j))
 
 
 def meant_by(sweep: Sweep, key: str) -> list[AgentEntry]:
@@ -99,11 +101,15 @@ def options(suite: ModuleType, environment: World, place: Place) -> dict[str, An
         problem = explain(error, suite.Options)
         raise Problem((*place, *problem.place), problem.reason) from None
     if hasattr(suite, "check"):
-        try:
-            suite.check(environment.name, options)
-        except UserError as error:
-            raise Problem(place, str(error)) from None
+        _checked_by(lambda: suite.check(environment.name, options), place)
     return options.model_dump()
+
+
+def _checked_by(check: Callable[[], None], place: Place) -> None:
+    try:
+        check()
+    except UserError as error:
+        raise Problem(place, str(error)) from None
 
 
 def merged(place: Place, *layers: AnyConfig) -> AnyConfig:

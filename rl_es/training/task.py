@@ -53,6 +53,8 @@ class Task:
 
     def make_policy(self, env: Environment) -> Policy:
         """The policy, fitted to the environment; those of one environment and network are one."""
+        if type(env).__hash__ is not object.__hash__:  # equal ones need not be the same
+            return make_policy(self.policy, env.spec)
         return _policy(self.policy, env)  # pyright: ignore[reportArgumentType]
 
 
@@ -131,7 +133,8 @@ def make_training(task: Task, agent: str, config: Config, evaluation_episodes: i
     if most > MOST_GENERATION_STEPS:
         raise UserError(
             f"{task.name} / {agent}: a generation may take {most:,} environment steps; at most "
-            f"{MOST_GENERATION_STEPS:,} can be counted: choose a smaller population"
+            f"{MOST_GENERATION_STEPS:,} can be counted: choose fewer "
+            f"{'environments' if learner.pairs is None else 'members'}"
         )
     evaluated_on = task.evaluation_environment(env)
     return Training(

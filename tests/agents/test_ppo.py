@@ -2,6 +2,7 @@
 
 import importlib.util
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,14 +12,19 @@ import pydantic
 import pytest
 from jax import Array
 
-from rl_es import registry
+from rl_es import registry, tables
 from rl_es.config import split
 from rl_es.errors import UserError
 from rl_es.interfaces import Box, Discrete, EnvSpec, Limit, Observation, Problem, Transition
 from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.evaluation import evaluator
 from rl_es.rollout.policy import make_policy
+from rl_es.sweep import execution
+from rl_es.sweep.loading import checked
+from rl_es.sweep.placing import Resources
+from rl_es.sweep.reading import parse
 from rl_es.training.learner import Evolution
+from rl_es.training.spread import ALL_AT_ONCE
 from tests.envs.extras import require
 
 SMALL = {"num_envs": 8, "num_steps": 16, "num_epochs": 2, "num_minibatches": 4, "lr": 0.01}
@@ -148,8 +154,9 @@ def test_lanes_are_runs_of_their_own():
     keys = jax.random.split(jax.random.key(0), 2)
     both = {name: jnp.stack([value, value / 2]) for name, value in hyper.items()}
     limits = Limit(jnp.array([2, 3]), jnp.array([2**30] * 2))
-    together = jax.vmap(learner.init)(keys, both)
-    together, rows = jax.jit(jax.vmap(learner.advance))(together, limits)
+    placed = learner.placed("lanes", ALL_AT_ONCE)
+    together = jax.vmap(placed.init)(keys, both)
+    together, rows = jax.jit(jax.vmap(placed.advance, axis_name="lanes"))(together, limits)
     for i in range(2):
         own = jax.tree.map(lambda leaf, i=i: leaf[i], both)
         alone, row = jax.jit(learner.advance)(learner.init(keys[i], own), limit(2 + i))
@@ -174,7 +181,12 @@ def test_statistics_are_those_of_what_was_seen():
 
 @pytest.mark.parametrize(
     "policy, reason",
-    [({"network": "gru"}, "recurrent"), ({"network": "parameters"}, "trains a network")],
+    [
+        ({"network": "gru"}, "recurrent"),
+        ({"network": "parameters"}, "trains a network"),
+        ({"init": "zeros"}, "no gradient reaches"),
+        ({"network": "shared_mlp"}, "SharedMLP cannot give one value: of one output it gives 4"),
+    ],
 )
 def test_a_policy_that_it_cannot_train_is_refused(policy, reason):
     require("rejax", "ppo")
@@ -185,15 +197,59 @@ def test_a_policy_that_it_cannot_train_is_refused(policy, reason):
 
 
 def _bounded(spec: EnvSpec) -> EnvSpec:
-    return EnvSpec(spec.name, spec.observation_shape, spec.action_space, 6, (0.0,))
+    box = Box(np.full(4, -1, np.float32), np.full(4, 1, np.float32))
+    return EnvSpec(spec.name, (4, 2), box, 6, (0.0,) * 4)
 
 
-def test_minibatches_divide_an_iteration():
-    with pytest.raises(pydantic.ValidationError, match="a divisor of 64"):
-        registry.agents.load("ppo").Hyperparameters(num_envs=8, num_steps=8, num_minibatches=7)
+SWEEP = """
+name: x
+seeds: 2
+defaults:
+  budget: {{generations: {generations}}}
+  evaluation: {{points: 2, episodes: 4}}
+  policy: {{widths: [8], normalise_observations: true}}
+environments: [{{name: CartPole-v1, episode_length: 20, action_repeat: 2, reward_scale: 0.5}}]
+agents: [{{name: ppo, with: {{num_envs: 4, num_steps: 8, num_epochs: 1, num_minibatches: 2}}}}]
+"""
+
+
+class Silent:
+    def __getattr__(self, name):
+        return lambda *report: None
+
+
+def ran(folder: Path, generations: int, **resources: int) -> Any:
+    sweep = checked(parse(SWEEP.format(generations=generations), "x"))
+    assert execution.run(sweep, folder, Silent(), Resources(**resources)) == 0
+    return tables.load(folder)
+
+
+def test_a_sweep_goes_on_and_its_lanes_are_runs(tmp_path, monkeypatch):
+    """Ended after two iterations and continued, or both seeds in one call: the same curves."""
+    require("rejax", "ppo")
+    monkeypatch.setattr(execution, "prepare", lambda devices: None)
+    ran(tmp_path / "parts", 2, population_chunk=128)
+    parts, runs = ran(tmp_path / "parts", 4)
+    whole, _ = ran(tmp_path / "whole", 4, lanes=2)
+    parts = parts[parts["generation"].isin(whole["generation"])]
+    assert list(parts["generation"]) == list(whole["generation"]) == [0, 2, 4, 0, 2, 4]
+    np.testing.assert_allclose(parts["return_mean"], whole["return_mean"], rtol=1e-3)
+    # Of 32 actions an iteration each is two steps, but for one at an episode's end.
+    steps = runs["env_steps"].to_numpy()
+    assert (steps <= 4 * 32 * 2).all() and (steps > 4 * 32).all()
+    assert (runs["status"] == "finished").all()
+
+
+def test_minibatches_divide_an_iteration_into_several_steps_each():
+    for parts in (7, 64):
+        with pytest.raises(pydantic.ValidationError, match="a smaller divisor of 64"):
+            registry.agents.load("ppo").Hyperparameters(
+                num_envs=8, num_steps=8, num_minibatches=parts
+            )
 
 
 def test_without_rejax_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"ppo needs ppo's library: pip install 'rl_es\[ppo\]'"):
-        registry.agents.load("ppo").check()
+    text = "name: x\nseeds: 1\ndefaults: {budget: {generations: 1}}\nenvironments: [CartPole-v1]\n"
+    with pytest.raises(UserError, match=r"agents\[0\].*needs ppo's library: .*'rl_es\[ppo\]'"):
+        checked(parse(f"{text}agents: [ppo]\n", "x"))

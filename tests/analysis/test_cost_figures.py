@@ -21,6 +21,7 @@ from tests.looks import legend, named, texts
 Results = Callable[..., Path]
 AddRun = Callable[..., None]
 FEW = Options(replicates=50)
+HEAD = "env,label,reference,ratio\n"
 
 
 def point(cost: float, final: float) -> frontier.Point:
@@ -65,15 +66,30 @@ def test_published_ratios_stand_beside_those_that_were_measured(
     results: Results, add_run: AddRun, tmp_path: Path
 ) -> None:
     folder, file = results(["e", "f"], ["eggroll", "open_es"], 2), tmp_path / "ratios.csv"
-    file.write_text("env,label,ratio\ne,open_es,1.83\nelsewhere,open_es,40\n")
+    file.write_text(
+        f"{HEAD}e,open_es,eggroll,1.83\nf,open_es,pes,9\nelsewhere,open_es,eggroll,40\n"
+    )
     figure = time_ratio.draw(load(folder), replace(FEW, published=file))
     stars = [line for ax in figure.axes for line in ax.lines if line.get_marker() == "*"]
     at = [float(line.get_xdata()[0]) for line in stars]
     assert at == [1.83] and "published" in legend(figure)
     assert "published" not in legend(time_ratio.draw(load(folder), FEW))
-    file.write_text("env,ratio\ne,1.83\n")
-    with pytest.raises(UserError, match="no column 'label'; needs env, label and ratio"):
-        time_ratio.draw(load(folder), replace(FEW, published=file))
+
+
+@pytest.mark.parametrize(
+    "content, reason",
+    [
+        ("env,ratio\ne,1.83\n", "no column 'label'; needs env, label, reference, ratio"),
+        (f"{HEAD}e,open_es,eggroll,0\n", "e / open_es: the ratio must be above 0, is 0"),
+        (f"{HEAD}e,open_es,eggroll,much\n", "must be above 0, is much"),
+        (f"{HEAD}e,open_es,eggroll,1\ne,open_es,eggroll,2\n", "stands there twice"),
+    ],
+)
+def test_a_table_that_holds_no_ratios_is_refused(tmp_path: Path, content: str, reason: str) -> None:
+    file = tmp_path / "ratios.csv"
+    file.write_text(content)
+    with pytest.raises(UserError, match=reason):
+        time_ratio.published(file, "eggroll")
 
 
 def test_a_label_that_has_just_begun_is_no_point_of_the_front(

@@ -1,6 +1,8 @@
 """Results of several folders as one."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -25,7 +27,8 @@ def test_all_runs_are_there_with_their_curves(tmp_path):
         mine, theirs = (x[x["run_id"] == some]["return_mean"] for x in (curves, own))
         assert list(mine) == list(theirs)
     manifest = json.loads((tmp_path / "both" / "manifest.json").read_text())
-    assert set(manifest["merged"]) == {"ranks", "widths"}
+    assert [Path(one["folder"]).name for one in manifest["merged"]] == ["ranks", "widths"]
+    assert [one["sweep"]["name"] for one in manifest["merged"]] == ["ranks", "widths"]
     # What was merged can be merged on.
     merging.merge([tmp_path / "both", REFERENCE / "tuning"], tmp_path / "three")
     assert len(tables.load(tmp_path / "three")[1]) > len(runs)
@@ -37,12 +40,27 @@ def test_a_run_that_two_folders_hold_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_of_cells_is_no_place_for_merged_tables(tmp_path):
-    cells = tmp_path / "cells"
-    cells.mkdir()
-    (cells / "0.parquet").write_bytes(b"")
-    with pytest.raises(UserError, match="a sweep was run into it"):
-        merging.merge([REFERENCE / "ranks", REFERENCE / "widths"], tmp_path)
+@pytest.mark.parametrize("into", ["cells", "tables", "source"])
+def test_results_of_others_are_not_written_over(tmp_path, into):
+    folders, out = [REFERENCE / "ranks", REFERENCE / "widths"], tmp_path / "out"
+    if into == "cells":
+        (out / "cells").mkdir(parents=True)
+        (out / "cells" / "0.parquet").write_bytes(b"")
+    elif into == "tables":
+        shutil.copytree(REFERENCE / "tuning", out)
+    else:
+        merging.merge(folders, out)
+        folders.append(out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    with pytest.raises(UserError, match="holds results that would be lost"):
+        merging.merge(folders, out)
+    assert before == {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+
+
+def test_merging_again_replaces_what_was_merged(tmp_path):
+    merging.merge([REFERENCE / "ranks", REFERENCE / "widths"], tmp_path)
+    merging.merge([REFERENCE / "ranks", REFERENCE / "tuning"], tmp_path)
+    assert set(tables.load(tmp_path)[1]["sweep"]) == {"ranks", "tuning"}
 
 
 @pytest.mark.parametrize("folders", [[], [REFERENCE / "ranks"]])

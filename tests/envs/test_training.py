@@ -1,4 +1,4 @@
-"""EGGROLL trains for two generations on each kind of environment; each is a whole small sweep.
+"""EGGROLL trains two generations on each kind of environment, PPO on some: whole small sweeps.
 
 All sixteen environments of the EGGROLL paper are among them. Marked slow is what compiles for more
 than some ten seconds.
@@ -7,6 +7,7 @@ than some ten seconds.
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from rl_es import tables
@@ -80,6 +81,25 @@ class Silent:
     ],
 )
 def test_eggroll_trains(name: str, tmp_path: Path):
+    curves = trained(name, "eggroll", f"{{population: {POPULATION}}}", tmp_path)
+    assert curves["update_norm"].iloc[-1] > 0 or not name.startswith(DENSE)
+    most = 2 * POPULATION * STEPS
+    assert most == curves["env_steps"].max() or not name.startswith(ENDLESS)
+    assert 2 * POPULATION <= curves["env_steps"].max() <= most
+
+
+@pytest.mark.parametrize("name", ["Pendulum-v1", "jumanji/Knapsack-v1"])
+def test_ppo_trains(name: str, tmp_path: Path):
+    """On real actions, and on masked ones."""
+    extras.require("rejax", "ppo")
+    sizes = "{num_envs: 4, num_steps: 12, num_epochs: 2, num_minibatches: 2}"
+    curves = trained(name, "ppo", sizes, tmp_path)
+    assert curves["update_norm"].iloc[-1] > 0
+    assert curves["env_steps"].max() == 2 * 4 * 12
+
+
+def trained(name: str, agent: str, settings: str, folder: Path) -> pd.DataFrame:
+    """The curve of two generations."""
     extras.require_for(name)
     text = f"""
 name: two_generations
@@ -88,15 +108,12 @@ defaults:
   budget: {{generations: 2}}
   evaluation: {{points: 1, episodes: 2}}
   policy: {{widths: [8]}}
-  agent: {{population: {POPULATION}}}
+  agent: {settings}
 environments: [{{name: {name}, episode_length: {STEPS}}}]
-agents: [eggroll]
+agents: [{agent}]
 """
-    assert execution.run(checked(parse(text, "x")), tmp_path, Silent(), Resources(lanes=1)) == 0
-    curves, _ = tables.load(tmp_path)
+    assert execution.run(checked(parse(text, "x")), folder, Silent(), Resources(lanes=1)) == 0
+    curves, _ = tables.load(folder)
     assert curves["generation"].max() == 2
     assert np.isfinite(curves["return_mean"]).all()
-    assert curves["update_norm"].iloc[-1] > 0 or not name.startswith(DENSE)
-    most = 2 * POPULATION * STEPS
-    assert most == curves["env_steps"].max() or not name.startswith(ENDLESS)
-    assert 2 * POPULATION <= curves["env_steps"].max() <= most
+    return curves

@@ -106,6 +106,16 @@ def test_the_categorical_density_is_softmax(mask):
     assert np.isfinite(slope).all() and np.all(np.asarray(slope)[truth == 0] == 0)
 
 
+def test_where_no_action_is_allowed_none_is_forbidden():
+    """Some environments are alive for one more step without an action that they allow."""
+    head, output, none = Categorical(4), jnp.asarray(LOGITS), jnp.zeros(4, bool)
+    assert set(draws(head, {}, LOGITS, none, 2000)) == {0, 1, 2, 3}
+    assert set(draws(Greedy(4), {}, LOGITS, none, 10)) == {2}
+    value, slope = jax.value_and_grad(lambda x: head.log_prob({}, x, none, jnp.int32(1)))(output)
+    np.testing.assert_allclose(value, np.log(softmax(LOGITS)[1]), rtol=1e-5)
+    assert np.isfinite(slope).all() and np.isfinite(head.entropy({}, output, none))
+
+
 def test_the_gaussian_density_has_the_entropy_of_its_samples():
     head, output = Gaussian((2, 3)), jnp.arange(6.0)
     params = {"log_std": jnp.linspace(-1, 1, 6).reshape(2, 3)}

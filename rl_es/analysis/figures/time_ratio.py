@@ -47,7 +47,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
     totals = [environments] if len(environments) > 1 else []
     subjects = [*totals, *([env] for env in environments)]
     others = {label: style for label, style in results.shown.items() if label != reference}
-    elsewhere = {} if options.published is None else published(options.published)
+    elsewhere = {} if options.published is None else published(options.published, reference)
     with panels.paper():
         named = names(options.sheet, list(others))
         size = 2.0, named.high(0.21, frame=0.55), named.left
@@ -71,20 +71,33 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
         return panels.finish(figure, _entries(bool(shown)), _notes(results, reference, options))
 
 
-def published(path: Path) -> dict[tuple[str, str], float]:
-    """Ratios by (environment, label) from a CSV file with columns env, label and ratio.
+def published(path: Path, reference: str) -> dict[tuple[str, str], float]:
+    """Ratios over a reference label, by (environment, label).
+
+    Args:
+      path: a CSV file with columns env, label, reference and ratio.
+      reference: rows of others are left out.
 
     Raises:
-      UserError: it is not such a file.
+      UserError: it is not such a file, or holds a ratio twice or one that is not above 0.
     """
     try:
         table = pd.read_csv(path)
-        keys = zip(table["env"].astype(str), table["label"].astype(str), strict=True)
-        return dict(zip(keys, table["ratio"].astype(float), strict=True))
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: not a readable table of ratios ({error})") from None
-    except KeyError as error:
-        raise UserError(f"{path}: no column {error}; needs env, label and ratio") from None
+    columns = ["env", "label", "reference", "ratio"]
+    if missing := [name for name in columns if name not in table]:
+        raise UserError(f"{path}: no column '{missing[0]}'; needs {', '.join(columns)}")
+    found: dict[tuple[str, str], float] = {}
+    for env, label, over, ratio in table[columns].itertuples(index=False):
+        value = float(pd.to_numeric(ratio, errors="coerce"))
+        if not 0 < value < np.inf:
+            raise UserError(f"{path}: {env} / {label}: the ratio must be above 0, is {ratio}")
+        if over == reference:
+            if (env, label) in found:
+                raise UserError(f"{path}: {env} / {label} over {over} stands there twice")
+            found[env, label] = value
+    return found
 
 
 def _costs(results: Results) -> pd.DataFrame:
