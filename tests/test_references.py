@@ -13,12 +13,14 @@ from rl_es.analysis import results, scores
 from rl_es.errors import UserError
 from rl_es.interfaces import Box, Discrete, EnvSpec, Observation
 from rl_es.rollout.uniform import UniformActions
+from rl_es.training import platform
 from tests.artifacts import REFERENCE
 
 RANKS = REFERENCE / "ranks"
 
 
-def test_the_table_says_what_the_runs_say(tmp_path):
+def test_the_table_says_what_the_runs_say(tmp_path, monkeypatch):
+    monkeypatch.setattr(platform, "prepare", lambda: None)
     label = tables.load(RANKS)[1]["label"].iloc[0]
     path = references.write([RANKS], tmp_path / "scores.csv", [label], 200, 0)
     table = pd.read_csv(path).set_index("env")

@@ -71,6 +71,12 @@ def _policy(config: PolicyConfig, env: Environment) -> Policy:
     return make_policy(config, env.spec)
 
 
+def forget() -> None:
+    """Lets go of everything that was built: the next task builds its own."""
+    _environment.cache_clear()
+    _policy.cache_clear()
+
+
 @dataclass(frozen=True, eq=False)
 class Training:
     """A learner, the evaluation of what it learns, and the sizes a planner asks for.

@@ -37,6 +37,7 @@ from rl_es.sweep.placing import Resources
 from rl_es.sweep.reading import parse
 from rl_es.sweep.schema import Budget, Sweep
 from rl_es.sweep.store import Progressed, Store
+from rl_es.training import task
 
 TEXT = """
 name: tiny
@@ -465,7 +466,9 @@ def broken_cartpole() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(envs.gymnax, "make", sometimes)
+        task.forget()
         yield
+    task.forget()
 
 
 def test_a_failing_group_is_recorded_and_tried_again(
