@@ -21,12 +21,16 @@ SPEED = sorted((FOLDER / "speed").glob("*.yaml"))
 FILES = sorted(set(FOLDER.rglob("*.yaml")) - set(SPEED))
 
 
+@pytest.fixture(autouse=True)
+def _libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Files of suites that are extras need their libraries, which only runs use."""
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: ModuleSpec(name, None))
+
+
 @pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(FOLDER)) for path in FILES])
 def test_sweep(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Those of a paper's size need data that is not everywhere: all else of them is checked.
     monkeypatch.setattr(_options, "check", lambda options, batch: None)
-    # So do those of suites that are extras need their libraries, which only runs use.
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: ModuleSpec(name, None))
     made = cells(load(path))
     assert sum(len(group.cells) for group in groups(made)) == len(made) > 0
 
