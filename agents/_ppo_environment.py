@@ -13,6 +13,7 @@ from flax import struct
 from gymnax.environments import spaces
 from jax import Array
 
+from rl_es.evolution.tree import where_new
 from rl_es.interfaces import Discrete, Environment, EnvState, Observation
 
 
@@ -83,7 +84,7 @@ class AutoReset:
 
         def anew() -> Any:
             fresh = jax.vmap(self.env.reset)(reset_keys)
-            return jax.vmap(lambda over, new, old: _choose(over, new, old))(done, fresh, same)
+            return where_new(done, fresh, same)
 
         # Most steps end no episode of long ones, and resets can cost more than steps. Under vmap
         # a condition of each lane would run both ways: one of them all does not.
@@ -100,7 +101,3 @@ class AutoReset:
             best=jnp.where(done, jnp.maximum(state.best, running), state.best),
         )
         return observation, played, after.reward, done, {}
-
-
-def _choose(over: Array, new: Any, old: Any) -> Any:
-    return jax.tree.map(lambda a, b: jnp.where(over, a, b), new, old)

@@ -4,8 +4,7 @@ What rejax keeps between iterations is carried as its plain leaves: its own clas
 every call of `init_state`, and hold an optimiser that closes over traced numbers.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -26,19 +25,12 @@ from rl_es.config import Config
 from rl_es.errors import UserError
 from rl_es.evolution.tree import norm
 from rl_es.interfaces import Environment, Hyper, Learner, Limit, Observation, Policy, Rows, Snapshot
+from rl_es.promotion import implicit_promotion
 from rl_es.rollout.heads import stochastic
 from rl_es.rollout.networks import is_recurrent
 from rl_es.rollout.normalisation import Statistics, empty, merge, moments, normalise
 from rl_es.rollout.policy import ModulePolicy
 from rl_es.training.generations import Done, until
-
-
-@contextmanager
-def _implicit_promotion() -> Iterator[None]:
-    """Rejax adds numbers of several types and shapes."""
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        yield
-
 
 _Untyped: Any = PPO  # its types name its own environments and networks only
 
@@ -144,7 +136,7 @@ class PPOLearner:
     def init(self, key: Array, hyper: Hyper) -> PPOState:
         """The state before the first iteration. Consumes `key`."""
         params_key, run_key = jax.random.split(key)
-        with _implicit_promotion():
+        with implicit_promotion():
             training = self._algorithm(hyper).init_state(run_key)
         # An evolution strategy of the same seed starts from the same parameters.
         actor = training.actor_ts.replace(params=self.actor.init(params_key))
@@ -157,7 +149,7 @@ class PPOLearner:
         def iteration(state: PPOState) -> tuple[PPOState, Done]:
             before = self._training(state, algorithm.optimiser)
             played = opened(before.env_state.env, before.env_state.running)
-            with _implicit_promotion():
+            with implicit_promotion():
                 after = algorithm.train_iteration(before.replace(env_state=played))
             played, change = (
                 after.env_state,
@@ -213,7 +205,7 @@ class PPOLearner:
     def _shapes(self) -> Any:
         """Of rejax's state."""
         numbers = {name: jnp.float32(1) for name in type(self.config).model_fields}
-        with _implicit_promotion():
+        with implicit_promotion():
             return jax.eval_shape(lambda: self._algorithm(numbers).init_state(jax.random.key(0)))
 
     @cached_property

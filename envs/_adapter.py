@@ -4,8 +4,7 @@ Third-party steps rely on implicit promotion and return states whose dtypes diff
 step, or are weak; a scan's carry has to keep its types, and our own code runs strict.
 """
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,13 +13,7 @@ import numpy as np
 from jax import Array
 
 from rl_es.interfaces import Box, Discrete, Observation
-
-
-@contextlib.contextmanager
-def implicit_promotion() -> Iterator[None]:
-    """Within it, dtypes and ranks promote as they do by default."""
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
-        yield
+from rl_es.promotion import implicit_promotion
 
 
 def state_types(reset: Callable[..., Any], step: Callable[..., Any]) -> Any:

@@ -4,9 +4,9 @@ from typing import Any
 
 from craftax.craftax_env import make_craftax_env_from_name
 
-from envs._adapter import implicit_promotion
 from envs._limited_adapter import LimitedEnvironment
 from rl_es.interfaces import Discrete
+from rl_es.promotion import implicit_promotion
 
 
 def made(name: str) -> Any:

@@ -17,8 +17,9 @@ from gymnax.environments import spaces
 from gymnax.environments.classic_control.continuous_mountain_car import ContinuousMountainCar
 from jax import Array
 
-from envs._adapter import box, cast, implicit_promotion, no_action, state_types, valid_action
+from envs._adapter import box, cast, no_action, state_types, valid_action
 from rl_es.interfaces import Discrete, EnvSpec, EnvState, Observation, Transition
+from rl_es.promotion import implicit_promotion
 
 
 class WalledMountainCar(ContinuousMountainCar):

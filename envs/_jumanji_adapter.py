@@ -13,8 +13,9 @@ import numpy as np
 from jax import Array
 from jumanji.registration import make
 
-from envs._adapter import cast, implicit_promotion, no_action, state_types, valid_action
+from envs._adapter import cast, no_action, state_types, valid_action
 from rl_es.interfaces import Discrete, EnvSpec, EnvState, Observation, Transition
+from rl_es.promotion import implicit_promotion
 
 NEVER = int(np.iinfo(np.int32).max)
 

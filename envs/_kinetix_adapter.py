@@ -6,8 +6,9 @@ from kinetix.environment.env import make_kinetix_env
 from kinetix.environment.spaces import ActionType, ObservationType
 from kinetix.util.saving import load_from_json_file
 
-from envs._adapter import box, implicit_promotion
+from envs._adapter import box
 from envs._limited_adapter import LimitedEnvironment
+from rl_es.promotion import implicit_promotion
 
 
 def made(name: str) -> tuple[Any, Any]:

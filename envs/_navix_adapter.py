@@ -12,8 +12,9 @@ from jax import Array
 from navix.environments.environment import StepType, Timestep
 from navix.environments.registry import make
 
-from envs._adapter import cast, implicit_promotion, no_action, state_types, valid_action
+from envs._adapter import cast, no_action, state_types, valid_action
 from rl_es.interfaces import Discrete, EnvSpec, EnvState, Observation, Transition
+from rl_es.promotion import implicit_promotion
 
 
 def made(name: str) -> Any:

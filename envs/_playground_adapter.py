@@ -15,9 +15,10 @@ import jax.numpy as jnp
 from jax import Array
 from mujoco_playground import State, dm_control_suite
 
-from envs._adapter import box, cast, implicit_promotion, no_action, state_types, valid_action
+from envs._adapter import box, cast, no_action, state_types, valid_action
 from envs._mujoco import mujoco, unlogged
 from rl_es.interfaces import EnvSpec, EnvState, Observation, Transition
+from rl_es.promotion import implicit_promotion
 
 
 def made(name: str) -> Any:

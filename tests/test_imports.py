@@ -23,6 +23,7 @@ ALLOWED = {
     "files": {"errors"},
     "config": set(),
     "interfaces": set(),
+    "promotion": set(),
     "registry": {"errors"},
     "parquet": {"errors", "files"},
     "tables": {"errors", "files", "parquet"},

@@ -27,7 +27,7 @@ def weighted(weights: Array, tree: Any) -> Any:
 
 
 def where_new(fresh: Array, new: Any, old: Any) -> Any:
-    """Per pair: the new leaves [H, ...] where `fresh` [H], else the old ones."""
+    """Of each pair, or copy: the new leaves [H, ...] where `fresh` [H], else the old ones."""
 
     def choose(a: Array, b: Array) -> Array:
         return jnp.where(fresh.reshape(-1, *(1,) * (a.ndim - 1)), a, b)

@@ -1,4 +1,4 @@
-"""The policy that looks at nothing: every allowed action is as likely as any other."""
+"""Policies without a network: every allowed action is as likely as any other."""
 
 import jax
 import jax.numpy as jnp
@@ -14,28 +14,33 @@ from rl_es.interfaces import (
     Params,
     PolicyState,
 )
+from rl_es.rollout.heads import Categorical
 
 
-class UniformActions:
-    """Uniform over the allowed discrete actions, or over the box.
-
-    Raises:
-      UserError: the box has no bounds.
-    """
+class NoNetwork:
+    """A policy without parameters; what is derived from it chooses actions."""
 
     parameters = ParameterSpec({})
-
-    def __init__(self, spec: EnvSpec):
-        space = spec.action_space
-        if not isinstance(space, Discrete) and not np.isfinite([space.low, space.high]).all():
-            raise UserError(f"{spec.name}: its actions have no bounds, so none are uniform")
-        self._space = space
 
     def init(self, key: Array) -> Params:
         return {}
 
     def initial_state(self) -> PolicyState:
         return ()
+
+
+class UniformActions(NoNetwork):
+    """Uniform over the allowed discrete actions, or over the box.
+
+    Raises:
+      UserError: the box has no bounds.
+    """
+
+    def __init__(self, spec: EnvSpec):
+        space = spec.action_space
+        if not isinstance(space, Discrete) and not np.isfinite([space.low, space.high]).all():
+            raise UserError(f"{spec.name}: its actions have no bounds, so none are uniform")
+        self._space = space
 
     def act(
         self, params: Params, state: PolicyState, observation: Observation, key: Array
@@ -44,6 +49,5 @@ class UniformActions:
         if not isinstance(space, Discrete):
             low, high = jnp.asarray(space.low), jnp.asarray(space.high)
             return (), jax.random.uniform(key, space.shape, minval=low, maxval=high)
-        mask = observation.action_mask
-        logits = jnp.zeros(space.n) if mask is None else jnp.where(mask, 0.0, -jnp.inf)
-        return (), jax.random.categorical(key, logits).astype(jnp.int32)
+        head = Categorical(space.n)
+        return (), head.act({}, jnp.zeros(space.n), observation.action_mask, key)

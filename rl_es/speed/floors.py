@@ -20,12 +20,12 @@ from rl_es.interfaces import (
     Memory,
     Noise,
     Observation,
-    ParameterSpec,
     Params,
     PolicyState,
     Segment,
     Update,
 )
+from rl_es.rollout.uniform import NoNetwork
 
 
 @dataclass(frozen=True)
@@ -60,19 +60,11 @@ class Unperturbed:
         return state
 
 
-class FixedAction:
+class FixedAction(NoNetwork):
     """A policy without a network: the first discrete action, or the middle of the box."""
-
-    parameters = ParameterSpec({})
 
     def __init__(self, spec: EnvSpec):
         self._space = spec.action_space
-
-    def init(self, key: Array) -> Params:
-        return {}
-
-    def initial_state(self) -> PolicyState:
-        return ()
 
     def act(
         self, params: Params, state: PolicyState, observation: Observation, key: Array

@@ -26,6 +26,7 @@ from rl_es.sweep.reading import parse
 from rl_es.training.learner import Evolution
 from rl_es.training.spread import ALL_AT_ONCE
 from tests.envs.extras import require
+from tests.toys import Silent
 
 SMALL = {"num_envs": 8, "num_steps": 16, "num_epochs": 2, "num_minibatches": 4, "lr": 0.01}
 
@@ -211,11 +212,6 @@ defaults:
 environments: [{{name: CartPole-v1, episode_length: 20, action_repeat: 2, reward_scale: 0.5}}]
 agents: [{{name: ppo, with: {{num_envs: 4, num_steps: 8, num_epochs: 1, num_minibatches: 2}}}}]
 """
-
-
-class Silent:
-    def __getattr__(self, name):
-        return lambda *report: None
 
 
 def ran(folder: Path, generations: int, **resources: int) -> Any:

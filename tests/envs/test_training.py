@@ -16,6 +16,7 @@ from rl_es.sweep.loading import checked
 from rl_es.sweep.placing import Resources
 from rl_es.sweep.reading import parse
 from tests.envs import extras
+from tests.toys import Silent
 
 POPULATION, STEPS = 8, 10
 
@@ -66,11 +67,6 @@ QUICK = {
 # They end at the time limit only; and no two members have the same return.
 ENDLESS = ("Pendulum-v1", "playground/")
 DENSE = ("Pendulum-v1", "brax/")
-
-
-class Silent:
-    def __getattr__(self, name):
-        return lambda *report: None
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from rl_es.sweep.reading import parse
 from rl_es.training.policies import SavedPolicy, find, load
 from rl_es.training.program import key_for_evaluation
 from rl_es.training.workbench import replay_key
+from tests.toys import Silent
 
 TEXT = """
 name: saved
@@ -35,11 +36,6 @@ environments:
   - {name: Pendulum-v1, episode_length: 20, action_repeat: 2}
 agents: [{name: eggroll, label: low rank}]
 """
-
-
-class Silent:
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *report: None
 
 
 @pytest.fixture(scope="module")
