@@ -97,7 +97,8 @@ class PPOState:
 class PPOLearner:
     """PPO as a learner; one of its generations is one iteration of rejax.
 
-    The population's mean and best are those of the training episodes that ended in the iteration.
+    The population's mean and best are those of the training episodes that ended in the iteration;
+    there are no members to be counted.
 
     Attributes:
       config: `agents.ppo.Hyperparameters`; the traced ones are not read here.
@@ -163,10 +164,12 @@ class PPOLearner:
                 / episodes.astype(jnp.float32),  # not a number where none ended
                 population_best=played.best.max(),
                 update_norm=norm(change),
+                nonfinite_members=jnp.zeros((), jnp.int32),
             )
             return self._packed(state.hyper, after), done
 
-        return until(limit, iteration, state)
+        state, rows = until(limit, iteration, state)
+        return state, rows.replace(nonfinite_members=None)  # pyright: ignore
 
     def snapshot(self, state: PPOState) -> Snapshot:
         """What is evaluated and saved."""

@@ -301,7 +301,7 @@ class Persistent:
 class Segment:
     """What a segment's rollout tells an agent. Never holds an environment's state."""
 
-    returns: Array  # [P], member 2h is pair h's plus, member 2h + 1 its minus
+    returns: Array  # [P], member 2h is pair h's plus, member 2h + 1 its minus; finite for an agent
     ended: Array  # [H] bool: this pair's episode is over
     steps: Array  # [] int32: environment steps really taken, of all members (and centres)
     episodes: Array  # [] int32: episodes finished, of members (or of centres, where they go on)
@@ -385,7 +385,7 @@ class Agent(Protocol):
         ...
 
     def shape(self, state: Any, segment: Segment) -> Array:
-        """[P] weights from every member's return."""
+        """[P] weights from every member's return; one that is not finite is the worst by now."""
         ...
 
     def contract(self, state: Any, noise: Noise, memory: Memory, weights: Array) -> Update:
@@ -418,9 +418,10 @@ class Rows:
     generations: Array  # [] int32
     env_steps: Array  # [] int32
     episodes: Array  # [] int32
-    population_mean: Array  # [] float32
-    population_best: Array  # [] float32
+    population_mean: Array  # [] float32, of the returns that are finite
+    population_best: Array  # [] float32, likewise
     update_norm: Array  # [] float32
+    nonfinite_members: Array | None  # [] int32, over all generations; None without a population
 
 
 @struct.dataclass

@@ -117,6 +117,38 @@ class Drift:
         return total
 
 
+@dataclass(frozen=True)
+class Breaking:
+    """Pays minus the squared distance to 2 of each action; breaks down below an edge.
+
+    From then on rewards and observations are not finite. Where it is `fatal` that ends the episode;
+    otherwise nothing but the time does, if there is a `length`.
+    """
+
+    length: int | None = 1
+    edge: float = 0.0
+    value: float = np.nan  # or infinite, of either sign
+    fatal: bool = False
+
+    @property
+    def spec(self) -> EnvSpec:
+        return EnvSpec("breaking", (1,), _box(1), self.length, initial_action=(0.0,))
+
+    def reset(self, key: Array) -> tuple[Any, Observation]:
+        return (jnp.zeros(()), jnp.zeros((), jnp.int32)), Observation(jnp.zeros((1,)))
+
+    def step(self, key: Array, state: Any, action: Array) -> Transition:
+        sound, t = state
+        sound, t = sound + jnp.where(action[0] < self.edge, self.value, 0.0), t + 1
+        return Transition(
+            (sound, t),
+            Observation(sound[None]),
+            sound - jnp.square(action[0] - 2),
+            self.fatal & ~jnp.isfinite(sound),
+            jnp.asarray(self.length is not None and t >= self.length),
+        )
+
+
 class Silent:
     """Progress that says nothing."""
 

@@ -61,8 +61,7 @@ class RandomSearch:
 
     def shape(self, state: SearchState, segment: Segment) -> Array:
         """[P] one for the best member, nothing for the others."""
-        known = jnp.where(jnp.isnan(segment.returns), -jnp.inf, segment.returns)
-        return jax.nn.one_hot(jnp.argmax(known), self.population)
+        return jax.nn.one_hot(jnp.argmax(segment.returns), self.population)
 
     def contract(
         self, state: SearchState, noise: Noise, memory: tuple[()], weights: Array
@@ -77,7 +76,7 @@ class RandomSearch:
     ) -> tuple[SearchState, Array]:
         middle, reach = self._searched(state)
         found = jax.tree.map(lambda m, one, unit: m + one * unit, middle, reach, update)
-        best_return = jnp.nanmax(segment.returns)
+        best_return = segment.returns.max()
         better = best_return > state.best_return
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), found, state.best)
         change = norm(jax.tree.map(jnp.subtract, best, state.best))

@@ -1,5 +1,7 @@
 """From returns to weights: raw, z-score, centred ranks, and a lagged scale for persistent segments.
 
+Returns are finite here, as `rl_es.evolution.fitness` makes them.
+
 Each is a frozen object with a state of its own (most carry none): `weigh` uses only what was known
 before, `observe` is told the segment afterwards.
 """
@@ -46,15 +48,13 @@ def centred_ranks(returns: Array) -> Array:
     """Ranks spread over [-0.5, 0.5] (Salimans et al. 2017, arXiv 1703.03864).
 
     Equal returns get equal ranks, their mean: an order among them would push a pair whose members
-    tie in the direction of its minus member. A return that is not a number makes every rank one:
-    it must end the run, as it does with the other shapings, and not rank first.
+    tie in the direction of its minus member.
     """
     ordered = jnp.sort(returns)
     below = jnp.searchsorted(ordered, returns, side="left")
     up_to = jnp.searchsorted(ordered, returns, side="right")
     rank = (below + up_to - 1).astype(returns.dtype) / 2
-    spread = rank / (returns.shape[0] - 1) - 0.5
-    return jnp.where(jnp.isnan(returns).any(), jnp.nan, spread)
+    return rank / (returns.shape[0] - 1) - 0.5
 
 
 @dataclass(frozen=True)

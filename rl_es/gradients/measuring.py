@@ -3,7 +3,9 @@
 A sample is the sum of the estimates of as many windows as an episode has (of one generation, where
 generations are whole episodes). With the parameters frozen that sum is an unbiased estimate of the
 smoothed return's gradient for PES and NRES where all episodes have that many windows; where they
-end earlier it is the estimate of as many windows as a whole episode has.
+end earlier it is the estimate of as many windows as a whole episode has. A sample in which a
+member's return is not finite is not a number: what training makes of such members has no
+expectation to be compared with.
 """
 
 import dataclasses
@@ -103,8 +105,9 @@ def sampler(cell: Cell, learner: Learner) -> Sampler:
     count = max(1, min(samples + 1, _NUMBERS // still.policy.parameters.size))
 
     def generation(state: Any, _: None) -> tuple[Any, tuple[Array, Array]]:
-        state, segment, _change = still.generation(state)
-        return state, (ravel_pytree(state.agent.optimiser)[0], segment.steps)
+        state, segment, done = still.generation(state)
+        estimate = ravel_pytree(state.agent.optimiser)[0]
+        return state, (jnp.where(done.nonfinite_members > 0, jnp.nan, estimate), segment.steps)
 
     def sample(state: Any, _: None) -> tuple[Any, tuple[Array, Array]]:
         state, (estimates, steps) = jax.lax.scan(generation, state, None, length=length)

@@ -12,6 +12,7 @@ from jax import Array
 from rl_es.interfaces import Observation
 
 CLIP = 10.0  # standard deviations
+FARTHEST = 1e15  # from the mean: of so many as float32 can count, squares add up to less than inf
 
 
 @struct.dataclass
@@ -44,15 +45,19 @@ def moments(statistics: Statistics, values: Array, alive: Array) -> Statistics:
 
     Args:
       statistics: the frozen ones; only the mean is read, as an origin that keeps the sums small.
-      values: [..., *observation_shape].
+      values: [..., *observation_shape]. One with a number that is not finite, or too large to be
+        squared, is not counted: the statistics would be of no use to any later observation.
       alive: [...] bool; the rest is not counted.
     """
     axes = tuple(range(alive.ndim))
-    mask = alive.reshape(*alive.shape, *(1,) * statistics.mean.ndim)
     origin = statistics.mean.reshape((1,) * alive.ndim + statistics.mean.shape)
-    deviation = jnp.where(mask, values - origin, 0.0)
+    deviation = values - origin
+    usable = (jnp.abs(deviation) < FARTHEST).all(tuple(range(alive.ndim, values.ndim)))
+    counted = alive & usable
+    mask = counted.reshape(*alive.shape, *(1,) * statistics.mean.ndim)
+    deviation = jnp.where(mask, deviation, 0.0)
     return Statistics(
-        count=jnp.sum(alive, dtype=jnp.float32),
+        count=jnp.sum(counted, dtype=jnp.float32),
         mean=deviation.sum(axes),
         m2=jnp.square(deviation).sum(axes),
     )

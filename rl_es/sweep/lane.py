@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from rl_es import tables
+from rl_es.errors import DamagedError
 from rl_es.interfaces import Rows, Snapshot
 from rl_es.sweep import provenance, records
 from rl_es.sweep.cells import Cell
@@ -102,6 +103,9 @@ class Lane:
         self.come.wall_seconds += seconds
         names = ("population_mean", "population_best", "update_norm")
         self.population = {n: tables.finite(float(getattr(rows, n)[i])) for n in names}
+        if rows.nonfinite_members is not None and int(rows.generations[i]):
+            more = int(rows.nonfinite_members[i])
+            self.come.nonfinite_members = (self.come.nonfinite_members or 0) + more
         if int(rows.generations[i]) and not np.isfinite(rows.update_norm[i]):
             self.reason = f"the update of generation {self.come.generation} is not finite"
 
@@ -113,12 +117,7 @@ class Lane:
           snapshot: the policy that was evaluated.
         """
         before = self.rows[-1]["fraction"] if self.rows else 0.0
-        statistics = {
-            "return_mean": returns.mean(),
-            "return_std": returns.std(),
-            "return_min": returns.min(),
-            "return_max": returns.max(),
-        }
+        self.reason = self.reason or _diverged(self.come.generation, returns, snapshot)
         self.rows.append(
             {
                 "fraction": self.fraction,
@@ -128,13 +127,12 @@ class Lane:
                 "wall_seconds": self.come.wall_seconds,
                 "lanes": self.shared.lanes,
                 "compile_seconds": self.shared.compile_seconds,
-                **{name: tables.finite(float(value)) for name, value in statistics.items()},
+                **_statistics(returns, snapshot),
                 **self.population,
+                "nonfinite_members": self.come.nonfinite_members,
                 "center": _center(snapshot),
             }
         )
-        if self.reason is None and not np.isfinite(returns).all():
-            self.reason = f"a return after generation {self.come.generation} is not finite"
         if self.reason is not None:
             self.end("diverged")
             return
@@ -150,24 +148,30 @@ class Lane:
     def resume(self, shapes: Any) -> Any | None:
         """Goes back to the last checkpoint; returns its state, or None where there is none.
 
-        A checkpoint whose curve is gone is not gone back to: the curve could not be made whole.
+        A checkpoint whose curve is gone is not gone back to: the curve could not be made whole. One
+        that is damaged is set aside, and the run starts anew.
         All processes go back to what the first one finds.
         """
         path = self.store.checkpoint(self.cell)
         rows = together.first(lambda: self.store.read(self.cell)[0] if path.exists() else [])
         if not rows:
             return None
-        state, counters = checkpoint.load(
-            path, shapes, lambda path: together.first_bytes(path.read_bytes)
-        )
+        try:
+            state, counters = checkpoint.load(
+                path, shapes, lambda path: together.first_bytes(path.read_bytes)
+            )
+        except DamagedError as error:
+            self.store.set_aside(path, error)
+            return None
         self.come = Progressed(**counters)
         self._recall([row for row in rows if row["generation"] <= self.come.generation])
         return state
 
     def _recall(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Takes up a curve that was written before."""
+        counted = ("generation", "env_steps", "episodes", "wall_seconds")
         for row in rows:
-            at = Progressed(*(row[name] for name in asdict(self.come)))
+            at = Progressed(*(row[name] for name in counted))
             kept = {name: row.get(name) for name in tables.MEASURES}
             self.rows.append({"fraction": at.fraction(self.cell), **kept})
 
@@ -210,6 +214,7 @@ class Lane:
             "generations": self.come.generation,
             "env_steps": self.come.env_steps,
             "episodes": self.come.episodes,
+            "nonfinite_members": self.come.nonfinite_members,
             "wall_seconds": self.come.wall_seconds,
             "lanes": self.shared.lanes,
             "devices": self.shared.devices,
@@ -238,6 +243,36 @@ class Lane:
                 **records.origin(cell),
             },
         )
+
+
+def _finite(tree: Any) -> bool:
+    return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree))
+
+
+def _statistics(returns: np.ndarray, snapshot: Snapshot) -> dict[str, float | None]:
+    """Of an evaluation's returns [E]: None where they are not finite, or the policy is not.
+
+    A policy that is not finite may have finite returns: the index of the greatest of outputs that
+    are not numbers is an action like any other. They would say nothing of it.
+    """
+    known = returns if _finite(snapshot) else np.full_like(returns, np.nan)
+    with np.errstate(invalid="ignore"):
+        found = {
+            "return_mean": known.mean(),
+            "return_std": known.std(),
+            "return_min": known.min(),
+            "return_max": known.max(),
+        }
+    return {name: tables.finite(float(value)) for name, value in found.items()}
+
+
+def _diverged(generation: int, returns: np.ndarray, snapshot: Snapshot) -> str | None:
+    """Why a run cannot go on after an evaluation; None where it can."""
+    if not _finite(snapshot):
+        return f"the policy after generation {generation} is not finite"
+    if not np.isfinite(returns).all():
+        return f"a return after generation {generation} is not finite"
+    return None
 
 
 def _center(snapshot: Snapshot) -> list[float] | None:

@@ -18,6 +18,7 @@ class Done(NamedTuple):
     population_mean: Array  # [] float32
     population_best: Array  # [] float32
     update_norm: Array  # [] float32, of the change of the policy's parameters
+    nonfinite_members: Array  # [] int32, whose return is not finite
 
 
 def until(
@@ -31,7 +32,7 @@ def until(
       state: any pytree of arrays.
     """
     none, unknown = jnp.zeros((), jnp.int32), jnp.full((), jnp.nan)
-    rows = Rows(none, none, none, unknown, unknown, unknown)
+    rows = Rows(none, none, none, unknown, unknown, unknown, none)
 
     def unfinished(carry: tuple[Any, Rows]) -> Array:
         _, rows = carry
@@ -48,6 +49,7 @@ def until(
             population_mean=done.population_mean,
             population_best=done.population_best,
             update_norm=done.update_norm,
+            nonfinite_members=rows.nonfinite_members + done.nonfinite_members,  # pyright: ignore
         )
 
     return jax.lax.while_loop(unfinished, one, (state, rows))

@@ -3,6 +3,11 @@
 A generation is: ask for noise, unroll the population, shape the returns, contract them with the
 noise, tell the agent. Between the returns of all members and the sum of all updates, each device
 and each chunk of the population is on its own.
+
+Agents see finite returns only: a member whose return is not finite counts as the worst of its
+generation. A generation that has no finite return at all tells the agent nothing, and leaves it as
+it was, momentum and decays included: of an update of zeros an optimiser would still make a step.
+The next one draws other noise around the same centre.
 """
 
 from collections.abc import Callable
@@ -15,6 +20,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
+from rl_es.evolution.fitness import Fitness, fitness
 from rl_es.interfaces import (
     Agent,
     Environment,
@@ -141,9 +147,7 @@ class Evolution:
         """Generations until either limit is reached (none if it already is), or one diverges."""
 
         def generation(state: TrainState) -> tuple[TrainState, Done]:
-            state, segment, change = self.generation(state)
-            returns = segment.returns
-            done = Done(segment.steps, segment.episodes, returns.mean(), returns.max(), change)
+            state, _, done = self.generation(state)
             return state, done
 
         return until(limit, generation, state)
@@ -152,8 +156,8 @@ class Evolution:
         """What is evaluated and saved."""
         return Snapshot(self.agent.center(state.agent), state.statistics)
 
-    def generation(self, state: TrainState) -> tuple[TrainState, Segment, Array]:
-        """One generation: the next state, its segment, and [] the norm of the change."""
+    def generation(self, state: TrainState) -> tuple[TrainState, Segment, Done]:
+        """One generation: the next state, the segment that the agent saw, what is reported."""
         agent, spread = self.agent, self.spread
         key = jax.random.fold_in(state.key, state.generation)
         noise, reset, step = (spread.keys(part, self.pairs) for part in jax.random.split(key, 3))
@@ -161,15 +165,16 @@ class Evolution:
         evaluate = self._at_once if spread.chunks == 1 else self._in_chunks
         memory, unfolded, contract = evaluate(state, part)
         found = unfolded.segment
+        judged = fitness(spread.gather(found.returns))
         segment = Segment(
-            returns=spread.gather(found.returns),
+            returns=judged.values,
             ended=spread.gather(found.ended),
             steps=spread.total(found.steps),
             episodes=spread.total(found.episodes),
         )
         weights = agent.shape(state.agent, segment)
         update = spread.total(contract(spread.own(weights)))
-        agent_state, change = agent.tell(state.agent, update, segment)
+        agent_state, change = self._told(state.agent, update, segment, judged)
         statistics = state.statistics
         if statistics is not None and unfolded.moments is not None:
             statistics = merge(statistics, spread.total(unfolded.moments))
@@ -182,7 +187,24 @@ class Evolution:
             fresh=found.ended,
             statistics=statistics,
         )
-        return after, segment, change
+        done = Done(
+            env_steps=segment.steps,
+            episodes=segment.episodes,
+            population_mean=judged.mean,
+            population_best=judged.best,
+            update_norm=change,
+            nonfinite_members=judged.lost,
+        )
+        return after, segment, done
+
+    def _told(
+        self, agent_state: Any, update: Update, segment: Segment, judged: Fitness
+    ) -> tuple[Any, Array]:
+        """The agent's next state, and [] the norm of the change; as it was where no return is."""
+        after, change = self.agent.tell(agent_state, update, segment)
+        known = judged.known.any()
+        kept = jax.tree.map(lambda new, old: jnp.where(known, new, old), after, agent_state)
+        return kept, jnp.where(known, change, 0.0)
 
     def _evaluate(self, state: TrainState, part: Part) -> tuple[Noise, Memory, Unfolded]:
         """Draws a part's noise and unrolls its members."""

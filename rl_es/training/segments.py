@@ -9,6 +9,10 @@ Persistent segments go by this rule:
   termination depends on the state.
 - From the centre (truncated ES) a pair keeps one particle: both members start each window from it,
   then it advances a window under the unperturbed parameters, and those steps are counted.
+- A particle whose return in a window is not finite has broken down, and does not go on: its episode
+  is over. A member's returns stay not finite until its pair starts afresh, as that of a whole
+  episode would be: idling at zero must not be better than what the others go through. Where
+  episodes never end, the pair's is over with its first member that broke down.
 """
 
 from dataclasses import dataclass
@@ -103,31 +107,48 @@ class WholeEpisodes:
         return Unfolded(segment, None, unrolled.moments)
 
 
+class Lasting(NamedTuple):
+    """The particles of members that live on.
+
+    Attributes:
+      particles: leaves [H, 2, 1, ...].
+      broken: [H, 2, 1] bool, those that have broken down in their pair's episode.
+    """
+
+    particles: Particle
+    broken: Array
+
+
 @dataclass(frozen=True, eq=False)
 class FromParticles:
-    """Windows in which every member goes on from its own particle, [H, 2, 1]."""
+    """Windows in which every member goes on from its own particle."""
 
     env: Environment
     policy: Policy
     steps: int
 
-    def particles(self, numbers: Array) -> Particle:
-        return _placeholders(self.env, self.policy, (*numbers.shape, 2, 1))
+    def particles(self, numbers: Array) -> Lasting:
+        lead = (*numbers.shape, 2, 1)
+        return Lasting(_placeholders(self.env, self.policy, lead), jnp.zeros(lead, bool))
 
     def run(self, members: Members, held: Held, reset_keys: Array, step_keys: Array) -> Unfolded:
         (pairs,) = held.fresh.shape
         reset = _start(self.env, self.policy, reset_keys, pairs, 1)
-        first = where_new(held.fresh, _for_both(reset), held.particles)
+        anew = Lasting(_for_both(reset), jnp.zeros((pairs, 2, 1), bool))
+        first, broken = where_new(held.fresh, anew, held.particles)
         step = population_step(self.env, self.policy, members, held.statistics)
         unrolled = window(step, first, pair_keys(step_keys, pairs, 1), self.steps, held.statistics)
-        done = unrolled.particles.done
+        broken |= ~jnp.isfinite(unrolled.returns)
+        done = unrolled.particles.done | broken
+        endless = self.env.spec.episode_length is None
         segment = Segment(
-            returns=unrolled.returns.reshape(-1),
-            ended=done.all((1, 2)),
+            returns=jnp.where(broken, jnp.nan, unrolled.returns).reshape(-1),
+            ended=broken.any((1, 2)) | done.all((1, 2)) if endless else done.all((1, 2)),
             steps=unrolled.lengths.sum(),
             episodes=(done & ~first.done).sum(dtype=jnp.int32),
         )
-        return Unfolded(segment, unrolled.particles, unrolled.moments)
+        lasting = Lasting(unrolled.particles._replace(done=done), broken)
+        return Unfolded(segment, lasting, unrolled.moments)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +171,7 @@ class FromCentre:
         unrolled = window(step, _for_both(centre), keys, self.steps, held.statistics)
         alone = jax.vmap(single_step(self.env, self.policy, members.shared, held.statistics))
         ahead = window(alone, centre, keys, self.steps, held.statistics)
-        done = ahead.particles.done
+        done = ahead.particles.done | ~jnp.isfinite(ahead.returns)
         segment = Segment(
             returns=unrolled.returns.reshape(-1),
             ended=done[:, 0],
@@ -175,7 +196,7 @@ class Staggered:
     windows: FromParticles | FromCentre
     cycle: int  # windows of an episode (W)
 
-    def particles(self, numbers: Array) -> tuple[Particle, Array]:
+    def particles(self, numbers: Array) -> tuple[Lasting | Particle, Array]:
         return self.windows.particles(numbers), 1 + numbers % self.cycle
 
     def run(self, members: Members, held: Held, reset_keys: Array, step_keys: Array) -> Unfolded:

@@ -78,6 +78,8 @@ def options(agent: str, **settings: Any) -> dict[str, Any]:
         own["allow_biased_shaping"] = own.get("shaping") in ("z_score", "centred_ranks")
     if settings.get("optimiser") == "sgd":
         own["lr"] = 0.1 if settings.get("shaping") == "raw" else 0.01
+        if agent in PERSISTENT:  # at the target a lagged scale is tiny, and plain steps grow again
+            own["lr_decay"] = 0.98
     return {"lr": 0.05, **own}
 
 
@@ -142,7 +144,8 @@ USED = {
     "adamw": {"b1", "b2"},
 }
 ALWAYS = {"lr", "lr_decay", "sigma", "sigma_decay", "weight_decay"}
-OTHER = {"lr": 0.03, "lr_decay": 0.9, "sigma": 0.2, "sigma_decay": 0.9, "weight_decay": 0.1,
+# Sigma is no power of two times the usual one: to that a squared distance and a scale are blind.
+OTHER = {"lr": 0.03, "lr_decay": 0.9, "sigma": 0.3, "sigma_decay": 0.9, "weight_decay": 0.1,
          "momentum": 0.5, "b1": 0.5, "b2": 0.9}  # fmt: skip
 
 

@@ -64,13 +64,3 @@ def test_the_best_so_far_is_kept(bounds):
         np.testing.assert_allclose(agent.center(state)["theta"], at, rtol=1e-5)
         assert float(change) == pytest.approx(float(np.linalg.norm(at - before)), rel=1e-4)
     assert float(state.best_return) == best
-
-
-def test_a_return_that_is_no_number_is_not_the_best():
-    agent, state = searched()
-    found, noise = members(agent, state, 0)
-    returns = np.zeros(2 * PAIRS, np.float32)
-    returns[3], returns[7] = np.nan, 1.0
-    state, change = told(agent, state, noise, returns)
-    np.testing.assert_allclose(agent.center(state)["theta"], found[7], rtol=1e-5)
-    assert np.isfinite(change)

@@ -64,6 +64,16 @@ def test_a_segment_in_which_nothing_is_alive_changes_nothing():
         np.testing.assert_array_equal(before, after)
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])
+def test_an_observation_that_is_not_finite_is_not_counted(bad):
+    """Nor one whose square is not; all of it is left out, not its bad number alone."""
+    values = SEGMENTS[0].copy()
+    values[[3, 60]], values[100, 1] = bad, bad
+    alive = np.ones(200, bool)
+    found = merge(empty((2,)), moments(empty((2,)), *all_of(values, alive)))
+    check(found, np.delete(values, [3, 60, 100], axis=0))
+
+
 @pytest.mark.parametrize("offset", [0.0, 300.0])
 def test_many_segments_far_from_zero(offset):
     """The frozen mean is the origin of the sums, so that they stay exact enough in float32."""

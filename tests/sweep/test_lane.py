@@ -52,6 +52,25 @@ def test_parameters_that_are_not_finite_are_not_written(lane: Lane) -> None:
     assert center(lane, {"a": np.float32([1, np.inf])}) is None
 
 
+def test_a_policy_that_is_not_finite_ends_its_run_whatever_its_returns(lane: Lane) -> None:
+    """An argmax of outputs that are no numbers is an action, and may even be a good one."""
+    lane.evaluated(np.zeros(2), Snapshot({"a": np.zeros(1, np.float32)}))
+    lane.come.generation = 3
+    lane.evaluated(np.full(2, 1e3), Snapshot({"a": np.float32([np.nan])}))
+    rows, record = tables.read_cell(lane.store.cell(lane.cell))
+    assert record["status"] == "diverged"
+    assert record["reason"] == "the policy after generation 3 is not finite"
+    assert [row["return_mean"] for row in rows] == [0, None] and record["best_return"] == 0
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_return_that_is_not_finite_ends_its_run(lane: Lane, value: float) -> None:
+    lane.evaluated(np.float64([1, value]), Snapshot({"a": np.zeros(1, np.float32)}))
+    (row,), record = tables.read_cell(lane.store.cell(lane.cell))
+    assert record["status"] == "diverged" and "a return after generation 0" in record["reason"]
+    assert row["return_mean"] is None and row["return_std"] is None
+
+
 def test_a_curve_goes_on_after_rows_that_have_no_center(lane: Lane) -> None:
     center(lane, {"a": np.ones(1, np.float32)})
     rows, _ = tables.read_cell(lane.store.cell(lane.cell))

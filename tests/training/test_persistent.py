@@ -181,7 +181,7 @@ def test_a_pair_resets_when_both_members_are_done_and_only_at_a_boundary():
     for _ in range(12):
         fresh = np.asarray(state.fresh)
         state, segment, _ = step(state)
-        length = np.minimum(np.asarray(state.particles.env[1])[:, 0, 0], env.limit)
+        length = np.minimum(np.asarray(state.particles.particles.env[1])[:, 0, 0], env.limit)
         if lengths is not None:
             np.testing.assert_array_equal(length[~fresh], lengths[~fresh])  # not reset inside
         elapsed = np.where(fresh, 0, elapsed)
@@ -261,8 +261,8 @@ def test_no_update_in_the_first_cycle():
     step = jax.jit(evolution.generation)
     moved = []
     for _ in range(5):
-        state, _, change = step(state)
-        moved.append((float(state.agent.params["theta"][0]), float(change)))
+        state, _, done = step(state)
+        moved.append((float(state.agent.params["theta"][0]), float(done.update_norm)))
     theta = np.float32(THETA)
     assert [m[0] for m in moved[:3]] == [theta] * 3 and [m[1] for m in moved[:3]] == [0.0] * 3
     assert moved[3][0] != theta

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from rl_es import tables
+from rl_es.checksums import json_text
 from rl_es.errors import UserError
 from rl_es.rollout.evaluation import evaluator
 from rl_es.rollout.unroll import episodes, single_step, start
@@ -172,9 +173,9 @@ def _is_pole(path: Path) -> bool:
         lambda manifest: "{",
         lambda manifest: "[]",
         lambda manifest: "{}",
-        lambda manifest: json.dumps({**manifest, "policy": {"network": "mpl"}}),
-        lambda manifest: json.dumps({**manifest, "environment": None}),
-        lambda manifest: json.dumps(
+        lambda manifest: json_text({**manifest, "policy": {"network": "mpl"}}),
+        lambda manifest: json_text({**manifest, "environment": None}),
+        lambda manifest: json_text(
             {**manifest, "environment": {**manifest["environment"], "options": {"x": 1}}}
         ),
     ],
