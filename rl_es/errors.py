@@ -1,7 +1,15 @@
 """Errors meant for the person at the keyboard, and the nearest-name help they carry."""
 
 import difflib
+import re
 from collections.abc import Iterable
+from typing import Any
+
+MOST_SEED = 2**31 - 1
+LONGEST = 2000  # characters of a message
+LONGEST_NAME = 300  # of a name that a nearer one is sought for
+_CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_MOVING = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class UserError(Exception):
@@ -19,12 +27,73 @@ class EndedError(UserError):
     code = 1
 
 
+class DamagedError(UserError):
+    """A results file that was cut short or altered, by its checksum or its content."""
+
+
+class StorageError(UserError):
+    """A file could not be written: what was there before is whole."""
+
+    code = 1
+
+
 def did_you_mean(wrong: str, valid: Iterable[str]) -> str:
     """Returns ``"; did you mean 'x'?"`` for the nearest valid name, else the valid names."""
     valid = sorted(valid)
-    folded = {name.lower(): name for name in valid}
-    near = difflib.get_close_matches(wrong.lower(), folded, n=1, cutoff=0.5)
+    folded = {name.lower(): name for name in valid if len(name) <= LONGEST_NAME}
+    # The search takes time that grows with the square of the lengths.
+    wrong = wrong.lower() if len(wrong) <= LONGEST_NAME else ""
+    near = difflib.get_close_matches(wrong, folded, n=1, cutoff=0.5)
     if near:
         return f"; did you mean '{folded[near[0]]}'?"
-    shown = ", ".join(valid[:12]) + (", ..." if len(valid) > 12 else "")
+    shown = ", ".join(map(brief, valid[:12])) + (", ..." if len(valid) > 12 else "")
     return f"; valid: {shown}" if valid else ""
+
+
+def check_number(option: str, value: float | None, least: float, most: float) -> None:
+    """Refuses a number of the command line that is out of bounds, or not one.
+
+    Raises:
+      UserError: names the option and the bound.
+    """
+    if value is None or least <= value <= most:
+        return
+    bound = f"at most {most}" if value > most else f"at least {least}"
+    raise UserError(f"{option}: must be {bound}; is {brief(value)}")
+
+
+def why(error: BaseException) -> str:
+    """What a library says went wrong, in brief, for a message of our own that says where."""
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, KeyError) and error.args:
+        return f"it has no '{brief(error.args[0])}'"
+    if isinstance(error, RecursionError):
+        return "nested too deep"
+    lines = str(error).strip().splitlines()
+    return brief(lines[0], 200) if lines else type(error).__name__
+
+
+def brief(value: Any, limit: int = 60) -> str:
+    """A value on one short line; text without quotes, its signs that cannot be seen spelled out."""
+    if isinstance(value, str):
+        text = value if value.isprintable() else repr(value)[1:-1]
+    else:
+        text = repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def control(text: str) -> str:
+    """The first sign of a text that no name, path or page can hold, as Python spells it; or ''.
+
+    Line ends and tabs are none. Half a letter (a surrogate), which UTF-8 cannot write, is one.
+    """
+    found = _CONTROL.search(text)
+    return repr(found[0]) if found else ""
+
+
+def printable(text: str) -> str:
+    """A message on one line, without signs that move a terminal's cursor or turn its direction."""
+    if len(text) > LONGEST:
+        text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+    return _MOVING.sub(lambda sign: repr(sign[0])[1:-1], text)

@@ -6,9 +6,12 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+from pydantic import Field
 
+from rl_es.checking import check_record, check_rows, damaged
 from rl_es.errors import UserError
 from rl_es.files import write_text
+from rl_es.json_files import Stated
 from rl_es.parquet import read_with_record, write_with_record
 
 SCHEMA_VERSION = 1
@@ -34,6 +37,12 @@ COLUMNS = {
 }
 VECTORS = ("mean", "exact", "exact_full")
 _RECORD = b"rl_es.estimate"
+_NEEDED = [name for name in COLUMNS if name not in ("rank", "exact", "exact_full")]
+
+
+class _Record(Stated):
+    generations: int | None = None
+    versions: dict[str, str] = Field(default_factory=dict)
 
 
 def path(folder: Path, run_id: str) -> Path:
@@ -54,8 +63,19 @@ def read(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
       UserError: the file is damaged or was not written by this suite.
     """
-    rows, record = read_with_record(file, _RECORD, SCHEMA_VERSION, "gradient estimate")
-    return rows[0], record
+    what = "gradient estimate"
+    rows, record = read_with_record(file, _RECORD, SCHEMA_VERSION, what)
+    if len(rows) != 1:
+        raise damaged(file, what, f"it has {len(rows)} rows, not one")
+    check_rows(file, rows, COLUMNS, _NEEDED, what)
+    check_record(file, record, _Record, what)
+    (row,) = rows
+    if row["run_id"] != file.stem:
+        raise damaged(file, what, f"it is of run {row['run_id']}, not {file.stem}")
+    lengths = [len(row[name]) for name in VECTORS if row[name] is not None]
+    if set(lengths) != {row["parameters"]} or not row["parameters"] or not row["samples"]:
+        raise damaged(file, what, "its estimates have not a number a parameter")
+    return row, record
 
 
 def load(folder: Path) -> pd.DataFrame:

@@ -8,7 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rl_es.errors import UserError
+from rl_es import checksums, json_files
+from rl_es.errors import DamagedError, UserError, why
 from rl_es.files import replacing
 
 
@@ -28,10 +29,16 @@ def write_with_record(
       key: of the record in the metadata.
       record: as JSON; it has a `schema_version`.
     """
-    schema = pa.schema([*columns.items()], metadata={key: json.dumps(record).encode()})
-    table = pa.Table.from_pylist(list(rows), schema=schema)
+    kept = {key: json.dumps(record).encode(), checksums.PARQUET_KEY: checksums.BLANK}
+    table = pa.Table.from_pylist(list(rows), schema=pa.schema([*columns.items()]))
     with replacing(path) as temporary:
-        pq.write_table(table, temporary)
+        with pq.ParquetWriter(temporary, table.schema, store_schema=False) as writer:
+            writer.write_table(table)
+            writer.add_key_value_metadata(kept)
+        with open(temporary, "r+b") as file:
+            content = file.read()
+            file.seek(content.rindex(checksums.BLANK))
+            file.write(checksums.parquet_seal(content))
 
 
 def read_with_record(
@@ -46,15 +53,19 @@ def read_with_record(
       what: its kind, for messages.
 
     Raises:
-      UserError: the file is damaged, of another version, or was not written by this suite.
+      DamagedError: the file was cut short or altered, or was not written by this suite.
+      UserError: it is of another version.
     """
     try:
-        table = pq.read_table(path)
-        record = json.loads((table.schema.metadata or {})[key])
+        content = path.read_bytes()
+        checksums.check_parquet(content)
+        table = pq.read_table(pa.BufferReader(content))
+        record = json_files.loads((table.schema.metadata or {})[key])
         written = record["schema_version"]
-    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path}: not a readable {what} ({error}); remove it and run again"
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DamagedError(
+            f"{path}: not a readable {what} ({why(error)}); "
+            "run again: what is damaged is set aside and made anew"
         ) from None
     if written != version:
         raise UserError(

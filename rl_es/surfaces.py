@@ -7,12 +7,17 @@ A run of a sweep writes it, its report reads it.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from pydantic import Field
 
+from rl_es import naming
+from rl_es.checking import check_record, check_rows, damaged
+from rl_es.errors import brief
+from rl_es.json_files import Stated
 from rl_es.parquet import read_with_record, write_with_record
 
 SCHEMA_VERSION = 1
@@ -23,6 +28,13 @@ POINT = {
     "return_std": pa.float64(),
 }
 _RECORD = b"rl_es.surface"
+
+
+class _Record(Stated):
+    env: str
+    settings: str
+    episodes: int
+    points: Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=2, max_length=2)]
 
 
 @dataclass(frozen=True)
@@ -53,8 +65,12 @@ class Surface:
 
 
 def path_of(folder: Path, env: str) -> Path:
-    """The file of an environment's surface; a label has no `+` of its own."""
-    return folder / "surfaces" / f"{env.replace('/', '+')}.parquet"
+    """The file of an environment's surface.
+
+    Raises:
+      UserError: it is no label of an environment.
+    """
+    return folder / "surfaces" / f"{naming.env_part(env)}.parquet"
 
 
 def write(path: Path, points: Iterable[Mapping[str, Any]], record: Mapping[str, Any]) -> None:
@@ -75,14 +91,23 @@ def read(path: Path) -> Surface:
     Raises:
       UserError: the file is damaged or was not written by this suite.
     """
-    rows, record = read_with_record(path, _RECORD, SCHEMA_VERSION, "surface")
+    what = "surface"
+    rows, record = read_with_record(path, _RECORD, SCHEMA_VERSION, what)
+    about = check_record(path, record, _Record, what)
+    check_rows(path, rows, POINT, ("first", "second"), what)
+    if path.stem != about.env.replace("/", "+"):
+        raise damaged(path, what, f"it is of environment '{brief(about.env)}'")
+    if about.points[0] * about.points[1] != len(rows):
+        raise damaged(path, what, f"it has {len(rows)} points, not {about.points}")
 
     def column(name: str) -> np.ndarray:
-        return np.array([row[name] for row in rows], np.float64).reshape(record["points"])
+        return np.array([row[name] for row in rows], np.float64).reshape(about.points)
 
     first, second, returns = map(column, ("first", "second", "return_mean"))
-    about = {name: record[name] for name in ("env", "episodes", "settings")}
-    return Surface(first=first[:, 0], second=second[0], returns=returns, **about)
+    axes = first[:, 0], second[0]
+    if not all(np.isfinite(axis).all() and (np.diff(axis) > 0).all() for axis in axes):
+        raise damaged(path, what, "its axes do not rise")
+    return Surface(about.env, *axes, returns, about.episodes, about.settings)
 
 
 def load(folder: Path) -> dict[str, Surface]:

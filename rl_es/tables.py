@@ -6,13 +6,13 @@ to time with status `running`, so that a curve can be read while its run goes on
 with the run's end. The tables of a results folder are made from whatever cells are there:
 
 `curves.parquet`  one row a (run, evaluation);
-`runs.parquet`, `runs.csv`  one row a run.
+`runs.parquet`, `runs.csv`  one row a run;
+`SHA256SUMS`      checksums of these.
 
 Columns named `hyper.*` hold the agent's settings; one that an agent does not have is null, and one
 that is a number for one agent and text for another is text in the whole table.
 """
 
-import csv
 import math
 from collections.abc import Callable, Iterable, Mapping, Set
 from pathlib import Path
@@ -22,7 +22,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rl_es.errors import UserError
+from rl_es import csv_files, sums
+from rl_es.checking import check_curves, check_rows, check_runs, damaged
+from rl_es.errors import UserError, why
 from rl_es.files import replacing, write_text
 from rl_es.parquet import as_json, read_with_record, write_with_record
 
@@ -52,6 +54,7 @@ MEASURES = {
     "population_mean": pa.float64(),  # of the last generation before it; null before any
     "population_best": pa.float64(),
     "update_norm": pa.float64(),
+    "nonfinite_members": pa.int64(),  # so far, whose return was not finite; null before any
     "center": pa.list_(pa.float32()),  # the evolved parameters; null of more than `MOST_CENTER`
 }
 RUN = {
@@ -64,6 +67,7 @@ RUN = {
     "generations": pa.int64(),
     "env_steps": pa.int64(),
     "episodes": pa.int64(),
+    "nonfinite_members": pa.int64(),  # null where none were counted
     "wall_seconds": pa.float64(),
     "lanes": pa.int64(),
     "devices": pa.int64(),  # that were used
@@ -79,6 +83,8 @@ RUN = {
 }
 TIMING = ("wall_seconds", "compile_seconds", "peak_memory_bytes")  # differ between equal runs
 _RECORD = b"rl_es.run"
+_NEEDED = (*IDENTITY, "generation", "env_steps")  # in each row of a curve
+_TABLE = "table of results"
 
 
 def _hyper_type(value: Any) -> pa.DataType:
@@ -127,7 +133,14 @@ def read_cell(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     Raises:
       UserError: the file is damaged or was not written by this suite.
     """
-    return read_with_record(path, _RECORD, SCHEMA_VERSION, "cell")
+    what = "cell"
+    rows, record = read_with_record(path, _RECORD, SCHEMA_VERSION, what)
+    check_runs(path, [record], {**IDENTITY, **RUN}, IDENTITY, what)
+    check_rows(path, rows, {**IDENTITY, **MEASURES}, _NEEDED, what)
+    check_curves(path, rows, [record], IDENTITY, what)
+    if path.stem != record["run_id"]:
+        raise damaged(path, what, f"it is of run {record['run_id']}")
+    return rows, record
 
 
 def cell_paths(folder: Path) -> list[Path]:
@@ -179,8 +192,13 @@ def _held(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
             f"{folder}: no results here (neither cells/*.parquet nor curves.parquet with "
             "runs.parquet or runs.csv); run a sweep into it"
         )
-    curves, runs = written
-    return _rows(curves), _rows(runs)
+    curves, runs = _rows(written[0]), _rows(written[1])
+    if not runs:
+        raise damaged(written[1], _TABLE, "it has no runs")
+    check_runs(written[1], runs, {**IDENTITY, **RUN}, IDENTITY, _TABLE)
+    check_rows(written[0], curves, {**IDENTITY, **MEASURES}, _NEEDED, _TABLE)
+    check_curves(written[0], curves, runs, IDENTITY, _TABLE)
+    return curves, runs
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
@@ -189,27 +207,30 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     Raises:
       UserError: it is damaged or of another version.
     """
+    sums.check(path)
     try:
-        text = path.suffix == ".csv"
-        rows = _of_text(path) if text else pq.read_table(path).to_pylist()
+        if path.suffix == ".csv":
+            rows = _of_text(path)
+        else:
+            rows = pq.read_table(pa.BufferReader(path.read_bytes())).to_pylist()
         others = {row["schema_version"] for row in rows} - {SCHEMA_VERSION}
-    except (OSError, pa.ArrowException, ValueError, KeyError) as error:
-        raise UserError(f"{path}: not a readable table of results ({error})") from None
+    except (OSError, OverflowError, pa.ArrowException, ValueError, KeyError) as error:
+        raise damaged(path, _TABLE, why(error)) from None
     if others:
+        other = min(map(str, others))
         raise UserError(
-            f"{path}: written with results schema {min(others)}, this version reads "
-            f"{SCHEMA_VERSION}"
+            f"{path}: written with results schema {other}, this version reads {SCHEMA_VERSION}"
         )
     return rows
 
 
 def _of_text(path: Path) -> list[dict[str, Any]]:
     """The rows of `runs.csv`, typed by the schema; settings by what all their values are."""
-    with path.open(newline="") as file:
-        rows: list[dict[str, Any]] = [
-            {name: value or None for name, value in row.items()} for row in csv.DictReader(file)
-        ]
-    for name in rows[0] if rows else ():
+    head, cells = csv_files.read(path, _TABLE)
+    rows: list[dict[str, Any]] = [
+        {name: value or None for name, value in zip(head, row, strict=True)} for row in cells
+    ]
+    for name in head:
         values = {row[name] for row in rows} - {None}
         read = _reader({**IDENTITY, **RUN}.get(name), values)
         for row in rows:
@@ -252,7 +273,7 @@ def _text(value: Any) -> str | None:
 
 
 def write_tables(folder: Path, curves: pd.DataFrame, runs: pd.DataFrame) -> list[Path]:
-    """Writes `curves.parquet`, `runs.parquet` and `runs.csv`; returns their paths.
+    """Writes `curves.parquet`, `runs.parquet` and `runs.csv`, with checksums; returns their paths.
 
     The types are the schema's, whatever the data: pandas holds an integer column with gaps as
     floats, the files hold integers and nulls.
@@ -270,7 +291,9 @@ def write_tables(folder: Path, curves: pd.DataFrame, runs: pd.DataFrame) -> list
         written.append(path)
         if name == "runs":
             write_text(folder / "runs.csv", frame.to_csv(index=False))
-    return [*written, folder / "runs.csv"]
+    written = [*written, folder / "runs.csv"]
+    sums.write(written)
+    return written
 
 
 def finite(number: float | None) -> float | None:

@@ -6,17 +6,21 @@ not be run and why, and where it ran. The folder's manifest names the workloads 
 benchmark as its file stands now, in order; files of other workloads are left alone and not read.
 """
 
-import json
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field
 
+from rl_es import json_files
+from rl_es.checking import as_frame, check_record, check_rows, damaged
 from rl_es.errors import UserError
 from rl_es.files import replacing
+from rl_es.json_files import Key, Stated
 from rl_es.parquet import as_json, read_with_record, write_with_record
 
 SCHEMA_VERSION = 1
@@ -59,6 +63,41 @@ PARTS = ("noise", "rollout", "shaping", "update")
 _RECORD = b"rl_es.workload"
 
 
+class _Benchmark(Stated):
+    """What is told of a speed file."""
+
+    name: str
+    description: str | None = None
+
+
+class _Manifest(Stated):
+    benchmark: _Benchmark
+    workloads: list[Key]
+
+
+class _Workload(Stated):
+    workload: Key
+    env: str
+    widths: Annotated[str, Field(pattern=r"^(\d+(x\d+)*)?$")]
+    population: int
+    episodes: int
+    horizon: str
+    episode_length: int
+
+
+class _Program(Stated):
+    contestant: str
+    agent: str
+    status: Literal["finished", "failed", "skipped"]
+    reason: str | None = None
+
+
+class _Record(Stated):
+    workload: _Workload
+    programs: list[_Program]
+    versions: dict[str, str] | None = None
+
+
 def path_of(folder: Path, workload: str) -> Path:
     """The file of a workload."""
     return folder / "workloads" / f"{workload}.parquet"
@@ -92,7 +131,22 @@ def read(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     Raises:
       UserError: the file is damaged or was not written by this suite.
     """
-    return read_with_record(path, _RECORD, SCHEMA_VERSION, "workload")
+    what = "workload"
+    rows, record = read_with_record(path, _RECORD, SCHEMA_VERSION, what)
+    key = check_record(path, record, _Record, what).workload.workload
+    needed = [name for name in SAMPLE if name != "env_steps"]
+    check_rows(path, rows, {**WORKLOAD, **SAMPLE}, needed, what)
+    check_rows(path, record["programs"], PROGRAM, ("contestant", "agent"), what)
+    check_rows(path, [_origin(record)], ORIGIN, (), what)
+    if {path.stem, *(row["workload"] for row in rows)} != {key}:
+        raise damaged(path, what, f"it holds workload {key}, and is named or filled otherwise")
+    if not all(0 < row["seconds"] < math.inf for row in rows):
+        raise damaged(path, what, "column seconds: a time is not above 0")
+    return rows, record
+
+
+def _origin(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: as_json(record.get(name)) for name in ORIGIN}
 
 
 def load(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
@@ -102,12 +156,9 @@ def load(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
       UserError: the folder holds no workload of its manifest, or a damaged one.
     """
     path = folder / "manifest.json"
-    try:
-        manifest = json.loads(path.read_text())
-        keys = manifest["workloads"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a readable manifest of speed results ({error})") from None
-    there = [path_of(folder, key) for key in keys if path_of(folder, key).exists()]
+    found, manifest = json_files.read_as(path, _Manifest, "manifest of speed results")
+    files = [path_of(folder, key) for key in dict.fromkeys(found.workloads)]
+    there = [file for file in files if file.exists()]
     if not there:
         raise UserError(f"{folder}: no workload is finished here; run the benchmark into it")
     samples: list[dict[str, Any]] = []
@@ -115,11 +166,11 @@ def load(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     for file in there:
         rows, record = read(file)
         samples += rows
-        origin = {name: as_json(record.get(name)) for name in ORIGIN}
-        programs += [{**record["workload"], **row, **origin} for row in record["programs"]]
+        own = {**record["workload"], **_origin(record)}
+        programs += [{**own, **{n: row.get(n) for n in PROGRAM}} for row in record["programs"]]
     return (
-        _frame(samples, {**WORKLOAD, **SAMPLE}),
-        _frame(programs, {**WORKLOAD, **PROGRAM, **ORIGIN}),
+        as_frame(samples, {**WORKLOAD, **SAMPLE}),
+        as_frame(programs, {**WORKLOAD, **PROGRAM, **ORIGIN}),
         manifest,
     )
 
@@ -142,7 +193,3 @@ def write_samples(folder: Path, samples: pd.DataFrame) -> Path:
         table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False)
         pq.write_table(table.replace_schema_metadata(), temporary)
     return path
-
-
-def _frame(rows: list[dict[str, Any]], columns: Mapping[str, pa.DataType]) -> pd.DataFrame:
-    return pa.Table.from_pylist(rows, schema=pa.schema(list(columns.items()))).to_pandas()

@@ -1,14 +1,13 @@
 """`evaluate`: what it picks, what it prints and writes, and what it refuses."""
 
 import csv
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from rl_es import evaluating, registry
+from rl_es import evaluating, json_files, registry
 from rl_es.errors import UserError
 from rl_es.interfaces import NativeStep
 from rl_es.sweep import execution
@@ -117,8 +116,8 @@ def test_native_seeds_are_a_function_of_the_seed() -> None:
         ({"env": "pendulun"}, "no final policy of environment 'pendulun'; did you mean 'pendulum'"),
         ({"env": "car", "label": "low-rank"}, "of label 'low-rank'; did you mean 'low rank'"),
         ({"stage": "finale"}, "unknown stage 'finale'; did you mean 'final'"),
-        ({"episodes": 0}, "--episodes must be at least 1"),
-        ({"seed": -1}, "--seed must be at least 0"),
+        ({"episodes": 0}, "--episodes: must be at least 1"),
+        ({"seed": -1}, "--seed: must be at least 0"),
         ({"env": "car", "native": True}, "native physics for MountainCarContinuous-v0; .*Pendulum"),
     ],
 )
@@ -139,6 +138,6 @@ def test_folders_without_policies_are_refused(tmp_path: Path) -> None:
         evaluating.run(tmp_path)
     damaged = tmp_path / "policies" / "a" / "final.json"
     damaged.parent.mkdir(parents=True)
-    damaged.write_text(json.dumps({"env": "a", "label": "b", "seed": 0}))
+    json_files.write(damaged, {"env": "a", "label": "b", "seed": 0})
     with pytest.raises(UserError, match="not a readable policy manifest.*agent"):
         evaluating.run(tmp_path)

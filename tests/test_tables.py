@@ -11,11 +11,18 @@ import pytest
 
 from rl_es import tables
 from rl_es.errors import UserError
+from rl_es.parquet import write_with_record
 
 
-def cell(folder: Path, run_id: str, hyper: dict[str, Any], **changes: Any) -> Path:
+def run_of(label: str) -> str:
+    """The id of a label's run."""
+    return label * 16
+
+
+def cell(folder: Path, label: str, hyper: dict[str, Any], **changes: Any) -> Path:
     """Writes a cell of two evaluations and returns its path."""
-    identity = dict(sweep="s", run_id=run_id, env="cartpole", agent="pes", label=run_id, seed=0)
+    run_id = run_of(label)
+    identity = dict(sweep="s", run_id=run_id, env="cartpole", agent="pes", label=label, seed=0)
     rows = [
         {"generation": g, "env_steps": 100 * g, "return_mean": 1.5 * g, "population_mean": None}
         for g in range(2)
@@ -36,26 +43,34 @@ def test_round_trip_keeps_values_and_nulls(tmp_path: Path) -> None:
 
 
 def test_centers_are_lists_or_null(tmp_path: Path) -> None:
-    identity = dict(sweep="s", run_id="a", env="e", agent="pes", label="pes", seed=0)
-    rows = [{"generation": 0, "center": [0.5, 1e-8]}, {"generation": 1, "center": None}]
-    tables.write_cell(tmp_path / "cells" / "a.parquet", identity, {}, rows, {"status": "running"})
+    identity = dict(sweep="s", run_id=run_of("a"), env="e", agent="pes", label="pes", seed=0)
+    centers = enumerate([[0.5, 1e-8], None])
+    rows = [{"generation": i, "env_steps": i, "center": center} for i, center in centers]
+    tables.write_cell(
+        tmp_path / "cells" / f"{run_of('a')}.parquet", identity, {}, rows, {"status": "running"}
+    )
     cell(tmp_path, "b", {})
     curves, runs = tables.load(tmp_path)
-    first = curves[curves.run_id == "a"].center.iloc[0]
+    first = curves[curves.run_id == run_of("a")].center.iloc[0]
     assert first.dtype == np.float32 and list(first) == [0.5, np.float32(1e-8)]
     assert curves.center.isna().sum() == 3
     tables.write_tables(tmp_path, curves, runs)
     stored = pq.read_table(tmp_path / "curves.parquet").to_pylist()
-    found = [row["center"] for row in stored if row["run_id"] == "a"]
+    found = [row["center"] for row in stored if row["run_id"] == run_of("a")]
     assert found == [[0.5, float(np.float32(1e-8))], None]
 
 
 def test_cells_of_before_there_was_a_column_are_read(tmp_path: Path) -> None:
     path = cell(tmp_path, "a", {})
-    table = pq.read_table(path)
-    pq.write_table(table.drop_columns(["center"]), path)
+    rows, record = tables.read_cell(path)
+    known = {
+        name: kind
+        for name, kind in {**tables.IDENTITY, **tables.MEASURES}.items()
+        if name not in ("center", "nonfinite_members")
+    }
+    write_with_record(path, known, rows, b"rl_es.run", record)
     curves, runs = tables.load(tmp_path)
-    assert len(curves) == 2 and curves.center.isna().all()
+    assert len(curves) == 2 and curves[["center", "nonfinite_members"]].isna().all(axis=None)
     tables.write_tables(tmp_path, curves, runs)
     assert (
         pq.read_schema(tmp_path / "curves.parquet").field("center").type
@@ -83,8 +98,8 @@ def test_a_setting_of_two_types_becomes_text(tmp_path: Path, second: Any) -> Non
 
 
 def test_rows_are_in_a_fixed_order(tmp_path: Path) -> None:
-    for run_id in ("b", "c", "a"):
-        cell(tmp_path, run_id, {})
+    for label in ("b", "c", "a"):
+        cell(tmp_path, label, {})
     curves, runs = tables.load(tmp_path)
     assert list(runs.label) == ["a", "b", "c"]
     assert list(curves.generation) == [0, 1] * 3
@@ -104,9 +119,9 @@ def test_files_hold_the_schema_types_even_with_gaps(tmp_path: Path) -> None:
 
 
 def test_a_run_without_an_evaluation_is_still_a_run(tmp_path: Path) -> None:
-    identity = dict(sweep="s", run_id="x", env="e", agent="pes", label="pes", seed=0)
+    identity = dict(sweep="s", run_id=run_of("e"), env="e", agent="pes", label="pes", seed=0)
     record = {"status": "failed", "reason": "out of memory"}
-    tables.write_cell(tmp_path / "cells" / "x.parquet", identity, {}, [], record)
+    tables.write_cell(tmp_path / "cells" / f"{run_of('e')}.parquet", identity, {}, [], record)
     curves, runs = tables.load(tmp_path)
     assert len(curves) == 0 and list(runs.reason) == ["out of memory"]
     tables.write_tables(tmp_path, curves, runs)
@@ -133,7 +148,7 @@ def test_a_damaged_cell_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("metadata", [None, {b"rl_es.run": b"{"}, {b"rl_es.run": b"[]"}])
 def test_a_foreign_parquet_file_is_named(tmp_path: Path, metadata: Any) -> None:
-    path = tmp_path / "cells" / "a.parquet"
+    path = tmp_path / "cells" / f"{run_of('a')}.parquet"
     path.parent.mkdir()
     pq.write_table(pa.table({"x": [1]}).replace_schema_metadata(metadata), path)
     with pytest.raises(UserError, match=r"a\.parquet: not a readable cell"):
@@ -141,10 +156,8 @@ def test_a_foreign_parquet_file_is_named(tmp_path: Path, metadata: Any) -> None:
 
 
 def test_another_schema_version_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "cells" / "a.parquet"
-    path.parent.mkdir()
-    record = json.dumps({"schema_version": 99}).encode()
-    pq.write_table(pa.table({"x": [1]}).replace_schema_metadata({b"rl_es.run": record}), path)
+    path = tmp_path / "cells" / f"{run_of('a')}.parquet"
+    write_with_record(path, {"x": pa.int64()}, [{"x": 1}], b"rl_es.run", {"schema_version": 99})
     with pytest.raises(UserError, match="schema 99"):
         tables.load(tmp_path)
 
@@ -155,6 +168,6 @@ def test_a_write_that_fails_leaves_the_old_cell(tmp_path: Path) -> None:
     with pytest.raises((TypeError, pa.ArrowException)):
         tables.write_cell(path, {"seed": "zero"}, {}, [{"generation": "x"}], {})
     assert path.read_bytes() == before
-    assert [entry.name for entry in path.parent.iterdir()] == ["a.parquet"]
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name]
     (path.parent / ".b.tmp.parquet").write_bytes(b"half")
     assert tables.cell_paths(tmp_path) == [path]

@@ -3,18 +3,20 @@
 `index.md` and `report.html` are made of the same.
 """
 
-import json
+import shlex
 from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
 
+from rl_es import versions
 from rl_es.analysis import cells
 from rl_es.analysis.cells import Cell, Table
 from rl_es.analysis.curves import COUNTED, per_run_seconds
 from rl_es.analysis.drawing.palette import natural
 from rl_es.analysis.figures.catalogue import KINDS
 from rl_es.analysis.manifest import Manifest
+from rl_es.errors import printable
 
 STATUSES = ("finished", "running", "diverged", "failed")
 LONGEST_REASON = 300  # the whole text is in runs.csv
@@ -65,11 +67,8 @@ def seconds(runs: pd.DataFrame) -> float:
 
 def what(runs: pd.DataFrame, manifest: Manifest) -> dict[str, str]:
     """What was run, where and with which versions."""
-    versions: dict[str, set[str]] = {}
-    for text in runs["versions"].dropna().unique():
-        for package, version in json.loads(text).items():
-            versions.setdefault(package, set()).add(str(version))
-    told = [f"{package} {' and '.join(sorted(of))}" for package, of in sorted(versions.items())]
+    found = versions.of_texts(runs["versions"])
+    told = [f"{package} {' and '.join(sorted(of))}" for package, of in sorted(found.items())]
     facts = {
         "Sweep": _names(runs["sweep"]),
         "Environments": _names(runs["env"]),
@@ -85,7 +84,24 @@ def what(runs: pd.DataFrame, manifest: Manifest) -> dict[str, str]:
         "Versions": ", ".join(told),
     }
     told = {name: value or "not known" for name, value in facts.items()}
+    told |= {"Returns not finite": lost} if (lost := _nonfinite(runs)) else {}
     return told | ({"Tuned by": manifest.tuning} if manifest.tuning else {})
+
+
+def mixed(runs: pd.DataFrame) -> str:
+    """One line on the versions that differ between runs; nothing where none does."""
+    return versions.mixed(runs["versions"], runs["git_revision"])
+
+
+def _nonfinite(runs: pd.DataFrame) -> str:
+    """'eggroll on ant: 12 members in 2 runs', each such label; empty where none is."""
+    some = runs[runs["nonfinite_members"] > 0]
+    told = [
+        f"{label} on {env}: {int(own.sum()):,} {'member' if own.sum() == 1 else 'members'} in "
+        f"{len(own)} {'run' if len(own) == 1 else 'runs'}"
+        for (env, label), own in some.groupby(["env", "label"])["nonfinite_members"]
+    ]
+    return f"{'; '.join(told)}; each counted as the worst of its generation" if told else ""
 
 
 def duration(seconds: float) -> str:
@@ -139,9 +155,10 @@ def files(folder: Path) -> dict[str, str]:
 
 def commands(folder: Path, runs: pd.DataFrame) -> tuple[list[str], str]:
     """The command lines that run it again and make its report, and a remark on them."""
-    sweeps = [f"python run_benchmark.py run sweeps/{name}.yaml" for name in _plain(runs["sweep"])]
-    lines = [*sweeps, f"python run_benchmark.py report results/{folder.resolve().name}"]
-    return lines, (
+    files = [f"sweeps/{name}.yaml" for name in _plain(runs["sweep"])]
+    sweeps = [f"python run_benchmark.py run {shlex.quote(file)}" for file in files]
+    results = shlex.quote(f"results/{printable(folder.resolve().name)}")
+    return [*sweeps, f"python run_benchmark.py report {results}"], (
         "The sweep file may lie in a folder below sweeps/. Finished runs are kept; the last line "
         "makes this report alone."
     )

@@ -16,6 +16,7 @@ from rl_es.analysis.gradients.catalogue import KINDS as OF_GRADIENTS
 from rl_es.analysis.speed import source as speed
 from rl_es.analysis.speed.catalogue import KINDS as OF_SPEED
 from rl_es.errors import UserError, did_you_mean
+from rl_es.naming import apart, folder_of_results, slug
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,7 @@ def find(folder: Path) -> list[tuple[Path, Collection]]:
     Raises:
       UserError: there is none, or no such folder.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
-    found = list(_search(folder))
+    found = list(_search(folder_of_results(folder)))
     if not found:
         raise UserError(f"{folder}: no results of a sweep, of speed or of gradients here or below")
     return found
@@ -70,7 +69,7 @@ def _search(folder: Path) -> Iterator[tuple[Path, Collection]]:
             yield folder, collection
             return
     for below in sorted(folder.iterdir()):
-        if below.is_dir() and not below.name.startswith("."):
+        if below.is_dir() and not below.is_symlink() and not below.name.startswith("."):
             yield from _search(below)
 
 
@@ -87,18 +86,18 @@ def check(kinds: Sequence[str]) -> None:
 
 
 def draw(
-    folder: Path,
+    folders: Sequence[Path],
     out: Path | None = None,
     kinds: Sequence[str] = (),
     options: Options = USUAL,
     formats: Sequence[str] = files.FORMATS,
 ) -> Iterator[Path]:
-    """Draws the figures of a folder and of those below it.
+    """Draws the figures of folders and of those below them. All is read before any is written.
 
     Args:
-      folder: results, or a folder that holds some.
-      out: for each folder's figures a folder of its own, as it lies below `folder`; None for
-        `figures` in each.
+      folders: of results, or that hold some.
+      out: for each folder's figures a folder of its own, as it lies below the one of `folders`, and
+        of several in one that has its name; None for `figures` in each.
       kinds: those that are wanted; empty for each that a folder has something for.
       options: how.
       formats: png, svg, pdf.
@@ -111,19 +110,45 @@ def draw(
     """
     check(kinds)
     missing = dict.fromkeys(kinds)
-    for place, collection in find(folder):
-        wanted = [kind for name, kind in collection.kinds.items() if not kinds or name in kinds]
-        if not wanted:
-            continue
-        source = collection.load(place)
-        having = [kind for kind in wanted if len(kind.where(source, options))]
-        to = place / "figures" if out is None else out / place.relative_to(folder)
-        yield from files.write_kinds(to, having, source, options, formats, removed=wanted)
-        for kind in having:
-            missing.pop(kind.name, None)
+    found: list[_Drawn] = []
+    for folder in folders:
+        for place, collection in find(folder):
+            wanted = [kind for name, kind in collection.kinds.items() if not kinds or name in kinds]
+            if not wanted:
+                continue
+            source = collection.load(place)
+            having = [kind for kind in wanted if len(kind.where(source, options))]
+            found.append(_Drawn(_to(folders, folder, place, out), source, having, wanted))
+            for kind in having:
+                missing.pop(kind.name, None)
     for name in missing:
         needs = next(c.kinds[name].needs for c in COLLECTIONS if name in c.kinds)
-        raise UserError(f"{folder}: nothing to draw as '{name}', which needs {needs}")
+        told = ", ".join(map(str, folders))
+        raise UserError(f"{told}: nothing to draw as '{name}', which needs {needs}")
+    for one in found:
+        yield from files.write_kinds(
+            one.to, one.having, one.source, options, formats, removed=one.wanted
+        )
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """What is drawn of a folder, and where to; figures of `wanted` kinds that were there go."""
+
+    to: Path
+    source: Any
+    having: Sequence[Kind[Any]]
+    wanted: Sequence[Kind[Any]]
+
+
+def _to(folders: Sequence[Path], folder: Path, place: Path, out: Path | None) -> Path:
+    """Where the figures of a folder at or below one of `folders` go."""
+    if out is None:
+        return place / "figures"
+    if len(folders) == 1:
+        return out / place.relative_to(folder)
+    own = dict(zip(folders, apart(folders), strict=True))[folder]
+    return out / slug(own) / place.relative_to(folder)
 
 
 def listing() -> str:

@@ -71,13 +71,19 @@ def _ranks(runs: pd.DataFrame) -> pd.DataFrame:
 def _widths(runs: pd.DataFrame) -> pd.DataFrame:
     """The table with the width of equal layers as `setting`, and all else as text in `same`."""
     policies = [json.loads(text) if isinstance(text, str) else {} for text in runs["policy"]]
-    layers = [policy.pop("widths", None) or [] for policy in policies]
+    layers = [_layers(policy.pop("widths", None)) for policy in policies]
     setting = [float(widths[0]) if len(set(widths)) == 1 else np.nan for widths in layers]
     rest = [
         f"{len(widths)} {json.dumps(policy, sort_keys=True)}"
         for widths, policy in zip(layers, policies, strict=True)
     ]
     return runs.assign(setting=setting, same=_text(runs, _settings(runs)) + rest)
+
+
+def _layers(widths: object) -> list[int]:
+    """Hidden layers, where that is what a policy says."""
+    known = isinstance(widths, list) and all(isinstance(width, int) for width in widths)
+    return [*widths] if known else []
 
 
 def _settings(runs: pd.DataFrame, without: str = "") -> list[str]:

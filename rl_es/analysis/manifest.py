@@ -1,12 +1,48 @@
 """What a results folder's `manifest.json` says of its sweep and of each start."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rl_es.errors import UserError
+from pydantic import Field
+
+from rl_es.json_files import Stated, read_as
+from rl_es.manifests import Start
+
+
+class _Tuning(Stated):
+    """Where tuned settings come from."""
+
+    name: str
+    search: str
+    trials: dict[str, int]
+    seeds: list[int]
+    budget: dict[str, dict[str, float | None]]
+    chosen_by: str
+
+
+class _Evaluation(Stated):
+    episodes: int | None = None
+
+
+class _Environment(Stated):
+    evaluation: _Evaluation = _Evaluation()
+
+
+class _Sweep(Stated):
+    """What is told of a sweep."""
+
+    name: str
+    description: str | None = None
+    figures: list[str] = Field(default_factory=list)
+    tuning: list[_Tuning] = Field(default_factory=list)
+    environments: list[_Environment] = Field(default_factory=list)
+
+
+class _Content(Stated):
+    sweep: _Sweep
+    starts: list[Start] = Field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -41,12 +77,9 @@ def read(folder: Path) -> Manifest:
     path = folder / "manifest.json"
     if not path.exists():
         return Manifest()
-    try:
-        content = json.loads(path.read_text())
-        starts = tuple(map(dict, content.get("starts", ())))
-        return Manifest(dict(content["sweep"]), starts, merged="merged" in content)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: not a readable manifest ({error})") from None
+    _, content = read_as(path, _Content, "manifest of a sweep")
+    starts = tuple(content.get("starts", ()))
+    return Manifest(content["sweep"], starts, merged="merged" in content)
 
 
 def _tuning(record: Mapping[str, Any]) -> str:

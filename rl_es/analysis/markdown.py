@@ -3,10 +3,12 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from rl_es.errors import printable
+
 
 def escape(text: object) -> str:
     """Text on one line that Markdown and HTML leave as it is, inside tables as well."""
-    line = " ".join(str(text).split())
+    line = printable(" ".join(str(text).split()))
     line = line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", line)
 

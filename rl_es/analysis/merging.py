@@ -1,13 +1,12 @@
 """Results of several folders as one: a comparison that was run in parts, or on several machines."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from rl_es import tables
+from rl_es import json_files, tables
 from rl_es.analysis import manifest
 from rl_es.errors import UserError
-from rl_es.files import write_text
+from rl_es.naming import folder_of_results
 
 
 def merge(folders: Sequence[Path], out: Path) -> list[Path]:
@@ -28,10 +27,7 @@ def merge(folders: Sequence[Path], out: Path) -> list[Path]:
     inside = tables.cell_paths(out) or tables.table_paths(out)
     if inside and (not manifest.read(out).merged or out.resolve() in map(Path.resolve, folders)):
         raise UserError(f"{out}: holds results that would be lost; choose another with --out")
-    missing = [folder for folder in folders if not folder.is_dir()]
-    if missing:
-        raise UserError(f"{missing[0]}: no such folder")
-    curves, runs = tables.load(*folders)
+    curves, runs = tables.load(*map(folder_of_results, folders))
     told = [manifest.read(folder) for folder in folders]
     asked = [name for one in told for name in one.sweep.get("figures", ())]
     content = {
@@ -49,5 +45,5 @@ def merge(folders: Sequence[Path], out: Path) -> list[Path]:
     }
     out.mkdir(parents=True, exist_ok=True)
     written = tables.write_tables(out, curves, runs)
-    write_text(out / "manifest.json", json.dumps(content, indent=2, sort_keys=True) + "\n")
+    json_files.write(out / "manifest.json", content)
     return [*written, out / "manifest.json"]

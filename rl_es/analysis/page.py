@@ -17,6 +17,7 @@ def compose(folder: Path, runs: pd.DataFrame, told: Digest, drawn: Sequence[Path
     sections = [
         f"# Results: {escape(folder.resolve().name)}",
         facts.outcome(runs) + ".",
+        f"**{escape(mixed)}.**" if (mixed := facts.mixed(runs)) else "",
         f"## Summary\n\n{_table(overview.table(told))}\n\n{overview.legend(told)}",
         _totals(told),
         "## Figures\n\n" + "\n\n".join(_figure(path) for path in drawn),

@@ -3,24 +3,31 @@
 A folder whose runs are still going, or partly failed, has a report of what is there.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 from rl_es import tables
-from rl_es.analysis import digest, html, page, results
+from rl_es.analysis import digest, facts, html, page, results
 from rl_es.analysis.drawing import files as drawn
 from rl_es.analysis.figures.catalogue import KINDS
+from rl_es.analysis.html import replays
 from rl_es.files import write_text
 
 
-def write(folder: Path) -> list[Path]:
+def write(folder: Path, say: Callable[[str], None] = lambda text: None) -> list[Path]:
     """Writes the tables, figures and pages of a results folder; returns their paths.
 
     The pages are `index.md` and, where the libraries that it needs are installed, `report.html`.
+
+    Args:
+      folder: of the results.
+      say: told of what a reader of the tables should know.
 
     Raises:
       UserError: the folder holds no cell, or a damaged file.
     """
     found = results.load(folder)
+    replays.read(folder)  # what is damaged is said before anything is written
     told = digest.of(found)
     written = digest.write(folder, told)
     if tables.cell_paths(folder):  # else the tables are what it is made from
@@ -34,4 +41,6 @@ def write(folder: Path) -> list[Path]:
 
         pages.append(folder / html.NAME)
         write_text(pages[1], interactive.compose(folder, found, told, pictures))
+    if mixed := facts.mixed(found.runs):
+        say(mixed)
     return [*written, *files, *pages]

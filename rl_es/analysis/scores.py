@@ -23,11 +23,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from rl_es.analysis import csvs
 from rl_es.analysis import curves as alignment
 from rl_es.analysis.drawing.palette import natural
 from rl_es.analysis.results import Results
 from rl_es.analysis.statistics import Scores
-from rl_es.errors import UserError, did_you_mean
+from rl_es.errors import UserError, brief, did_you_mean
 
 UNTRAINED, THRESHOLD, BEST = "untrained", "threshold", "best"
 LOW = UNTRAINED
@@ -129,8 +130,8 @@ def _reference(results: Results, name: str) -> dict[str, float]:
         return _from_file(Path(path), column)
     names = [*known, *results.shown]
     raise UserError(
-        f"unknown reference '{name}'{did_you_mean(name, names)}; known here: {', '.join(names)}, "
-        "or FILE.csv:COLUMN"
+        f"unknown reference '{brief(name)}'{did_you_mean(name, names)}; known here: "
+        f"{', '.join(map(brief, names[:20]))}, or FILE.csv:COLUMN"
     )
 
 
@@ -164,22 +165,15 @@ def _plain(series: pd.Series) -> dict[str, float]:
 
 
 def _from_file(path: Path, column: str) -> dict[str, float]:
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not a readable table of references ({error})") from None
-    missing = [name for name in ("env", column) if name not in table]
-    if missing:
-        there = ", ".join(map(str, table.columns))
-        raise UserError(f"{path}: no column '{missing[0]}'; it has {there}")
+    table = csvs.read(path, ["env", column], "table of references")
     _distinct(path, table["env"])
-    values = pd.to_numeric(table[column], errors="coerce")
-    return _plain(pd.Series(values.to_numpy(float), index=table["env"].astype(str)))
+    values = csvs.numbers(path, table, column)
+    return _plain(pd.Series(values.to_numpy(float), index=table["env"]))
 
 
 def _distinct(path: Path, environments: Iterable[object]) -> None:
     seen: set[object] = set()
     for env in environments:
         if env in seen:
-            raise UserError(f"{path}: environment '{env}' stands there twice")
+            raise UserError(f"{path}: environment '{brief(env)}' stands there twice")
         seen.add(env)

@@ -5,12 +5,13 @@ from pathlib import Path
 from rich.console import Console
 
 from rl_es import estimates
+from rl_es.files import Note, read_whole
 from rl_es.gradients.measuring import measure, sampler
 from rl_es.sweep import manifest, provenance
 from rl_es.sweep.cells import Cell, cells, groups
-from rl_es.sweep.execution import training
 from rl_es.sweep.records import identity, origin
 from rl_es.sweep.schema import Sweep
+from rl_es.sweep.work import training
 from rl_es.training.platform import prepare
 
 
@@ -31,11 +32,15 @@ def run(sweep: Sweep, out: Path, quiet: bool) -> int:
     prepare(None)
     every = cells(sweep)
     stated = sweep.model_dump(mode="json", by_alias=True)
-    manifest.write(out, "gradients", stated, {"cells": len(every)})
     console = Console(quiet=quiet)
+
+    def note(text: str) -> None:
+        console.print(text, highlight=False, soft_wrap=True)
+
+    manifest.write(out, "gradients", stated, {"cells": len(every)}, note)
     done = 0
     for group in groups(every):
-        missing = [cell for cell in group.cells if not _is_done(out, cell)]
+        missing = [cell for cell in group.cells if not _is_done(out, cell, note)]
         done += len(group.cells) - len(missing)
         if not missing:
             continue
@@ -51,20 +56,19 @@ def run(sweep: Sweep, out: Path, quiet: bool) -> int:
             estimates.write(out, {**identity(cell), **row}, record)
             done += 1
             relative = row["variance"] * row["pairs"] / sum(x * x for x in row["mean"])
-            console.print(
+            note(
                 f"{done} of {len(every)}: {cell.env} / {cell.label} / seed {cell.seed}: "
-                f"{row['samples']:,} samples, relative variance of a pair {relative:,.4g}",
-                highlight=False,
-                soft_wrap=True,
+                f"{row['samples']:,} samples, relative variance of a pair {relative:,.4g}"
             )
     return 0
 
 
-def _is_done(out: Path, cell: Cell) -> bool:
+def _is_done(out: Path, cell: Cell, note: Note) -> bool:
     """Whether a cell was measured with this budget; its row gets the labels that it has now."""
-    if not estimates.path(out, cell.run_id).exists():
+    found = read_whole(out, estimates.path(out, cell.run_id), estimates.read, note)
+    if found is None:
         return False
-    row, record = estimates.read(estimates.path(out, cell.run_id))
+    row, record = found
     if record["generations"] != cell.budget.generations:
         return False
     if not identity(cell).items() <= row.items():

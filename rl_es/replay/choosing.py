@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rl_es.errors import UserError, did_you_mean
+from rl_es.naming import folder_of_results
 from rl_es.training.saved import STAGES, Saved, saved
 
 if TYPE_CHECKING:
@@ -22,8 +23,7 @@ def by_stage(folder: Path) -> list[Saved]:
     Raises:
       UserError: there is none.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
+    folder_of_results(folder)
     found = [policy for stage in STAGES for policy in saved(folder, stage)]
     if not found:
         raise UserError(f"{folder}: no policies here (no policies/*/final.json)")

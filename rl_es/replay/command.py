@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from rl_es.errors import UserError
+from rl_es.errors import MOST_SEED, UserError, brief, check_number
+from rl_es.naming import check_file, slug
 from rl_es.replay import choosing
 from rl_es.replay.choosing import ALL
 from rl_es.training.saved import Saved
@@ -47,8 +48,8 @@ def run(
       UserError: nothing fits; says what would.
     """
     pixels, kind = _pixels(size), _format(format, out)
-    if seed < 0 or episode_seed < 0:
-        raise UserError(f"--{'seed' if seed < 0 else 'episode-seed'} must be at least 0")
+    check_number("--seed", seed, 0, MOST_SEED)
+    check_number("--episode-seed", episode_seed, 0, MOST_SEED)
     stage = stage or (ALL if kind == "html" else "final")
     policies, said = choosing.pick(folder, env, label, agent, seed, stage)
     console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
@@ -94,20 +95,21 @@ def _write(
 
 
 def _pixels(size: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d+)x(\d+)", size)
+    found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)
     width, height = map(int, found.groups()) if found else (0, 0)
     fits = all(LEAST <= side <= MOST and side % 2 == 0 for side in (width, height))
     if not fits:
         raise UserError(
-            f"--size: must be two even numbers of {LEAST} to {MOST}, such as 320x240; is '{size}'"
+            f"--size: must be two even numbers of {LEAST} to {MOST}, such as 320x240; "
+            f"is '{brief(size)}'"
         )
     return width, height
 
 
 def _format(format: str | None, out: Path | None) -> str:
     named = out.suffix.lower().removeprefix(".") if out is not None else ""
-    if out is not None and out.is_dir():
-        raise UserError(f"{out}: is a folder; --out needs a file")
+    if out is not None:
+        check_file(out)
     if format is None:
         if out is not None and named not in FORMATS:
             raise UserError(f"{out}: --out must end in .{', .'.join(FORMATS)}")
@@ -123,11 +125,6 @@ def _name(policy: Saved, stage: str, episode_seed: int, kind: str) -> str:
     if episode_seed:
         parts.append(f"episode{episode_seed}")
     return f"{'-'.join(parts)}.{kind}"
-
-
-def slug(text: str) -> str:
-    """A text as a part of a file's name."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("_.") or "x"
 
 
 def open_in_browser(path: Path) -> None:

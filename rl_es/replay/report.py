@@ -10,11 +10,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from rl_es import tables
+from rl_es import filmed, tables
 from rl_es.errors import UserError
-from rl_es.replay import catalogue, choosing
-from rl_es.replay.catalogue import Catalogue
-from rl_es.replay.command import SIZE, slug
+from rl_es.filmed import Catalogue
+from rl_es.naming import slug
+from rl_es.replay import choosing
+from rl_es.replay.command import SIZE
 from rl_es.training.saved import IDENTITY, Saved
 
 EPISODE_SEED = 0
@@ -36,7 +37,7 @@ def write(folder: Path, say: Callable[[str], None]) -> Path | None:
     if not any(folder.glob("policies/*/*.json")):
         return None
     policies, runs = choosing.by_stage(folder), tables.load(folder)[1]
-    before, after, maker = catalogue.read(folder), Catalogue(), _Maker(folder, say)
+    before, after, maker = filmed.usable(folder), Catalogue(), _Maker(folder, say)
     rest = before.replays
     for env in sorted({one.manifest["env"] for one in policies}):
         rest = [film for film in rest if film["env"] != env]
@@ -52,11 +53,10 @@ def write(folder: Path, say: Callable[[str], None]) -> Path | None:
             after.missing.append({"env": env, "label": label, "reason": reason})
             say(f"no replay of {env}: {reason}")
         if not kept:  # what was made is known from now on, even if the next one is interrupted
-            catalogue.write(folder, Catalogue(after.replays + rest, after.missing))
+            filmed.write(folder, Catalogue(after.replays + rest, after.missing))
     for name in before.files() - after.files():
-        if Path(name).name == name:
-            (folder / "replays" / name).unlink(missing_ok=True)
-    return catalogue.write(folder, after)
+        (folder / filmed.FOLDER / name).unlink(missing_ok=True)
+    return filmed.write(folder, after)
 
 
 def source(policy: Saved) -> str:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, model_validator
 
 from rl_es.config import Config, static
-from rl_es.errors import did_you_mean
+from rl_es.errors import brief, did_you_mean
 
 NETWORKS = ("mlp", "linear", "cnn", "gru", "shared_mlp", "parameters")
 
@@ -13,7 +13,7 @@ NETWORKS = ("mlp", "linear", "cnn", "gru", "shared_mlp", "parameters")
 def _known_network(name: str) -> str:
     if name not in NETWORKS and ":" not in name:
         raise ValueError(
-            f"unknown network '{name}'{did_you_mean(name, NETWORKS)} "
+            f"unknown network '{brief(name)}'{did_you_mean(name, NETWORKS)} "
             "(or name a Flax Linen module as package.module:Class)"
         )
     return name

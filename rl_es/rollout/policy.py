@@ -11,7 +11,7 @@ from flax import linen as nn
 from flax.errors import FlaxError
 from jax import Array
 
-from rl_es.errors import UserError
+from rl_es.errors import UserError, brief, why
 from rl_es.evolution.linen import matrices
 from rl_es.interfaces import EnvSpec, Observation, ParameterSpec, Params, Policy, PolicyState
 from rl_es.rollout.config import PolicyConfig
@@ -161,8 +161,8 @@ def _foreign(name: str, outputs: int) -> nn.Module:
     package, _, attribute = name.partition(":")
     try:
         found = getattr(importlib.import_module(package), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"network: cannot load '{name}' ({error})") from None
+    except Exception as error:  # whatever a module does when it is imported
+        raise UserError(f"network: cannot load '{brief(name)}' ({why(error)})") from None
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise UserError(f"network: '{name}' is not a flax.linen.Module")
     try:

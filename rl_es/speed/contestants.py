@@ -10,10 +10,10 @@ from typing import Any
 
 from rl_es import registry
 from rl_es.config import Config
+from rl_es.places import Place, Problem
 from rl_es.speed import peers
 from rl_es.speed.names import EVOSAX, FLOORS, PEERS
 from rl_es.speed.schema import Benchmark, ContestantEntry, Horizon
-from rl_es.sweep.reading import Place, Problem
 from rl_es.sweep.resolving import Stated
 from rl_es.sweep.variants import Variant, variants
 

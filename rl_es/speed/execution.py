@@ -10,6 +10,7 @@ from typing import Any
 import jax
 
 from rl_es import timings
+from rl_es.files import read_whole
 from rl_es.interfaces import Environment
 from rl_es.speed import peers
 from rl_es.speed.entrant import Entrant
@@ -39,13 +40,14 @@ def run(benchmark: Benchmark, folder: Path, progress: Progress) -> int:
     """
     prepare(max(entry.devices for entry in benchmark.contestants))
     whole = workloads(benchmark)
-    missing = [one for one in whole if not timings.path_of(folder, one.key).exists()]
+    missing = [one for one in whole if not _is_there(folder, one, progress)]
     environments = _environments(missing)
     if any(entry.name == EVOSAX for entry in benchmark.contestants) and missing:
         peers.require_evosax()
     stated = benchmark.model_dump(mode="json", by_alias=True, exclude_unset=True)
     keys = [one.key for one in whole]
-    manifest.write(folder, "benchmark", stated, {"missing": len(missing)}, workloads=keys)
+    start = {"missing": len(missing)}
+    manifest.write(folder, "benchmark", stated, start, progress.note, workloads=keys)
     progress.begin(len(missing), len(whole))
     for workload in missing:
         progress.workload(workload)
@@ -60,6 +62,11 @@ def run(benchmark: Benchmark, folder: Path, progress: Progress) -> int:
     records = [timings.read(timings.path_of(folder, key))[1] for key in keys]
     statuses = {program["status"] for record in records for program in record["programs"]}
     return int("failed" in statuses)
+
+
+def _is_there(folder: Path, workload: Workload, progress: Progress) -> bool:
+    path = timings.path_of(folder, workload.key)
+    return read_whole(folder, path, timings.read, progress.note) is not None
 
 
 def measure(

@@ -38,6 +38,10 @@ class Progress:
         if self._live is not None:
             self._live.start()
 
+    def note(self, text: str) -> None:
+        """Something worth a line."""
+        self._say(text, always=True)
+
     def workload(self, workload: Workload) -> None:
         """A workload starts."""
         self._say(f"[{self._done + 1}/{self._total}] {workload.label}")

@@ -42,13 +42,12 @@ from pydantic import AfterValidator, BeforeValidator, Field, Strict, field_valid
 
 from rl_es import registry
 from rl_es.config import Config
-from rl_es.errors import did_you_mean
+from rl_es.errors import brief, did_you_mean
 from rl_es.evolution.config import whole_pairs
 from rl_es.rollout.config import PolicyConfig, Width
 from rl_es.speed.names import FLOORS, PEERS
 from rl_es.sweep.entries import Variation, World, labels_differ, named
 from rl_es.sweep.fields import SweepName, distinct
-from rl_es.sweep.reading import brief
 
 Horizon = Literal["full", "natural"]
 

@@ -1,11 +1,13 @@
 """The workloads of a speed file: every combination of its axes."""
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from rl_es import registry
+from rl_es.places import Problem
 from rl_es.rollout.config import PolicyConfig
 from rl_es.speed import contestants as entered
 from rl_es.speed.contestants import Contestant
@@ -13,7 +15,9 @@ from rl_es.speed.schema import Benchmark, Horizon
 from rl_es.sweep import resolving
 from rl_es.sweep.cells import digest
 from rl_es.sweep.entries import World
-from rl_es.sweep.reading import Problem
+from rl_es.sweep.variants import count
+
+MOST_PROGRAMS = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +83,20 @@ def check(benchmark: Benchmark) -> None:
     """
     if "widths" in benchmark.policy.model_fields_set:
         raise Problem(("policy", "widths"), "the workloads state them; see workloads.widths")
+    _check_size(benchmark)
     entered.check(benchmark)
     seen: dict[str, str] = {}
     for workload in _workloads(benchmark):
         if workload.key in seen:
             raise Problem(("workloads",), f"two are the same: {workload.label}; remove one")
         seen[workload.key] = workload.label
+
+
+def _check_size(benchmark: Benchmark) -> None:
+    axes = (getattr(benchmark.workloads, name) for name in type(benchmark.workloads).model_fields)
+    total = math.prod(map(len, axes)) * sum(map(count, benchmark.contestants))
+    if total > MOST_PROGRAMS:
+        raise Problem((), f"has {total:,} contestants in workloads; at most {MOST_PROGRAMS:,} fit")
 
 
 def _workloads(benchmark: Benchmark) -> Iterator[Workload]:

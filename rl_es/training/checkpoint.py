@@ -1,10 +1,9 @@
 """States on disk: any pytree of arrays as msgpack, without pickling, whole or not at all.
 
 Leaves are stored in order, under a description of the structure; a state is read back only into the
-structure it came from. The file ends with a SHA-256 of the rest, so that damage is always noticed.
+structure it came from. The file ends with its checksum, so that damage is always noticed.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,11 +13,11 @@ import jax
 import numpy as np
 from flax import serialization
 
-from rl_es.errors import UserError
+from rl_es import checksums, json_files
+from rl_es.errors import DamagedError, UserError, why
 from rl_es.files import write_bytes
 
 FORMAT = 3
-_DIGEST_BYTES = 32
 
 
 def _description(tree: Any) -> str:
@@ -30,13 +29,6 @@ def _description(tree: Any) -> str:
     )
 
 
-def _content(stored: bytes) -> Any:
-    packed, digest = stored[:-_DIGEST_BYTES], stored[-_DIGEST_BYTES:]
-    if hashlib.sha256(packed).digest() != digest:
-        raise ValueError("its checksum is wrong")
-    return serialization.msgpack_restore(packed)
-
-
 def save(path: Path, tree: Any, counters: Mapping[str, Any]) -> None:
     """Writes a pytree of arrays and the counters (JSON values) that belong to it."""
     tree = jax.tree.map(np.asarray, tree)
@@ -46,8 +38,7 @@ def save(path: Path, tree: Any, counters: Mapping[str, Any]) -> None:
         "counters": json.dumps(dict(counters)),
         "leaves": {str(i): leaf for i, leaf in enumerate(jax.tree.leaves(tree))},
     }
-    packed = serialization.msgpack_serialize(content)
-    write_bytes(path, packed + hashlib.sha256(packed).digest())
+    write_bytes(path, checksums.sealed(serialization.msgpack_serialize(content)))
 
 
 def load(
@@ -64,20 +55,26 @@ def load(
       The pytree, as NumPy arrays, and the counters.
 
     Raises:
-      UserError: the file is damaged, or holds a state of another structure.
+      DamagedError: the file was cut short or altered.
+      UserError: it holds a state of another structure.
     """
     try:
-        content = _content(read(path))
-        if content["format"] != FORMAT or content["description"] != _description(shapes):
+        content = serialization.msgpack_restore(checksums.unsealed(read(path)))
+        wanted = _description(shapes)
+        if content["format"] != FORMAT or content["description"] != wanted:
             raise UserError(
                 f"{path}: a checkpoint of another version or configuration; "
                 "remove it to start this run anew"
             )
         leaves = [content["leaves"][str(i)] for i in range(len(content["leaves"]))]
-        return jax.tree.unflatten(jax.tree.structure(shapes), leaves), json.loads(
-            str(content["counters"])
-        )
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f"{path}: not a readable checkpoint ({error}); remove it to start this run anew"
+        tree = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
+        if any(type(leaf) is not np.ndarray for leaf in leaves) or _description(tree) != wanted:
+            raise ValueError("its arrays are not what it says")
+        counters = json_files.loads(str(content["counters"]))
+        if not isinstance(counters, dict):
+            raise ValueError("its counters are no mapping")
+        return tree, counters
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DamagedError(
+            f"{path}: not a readable checkpoint ({why(error)}); remove it to start this run anew"
         ) from None

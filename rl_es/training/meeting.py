@@ -5,7 +5,7 @@ from typing import Annotated
 
 from tyro.conf import FlagCreatePairsOff, arg
 
-from rl_es.errors import UserError
+from rl_es.errors import UserError, brief
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,10 @@ class Meeting:
         if self.coordinator is None or self.processes is None or self.process is None:
             return
         host, _, port = self.coordinator.rpartition(":")
-        if not host or not port.isdecimal() or not 0 < int(port) < 2**16:
+        if not host or not port.isdecimal() or not 0 < int(port[:6]) < 2**16:
             raise UserError(
-                f"--coordinator: must be HOST:PORT, such as 10.0.0.1:9876, is '{self.coordinator}'"
+                f"--coordinator: must be HOST:PORT, such as 10.0.0.1:9876, "
+                f"is '{brief(self.coordinator)}'"
             )
         if self.processes < 1:
             raise UserError(f"--processes: must be at least 1, is {self.processes}")

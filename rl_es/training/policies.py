@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from rl_es import registry
+from rl_es import json_files
 from rl_es.errors import UserError, did_you_mean
-from rl_es.files import write_text
 from rl_es.interfaces import Snapshot
-from rl_es.rollout.config import PolicyConfig, WrapperConfig
+from rl_es.places import Problem
 from rl_es.rollout.trajectory import Trajectory
 from rl_es.training import saved
 from rl_es.training.checkpoint import load as load_state
@@ -37,8 +36,7 @@ def save(folder: Path, stage: str, snapshot: Snapshot, manifest: Mapping[str, An
     """
     save_state(folder / f"{stage}.msgpack", snapshot, {})
     path = folder / f"{stage}.json"
-    text = json.dumps({**manifest, "stage": stage}, indent=2, sort_keys=True)
-    write_text(path, text + "\n")
+    json_files.write(path, {**manifest, "stage": stage})
     return path
 
 
@@ -92,17 +90,15 @@ class Loader:
           UserError: no such manifest, or it or its weights are damaged.
         """
         path = Path(path)
-        manifest = saved.read(path).manifest
+        found = saved.read(path)
+        manifest, made_of = found.manifest, found.stated.environment
+        task = Task(made_of.name, made_of.options, made_of.wrappers, found.stated.policy)
         try:
-            task = Task(
-                name=manifest["environment"]["name"],
-                options=manifest["environment"]["options"],
-                wrappers=WrapperConfig(**manifest["environment"]["wrappers"]),
-                policy=PolicyConfig(**manifest["policy"]),
-            )
-            registry.environment_suite(task.name).Options(**task.options)
-        except (KeyError, TypeError, ValueError) as error:
-            raise saved.unreadable(path, error) from None
+            task.check()
+        except Problem as problem:
+            raise saved.unreadable(path, problem) from None
+        except UserError as error:
+            raise UserError(f"{path}: {error}") from None
         key = json.dumps([manifest["environment"], manifest["policy"]], sort_keys=True)
         if key not in self._workbenches:
             self._workbenches[key] = Workbench(task)

@@ -20,6 +20,7 @@ from rl_es.training.placement import ONE_DEVICE, Placement, kinds
 from rl_es.training.platform import quiet_loading
 
 LANES = "lanes"
+MOST_EVALUATIONS = 8  # programs that are kept for further groups
 _EVALUATION = 0x65766C  # folded into a seed's key, so that evaluation never shares training's keys
 
 State = Any  # a learner's state with a leading lane axis, keys as integers
@@ -101,11 +102,15 @@ def _bytes(compiled: Any) -> int:
 
 
 class Compiler:
-    """Compiles learners, and shares one evaluation program among learners of equal policies."""
+    """Compiles learners, and shares one evaluation program among learners of equal policies.
+
+    Only the last few of those are kept, so that memory does not grow with the length of a sweep:
+    its groups come environment by environment.
+    """
 
     def __init__(self) -> None:
         """Starts with no evaluation program."""
-        self._evaluations: dict[Any, Any] = {}
+        self._evaluations: dict[Any, Any] = {}  # the latest last
 
     def compile(
         self,
@@ -185,7 +190,9 @@ class Compiler:
             program.trace_seconds += time.perf_counter() - tracing
             self._evaluations[shared] = _compile(part)
             program.compiled += 1
-        evaluation = self._evaluations[shared]
+        evaluation = self._evaluations[shared] = self._evaluations.pop(shared)
+        for oldest in list(self._evaluations)[:-MOST_EVALUATIONS]:
+            del self._evaluations[oldest]
         program.evaluate = placement.fed(evaluation, seeds, snapshot)
         program.memory_bytes = max(_bytes(part) for part in (*compiled, evaluation))
         program.compile_seconds = time.perf_counter() - began

@@ -1,15 +1,42 @@
 """Which policies a results folder holds, by their manifests. Nothing here loads jax."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from rl_es import json_files
 from rl_es.errors import UserError, did_you_mean
+from rl_es.json_files import Key, Stated, read_as
+from rl_es.naming import folder_of_results
+from rl_es.rollout.config import PolicyConfig, WrapperConfig
 
 STAGES = ("early", "middle", "final")
 IDENTITY = ("env", "agent", "label", "seed", "run_id")
+WHAT = "policy manifest"
+
+
+class MadeOf(Stated):
+    """An environment, as it was trained on."""
+
+    name: str
+    options: dict[str, Any]
+    wrappers: WrapperConfig
+
+
+class Manifest(Stated):
+    """What is needed to build a policy again, and `IDENTITY`."""
+
+    env: str
+    agent: str
+    label: str
+    seed: Annotated[int, Field(ge=0)]
+    run_id: Key
+    environment: MadeOf
+    policy: PolicyConfig
+    env_steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -18,10 +45,12 @@ class Saved:
 
     Attributes:
       path: `policies/<run_id>/<stage>.json`, the weights beside it.
-      manifest: its content; it has `IDENTITY` and the name of its environment.
+      stated: what it says.
+      manifest: its whole content.
     """
 
     path: Path
+    stated: Manifest
     manifest: Mapping[str, Any]
 
     @property
@@ -32,7 +61,7 @@ class Saved:
     @property
     def environment(self) -> str:
         """Its environment's name in the registry."""
-        return self.manifest["environment"]["name"]
+        return self.stated.environment.name
 
 
 def read(path: Path) -> Saved:
@@ -41,20 +70,12 @@ def read(path: Path) -> Saved:
     Raises:
       UserError: there is none, or it is damaged.
     """
-    try:
-        manifest = json.loads(path.read_text())
-        found = Saved(path, manifest)
-        missing = [name for name in IDENTITY if name not in manifest]
-        if missing or not isinstance(found.environment, str):
-            raise ValueError(f"it lacks {', '.join(missing) or 'an environment'}")
-        return found
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise unreadable(path, error) from None
+    return Saved(path, *read_as(path, Manifest, WHAT))
 
 
 def unreadable(path: Path, error: Exception) -> UserError:
     """What is said of a manifest that nothing can be made of."""
-    return UserError(f"{path}: not a readable policy manifest ({error})")
+    return json_files.unreadable(path, WHAT, error)
 
 
 def saved(folder: Path, stage: str) -> list[Saved]:
@@ -77,9 +98,7 @@ def chosen(
     Raises:
       UserError: there is none; says what there is.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
-    found = saved(folder, stage)
+    found = saved(folder_of_results(folder), stage)
     if not found:
         raise UserError(f"{folder}: no {stage} policies here (no policies/*/{stage}.json)")
     for key, what, wanted in (("env", "environment", env), ("label", "label", label)):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from rl_es import registry
+from rl_es import json_files, places, registry
 from rl_es.config import Config
 from rl_es.errors import UserError
 from rl_es.interfaces import Environment, Learner, Policy, Problem
@@ -35,6 +35,21 @@ class Task:
     options: Mapping[str, Any]
     wrappers: WrapperConfig
     policy: PolicyConfig
+
+    def check(self) -> None:
+        """Refuses what comes from a file and no environment can be made of. Loads no jax.
+
+        Raises:
+          UserError: no such environment, options that it has not, or a library that is missing.
+        """
+        suite = registry.environment_suite(self.name)
+        try:
+            options = json_files.validated(dict(self.options), suite.Options)
+        except places.Problem as problem:
+            place = ("environment", "options", *problem.place)
+            raise places.Problem(place, problem.reason) from None
+        if hasattr(suite, "check"):
+            suite.check(self.name, options)
 
     def environment(self) -> Environment:
         """The environment as it is trained on; equal tasks share one."""

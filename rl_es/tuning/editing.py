@@ -8,7 +8,7 @@ from typing import Any
 import yaml
 
 from rl_es.errors import UserError
-from rl_es.sweep.reading import Place, spelled
+from rl_es.places import Place, spelled
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./=+-]*( [A-Za-z0-9_./=+-]+)*")
 _WORDS = {"true", "false", "null", "yes", "no", "on", "off", "inf", "infinity", "nan"}

@@ -179,11 +179,11 @@ def _differing(new: Mapping[Pair, Sequence[Cell]], picks: Mapping[Pair, Pick]) -
             name = column.removeprefix("hyper.")
             if name not in found.best.settings and not _same(run.get(column), value):
                 told.append(f"{name} {_spelled(run.get(column))}, here {_spelled(value)}")
-        world, policy = json.loads(run["environment"]), json.loads(run["policy"])
+        world = _held(run.get("environment"))
         for then, now in (
-            (world["options"], cell.env_options),
-            (world["wrappers"], cell.wrappers.model_dump(mode="json")),
-            (policy, cell.policy.model_dump(mode="json")),
+            (_held(world.get("options")), cell.env_options),
+            (_held(world.get("wrappers")), cell.wrappers.model_dump(mode="json")),
+            (_held(run.get("policy")), cell.policy.model_dump(mode="json")),
         ):
             told += [
                 f"{name} {_spelled(then[name])}, here {_spelled(value)}"
@@ -193,6 +193,12 @@ def _differing(new: Mapping[Pair, Sequence[Cell]], picks: Mapping[Pair, Pick]) -
         if told:
             more = f" and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
             yield f"{pair[1]} on {pair[0]}: tuned with {'; '.join(told[:SHOWN])}{more}"
+
+
+def _held(value: Any) -> Mapping[str, Any]:
+    """A mapping, plain or as a table's JSON text; an empty one where there is none."""
+    held = json.loads(value) if isinstance(value, str) else value
+    return held if isinstance(held, Mapping) else {}
 
 
 def _same(one: Any, other: Any) -> bool:

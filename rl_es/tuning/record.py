@@ -1,15 +1,15 @@
 """`trials.json`: which trials a guided search ran, in order, since no sweep file says it."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rl_es.errors import UserError
-from rl_es.files import write_text
+from rl_es import json_files
+from rl_es.json_files import Stated
 
 NAME = "trials.json"
+WHAT = "list of trials"
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,21 @@ class Ran:
     settings: Mapping[str, Any]
 
 
+class _Ran(Stated):
+    env: str
+    agent: str
+    label: str
+    settings: dict[str, Any]
+
+
+class _Content(Stated):
+    trials: list[_Ran]
+
+
 def write(folder: Path, trials: Sequence[Ran]) -> None:
     """Writes the trials so far."""
     content = {"search": "tpe", "trials": [asdict(trial) for trial in trials]}
-    write_text(folder / NAME, json.dumps(content, indent=1) + "\n")
+    json_files.write(folder / NAME, content)
 
 
 def read(folder: Path) -> list[Ran] | None:
@@ -37,7 +48,5 @@ def read(folder: Path) -> list[Ran] | None:
     path = folder / NAME
     if not path.exists():
         return None
-    try:
-        return [Ran(**trial) for trial in json.loads(path.read_text())["trials"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path}: not a readable list of trials ({error})") from None
+    found, _ = json_files.read_as(path, _Content, WHAT)
+    return [Ran(one.env, one.agent, one.label, one.settings) for one in found.trials]

@@ -5,7 +5,7 @@ environment, with all seeds; trials that share a program are compiled once.
 """
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,16 @@ from typing import Any
 import numpy as np
 
 from rl_es.sweep import execution, records
+from rl_es.sweep.background import stopping
 from rl_es.sweep.cells import Cell, cells, groups
-from rl_es.sweep.execution import Work
+from rl_es.sweep.groups import Runner as GroupRunner
 from rl_es.sweep.placing import ANY_RESOURCES, Resources
 from rl_es.sweep.progress import Progress
+from rl_es.sweep.queue import Queue, report
 from rl_es.sweep.resolving import meant_by
 from rl_es.sweep.schema import AgentEntry, EnvironmentEntry, Sweep
 from rl_es.sweep.store import Store
+from rl_es.sweep.work import Compile, Work, compiling, work_of
 from rl_es.training.platform import prepare
 from rl_es.training.program import Program
 from rl_es.tuning import record
@@ -45,25 +48,22 @@ class Runner:
     stop: threading.Event
     failed: int = 0
 
-    def run(self, members: Sequence[Cell], compiled: Callable[[Work], Program]) -> None:
+    def run(self, members: Sequence[Cell], compiled: Compile) -> None:
         """Runs what is missing of a round, and gives finished runs the labels that they have now.
 
         Raises:
           KeyboardInterrupt: it was stopped; what is finished is kept, the rest saved.
         """
-        done = frozenset(cell.run_id for cell in members if self.store.is_done(cell))
+        ended = {cell.run_id for cell in members if self.store.state(cell) != "missing"}
         for cell in members:
-            if cell.run_id in done:
+            if cell.run_id in ended:
                 records.refresh(cell, self.store)
-                _, held = self.store.read(cell)
-                value = held["final_return"]
-                final = float("nan") if value is None else value
-                self.progress.finished(cell, f"{held['status']} before", final, 0.0)
-        missing = [g for g in groups(tuple(members)) if any(c.run_id not in done for c in g.cells)]
-        queue = [execution.work_of(group, self.resources) for group in missing]
-        self.failed += execution.work_through(
-            queue, done, self.store, self.progress, self.stop, compiled
-        )
+                report(self.progress, cell, self.store.read(cell)[1], "before")
+        missing = [g for g in groups(tuple(members)) if any(c.run_id not in ended for c in g.cells)]
+        works = [work_of(group, self.resources) for group in missing]
+        queue = Queue(works, self.store, self.progress)
+        runner = GroupRunner(self.store, self.progress, self.stop, compiled, self.resources)
+        self.failed += execution.work_through(queue, runner)
 
     def value(self, members: Sequence[Cell]) -> float | None:
         """The mean final return of a trial's runs; None where one was lost."""
@@ -98,12 +98,12 @@ def run(
     """
     required()
     prepare(resources.devices)
-    store = Store(out)
+    store = Store(out, note=progress.note)
     every = cells(sweep)  # as random search would have them: as many, with the same budgets
     store.write_manifest(sweep, len(every))
     progress.begin(groups(every), 0, len(every))
     ran: list[Ran] = []
-    with execution.stopping() as stop:
+    with stopping() as stop:
         runner = Runner(store, progress, resources, stop)
         for environment in sweep.environments:
             _search(sweep, environment, startup, runner, ran)
@@ -114,7 +114,7 @@ def _search(
     sweep: Sweep, environment: EnvironmentEntry, startup: int, runner: Runner, ran: list[Ran]
 ) -> None:
     """All rounds of one environment; adds its trials to `ran`."""
-    compiled = _once(execution.compiling(runner.progress))
+    compiled = _once(compiling(runner.progress))
     running = [
         (entry, study)
         for entry in sweep.agents
@@ -153,7 +153,7 @@ def _round(
     return sweep.model_copy(update={"environments": (world,), "agents": agents})
 
 
-def _once(compiled: Callable[[Work], Program]) -> Callable[[Work], Program]:
+def _once(compiled: Compile) -> Compile:
     """The same, which keeps what it has compiled."""
     kept: dict[tuple[str, int], Program] = {}
 

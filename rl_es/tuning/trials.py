@@ -5,7 +5,6 @@ is a trial, run with every seed. Which settings a label stands for is known from
 manifest holds, by the code that made the labels; a guided search leaves a list of its trials.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,11 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from rl_es import tables
+from rl_es import json_files, tables
 from rl_es.errors import UserError
+from rl_es.json_files import Stated
+from rl_es.places import Problem
+from rl_es.sweep.cells import check_size
 from rl_es.sweep.entries import Variation
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.variants import count, variants
@@ -23,7 +25,12 @@ from rl_es.tuning.record import Ran
 
 Known = list[tuple[str, Mapping[str, Any]]]  # labels and varied settings of trials, in order
 
+WHAT = "manifest of a sweep"
 ENDED = ("finished", "diverged", "failed")
+
+
+class _Manifest(Stated):
+    sweep: Sweep
 
 
 @dataclass(frozen=True)
@@ -103,14 +110,19 @@ def _listed(entry: Variation, pair: tuple[str, str], listed: Sequence[Ran]) -> K
 
 
 def _sweep(path: Path) -> Sweep:
-    """The sweep of a folder, by its manifest."""
+    """The sweep of a folder, by its manifest.
+
+    Raises:
+      UserError: there is none, or no sweep, or one of more trials than a sweep can have.
+    """
     if not path.exists():
         raise UserError(f"{path}: no such file; name the results folder of a tuning run")
+    sweep = json_files.read_as(path, _Manifest, WHAT)[0].sweep
     try:
-        return Sweep.model_validate(json.loads(path.read_text())["sweep"])
-    except (ValueError, KeyError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"{path}: not a readable manifest of a sweep ({reason})") from None
+        check_size(sweep)
+    except Problem as problem:
+        raise json_files.unreadable(path, WHAT, problem) from None
+    return sweep
 
 
 def _trials(folder: Path, sweep: Sweep, known: Known, runs: pd.DataFrame) -> Iterator[Trial]:

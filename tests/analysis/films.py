@@ -1,6 +1,5 @@
 """Small films beside a results folder, as `replay` leaves them."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from rl_es import json_files
 from rl_es.replay.encoding import write_mp4
 
 SIZE, RATE = (64, 48), 10  # pixels; frames a second
@@ -29,7 +29,7 @@ def write(
             Image.new("RGB", SIZE, (0, 114, 178)).save(replays / f"{name}.png")
             entries.append(_entry(env, label, stage, name, round(seconds * RATE)))
     content = {"schema_version": 1, "replays": entries, "missing": list(missing)}
-    (replays / "replays.json").write_text(json.dumps(content))
+    json_files.write(replays / "replays.json", content)
     return films
 
 

@@ -1,6 +1,5 @@
 """The best so far: where it is asked for, and of what."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
@@ -8,6 +7,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
+from rl_es import json_files
 from rl_es.analysis.drawing.options import Options
 from rl_es.analysis.figures import best_so_far as best
 from rl_es.analysis.figures.catalogue import KINDS, OPTIONAL
@@ -23,14 +23,14 @@ RISEN = [5, 5, 5, 9, 9, 9, 9, 10, 10, 10]  # without the one that is not finite
 
 def ask(folder: Path, *figures: str) -> Path:
     manifest = {"sweep": {"name": "demo", "figures": figures}, "starts": []}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    json_files.write(folder / "manifest.json", manifest)
     return folder
 
 
 def test_drawn_only_where_it_is_asked_for(results: Results) -> None:
     folder, reported = results(["a", "b"]), KINDS["best_so_far"].reported
     assert not reported(load(folder)) and not reported(load(ask(folder)))
-    (folder / "manifest.json").write_text('{"sweep": {"name": "demo"}}')  # of an earlier version
+    json_files.write(folder / "manifest.json", {"sweep": {"name": "demo"}})  # of an earlier version
     assert not reported(load(folder))
     assert reported(load(ask(folder, "best_so_far")))
 

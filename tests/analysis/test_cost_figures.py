@@ -79,9 +79,9 @@ def test_published_ratios_stand_beside_those_that_were_measured(
 @pytest.mark.parametrize(
     "content, reason",
     [
-        ("env,ratio\ne,1.83\n", "no column 'label'; needs env, label, reference, ratio"),
+        ("env,ratio\ne,1.83\n", "no column 'label'; it has env, ratio"),
         (f"{HEAD}e,open_es,eggroll,0\n", "e / open_es: the ratio must be above 0, is 0"),
-        (f"{HEAD}e,open_es,eggroll,much\n", "must be above 0, is much"),
+        (f"{HEAD}e,open_es,eggroll,much\n", "row 2: must be a number, is 'much'"),
         (f"{HEAD}e,open_es,eggroll,1\ne,open_es,eggroll,2\n", "stands there twice"),
     ],
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rl_es import cli
+from rl_es import cli, json_files
 from rl_es.analysis import cells, digest, html, manifest, overview, report
 from rl_es.analysis.curves import align, counted, of_runs
 from rl_es.analysis.drawing.palette import COLOURS, LINES, MARKERS, Style
@@ -193,7 +193,7 @@ def test_the_header_says_when_and_where(results: Results) -> None:
     folder = results(lanes=2)
     start = {"time": "2026-05-01T10:20:30+00:00", "processor": "A <fast> one", "machine": "Linux"}
     content = {"sweep": {"name": "demo", "description": "why & how"}, "starts": [start, start]}
-    (folder / "manifest.json").write_text(json.dumps(content))
+    json_files.write(folder / "manifest.json", content)
     assert manifest.read(folder).of_starts("processor") == ["A <fast> one"]
     report.write(folder)
     text = (folder / html.NAME).read_text()
@@ -214,7 +214,7 @@ def test_the_header_says_when_and_where(results: Results) -> None:
 def test_a_damaged_list_of_replays_is_the_readers_error(tmp_path: Path, change: dict) -> None:
     (tmp_path / "replays").mkdir()
     content = {"schema_version": 1, "replays": [], "missing": [], **change}
-    (tmp_path / "replays" / "replays.json").write_text(json.dumps(content))
+    json_files.write(tmp_path / "replays" / "replays.json", content)
     with pytest.raises(UserError, match="not a readable list of replays"):
         replays.read(tmp_path)
 
@@ -226,7 +226,7 @@ def test_a_film_that_is_not_in_the_folder_is_not_shown(tmp_path: Path, name: str
     path = tmp_path / "replays" / "replays.json"
     content = json.loads(path.read_text())
     content["replays"][1]["video"] = name
-    path.write_text(json.dumps(content))
+    json_files.write(path, content)
     (strip,) = replays.read(tmp_path).strips(())
     assert [film.stage for film in strip.films] == ["early", "final"]
 
@@ -244,7 +244,7 @@ def test_what_is_said_of_a_film(tmp_path: Path, change: dict, said: str) -> None
     path = tmp_path / "replays" / "replays.json"
     content = json.loads(path.read_text())
     content["replays"][0] |= change
-    path.write_text(json.dumps(content))
+    json_files.write(path, content)
     assert replays.read(tmp_path).strips(())[0].films[0].said == said
 
 

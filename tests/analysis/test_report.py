@@ -99,7 +99,7 @@ def test_figures_of_what_is_gone_go_and_others_stay(
     assert (folder / "figures" / "learning_curves_2.svg").exists()
     (folder / "figures" / "mine.png").write_bytes(b"x")
     for path in tables.cell_paths(folder):
-        if "pendulum" in path.name:
+        if tables.read_cell(path)[1]["env"] == "pendulum":
             path.unlink()
     report.write(folder)
     left = {path.name for path in (folder / "figures").iterdir()}

@@ -14,9 +14,9 @@ from rl_es.analysis.gradients.report import write
 from rl_es.gradients import execution
 from rl_es.gradients.expected import expectations
 from rl_es.sweep.cells import cells, groups
-from rl_es.sweep.execution import training
 from rl_es.sweep.loading import checked
 from rl_es.sweep.reading import parse
+from rl_es.sweep.work import training
 
 REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "rank_bias"
 TEXT = """

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from rl_es import tables
+from rl_es import json_files, tables
 from rl_es.errors import UserError
 from rl_es.replay import choosing, command
 from rl_es.training import workbench
@@ -24,20 +24,21 @@ def relabelled(folder: Path, label: str, env: str = "a/pendulum", **changed: Any
     for path in list(folder.glob("policies/*/*.json")):
         manifest = json.loads(path.read_text())
         if manifest["env"] == env:
-            run_id = f"copy{manifest['seed']}"
+            run_id = f"{manifest['seed']:016x}"
             copy = folder / "policies" / run_id / path.name
             copy.parent.mkdir(exist_ok=True)
-            copy.write_text(json.dumps({**manifest, "label": label, "run_id": run_id}))
+            json_files.write(copy, {**manifest, "label": label, "run_id": run_id})
             shutil.copy(path.with_suffix(".msgpack"), copy.with_suffix(".msgpack"))
     rows = tables.load(folder)[1]
     for seed in (0, 1):
         old = next(rows[(rows.env == env) & (rows.seed == seed)].itertuples())
         identity = {
-            "sweep": "filmed", "run_id": f"copy{seed}", "env": env, "agent": "eggroll",
+            "sweep": "filmed", "run_id": f"{seed:016x}", "env": env, "agent": "eggroll",
             "label": label, "seed": seed,
         }  # fmt: skip
         record = {"status": "finished", "final_return": old.final_return + 1000, **changed}
-        tables.write_cell(folder / "cells" / f"copy{seed}.parquet", identity, {}, [], record)
+        row = {"generation": 1, "env_steps": 1, "return_mean": record["final_return"]}
+        tables.write_cell(folder / "cells" / f"{seed:016x}.parquet", identity, {}, [row], record)
 
 
 def test_an_mp4(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -107,7 +108,7 @@ def test_a_page(folder: Path) -> None:
 def test_text_of_a_page_is_escaped(folder: Path) -> None:
     for path in folder.glob("policies/*/*.json"):
         manifest = json.loads(path.read_text())
-        path.write_text(json.dumps({**manifest, "label": "<b>&"}))
+        json_files.write(path, {**manifest, "label": "<b>&"})
     path = command.run(folder, "catch", label="<b>&", format="html", size="96x80", stage="final")
     assert "catch / &lt;b&gt;&amp; / seed 0" in path.read_text()
     assert path.name == "catch-b-seed0-final.html"
@@ -160,7 +161,7 @@ def test_what_became_of_a_run_is_said(
     folder: Path, status: str, reason: str | None, said: str
 ) -> None:
     relabelled(folder, "gone", status=status, reason=reason)
-    shutil.rmtree(folder / "policies" / "copy0")
+    shutil.rmtree(folder / "policies" / f"{0:016x}")
     with pytest.raises(UserError, match=f"seed 0': it is {said}$"):
         choosing.pick(folder, "a/pendulum", "gone", None, 0, "final")
 
@@ -181,7 +182,7 @@ def test_what_became_of_a_run_is_said(
         ({"env": "catch", "out": Path("film.avi")}, "must end in .mp4, .gif, .html"),
         ({"env": "catch", "out": Path("a.gif"), "format": "mp4"}, "must end in .mp4"),
         ({"env": "catch", "out": Path(".")}, "is a folder"),
-        ({"env": "catch", "episode_seed": -1}, "--episode-seed must be at least 0"),
+        ({"env": "catch", "episode_seed": -1}, "--episode-seed: must be at least 0"),
     ],
 )
 def test_what_does_not_fit_is_refused(

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from rl_es import cli, registry
+from rl_es import cli, filmed, json_files, registry
 from rl_es.cli import reading
 from rl_es.errors import UserError
-from rl_es.replay import catalogue, encoding, report
+from rl_es.replay import encoding, report
 from tests.replay import videos
 from tests.replay.test_command import relabelled
 
@@ -66,7 +66,7 @@ def test_films_are_made_kept_made_anew_and_removed(folder: Path) -> None:
     assert made(folder) == [] and times(folder) == before and read(folder) == found
 
     changed = folder / "policies" / catch["run_id"] / "middle.json"
-    changed.write_text(changed.read_text() + "\n")
+    json_files.write(changed, {**json_files.read(changed, "policy"), "changed": True})
     assert [line.split(" (")[0] for line in made(folder)] == ["filmed catch"]
     after = times(folder)
     touched = {name for name in before if after[name] != before[name]}
@@ -139,7 +139,7 @@ def test_without_policies_nothing_is_written(folder: Path) -> None:
 def test_a_damaged_catalogue_is_an_empty_one(tmp_path: Path, content: str) -> None:
     (tmp_path / "replays").mkdir()
     (tmp_path / "replays" / "replays.json").write_text(content)
-    assert catalogue.read(tmp_path).replays == []
+    assert filmed.usable(tmp_path).replays == []
 
 
 def test_an_interruption_keeps_what_was_made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,7 +153,7 @@ def test_an_interruption_keeps_what_was_made(folder: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(report._Maker, "_film", interrupted)
     for path in folder.glob("policies/*/*.json"):
-        path.write_text(path.read_text() + "\n")
+        json_files.write(path, {**json_files.read(path, "policy"), "changed": True})
     with pytest.raises(KeyboardInterrupt):
         report.write(folder, print)
     monkeypatch.undo()

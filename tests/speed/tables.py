@@ -1,10 +1,9 @@
 """Samples and programs with known times, as a benchmark would have written them."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from rl_es import timings
+from rl_es import json_files, timings
 
 KEY = "{:016x}"
 SHARES = {"noise": 0.1, "rollout": 0.8, "shaping": 0.02, "update": 0.08}
@@ -47,7 +46,7 @@ def write(folder: Path, workloads: list[dict[str, Any]], rounds: int = 3) -> Non
         origin = {"device": "cpu", "machine": "toy", "versions": {"jax": "0"}}
         timings.write(timings.path_of(folder, key), workload, samples, programs, origin)
     manifest = {"benchmark": {"name": "toy"}, "starts": [], "workloads": keys}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    json_files.write(folder / "manifest.json", manifest)
 
 
 def ladder(folder: Path) -> None:

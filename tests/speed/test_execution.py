@@ -1,7 +1,6 @@
 """Whole benchmarks, small: what is written, what is not run again, what a failure leaves."""
 
 import io
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rl_es import timings
+from rl_es import json_files, timings
 from rl_es.errors import UserError
 from rl_es.speed import execution
 from rl_es.speed.entrant import Entrant
@@ -126,6 +125,6 @@ def test_other_results_are_not_overwritten(benchmark: Make, tmp_path: Path) -> N
         ({"benchmark": {"name": "other"}}, "benchmark 'other'"),
         ({"sweep": {"name": "toy"}}, "sweep 'toy', not benchmark 'toy'"),
     ):
-        (tmp_path / "manifest.json").write_text(json.dumps({**held, "starts": []}))
+        json_files.write(tmp_path / "manifest.json", {**held, "starts": []})
         with pytest.raises(UserError, match=f"holds the results of {name}"):
             _run(benchmark(), tmp_path)

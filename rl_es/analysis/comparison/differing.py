@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 
+from rl_es import versions
 from rl_es.analysis import manifest
 from rl_es.analysis.comparison.matching import Folder, Match
 from rl_es.analysis.drawing.palette import natural
@@ -27,11 +28,13 @@ class Differing:
       what: its name.
       where: the pairs or the environment that it is about; empty for all.
       values: by folder, the base first; for people; only of folders that it is about.
+      of_code: whether it is a version or revision of code.
     """
 
     what: str
     where: str
     values: Mapping[str, str]
+    of_code: bool = False
 
     @property
     def told(self) -> str:
@@ -47,7 +50,10 @@ def differing(folders: Sequence[Folder], matched: Sequence[Match]) -> list[Diffe
 
 
 def warnings(found: Sequence[Differing]) -> list[str]:
-    """One line for each kind of difference after which returns do not compare as they are."""
+    """One line for each kind of difference after which returns do not compare as they are.
+
+    The last is on versions of code: a reason to look twice.
+    """
     said = []
     for what in MATTER:
         own = [one for one in found if one.what == what]
@@ -56,7 +62,8 @@ def warnings(found: Sequence[Differing]) -> list[str]:
             values = ", ".join(f"{name}: {value}" for name, value in own[0].values.items())
             first = f" in {own[0].where}" if len(own) > 1 else ""
             said.append(f"{what} differ{f' in {where}' if where else ''} ({values}{first})")
-    return said
+    code = [one.told for one in found if one.of_code and NOTHING not in one.values.values()]
+    return [*said, f"versions differ: {'; '.join(code)}"] if code else said
 
 
 def _provenance(folders: Sequence[Folder], matched: Sequence[Match]) -> Iterator[Differing]:
@@ -64,15 +71,17 @@ def _provenance(folders: Sequence[Folder], matched: Sequence[Match]) -> Iterator
     notes = {folder.name: manifest.read(folder.path) for folder in folders}
     columns = {"sweep": "sweep", "git revision": "git_revision", "device": "device"}
     for what, column in columns.items():
-        yield from _one(what, "", {name: _all(own[column]) for name, own in runs.items()})
+        told = {name: _all(own[column]) for name, own in runs.items()}
+        of_code = column == "git_revision"
+        yield from (replace(one, of_code=of_code) for one in _one(what, "", told))
     for key in ("machine", "processor"):
         told = {name: _all(noted.of_starts(key)) for name, noted in notes.items()}
         if all(told.values()):
             yield from _one(key, "", told)
-    versions = {name: _versions(own["versions"]) for name, own in runs.items()}
-    for package in sorted({package for found in versions.values() for package in found}):
-        told = {name: found.get(package, "") for name, found in versions.items()}
-        yield from _one(package, "", told)
+    known = {name: _versions(own["versions"]) for name, own in runs.items()}
+    for package in sorted({package for found in known.values() for package in found}):
+        told = {name: found.get(package, "") for name, found in known.items()}
+        yield from (replace(one, of_code=True) for one in _one(package, "", told))
     yield from _one("seeds", "", {name: _seeds(own["seed"]) for name, own in runs.items()})
     for column in ("lanes", "devices", "chunks"):
         yield from _one(column, "", {name: _all(own[column]) for name, own in runs.items()})
@@ -162,11 +171,7 @@ def _all(values: Iterable[Any]) -> str:
 
 
 def _versions(texts: pd.Series) -> dict[str, str]:
-    found: dict[str, set[str]] = {}
-    for text in texts.dropna().unique():
-        for package, version in json.loads(text).items():
-            found.setdefault(package, set()).add(str(version))
-    return {package: " / ".join(sorted(of)) for package, of in found.items()}
+    return {name: " / ".join(sorted(of)) for name, of in versions.of_texts(texts).items()}
 
 
 def _steps(value: float) -> str:

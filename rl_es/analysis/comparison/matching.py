@@ -8,6 +8,7 @@ from rl_es.analysis import results
 from rl_es.analysis.drawing.palette import natural
 from rl_es.analysis.results import Results
 from rl_es.errors import UserError, did_you_mean
+from rl_es.naming import apart, folder_of_results
 
 
 @dataclass(frozen=True)
@@ -63,18 +64,8 @@ def load(paths: Sequence[Path]) -> list[Folder]:
     if len(paths) < 2:
         raise UserError("compare: needs two results folders or more, the base first")
     for path in paths:
-        if not path.is_dir():
-            raise UserError(f"{path}: no such folder")
-    names = _names([path.resolve() for path in paths])
-    return [Folder(*both, results.load(both[1])) for both in zip(names, paths, strict=True)]
-
-
-def _names(paths: Sequence[Path]) -> list[str]:
-    for depth in range(1, max(len(path.parts) for path in paths) + 1):
-        names = ["/".join(path.parts[-depth:]) for path in paths]
-        if len(set(names)) == len(names):
-            return names
-    return [f"{path.name} ({place})" for place, path in enumerate(paths, start=1)]
+        folder_of_results(path)
+    return [Folder(*both, results.load(both[1])) for both in zip(apart(paths), paths, strict=True)]
 
 
 def renamings(texts: Sequence[str], folders: Sequence[Folder]) -> dict[str, list[str]]:

@@ -12,6 +12,9 @@ from rl_es.analysis.metrics import FINAL, METRICS
 from rl_es.analysis.statistics.aggregates import REPLICATES
 from rl_es.errors import UserError
 from rl_es.files import check_folder, write_text
+from rl_es.naming import slug
+
+LONGEST = 200  # characters of a folder's name
 
 
 def build(
@@ -77,7 +80,7 @@ def publish(comparison: Comparison, out: Path | None = None) -> list[Path]:
 
 
 def _default(comparison: Comparison) -> Path:
-    base, *others = (folder.name.replace("/", "_") for folder in comparison.folders)
+    base, *others = (slug(folder.name) for folder in comparison.folders)
     metric = comparison.metric.name
     of = "" if metric == FINAL else f"-{metric}"
-    return Path("results", "compare", f"{base}-vs-{'-'.join(others)}{of}")
+    return Path("results", "compare", slug(f"{base}-vs-{'-'.join(others)}{of}", LONGEST))

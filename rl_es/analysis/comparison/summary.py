@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from rl_es.analysis import metrics
+from rl_es.analysis import facts, metrics
 from rl_es.analysis.comparison import findings
 from rl_es.analysis.comparison.differing import EVALUATION, Differing, compared, differing, warnings
 from rl_es.analysis.comparison.findings import Finding
@@ -103,8 +103,9 @@ class Comparison:
         found = self.differing
         said = warnings(found)
         for folder in self.folders:
-            running = on_running(compared(folder, self.base, self.matched))
-            said += [f"{folder.name}: {sentence.rstrip('.')}" for sentence in running]
+            runs = compared(folder, self.base, self.matched)
+            told = [*filter(None, [facts.mixed(runs)]), *on_running(runs)]
+            said += [f"{folder.name}: {sentence.rstrip('.')}" for sentence in told]
         if self.metric.name == metrics.SECONDS:
             named = ("machine", "processor", "device", "lanes", "devices", "chunks")
             said += [f"times differ in {one.told}" for one in found if one.what in named]

@@ -10,6 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from rl_es.analysis import csvs
 from rl_es.analysis import curves as alignment
 from rl_es.analysis.drawing import marks, notes, panels
 from rl_es.analysis.drawing.names import names
@@ -17,7 +18,7 @@ from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.figures.across import MOST_LABELS
 from rl_es.analysis.results import Results
 from rl_es.analysis.statistics import Interval, bootstrap
-from rl_es.errors import UserError, did_you_mean
+from rl_es.errors import UserError, brief, did_you_mean
 
 USUAL_REFERENCE = "eggroll"
 TOTAL = "all: geometric mean"
@@ -81,21 +82,18 @@ def published(path: Path, reference: str) -> dict[tuple[str, str], float]:
     Raises:
       UserError: it is not such a file, or holds a ratio twice or one that is not above 0.
     """
-    try:
-        table = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: not a readable table of ratios ({error})") from None
     columns = ["env", "label", "reference", "ratio"]
-    if missing := [name for name in columns if name not in table]:
-        raise UserError(f"{path}: no column '{missing[0]}'; needs {', '.join(columns)}")
+    table = csvs.read(path, columns, "table of ratios")
+    table = table[columns].assign(ratio=csvs.numbers(path, table, "ratio"))
     found: dict[tuple[str, str], float] = {}
-    for env, label, over, ratio in table[columns].itertuples(index=False):
-        value = float(pd.to_numeric(ratio, errors="coerce"))
+    for env, label, over, value in table.itertuples(index=False):
         if not 0 < value < np.inf:
-            raise UserError(f"{path}: {env} / {label}: the ratio must be above 0, is {ratio}")
+            named = f"{brief(env)} / {brief(label)}"
+            raise UserError(f"{path}: {named}: the ratio must be above 0, is {value:g}")
         if over == reference:
             if (env, label) in found:
-                raise UserError(f"{path}: {env} / {label} over {over} stands there twice")
+                named = f"{brief(env)} / {brief(label)} over {brief(over)}"
+                raise UserError(f"{path}: {named} stands there twice")
             found[env, label] = value
     return found
 

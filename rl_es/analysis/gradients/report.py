@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rl_es import estimates
+from rl_es import estimates, sums
 from rl_es.analysis.drawing import files as drawn
 from rl_es.analysis.gradients import page, source
 from rl_es.analysis.gradients.catalogue import KINDS
@@ -27,6 +27,7 @@ def write(folder: Path) -> list[Path]:
         written.append(of_bias)
     else:
         of_bias.unlink(missing_ok=True)
+    sums.write(written)
     found = source.of(table, bias)
     files = drawn.write(folder / "figures", KINDS.values(), found)
     write_text(folder / "index.md", page.compose(folder, found, files))

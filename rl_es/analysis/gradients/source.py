@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from rl_es import estimates
+from rl_es import estimates, sums
+from rl_es.analysis import csvs
 from rl_es.analysis.drawing import palette
 from rl_es.analysis.drawing.palette import Style
 from rl_es.analysis.gradients import rank_bias
@@ -14,6 +15,8 @@ from rl_es.analysis.gradients.summary import COLUMNS, summarise
 from rl_es.errors import UserError
 
 BIAS = "rank_bias.csv"
+_TEXTS = ("env", "family", "label", "agent", "reference")
+_WHOLE = ("windows", "n", "samples", "pairs", "rank")
 
 
 @dataclass(frozen=True)
@@ -67,7 +70,15 @@ def load(folder: Path) -> Gradients:
 
 
 def _read(path: Path, columns: Collection[str]) -> pd.DataFrame:
-    try:
-        return pd.read_csv(path)[list(columns)]
-    except (OSError, ValueError, KeyError) as error:
-        raise UserError(f"{path}: not a readable table ({error})") from None
+    sums.check(path)
+    table = csvs.read(path, list(columns), "table of gradient estimates")[list(columns)]
+    if table.empty:
+        raise UserError(f"{path}: not a readable table of gradient estimates (it has no rows)")
+    for name in columns:
+        if name not in _TEXTS:
+            table[name] = csvs.numbers(path, table, name)
+        if name in _WHOLE:
+            if not (table[name] % 1 == 0).all():
+                raise UserError(f"{path}: column '{name}': must be whole numbers")
+            table[name] = table[name].astype(int)
+    return table

@@ -14,11 +14,12 @@ SCRIPTS = ("page.js", "tables.js", "curves.js", "replays.js")
 
 @dataclass(frozen=True)
 class Header:
-    """What a reader sees first; `details` are folded away."""
+    """What a reader sees first; `details` are folded away, a `warning` is drawn if there is one."""
 
     title: str
     description: str
     outcome: str
+    warning: str
     line: str
     details: dict[str, str] = field(default_factory=dict)
 

@@ -106,6 +106,7 @@ def _header(folder: Path, runs: pd.DataFrame, asked: Manifest) -> Header:
         ", ".join(sorted({str(name) for name in runs["sweep"]})) or folder.resolve().name,
         asked.description,
         facts.outcome(runs),
+        f"{mixed}." if (mixed := facts.mixed(runs)) else "",
         " · ".join(line),
         facts.what(runs, asked),
     )

@@ -1,18 +1,18 @@
 """The films of trained policies, as the page shows them: those of one run side by side."""
 
-import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rl_es import filmed
 from rl_es.analysis import cells
 from rl_es.analysis.drawing.palette import natural
 from rl_es.analysis.html import media
 from rl_es.analysis.markdown import number
-from rl_es.errors import UserError
+from rl_es.filmed import FILES
+from rl_es.naming import beside
 
-SCHEMA_VERSION = 1
 STAGES = ("early", "middle", "final")
 
 
@@ -49,8 +49,8 @@ class Replays:
     @property
     def files(self) -> list[Path]:
         """The films and their posters."""
-        names = [self._file(replay, kind) for replay in self.replays for kind in _FILES]
-        return [path for path in names if path is not None]
+        paths = [self._file(replay, kind) for replay in self.replays for kind in FILES]
+        return [path for path in paths if path is not None]
 
     def strips(self, held: Collection[Path]) -> list[Strip]:
         """The films by environment, agent and seed; the page holds some of the files."""
@@ -64,7 +64,7 @@ class Replays:
 
     def _films(self, replays: list[dict[str, Any]], held: Collection[Path]) -> Iterator[Film]:
         for replay in sorted(replays, key=lambda replay: STAGES.index(replay["stage"])):
-            video, poster = (self._file(replay, kind) for kind in _FILES)
+            video, poster = (self._file(replay, kind) for kind in FILES)
             if video is not None:
                 yield Film(
                     replay["stage"],
@@ -77,36 +77,17 @@ class Replays:
 
     def _file(self, replay: dict[str, Any], kind: str) -> Path | None:
         """A file of a film; None where it is not there, or not in this folder."""
-        name = replay.get(kind)
-        suffix = _FILES[kind]
-        if not isinstance(name, str) or Path(name).name != name or not name.endswith(suffix):
-            return None
-        path = self.folder / name
-        return path if path.is_file() else None
-
-
-_FILES = {"video": ".mp4", "poster": ".png"}
+        return beside(self.folder, replay[kind], FILES[kind])
 
 
 def read(folder: Path) -> Replays:
-    """The replays of a results folder, from `replays/replays.json`; none where there is no such.
+    """The replays of a results folder; none where it has no list of them.
 
     Raises:
-      UserError: it is damaged, or of another version.
+      UserError: the list is damaged, or of another version.
     """
-    path = folder / "replays" / "replays.json"
-    if not path.exists():
-        return Replays(path.parent)
-    try:
-        content = json.loads(path.read_text())
-        if content["schema_version"] != SCHEMA_VERSION:
-            raise ValueError(f"schema version {content['schema_version']}, not {SCHEMA_VERSION}")
-        found = Replays(path.parent, tuple(content["replays"]), tuple(content["missing"]))
-        found.strips(())
-        [(entry["env"], entry["label"], entry["reason"]) for entry in found.missing]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: not a readable list of replays ({error})") from None
-    return found
+    found = filmed.read(folder)
+    return Replays(folder / filmed.FOLDER, tuple(found.replays), tuple(found.missing))
 
 
 def _said(replay: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from rl_es.analysis.publication.layout import TOTAL, Entry, Layout, Rows, layout
 from rl_es.analysis.statistics import Interval
 from rl_es.analysis.statistics.aggregates import REPLICATES
 from rl_es.errors import UserError
+from rl_es.naming import folder_of_results
 
 Format = Literal["latex", "markdown", "csv"]
 
@@ -42,9 +43,7 @@ def compose(
     Raises:
       UserError: no run has the metric, or the folder holds no results.
     """
-    if not folder.is_dir():
-        raise UserError(f"{folder}: no such folder")
-    found = results.load(folder)
+    found = results.load(folder_of_results(folder))
     low, high = normalise or (scores.LOW, None)
     of = content(found, metric, scores.scale(found, low, high), replicates)
     if not of.cells:

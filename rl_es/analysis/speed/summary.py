@@ -104,7 +104,7 @@ def _quartiles(values: pd.Series) -> np.ndarray:
 
 
 def titles(table: pd.DataFrame) -> dict[str, str]:
-    """A name for each workload: its environment and network, then its sizes; of two lines.
+    """A name for each workload: its environment, then its network and sizes; of two lines.
 
     The number of steps is named where it differs between workloads of one environment.
     """
@@ -114,11 +114,11 @@ def titles(table: pd.DataFrame) -> dict[str, str]:
         lengths.setdefault(row["env"], set()).add(row["episode_length"])
     named = {}
     for row in rows:
-        sizes = [f"P = {row['population']}"]
+        sizes = [network(row["widths"]), f"P = {row['population']}"]
         sizes += [f"E = {row['episodes']}"] if row["episodes"] != 1 else []
         sizes += [f"T = {row['episode_length']}"] if len(lengths[row["env"]]) > 1 else []
         sizes += [f"{row['horizon']} horizon"] if row["horizon"] != "full" else []
-        named[row["workload"]] = f"{row['env']}, {network(row['widths'])}\n{', '.join(sizes)}"
+        named[row["workload"]] = f"{row['env']}\n{', '.join(sizes)}"
     return named
 
 

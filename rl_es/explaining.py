@@ -5,10 +5,10 @@ import typing
 from typing import Any
 
 import pydantic
+from pydantic import BaseModel
 
-from rl_es.config import Config
-from rl_es.errors import did_you_mean
-from rl_es.sweep.reading import Place, Problem, brief
+from rl_es.errors import brief, did_you_mean
+from rl_es.places import Place, Problem
 
 _EXPECTED = {
     "int": "a whole number",
@@ -22,7 +22,7 @@ _EXPECTED = {
 }
 
 
-def explain(error: pydantic.ValidationError, model: type[Config]) -> Problem:
+def explain(error: pydantic.ValidationError, model: type[BaseModel]) -> Problem:
     """The first of the errors that `model` found, with the nearest valid name where one helps.
 
     A key that is missing and one beside it that is not known are most likely one key, misspelled.
@@ -36,7 +36,7 @@ def explain(error: pydantic.ValidationError, model: type[Config]) -> Problem:
     return Problem(place, _message(first, model))
 
 
-def _message(error: Any, model: type[Config]) -> str:
+def _message(error: Any, model: type[BaseModel]) -> str:
     kind, place, given, context = error["type"], error["loc"], error["input"], error.get("ctx", {})
     if kind == "extra_forbidden":
         return "unknown key" + did_you_mean(brief(place[-1]), _keys(model, place[:-1]))
@@ -73,9 +73,9 @@ def _shown(value: Any) -> str:
     return brief(value)
 
 
-def _keys(model: type[Config], place: Place) -> list[str]:
+def _keys(model: type[BaseModel], place: Place) -> list[str]:
     """The keys that a file may have at a place, by the models' own fields."""
-    found: type[Config] | None = model
+    found: type[BaseModel] | None = model
     for part in place:
         if found is None or isinstance(part, int):
             continue
@@ -87,9 +87,9 @@ def _keys(model: type[Config], place: Place) -> list[str]:
     return [field.alias or name for name, field in found.model_fields.items()]
 
 
-def _config_in(annotation: Any) -> type[Config] | None:
+def _config_in(annotation: Any) -> type[BaseModel] | None:
     """The first configuration class inside an annotation such as `tuple[Entry, ...] | None`."""
-    if isinstance(annotation, type) and issubclass(annotation, Config):
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     inner = (_config_in(part) for part in typing.get_args(annotation))
     return next((part for part in inner if part is not None), None)
