@@ -22,7 +22,7 @@ import importlib.util
 import pkgutil
 from types import ModuleType
 
-from rl_es.errors import UserError, did_you_mean
+from rl_es.errors import UserError, brief, did_you_mean
 
 
 class Folder:
@@ -30,16 +30,16 @@ class Folder:
 
     def __init__(self, kind: str):
         self.kind = kind
-        self._packages: list[str] = []
+        self.packages: list[str] = []
 
     def look_in(self, package: str) -> None:
         """Adds a package whose modules are to be found."""
-        if package not in self._packages:
-            self._packages.append(package)
+        if package not in self.packages:
+            self.packages.append(package)
 
     def _found(self) -> dict[str, str]:
         found: dict[str, str] = {}
-        for package in self._packages:
+        for package in self.packages:
             for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
                 if module.name.startswith("_") or module.ispkg:
                     continue
@@ -63,7 +63,7 @@ class Folder:
         """
         found = self._found()
         if name not in found:
-            raise UserError(f"unknown {self.kind} '{name}'{did_you_mean(name, found)}")
+            raise UserError(f"unknown {self.kind} '{brief(name)}'{did_you_mean(name, found)}")
         return importlib.import_module(found[name])
 
 
@@ -112,4 +112,4 @@ def environment_suite(name: str) -> ModuleType:
         module = suites.load(suite)
         if name in module.NAMES:
             return module
-    raise UserError(f"unknown environment '{name}'{did_you_mean(name, environment_names())}")
+    raise UserError(f"unknown environment '{brief(name)}'{did_you_mean(name, environment_names())}")

@@ -27,8 +27,8 @@ agents: [plain]
 @pytest.fixture(autouse=True)
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     """The registries hold the toys alone."""
-    monkeypatch.setattr(registry.agents, "_packages", ["toy_agents"])
-    monkeypatch.setattr(registry.suites, "_packages", ["toy_suites"])
+    monkeypatch.setattr(registry.agents, "packages", ["toy_agents"])
+    monkeypatch.setattr(registry.suites, "packages", ["toy_suites"])
 
 
 @pytest.fixture

@@ -1,0 +1,127 @@
+"""What a sweep's process and its workers tell each other: one JSON object a line.
+
+To a worker, first a `Setup`, then groups to run, as `{"run": key, "wanted": [run_id, ...]}`; the
+end of its input, or `{"stop": true}`, asks it to stop. From it, what it reports to a `Progress`, as
+`{"call": name, "about": run_id or group, "with": [...]}`, and after each group `{"done": key,
+"failed": n}`, or `{"busy": key}` where another process runs it.
+"""
+
+import json
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from rl_es import registry
+from rl_es.sweep.cells import Cell, Group
+from rl_es.sweep.placing import Resources
+from rl_es.sweep.progress import Progress
+from rl_es.sweep.schema import Sweep
+from rl_es.sweep.store import State
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What a worker is started with.
+
+    Attributes:
+      sweep: the sweep, as JSON.
+      out: the results folder.
+      resources: that each worker may use.
+      state: which cells are run: missing or failed ones.
+      cores: that the worker keeps to; empty: all.
+      agents: packages that the registry looks for agents in.
+      suites: packages that it looks for environments in.
+    """
+
+    sweep: Mapping[str, Any]
+    out: str
+    resources: Resources
+    state: State
+    cores: tuple[int, ...]
+    agents: tuple[str, ...]
+    suites: tuple[str, ...]
+
+    @classmethod
+    def here(
+        cls,
+        sweep: Sweep,
+        out: Path | str,
+        resources: Resources,
+        state: State,
+        cores: tuple[int, ...] = (),
+    ) -> "Setup":
+        """One with the agents and environments that this process knows."""
+        stated = sweep.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        packages = (tuple(folder.packages) for folder in (registry.agents, registry.suites))
+        return cls(stated, str(out), resources, state, cores, *packages)
+
+    def content(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> "Setup":
+        """The inverse of `content`."""
+        return cls(**{**content, "resources": Resources(**content["resources"])})
+
+
+def send(stream: IO[bytes], content: Mapping[str, Any]) -> None:
+    """Writes one message."""
+    stream.write(json.dumps(content).encode() + b"\n")
+    stream.flush()
+
+
+class Sender:
+    """A `Progress` that sends what it is told. Calls may come from any thread."""
+
+    def __init__(self, stream: IO[bytes]):
+        self._stream, self._lock = stream, threading.Lock()
+
+    def send(self, content: Mapping[str, Any]) -> None:
+        """Sends any message."""
+        with self._lock:
+            send(self._stream, content)
+
+    def _call(self, name: str, about: str | None, *values: Any) -> None:
+        self.send({"call": name, "about": about, "with": values})
+
+    def begin(self, groups: Sequence[Group], done: int, total: int) -> None:
+        """Not a worker's to tell."""
+
+    def compiling(self, group: Group, seconds: float | None) -> None:
+        """Sends it."""
+        self._call("compiling", group.key, seconds)
+
+    def running(
+        self,
+        cell: Cell,
+        fraction: float,
+        return_mean: float,
+        env_steps: int,
+        steps_per_second: float,
+    ) -> None:
+        """Sends it."""
+        self._call("running", cell.run_id, fraction, return_mean, env_steps, steps_per_second)
+
+    def finished(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:
+        """Sends it."""
+        self._call("finished", cell.run_id, status, final_return, seconds)
+
+    def failed(self, cell: Cell, reason: str) -> None:
+        """Sends it."""
+        self._call("failed", cell.run_id, reason)
+
+    def note(self, text: str, always: bool = True) -> None:
+        """Sends it."""
+        self._call("note", None, text, always)
+
+    def end(self) -> None:
+        """Not a worker's to tell."""
+
+
+def tell(progress: Progress, told: Mapping[str, Any], named: Mapping[str, Cell | Group]) -> None:
+    """Passes on a call that a `Sender` sent; `named` has cells by run_id and groups by key."""
+    about = () if told["about"] is None else (named[told["about"]],)
+    getattr(progress, told["call"])(*about, *told["with"])

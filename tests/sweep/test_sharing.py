@@ -1,0 +1,245 @@
+"""One results folder and several processes: claims, workers of this machine, shards."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from rl_es import tables
+from rl_es.errors import UserError
+from rl_es.sweep import claims, execution, shards, workers
+from rl_es.sweep.cells import cells, groups
+from rl_es.sweep.placing import Resources
+from tests.sweep.small import TEXT, Silent, made, ran, same
+
+ROOT = Path(__file__).parents[2]
+LONG = (  # runs that last, since workers are to be ended in the middle of one
+    "defaults.budget={generations: 100000}",
+    "agents=[{name: eggroll}]",
+    "environments=[{name: Pendulum-v1, episode_length: 20}]",
+    "seeds=1",
+)
+DOOR = """
+import sys
+import agents, envs
+from rl_es import cli
+from rl_es.cli import running
+running.write_report = running.write_replays = lambda folder: None
+cli.leave(cli.main(sys.argv[1:]))
+"""
+ONE_LANE = Resources(lanes=1, checkpoint_seconds=0.2)
+
+
+@pytest.fixture(autouse=True)
+def toys() -> None:
+    """The registries hold the real agents and environments here."""
+
+
+@pytest.fixture(scope="module")
+def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ran(tmp_path_factory.mktemp("once"), made())
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[workers.Worker]:
+    """The workers that a test starts."""
+    found: list[workers.Worker] = []
+    init = workers.Worker.__init__
+
+    def kept(self: workers.Worker, *args: Any) -> None:
+        init(self, *args)
+        found.append(self)
+
+    monkeypatch.setattr(workers.Worker, "__init__", kept)
+    return found
+
+
+def crew(folder: Path, *changes: str, code: int = 0, progress: Silent | None = None) -> Silent:
+    """Two workers run a sweep; returns what was said."""
+    said = progress or Silent()
+    sweep = made(TEXT, *changes)
+    assert execution.run(sweep, folder, said, ONE_LANE, crew=workers.crew(2)) == code
+    return said
+
+
+def alike(one: Path, other: Path) -> None:
+    """Equal to rounding: a worker has fewer threads than this process."""
+    for left, right in zip(tables.load(one), tables.load(other), strict=True):
+        keep = [name for name in left if name not in tables.TIMING]
+        pd.testing.assert_frame_equal(left[keep], right[keep], rtol=1e-4, atol=1e-5)
+
+
+def notes(said: Silent) -> list[str]:
+    return [words[0] for event, *words in said.said if event == "note"]
+
+
+# --- claims -------------------------------------------------------------------------------------
+
+
+def test_a_claim_is_one_process_s_until_it_is_released(tmp_path: Path) -> None:
+    first = claims.take(tmp_path, "a")
+    assert first is not None and claims.take(tmp_path, "a") is None
+    assert claims.take(tmp_path, "b") is not None
+    assert claims.holder(tmp_path, "a").startswith(f"process {os.getpid()} on ")
+    first.release()
+    first.release()
+    again = claims.take(tmp_path, "a")
+    assert again is not None
+    again.release()
+
+
+def test_a_claim_ends_with_its_process(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from rl_es.sweep import claims\n"
+        "kept = claims.take(Path(sys.argv[1]), 'a'); print('taken', flush=True); input()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, **pipes) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"taken\n"
+        assert claims.take(tmp_path, "a") is None
+        process.kill()
+    claim = claims.take(tmp_path, "a")
+    assert claim is not None
+    claim.release()
+
+
+def test_a_claimed_group_is_waited_for(once: Path, tmp_path: Path) -> None:
+    """This process runs what is free first."""
+    first = groups(cells(made()))[0]
+    claim = claims.take(tmp_path, first.key)
+    assert claim is not None
+
+    class Releasing(Silent):
+        def note(self, text: str, always: bool = True) -> None:
+            self.said.append(("note", text))
+            threading.Timer(0.5, claim.release).start()
+
+    said = Releasing()
+    assert execution.run(made(), tmp_path, said, Resources(lanes=1)) == 0
+    (note,) = notes(said)
+    assert note.startswith(f"waiting for process {os.getpid()} on ") and first.label in note
+    ended = [report[0].group for event, *report in said.said if event == "finished"]
+    assert ended[-len(first.cells) :] == [first.key] * len(first.cells)
+    same(once, tmp_path)
+
+
+def test_two_commands_on_one_folder_run_each_cell_once(once: Path, tmp_path: Path) -> None:
+    (tmp_path / "tiny.yaml").write_text(TEXT)
+    command = [sys.executable, "-c", DOOR, "run", str(tmp_path / "tiny.yaml"), "--lanes", "1"]
+    command += ["--out", str(tmp_path / "out")]
+    env = {**os.environ, "XLA_FLAGS": ""}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    both = [subprocess.Popen(command, cwd=ROOT, env=env, **pipes) for _ in range(2)]
+    try:
+        said = [process.communicate(timeout=300) for process in both]
+    finally:
+        for process in both:
+            process.kill()
+    assert [process.returncode for process in both] == [0, 0], said
+    ended = [line for output, _ in said for line in output.splitlines() if ": finished" in line]
+    own = [line.split("] ")[1].split(":")[0] for line in ended if "another process" not in line]
+    assert len(own) == 16 and len(set(own)) == 16
+    same(once, tmp_path / "out")
+
+
+# --- workers ------------------------------------------------------------------------------------
+
+
+def test_workers_give_the_tables_of_one_process(once: Path, tmp_path: Path) -> None:
+    said = crew(tmp_path)
+    alike(once, tmp_path)
+    counts = Counter(event for event, *_ in said.said)
+    assert counts["finished"] == 16 and counts["begin"] == 1 and counts["compiling"] == 8
+    assert not list(tmp_path.glob("**/.*"))
+
+
+def killing(started: list[workers.Worker], times: int) -> Callable[..., None]:
+    """Ends, so many times, the worker that reports."""
+    left = [times]
+
+    def running(cell: Any, fraction: float, *rest: Any) -> None:
+        runs = [w for w in started if w.work is not None and w.process.poll() is None]
+        if left[0] and fraction > 0.0 and runs:
+            left[0] -= 1
+            runs[-1].process.kill()
+            runs[-1].process.wait()
+
+    return running
+
+
+def test_a_worker_that_is_killed_is_replaced(started: list[workers.Worker], tmp_path: Path) -> None:
+    changes = (*LONG, "defaults.budget.generations=3000")
+    said = crew(tmp_path / "killed", *changes, progress=Silent(killing(started, 1)))
+    assert len(started) == 3
+    (note,) = notes(said)
+    assert "its process was ended by SIGKILL, perhaps for its memory; it is run once more" in note
+    crew(tmp_path / "whole", *changes)
+    same(tmp_path / "killed", tmp_path / "whole")
+
+
+def test_a_group_that_kills_its_workers_fails(
+    started: list[workers.Worker], tmp_path: Path
+) -> None:
+    changes = (*LONG, "environments=[{name: Pendulum-v1}, {name: CartPole-v1}]")
+    crew(tmp_path, *changes[:-1], code=1, progress=Silent(killing(started, 2)))
+    _, runs = tables.load(tmp_path)
+    assert runs.status.item() == "failed" and "ended by SIGKILL" in runs.reason.item()
+
+
+def test_stopped_workers_save_what_they_run(tmp_path: Path) -> None:
+    def running(cell: Any, fraction: float, *rest: Any) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        crew(tmp_path, *LONG, progress=Silent(running))
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 1
+    assert tables.load(tmp_path)[1].status.item() == "running"
+
+
+@pytest.mark.parametrize("number", [3, 100])
+def test_more_workers_than_cores_are_refused(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
+    with pytest.raises(UserError, match=f"--workers: must be at most 2, the cores; is {number}"):
+        execution.run(made(), tmp_path, Silent(), ONE_LANE, crew=workers.crew(number))
+
+
+def test_workers_share_cores_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {1, 2, 5, 6, 7})
+    found = list(workers.shares(Resources(memory=100), 2))
+    assert [cores for _, cores, _ in found] == [(1, 2), (5, 6, 7)]
+    assert [resources.memory for resources, *_ in found] == [100, 100]
+    half, third = (next(iter(workers.shares(Resources(), n)))[0].memory for n in (2, 3))
+    assert half is not None and third is not None and half * 2 == pytest.approx(third * 3, rel=1e-6)
+
+
+# --- shards -------------------------------------------------------------------------------------
+
+
+def test_shards_of_one_folder_or_two_are_the_whole(once: Path, tmp_path: Path) -> None:
+    for index in range(2):
+        for folder in (tmp_path / "one", tmp_path / str(index)):
+            part = shards.Shard(index, 2)
+            assert execution.run(made(), folder, Silent(), Resources(lanes=1), shard=part) == 0
+    same(once, tmp_path / "one")
+    assert [len(tables.load(tmp_path / name)[1]) for name in "01"] == [8, 8]
+    for left, right in zip(tables.load(once), tables.load(tmp_path / "0", tmp_path / "1")):
+        keep = [name for name in left if name not in tables.TIMING]
+        pd.testing.assert_frame_equal(left[keep], right[keep], check_exact=True)
+
+
+def test_shards_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shards.parse("0/1") == shards.WHOLE and str(shards.parse("3/10")) == "3/10"
+    for text in ("", "1", "1/", "/1", "2/2", "-1/2", "a/b", "0/0", "1.0/2"):
+        with pytest.raises(UserError, match="--shard: must be I/N"):
+            shards.parse(text)
