@@ -1,0 +1,224 @@
+"""A sweep on a Ray cluster: each group is a task, which may run on any node.
+
+A task works in a folder of its own node. What it writes there is sent to this process, the driver,
+which alone writes the results folder; its reports are shown here. Where a task, its worker or its
+node is lost, the group is run again from the last checkpoint that had come, as it is when the
+driver was ended and the same command is started again.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
+from typing import Any
+
+from rl_es import registry
+from rl_es.errors import UserError
+from rl_es.files import write_bytes
+from rl_es.sweep import claims, protocol, records
+from rl_es.sweep.cells import Cell
+from rl_es.sweep.claims import Claim
+from rl_es.sweep.execution import Crew
+from rl_es.sweep.groups import Runner
+from rl_es.sweep.protocol import Setup
+from rl_es.sweep.ray_task import Post, run_group
+from rl_es.sweep.schema import Sweep
+from rl_es.sweep.store import State, Store
+from rl_es.sweep.work import Work
+from rl_es.training import together
+
+TRIES = 5  # of a group whose task is lost
+LOOK_SECONDS = 0.2  # between two looks at what has come
+STOP_SECONDS = 60.0  # that tasks have to save and end
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """Where tasks run, and what each takes.
+
+    Attributes:
+      address: of a cluster that is there; None: one is started on this machine.
+      cpus: of a task; fractions share one.
+      gpus: of a task; fractions share one.
+    """
+
+    address: str | None = None
+    cpus: float = 1.0
+    gpus: float = 0.0
+
+
+def required() -> Any:
+    """Ray.
+
+    Raises:
+      UserError: it is not installed.
+    """
+    registry.needs("ray", "ray", "--executor ray")
+    import ray
+
+    return ray
+
+
+def crew(cluster: Cluster) -> Crew:
+    """The tasks of a cluster, as a sweep's execution takes them."""
+
+    def run(
+        sweep: Sweep, runner: Runner, state: State, works: Sequence[Work], wanted: Set[str]
+    ) -> int:
+        return Tasks(sweep, runner, state, cluster).run(works, wanted)
+
+    return run
+
+
+class Tasks:
+    """The groups of a sweep as tasks of a cluster."""
+
+    def __init__(self, sweep: Sweep, runner: Runner, state: State, cluster: Cluster):
+        """Joins the cluster, for cells in this state.
+
+        Raises:
+          UserError: Ray is not installed, there is no such cluster, or it lacks what tasks take.
+        """
+        self._ray, self._runner = required(), runner
+        self._setup = Setup.here(sweep, "", runner.resources, state)
+        _connect(self._ray, cluster)
+        self._task = self._ray.remote(num_cpus=cluster.cpus, num_gpus=cluster.gpus, max_retries=0)(
+            run_group
+        )
+        self._post = _post(self._ray)
+        self._named: dict[str, Any] = {}
+        self._tasks: dict[Any, Work] = {}
+        self._claims: dict[str, Claim] = {}
+        self._ends: Counter[str] = Counter()
+        self._failed = 0
+
+    def run(self, works: Sequence[Work], wanted: Set[str]) -> int:
+        """Has the cluster run groups, and leaves when all have ended.
+
+        Args:
+          works: in order.
+          wanted: run_id of the cells that are run.
+
+        Returns:
+          How many cells failed.
+
+        Raises:
+          Interrupted: a stop was asked for; what is finished is kept, the rest saved.
+          StorageError: the results folder cannot be written.
+        """
+        self._named = {work.group.key: work.group for work in works}
+        self._named |= {cell.run_id: cell for work in works for cell in work.group.cells}
+        left = list(works)
+        try:
+            while left or self._tasks:
+                if self._runner.stop.is_set():
+                    raise together.Interrupted
+                left = [work for work in left if not self._submit(work, wanted)]
+                left += self._look(wanted)
+        finally:
+            self._end()
+        return self._failed
+
+    def _submit(self, work: Work, wanted: Set[str]) -> bool:
+        """Makes a group a task; False where another process has it."""
+        store, key = self._runner.store, work.group.key
+        claim = claims.take(store.folder, key)
+        if claim is None:
+            return False
+        own = [c for c in work.group.cells if c.run_id in wanted and store.state(c) != "done"]
+        files = {name: content for cell in own for name, content in _files(store, cell)}
+        ids = sorted(cell.run_id for cell in own)
+        task = self._task.remote(self._setup.content(), key, ids, files, self._post)
+        self._tasks[task], self._claims[key] = work, claim
+        return True
+
+    def _look(self, wanted: Set[str]) -> list[Work]:
+        """Takes what has come, and sees to tasks that have ended; returns groups of lost ones."""
+        tasks, lost = list(self._tasks), []
+        if not tasks:  # others have all that is left
+            time.sleep(LOOK_SECONDS)
+            return []
+        ended, _ = self._ray.wait(tasks, num_returns=len(tasks), timeout=LOOK_SECONDS)
+        self._take()
+        for task in ended:
+            work = self._tasks.pop(task)
+            try:
+                self._failed += self._ray.get(task)
+            except self._ray.exceptions.RayTaskError as error:
+                cause = error.cause
+                if isinstance(cause, UserError):
+                    raise cause from None
+                self._failed += self._fail(work, wanted, records.reason(cause))
+            except self._ray.exceptions.RayError as error:
+                lost += self._lost(work, wanted, type(error).__name__)
+            self._claims.pop(work.group.key).release()
+        return lost
+
+    def _lost(self, work: Work, wanted: Set[str], how: str) -> list[Work]:
+        """The group of a task that did not end, to be run again; none that was lost too often."""
+        self._ends[work.group.key] += 1
+        if self._ends[work.group.key] < TRIES:
+            self._runner.progress.note(f"{work.group.label}: its task was lost ({how}); once more")
+            return [work]
+        self._failed += self._fail(work, wanted, f"its task was lost {TRIES} times ({how})")
+        return []
+
+    def _fail(self, work: Work, wanted: Set[str], reason: str) -> int:
+        own = [cell for cell in work.group.cells if cell.run_id in wanted]
+        lost = {cell.run_id for cell in own if self._runner.store.state(cell) != "done"}
+        return self._runner.fail(work, lost, reason)
+
+    def _take(self) -> None:
+        """Writes the files and passes on the reports that have come."""
+        for message in self._ray.get(self._post.take.remote()):
+            if "call" in message:
+                protocol.tell(self._runner.progress, message, self._named)
+            else:
+                write_bytes(self._runner.store.folder / message["file"], message["content"])
+
+    def _end(self) -> None:
+        """Asks the tasks that still run to save and end, takes what they send, and leaves."""
+        try:
+            self._ray.get(self._post.stop.remote())
+            end = time.monotonic() + STOP_SECONDS
+            while self._tasks and time.monotonic() < end:
+                ended, _ = self._ray.wait(list(self._tasks), timeout=LOOK_SECONDS)
+                self._take()
+                self._tasks = {t: work for t, work in self._tasks.items() if t not in ended}
+        finally:
+            for claim in self._claims.values():
+                claim.release()
+            self._ray.shutdown()
+
+
+def _connect(ray: Any, cluster: Cluster) -> None:
+    about = {"include_dashboard": False} if cluster.address is None else {}
+    try:
+        ray.init(cluster.address, log_to_driver=False, logging_level="error", **about)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"--address: no Ray cluster at '{cluster.address}' ({reason})") from None
+    for name, each in (("CPU", cluster.cpus), ("GPU", cluster.gpus)):
+        most = max((node["Resources"].get(name, 0.0) for node in ray.nodes()), default=0.0)
+        if each > most:
+            ray.shutdown()
+            raise UserError(
+                f"--ray-{name.lower()}s: a task takes {each:g} of a node's, and none has more than "
+                f"{most:g}"
+            )
+
+
+def _files(store: Store, cell: Cell) -> Iterator[tuple[str, bytes]]:
+    """What a results folder has of a cell, by name in it."""
+    policies = sorted(store.policies(cell).glob("[!.]*"))
+    for path in (store.cell(cell), store.checkpoint(cell), *policies):
+        if path.exists():
+            yield str(path.relative_to(store.folder)), path.read_bytes()
+
+
+def _post(ray: Any) -> Any:
+    """A `Post` on this node, since it must not be lost with another."""
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0, scheduling_strategy=here)(Post).remote()

@@ -1,0 +1,100 @@
+"""Groups as tasks of a Ray cluster, one of this machine; and what a task sends, without Ray."""
+
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from rl_es import tables
+from rl_es.errors import UserError
+from rl_es.files import write_bytes
+from rl_es.sweep import execution, on_ray
+from rl_es.sweep.placing import Resources
+from rl_es.sweep.ray_task import Courier, Post
+from tests.envs.extras import require
+from tests.sweep.small import ONE, Silent, made, ran
+
+
+@pytest.fixture(autouse=True)
+def toys() -> None:
+    """The registries hold the real agents and environments here."""
+
+
+def test_a_task_s_files_and_reports_come_to_the_driver(tmp_path: Path) -> None:
+    """One cell is half done before: its task goes on from the files that it is sent."""
+    require("ray", "ray")
+    whole = ran(tmp_path / "whole", made(ONE))
+    folder = ran(
+        tmp_path / "ray", made(ONE, "budget.generations=2", "defaults.evaluation.points=1")
+    )
+    said = Silent()
+    one = Resources(lanes=1)
+    crew = on_ray.crew(on_ray.Cluster(cpus=0.5))
+    assert execution.run(made(ONE), folder, said, one, crew=crew) == 0
+    for left, right in zip(tables.load(whole), tables.load(folder)):
+        keep = [name for name in left if name not in tables.TIMING]
+        pd.testing.assert_frame_equal(left[keep], right[keep], rtol=1e-4, atol=1e-5)
+    counts = Counter(event for event, *_ in said.said)
+    assert counts["finished"] == 2 and counts["compiling"] == 2 and counts["running"] >= 2
+    assert len(list(folder.glob("policies/*/final.msgpack"))) == 2
+    assert not list(folder.glob("**/.*"))
+
+
+@pytest.mark.parametrize(
+    ("cluster", "message"),
+    [
+        (on_ray.Cluster("127.0.0.1:1"), "--address: no Ray cluster at '127.0.0.1:1'"),
+        (on_ray.Cluster(gpus=5000), "--ray-gpus: a task takes 5000 .* none has more than"),
+    ],
+)
+def test_what_a_cluster_lacks_is_one_line(
+    cluster: on_ray.Cluster, message: str, tmp_path: Path
+) -> None:
+    require("ray", "ray")
+    with pytest.raises(UserError, match=message) as refusal:
+        execution.run(made(ONE), tmp_path, Silent(), Resources(), crew=on_ray.crew(cluster))
+    assert len(str(refusal.value).splitlines()) == 1
+
+
+# --- without Ray --------------------------------------------------------------------------------
+
+
+def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"--executor ray needs .*pip install 'rl_es\[ray\]'"):
+        on_ray.required()
+
+
+def test_a_courier_sends_what_is_new_in_the_order_of_writing(tmp_path: Path) -> None:
+    write_bytes(tmp_path / "cells" / "old.parquet", b"old")
+    sent: list[Any] = []
+    courier = Courier(tmp_path, lambda messages: sent.append(messages) or False, threading.Event())
+    courier.deliver()
+    assert sent == [[]]
+    for name in ("cells/b", "checkpoints/a", "policies/c/d"):
+        write_bytes(tmp_path / name, name.encode())
+    write_bytes(tmp_path / "claims" / "x.lock", b"")
+    (tmp_path / ".half").write_text("half")
+    courier.note("hello")
+    courier.deliver()
+    names = [message.get("file", message.get("call")) for message in sent[1]]
+    assert names == ["cells/b", "checkpoints/a", "policies/c/d", "note"]
+    assert sent[1][1]["content"] == b"checkpoints/a"
+    write_bytes(tmp_path / "cells" / "old.parquet", b"new")
+    courier.deliver()
+    assert [message["file"] for message in sent[2]] == ["cells/old.parquet"]
+
+
+def test_a_courier_delivers_the_rest_and_is_told_to_stop(tmp_path: Path) -> None:
+    post, stop = Post(), threading.Event()
+    courier = Courier(tmp_path, post.put, stop)
+    with courier.going():
+        courier.note("one")
+    assert [message["with"] for message in post.take()] == [("one", True)] and not stop.is_set()
+    post.stop()
+    with courier.going():
+        pass
+    assert stop.is_set() and post.take() == []
