@@ -17,12 +17,12 @@ import numpy as np
 from rl_es.config import split
 from rl_es.interfaces import Limit
 from rl_es.sweep.lane import Lane
+from rl_es.sweep.placing import CHECKPOINT_SECONDS
 from rl_es.sweep.progress import Progress
 from rl_es.training import together
 from rl_es.training.placement import on_host
 from rl_es.training.program import Program
 
-CHECKPOINT_SECONDS = 60.0
 CALL_SECONDS = 2.0  # about how long one call of the program takes
 
 
@@ -30,7 +30,13 @@ class Stopped(Exception):
     """The run was asked to stop, and everything so far is saved."""
 
 
-def run(program: Program, lanes: Sequence[Lane], progress: Progress, stop: threading.Event) -> None:
+def run(
+    program: Program,
+    lanes: Sequence[Lane],
+    progress: Progress,
+    stop: threading.Event,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> None:
     """Runs every lane to its end.
 
     Args:
@@ -38,24 +44,26 @@ def run(program: Program, lanes: Sequence[Lane], progress: Progress, stop: threa
       lanes: those already `done` are carried along but do nothing.
       progress: told after each call.
       stop: looked at between calls, in all processes.
+      checkpoint_seconds: after which each is saved once more.
 
     Raises:
       Stopped: a `stop` was set; each lane is saved.
     """
+    call_seconds = min(CALL_SECONDS, checkpoint_seconds)
     state = _start(program, lanes)
     _evaluate(program, state, lanes, [not lane.rows for lane in lanes])
     generations, saved = 1, time.monotonic()
     while any(lane.active for lane in lanes):
         points = [lane.next_point() for lane in lanes]
         state, seconds = _advance(program, state, lanes, points, generations, progress)
-        if seconds < CALL_SECONDS / 2:
+        if seconds < call_seconds / 2:
             generations = min(2 * generations, 2**30)
-        elif seconds > 2 * CALL_SECONDS:
+        elif seconds > 2 * call_seconds:
             generations = max(1, generations // 2)
         arrived = [lane.is_due(point) for lane, point in zip(lanes, points, strict=True)]
         _evaluate(program, state, lanes, arrived)
         stopping = together.anyone(stop.is_set())
-        due = stopping or together.agree(time.monotonic() - saved) > CHECKPOINT_SECONDS
+        due = stopping or together.agree(time.monotonic() - saved) > checkpoint_seconds
         ending = [lane.active and (due or lane.fraction >= 1.0) for lane in lanes]
         held = on_host(state) if any(ending) else None
         for i, lane in enumerate(lanes):

@@ -14,11 +14,11 @@ from typing import Any
 
 from rl_es import registry
 from rl_es.config import Config, split
+from rl_es.places import Place, Problem
 from rl_es.rollout.config import EvaluationConfig, PolicyConfig, WrapperConfig
 from rl_es.sweep import resolving
 from rl_es.sweep.entries import World
 from rl_es.sweep.fields import MAX_CELLS
-from rl_es.sweep.reading import Place, Problem
 from rl_es.sweep.schema import Budget, Sweep
 from rl_es.sweep.variants import count, variants
 
@@ -114,9 +114,7 @@ def check(sweep: Sweep) -> None:
     Raises:
       Problem: the first value that does not fit.
     """
-    total = len(sweep.environments) * len(sweep.seeds) * sum(map(count, sweep.agents))
-    if total > MAX_CELLS:
-        raise Problem((), f"has {total:,} cells; at most {MAX_CELLS:,} fit")
+    check_size(sweep)
     for record in sweep.tuning:
         if both := sorted({*sweep.seeds} & {*record.seeds}):
             told = ", ".join(map(str, both[:5])) + (", ..." if len(both) > 5 else "")
@@ -138,6 +136,17 @@ def check(sweep: Sweep) -> None:
                 (), f"two runs are the same: '{runs[cell.run_id]}' and '{name}'; remove one"
             )
         runs[cell.run_id] = name
+
+
+def check_size(sweep: Sweep) -> None:
+    """Refuses more cells than fit; nothing is built.
+
+    Raises:
+      Problem: says how many there are.
+    """
+    total = len(sweep.environments) * len(sweep.seeds) * sum(map(count, sweep.agents))
+    if total > MAX_CELLS:
+        raise Problem((), f"has {total:,} cells; at most {MAX_CELLS:,} fit")
 
 
 def groups(cells: tuple[Cell, ...]) -> tuple[Group, ...]:

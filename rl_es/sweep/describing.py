@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import jax
 
-from rl_es.sweep.execution import Work
+from rl_es.sweep.work import Work
 
 
 def places(works: Sequence[Work]) -> Iterator[str]:

@@ -7,10 +7,9 @@ from pydantic import Field, field_validator, model_validator
 
 from rl_es import registry
 from rl_es.config import Config
-from rl_es.errors import UserError
+from rl_es.errors import UserError, brief
 from rl_es.rollout.config import WrapperConfig
 from rl_es.sweep.fields import MAX_CELLS, MAX_SEED, AgentLabel, EnvironmentLabel, Values
-from rl_es.sweep.reading import brief
 
 
 def named(value: Any) -> Any:

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from rl_es.sweep.reading import brief
+from rl_es.errors import brief
 
 MAX_CELLS = 1_000_000
 MAX_SEED = 2**31 - 1

@@ -7,10 +7,11 @@ from typing import TypeVar
 import pydantic
 
 from rl_es.config import Config
+from rl_es.explaining import explain
+from rl_es.places import Problem
 from rl_es.sweep.cells import check
-from rl_es.sweep.explaining import explain
 from rl_es.sweep.overriding import override
-from rl_es.sweep.reading import Document, Problem, read
+from rl_es.sweep.reading import Document, read
 from rl_es.sweep.schema import Sweep
 
 AnyConfig = TypeVar("AnyConfig", bound=Config)

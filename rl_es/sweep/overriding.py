@@ -10,8 +10,11 @@ likewise set a key everywhere that an environment or agent could.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rl_es.errors import UserError, did_you_mean
-from rl_es.sweep.reading import Document, Place, brief, parse_value
+from rl_es.errors import UserError, brief, did_you_mean
+from rl_es.places import Place, spelled
+from rl_es.sweep.reading import Document, parse_value
+
+MAX_PARTS = 200  # of a path; names may hold dots
 
 # What may be set for the whole sweep, and the lists whose entries may state it too.
 SWEEP_WIDE: Mapping[str, Sequence[str]] = {
@@ -43,6 +46,8 @@ def override(
             raise UserError(
                 f"--set {brief(assignment)}: must be PATH=VALUE, such as budget.env_steps=1e5"
             )
+        if len(parts) > MAX_PARTS:
+            raise UserError(f"--set {brief(assignment)}: no path has {len(parts)} parts")
         try:
             value = parse_value(text)
             if value is None and parts != ["description"]:
@@ -86,7 +91,7 @@ def _set(document: Document, holder: Any, parts: list[str], value: Any, place: P
         if len(place) and place[-1] == "budget":
             holder.clear()
     else:
-        raise UserError(f"'{'.'.join(map(str, place))}' is a value, nothing lies in it")
+        raise UserError(f"'{spelled(place)}' is a value, nothing lies in it")
     here = (*place, key)
     if parts[used:]:
         if isinstance(holder, dict):

@@ -16,6 +16,7 @@ from rl_es.training.placement import Placement
 from rl_es.training.spread import fewest_chunks
 
 MOST_DEVICES = 4096
+CHECKPOINT_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -29,17 +30,23 @@ class Resources:
         device where devices share the runs.
       population_chunk: most members that a device evaluates at once, of each run.
       memory: bytes that a device may fill; by default half of what it has.
+      checkpoint_seconds: after which what runs is saved once more.
     """
 
     devices: int | None = None
     lanes: int | None = None
     population_chunk: int | None = None
     memory: int | None = None
+    checkpoint_seconds: float = CHECKPOINT_SECONDS
 
     def __post_init__(self) -> None:
         least = {"devices": 1, "lanes": 1, "population_chunk": 2 * PAIRS_PER_KEY}
         if self.devices is not None and self.devices > MOST_DEVICES:
             raise UserError(f"--devices: must be at most {MOST_DEVICES}; is {self.devices}")
+        if not self.checkpoint_seconds > 0:
+            raise UserError(
+                f"--checkpoint: must be above 0 seconds; is {self.checkpoint_seconds:g}"
+            )
         for name, low in least.items():
             value = getattr(self, name)
             if value is not None and value < low:

@@ -18,11 +18,11 @@ from rl_es.config import split
 from rl_es.interfaces import Limit
 from rl_es.sweep import describing, provenance, surfaces
 from rl_es.sweep.cells import Cell, Group, cells, groups
-from rl_es.sweep.execution import Work, compile_group, evaluation_key, work_of
 from rl_es.sweep.lane import MOST_STEPS
 from rl_es.sweep.placing import ANY_RESOURCES, Resources
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.tally import duration
+from rl_es.sweep.work import Work, compile_group, evaluation_key, work_of
 from rl_es.training.platform import prepare
 from rl_es.training.program import Compiler, Program
 

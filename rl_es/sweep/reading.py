@@ -2,8 +2,9 @@
 
 Only mappings, lists, text, numbers, true and false are read; YAML's dates, octal numbers, `yes`
 and tags are not. Every number form a person writes is a number (`1e-3`, `5e8`, `1_000_000`), and a
-whole one is an int however it is written. Duplicate keys, null (but for the description), NaN and
-infinity are refused. An alias may stand for any value, as long as the whole stays small.
+whole one is an int however it is written. Duplicate keys, null (but for the description), NaN,
+infinity and text with control characters are refused. An alias may stand for any value, as long as
+the whole stays small.
 """
 
 import math
@@ -15,9 +16,9 @@ from typing import Any
 
 import yaml
 
-from rl_es.errors import UserError, did_you_mean
-
-Place = tuple[str | int, ...]  # keys and list positions from the top of a document
+from rl_es.bounded import read_bytes
+from rl_es.errors import UserError, brief, control, did_you_mean, why
+from rl_es.places import Place, Problem, spelled
 
 MAX_BYTES = 256 * 1024
 MAX_NODES = 100_000  # after aliases are expanded
@@ -25,15 +26,6 @@ MAX_DEPTH = 40
 
 _NUMBER = re.compile(r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)([eE][-+]?\d+)?")
 _ENDLESS = re.compile(r"[-+]?\.?(inf|infinity)|\.?nan", re.IGNORECASE)
-
-
-class Problem(UserError):
-    """Something wrong at a place in a sweep; `Document.error` adds the file and the line."""
-
-    def __init__(self, place: Place, reason: str):
-        super().__init__(f"{spelled(place)}: {reason}" if place else reason)
-        self.place = place
-        self.reason = reason
 
 
 @dataclass
@@ -54,21 +46,6 @@ class Document:
         return UserError(f"{self.source}{where}{origin}: {problem.reason}")
 
 
-def spelled(place: Place) -> str:
-    """A place as text: `agents[1].with.lr`."""
-    text = ""
-    for part in place:
-        text += f"[{part}]" if isinstance(part, int) else f".{brief(part)}"
-    return text.removeprefix(".")
-
-
-def brief(value: Any, limit: int = 60) -> str:
-    """A value on one short line; plain text without quotes."""
-    plain = isinstance(value, str) and value.isprintable() and value.strip()
-    text = value if plain else repr(value)
-    return text if len(text) <= limit else text[: limit - 3] + "..."
-
-
 def read(path: Path) -> Document:
     """Reads a sweep file.
 
@@ -76,18 +53,15 @@ def read(path: Path) -> Document:
       UserError: it cannot be read, or is not a mapping in the subset of YAML above.
     """
     try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise UserError(f"{path}: {size} bytes is too large for a sweep file ({MAX_BYTES})")
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_bytes(path, MAX_BYTES).decode("utf-8-sig")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file{_beside(path)}") from None
     except IsADirectoryError:
         raise UserError(f"{path}: is a folder; name a file in it") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start})") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as a sweep file ({why(error)})") from None
     return parse(text, str(path))
 
 
@@ -172,6 +146,7 @@ class _Builder:
             line = key.start_mark.line + 1
             if not isinstance(key, yaml.ScalarNode):
                 raise Problem(place, f"a key must be text (line {line})")
+            _check_text(key.value, place)
             if key.value in seen:
                 raise Problem(
                     (*place, key.value), f"key given twice (lines {seen[key.value]} and {line})"
@@ -184,6 +159,7 @@ class _Builder:
         text = node.value
         if node.tag not in _IMPLICIT:
             raise Problem(place, f"YAML tags are not read here ({brief(node.tag)})")
+        _check_text(text, place)
         if node.style is not None:  # quoted or a block: text
             return text
         if text.lower() in ("true", "false"):
@@ -201,6 +177,12 @@ _IMPLICIT = {
     f"tag:yaml.org,2002:{kind}"
     for kind in ("str", "int", "float", "bool", "null", "timestamp", "merge", "value")
 }
+
+
+def _check_text(text: str, place: Place) -> None:
+    """Refuses what escapes can spell and no name, path or page can hold."""
+    if sign := control(text):
+        raise Problem(place, f"text must be without control characters, has {sign}")
 
 
 def _number(text: str, place: Place) -> int | float:

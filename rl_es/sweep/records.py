@@ -1,15 +1,15 @@
 """What is written of a run, beside its numbers: who it is, and what came out."""
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rl_es import tables
-from rl_es.files import write_text
+from rl_es import json_files, tables
+from rl_es.files import read_whole
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
 from rl_es.sweep import provenance
 from rl_es.sweep.cells import Cell
 from rl_es.sweep.store import Store
+from rl_es.training import saved
 
 
 def identity(cell: Cell) -> dict[str, Any]:
@@ -75,12 +75,19 @@ def write(
 
 
 def refresh(cell: Cell, store: Store) -> None:
-    """Gives a finished run the labels and the threshold that the sweep has now."""
+    """Gives a finished run the labels and the threshold that the sweep has now.
+
+    Raises:
+      UserError: a manifest of its policies is damaged.
+    """
     rows, record = store.read(cell)
     named = identity(cell)
     if {**named, "threshold": cell.threshold}.items() <= record.items():
         return
     for path in store.policies(cell).glob("*.json"):
-        manifest = {**json.loads(path.read_text()), **named}
-        write_text(path, json.dumps(manifest, indent=2, sort_keys=True) + "\n")
+        manifest = read_whole(
+            store.folder, path, lambda path: json_files.read(path, saved.WHAT), store.note
+        )
+        if manifest is not None:
+            json_files.write(path, {**manifest, **named})
     write(cell, store, rows, {name: record[name] for name in tables.RUN})

@@ -11,10 +11,10 @@ import pydantic
 
 from rl_es import registry
 from rl_es.config import Config
-from rl_es.errors import UserError, did_you_mean
+from rl_es.errors import UserError, brief, did_you_mean
+from rl_es.explaining import explain
+from rl_es.places import Place, Problem
 from rl_es.sweep.entries import World
-from rl_es.sweep.explaining import explain
-from rl_es.sweep.reading import Place, Problem, brief
 from rl_es.sweep.schema import AgentEntry, EnvironmentEntry, Sweep
 from rl_es.sweep.variants import Variant
 

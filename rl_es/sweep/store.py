@@ -1,21 +1,29 @@
-"""A results folder as the executor sees it: which cells are done, where each thing goes.
+"""A results folder as the executor sees it: what is done of each cell, where each thing goes.
 
 cells/<run_id>.parquet         a run's curve and record
 checkpoints/<run_id>.msgpack   its state, for going on after a stop or with a longer budget
 policies/<run_id>/             its saved policies
+claims/<group>.lock            held by whoever runs a group
+set_aside/                     files that were found damaged; nothing reads them
 manifest.json                  what made the folder
+
+A file that is damaged is set aside, and what it held is made anew.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rl_es import tables
+from rl_es.errors import DamagedError
+from rl_es.files import Note, read_whole, set_aside, tidy
 from rl_es.sweep import manifest
 from rl_es.sweep.cells import Cell
 from rl_es.sweep.schema import Sweep
+
+State = Literal["missing", "failed", "done"]
 
 
 @dataclass
@@ -26,12 +34,17 @@ class Progressed:
     env_steps: int = 0
     episodes: int = 0
     wall_seconds: float = 0.0
+    nonfinite_members: int | None = None  # None where none were counted
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "Progressed":
         """What a run's record says."""
         return cls(
-            record["generations"], record["env_steps"], record["episodes"], record["wall_seconds"]
+            record["generations"],
+            record["env_steps"],
+            record["episodes"],
+            record["wall_seconds"],
+            record.get("nonfinite_members"),
         )
 
     def share(self, cell: Cell) -> Fraction:
@@ -56,10 +69,12 @@ class Store:
       folder: where they are.
       mine: whether this process reads and writes them; for one of several that does not, the
         folder is empty and stays so.
+      note: told of each file that is set aside.
     """
 
     folder: Path
     mine: bool = True
+    note: Note = lambda text: None
 
     def cell(self, cell: Cell) -> Path:
         """Its curve and record."""
@@ -75,17 +90,32 @@ class Store:
 
     def read(self, cell: Cell) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         """Its (curve rows, record) so far, both empty where there is nothing."""
-        path = self.cell(cell)
-        return tables.read_cell(path) if self.mine and path.exists() else ([], {})
+        if not self.mine:
+            return [], {}
+        found = read_whole(self.folder, self.cell(cell), tables.read_cell, self.note)
+        return found or ([], {})
 
-    def is_done(self, cell: Cell) -> bool:
-        """Whether its record has ended and reached the budget that the sweep asks for now."""
+    def state(self, cell: Cell) -> State:
+        """Whether it has ended, and reached the budget that the sweep asks for now."""
         _, record = self.read(cell)
-        if record.get("status") == "diverged":
-            return True
-        if record.get("status") != "finished":
-            return False
-        return Progressed.of(record).fraction(cell) >= 1.0
+        status = record.get("status")
+        if status in ("diverged", "failed"):
+            return "done" if status == "diverged" else "failed"
+        if status == "finished" and Progressed.of(record).fraction(cell) >= 1.0:
+            return "done"
+        return "missing"
+
+    def set_aside(self, path: Path, error: DamagedError) -> None:
+        """Moves a damaged file out of the way, and says so."""
+        if self.mine:
+            self.note(set_aside(self.folder, path, error))
+
+    def tidy(self, cell: Cell) -> None:
+        """Removes what a killed process left half-written of a cell that is claimed."""
+        if self.mine:
+            for path in (self.cell(cell), self.checkpoint(cell)):
+                tidy(path.parent, cell.run_id)
+            tidy(self.policies(cell))
 
     def write_manifest(self, sweep: Sweep, cells: int, **start: Any) -> None:
         """Writes `manifest.json`, or adds this start to the one that is there.
@@ -99,4 +129,4 @@ class Store:
           UserError: the folder holds the results of another sweep.
         """
         stated = sweep.model_dump(mode="json", by_alias=True)
-        manifest.write(self.folder, "sweep", stated, {"cells": cells, **start})
+        manifest.write(self.folder, "sweep", stated, {"cells": cells, **start}, self.note)

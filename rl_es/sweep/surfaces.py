@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from rl_es import surfaces, tables
-from rl_es.errors import UserError
+from rl_es.errors import StorageError, UserError
+from rl_es.files import read_whole
+from rl_es.places import Problem
 from rl_es.rollout.config import SurfaceConfig
 from rl_es.sweep import provenance, records, resolving
 from rl_es.sweep.cells import digest, world
 from rl_es.sweep.progress import Progress
-from rl_es.sweep.reading import Problem
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import Store
 from rl_es.sweep.tally import duration
@@ -99,6 +100,8 @@ def run(asked: Sequence[Wanted], store: Store, progress: Progress, stop: threadi
             continue
         try:
             _make(one, store, progress, stop)
+        except StorageError:
+            raise
         except Exception as error:
             if together.several() and not isinstance(error, UserError):
                 raise  # the others may not have it, and would wait in vain
@@ -109,7 +112,8 @@ def run(asked: Sequence[Wanted], store: Store, progress: Progress, stop: threadi
 
 def _is_there(one: Wanted, store: Store) -> bool:
     path = surfaces.path_of(store.folder, one.env)
-    return path.exists() and surfaces.read(path).settings == one.settings
+    found = read_whole(store.folder, path, surfaces.read, store.note)
+    return found is not None and found.settings == one.settings
 
 
 def _make(one: Wanted, store: Store, progress: Progress, stop: threading.Event) -> None:

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from rl_es.places import Place
 from rl_es.sweep.entries import Distribution, RandomSearch, Variation
-from rl_es.sweep.reading import Place
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from rl_es.sweep.placing import Resources
 from rl_es.sweep.plan import Counts, Measured
 from rl_es.sweep.reading import parse
 from rl_es.sweep.schema import Sweep
+from rl_es.sweep.work import Work, work_of
 
 TEXT = """
 name: planned
@@ -49,9 +50,9 @@ def made(*assignments: str) -> Sweep:
     return checked(document)
 
 
-def works(sweep: Sweep, lanes: int = 1) -> list[execution.Work]:
+def works(sweep: Sweep, lanes: int = 1) -> list[Work]:
     every = groups(cells(sweep))
-    return [execution.work_of(group, Resources(lanes=lanes)) for group in every]
+    return [work_of(group, Resources(lanes=lanes)) for group in every]
 
 
 def counts(*assignments: str) -> Sequence[Counts]:
@@ -108,7 +109,7 @@ def test_evaluation_is_compiled_once_where_it_is_the_same(
 
 def test_evaluations_of_more_lanes_are_not_shared() -> None:
     first, second = works(made("agents=[eggroll, full_rank_es]"))
-    wider = execution.work_of(second.group, Resources(lanes=3))
+    wider = work_of(second.group, Resources(lanes=3))
     assert [count.programs for count in plan.count([first, wider])] == [3, 3]
 
 

@@ -20,6 +20,7 @@ import pytest
 from rl_es import registry, tables
 from rl_es.errors import UserError
 from rl_es.sweep import execution
+from rl_es.sweep.background import stopping
 from rl_es.sweep.loading import checked
 from rl_es.sweep.progress import progress
 from rl_es.sweep.reading import parse
@@ -81,7 +82,7 @@ class Ended(NamedTuple):
 @pytest.fixture(autouse=True)
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real agents on one environment."""
-    monkeypatch.setattr(registry.suites, "_packages", ["drift_suites"])
+    monkeypatch.setattr(registry.suites, "packages", ["drift_suites"])
 
 
 def start(
@@ -223,7 +224,7 @@ def test_alone_nothing_is_sent() -> None:
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_signals_that_ask_to_stop(kind: signal.Signals) -> None:
     before = signal.getsignal(kind)
-    with execution.stopping() as stop:
+    with stopping() as stop:
         os.kill(os.getpid(), kind)
         assert stop.wait(5) and signal.getsignal(kind) is before
     assert signal.getsignal(kind) is before

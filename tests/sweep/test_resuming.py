@@ -1,0 +1,143 @@
+"""Sweeps run again, for longer, and after they were stopped."""
+
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rl_es import tables
+from rl_es.sweep import execution, work
+from rl_es.sweep.cells import Cell
+from rl_es.sweep.lane import Lane
+from rl_es.sweep.placing import Resources
+from tests.sweep.small import (
+    LASTING,
+    ONE,
+    PERSISTENT,
+    Silent,
+    interrupt_at,
+    made,
+    ran,
+    same,
+    times,
+)
+
+
+@pytest.fixture(autouse=True)
+def toys() -> None:
+    """The registries hold the real agents and environments here."""
+
+
+@pytest.fixture
+def fine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls of one generation, and files written at every evaluation."""
+    monkeypatch.setattr("rl_es.sweep.batch.CALL_SECONDS", 0.0)
+    monkeypatch.setattr("rl_es.sweep.lane.WRITE_SECONDS", -1.0)
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One agent on one environment, two seeds."""
+    return ran(tmp_path_factory.mktemp("short"), made(ONE))
+
+
+# --- running again ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("changes", LASTING.values(), ids=LASTING)
+def test_a_longer_budget_goes_on_where_the_run_ended(
+    changes: tuple[str, ...], tmp_path: Path
+) -> None:
+    through = ran(tmp_path / "through", made(ONE, *changes))
+    half = made(ONE, *changes, "budget.generations=2", "defaults.evaluation.points=1")
+    folder = ran(tmp_path / "on", half)
+    assert (tables.load(folder)[1].generations == 2).all()
+    went: list[int] = []
+
+    def running(cell: Cell, fraction: float, shown: float, env_steps: int, rate: float) -> None:
+        went.append(env_steps)
+
+    ran(folder, made(ONE, *changes), running=running)
+    assert min(went) > tables.load(folder)[0].query("generation == 2").env_steps.min()
+    same(folder, through)
+
+
+def test_a_shorter_budget_is_already_done(short: Path) -> None:
+    before = times(short)
+    ran(short, made(ONE, "budget.generations=2"))
+    assert times(short) == before
+
+
+# --- stopping -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.3, 0.7, 1.0])
+@pytest.mark.usefixtures("fine")
+def test_an_interrupted_sweep_ends_as_an_uninterrupted_one(
+    fraction: float, short: Path, tmp_path: Path
+) -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        execution.run(made(ONE), tmp_path, Silent(interrupt_at(1, fraction)), Resources(lanes=1))
+    assert signal.getsignal(signal.SIGINT) is before
+    curves, runs = tables.load(tmp_path)
+    assert list(runs.status) == ["finished", "finished" if fraction == 1.0 else "running"]
+    assert (curves.groupby("seed").generation.min() == 0).all()
+    same(short, ran(tmp_path, made(ONE)))
+
+
+@pytest.mark.usefixtures("fine")
+def test_interrupted_persistent_runs_that_share_calls_go_on(tmp_path: Path) -> None:
+    sweep = made(ONE, *PERSISTENT, "seeds=3")
+    through = ran(tmp_path / "through", sweep, lanes=2)
+    folder = tmp_path / "on"
+    with pytest.raises(KeyboardInterrupt):
+        execution.run(sweep, folder, Silent(interrupt_at(1, 0.5)), Resources(lanes=2))
+    assert set(tables.load(folder)[1].status) == {"running"}
+    same(through, ran(folder, sweep, lanes=2))
+
+
+@pytest.mark.usefixtures("fine")
+def test_a_curve_can_be_read_while_its_run_goes_on(tmp_path: Path) -> None:
+    seen: list[tuple[str, int]] = []
+
+    def running(cell: Cell, *rest: Any) -> None:
+        curves, runs = tables.load(tmp_path)
+        mine = runs[runs.run_id == cell.run_id]
+        seen.append((mine.status.item(), int((curves.run_id == cell.run_id).sum())))
+
+    ran(tmp_path, made(ONE, "seeds=1"), running=running)
+    assert {status for status, _ in seen} == {"running"}
+    assert [rows for _, rows in seen] == [1, 1, 2, 2, 3, 3]
+
+
+@pytest.mark.usefixtures("fine")
+def test_stopping_while_a_program_compiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+
+    def slow(*args: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        release.wait(20)
+        raise RuntimeError
+
+    monkeypatch.setattr(work, "compile_group", slow)
+    with pytest.raises(KeyboardInterrupt):
+        execution.run(made(ONE), tmp_path, Silent(), Resources(lanes=1))
+    release.set()
+    assert not tables.cell_paths(tmp_path)
+
+
+def test_killed_between_its_last_checkpoint_and_its_record(
+    short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def killed(self: Lane, status: str, reason: str | None = None) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lane, "end", killed)
+        with pytest.raises(SystemExit):
+            execution.run(made(ONE), tmp_path, Silent(), Resources(lanes=1))
+    same(short, ran(tmp_path, made(ONE)))
