@@ -17,10 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 from rl_es import registry
-from rl_es.errors import UserError
+from rl_es.errors import MOST_SEED, UserError, check_number
 from rl_es.files import write_text
 from rl_es.training.saved import IDENTITY, Saved, chosen
 
+MOST_EPISODES = 1_000_000
 TRAINING, NATIVE = "training", "native"
 MEASURES = ("return_mean", "return_std", "return_min", "return_max")
 COLUMNS: tuple[str, ...] = (
@@ -58,9 +59,8 @@ def run(
     Raises:
       UserError: nothing fits; says what would.
     """
-    if episodes < 1 or seed < 0:
-        name, least = ("episodes", 1) if episodes < 1 else ("seed", 0)
-        raise UserError(f"--{name} must be at least {least}")
+    check_number("--episodes", episodes, 1, MOST_EPISODES)
+    check_number("--seed", seed, 0, MOST_SEED)
     policies = chosen(folder, stage, env, label)
     names = registry.native_names() if native else []
     if native and not any(one.environment in names for one in policies):

@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rl_es import tables
+from rl_es import json_files, tables
 from rl_es.analysis import curves as alignment
 from rl_es.analysis import variants
-from rl_es.errors import UserError, did_you_mean
+from rl_es.errors import MOST_SEED, UserError, check_number, did_you_mean, why
 from rl_es.files import write_text
-from rl_es.rollout.config import WrapperConfig
+from rl_es.naming import folder_of_results
+from rl_es.training.saved import MadeOf
 
 USUAL = ("ppo",)
+MOST_EPISODES = 1_000_000
 RESERVED = {"env", "environment", "random", "untrained", "sweeps", "git_revisions", "date"}
 
 
@@ -42,10 +44,9 @@ def write(
     """
     if not folders:
         raise UserError("references: needs a results folder")
-    if episodes < 2 or seed < 0:
-        name, least = ("episodes", 2) if episodes < 2 else ("seed", 0)
-        raise UserError(f"--{name}: must be at least {least}")
-    curves, runs = variants.apart(*tables.load(*folders))
+    check_number("--episodes", episodes, 2, MOST_EPISODES)
+    check_number("--seed", seed, 0, MOST_SEED)
+    curves, runs = variants.apart(*tables.load(*map(folder_of_results, folders)))
     known = sorted(set(runs["label"]))
     for label in labels:
         if label not in known:
@@ -66,16 +67,13 @@ def _rows(
     final = alignment.final_returns(curves, runs)
     counted = runs.assign(final=final)[runs["status"].isin(alignment.COUNTED)]
     for env, own in counted.groupby("env"):
-        worlds = set(own["environment"])
-        if len(worlds) > 1:
-            raise UserError(f"{env}: its runs are of environments with different settings")
-        world = json.loads(worlds.pop())
+        made_of, world = _world(str(env), set(own["environment"]))
         start = curves[(curves["env"] == env) & (curves["env_steps"] == 0)]
         # Runs of one seed and network start from one policy, evaluated on the same episodes.
         start = start.drop_duplicates(["seed", "return_mean"])
         row = {
             "env": env,
-            **_told("random", _random(world, episodes, seed), "episodes"),
+            **_told("random", _random(made_of, episodes, seed), "episodes"),
             **_told("untrained", start["return_mean"], "policies"),
         }
         for label in labels:
@@ -100,7 +98,23 @@ def _told(name: str, values: Any, of: str) -> dict[str, Any]:
     return {name: mean, f"{name}_standard_error": error, f"{name}_{of}": len(known)}
 
 
-def _random(world: Mapping[str, Any], episodes: int, seed: int) -> np.ndarray:
+def _world(env: str, texts: set[Any]) -> tuple[MadeOf, Any]:
+    """The environment that runs say they are of, and the same as plain data.
+
+    Raises:
+      UserError: they do not say it, or say different things.
+    """
+    if len(texts) > 1:
+        raise UserError(f"{env}: its runs are of environments with different settings")
+    (text,) = texts
+    try:
+        world = json_files.loads(text)
+        return json_files.validated(world, MadeOf), world
+    except (TypeError, ValueError, RecursionError, UserError) as error:
+        raise UserError(f"{env}: its runs do not say what it is ({why(error)})") from None
+
+
+def _random(made_of: MadeOf, episodes: int, seed: int) -> np.ndarray:
     """Returns [E] of uniformly random actions."""
     import jax
 
@@ -108,11 +122,14 @@ def _random(world: Mapping[str, Any], episodes: int, seed: int) -> np.ndarray:
     from rl_es.rollout.config import PolicyConfig
     from rl_es.rollout.evaluation import evaluator
     from rl_es.rollout.uniform import UniformActions
+    from rl_es.training.platform import quiet_loading
     from rl_es.training.task import Task
     from rl_es.training.workbench import replay_key
 
-    wrappers = WrapperConfig(**world["wrappers"])
-    task = Task(world["name"], world["options"], wrappers, PolicyConfig())
+    task = Task(made_of.name, made_of.options, made_of.wrappers, PolicyConfig())
+    task.check()
     env = task.evaluation_environment()
     run = evaluator(env, UniformActions(env.spec), episodes)
-    return np.asarray(jax.jit(run)(replay_key(seed), Snapshot({})), np.float64)
+    key = replay_key(seed)
+    with quiet_loading():
+        return np.asarray(jax.jit(run)(key, Snapshot({})), np.float64)

@@ -13,35 +13,62 @@ FILES = sorted(
 )
 
 # What a part of the engine may import of it, besides itself; parts that are not named, nothing.
-BASE = {"errors", "files", "config", "registry"}
+WRITING = {"errors", "files", "checksums"}
+READING = {"bounded", "places", "explaining", "naming", "json_files", *WRITING}
+BASE = {"config", "registry", *READING}
 EVOLUTION = {"evolution", "interfaces", *BASE}
 ROLLOUT = {"rollout", *EVOLUTION}
-TRAINING = {"training", "tables", *ROLLOUT}
-SWEEP = {"sweep", "surfaces", *TRAINING}
+TRAINING = {"training", "tables", "checksums", *ROLLOUT}
+SWEEP = {"sweep", "surfaces", "manifests", "versions", *TRAINING}
 ALLOWED = {
     "errors": set(),
+    "checksums": set(),
     "files": {"errors"},
+    "bounded": set(),
+    "places": {"errors"},
+    "explaining": {"errors", "places"},
+    "naming": {"errors", "files"},
+    "json_files": READING,
+    "sums": {"errors", "files"},
+    "checking": READING,
+    "csv_files": READING,
+    "manifests": READING,
+    "versions": set(),
     "config": set(),
     "interfaces": set(),
     "promotion": set(),
     "registry": {"errors"},
-    "parquet": {"errors", "files"},
-    "tables": {"errors", "files", "parquet"},
-    "timings": {"errors", "files", "parquet"},
-    "surfaces": {"parquet"},
-    "estimates": {"errors", "files", "parquet"},
+    "parquet": {"checksums", *READING},
+    "tables": {"parquet", "checking", "csv_files", "sums", *READING},
+    "timings": {"parquet", "checking", *READING},
+    "surfaces": {"parquet", "checking", *READING},
+    "estimates": {"parquet", "checking", *READING},
+    "filmed": READING,
     "evolution": EVOLUTION,
     "rollout": ROLLOUT,
     "training": TRAINING,
     "sweep": SWEEP,
-    "analysis": {"analysis", "tables", "timings", "estimates", "surfaces", "files", "errors"},
+    "analysis": {
+        "analysis",
+        "tables",
+        "timings",
+        "estimates",
+        "surfaces",
+        "filmed",
+        "manifests",
+        "versions",
+        "sums",
+        "csv_files",
+        *READING,
+    },
     "speed": {"speed", "timings", *SWEEP},
     "gradients": {"gradients", "estimates", *SWEEP},
     "tuning": {"tuning", *SWEEP},
     "evaluating": TRAINING,
     "references": {"analysis", *TRAINING},
-    "replay": {"replay", *TRAINING},
+    "replay": {"replay", "filmed", *TRAINING},
     "listing": SWEEP,
+    "doctor": {"doctor", *TRAINING},
     "cli": {
         "analysis",
         "evaluating",
@@ -51,6 +78,7 @@ ALLOWED = {
         "speed",
         "gradients",
         "tuning",
+        "doctor",
         *SWEEP,
     },
 }

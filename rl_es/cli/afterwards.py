@@ -15,11 +15,17 @@ Replays = Annotated[
 
 
 def write_replays(folder: Path) -> None:
-    """Makes the films of a folder that has trained policies, and says where they are listed."""
+    """Makes the films of a folder that has trained policies, and says where they are listed.
+
+    Raises:
+      UserError: the folder holds no results, or damaged ones.
+    """
     if not (folder / "policies").is_dir():
         return
+    from rl_es.analysis import results
     from rl_es.replay import report
 
+    results.load(folder)  # what is damaged is said before anything is written
     try:
         path = report.write(folder, lambda text: print(text, file=sys.stderr))
     except UserError as error:  # tables and figures are made all the same
@@ -34,13 +40,18 @@ def write_report(folder: Path) -> None:
     lacking: list[str] = []
     if (folder / "workloads").is_dir():
         from rl_es.analysis.speed import report
+
+        written = report.write(folder)
     elif (folder / "estimates").is_dir():
         from rl_es.analysis.gradients import report
+
+        written = report.write(folder)
     else:
         from rl_es.analysis import html, report
 
         lacking = html.lacking()
-    for path in report.write(folder):
+        written = report.write(folder, lambda text: print(f"warning: {text}", file=sys.stderr))
+    for path in written:
         print(path)
     if lacking:
         print(f"no report.html: needs {' and '.join(lacking)} (pip install 'rl_es[report]')")

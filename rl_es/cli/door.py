@@ -1,21 +1,26 @@
 """From a command line to a command and its exit code."""
 
+import contextlib
+import io
 import os
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 import tyro
+from tyro._errors import on_parse_error
 
+from rl_es.cli.examining import Doctor
 from rl_es.cli.joining import Merge, References
 from rl_es.cli.listing import List
 from rl_es.cli.policies import Evaluate, Replay
 from rl_es.cli.reading import Compare, Figures, Report, Table
+from rl_es.cli.refusing import PROG, Refusal
 from rl_es.cli.running import Gradients, Plan, Run, Speed
 from rl_es.cli.tuning import Tune, Tuned
-from rl_es.errors import UserError, did_you_mean
+from rl_es.errors import UserError, brief, did_you_mean, printable, why
 
 VERBS = {
     "run": Run,
@@ -33,31 +38,29 @@ VERBS = {
     "tune": Tune,
     "tuned": Tuned,
     "list": List,
+    "doctor": Doctor,
 }
+COMPLETIONS = ("--tyro-print-completion", "--tyro-write-completion")  # tyro's own, for shells
+SHELLS = (["bash"], ["zsh"], ["fish"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a command line; returns the exit code.
 
-    0: done; 1: some cells failed, or another process did; 2: bad input, one message on standard
-    error; 130: interrupted.
+    0: done; 1: some cells failed, or another process did; 2: bad input, or a file that cannot be
+    read or written, one message of one line on standard error; 130: interrupted.
     """
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    verb = next(iter(arguments), "--help")
+    arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     # A descriptor of our own: one thread may hold back descriptor 2 while it compiles.
-    messages = os.fdopen(os.dup(2), "w", buffering=1)
+    messages = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+    for stream in (sys.stdout, sys.stderr):  # names of files may be no text
+        with contextlib.suppress(OSError):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
     try:
-        if not verb.startswith("-") and verb not in VERBS:
-            raise UserError(f"unknown command '{verb}'{did_you_mean(verb, VERBS)}")
-        command = tyro.extras.subcommand_cli_from_dict(
-            VERBS,
-            prog="run_benchmark.py",
-            description="A benchmark suite for evolution strategies in reinforcement learning.",
-            args=arguments or ["--help"],
-        )
-        return command()
+        return _command(arguments)()
     except UserError as error:
-        print(f"error: {error}", file=messages)
+        print(f"error: {printable(str(error))}", file=messages)
         return error.code
     except KeyboardInterrupt:
         print(
@@ -69,9 +72,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output is gone, as in `list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        named = "" if error.filename is None else f"{error.filename}: "
+        print(f"error: {printable(f'{named}{why(error)}')}", file=messages)
+        return UserError.code
+    except MemoryError as error:
+        print(f"error: not enough memory ({printable(why(error))})", file=messages)
+        return 1
     except Exception:
         traceback.print_exc(file=messages)
         return 1
+
+
+def _command(arguments: Sequence[str]) -> Callable[[], int]:
+    """The command of a command line; help is printed, and ends the process.
+
+    Raises:
+      UserError: the command line has something wrong.
+    """
+    verb = arguments[0]
+    if any("\0" in argument for argument in arguments):
+        raise UserError("an argument holds a zero byte")
+    if verb in COMPLETIONS and arguments[1:2] not in SHELLS:
+        raise UserError(f"{verb}: must be followed by bash, zsh or fish")
+    if verb not in (*VERBS, *COMPLETIONS, "-h", "--help"):
+        what = "option" if verb.startswith("-") else "command"
+        raise UserError(f"unknown {what} '{brief(verb)}'{did_you_mean(verb, [*VERBS, '--help'])}")
+    hook: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+    if verb in VERBS:
+        refusal = Refusal(arguments, VERBS)
+        refusal.check()
+        hook = on_parse_error(refusal)
+    with hook:
+        return tyro.extras.subcommand_cli_from_dict(
+            VERBS,
+            prog=PROG,
+            description="A benchmark suite for evolution strategies in reinforcement learning.",
+            args=arguments,
+        )
 
 
 def leave(code: int) -> NoReturn:

@@ -7,6 +7,8 @@ from typing import Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 
 from rl_es.cli.afterwards import write_report
+from rl_es.files import check_folder
+from rl_es.naming import check_file
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Merge:
 
     def __call__(self) -> int:
         """Returns the exit code."""
+        check_folder(self.out)
         from rl_es.analysis import merging
 
         for path in merging.merge(self.folders, self.out):
@@ -50,6 +53,7 @@ class References:
 
     def __call__(self) -> int:
         """Returns the exit code."""
+        check_file(self.out)
         from rl_es import references
 
         print(references.write(self.folders, self.out, self.label, self.episodes, self.seed))

@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
 from rl_es.cli.afterwards import Replays, write_replays, write_report
-from rl_es.errors import UserError
+from rl_es.errors import UserError, check_number
 from rl_es.files import check_folder, write_text
+from rl_es.naming import check_file, folder_of_results
 
 TableFormat = Literal["latex", "markdown", "csv"]
 MetricName = Literal["final", "best", "auc", "steps_to_threshold", "seconds"]
@@ -16,6 +17,7 @@ Metric = Annotated[
     MetricName,
     arg(help="of each run: last or best return, area under the curve, or times (less is better)"),
 ]
+MOST_REPLICATES = 1_000_000
 Normalise = Annotated[
     tuple[str, str] | None,
     arg(
@@ -36,8 +38,7 @@ class Report:
 
     def __call__(self) -> int:
         """Returns the exit code."""
-        if not self.folder.is_dir():
-            raise UserError(f"{self.folder}: no such folder")
+        folder_of_results(self.folder)
         if not self.no_replays:
             write_replays(self.folder)
         write_report(self.folder)
@@ -107,14 +108,14 @@ class Figures:
         from rl_es.analysis.drawing import files
         from rl_es.analysis.drawing.options import USUAL
         from rl_es.analysis.drawing.sheet import SIZES
+        from rl_es.analysis.figures import time_ratio
 
         if self.list:
             print(gallery.listing())
             return 0
         if not self.folders:
             raise UserError("figures: needs a folder, or --list")
-        if self.replicates is not None and self.replicates < 1:
-            raise UserError(f"--replicates: must be at least 1; is {self.replicates}")
+        check_number("--replicates", self.replicates, 1, MOST_REPLICATES)
         given: dict[str, Any] = {"sheet": SIZES[self.size], "reference": self.reference}
         given["published"] = self.published
         if self.normalise is not None:
@@ -125,12 +126,10 @@ class Figures:
         formats = self.format or files.FORMATS
         if self.out is not None:
             check_folder(self.out)
-        for folder in self.folders:
-            out = self.out
-            if out is not None and len(self.folders) > 1:
-                out = out / (folder.resolve().name)
-            for path in gallery.draw(folder, out, self.kind, options, formats):
-                print(path)
+        if self.published is not None:  # what is damaged is said before anything is drawn
+            time_ratio.published(self.published, self.reference or time_ratio.USUAL_REFERENCE)
+        for path in gallery.draw(self.folders, self.out, self.kind, options, formats):
+            print(path)
         return 0
 
 
@@ -219,8 +218,8 @@ class Table:
         """Returns the exit code."""
         from rl_es.analysis.publication import report
 
-        if self.out is not None and self.out.is_dir():
-            raise UserError(f"{self.out}: is a folder; --out needs a file")
+        if self.out is not None:
+            check_file(self.out)
         options = (self.metric, self.rows, self.normalise, self.interval)
         text = report.compose(self.folder, self._format(), *options)
         if self.out is None:

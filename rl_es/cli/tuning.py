@@ -19,7 +19,7 @@ from rl_es.cli.running import (
     folder,
     resources,
 )
-from rl_es.errors import UserError
+from rl_es.errors import UserError, check_number
 from rl_es.files import write_text
 
 
@@ -41,11 +41,11 @@ class Tune:
 
     def __call__(self) -> int:
         """Returns the exit code."""
+        from rl_es.sweep.fields import MAX_CELLS
         from rl_es.sweep.loading import load
         from rl_es.sweep.progress import progress
 
-        if self.startup < 1:
-            raise UserError(f"--startup: must be at least 1; is {self.startup}")
+        check_number("--startup", self.startup, 1, MAX_CELLS)
         sweep = load(self.sweep, self.set)
         if not any(entry.random for entry in sweep.agents):
             raise UserError(f"{self.sweep}: no agent has random settings; `run` it")

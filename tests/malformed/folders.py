@@ -1,0 +1,88 @@
+"""Good results folders, small ones of each sort, for cases to damage."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from rl_es import estimates, json_files
+from rl_es.rollout.config import PolicyConfig, WrapperConfig
+from rl_es.sweep import records
+from rl_es.sweep.cells import cells
+from rl_es.training import policies
+from rl_es.training.task import Task
+from rl_es.training.workbench import Workbench
+from tests.speed import tables as timed
+from tests.tuning.runs import SEARCH, fill, sweep_of
+
+SWEEP = """
+name: toy
+seeds: 2
+defaults: {budget: {env_steps: 1e4}, policy: {widths: [4]}, agent: {population: 16}}
+environments: [CartPole-v1]
+agents: [open_es]
+"""
+FED = """
+name: toy
+seeds: 2
+defaults: {budget: {env_steps: 1e4}, agent: {population: 16}}
+environments: [CartPole-v1]
+agents: [open_es, eggroll]
+"""
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes an object as the suite would: what it says is wrong, its checksum is right."""
+    json_files.write(path, content)
+
+
+def swept(folder: Path) -> None:
+    """Of a sweep: two cells and the manifest."""
+    fill(folder, sweep_of(SWEEP), lambda cell: [10.0, 20.0 + cell.seed])
+
+
+def trained(folder: Path) -> None:
+    """The same with the final policy of the first run, all of whose weights are zero."""
+    swept(folder)
+    cell = cells(sweep_of(SWEEP))[0]
+    task = Task(cell.env_name, cell.env_options, WrapperConfig(), PolicyConfig(widths=(4,)))
+    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), Workbench(task).shapes)
+    about = {**records.identity(cell), **records.origin(cell), "env_steps": 10_000}
+    policies.save(folder / "policies" / cell.run_id, "final", zeros, about)
+
+
+def searched(folder: Path) -> None:
+    """Of a tuning run, beside a sweep that it can be fed to."""
+    fill(folder, sweep_of(SEARCH), lambda cell: [float(cell.settings["lr"])])
+    (folder.parent / "sweep.yaml").write_text(FED)
+
+
+def measured(folder: Path) -> None:
+    """Of a speed benchmark: one workload."""
+    folder.mkdir()
+    timed.write(folder, [{"times": {"inference": ("inference", 1e-6, 0)}}])
+
+
+def estimated(folder: Path) -> None:
+    """Of gradient estimates: one row."""
+    row = dict.fromkeys(estimates.COLUMNS, 1) | {
+        "sweep": "toy", "run_id": "0" * 16, "env": "linear", "agent": "pes", "label": "pes",
+        "parameters": 2, "mean": [0.5, 1.0], "rank": None, "exact": None, "exact_full": None,
+    }  # fmt: skip
+    estimates.write(folder, row, {"generations": 1, "versions": {"jax": "0"}})
+
+
+MADE: Mapping[str, Callable[[Path], None]] = {
+    "swept": swept,
+    "trained": trained,
+    "tuned": searched,
+    "timed": measured,
+    "estimated": estimated,
+}
+
+
+def run_id() -> str:
+    """Of the first run of `swept` and `trained`."""
+    return cells(sweep_of(SWEEP))[0].run_id
