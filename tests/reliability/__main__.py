@@ -1,0 +1,103 @@
+"""Runs the trials and writes `docs/reliability.md`: `python -m tests.reliability [PART ...]`.
+
+Parts are kills, damage, cluster, inputs and memory; by default all. What each found is kept in
+`docs/reliability.json`, so that parts can be run one at a time.
+"""
+
+import json
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+FOUND = ROOT / "docs" / "reliability.json"
+PAGE = ROOT / "docs" / "reliability.md"
+RUNS, KILLS = 10, 10
+
+Part = Callable[[Path], dict[str, Any]]
+
+
+def kills(folder: Path) -> dict[str, Any]:
+    """Kills a sweep of the quickstart's shape again and again."""
+    from tests.reliability import kills
+
+    found = kills.Found()
+    for run, found in enumerate(kills.trial(folder, RUNS, KILLS)):
+        print(f"run {run + 1} of {RUNS}: {found.kills.total()} kills, {found.wrong}", flush=True)
+    return {
+        "seconds": round(found.seconds),
+        "runs": RUNS,
+        "kills": dict(found.kills.most_common()),
+        "wrong": found.wrong,
+    }
+
+
+def damage(folder: Path) -> dict[str, Any]:
+    """Cuts and alters every file of several kinds of results folders."""
+    from tests.reliability import damage
+
+    for number, arguments in enumerate(damage.COMMANDS):
+        damage.make(folder / str(number), arguments)
+    counts, missed = damage.trial(folder)
+    return {"files": counts, "wrong": missed}
+
+
+def cluster(folder: Path) -> dict[str, Any]:
+    """Runs a sweep on a Ray cluster that loses a worker and a node, and in two shards."""
+    from tests.reliability import cluster
+
+    broken, wrong = cluster.trial(folder)
+    return {"killed": broken.killed, "removed": broken.removed, "wrong": wrong}
+
+
+def memory(folder: Path) -> dict[str, Any]:
+    """Runs 200 cells in one process."""
+    from tests.reliability import memory
+
+    resident = memory.trial(folder)
+    return {
+        "cells": len(resident),
+        "after_20": resident[19],
+        "most": max(resident[20:]),
+        "wrong": [] if memory.growth(resident) <= 0.1 else ["it grows by more than 10 %"],
+    }
+
+
+PARTS: dict[str, Part] = {
+    "kills": kills,
+    "damage": damage,
+    "cluster": cluster,
+    "memory": memory,
+}
+
+
+def page(found: dict[str, Any]) -> str:
+    """The page that says what was found."""
+    from tests.reliability import words
+
+    return words.page(found)
+
+
+def main(names: list[str]) -> int:
+    """Runs the parts that are named; returns 1 where something was not as it is to be."""
+    found = json.loads(FOUND.read_text()) if FOUND.exists() else {}
+    for name in names or PARTS:
+        folder, began = Path(tempfile.mkdtemp(prefix="rl_es_trial_")), time.monotonic()
+        found[name] = PARTS[name](folder)
+        found[name]["took"] = round(time.monotonic() - began)
+        shutil.rmtree(folder)
+        print(f"{name}: {found[name]}", flush=True)
+        FOUND.write_text(json.dumps(found, indent=2) + "\n")
+        PAGE.write_text(page(found))
+    return int(any(part["wrong"] for part in found.values()))
+
+
+if __name__ == "__main__":
+    import agents  # noqa: F401
+    import envs  # noqa: F401
+
+    sys.exit(main(sys.argv[1:]))

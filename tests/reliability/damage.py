@@ -1,0 +1,112 @@
+"""Every file of a results folder that a later step reads, cut short and altered."""
+
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from rl_es import estimates, json_files, sums, surfaces, tables, timings
+from rl_es.errors import DamagedError
+
+ROOT = Path(__file__).parents[2]
+BLOCK = 4096  # bytes
+
+Reader = Callable[[Path], Any]
+
+
+def _json(path: Path) -> Any:
+    return json_files.read(path, "file")
+
+
+def _msgpack(path: Path) -> Any:
+    from rl_es import checksums
+
+    try:
+        return checksums.unsealed(path.read_bytes())
+    except ValueError as error:
+        raise DamagedError(f"{path}: {error}") from None
+
+
+READERS: dict[str, Reader] = {
+    "cells/*.parquet": tables.read_cell,
+    "checkpoints/*.msgpack": _msgpack,
+    "policies/*/*.msgpack": _msgpack,
+    "policies/*/*.json": _json,
+    "surfaces/*.parquet": surfaces.read,
+    "workloads/*.parquet": timings.read,
+    "estimates/*.parquet": estimates.read,
+    "replays/replays.json": _json,
+    "trials.json": _json,
+    "manifest.json": _json,
+}
+
+
+def files(folder: Path) -> Iterator[tuple[str, Path, Reader]]:
+    """(kind, file, what reads it) of all below a folder that a later step reads."""
+    for kind, read in READERS.items():
+        for path in sorted(folder.rglob(kind)):
+            yield kind, path, read
+    for listed in sorted(folder.rglob(sums.NAME)):
+        for line in listed.read_text().splitlines():
+            yield f"tables in {sums.NAME}", listed.with_name(line.split("  ")[1]), sums.check
+
+
+def trial(folder: Path, seed: int = 0) -> tuple[dict[str, list[int]], list[str]]:
+    """Damages each file in turn, and puts it back.
+
+    Returns:
+      By kind, how many files, truncations and changed bytes there were; and the damage that nobody
+      noticed, in words.
+    """
+    chosen = random.Random(seed)
+    counts: dict[str, list[int]] = {}
+    missed: list[str] = []
+    for kind, path, read in files(folder):
+        whole = path.read_bytes()
+        read(path)  # it is whole
+        own = counts.setdefault(kind, [0, 0, 0])
+        own[0] += 1
+        for end in range(0, len(whole), BLOCK):
+            own[1] += 1
+            if not _noticed(path, whole[:end], read):
+                missed.append(f"{path} cut after {end} bytes")
+        at = chosen.randrange(len(whole))
+        changed = whole[:at] + bytes([whole[at] ^ chosen.randint(1, 255)]) + whole[at + 1 :]
+        own[2] += 1
+        if not _noticed(path, changed, read):
+            missed.append(f"{path} changed at byte {at}")
+        path.write_bytes(whole)
+    return counts, missed
+
+
+def _noticed(path: Path, content: bytes, read: Reader) -> bool:
+    path.write_bytes(content)
+    try:
+        read(path)
+    except DamagedError:
+        return True
+    return False
+
+
+COMMANDS = (
+    ("run", "sweeps/pes/toy_regression.yaml", "--set", "defaults.budget={generations: 3}",
+     "--set", "seeds=2", "--set", "environments.0.surface.points=5"),
+    ("run", "sweeps/quickstart.yaml", "--set", "defaults.budget={generations: 3}",
+     "--set", "environments=[CartPole-v1, Pendulum-v1]", "--set", "seeds=2"),
+    ("tune", "sweeps/ablation/tuning.yaml", "--set", "defaults.budget={generations: 2}",
+     "--set", "environments=[CartPole-v1]", "--set", "agents=[{name: eggroll, "
+     "random: {samples: 3, seed: 0, lr: {log_uniform: [0.01, 0.1]}}}]"),
+    ("speed", "sweeps/speed/cartpole.yaml", "--set", "rounds=2", "--set", "compile=false",
+     "--set", "workloads={environments: [CartPole-v1], widths: [[16]], populations: [64]}",
+     "--set", "contestants=[bare, inference, eggroll]"),
+    ("gradients", "sweeps/pes/variance.yaml", "--set", "defaults.budget.generations=4",
+     "--set", "seeds=2", "--set", "environments=[{name: unrolled/linear, options: {steps: 2}}]"),
+)  # fmt: skip
+
+
+def make(folder: Path, arguments: tuple[str, ...]) -> None:
+    """Makes a results folder by a command."""
+    command = [sys.executable, "run_benchmark.py", *arguments, "--out", str(folder), "--quiet"]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
