@@ -6,6 +6,7 @@ node is lost, the group is run again from the last checkpoint that had come, as 
 driver was ended and the same command is started again.
 """
 
+import socket
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
@@ -29,6 +30,7 @@ from rl_es.training import together
 
 TRIES = 5  # of a group whose task is lost
 LOOK_SECONDS = 0.2  # between two looks at what has come
+KNOCK_SECONDS = 10.0  # that the address of a cluster has to answer
 STOP_SECONDS = 60.0  # that tasks have to save and end
 
 
@@ -192,12 +194,16 @@ class Tasks:
 
 
 def _connect(ray: Any, cluster: Cluster) -> None:
-    about = {"include_dashboard": False} if cluster.address is None else {}
+    here = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    about = here if cluster.address is None else {}
     try:
-        ray.init(cluster.address, log_to_driver=False, logging_level="error", **about)
-    except (ConnectionError, ValueError, RuntimeError) as error:
+        if cluster.address not in (None, "auto", "local"):
+            _knock(cluster.address)  # Ray itself would try for minutes
+        ray.init(cluster.address or "local", log_to_driver=False, logging_level="error", **about)
+    except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise UserError(f"--address: no Ray cluster at '{cluster.address}' ({reason})") from None
+        where = "here" if cluster.address is None else f"at '{cluster.address}'"
+        raise UserError(f"--address: no Ray cluster {where} ({reason})") from None
     for name, each in (("CPU", cluster.cpus), ("GPU", cluster.gpus)):
         most = max((node["Resources"].get(name, 0.0) for node in ray.nodes()), default=0.0)
         if each > most:
@@ -206,6 +212,12 @@ def _connect(ray: Any, cluster: Cluster) -> None:
                 f"--ray-{name.lower()}s: a task takes {each:g} of a node's, and none has more than "
                 f"{most:g}"
             )
+
+
+def _knock(address: str) -> None:
+    """Raises an OSError or ValueError where nobody listens."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
 
 
 def _files(store: Store, cell: Cell) -> Iterator[tuple[str, bytes]]:

@@ -19,6 +19,7 @@ from rl_es.sweep.placing import Resources
 from rl_es.sweep.reading import parse
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import Progressed, Store
+from rl_es.sweep.work import training
 
 TEXT = """
 name: breaking
@@ -37,7 +38,7 @@ agents:
 @pytest.fixture(autouse=True)
 def toys(monkeypatch: pytest.MonkeyPatch) -> None:
     """The real agents on an environment that breaks down."""
-    monkeypatch.setattr(registry.suites, "_packages", ["drift_suites"])
+    monkeypatch.setattr(registry.suites, "packages", ["drift_suites"])
 
 
 class Said:
@@ -130,6 +131,6 @@ def test_runs_of_before_it_was_counted_are_kept(tmp_path: Path) -> None:
 def test_a_gradient_that_a_broken_member_is_in_is_not_estimated() -> None:
     """What stands for its return has no expectation that estimates could be compared with."""
     (group,) = groups(cells(made("agents=[{name: pes, with: {window: 1, population: 16}}]")))
-    learner = execution.training(group).learner
+    learner = training(group).learner
     row = measuring.measure(group.cells[0], measuring.sampler(group.cells[0], learner))
     assert np.isnan(row["mean"]).all() and row["env_steps"] > 0

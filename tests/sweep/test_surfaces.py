@@ -119,12 +119,16 @@ def test_it_is_made_once_and_again_where_the_question_changes(
     assert sorted(files.load(tmp_path)) == ["again", ENV]
 
 
-def test_a_damaged_file_is_named(tmp_path: Path, counted: list[int]) -> None:
+def test_a_damaged_file_is_set_aside_and_made_anew(tmp_path: Path, counted: list[int]) -> None:
     ran(tmp_path)
     path = files.path_of(tmp_path, ENV)
+    whole = files.read(path).returns
     path.write_bytes(path.read_bytes()[:100])
-    with pytest.raises(UserError, match="not a readable surface.*remove it and run again"):
-        ran(tmp_path)
+    with pytest.raises(UserError, match="not a readable surface.*run again"):
+        files.load(tmp_path)
+    ran(tmp_path)
+    np.testing.assert_array_equal(files.read(path).returns, whole)
+    assert len(list((tmp_path / "set_aside").iterdir())) == 1
 
 
 def test_what_is_not_finite_is_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

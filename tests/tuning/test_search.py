@@ -5,13 +5,16 @@ import io
 import math
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from rl_es.errors import UserError
 from rl_es.sweep import execution
+from rl_es.sweep.cells import Cell
 from rl_es.sweep.progress_lines import Lines
+from rl_es.sweep.queue import Queue
 from rl_es.sweep.schema import AgentEntry, Sweep
 from rl_es.sweep.store import Store
 from rl_es.sweep.variants import variants
@@ -118,16 +121,24 @@ def quick(
     """The run_ids of what is run, and a search whose runs take no time; it stops after `until`."""
     ran: list[str] = []
 
-    def work_through(queue: Any, done: Any, store: Store, *rest: Any) -> int:
-        for cell in (cell for group in queue for cell in group.cells if cell.run_id not in done):
-            if len(ran) == until:
-                raise KeyboardInterrupt
-            ran.append(cell.run_id)
-            lost = cell.settings["lr"] > 0.3 and cell.seed == 1000
-            write(store, cell, [-abs(cell.settings["lr"] - 0.1)], "failed" if lost else "finished")
+    def work_through(queue: Queue, runner: Any) -> int:
+        while (taken := queue.take()) is not None:
+            cells = (cell for cell in taken.work.group.cells if cell.run_id in taken.wanted)
+            try:
+                for cell in cells:
+                    run(runner.store, cell)
+            finally:
+                taken.release()
         return 0
 
-    monkeypatch.setattr(execution, "work_of", lambda group, resources: group)
+    def run(store: Store, cell: Cell) -> None:
+        if len(ran) == until:
+            raise KeyboardInterrupt
+        ran.append(cell.run_id)
+        lost = cell.settings["lr"] > 0.3 and cell.seed == 1000
+        write(store, cell, [-abs(cell.settings["lr"] - 0.1)], "failed" if lost else "finished")
+
+    monkeypatch.setattr(search, "work_of", lambda group, resources: SimpleNamespace(group=group))
     monkeypatch.setattr(execution, "work_through", work_through)
     return ran, lambda sweep, out: search.run(sweep, out, Lines(io.StringIO()), startup=4)
 
