@@ -4,6 +4,7 @@ A file of this suite may be of an earlier version, so that a column that may be 
 one of another program, or that was changed by hand, may hold anything.
 """
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +19,7 @@ from rl_es.naming import is_key
 from rl_es.places import Problem
 
 REMEDY = "copy it again, or run its sweep again, which makes it anew"
+MOST = 1e100
 LONGEST = 1000  # characters of a name
 STATUSES = ("running", "finished", "diverged", "failed")
 MAPPINGS = ("versions", "environment", "policy")  # of a run: plain, or as JSON text
@@ -68,6 +70,10 @@ def check_rows(
             raise damaged(path, what, f"column {name}: {why(error)}") from None
         for value in filter(_no_count, values if pa.types.is_integer(kind) else ()):
             raise damaged(path, what, f"column {name}: must be whole, from 0, is {brief(value)}")
+        for value in filter(_no_measure, values if kind == pa.float64() else ()):
+            raise damaged(path, what, f"column {name}: no measure is as large as {brief(value)}")
+        if name.endswith("seconds") and math.inf in values:
+            raise damaged(path, what, f"column {name}: must be finite")
     for name in needed:
         for place, row in enumerate(rows):
             if reason := _amiss(row.get(name)):
@@ -145,6 +151,14 @@ def _amiss_of_run(run: Mapping[str, Any]) -> Iterator[str]:
 def _no_count(value: Any) -> bool:
     """Whether a value is neither missing nor a whole number from 0: the suite has no others."""
     return value is not None and (type(value) is not int or value < 0)
+
+
+def _no_measure(value: Any) -> bool:
+    """Whether a number is one that float32 cannot hold, as all measures come from: sums overflow.
+
+    One that is not finite is a measure: of a run that diverged.
+    """
+    return value is not None and MOST < abs(value) < math.inf
 
 
 def _amiss(value: Any) -> str:

@@ -90,7 +90,7 @@ class AgentEntry(Variation):
 class EnvironmentEntry(World):
     """One environment of a sweep, and what it overrides."""
 
-    threshold: float | None = None
+    threshold: float | None = Field(None, ge=-1e38, le=1e38)  # as float32, in which returns are
     surface: SurfaceConfig | None = None
     budget: Budget | None = None
     evaluation: EvaluationConfig = EvaluationConfig()

@@ -98,6 +98,8 @@ RECORDS: list[tuple[str, Any, str]] = [
     ("threshold", "x", "column threshold: "),
     ("env_steps", -5, "column env_steps: must be whole, from 0, is -5"),
     ("env_steps", "many", "column env_steps: "),
+    ("final_return", 1e308, "column final_return: no measure is as large as 1e+308"),
+    ("wall_seconds", float("inf"), "column wall_seconds: must be finite"),
     ("lanes", -1, "column lanes: must be whole, from 0, is -1"),
     ("device", ["cpu"], "column device: "),
     ("git_revision", 5, "column git_revision: "),
@@ -136,6 +138,8 @@ ROWS: list[tuple[str, Any, pa.DataType | None, str]] = [
     ("generation", -1, None, "column generation: must be whole, from 0, is -1"),
     ("env_steps", None, None, "row 0: env_steps is missing"),
     ("env_steps", "many", pa.string(), "column env_steps: "),
+    ("return_mean", -1e200, None, "column return_mean: no measure is as large as -1e+200"),
+    ("wall_seconds", float("inf"), None, "column wall_seconds: must be finite"),
     ("return_mean", "high", pa.string(), "column return_mean: "),
     ("center", "here", pa.string(), "column center: "),
 ]

@@ -109,7 +109,11 @@ Readers = dict[str, tuple[str, str, Callable[[Path], Any]]]  # sort of folder, f
 READERS: Readers = {
     "a sweep's manifest": ("swept", "manifest.json", manifest.read),
     "a benchmark's manifest": ("timed", "manifest.json", timings.load),
-    "a tuning's manifest": ("tuned", "manifest.json", trials.read),
+    "a tuning's manifest": (
+        "tuned",
+        "manifest.json",
+        lambda at: trials._sweep(at / "manifest.json"),
+    ),
     "trials": ("tuned", "trials.json", record.read),
     "films": ("swept", "replays/replays.json", filmed.read),
     "a policy": ("trained", "policies/RUN/final.json", lambda at: saved.saved(at, "final")),
