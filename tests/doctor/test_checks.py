@@ -148,8 +148,8 @@ def test_results_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     ],
 )
 def test_training(params: Any, state: str, said: str) -> None:
-    runs = iter(params)
-    found = one(training.training(lambda: ([np.array(next(runs))], 1234.0)))
+    first, second = ([np.array(run)] for run in params)
+    found = one(training.training(lambda: (first, second, 1234.0)))
     assert found.state == state and said in found.detail
 
 
