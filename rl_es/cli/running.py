@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
 from rl_es.cli.afterwards import Replays, write_replays, write_report
-from rl_es.errors import UserError
+from rl_es.errors import UserError, check_number
 from rl_es.files import check_folder
 from rl_es.training.meeting import ALONE, Meeting
 
@@ -75,6 +75,7 @@ Quiet = Annotated[
     FlagCreatePairsOff[bool],
     arg(help="print failures and the end only", help_behavior_hint=""),
 ]
+MOST_WORKERS = 4096
 SweepFile = Annotated[Positional[Path], arg(metavar="SWEEP", help="sweep file (YAML)")]
 
 
@@ -177,8 +178,9 @@ class Run:
         Raises:
           UserError: flags do not fit together, or Ray is not installed.
         """
-        if self.workers < 1:
-            raise UserError(f"--workers: must be at least 1; is {self.workers}")
+        check_number("--workers", self.workers, 1, MOST_WORKERS)
+        check_number("--ray-cpus", self.ray_cpus, 0, MOST_WORKERS)
+        check_number("--ray-gpus", self.ray_gpus, 0, MOST_WORKERS)
         others = self.workers > 1, self.executor == "ray", not self.meeting.alone
         if sum(others) > 1:
             raise UserError("--workers, --executor ray and flags that join processes: take one")

@@ -1,9 +1,10 @@
 """A part of a sweep's groups, for machines that share nothing but the sweep file."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rl_es.errors import UserError
+from rl_es.errors import UserError, brief
 from rl_es.sweep.cells import Group
 
 
@@ -36,7 +37,10 @@ def parse(text: str) -> Shard:
     Raises:
       UserError: it is none.
     """
-    index, slash, count = text.partition("/")
-    if not (slash and index.isdecimal() and count.isdecimal() and 0 <= int(index) < int(count)):
-        raise UserError(f"--shard: must be I/N with I from 0 to N - 1, such as 0/4; is '{text}'")
-    return Shard(int(index), int(count))
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    index, count = map(int, found.groups()) if found else (0, 0)
+    if not index < count:
+        raise UserError(
+            f"--shard: must be I/N with I from 0 to N - 1, such as 0/4; is '{brief(text)}'"
+        )
+    return Shard(index, count)

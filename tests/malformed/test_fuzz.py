@@ -28,7 +28,7 @@ from tests.malformed import folders
 from tests.malformed.cases import seal, state
 
 fuzz = settings(
-    max_examples=150,
+    max_examples=100,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
