@@ -51,7 +51,16 @@ def cluster(folder: Path) -> dict[str, Any]:
     from tests.reliability import cluster
 
     broken, wrong = cluster.trial(folder)
+    wrong += cluster.in_shards(folder)
     return {"killed": broken.killed, "removed": broken.removed, "wrong": wrong}
+
+
+def inputs(folder: Path) -> dict[str, Any]:
+    """Malformed inputs, written by hand and generated."""
+    from tests.reliability import inputs
+
+    counts, properties, wrong = inputs.trial(folder)
+    return {"inputs": counts, "properties": properties, "wrong": wrong}
 
 
 def memory(folder: Path) -> dict[str, Any]:
@@ -71,6 +80,7 @@ PARTS: dict[str, Part] = {
     "kills": kills,
     "damage": damage,
     "cluster": cluster,
+    "inputs": inputs,
     "memory": memory,
 }
 

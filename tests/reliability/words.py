@@ -44,7 +44,14 @@ def _cluster(part: dict[str, Any]) -> str:
     return (
         f"a Ray cluster of two nodes that loses {part['killed']} worker and {part['removed']} node "
         "while a sweep of six groups runs: every cell finishes, tables equal those of one process "
-        "to rounding"
+        "to rounding; two shards of it, merged, equal them bit for bit"
+    )
+
+
+def _inputs(part: dict[str, Any]) -> str:
+    return (
+        f"{sum(part['inputs'].values())} malformed inputs, and {part['properties']} properties of "
+        "up to 100 random ones each: one line of error, no traceback, no file changed"
     )
 
 
@@ -56,7 +63,13 @@ def _memory(part: dict[str, Any]) -> str:
     )
 
 
-ROWS = {"kills": _kills, "damage": _damage, "cluster": _cluster, "memory": _memory}
+ROWS = {
+    "kills": _kills,
+    "damage": _damage,
+    "cluster": _cluster,
+    "inputs": _inputs,
+    "memory": _memory,
+}
 
 
 def _moments(part: dict[str, Any]) -> str:
@@ -78,4 +91,9 @@ def _files(part: dict[str, Any]) -> str:
     )
 
 
-DETAILS = {"kills": _moments, "damage": _files}
+def _kinds(part: dict[str, Any]) -> str:
+    rows = "\n".join(f"| {kind} | {count} |" for kind, count in part["inputs"].items())
+    return f"\n## Malformed inputs\n\n| kind | inputs |\n|---|---:|\n{rows}\n"
+
+
+DETAILS = {"kills": _moments, "damage": _files, "inputs": _kinds}
