@@ -38,14 +38,15 @@ def made(name: str, backend: str) -> Any:
 
 
 class BraxEnvironment:
-    """One of brax's environments on one of its physics backends; it has no time limit.
+    """An environment of brax's on one of its physics backends; it has no time limit.
 
     The state is the physics alone. Everything else in brax's own state is an output of its step,
     which only wants to find the fields there.
     """
 
-    def __init__(self, name: str, backend: str):
-        self._env = made(name, backend)
+    def __init__(self, name: str, env: Any):
+        """Wraps what brax itself, or a package in its style, calls an environment."""
+        self._env = env
         # Under jit brax's Python runs once for all programs that step or reset this environment.
         self._reset, self._step = jax.jit(self._reset_once), jax.jit(self._step_once)
         space = box(-1.0, 1.0, (self._env.action_size,))

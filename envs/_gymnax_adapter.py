@@ -1,4 +1,4 @@
-"""A gymnax environment as the engine's `Environment`.
+"""An environment in the style of gymnax as the engine's `Environment`.
 
 `step_env` and `is_truncated` are called, never gymnax's own `step`, which resets on every call. Its
 terminations are free of time limits in all registered environments.
@@ -13,6 +13,7 @@ from typing import Any
 import gymnax
 import jax
 import jax.numpy as jnp
+import numpy as np
 from gymnax.environments import spaces
 from gymnax.environments.classic_control.continuous_mountain_car import ContinuousMountainCar
 from jax import Array
@@ -49,11 +50,17 @@ def made(name: str) -> tuple[Any, Any]:
 
 
 class GymnaxEnvironment:
-    """One of gymnax's environments with its default parameters."""
+    """An environment of gymnax's, or one that is made like those of its versions 0.0.x or 1.x.
 
-    def __init__(self, name: str):
+    `step_env` may give five values, the fourth of which is `done`, or six, with a truncation of its
+    own. Where the environment has no `is_truncated`, as before 1.0, `done` mixes in the time limit:
+    it is told as truncation where the time is over and the state itself ends nothing.
+    """
+
+    def __init__(self, name: str, env: Any, params: Any):
+        """Wraps it, with these parameters."""
+        self._env, self._params = env, params
         with implicit_promotion():
-            self._env, self._params = made(name)
             actions = self._env.action_space(self._params)
             observations = self._env.observation_space(self._params)
         categories = isinstance(observations, spaces.Discrete)
@@ -72,7 +79,7 @@ class GymnaxEnvironment:
             name=name,
             observation_shape=observation.shape,
             action_space=space,
-            episode_length=int(self._params.max_steps_in_episode),
+            episode_length=self._limit(),
         )
 
     def reset(self, key: Array) -> tuple[EnvState, Observation]:
@@ -97,11 +104,29 @@ class GymnaxEnvironment:
 
     def _step(self, key: Array, state: EnvState, action: Array) -> tuple[Any, Any, Any, Any, Any]:
         with implicit_promotion():
-            observation, state, reward, terminated, _ = self._env.step_env(
-                key, state, action, self._params
-            )
-            over = self._env.is_truncated(state, self._params)
+            values = self._env.step_env(key, state, action, self._params)
+            observation, state, reward, terminated = values[:4]
+            if hasattr(self._env, "is_truncated"):
+                over = self._env.is_truncated(state, self._params)
+            elif len(values) == 6:
+                over = values[4]
+            else:
+                terminated, over = self._told_apart(state, terminated)
         return observation, state, reward, terminated, over
+
+    def _told_apart(self, state: EnvState, done: Array) -> tuple[Array, Array]:
+        """(terminated, truncated) of an environment whose `done` holds both."""
+        limit = self._limit()
+        if limit is None:
+            return done, jnp.zeros((), bool)
+        endless = self._params.replace(max_steps_in_episode=np.iinfo(np.int32).max)
+        over = done & (state.time >= limit) & ~self._env.is_terminal(state, endless)
+        return done & ~over, over
+
+    def _limit(self) -> int | None:
+        """Steps after which an episode is truncated; None where the parameters state none."""
+        limit = getattr(self._params, "max_steps_in_episode", None)
+        return None if limit is None else int(limit)
 
     def _observed(self, observation: Array) -> Observation:
         if self._categories is not None:

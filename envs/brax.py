@@ -65,10 +65,10 @@ def make(name: str, options: Options) -> Environment:
       UserError: it does not run on the backend asked for.
     """
     check(name, options)
-    from envs._brax_adapter import BraxEnvironment
+    from envs._brax_adapter import BraxEnvironment, made
     from rl_es.rollout.wrappers import TimeLimit
 
-    return TimeLimit(BraxEnvironment(name, _backend(name, options)), EPISODE_LENGTH)
+    return TimeLimit(BraxEnvironment(name, made(name, _backend(name, options))), EPISODE_LENGTH)
 
 
 def native(name: str) -> Native:

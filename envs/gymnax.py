@@ -50,10 +50,10 @@ class Options(Config):
 
 def make(name: str, options: Options) -> Environment:
     """The environment of this name, one of `NAMES`."""
-    from envs._gymnax_adapter import GymnaxEnvironment
+    from envs._gymnax_adapter import GymnaxEnvironment, made
 
     del options
-    return GymnaxEnvironment(name)
+    return GymnaxEnvironment(name, *made(name))
 
 
 def drawing(name: str, options: Options, width: int, height: int) -> Drawing:

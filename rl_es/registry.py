@@ -15,21 +15,33 @@ A suite whose environments imitate those of another simulator may have `NATIVE`,
 be had there as well, and `native(name)`, which gives such a `rl_es.interfaces.Native`: a policy can
 then be evaluated in both. A suite that can draw environments may have `DRAWN`, their names, and
 `drawing(name, options, width, height)`, which gives a `rl_es.interfaces.Drawing` of that size.
+
+Those of others (`rl_es.plugins`) have the same, and are named by where they are, or by the entry
+points of installed packages. A package of suites may have a module `_styles` with
+`adapted(name, made)`, which makes an `Environment` of what other libraries call one.
 """
 
 import importlib
 import importlib.util
 import pkgutil
-from types import ModuleType
+from functools import cache
+from typing import Any
 
+from rl_es import plugins
 from rl_es.errors import UserError, brief, did_you_mean
 
 
 class Folder:
-    """The modules of some packages, by file name."""
+    """The modules of some packages by file name, and what entry points name."""
 
-    def __init__(self, kind: str):
-        self.kind = kind
+    def __init__(self, kind: str, group: str):
+        """Starts empty.
+
+        Args:
+          kind: what the modules are, for messages.
+          group: of the entry points.
+        """
+        self.kind, self.group = kind, group
         self.packages: list[str] = []
 
     def look_in(self, package: str) -> None:
@@ -43,32 +55,59 @@ class Folder:
             for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
                 if module.name.startswith("_") or module.ispkg:
                     continue
-                if module.name in found:
-                    raise UserError(
-                        f"two {self.kind}s are named '{module.name}': "
-                        f"{found[module.name]} and {package}.{module.name}"
-                    )
-                found[module.name] = f"{package}.{module.name}"
+                self._add(found, module.name, f"{package}.{module.name}")
+        for name, reference in _entry_points(self.group).items():
+            self._add(found, name, reference)
         return dict(sorted(found.items()))
 
+    def _add(self, found: dict[str, str], name: str, place: str) -> None:
+        if name in found:
+            raise UserError(f"two {self.kind}s are named '{name}': {found[name]} and {place}")
+        found[name] = place
+
     def files(self) -> list[str]:
-        """File names, sorted."""
+        """Names, sorted: of files, and of entry points."""
         return list(self._found())
 
-    def load(self, name: str) -> ModuleType:
-        """Imports the module of a file name.
+    def load(self, name: str) -> Any:
+        """The module of a file name, or what a plug-in has in its place.
 
         Raises:
-          UserError: no such file; names the nearest.
+          UserError: no such file; names the nearest. Or the plug-in cannot be had.
         """
+        if plugins.is_reference(name):
+            return _plugin(self.kind, name, name)
         found = self._found()
         if name not in found:
             raise UserError(f"unknown {self.kind} '{brief(name)}'{did_you_mean(name, found)}")
+        if name in _entry_points(self.group):
+            return _plugin(self.kind, found[name], name)
         return importlib.import_module(found[name])
 
 
-agents = Folder("agent")
-suites = Folder("environment suite")
+agents = Folder("agent", "rl_es.agents")
+suites = Folder("environment suite", "rl_es.envs")
+_entry_points = cache(plugins.entry_points)
+
+
+@cache
+def _plugin(kind: str, reference: str, name: str) -> Any:
+    """A plug-in, loaded once."""
+    if kind == agents.kind:
+        return plugins.agent(reference)
+    return plugins.suite(reference, name, _adapted)
+
+
+def _adapted(name: str, made: Any) -> Any:
+    """The engine's environment of what a plug-in's class gave.
+
+    Raises:
+      UserError: none of the packages of suites knows how.
+    """
+    for package in suites.packages:
+        if importlib.util.find_spec(f"{package}._styles") is not None:
+            return importlib.import_module(f"{package}._styles").adapted(name, made)
+    return made
 
 
 def needs(module: str, extra: str, what: str) -> None:
@@ -102,12 +141,14 @@ def native_names() -> list[str]:
     return [name for suite in loaded for name in getattr(suite, "NATIVE", ())]
 
 
-def environment_suite(name: str) -> ModuleType:
-    """The module whose environment this is.
+def environment_suite(name: str) -> Any:
+    """The module whose environment this is, or what a plug-in has in its place.
 
     Raises:
-      UserError: no suite has it; names the nearest.
+      UserError: no suite has it; names the nearest. Or the plug-in cannot be had.
     """
+    if plugins.is_reference(name):
+        return suites.load(name)
     for suite in suites.files():
         module = suites.load(suite)
         if name in module.NAMES:

@@ -15,7 +15,7 @@ FILES = sorted(
 # What a part of the engine may import of it, besides itself; parts that are not named, nothing.
 WRITING = {"errors", "files", "checksums"}
 READING = {"bounded", "places", "explaining", "naming", "json_files", *WRITING}
-BASE = {"config", "registry", *READING}
+BASE = {"config", "plugins", "registry", *READING}
 EVOLUTION = {"evolution", "interfaces", *BASE}
 ROLLOUT = {"rollout", *EVOLUTION}
 TRAINING = {"training", "tables", "checksums", *ROLLOUT}
@@ -37,7 +37,8 @@ ALLOWED = {
     "config": set(),
     "interfaces": set(),
     "promotion": set(),
-    "registry": {"errors"},
+    "plugins": {"config", "errors"},
+    "registry": {"errors", "plugins"},
     "parquet": {"checksums", *READING},
     "tables": {"parquet", "checking", "csv_files", "sums", *READING},
     "timings": {"parquet", "checking", *READING},

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from rl_es import registry
 from rl_es.config import Config
 from rl_es.errors import UserError, brief
+from rl_es.plugins import short
 from rl_es.rollout.config import WrapperConfig
 from rl_es.sweep.fields import MAX_CELLS, MAX_SEED, AgentLabel, EnvironmentLabel, Values
 
@@ -79,8 +80,8 @@ class Variation(Config):
 
     @property
     def shown(self) -> str:
-        """The label, which is the name unless one is given."""
-        return self.label or self.name
+        """The label: unless one is given the name, or the class that a reference names."""
+        return self.label or short(self.name)
 
     @property
     def varied(self) -> set[str]:
@@ -104,8 +105,8 @@ class World(WrapperConfig):
 
     @property
     def shown(self) -> str:
-        """The label, which is the name unless one is given."""
-        return self.label or self.name
+        """The label: unless one is given the name, or the class that a reference names."""
+        return self.label or short(self.name)
 
     @property
     def wrappers(self) -> WrapperConfig:

@@ -1,0 +1,64 @@
+"""An environment in the style of brax as the engine's `Environment`, whatever is in its state.
+
+Of brax's own environments `_brax_adapter` carries less, since it knows what their steps look at.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from envs._adapter import box, cast, no_action, state_types, valid_action
+from rl_es.interfaces import EnvSpec, EnvState, Observation, Transition
+from rl_es.promotion import implicit_promotion
+
+
+class BraxStyleEnvironment:
+    """`reset(key)` and `step(state, action)` give a state with `obs`, `reward` and `done`.
+
+    Actions lie in [-1, 1]. It has no time limit.
+    """
+
+    def __init__(self, name: str, env: Any):
+        """Wraps it."""
+        self._env = env
+        # Under jit its Python runs once for all programs that step or reset this environment.
+        self._reset, self._step = jax.jit(self._reset_once), jax.jit(self._step_once)
+        space = box(-1.0, 1.0, (int(env.action_size),))
+        start = functools.partial(self._reset, jax.random.key(0))
+        self._types = state_types(start, lambda state: self._step(state, no_action(space)))
+        self.spec = EnvSpec(
+            name=name,
+            observation_shape=self._types.obs.shape,
+            action_space=space,
+            episode_length=None,
+        )
+
+    def reset(self, key: Array) -> tuple[EnvState, Observation]:
+        state = cast(self._types, self._reset(key))
+        return state, _observed(state)
+
+    def step(self, key: Array, state: EnvState, action: Array) -> Transition:
+        del key  # what is random in a step comes from a key in the state
+        after = self._step(state, valid_action(self.spec.action_space, action))
+        return Transition(
+            state=cast(self._types, after),
+            observation=_observed(after),
+            reward=jnp.asarray(after.reward, jnp.float32),
+            terminated=jnp.asarray(after.done, bool),
+            truncated=jnp.zeros((), bool),
+        )
+
+    def _reset_once(self, key: Array) -> Any:
+        with implicit_promotion():
+            return self._env.reset(key)
+
+    def _step_once(self, state: Any, action: Array) -> Any:
+        with implicit_promotion():
+            return self._env.step(state, action)
+
+
+def _observed(state: Any) -> Observation:
+    return Observation(jnp.asarray(state.obs, jnp.float32))

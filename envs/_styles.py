@@ -1,0 +1,32 @@
+"""Environments of others by the style that they are made in: the engine's own, gymnax's, brax's."""
+
+from typing import Any
+
+from rl_es.errors import UserError
+from rl_es.interfaces import Environment
+
+
+def adapted(name: str, made: Any) -> Environment:
+    """The engine's environment of an object in any of the styles.
+
+    gymnax: `reset_env`, `step_env` and `default_params`, of its versions 0.0.x and 1.x. brax:
+    `reset(key)`, `step(state, action)` and the numbers `observation_size` and `action_size`; such
+    an environment has no time limit of its own: `episode_length` in a sweep file sets one.
+
+    Raises:
+      UserError: it is in none of these; says what there would have to be.
+    """
+    if hasattr(made, "spec"):
+        return made
+    if hasattr(made, "step_env") and hasattr(made, "default_params"):
+        from envs._gymnax_adapter import GymnaxEnvironment
+
+        return GymnaxEnvironment(name, made, made.default_params)
+    if hasattr(made, "action_size") and hasattr(made, "observation_size"):
+        from envs._brax_style import BraxStyleEnvironment
+
+        return BraxStyleEnvironment(name, made)
+    raise UserError(
+        f"{name} is in no style that is known: an environment has a `spec` (rl_es.interfaces), or "
+        "`default_params` and `step_env` (gymnax), or `observation_size` and `action_size` (brax)"
+    )
