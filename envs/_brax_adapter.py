@@ -61,6 +61,7 @@ class BraxEnvironment:
             observation_shape=self._empty.obs.shape,
             action_space=space,
             episode_length=None,
+            rewards_after_end=True,
         )
 
     def reset(self, key: Array) -> tuple[EnvState, Observation]:

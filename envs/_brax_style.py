@@ -34,6 +34,7 @@ class BraxStyleEnvironment:
             observation_shape=self._types.obs.shape,
             action_space=space,
             episode_length=None,
+            rewards_after_end=True,
         )
 
     def reset(self, key: Array) -> tuple[EnvState, Observation]:

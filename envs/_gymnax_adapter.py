@@ -80,6 +80,7 @@ class GymnaxEnvironment:
             observation_shape=observation.shape,
             action_space=space,
             episode_length=self._limit(),
+            rewards_after_end=True,
         )
 
     def reset(self, key: Array) -> tuple[EnvState, Observation]:

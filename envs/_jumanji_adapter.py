@@ -49,6 +49,7 @@ class JumanjiEnvironment:
             observation_shape=observation.values.shape,
             action_space=space,
             episode_length=None,
+            rewards_after_end=True,
         )
 
     def reset(self, key: Array) -> tuple[EnvState, Observation]:

@@ -38,6 +38,7 @@ class LimitedEnvironment:
             observation_shape=jax.eval_shape(start)[0].shape,
             action_space=space,
             episode_length=self._limit,
+            rewards_after_end=True,
         )
 
     def reset(self, key: Array) -> tuple[EnvState, Observation]:

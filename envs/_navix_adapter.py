@@ -40,6 +40,7 @@ class NavixEnvironment:
             observation_shape=(self._env.height, self._env.width, 3),
             action_space=space,
             episode_length=None,
+            rewards_after_end=True,
         )
 
     def reset(self, key: Array) -> tuple[EnvState, Observation]:

@@ -50,6 +50,7 @@ class PlaygroundEnvironment:
             observation_shape=jax.eval_shape(start).obs.shape,
             action_space=space,
             episode_length=None,
+            rewards_after_end=True,
         )
 
     def reset(self, key: Array) -> tuple[EnvState, Observation]:

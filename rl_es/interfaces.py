@@ -59,6 +59,8 @@ class EnvSpec:
       initial_action: where a policy starts that is the action itself (`network: parameters`).
       evaluation_steps: of the environment's own evaluation, which reports the `score` of the state
         after so many steps; None where it reports the episodic return.
+      rewards_after_end: steps after a termination may give rewards, which the engine does not
+        count, as in most of the libraries that suites are made of.
     """
 
     name: str
@@ -67,6 +69,7 @@ class EnvSpec:
     episode_length: int | None
     initial_action: tuple[float, ...] | None = None
     evaluation_steps: int | None = None
+    rewards_after_end: bool = False
 
 
 class Observation(NamedTuple):

@@ -19,6 +19,7 @@ from rl_es.cli.policies import Evaluate, Replay
 from rl_es.cli.reading import Compare, Figures, Report, Table
 from rl_es.cli.refusing import PROG, Refusal
 from rl_es.cli.running import Gradients, Plan, Run, Speed
+from rl_es.cli.starting import Check, New
 from rl_es.cli.tuning import Tune, Tuned
 from rl_es.errors import UserError, brief, did_you_mean, printable, why
 
@@ -38,6 +39,8 @@ VERBS = {
     "tune": Tune,
     "tuned": Tuned,
     "list": List,
+    "new": New,
+    "check": Check,
     "doctor": Doctor,
 }
 COMPLETIONS = ("--tyro-print-completion", "--tyro-write-completion")  # tyro's own, for shells

@@ -18,6 +18,7 @@ class Doctor:
     def __call__(self) -> int:
         """Returns the exit code."""
         check_folder(self.out)
+        from rl_es import findings
         from rl_es.doctor import examination
 
-        return examination.run(examination.checks(self.out))
+        return findings.run(examination.checks(self.out))

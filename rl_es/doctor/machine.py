@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rl_es.doctor.finding import FAIL, OK, WARN, Finding
+from rl_es.findings import FAIL, OK, WARN, Finding
 
 GIB, MIB = 2**30, 2**20
 WRITTEN = 32 * MIB  # bytes that are written to see how fast it goes

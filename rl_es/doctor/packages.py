@@ -9,7 +9,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from rl_es.doctor.finding import FAIL, OK, WARN, Finding
+from rl_es.findings import FAIL, OK, WARN, Finding
 
 SUITE = "rl_es"
 SHOWN = 5  # packages that differ from the tried ones

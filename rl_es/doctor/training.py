@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rl_es.doctor.finding import FAIL, OK, Finding
+from rl_es.findings import FAIL, OK, Finding
 
 ENVIRONMENT, AGENT = "CartPole-v1", "eggroll"
 SETTINGS = {"population": 256, "lr": 0.05}

@@ -1,6 +1,6 @@
 """From an agent's settings to its composition."""
 
-from typing import Literal
+from typing import Literal, TypeVar
 
 from rl_es.errors import UserError
 from rl_es.evolution.config import EpisodicConfig, PersistentConfig, StrategyConfig
@@ -11,6 +11,7 @@ from rl_es.evolution.shaping import STATELESS, LaggedScale, Shaping
 from rl_es.evolution.strategy import EvolutionStrategy
 from rl_es.interfaces import Episode, ParameterSpec, Persistent, Perturbation, Problem
 
+Strategy = TypeVar("Strategy", bound=EvolutionStrategy)
 ENDLESS_CYCLE = 10  # windows taken for a cycle where episodes never end
 
 
@@ -29,9 +30,11 @@ def windows(config: PersistentConfig, problem: Problem) -> int | None:
     return None if length is None else Persistent(config.window).windows(length)
 
 
-def episodic(config: EpisodicConfig, perturbation: Perturbation) -> EvolutionStrategy:
-    """A strategy whose members are evaluated on whole episodes."""
-    return EvolutionStrategy(
+def episodic(
+    config: EpisodicConfig, perturbation: Perturbation, kind: type[Strategy] = EvolutionStrategy
+) -> Strategy:
+    """A strategy whose members are evaluated on whole episodes; `kind` may be one of your own."""
+    return kind(
         population=config.population,
         perturbation=perturbation,
         segment=Episode(config.episodes),
@@ -48,8 +51,9 @@ def persistent(
     *,
     start: Literal["particle", "centre"] = "particle",
     memory: PairMemory | None = None,
-) -> EvolutionStrategy:
-    """A strategy whose members live on from window to window.
+    kind: type[Strategy] = EvolutionStrategy,
+) -> Strategy:
+    """A strategy whose members live on from window to window; `kind` may be one of your own.
 
     Raises:
       UserError: the window is longer than an episode, or episodes that never end are staggered.
@@ -62,7 +66,7 @@ def persistent(
         )
     if cycle is None and config.staggered:
         raise UserError("staggered: episodes that never end have no phases; leave it out")
-    return EvolutionStrategy(
+    return kind(
         population=config.population,
         perturbation=perturbation,
         segment=Persistent(config.window, start, config.staggered),

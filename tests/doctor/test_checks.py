@@ -11,8 +11,7 @@ from rich.console import Console
 
 from rl_es import cli
 from rl_es.doctor import examination, machine, packages, training
-from rl_es.doctor.examination import conclusion, run
-from rl_es.doctor.finding import FAIL, OK, WARN, Finding, examined
+from rl_es.findings import FAIL, OK, WARN, Finding, conclusion, examined, run
 
 
 class Device(NamedTuple):

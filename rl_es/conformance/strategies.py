@@ -1,0 +1,146 @@
+"""The further checks of an evolution strategy: what `rl_es.interfaces.Agent` promises."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from rl_es.conformance import tracing
+from rl_es.conformance.agents import FEW, SAME, AgentChecks, apart
+from rl_es.conformance.target import Target, distance, policy
+from rl_es.conformance.trial import Trial
+from rl_es.evolution.config import StrategyConfig
+from rl_es.evolution.keys import PAIRS_PER_KEY, block_keys
+from rl_es.findings import FAIL, OK, Check, Finding
+from rl_es.training.program import as_keys
+from rl_es.training.spread import Spread
+
+GENERATIONS = 200  # in which it is to come near the target
+NEAR = 0.5  # of the distance at the start
+ALIKE = 0.9  # cosine of two changes that are to have the same direction
+
+
+class StrategyChecks(AgentChecks):
+    """The checks of one strategy. Those with the settings of all strategies are asked two more."""
+
+    def checks(self) -> Mapping[str, Check]:
+        """All of them that it can be asked for, by name, in order."""
+        own: dict[str, Check] = {
+            "noise": self.noise,
+            "chunks": self.chunks,
+            "improves": self.improves,
+            "shift": self.shift,
+        }
+        if issubclass(self.module.Hyperparameters, StrategyConfig):
+            own |= {"scale": self.scale, "symmetry": self.symmetry}
+        return {**super().checks(), **own}
+
+    def noise(self) -> Iterator[Finding]:
+        """Whether every pair draws noise of its own, and keys are used once."""
+        trial, pairs = self.usual, 2 * PAIRS_PER_KEY
+        agent: Any = trial.learner.agent  # pyright: ignore[reportAttributeAccessIssue]
+        state = as_keys(trial.run(0), trial.shapes).agent
+        keys, fresh = block_keys(jax.random.key(0), pairs), jnp.ones(pairs, bool)
+
+        def draw(keys: Any) -> Any:
+            return agent.ask(keys, state, agent.remember(pairs), fresh)[0]
+
+        if reused := tracing.reuses_key(draw, keys):
+            remedy = "split it: one, other = jax.random.split(key)"
+            yield Finding("noise", FAIL, f"ask uses a key twice ({reused})", remedy)
+            return
+        members = jax.jit(lambda keys: agent.members(state, draw(keys)))(keys)
+        rows = [
+            np.asarray(leaf).reshape(pairs, -1)
+            for leaf in jax.tree.leaves((members.direct, members.products))
+            if leaf.shape[:1] == (pairs,) and leaf.size > pairs
+        ]
+        alike = [len(np.unique(part, axis=0)) for part in rows]
+        if any(count < pairs for count in alike):
+            remedy = "each block of 64 pairs has its own key; each pair its own draw"
+            detail = f"of {pairs} pairs, {pairs - min(alike)} share their noise with another"
+            yield Finding("noise", FAIL, detail, remedy)
+        else:
+            yield Finding("noise", OK, "each pair has noise of its own; keys are used once")
+
+    def chunks(self) -> Iterator[Finding]:
+        """Whether a population that is evaluated in parts gives what it gives at once."""
+        if "population" not in self.module.Hyperparameters.model_fields:
+            yield Finding("chunks", OK, "not asked: it has no setting 'population'")
+            return
+        whole = self.trial(Target(length=4), population=4 * PAIRS_PER_KEY)
+        parts = Trial(self.name, whole.config, whole.env)
+        parts.__dict__["learner"] = whole.learner.placed(None, Spread(chunks=2))
+        worst = apart(whole.params(whole.run(FEW)), parts.params(parts.run(FEW)))
+        if worst > SAME:
+            remedy = (
+                "ask and contract see a block of pairs; what needs all of them is in shape or tell"
+            )
+            yield Finding("chunks", FAIL, f"in two chunks it differs by {worst:.2g}", remedy)
+        else:
+            yield Finding("chunks", OK, "a population in two chunks gives what it gives at once")
+
+    def improves(self) -> Iterator[Finding]:
+        """Whether it comes nearer to the target: the sign of its update."""
+        trial = self.trial()
+        first, last = trial.run(0), trial.run(GENERATIONS)
+        before, after = (
+            float(distance(policy(trial.env), trial.learner.snapshot(as_keys(s, trial.shapes))))
+            for s in (first, last)
+        )
+        detail = f"distance to the target {before:.2f}, after {GENERATIONS} generations {after:.2f}"
+        if after > before:
+            remedy = "it goes downhill: higher returns are better, and tell ascends"
+            yield Finding("improves", FAIL, detail, remedy)
+        elif not after < NEAR * before:
+            remedy = "see its weights and its step; state settings by --with"
+            yield Finding("improves", FAIL, detail, remedy)
+        else:
+            yield Finding("improves", OK, detail)
+
+    def _changes(self, **task: float) -> tuple[np.ndarray, np.ndarray]:
+        """What the first generation that moves the parameters does, in two tasks."""
+        one, other = self.trial(), self.trial(replace(Target(), **task))
+        for generations in range(1, 2 * FEW):
+            change = one.change(generations)
+            if change.any():
+                return change, other.change(generations)
+        raise RuntimeError(f"its parameters do not move in {2 * FEW} generations")
+
+    def shift(self) -> Iterator[Finding]:
+        """Whether a constant that is added to all returns changes nothing."""
+        worst = apart(*self._changes(shift=1.0))
+        if worst > 10 * SAME:
+            remedy = "weights may depend on differences of returns, not on where they are"
+            detail = f"a constant added to all returns changes the step by {worst:.2g}"
+            yield Finding("shift", FAIL, detail, remedy)
+        else:
+            yield Finding("shift", OK, "a constant added to all returns changes nothing")
+
+    def scale(self) -> Iterator[Finding]:
+        """Whether returns in other units lead in the same direction."""
+        cosine = _cosine(*self._changes(scale=10.0))
+        if cosine < ALIKE:
+            detail = f"returns ten times as large: cosine of the steps {cosine:.2f}"
+            yield Finding("scale", FAIL, detail, "direction may not depend on the returns' unit")
+        else:
+            yield Finding(
+                "scale", OK, f"returns ten times as large: cosine of the steps {cosine:.2f}"
+            )
+
+    def symmetry(self) -> Iterator[Finding]:
+        """Whether opposite returns lead in the opposite direction: antithetic pairs."""
+        cosine = _cosine(*self._changes(scale=-1.0))
+        detail = f"returns of the opposite sign: cosine of the steps {cosine:.2f}"
+        if cosine > -ALIKE:
+            remedy = "contract the difference of a pair's two weights with its noise"
+            yield Finding("symmetry", FAIL, detail, remedy)
+        else:
+            yield Finding("symmetry", OK, detail)
+
+
+def _cosine(one: np.ndarray, other: np.ndarray) -> float:
+    return float(one @ other / max(float(np.linalg.norm(one) * np.linalg.norm(other)), 1e-30))

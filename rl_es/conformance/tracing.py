@@ -1,0 +1,65 @@
+"""What can be told of a function by tracing it, without running it."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def same(one: Callable[..., Any], other: Callable[..., Any], *arguments: Any) -> bool:
+    """Whether two functions, traced now, are the same program with the same constants."""
+    # A new function each: jax remembers the trace of one that it has seen.
+    first, second = (
+        jax.make_jaxpr(lambda *given, function=function: function(*given))(*arguments)
+        for function in (one, other)
+    )
+    return str(first) == str(second) and all(
+        np.array_equal(_plain(a), _plain(b)) for a, b in zip(first.consts, second.consts)
+    )
+
+
+def _plain(constant: Any) -> np.ndarray:
+    key = hasattr(constant, "dtype") and jnp.issubdtype(constant.dtype, jax.dtypes.prng_key)
+    return np.asarray(jax.random.key_data(constant) if key else constant)
+
+
+def reuses_key(function: Callable[..., Any], *arguments: Any) -> str:
+    """What jax says of a random key that is used twice; empty where none is."""
+    concrete = jax.tree.map(_blank, arguments)
+    try:
+        with jax.debug_key_reuse(True):
+            jax.jit(lambda *given: function(*given))(*concrete)
+    except jax.errors.KeyReuseError as error:
+        return str(error).splitlines()[0]
+    return ""
+
+
+def _blank(leaf: Any) -> Any:
+    """An array of a shape."""
+    if not isinstance(leaf, jax.ShapeDtypeStruct):
+        return leaf
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        return jax.random.wrap_key_data(jnp.zeros((*leaf.shape, 2), jnp.uint32))
+    return np.zeros(leaf.shape, leaf.dtype)
+
+
+def differences(name: str, before: Any, after: Any) -> Iterator[str]:
+    """How two pytrees of shapes differ, in words."""
+    leaves, structure = jax.tree.flatten_with_path(before)
+    others, other = jax.tree.flatten_with_path(after)
+    if structure != other:
+        yield f"{name} changes its structure"
+        return
+    for (path, one), (_, new) in zip(leaves, others):
+        if (one.shape, one.dtype) != (new.shape, new.dtype):
+            yield (
+                f"{name}{jax.tree_util.keystr(path)} is {one.dtype}{list(one.shape)} at first, "
+                f"then {new.dtype}{list(new.shape)}"
+            )
+
+
+def weak(tree: Any) -> int:
+    """How many arrays of a pytree of shapes have weak types."""
+    return sum(bool(getattr(leaf, "weak_type", False)) for leaf in jax.tree.leaves(tree))

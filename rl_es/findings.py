@@ -1,0 +1,87 @@
+"""What checks find, as a table or as lines, and what there is to do."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from rl_es.errors import why
+
+State = Literal["ok", "warn", "fail"]
+OK: State = "ok"
+WARN: State = "warn"
+FAIL: State = "fail"
+COLOURS = {OK: "green", WARN: "yellow", FAIL: "red"}
+WELL = "all well"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a check finds of one thing.
+
+    Attributes:
+      what: the thing.
+      state: ok; warn: runs go on, but something should be known; fail: runs will fail.
+      detail: what was found.
+      remedy: what to do; of what is ok, what could be done.
+    """
+
+    what: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+
+Check = Callable[[], Iterable[Finding]]
+
+
+def examined(what: str, check: Check) -> Iterator[Finding]:
+    """What a check finds; whatever it raises is a finding, too."""
+    try:
+        yield from check()
+    except Exception as error:
+        detail = f"{type(error).__name__}: {why(error)}"
+        yield Finding(what, FAIL, detail, f"see why {what} cannot be examined")
+
+
+def run(wanted: Mapping[str, Check], console: Console | None = None) -> int:
+    """Runs checks and prints what they find; returns 1 where something fails, else 0."""
+    console = console or Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
+    found: list[Finding] = []
+    for name, check in wanted.items():
+        with console.status(f"looking at {name}"):
+            own = list(examined(name, check))
+        found += own
+        if not console.is_terminal:
+            for line in _lines(own):
+                console.print(line)
+    if console.is_terminal:
+        console.print(_table(found))
+    console.print(Text(conclusion(found), style="bold"))
+    return 1 if any(one.state == FAIL for one in found) else 0
+
+
+def conclusion(found: Iterable[Finding]) -> str:
+    """The last line: that all is well, or what to do, what fails first."""
+    amiss = sorted((one for one in found if one.state != OK), key=lambda one: one.state)
+    remedies = dict.fromkeys(f"{one.what}: {one.remedy}" for one in amiss)
+    return f"to do: {'; '.join(remedies)}" if amiss else WELL
+
+
+def _lines(found: Iterable[Finding]) -> Iterator[str]:
+    for one in found:
+        remedy = f" ({one.remedy})" if one.remedy else ""
+        yield f"{one.state:<4}  {one.what}: {one.detail}{remedy}"
+
+
+def _table(found: Iterable[Finding]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for head in ("what", "", "found", "what to do"):
+        table.add_column(head, overflow="fold")
+    for one in found:
+        state = Text(one.state, style=COLOURS[one.state])
+        table.add_row(Text(one.what), state, Text(one.detail), Text(one.remedy))
+    return table
