@@ -1,0 +1,288 @@
+"""Agents and environments by file, module and entry point, and in other libraries' styles."""
+
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rl_es import plugins, registry
+from rl_es.errors import UserError
+from rl_es.sweep.cells import cells
+from rl_es.sweep.loading import checked
+from rl_es.sweep.reading import parse
+
+AGENT = '''
+"""Mine."""
+from rl_es.config import traced
+from rl_es.evolution.build import episodic
+from rl_es.evolution.config import EpisodicConfig
+from rl_es.evolution.perturbation import FullRank
+
+
+class Mine:
+    """An agent of mine."""
+
+    class Hyperparameters(EpisodicConfig):
+        extra: float = traced(0.5, "one of its own", ge=0)
+
+    @staticmethod
+    def make(config, problem):
+        return episodic(config, FullRank(problem.parameters))
+'''
+ENVIRONMENTS = '''
+"""Environments in other libraries' styles."""
+import jax
+import jax.numpy as jnp
+from brax.envs.base import State
+from flax import struct
+from gymnax.environments import spaces
+from gymnax.environments.classic_control.pendulum import Pendulum
+
+
+@struct.dataclass
+class Params:
+    max_steps_in_episode: int = 7
+    bound: float = 2.0
+
+
+@struct.dataclass
+class Point:
+    x: jax.Array
+    time: jax.Array
+
+
+class Five:
+    """gymnax 0.0.x: five values, and done mixes in the time limit."""
+
+    @property
+    def default_params(self):
+        return Params()
+
+    def action_space(self, params=None):
+        return spaces.Discrete(2)
+
+    def observation_space(self, params):
+        return spaces.Box(-9, 9, (1,))
+
+    def reset_env(self, key, params):
+        state = Point(jax.random.uniform(key, ()), 0)
+        return state.x[None], state
+
+    def step_env(self, key, state, action, params):
+        state = Point(state.x + action - 0.5, state.time + 1)
+        return state.x[None], state, state.x, self.is_terminal(state, params), {}
+
+    def is_terminal(self, state, params):
+        return (jnp.abs(state.x) > params.bound) | (state.time >= params.max_steps_in_episode)
+
+
+class Six(Five):
+    """Six values, with a truncation of its own."""
+
+    def step_env(self, key, state, action, params):
+        observation, state, reward, _, info = super().step_env(key, state, action, params)
+        terminated = jnp.abs(state.x) > params.bound
+        over = (state.time >= params.max_steps_in_episode) & ~terminated
+        return observation, state, reward, terminated, over, info
+
+
+class Brax:
+    """brax: what it goes by lies in the state's info."""
+
+    observation_size = 2
+    action_size = 1
+
+    def reset(self, rng):
+        rng, own = jax.random.split(rng)
+        place = jax.random.uniform(own, (2,))
+        info = {"rng": rng, "place": place, "steps": 0}
+        return State(None, place, jnp.zeros(()), jnp.zeros(()), {}, info)
+
+    def step(self, state, action):
+        rng, own = jax.random.split(state.info["rng"])
+        place = state.info["place"] + 0.1 * action + 0.01 * jax.random.normal(own, (2,))
+        info = {"rng": rng, "place": place, "steps": state.info["steps"] + 1}
+        done = (jnp.abs(place).max() > 3).astype(float)
+        return state.replace(obs=place, reward=-jnp.sum(place**2), done=done, info=info)
+
+
+class Sized(Five):
+    """Takes options."""
+
+    def __init__(self, bound: float = 2.0, steps: int = 7):
+        self.given = Params(steps, bound)
+
+    @property
+    def default_params(self):
+        return self.given
+
+
+pendulum = Pendulum()
+'''
+SWEEP = """
+name: plugged
+seeds: 1
+defaults: {{budget: {{generations: 1}}}}
+environments: [{{name: "{env}"}}]
+agents: [{{name: "{agent}", with: {{extra: 0.25}}}}]
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with plug-ins, which is the current one."""
+    (tmp_path / "mine.py").write_text(AGENT)
+    (tmp_path / "worlds.py").write_text(ENVIRONMENTS)
+    monkeypatch.chdir(tmp_path)
+    registry._plugin.cache_clear()
+    return tmp_path
+
+
+def made(name: str, **options):
+    suite = registry.environment_suite(name)
+    return suite.make(name, suite.Options(**options))
+
+
+def only(agent: str, env: str):
+    return cells(checked(parse(SWEEP.format(agent=agent, env=env), "plugged.yaml")))[0]
+
+
+def test_an_agent_in_a_file(here: Path) -> None:
+    cell = only("./mine.py:Mine", "CartPole-v1")
+    assert cell.agent == "./mine.py:Mine" and cell.label == "Mine"
+    assert cell.settings["extra"] == 0.25
+    with pytest.raises(UserError, match="unknown key; did you mean 'extra'"):
+        checked(parse(SWEEP.format(agent="./mine.py:Mine", env="CartPole-v1").replace(
+            "extra", "extar"), "plugged.yaml"))  # fmt: skip
+
+
+def test_other_code_is_another_run(here: Path, tmp_path: Path) -> None:
+    def run_id(text: str, folder: str) -> str:
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.py").write_text(text)
+        module = plugins.load(f"{tmp_path / folder / 'mine.py'}:Mine")
+        return str(plugins.numerics(*module))
+
+    usual = run_id(AGENT, "a")
+    assert run_id(AGENT.replace('"""Mine."""', '"""Other words."""  # and a comment'), "b") == usual
+    assert run_id(AGENT.replace("FullRank(problem", "FullRank( problem"), "c") == usual
+    assert run_id(AGENT.replace("0.5", "0.6"), "d") != usual
+    assert run_id(AGENT + "\n    NUMERICS = 3\n", "e") == "3"
+
+
+def test_a_module_of_the_path(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(here))
+    cell = only("mine:Mine", "worlds:Five")
+    assert (cell.label, cell.env) == ("Mine", "Five")
+    monkeypatch.delitem(sys.modules, "mine")
+    monkeypatch.delitem(sys.modules, "worlds")
+
+
+def test_entry_points(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    points = {
+        "rl_es.agents": [metadata.EntryPoint("mine", "./mine.py:Mine", "rl_es.agents")],
+        "rl_es.envs": [metadata.EntryPoint("my/five", "./worlds.py:Five", "rl_es.envs")],
+    }
+    monkeypatch.setattr(metadata, "entry_points", lambda group: points[group])
+    registry._entry_points.cache_clear()
+    try:
+        assert "mine" in registry.agents.files()
+        assert "my/five" in registry.environment_names()
+        cell = only("mine", "my/five")
+        assert (cell.label, cell.env) == ("mine", "my/five")
+        assert registry.environment_suite("my/five").make("my/five", cell.options).spec.name == (
+            "my/five"
+        )
+    finally:
+        registry._entry_points.cache_clear()
+
+
+def test_two_entry_points_of_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [metadata.EntryPoint("x", value, "g") for value in ("a:B", "c:D")]
+    monkeypatch.setattr(metadata, "entry_points", lambda group: points)
+    with pytest.raises(UserError, match="two plug-ins are named 'x' in g: a:B and c:D"):
+        plugins.entry_points("g")
+
+
+def ends(env, steps: int) -> list[tuple[bool, bool]]:
+    """(terminated, truncated) of steps that push to the right."""
+    state, _ = jax.jit(env.reset)(jax.random.key(0))
+    step, found = jax.jit(env.step), []
+    for _ in range(steps):
+        after = step(jax.random.key(1), state, jnp.int32(1))
+        state = after.state
+        found.append((bool(after.terminated), bool(after.truncated)))
+    return found
+
+
+@pytest.mark.parametrize("name", ["Five", "Six"])
+def test_termination_and_truncation_are_told_apart(here: Path, name: str) -> None:
+    """From below 1 in steps of a half, the bound at 2 is passed after three or four steps."""
+    env = made(f"./worlds.py:{name}")
+    assert env.spec.episode_length == 7
+    found = ends(env, 7)
+    first = next(i for i, one in enumerate(found) if one[0])
+    assert first in (2, 3) and not any(over for _, over in found[:6])
+
+
+@pytest.mark.parametrize("bound", [2.0, 100.0])
+def test_options_from_a_signature(here: Path, bound: float) -> None:
+    env = made("./worlds.py:Sized", bound=bound, steps=9)
+    assert env.spec.episode_length == 9
+    found = ends(env, 9)
+    assert any(terminated for terminated, _ in found) == (bound == 2.0)
+    assert found[8] == ((True, False) if bound == 2.0 else (False, True))
+
+
+def test_an_object(here: Path) -> None:
+    env = made("./worlds.py:pendulum")
+    assert env.spec.observation_shape == (3,) and env.spec.episode_length == 200
+
+
+def test_all_of_a_brax_style_state_is_carried(here: Path) -> None:
+    env = made("./worlds.py:Brax")
+    state, _ = env.reset(jax.random.key(3))
+    for _ in range(3):
+        before = state.info["place"]
+        after = env.step(jax.random.key(0), state, jnp.ones(1))
+        state = after.state
+        assert not np.array_equal(before, state.info["place"])
+    assert int(state.info["steps"]) == 3 and env.spec.episode_length is None
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("./none.py:It", "no file none.py"),
+        ("./worlds.py:Fife", "has no 'Fife'; did you mean 'Five'?"),
+        ("./worlds.py:Params", "is no environment"),
+        ("subprocess:Popen", "is no environment"),
+        ("os:system", "is no environment"),
+        ("no_such_package.at_all:It", "no module 'no_such_package.at_all'"),
+        ("./broken.py:It", "broken.py: line 2 of broken.py: NameError"),
+        ("./syntax.py:It", "syntax.py: line 1: SyntaxError"),
+    ],
+)
+def test_what_is_no_environment(here: Path, name: str, says: str) -> None:
+    (here / "broken.py").write_text("import jax\nundefined()\n")
+    (here / "syntax.py").write_text("def (:\n")
+    with pytest.raises(UserError) as refusal:
+        registry.environment_suite(name)
+    assert says in str(refusal.value) and "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("./worlds.py:Five", "has no Hyperparameters"),
+        ("subprocess:Popen", "has no Hyperparameters"),
+        ("rl_es.evolution.config:EpisodicConfig", "has no Hyperparameters"),
+    ],
+)
+def test_what_is_no_agent(here: Path, name: str, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        registry.agents.load(name)
