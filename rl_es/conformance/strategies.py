@@ -71,7 +71,7 @@ class StrategyChecks(AgentChecks):
         if "population" not in self.module.Hyperparameters.model_fields:
             yield Finding("chunks", OK, "not asked: it has no setting 'population'")
             return
-        whole = self.trial(Target(length=4), population=4 * PAIRS_PER_KEY)
+        whole = self._plain(Target(length=4), population=4 * PAIRS_PER_KEY)
         parts = Trial(self.name, whole.config, whole.env)
         parts.__dict__["learner"] = whole.learner.placed(None, Spread(chunks=2))
         worst = apart(whole.params(whole.run(FEW)), parts.params(parts.run(FEW)))
@@ -101,9 +101,15 @@ class StrategyChecks(AgentChecks):
         else:
             yield Finding("improves", OK, detail)
 
+    def _plain(self, env: Target, **changed: Any) -> Trial:
+        """A trial whose optimiser, where it can be chosen, hides no factor: plain steps."""
+        if "optimiser" in self.module.Hyperparameters.model_fields:
+            changed = {"optimiser": "sgd", "lr": 0.01, **changed}
+        return self.trial(env, **changed)
+
     def _changes(self, **task: float) -> tuple[np.ndarray, np.ndarray]:
         """What the first generation that moves the parameters does, in two tasks."""
-        one, other = self.trial(), self.trial(replace(Target(), **task))
+        one, other = self._plain(Target()), self._plain(replace(Target(), **task))
         for generations in range(1, 2 * FEW):
             change = one.change(generations)
             if change.any():

@@ -37,12 +37,10 @@ def reuses_key(function: Callable[..., Any], *arguments: Any) -> str:
 
 
 def _blank(leaf: Any) -> Any:
-    """An array of a shape."""
-    if not isinstance(leaf, jax.ShapeDtypeStruct):
-        return leaf
+    """An array of a shape; of a key another one, since jax marks those that were used."""
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return jax.random.wrap_key_data(jnp.zeros((*leaf.shape, 2), jnp.uint32))
-    return np.zeros(leaf.shape, leaf.dtype)
+    return np.zeros(leaf.shape, leaf.dtype) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
 
 
 def differences(name: str, before: Any, after: Any) -> Iterator[str]:

@@ -160,19 +160,19 @@ class Uncentred(Agent):
         return segment.returns.at[1::2].set(0.0)
 
 
-class OneSided(Agent):
-    """Learns from good news only."""
+class Squared(Agent):
+    """Takes bad news for good."""
 
     def shape(self, state, segment):
-        return jnp.maximum(super().shape(state, segment), 0.0)
+        return jnp.square(super().shape(state, segment))
 
 
-class Ranks(Agent):
-    """Its step depends on the unit of returns."""
+class Turning(Agent):
+    """Its direction depends on the unit of returns."""
 
     def shape(self, state, segment):
         centred = segment.returns - segment.returns.mean()
-        return jnp.where(jnp.abs(centred).max() > 20, jnp.roll(centred, 3), centred)
+        return jnp.where(jnp.abs(centred).max() > 5, jnp.roll(centred, 3), centred)
 
 
 class StaticRate(Agent):

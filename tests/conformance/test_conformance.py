@@ -29,8 +29,8 @@ AGENTS = {
     "WrongSign": "improves",
     "OneKey": "noise",
     "Uncentred": "shift",
-    "OneSided": "symmetry",
-    "Ranks": "scale",
+    "Squared": "symmetry",
+    "Turning": "scale",
     "StaticRate": "pure",
     "IdleRate": "traced settings",
     "LostState": "pure",
@@ -89,7 +89,7 @@ def test_every_environment_passes(name: str) -> None:
 
 @pytest.mark.parametrize("kind", ["env", "agent"])
 def test_new_writes_what_passes(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.main(["new", kind, "one_of_mine"]) == 0
@@ -97,34 +97,34 @@ def test_new_writes_what_passes(
     reference = "./one_of_mine.py:OneOfMine"
     assert reference in Path("one_of_mine.yaml").read_text()
     settings = "{speed: 0.2}" if kind == "env" else "{keep: 0.7}"
-    capsys.readouterr()
+    capfd.readouterr()
     assert cli.main(["check", reference, "--steps", "0", "--with", settings]) == 0
-    assert capsys.readouterr().out.splitlines()[-1] == "all well"
+    assert capfd.readouterr().out.splitlines()[-1] == "all well"
     assert cli.main(["plan", "one_of_mine.yaml"]) == 0
 
 
 def test_new_overwrites_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.yaml").write_text("name: other\n")
     assert cli.main(["new", "env", "mine"]) == 2
-    assert "mine.yaml: is there already" in capsys.readouterr().err
+    assert "mine.yaml: is there already" in capfd.readouterr().err
     assert os.listdir() == ["mine.yaml"]
 
 
 @pytest.mark.parametrize("name", ["My", "1a", "a-b", "../a", "class", "", "a" * 61])
 def test_names_that_are_none(
-    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.main(["new", "env", name]) == 2
-    assert capsys.readouterr().err.startswith("error: ") and not os.listdir()
+    assert capfd.readouterr().err.startswith("error: ") and not os.listdir()
 
 
-def test_an_agent_is_trained_and_it_is_said_what_came_of_it(capsys) -> None:
+def test_an_agent_is_trained_and_it_is_said_what_came_of_it(capfd) -> None:
     assert cli.main(["check", "eggroll", "--steps", "2000", "--with", "{population: 16}"]) == 0
-    assert "CartPole-v1: not learned: a return of" in capsys.readouterr().out
+    assert "CartPole-v1: not learned: a return of" in capfd.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_an_agent_is_trained_and_it_is_said_what_came_of_it(capsys) -> None:
         (["./none.py:It"], "no file none.py"),
     ],
 )
-def test_what_cannot_be_checked(arguments, says: str, capsys) -> None:
+def test_what_cannot_be_checked(arguments, says: str, capfd) -> None:
     assert cli.main(["check", *arguments]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    (line,) = capfd.readouterr().err.splitlines()
     assert line.startswith("error: ") and says in line
