@@ -69,6 +69,7 @@ ALLOWED = {
     "replay": {"replay", "filmed", *TRAINING},
     "listing": SWEEP,
     "doctor": {"doctor", *TRAINING},
+    "api": {"api", "analysis", *SWEEP},
     "cli": {
         "analysis",
         "evaluating",
