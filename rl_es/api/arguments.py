@@ -7,11 +7,11 @@ mean the same have the same runs.
 import difflib
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rl_es.errors import UserError, brief, control
+from rl_es.errors import UserError, brief, control, did_you_mean
 from rl_es.places import Place, Problem, spelled
 from rl_es.sweep.fields import MAX_CELLS
 from rl_es.sweep.reading import MAX_DEPTH, Document
@@ -72,6 +72,17 @@ def whole(name: str, value: Any, least: int, most: int) -> int:
         bound = f"at most {most}" if number > most else f"at least {least}"
         raise UserError(f"{name}: must be {bound}, is {brief(value)}")
     return number
+
+
+def choice(name: str, value: Any, valid: Collection[str]) -> str:
+    """An argument that is one of some names.
+
+    Raises:
+      UserError: it is none of them; names the nearest.
+    """
+    if isinstance(value, str) and value in valid:
+        return value
+    raise UserError(f"{name}: there is no '{brief(value)}'{did_you_mean(str(value), valid)}")
 
 
 def path(name: str, value: Any) -> Path:

@@ -14,6 +14,17 @@ from rl_es.training.policies import SavedPolicy
 MOST_EPISODES = 1_000_000
 
 
+def loader() -> policies.Loader:
+    """What loads policies; those of one environment and network share what is compiled for them.
+
+    Raises:
+      UserError: no agents or environments are known.
+    """
+    bring()
+    prepare()
+    return policies.Loader()
+
+
 def load_policy(manifest: str | Path) -> SavedPolicy:
     """The policy of a manifest, `policies/<run_id>/final.json` of a results folder.
 
@@ -21,9 +32,7 @@ def load_policy(manifest: str | Path) -> SavedPolicy:
       UserError: there is no such manifest, or it or its weights are damaged.
     """
     file = path("load_policy: manifest", manifest)
-    bring()
-    prepare()
-    return policies.load(file)
+    return loader().load(file)
 
 
 def evaluate(policy: SavedPolicy | str | Path, episodes: int = 100, seed: int = 0) -> np.ndarray:

@@ -1,17 +1,14 @@
-"""Results of training, in Python: tables, figures, trained policies."""
+"""Results of training, in Python: tables and trained policies."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from rl_es.analysis import results, summary
-from rl_es.analysis.drawing.options import USUAL
-from rl_es.analysis.drawing.sheet import SIZES
-from rl_es.analysis.figures.catalogue import KINDS
-from rl_es.api.arguments import path, whole
+from rl_es.api.arguments import choice, path
 from rl_es.errors import UserError, brief, did_you_mean
 from rl_es.naming import folder_of_results
 from rl_es.training.saved import STAGES
@@ -19,9 +16,8 @@ from rl_es.training.saved import STAGES
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from rl_es.training.policies import SavedPolicy
+    from rl_es.training.policies import Loader, SavedPolicy
 
-MOST_REPLICATES = 1_000_000
 _SHOWN = ["env", "label", "n", "final_mean", "ci_low", "ci_high", "env_steps_mean"]
 
 
@@ -91,24 +87,28 @@ class Results:
         Raises:
           UserError: there is none such; says what there is.
         """
-        from rl_es.api.policies import load_policy
-
         runs = self._results.runs
         for column, wanted in (("env", env), ("label", label), ("seed", seed)):
             runs = runs[runs[column] == _one(column, wanted, list(runs[column].unique()))]
-        if stage not in STAGES:
-            raise UserError(
-                f"policy: unknown stage '{brief(stage)}'{did_you_mean(str(stage), STAGES)}"
-            )
+        choice("policy: stage", stage, STAGES)
         run = runs.iloc[0]
         manifest = self.folder / "policies" / run["run_id"] / f"{stage}.json"
         if not manifest.exists():
             name = f"{run['env']} / {run['label']} / seed {run['seed']}"
             raise UserError(f"{self.folder}: no {stage} policy of {name}, a {run['status']} run")
-        return load_policy(manifest)
+        return self._loader.load(manifest)
+
+    @cached_property
+    def _loader(self) -> "Loader":
+        """What is compiled for one policy serves all of its environment and network."""
+        from rl_es.api.policies import loader
+
+        return loader()
 
     def plot(self, kind: str = "learning_curves", **options: Any) -> "Figure":
         """A figure of them; `rl_es.plot` says which, and what the options are."""
+        from rl_es.api.plotting import plot
+
         return plot(self, kind, **options)
 
     def __repr__(self) -> str:
@@ -145,52 +145,3 @@ def load(folder: str | Path) -> Results:
       UserError: it holds no results, or damaged ones.
     """
     return Results(folder)
-
-
-def plot(
-    results: Results | str | Path,
-    kind: str = "learning_curves",
-    *,
-    size: str = "auto",
-    normalise: tuple[str, str] | None = None,
-    reference: str | None = None,
-    replicates: int | None = None,
-) -> "Figure":
-    """Draws a figure as the report and `figures` do; a notebook shows it.
-
-    Args:
-      results: or the folder that holds them.
-      kind: learning_curves, final_returns, wall_clock, success, profiles, ...: all that
-        `python run_benchmark.py figures --list` names for results.
-      size: auto, as wide as the panels want; column, 3.25 inches; page, 6.75.
-      normalise: the references that are 0 and 1 on the scale of scores, such as
-        ("untrained", "best").
-      reference: the label that others are compared with; None for the kind's own choice.
-      replicates: of the bootstrap; None for the usual number.
-
-    Returns:
-      A figure of matplotlib's: `figure.savefig("curves.pdf")` writes it.
-
-    Raises:
-      UserError: an argument is wrong, or there is nothing to draw of this kind.
-    """
-    if kind not in KINDS:
-        raise UserError(f"plot: no kind of figure '{brief(kind)}'{did_you_mean(str(kind), KINDS)}")
-    if size not in SIZES:
-        raise UserError(f"plot: no size '{brief(size)}'{did_you_mean(str(size), SIZES)}")
-    options = replace(USUAL, sheet=SIZES[size], reference=reference)
-    if normalise is not None:
-        if isinstance(normalise, str) or len(normalise) != 2:
-            raise UserError(
-                "plot: normalise: must be two references, such as ('untrained', 'best')"
-            )
-        options = replace(options, low=normalise[0], high=normalise[1])
-    if replicates is not None:
-        count = whole("plot: replicates", replicates, 1, MOST_REPLICATES)
-        options = replace(options, replicates=count)
-    found = results if isinstance(results, Results) else load(results)
-    one = KINDS[kind]
-    subjects = one.where(found._results, options)
-    if not len(subjects):
-        raise UserError(f"plot: nothing to draw as '{kind}', which needs {one.needs}")
-    return one.draw(found._results.within(subjects), options)

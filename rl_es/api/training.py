@@ -62,7 +62,8 @@ def train(
       evaluation: of the unperturbed policy, such as {"points": 20, "episodes": 16}.
       out: the results folder; None: a temporary one, which goes with the `Results`.
       name: of the sweep, in tables.
-      devices: that share populations, or runs; None: one CPU, or all accelerators.
+      devices: that share populations, or runs; None: one CPU, or all accelerators. A CPU is as many
+        as the first use of jax in this process asked for.
       retry_failed: run the runs that failed before, and no others.
       progress: show what is done; otherwise only what went wrong is said.
       settings: of every agent, such as population, sigma, lr, rank.

@@ -80,7 +80,8 @@ def test_policies(trained: rl_es.Results, out: Path) -> None:
     assert np.array_equal(returns, rl_es.evaluate(path, 5, 3))
     assert np.array_equal(returns, rl_es.load_policy(str(path)).evaluate(5, 3))
     assert len(rl_es.evaluate(policy)) == 100
-    assert trained.policy(seed=1).manifest["seed"] == 1
+    other = trained.policy(seed=1)
+    assert other.manifest["seed"] == 1 and other.workbench is policy.workbench
     early = trained.policy("CartPole-v1", "eggroll", seed=0, stage="early")
     assert early.manifest["env_steps"] < policy.manifest["env_steps"]
 
@@ -96,7 +97,9 @@ def test_policies_that_are_not_there(trained: rl_es.Results, folder: Path) -> No
         with pytest.raises(rl_es.UserError) as error:
             found.policy(**wanted)
         assert str(error.value).startswith(said)
-    with pytest.raises(rl_es.UserError, match="unknown stage 'fina'; did you mean 'final'"):
+    with pytest.raises(
+        rl_es.UserError, match="policy: stage: there is no 'fina'; did you mean 'final'"
+    ):
         trained.policy(stage="fina")
     with pytest.raises(rl_es.UserError, match="no early policy of CartPole-v1 / eggroll / seed 1"):
         trained.policy(seed=1, stage="early")
@@ -114,9 +117,13 @@ def test_arguments_that_are_wrong(trained: rl_es.Results, tmp_path: Path) -> Non
         (lambda: rl_es.evaluate(policy, 0), "evaluate: episodes: must be at least 1, is 0"),
         (lambda: rl_es.evaluate(policy, 2.5), "evaluate: episodes: must be a whole number, is 2.5"),
         (lambda: rl_es.evaluate(policy, 2, -1), "evaluate: seed: must be at least 0, is -1"),
-        (lambda: rl_es.plot(trained, "curves"), "plot: no kind of figure 'curves'; did you mean"),
+        (lambda: rl_es.plot(trained, "curves"), "plot: kind: there is no 'curves'; did you mean"),
+        (lambda: rl_es.plot(trained, ["curves"]), "plot: kind: there is no '['curves']'"),
         (lambda: rl_es.plot(trained, "profiles"), "plot: nothing to draw as 'profiles', which"),
-        (lambda: rl_es.plot(trained, size="a5"), "plot: no size 'a5'; valid: auto, column, page"),
+        (
+            lambda: rl_es.plot(trained, size="a5"),
+            "plot: size: there is no 'a5'; valid: auto, column, page",
+        ),
         (lambda: rl_es.plot(trained, replicates=0), "plot: replicates: must be at least 1"),
         (lambda: rl_es.plot(trained, normalise="best"), "plot: normalise: must be two references"),
     ):
