@@ -67,13 +67,20 @@ class Results:
         return notes.counts(self.runs)
 
 
-def load(folder: Path) -> Results:
+def load(folder: Path, only: Collection[str] | None = None) -> Results:
     """The results of a folder: of its cells, or else of its tables.
+
+    Args:
+      folder: of the results.
+      only: run_id of the runs that are wanted; None: all.
 
     Raises:
       UserError: it holds neither, or a damaged file.
     """
-    curves, runs = variants.apart(*tables.load(folder))
+    found = tables.load(folder)
+    if only is not None:
+        found = tuple(one[one["run_id"].isin(only)].reset_index(drop=True) for one in found)
+    curves, runs = variants.apart(*found)
     styles = palette.styles(dict(zip(runs["label"], runs["agent"], strict=True)))
     asked = frozenset(manifest.read(folder).sweep.get("figures", ()))
     return Results(curves, runs, styles, surfaces.load(folder), asked)

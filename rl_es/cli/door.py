@@ -13,6 +13,7 @@ import tyro
 from tyro._errors import on_parse_error
 
 from rl_es.cli.examining import Doctor
+from rl_es.cli.exporting import Tensorboard
 from rl_es.cli.joining import Merge, References
 from rl_es.cli.listing import List
 from rl_es.cli.policies import Evaluate, Replay
@@ -32,6 +33,7 @@ VERBS = {
     "figures": Figures,
     "compare": Compare,
     "table": Table,
+    "tensorboard": Tensorboard,
     "merge": Merge,
     "references": References,
     "evaluate": Evaluate,

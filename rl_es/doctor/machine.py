@@ -28,7 +28,7 @@ def devices(found: Sequence[Any] | None = None, driver: Path = NVIDIA) -> Iterat
     told = ", ".join(f"{kinds.count(kind)} x {kind}" for kind in dict.fromkeys(kinds))
     if driver.exists() and all(one.platform == "cpu" for one in found):
         detail = f"{told}; jax does not see the NVIDIA GPU that is here"
-        yield Finding("devices", WARN, detail, f"install jax for CUDA: {INSTALLING}")
+        yield Finding("devices", WARN, detail, f"pip install 'rl_es[cuda]', or {INSTALLING}")
     else:
         yield Finding("devices", OK, told)
 

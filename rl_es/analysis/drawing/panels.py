@@ -24,8 +24,18 @@ from rl_es.analysis.drawing.writing import cut, inches, wrapped
 STYLE = Path(__file__).with_name("paper.mplstyle")
 INK = "#222222"
 NARROW = 1.9  # inches of a panel, in which four long numbers do not stand side by side
+SCREEN = 110  # pixels an inch, in a notebook
 _MARGIN = 0.6  # inches, of a panel's share, beside its axes
 _GAP = 0.08  # inches, between panels, legend and notes
+
+
+class Shown(Figure):
+    """A figure that a notebook shows, although pyplot does not know it."""
+
+    def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
+        """Its picture, and the size at which it is shown: pixels of the screen."""
+        width, height = (round(SCREEN * side) for side in self.get_size_inches())
+        return encode(self, "png"), {"width": width, "height": height}
 
 
 @contextlib.contextmanager
@@ -81,7 +91,7 @@ def rows(
 
 
 def _blank(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height))
+    figure = Shown(figsize=(width, height))
     FigureCanvasAgg(figure)
     return figure
 

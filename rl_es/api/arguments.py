@@ -1,0 +1,157 @@
+"""Arguments of a call as the content of a sweep file: what is checked, and how, is the same.
+
+Numbers become what a file would have said (1e6 is a whole number), so that a call and a file that
+mean the same have the same runs.
+"""
+
+import difflib
+import math
+import os
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rl_es.errors import UserError, brief, control, did_you_mean
+from rl_es.places import Place, Problem, spelled
+from rl_es.sweep.fields import MAX_CELLS
+from rl_es.sweep.reading import MAX_DEPTH, Document
+
+Entry = str | Mapping[str, Any]  # a name, or a mapping as an entry of a sweep file
+Entries = Entry | Sequence[Entry]
+_LISTS = {"environments": "env", "agents": "agent"}  # keys of a sweep, and their arguments
+
+
+def plain(value: Any, place: Place = ()) -> Any:
+    """A Python value as a sweep file would hold it; arrays and tuples are lists.
+
+    Raises:
+      Problem: a file could not hold it.
+    """
+    if len(place) > MAX_DEPTH:
+        raise Problem(place[:3], "nested too deep for a sweep")
+    if hasattr(value, "tolist"):  # of numpy or jax
+        value = value.tolist()
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if isinstance(value, str):
+        if sign := control(value):
+            raise Problem(place, f"text must be without control characters, has {sign}")
+        return str(value)
+    if isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise Problem(place, f"must be a finite number, is {value}")
+        return int(value) if value.is_integer() and abs(value) <= 2**53 else value
+    if isinstance(value, Mapping):
+        for key in value:
+            if not isinstance(key, str):
+                raise Problem(place, f"a key must be text, is {brief(key)}")
+        return {key: plain(inner, (*place, key)) for key, inner in value.items()}
+    if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
+        if len(value) > MAX_CELLS:
+            raise Problem(place, f"must have at most {MAX_CELLS:,} items, has {len(value):,}")
+        return [plain(inner, (*place, number)) for number, inner in enumerate(value)]
+    kinds = "text, a number, True or False, a list or a mapping"
+    raise Problem(place, f"must be {kinds}, is {brief(value)}")
+
+
+def whole(name: str, value: Any, least: int, most: int) -> int:
+    """An argument that is a whole number.
+
+    Raises:
+      UserError: it is something else, or out of bounds.
+    """
+    try:
+        number = plain(value)
+    except Problem as problem:
+        raise UserError(f"{name}: {problem.reason}") from None
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise UserError(f"{name}: must be a whole number, is {brief(value)}")
+    if not least <= number <= most:
+        bound = f"at most {most}" if number > most else f"at least {least}"
+        raise UserError(f"{name}: must be {bound}, is {brief(value)}")
+    return number
+
+
+def choice(name: str, value: Any, valid: Collection[str]) -> str:
+    """An argument that is one of some names.
+
+    Raises:
+      UserError: it is none of them; names the nearest.
+    """
+    if isinstance(value, str) and value in valid:
+        return value
+    raise UserError(f"{name}: there is no '{brief(value)}'{did_you_mean(str(value), valid)}")
+
+
+def path(name: str, value: Any) -> Path:
+    """An argument that is the path of a file or a folder.
+
+    Raises:
+      UserError: it is something else.
+    """
+    if isinstance(value, str | os.PathLike) and "\0" not in os.fspath(value):
+        return Path(value)
+    raise UserError(f"{name}: must be a path, is {brief(value)}")
+
+
+class Call(Document):
+    """The content of a sweep, given by the arguments of a function."""
+
+    def __init__(self, source: str, content: Mapping[str, Any], own: Sequence[str]):
+        """Takes a sweep's content, in which `environments` and `agents` may be one entry.
+
+        Args:
+          source: the function's name, for messages.
+          content: by a sweep's keys.
+          own: the function's arguments that are no settings of agents.
+
+        Raises:
+          UserError: it holds what no file could.
+        """
+        super().__init__(source, {})
+        self._own = own
+        try:
+            self.content = plain(content)
+        except Problem as problem:
+            raise self.error(problem) from None
+        self._single: set[str] = set()
+        for key, argument in _LISTS.items():
+            if not isinstance(self.content[key], str | dict | list):
+                what = "must be a name, a mapping, or a list of these"
+                raise UserError(f"{source}: {argument}: {what}, is {brief(content[key])}")
+            if isinstance(self.content[key], str | dict):
+                self.content[key] = [self.content[key]]
+                self._single.add(key)
+
+    def error(self, problem: Problem) -> UserError:
+        """The problem as one message that names the argument."""
+        reason, place = problem.reason, self._argument(problem.place)
+        if reason.startswith("unknown key") and place == problem.place[2:] and len(place) == 1:
+            reason = self._unknown(str(place[0])) or reason
+        where = f"{spelled(place)}: " if place else ""
+        return UserError(f"{self.source}: {where}{reason}")
+
+    def _unknown(self, name: str) -> str:
+        """What is said of a setting that is likely an argument, misspelled."""
+        near = difflib.get_close_matches(name, self._own, n=1, cutoff=0.7)
+        return f"unknown argument; did you mean '{near[0]}'?" if near else ""
+
+    def _argument(self, place: Place) -> Place:
+        """Where something of a sweep stands among the arguments."""
+        match place:
+            case ("defaults", "agent" | "budget", first, *rest):
+                return (first, *rest)
+            case ("defaults", first, *rest):
+                return (first, *rest)
+            case (("environments" | "agents") as key, int() as number, *rest):
+                if isinstance(self.content[key][number], str):
+                    if rest[:1] == ["with"] and rest[1:]:  # a setting that it lacks
+                        return tuple(rest[1:])
+                    rest = [] if rest == ["name"] else rest
+                item = () if key in self._single else (number,)
+                return (_LISTS[key], *item, *rest)
+            case (("environments" | "agents") as key, *rest):
+                return (_LISTS[key], *rest)
+        return place

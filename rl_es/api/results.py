@@ -1,0 +1,147 @@
+"""Results of training, in Python: tables and trained policies."""
+
+from collections.abc import Collection, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from rl_es.analysis import results, summary
+from rl_es.api.arguments import choice, path
+from rl_es.errors import UserError, brief, did_you_mean
+from rl_es.naming import folder_of_results
+from rl_es.training.saved import STAGES
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from rl_es.training.policies import Loader, SavedPolicy
+
+_SHOWN = ["env", "label", "n", "final_mean", "ci_low", "ci_high", "env_steps_mean"]
+
+
+class Results:
+    """The runs of a results folder, as they were when it was read.
+
+    Attributes:
+      folder: the results folder.
+    """
+
+    def __init__(self, folder: str | Path, runs: Collection[str] | None = None):
+        """Reads a results folder: its cells, or else its tables.
+
+        Args:
+          folder: that a sweep was run into, or a copy of its tables.
+          runs: run_id of those that are wanted; None: all.
+
+        Raises:
+          UserError: it holds no results, or damaged ones.
+        """
+        self.folder = path("load: folder", folder)
+        self._results = results.load(folder_of_results(self.folder), runs)
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        """A row a run and evaluation: `env`, `label`, `seed`, `env_steps`, `return_mean`, ..."""
+        return self._results.curves.copy(deep=False)
+
+    @property
+    def runs(self) -> pd.DataFrame:
+        """A row a run: `status`, `final_return`, `best_return`, settings as `hyper.*`, ..."""
+        return self._results.runs.copy(deep=False)
+
+    @property
+    def environments(self) -> list[str]:
+        """The environments' labels, in natural order."""
+        return self._results.environments
+
+    @property
+    def labels(self) -> list[str]:
+        """The agents' labels, in the order of legends."""
+        return list(self._results.shown)
+
+    def summary(self) -> pd.DataFrame:
+        """A row an (environment, label), over seeds: mean final return with its 95 % interval, ...
+
+        The columns are those of `summary.csv` (results/README.md).
+        """
+        return summary.summarise(self._results.curves, self._results.runs)
+
+    def policy(
+        self,
+        env: str | None = None,
+        label: str | None = None,
+        *,
+        seed: int | None = None,
+        stage: str = "final",
+    ) -> "SavedPolicy":
+        """The trained policy of a run.
+
+        Args:
+          env: the environment's label; None: the only one.
+          label: the agent's label; None: the only one.
+          seed: of the run; None: the first.
+          stage: final, or early and middle, which the first seed has.
+
+        Raises:
+          UserError: there is none such; says what there is.
+        """
+        runs = self._results.runs
+        for column, wanted in (("env", env), ("label", label), ("seed", seed)):
+            runs = runs[runs[column] == _one(column, wanted, list(runs[column].unique()))]
+        choice("policy: stage", stage, STAGES)
+        run = runs.iloc[0]
+        manifest = self.folder / "policies" / run["run_id"] / f"{stage}.json"
+        if not manifest.exists():
+            name = f"{run['env']} / {run['label']} / seed {run['seed']}"
+            raise UserError(f"{self.folder}: no {stage} policy of {name}, a {run['status']} run")
+        return self._loader.load(manifest)
+
+    @cached_property
+    def _loader(self) -> "Loader":
+        """What is compiled for one policy serves all of its environment and network."""
+        from rl_es.api.policies import loader
+
+        return loader()
+
+    def plot(self, kind: str = "learning_curves", **options: Any) -> "Figure":
+        """A figure of them; `rl_es.plot` says which, and what the options are."""
+        from rl_es.api.plotting import plot
+
+        return plot(self, kind, **options)
+
+    def __repr__(self) -> str:
+        """What and how much it is."""
+        envs, labels = map(", ".join, (self.environments, self.labels))
+        return f"<Results of {len(self._results.runs)} runs: {labels} on {envs}; {self.folder}>"
+
+    def _repr_html_(self) -> str:
+        """The summary, as a notebook shows it."""
+        return self.summary()[_SHOWN].to_html(index=False)
+
+
+def _one(column: str, wanted: Any, there: Sequence[Any]) -> Any:
+    """The value that is wanted; None: the only one, of seeds the first.
+
+    Raises:
+      UserError: it is not there, or there is more than one.
+    """
+    if wanted is None and (len(there) == 1 or column == "seed"):
+        return min(there)
+    if wanted is not None and wanted in there:
+        return wanted
+    if wanted is None:
+        names = ", ".join(map(str, there[:12])) + (", ..." if len(there) > 12 else "")
+        raise UserError(f"policy: {column}: needed, as there are several: {names}")
+    near = did_you_mean(str(wanted), map(str, there))
+    raise UserError(f"policy: {column}: no run has '{brief(wanted)}'{near}")
+
+
+def load(folder: str | Path) -> Results:
+    """The results of a folder that a sweep, or `train`, was run into, or of a copy of its tables.
+
+    Raises:
+      UserError: it holds no results, or damaged ones.
+    """
+    return Results(folder)

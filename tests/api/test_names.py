@@ -1,0 +1,89 @@
+"""What `import rl_es` gives: stable names, loaded on first use, and the packages that it finds."""
+
+import ast
+import importlib.metadata
+import inspect
+import os
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+import rl_es
+from rl_es import registry
+from rl_es.api import packages
+from rl_es.errors import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+def say(code: str, folder: Path, *path: Path) -> str:
+    """What a Python of its own prints."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, path))}
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_importing_loads_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys, rl_es\n"
+        "names = dir(rl_es)\n"
+        "heavy = {'jax', 'flax', 'pandas', 'pyarrow', 'matplotlib', 'pydantic'} & {*sys.modules}\n"
+        "print(sorted(heavy), {*rl_es.__all__} <= {*names}, 'jax' in sys.modules)"
+    )
+    assert say(code, tmp_path, ROOT) == "[] True False"
+
+
+def test_every_name_is_there_typed_and_documented() -> None:
+    (block,) = (n for n in ast.parse(Path(rl_es.__file__).read_text()).body if type(n) is ast.If)
+    seen = {a.name: f.module for f in block.body if isinstance(f, ast.ImportFrom) for a in f.names}
+    assert seen == rl_es._WHERE and {*seen, "__version__"} == {*rl_es.__all__}
+    for name in seen:
+        value = getattr(rl_es, name)
+        assert value.__name__ == name and inspect.getdoc(value)
+
+
+def test_another_name_is_refused() -> None:
+    with pytest.raises(AttributeError, match="'rl_es' has no attribute 'trian'"):
+        _ = rl_es.trian
+
+
+def test_an_installation_says_where_agents_and_environments_are(tmp_path: Path) -> None:
+    """Of what pyproject.toml declares, the metadata that installing makes, before any other's."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    lines = [f"{k} = {v}" for k, v in project["entry-points"][packages.GROUP].items()]
+    made = tmp_path / f"rl_es-{rl_es.__version__}.dist-info"
+    made.mkdir()
+    (made / "METADATA").write_text(f"Name: rl_es\nVersion: {rl_es.__version__}\n")
+    (made / "entry_points.txt").write_text("\n".join([f"[{packages.GROUP}]", *lines]))
+    code = (
+        "import sys\nfrom rl_es import registry\nfrom rl_es.api.packages import bring\nbring()\n"
+        "print('eggroll' in registry.agents.files(), 'gymnax' in registry.suites.files())\n"
+        "print('jax' in sys.modules)"
+    )
+    assert say(code, tmp_path, tmp_path, ROOT).split() == ["True", "True", "False"]
+
+
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        ([], "no agents or no environments are known: install this package again"),
+        (["nonesuch_package"], "nonesuch_package: is installed .* cannot be imported"),
+        (["rl_es.errors:nonesuch"], "rl_es.errors:nonesuch: .* cannot be imported"),
+    ],
+)
+def test_packages_that_are_not_there(
+    points: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = [EntryPoint("x", value, packages.GROUP) for value in points]
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: made)
+    monkeypatch.setattr(registry.agents, "packages", [])
+    with pytest.raises(UserError, match=said):
+        packages.bring()
