@@ -47,7 +47,7 @@ format: .venv/stamp
 	$(BIN)/ruff format
 
 docs: .venv/stamp  ## the pages as a site, in build/docs
-	$(BIN)/mkdocs build --strict --site-dir build/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir build/docs
 
 reference: .venv/stamp  ## what in docs/ is made from the code: tables of sweep files, their schema
 	$(BIN)/python -m tests.docs.generated
