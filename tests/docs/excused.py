@@ -8,7 +8,9 @@ JOINED = "two processes that wait for each other; tests/sweep/test_together.py j
 EXCUSED = {
     "make quickstart": "installs, then runs a sweep that takes minutes; its command is run small",
     "make setup-all": INSTALLS,
+    "make system": INSTALLS,
     "make lint": "CI runs it",
+    "make format": "changes the files",
     "make test": "this is it",
     "make tour": "a minute of drawing; tests/analysis/test_gallery.py draws the kinds",
     "source .venv/bin/activate": "changes the shell",
@@ -30,5 +32,6 @@ EXCUSED = {
 # Blocks in which a command takes long even on a small budget.
 SLOW = {
     "--workers": "each worker is a process of its own",
+    "results/reference/ranks": "the report of two whole ablations",
     "sweeps/pes/swimmer.yaml": "brax's generalized backend compiles for long",
 }
