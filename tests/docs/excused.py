@@ -12,6 +12,7 @@ EXCUSED = {
     "make lint": "CI runs it",
     "make format": "changes the files",
     "make test": "this is it",
+    "make docs": "tests/docs/test_build.py builds the site",
     "make tour": "a minute of drawing; tests/analysis/test_gallery.py draws the kinds",
     "source .venv/bin/activate": "changes the shell",
     "pip install 'rl_es[ray]'": INSTALLS,
