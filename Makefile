@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist=worksteal
 UV ?= uv
 
-.PHONY: quickstart tour setup-all system test test-slow lint format constraints clean
+.PHONY: quickstart tour setup-all system test test-slow lint format docs reference constraints clean
 
 quickstart: .venv/stamp  ## install, then run the small sweep
 	$(BIN)/python run_benchmark.py run sweeps/quickstart.yaml
@@ -45,6 +45,12 @@ lint: .venv/stamp
 format: .venv/stamp
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+docs: .venv/stamp  ## the pages as a site, in build/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir build/docs
+
+reference: .venv/stamp  ## what in docs/ is made from the code: tables of sweep files, their schema
+	$(BIN)/python -m tests.docs.generated
 
 # The environment is made once, and made again when what it is made from changes: with every extra
 # where `make setup-all` has been.

@@ -60,10 +60,8 @@ def _settings(title: str, config: type[Config]) -> Table:
         required = field.is_required()
         table.add_row(
             Text(name),
-            Text(" ".join([spelled(field.annotation), *_limits(field.metadata)])),
-            Text(
-                "(required)" if required else _value(field.get_default(call_default_factory=True))
-            ),
+            Text(" ".join([spelled(field.annotation), *limits(field.metadata)])),
+            Text("(required)" if required else shown(field.get_default(call_default_factory=True))),
             "traced" if name in traced else "static",
             Text(field.description or ""),
         )
@@ -81,25 +79,29 @@ def _first_line(docstring: str | None) -> str:
     return (docstring or "").strip().partition("\n")[0]
 
 
-def _value(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A default for people: `true`, `[64, 64]`, and - for none."""
     if isinstance(value, tuple | list):
-        return f"[{', '.join(map(_value, value))}]"
+        return f"[{', '.join(map(shown, value))}]"
     if isinstance(value, bool):
         return str(value).lower()
     return "-" if value is None else str(value)
 
 
-def _limits(metadata: list[Any]) -> Iterator[str]:
+def limits(metadata: list[Any]) -> Iterator[str]:
+    """The limits of a number: `>= 1`."""
     for limit in metadata:
         for attribute, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<=")):
             if (bound := getattr(limit, attribute, None)) is not None:
-                yield f"{sign} {bound:g}"
+                yield f"{sign} {bound:,}" if isinstance(bound, int) else f"{sign} {bound:g}"
 
 
 def spelled(annotation: Any) -> str:
     """A type for people: `float`, `sgd | adam`, `list of int`."""
     if annotation is type(None):
         return "none"
+    if annotation is Any:
+        return "any value"
     if isinstance(annotation, type) and not typing.get_args(annotation):
         return {"str": "text", "bool": "true | false"}.get(annotation.__name__, annotation.__name__)
     origin, inner = typing.get_origin(annotation), typing.get_args(annotation)

@@ -75,6 +75,7 @@ ALLOWED = {
     "doctor": {"doctor", "findings", *TRAINING},
     "conformance": {"conformance", "findings", *SWEEP},
     "api": {"api", "analysis", *SWEEP},
+    "schemas": {"schemas", "listing", *SWEEP},
     "cli": {
         "analysis",
         "evaluating",
@@ -84,6 +85,7 @@ ALLOWED = {
         "findings",
         "conformance",
         "skeletons",
+        "schemas",
         "replay",
         "speed",
         "gradients",

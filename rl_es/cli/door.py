@@ -15,7 +15,7 @@ from tyro._errors import on_parse_error
 from rl_es.cli.examining import Doctor
 from rl_es.cli.exporting import Tensorboard
 from rl_es.cli.joining import Merge, References
-from rl_es.cli.listing import List
+from rl_es.cli.listing import List, Schema
 from rl_es.cli.policies import Evaluate, Replay
 from rl_es.cli.reading import Compare, Figures, Report, Table
 from rl_es.cli.refusing import PROG, Refusal
@@ -43,6 +43,7 @@ VERBS = {
     "list": List,
     "new": New,
     "check": Check,
+    "schema": Schema,
     "doctor": Doctor,
 }
 COMPLETIONS = ("--tyro-print-completion", "--tyro-write-completion")  # tyro's own, for shells

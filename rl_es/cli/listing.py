@@ -1,4 +1,4 @@
-"""The command that says what there is."""
+"""The commands that say what there is: list, schema."""
 
 import dataclasses
 from typing import Annotated, Literal
@@ -23,4 +23,25 @@ class List:
         from rl_es import listing
 
         listing.show(self.what, self.long)
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Schema:
+    """Print the format of sweep files: a JSON schema for editors, or tables of every key."""
+
+    format: Annotated[
+        Literal["json", "markdown"], arg(help="json: a schema, draft 7; markdown: tables")
+    ] = "json"
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        import json
+
+        from rl_es.schemas import editor, reference
+
+        if self.format == "markdown":
+            print(reference.markdown(), end="")
+        else:
+            print(json.dumps(editor.sweep(), indent=1, ensure_ascii=False))
         return 0

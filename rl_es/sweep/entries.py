@@ -6,7 +6,7 @@ import pydantic
 from pydantic import Field, field_validator, model_validator
 
 from rl_es import registry
-from rl_es.config import Config
+from rl_es.config import Config, static
 from rl_es.errors import UserError, brief
 from rl_es.plugins import short
 from rl_es.rollout.config import WrapperConfig
@@ -31,9 +31,11 @@ def labels_differ(entries: tuple[Any, ...]) -> tuple[Any, ...]:
 class Distribution(Config):
     """What a random setting is drawn from; exactly one."""
 
-    uniform: tuple[float, float] | None = Field(None, strict=False)
-    log_uniform: tuple[float, float] | None = Field(None, strict=False)
-    choice: Values | None = None
+    uniform: tuple[float, float] | None = static(None, "between low and high", strict=False)
+    log_uniform: tuple[float, float] | None = static(
+        None, "between low and high, both above 0, on a logarithmic scale", strict=False
+    )
+    choice: Values | None = static(None, "one of these values")
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -54,8 +56,8 @@ class RandomSearch(Config):
     model_config: ClassVar[pydantic.ConfigDict] = pydantic.ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Distribution] = Field(init=False)  # pyright: ignore
 
-    samples: int = Field(ge=1, le=MAX_CELLS)
-    seed: int = Field(0, ge=0, le=MAX_SEED)
+    samples: int = static(help="settings that are drawn", ge=1, le=MAX_CELLS)
+    seed: int = static(0, "of the draws", ge=0, le=MAX_SEED)
 
     @property
     def settings(self) -> dict[str, Distribution]:
@@ -72,11 +74,13 @@ class RandomSearch(Config):
 class Variation(Config):
     """Something by name: fixed settings, and settings that vary."""
 
-    name: str
-    label: AgentLabel | None = None
-    fixed: dict[str, Any] = Field(default_factory=dict, alias="with")
-    grid: dict[str, Values] = Field(default_factory=dict)
-    random: RandomSearch | None = None
+    name: str = static(help="as `list` shows it")
+    label: AgentLabel | None = static(None, "unique in the file; the name if absent")
+    fixed: dict[str, Any] = Field(default_factory=dict, alias="with", description="fixed settings")
+    grid: dict[str, Values] = Field(
+        default_factory=dict, description="values by setting: every combination of them"
+    )
+    random: RandomSearch | None = static(None, "settings drawn at random, beside the grid")
 
     @property
     def shown(self) -> str:
@@ -99,9 +103,9 @@ class Variation(Config):
 class World(WrapperConfig):
     """An environment by name: its suite's options and its wrappers."""
 
-    name: str
-    label: EnvironmentLabel | None = None
-    options: dict[str, Any] = Field(default_factory=dict)
+    name: str = static(help="as `list` shows it")
+    label: EnvironmentLabel | None = static(None, "unique in the file; the name if absent")
+    options: dict[str, Any] = Field(default_factory=dict, description="of the suite")
 
     @property
     def shown(self) -> str:

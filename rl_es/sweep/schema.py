@@ -44,7 +44,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from rl_es import registry
-from rl_es.config import Config
+from rl_es.config import Config, static
 from rl_es.errors import UserError
 from rl_es.rollout.config import EvaluationConfig, PolicyConfig, SurfaceConfig
 from rl_es.sweep.entries import Variation, World, labels_differ, named
@@ -57,9 +57,9 @@ OptionalFigure = Literal["best_so_far", "frontier", "time_ratio", "time_to_thres
 class Budget(Config):
     """When a run ends: after environment steps, generations, or (not reproducible) seconds."""
 
-    env_steps: int | None = Field(None, ge=1, le=10**15)
-    generations: int | None = Field(None, ge=1, le=10**12)
-    seconds: float | None = Field(None, gt=0)
+    env_steps: int | None = static(None, "environment steps of training", ge=1, le=10**15)
+    generations: int | None = static(None, "generations; ppo: iterations", ge=1, le=10**12)
+    seconds: float | None = static(None, "seconds of training; not reproducible", gt=0)
 
     @model_validator(mode="after")
     def _one(self) -> Self:
@@ -75,7 +75,7 @@ class Budget(Config):
 class AgentEntry(Variation):
     """One agent of a sweep."""
 
-    policy: PolicyConfig = PolicyConfig()
+    policy: PolicyConfig = static(PolicyConfig(), "overrides the policy, by key")
 
     @field_validator("name")
     @classmethod
@@ -90,52 +90,66 @@ class AgentEntry(Variation):
 class EnvironmentEntry(World):
     """One environment of a sweep, and what it overrides."""
 
-    threshold: float | None = Field(None, ge=-1e38, le=1e38)  # as float32, in which returns are
-    surface: SurfaceConfig | None = None
-    budget: Budget | None = None
-    evaluation: EvaluationConfig = EvaluationConfig()
-    policy: PolicyConfig = PolicyConfig()
-    agents: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    threshold: float | None = static(  # bounded as float32, in which returns are
+        None, "the return that counts as solved", ge=-1e38, le=1e38
+    )
+    surface: SurfaceConfig | None = static(
+        None, "the objective on a grid of the policy's two parameters, for the report"
+    )
+    budget: Budget | None = static(None, "instead of the default, as a whole")
+    evaluation: EvaluationConfig = static(EvaluationConfig(), "overrides the default, by key")
+    policy: PolicyConfig = static(PolicyConfig(), "overrides the default, by key")
+    agents: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="settings of an agent here, by its label or its name"
+    )
 
 
 class Defaults(Config):
     """What holds wherever nothing overrides it."""
 
-    budget: Budget | None = None
-    evaluation: EvaluationConfig = EvaluationConfig()
-    policy: PolicyConfig = PolicyConfig()
-    agent: dict[str, Any] = Field(default_factory=dict)
+    budget: Budget | None = static(None, "when a run ends; each environment may have its own")
+    evaluation: EvaluationConfig = static(EvaluationConfig(), "how runs are evaluated")
+    policy: PolicyConfig = static(PolicyConfig(), "the network and its action head")
+    agent: dict[str, Any] = Field(
+        default_factory=dict, description="settings of every agent; each must have them"
+    )
 
 
 class Tuning(Config):
     """Where tuned settings come from: another sweep, and what it spent on them."""
 
-    name: SweepName
-    search: Literal["random", "grid", "tpe"]
-    trials: dict[str, Annotated[int, Field(ge=1)]]  # of an agent in each environment, by label
-    seeds: Seeds
-    budget: dict[str, Budget]  # of a run, by the environment's label
-    chosen_by: str
+    name: SweepName = static(help="of the tuning sweep")
+    search: Literal["random", "grid", "tpe"] = static(help="how settings were proposed")
+    trials: dict[str, Annotated[int, Field(ge=1)]] = static(
+        help="of an agent in each environment, by label"
+    )
+    seeds: Seeds = static(help="that the trials ran; the sweep itself may have none of them")
+    budget: dict[str, Budget] = static(help="of a run, by the environment's label")
+    chosen_by: str = static(help="what decided between trials")
 
 
 class Sweep(Config):
     """A whole sweep file."""
 
-    name: SweepName
-    description: str | None = None
-    seeds: Seeds
-    defaults: Defaults = Defaults()
+    name: SweepName = static(help="names the results folder, results/NAME")
+    description: str | None = static(None, "what the sweep is for; the report shows it")
+    seeds: Seeds = static(
+        help="a count (5: seeds 0 to 4), a list, or {first: 100, count: 10}; each runs every agent"
+    )
+    defaults: Defaults = static(Defaults(), "what holds wherever nothing overrides it")
     environments: Annotated[
         tuple[Annotated[EnvironmentEntry, BeforeValidator(named)], ...],
         Field(min_length=1, strict=False),
         AfterValidator(labels_differ),
-    ]
+    ] = static(help="names, or mappings with a name")
     agents: Annotated[
         tuple[Annotated[AgentEntry, BeforeValidator(named)], ...],
         Field(min_length=1, strict=False),
         AfterValidator(labels_differ),
-    ]
-    figures: Annotated[tuple[OptionalFigure, ...], AfterValidator(distinct)] = Field(
-        (), strict=False
+    ] = static(help="names, or mappings with a name")
+    figures: Annotated[tuple[OptionalFigure, ...], AfterValidator(distinct)] = static(
+        (), "further figures of the report", strict=False
     )
-    tuning: Annotated[tuple[Tuning, ...], Field(strict=False)] = ()
+    tuning: Annotated[tuple[Tuning, ...], Field(strict=False)] = static(
+        (), "where tuned settings come from, as `tuned` writes it"
+    )

@@ -1,0 +1,38 @@
+"""The commands of the pages that no test can run, each with the reason."""
+
+INSTALLS = "installs from a registry; CI runs it"
+CLUSTER = "needs Slurm; tests/sweep/test_sharing.py runs shards"
+RAY = "starts or joins Ray, which takes a machine's cores; tests/sweep/test_ray.py does it"
+JOINED = "two processes that wait for each other; tests/sweep/test_together.py joins two"
+
+EXCUSED = {
+    "make quickstart": "installs, then runs a sweep that takes minutes; its command is run small",
+    "make setup-all": INSTALLS,
+    "make system": INSTALLS,
+    "make lint": "CI runs it",
+    "make format": "changes the files",
+    "make test": "this is it",
+    "make docs": "tests/docs/test_build.py builds the site",
+    "make tour": "a minute of drawing; tests/analysis/test_gallery.py draws the kinds",
+    "source .venv/bin/activate": "changes the shell",
+    "pip install 'rl_es[ray]'": INSTALLS,
+    "pip install 'rl_es[cuda]'": INSTALLS,
+    "python run_benchmark.py run sweeps/quickstart.yaml --executor ray": RAY,
+    "python run_benchmark.py run sweeps/quickstart.yaml --executor ray "
+    "--address 10.0.0.1:6379 --ray-cpus 4": RAY,
+    "python run_benchmark.py run sweeps/quickstart.yaml "
+    "--coordinator 127.0.0.1:9876 --processes 2 --process 0 &": JOINED,
+    "python run_benchmark.py run sweeps/quickstart.yaml "
+    "--coordinator 127.0.0.1:9876 --processes 2 --process 1": JOINED,
+    "srun --ntasks-per-node=8 --gpus-per-node=8 "
+    "python run_benchmark.py run sweeps/quickstart.yaml --cluster": CLUSTER,
+    "array=$(sbatch --parsable --array=0-7 docs/slurm_array.sh sweeps/quickstart.yaml)": CLUSTER,
+    "sbatch --dependency=afterany:$array docs/slurm_array.sh report results/quickstart": CLUSTER,
+}
+
+# Blocks in which a command takes long even on a small budget.
+SLOW = {
+    "--workers": "each worker is a process of its own",
+    "results/reference/ranks": "the report of two whole ablations",
+    "sweeps/pes/swimmer.yaml": "brax's generalized backend compiles for long",
+}

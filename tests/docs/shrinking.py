@@ -1,0 +1,72 @@
+"""A command of the pages, as it is but for its budget: what a test adds to run it in seconds."""
+
+TRAINING = ["budget.generations=2", "evaluation={points: 1, episodes: 2}", "policy.widths=[8]"]
+CARTPOLE = "{name: CartPole-v1, threshold: 475}"
+PENDULUM = "{name: Pendulum-v1, threshold: -250, policy: {normalise_observations: true}}"
+# What is set of each file besides; of any other sweep, `OTHER`.
+SWEEPS = {
+    "sweeps/quickstart.yaml": [  # learns something, so that scores have a scale
+        "seeds=2",
+        "budget.generations=20",
+        f"environments=[{CARTPOLE}, {PENDULUM}]",
+        "agents=[{name: open_es, with: {lr: 0.1}}, {name: eggroll, with: {lr: 0.1}}]",
+        "defaults.agent={population: 32, sigma: 0.3}",
+    ],
+    "sweeps/ablation/tuning.yaml": [
+        "seeds=[1000]",
+        "environments=[CartPole-v1]",
+        "agents.eggroll.random.samples=2",
+        "agents.open_es.random.samples=2",
+        "defaults.agent.population=8",
+    ],
+    "sweeps/pes/swimmer.yaml": [
+        "defaults.agent.population=4",
+        "environments.0.episode_length=100",
+        "agents=[{name: nres, with: {window: 50}}]",
+    ],
+    "sweeps/pes/variance.yaml": [
+        "budget.generations=8",
+        "seeds=1",
+        "environments=[{name: unrolled/linear, label: independent-2, options: {steps: 2}}]",
+        "agents=[pes, nres]",
+    ],
+    "sweeps/ablation/rank_bias.yaml": [
+        "budget.generations=4",
+        "seeds=2",
+        "defaults.agent.population=16",
+        "agents=[full_rank_es, {name: eggroll, grid: {rank: [1, 2]}}]",
+    ],
+}
+ONE = f"environments=[{CARTPOLE}]"  # of a quickstart that is run beside the usual one
+OTHER = ["seeds=1", "defaults.agent.population=8"]
+SPEED = [
+    "rounds=1",
+    "min_seconds=0",
+    "workloads={environments: [CartPole-v1], widths: [[8]], populations: [8]}",
+    "contestants=[bare, inference, eggroll]",
+]
+MORE = {
+    "run": ["--no-replays", "--quiet"],
+    "report": ["--no-replays"],
+    "tune": ["--startup", "1", "--quiet"],
+    "speed": ["--quiet"],
+    "figures": ["--replicates", "50"],
+    "replay": ["--size", "96x64"],
+}
+
+
+def shrunk(arguments: list[str]) -> list[str]:
+    """The arguments of `run_benchmark.py`, with overrides that come last and so win."""
+    verb = arguments[0]
+    files = [word for word in arguments[1:] if word.endswith(".yaml")]
+    settings: list[str] = []
+    if verb == "speed":
+        settings = SPEED
+    elif verb in ("run", "plan", "tune", "gradients"):
+        settings = [*TRAINING, *SWEEPS.get(files[0], OTHER)]
+        if files[0] == "sweeps/quickstart.yaml" and "--out" in arguments:
+            settings.append(ONE)
+    if verb == "figures" and "--list" in arguments:
+        return arguments
+    given = [part for setting in settings for part in ("--set", setting)]
+    return [*arguments, *MORE.get(verb, []), *given]

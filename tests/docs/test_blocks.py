@@ -1,0 +1,182 @@
+"""Every block of README, CONTRIBUTING and docs/ is run, on small budgets, or excused by name."""
+
+import contextlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rl_es import cli
+from rl_es.errors import UserError
+from rl_es.speed import loading as speed_files
+from rl_es.sweep import loading
+from rl_es.sweep.reading import Document, parse
+from tests.docs.blocks import EVERY, ROOT, Block, arguments, commands
+from tests.docs.excused import EXCUSED, SLOW
+from tests.docs.shrinking import shrunk
+
+DOOR = "python run_benchmark.py "
+QUICKSTART = ["run", "sweeps/quickstart.yaml"]
+DONE: list[list[str]] = []  # commands that were run in this process's workspace
+# A sweep that a block with some of its keys is put into.
+NAMES = 23  # columns in which a folder's tree has names
+FRAME = "name: frame\nseeds: 1\nenvironments: [CartPole-v1]\nagents: [eggroll, open_es, pes]\n"
+FRAME += "defaults: {budget: {env_steps: 1e4}}\n"
+
+
+def _blocks(language: str) -> list[Block]:
+    return [block for block in EVERY if block.language == language]
+
+
+def _parameters(language: str) -> pytest.MarkDecorator:
+    def marks(block: Block) -> list[pytest.MarkDecorator]:
+        return [pytest.mark.slow] if any(word in block.text for word in SLOW) else []
+
+    found = [pytest.param(b, id=b.name, marks=marks(b)) for b in _blocks(language)]
+    return pytest.mark.parametrize("block", found)
+
+
+def _named(page: str) -> dict[str, str]:
+    """The sweep files that a page shows, by name."""
+    shown = {}
+    for block in _blocks("yaml"):
+        name = re.search(r"^name: (\S+)", block.text, re.MULTILINE)
+        if block.page == page and name:
+            shown[name[1]] = block.text
+    return shown
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as the repository's root is to a reader: sweeps, results of the quickstart."""
+    folder = tmp_path_factory.mktemp("workspace")
+    for shared in ("sweeps", "envs", "agents", "rl_es"):
+        (folder / shared).symlink_to(ROOT / shared)
+    (folder / "results").mkdir()
+    (folder / "docs").mkdir()
+    (folder / "results" / "reference").symlink_to(ROOT / "results" / "reference")
+    with contextlib.chdir(folder):
+        assert _call(shrunk(QUICKSTART))[0] == 0
+    return folder
+
+
+@pytest.fixture
+def inside(workspace: Path) -> Iterator[Path]:
+    """The workspace as current folder."""
+    with contextlib.chdir(workspace):
+        yield workspace
+
+
+def _call(words: list[str]) -> tuple[int, str]:
+    """Exit code and standard output of a command line, in this process."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out):
+        try:
+            code = cli.main(words)
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return code, out.getvalue()
+
+
+def _process(words: list[str]) -> tuple[int, str]:
+    """The same in a process of its own, where workers find the door."""
+    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
+    command = [sys.executable, str(ROOT / "run_benchmark.py"), *words]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=os.environ | {"PYTHONPATH": path}
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@_parameters("sh")
+def test_commands_run(block: Block, inside: Path):
+    for name, text in _named(block.page).items():
+        Path(f"{name}.yaml").write_text(text)
+    for command in commands(block.text):
+        if command in EXCUSED:
+            continue
+        assert command.startswith(DOOR), f"{block.name}: neither run nor excused: {command}"
+        words, written = arguments(command)
+        small = shrunk(words)
+        if small in DONE and not written:  # shown on another page, too
+            continue
+        code, out = _process(small) if "--workers" in words else _call(small)
+        DONE.append(small)
+        allowed = (0, 1) if "--fail-if" in words else (0,)
+        assert code in allowed, f"{block.name}: {command}\nended with {code}\n{out}"
+        if written:
+            Path(written).write_text(out)
+
+
+@_parameters("python")
+def test_python_runs(block: Block, inside: Path):
+    exec(compile(block.text, block.name, "exec"), {"__name__": "__main__"})
+
+
+@_parameters("yaml")
+def test_sweep_files_are_right(block: Block, tmp_path: Path):
+    path = tmp_path / "shown.yaml"
+    path.write_text(block.text)
+    keys = set(parse(block.text, block.name).content)
+    if "contestants" in keys:
+        speed_files.load(path)
+    elif {"environments", "agents"} <= keys:
+        loading.load(path)
+    else:
+        frame = parse(FRAME, block.name)
+        shown = parse(block.text, block.name).content
+        loading.checked(Document(block.name, frame.content | shown))
+
+
+@_parameters("json")
+def test_json_is_read(block: Block):
+    assert json.loads(block.text)
+
+
+@_parameters("text")
+def test_messages_and_folders_are_as_they_are_shown(block: Block, inside: Path):
+    if block.text.startswith("error: "):
+        assert block.text.removeprefix("error: ").strip() in _messages(block)
+    else:
+        root, *lines = [line for line in block.text.splitlines() if line]
+        folder = Path(root.replace("<sweep>", "quickstart"))
+        shown = [
+            one.strip("/ ") for line in lines for one in line[:NAMES].split(",") if one.strip()
+        ]
+        missing = [name for name in shown if not list(folder.glob(_pattern(name)))]
+        assert set(missing) <= {"replays"}, f"{block.name}: not in {folder}: {missing}"
+
+
+def _pattern(name: str) -> str:
+    """A shown name as a pattern: `.csv` is any file that ends so, `<run>` any name."""
+    return re.sub(r"<.*?>", "*", f"*{name}" if name.startswith(".") else name)
+
+
+def _messages(block: Block) -> set[str]:
+    """What is said of the page's sweep files where one word in them is misspelled as shown."""
+    file, wrong, right = re.findall(r"(\S+)\.yaml: .*?(\w+)(?:\[\d+\])? \(.*'(\w+)'", block.text)[0]
+    text, said = _named(block.page)[file], set()
+    for place in re.finditer(rf"\b{right}\b", text):
+        changed = text[: place.start()] + wrong + text[place.end() :]
+        try:
+            loading.checked(parse(changed, f"{file}.yaml"))
+        except UserError as error:
+            said.add(str(error))
+    return said
+
+
+def test_every_language_is_run():
+    assert {block.language for block in EVERY} <= {"sh", "python", "yaml", "json", "text"}
+
+
+def test_every_excuse_is_needed():
+    shown = {command for block in _blocks("sh") for command in commands(block.text)}
+    assert set(EXCUSED) <= shown, f"no page shows {set(EXCUSED) - shown}"
+    slow = {word for word in SLOW for command in shown if word in command}
+    assert slow == set(SLOW)
