@@ -51,6 +51,7 @@ MORE = {
     "tune": ["--startup", "1", "--quiet"],
     "speed": ["--quiet"],
     "figures": ["--replicates", "50"],
+    "check": ["--steps", "2000"],
     "replay": ["--size", "96x64"],
 }
 

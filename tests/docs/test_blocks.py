@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +51,14 @@ def _named(page: str) -> dict[str, str]:
         if block.page == page and name:
             shown[name[1]] = block.text
     return shown
+
+
+# Python files that a page shows, by the name in their first line.
+FILES = {
+    named[1]: block.text
+    for block in EVERY
+    if block.language == "python" and (named := re.match(r"# (\w+\.py)\n", block.text))
+}
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +107,8 @@ def _process(words: list[str]) -> tuple[int, str]:
 def test_commands_run(block: Block, inside: Path):
     for name, text in _named(block.page).items():
         Path(f"{name}.yaml").write_text(text)
+    for name, text in FILES.items():
+        Path(name).write_text(text)
     for command in commands(block.text):
         if command in EXCUSED:
             continue
@@ -120,7 +131,10 @@ def test_python_runs(block: Block, inside: Path):
 
 
 @_parameters("yaml")
-def test_sweep_files_are_right(block: Block, tmp_path: Path):
+def test_sweep_files_are_right(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    for name, text in FILES.items():
+        Path(name).write_text(text)
     path = tmp_path / "shown.yaml"
     path.write_text(block.text)
     keys = set(parse(block.text, block.name).content)
@@ -139,10 +153,17 @@ def test_json_is_read(block: Block):
     assert json.loads(block.text)
 
 
+@_parameters("toml")
+def test_toml_is_read(block: Block):
+    assert tomllib.loads(block.text)
+
+
 @_parameters("text")
 def test_messages_and_folders_are_as_they_are_shown(block: Block, inside: Path):
     if block.text.startswith("error: "):
         assert block.text.removeprefix("error: ").strip() in _messages(block)
+    elif block.text.startswith("ok "):
+        assert set(block.text.splitlines()) <= set(_said_before(block).splitlines())
     else:
         root, *lines = [line for line in block.text.splitlines() if line]
         folder = Path(root.replace("<sweep>", "quickstart"))
@@ -151,6 +172,15 @@ def test_messages_and_folders_are_as_they_are_shown(block: Block, inside: Path):
         ]
         missing = [name for name in shown if not list(folder.glob(_pattern(name)))]
         assert set(missing) <= {"replays"}, f"{block.name}: not in {folder}: {missing}"
+
+
+def _said_before(block: Block) -> str:
+    """What the command of the shell block before this one prints."""
+    before = [b for b in _blocks("sh") if b.page == block.page and b.line < block.line]
+    (command,) = commands(before[-1].text)
+    for name, text in FILES.items():
+        Path(name).write_text(text)
+    return _call(shrunk(arguments(command)[0]))[1]
 
 
 def _pattern(name: str) -> str:
@@ -172,7 +202,7 @@ def _messages(block: Block) -> set[str]:
 
 
 def test_every_language_is_run():
-    assert {block.language for block in EVERY} <= {"sh", "python", "yaml", "json", "text"}
+    assert {block.language for block in EVERY} <= {"sh", "python", "yaml", "json", "toml", "text"}
 
 
 def test_every_excuse_is_needed():
