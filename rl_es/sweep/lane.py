@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -148,13 +149,15 @@ class Lane:
     def resume(self, shapes: Any) -> Any | None:
         """Goes back to the last checkpoint; returns its state, or None where there is none.
 
-        A checkpoint whose curve is gone is not gone back to: the curve could not be made whole. One
-        that is damaged is set aside, and the run starts anew.
+        A checkpoint without its whole curve is not gone back to: the curve could not be made whole.
+        One that is damaged is set aside. Then the run starts anew, and the checkpoint is removed
+        before anything is written: it would otherwise be taken for one of the new curve.
         All processes go back to what the first one finds.
         """
         path = self.store.checkpoint(self.cell)
         rows = together.first(lambda: self.store.read(self.cell)[0] if path.exists() else [])
         if not rows:
+            self._forget(path)
             return None
         try:
             state, counters = checkpoint.load(
@@ -163,9 +166,19 @@ class Lane:
         except DamagedError as error:
             self.store.set_aside(path, error)
             return None
-        self.come = Progressed(**counters)
-        self._recall([row for row in rows if row["generation"] <= self.come.generation])
+        evaluations = counters.pop("evaluations", None)
+        come = Progressed(**counters)
+        whole = [row for row in rows if row["generation"] <= come.generation]
+        if evaluations not in (None, len(whole)):
+            self._forget(path)
+            return None
+        self.come = come
+        self._recall(whole)
         return state
+
+    def _forget(self, path: Path) -> None:
+        if self.store.mine:
+            path.unlink(missing_ok=True)
 
     def _recall(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Takes up a curve that was written before."""
@@ -179,7 +192,8 @@ class Lane:
         """Writes its curve, then a checkpoint of its state (one lane's arrays)."""
         self.write()
         if self.store.mine:
-            checkpoint.save(self.store.checkpoint(self.cell), state, asdict(self.come))
+            counters = {**asdict(self.come), "evaluations": len(self.rows)}
+            checkpoint.save(self.store.checkpoint(self.cell), state, counters)
 
     def finish(self, snapshot: Snapshot) -> None:
         """Ends the run at its budget, with its final policy."""

@@ -1,6 +1,7 @@
 """Sweeps run again, for longer, and after they were stopped."""
 
 import os
+import shutil
 import signal
 import threading
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import Any
 import pytest
 
 from rl_es import tables
-from rl_es.sweep import execution, work
-from rl_es.sweep.cells import Cell
+from rl_es.sweep import execution, records, work
+from rl_es.sweep.cells import Cell, cells
 from rl_es.sweep.lane import Lane
 from rl_es.sweep.placing import Resources
+from rl_es.sweep.store import Store
 from tests.sweep.small import (
     LASTING,
     ONE,
@@ -98,6 +100,32 @@ def test_interrupted_persistent_runs_that_share_calls_go_on(tmp_path: Path) -> N
         execution.run(sweep, folder, Silent(interrupt_at(1, 0.5)), Resources(lanes=2))
     assert set(tables.load(folder)[1].status) == {"running"}
     same(through, ran(folder, sweep, lanes=2))
+
+
+class Killed(BaseException):
+    """Nothing handles it: nothing more is saved."""
+
+
+@pytest.mark.parametrize("left", [0, 1])
+@pytest.mark.usefixtures("fine")
+def test_a_checkpoint_is_not_taken_for_one_of_a_curve_that_began_anew(
+    left: int, short: Path, tmp_path: Path
+) -> None:
+    """A finished run's curve is lost, or its end is; what runs it again is killed early on."""
+    folder = tmp_path / "results"
+    shutil.copytree(short, folder)
+    cell = cells(made(ONE))[1]
+    rows, record = tables.read_cell(folder / "cells" / f"{cell.run_id}.parquet")
+    records.write(cell, Store(folder), rows[:left], {**record, "status": "running"})
+
+    def running(cell: Cell, done: float, *rest: Any) -> None:
+        if done > 0.3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        execution.run(made(ONE), folder, Silent(running), Resources(lanes=1))
+    assert len(Store(folder).read(cell)[0]) < len(rows)
+    same(short, ran(folder, made(ONE)))
 
 
 @pytest.mark.usefixtures("fine")
