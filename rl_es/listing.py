@@ -1,33 +1,60 @@
 """What there is to name in a sweep file: agents, environments, and their settings."""
 
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rl_es import registry
+from rl_es import plugins, registry
 from rl_es.config import Config, traced_names
+from rl_es.errors import UserError, brief, did_you_mean
 from rl_es.rollout.config import EvaluationConfig, PolicyConfig, WrapperConfig
 
 
-def show(what: Literal["all", "agents", "environments"], long: bool) -> None:
-    """Prints agents, environments or both; `long`: with every setting."""
+def show(what: str, long: bool) -> None:
+    """Prints agents, environments or both, or one of them by its name; `long`: with every setting.
+
+    Raises:
+      UserError: nothing has this name; names the nearest.
+    """
     console = Console(markup=False, highlight=False, emoji=False)
     if not console.is_terminal:
         console.width = 200  # a pipe has no width of its own: let lines be lines
-    parts = {"agents": _agents, "environments": _environments}
-    for name, part in parts.items():
-        if what in ("all", name):
-            for piece in part(long):
-                console.print(piece)
-                console.print()
+    for piece in _pieces(what, long):
+        console.print(piece)
+        console.print()
 
 
-def _agents(long: bool) -> Iterator[RenderableType]:
-    modules = {name: registry.agents.load(name) for name in registry.agents.files()}
+def _pieces(what: str, long: bool) -> Iterator[RenderableType]:
+    agents, suites = registry.agents.files(), registry.suites.files()
+    if what in ("all", "agents"):
+        yield from _agents(agents, long)
+    if what in ("all", "environments"):
+        yield from _environments(suites, long)
+    if what in ("all", "agents", "environments"):
+        return
+    if plugins.is_reference(what):
+        kind = _agents if plugins.is_agent(what) else _environments
+        yield from kind([what], long)
+    elif what in agents:
+        yield from _agents([what], long)
+    elif what in suites:
+        yield from _environments([what], long)
+    else:
+        known = ["agents", "environments", "all", *agents, *suites]
+        if what in registry.environment_names():
+            suite = next(name for name in suites if what in registry.suites.load(name).NAMES)
+            yield from _environments([suite], long)
+        else:
+            near = did_you_mean(what, [*known, *registry.environment_names()])
+            raise UserError(f"list: nothing is named '{brief(what)}'{near}")
+
+
+def _agents(names: Sequence[str], long: bool) -> Iterator[RenderableType]:
+    modules = {name: registry.agents.load(name) for name in names}
     table = _table("Agents", "agent", "what it is")
     for name, module in modules.items():
         table.add_row(Text(name), Text(_first_line(module.__doc__)))
@@ -37,12 +64,12 @@ def _agents(long: bool) -> Iterator[RenderableType]:
             yield _settings(f"Agent {name} (with, grid, random)", module.Hyperparameters)
 
 
-def _environments(long: bool) -> Iterator[RenderableType]:
-    modules = {name: registry.suites.load(name) for name in registry.suites.files()}
+def _environments(names: Sequence[str], long: bool) -> Iterator[RenderableType]:
+    modules = {name: registry.suites.load(name) for name in names}
     table = _table("Environments", "suite", "what it is", "environments")
     for name, module in modules.items():
-        names = Text(", ".join(module.NAMES))
-        table.add_row(Text(name), Text(_first_line(module.__doc__)), names)
+        inside = Text(", ".join(module.NAMES))
+        table.add_row(Text(name), Text(_first_line(module.__doc__)), inside)
     yield table
     if long:
         for name, module in modules.items():

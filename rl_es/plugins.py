@@ -87,6 +87,15 @@ def load(reference: str) -> tuple[Any, ModuleType]:
     return getattr(module, what), module
 
 
+def is_agent(reference: str) -> bool:
+    """Whether a reference names an agent, rather than an environment.
+
+    Raises:
+      UserError: it names nothing.
+    """
+    return hasattr(load(reference)[0], "Hyperparameters")
+
+
 def numerics(found: Any, module: ModuleType) -> int | str:
     """What of a plug-in's code determines its numbers."""
     stated = getattr(found, "NUMERICS", None)

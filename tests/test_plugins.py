@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rl_es import plugins, registry
+from rl_es import cli, plugins, registry
 from rl_es.errors import UserError
 from rl_es.sweep.cells import cells
 from rl_es.sweep.loading import checked
@@ -286,3 +286,13 @@ def test_what_is_no_environment(here: Path, name: str, says: str) -> None:
 def test_what_is_no_agent(here: Path, name: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         registry.agents.load(name)
+
+
+def test_the_list_shows_its_settings(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["list", "./mine.py:Mine", "--long"]) == 0
+    said = capfd.readouterr().out
+    assert "An agent of mine." in said and "one of its own" in said
+    assert cli.main(["list", "./worlds.py:Sized", "--long"]) == 0
+    assert "bound" in capfd.readouterr().out
+    assert cli.main(["list", "./mine.py:Yours"]) == 2
+    assert "has no 'Yours'" in capfd.readouterr().err

@@ -8,10 +8,11 @@ from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 @dataclasses.dataclass(frozen=True)
 class List:
-    """List agents and environments, by default both."""
+    """List agents and environments, by default both, or one by its name."""
 
     what: Annotated[
-        Positional[Literal["all", "agents", "environments"]], arg(help="which of them")
+        Positional[str],
+        arg(metavar="WHAT", help="agents, environments, all, or a name such as ./my_env.py:MyEnv"),
     ] = "all"
     long: Annotated[
         FlagCreatePairsOff[bool],

@@ -46,7 +46,6 @@ class Check:
     settings: Annotated[
         str | None,
         arg(
-            name="with",
             metavar="MAPPING",
             help="an agent's settings, or an environment's options: '{rank: 4}'",
             help_behavior_hint="",
@@ -64,9 +63,9 @@ class Check:
         try:
             stated = {} if self.settings is None else parse_value(self.settings)
         except UserError as error:
-            raise UserError(f"--with: {error}") from None
+            raise UserError(f"--settings: {error}") from None
         if not isinstance(stated, dict):
-            raise UserError("--with: must be a mapping, such as '{rank: 4}'")
+            raise UserError("--settings: must be a mapping, such as '{rank: 4}'")
         subjects.is_agent(self.name)
         from rl_es.training.platform import prepare
 

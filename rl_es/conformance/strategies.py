@@ -96,7 +96,7 @@ class StrategyChecks(AgentChecks):
             remedy = "it goes downhill: higher returns are better, and tell ascends"
             yield Finding("improves", FAIL, detail, remedy)
         elif not after < NEAR * before:
-            remedy = "see its weights and its step; state settings by --with"
+            remedy = "see its weights and its step; state settings by --settings"
             yield Finding("improves", FAIL, detail, remedy)
         else:
             yield Finding("improves", OK, detail)

@@ -26,8 +26,7 @@ def is_agent(name: str) -> bool:
       UserError: it names neither.
     """
     if plugins.is_reference(name):
-        found, _ = plugins.load(name)
-        return hasattr(found, "Hyperparameters")
+        return plugins.is_agent(name)
     agents, environments = registry.agents.files(), registry.environment_names()
     if name not in (*agents, *environments):
         near = did_you_mean(name, [*agents, *environments])
@@ -60,7 +59,9 @@ def _of_agent(name: str, stated: Mapping[str, Any], steps: int) -> Mapping[str, 
     try:
         validated(dict(stated), module.Hyperparameters)
     except places.Problem as problem:
-        raise UserError(f"--with: {'.'.join(map(str, problem.place))}: {problem.reason}") from None
+        raise UserError(
+            f"--settings: {'.'.join(map(str, problem.place))}: {problem.reason}"
+        ) from None
     kind = AgentChecks if hasattr(module, "make_learner") else StrategyChecks
     every = dict(kind(name, stated).checks())
     if steps:
@@ -99,7 +100,7 @@ def _learns(name: str, stated: Mapping[str, Any], steps: int) -> Iterator[Findin
     if best >= SOLVED:
         yield Finding(TASK, OK, f"learned: {detail}")
     else:
-        remedy = "it may need other settings (--with) or more steps (--steps)"
+        remedy = "it may need other settings (--settings) or more steps (--steps)"
         yield Finding(TASK, WARN, f"not learned: {detail}", remedy)
 
 
@@ -112,7 +113,7 @@ def _of_environment(name: str, stated: Mapping[str, Any]) -> Mapping[str, Check]
         task.check()
     except places.Problem as problem:
         place = ".".join(map(str, problem.place[2:]))
-        raise UserError(f"--with: {place}: {problem.reason}") from None
+        raise UserError(f"--settings: {place}: {problem.reason}") from None
     every = dict(EnvironmentChecks(task.environment()).checks())
     return every | {"training": partial(_trains, name, stated)}
 

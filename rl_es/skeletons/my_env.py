@@ -51,15 +51,16 @@ class MyEnv:
 
     def step(self, key: Array, state: State, action: Array) -> Transition:
         """One step. `if` on arrays becomes jnp.where; actions may lie outside of their space."""
+        ended = jnp.abs(state.position).max() > 2.0  # before: then it stays, and gives nothing
         move = jnp.clip(action, -1.0, 1.0) * self.options.speed
-        after = State(state.position + move, state.time + 1)
-        distance = jnp.sqrt(jnp.square(after.position).sum())
-        outside_before = jnp.abs(state.position).max() > 2.0
-        terminated = jnp.abs(after.position).max() > 2.0
+        position = jnp.where(ended, state.position, state.position + move)
+        after = State(position, state.time + 1)
+        distance = jnp.sqrt(jnp.square(position).sum())
+        terminated = jnp.abs(position).max() > 2.0
         return Transition(
             state=after,
-            observation=Observation(after.position),
-            reward=jnp.where(outside_before, 0.0, 1.0 - distance),  # nothing after the end
+            observation=Observation(position),
+            reward=jnp.where(ended, 0.0, 1.0 - distance),
             terminated=terminated,
             truncated=(after.time >= self.options.episode_length) & ~terminated,
         )

@@ -98,7 +98,7 @@ def test_new_writes_what_passes(
     assert reference in Path("one_of_mine.yaml").read_text()
     settings = "{speed: 0.2}" if kind == "env" else "{keep: 0.7}"
     capfd.readouterr()
-    assert cli.main(["check", reference, "--steps", "0", "--with", settings]) == 0
+    assert cli.main(["check", reference, "--steps", "0", "--settings", settings]) == 0
     assert capfd.readouterr().out.splitlines()[-1] == "all well"
     assert cli.main(["plan", "one_of_mine.yaml"]) == 0
 
@@ -123,7 +123,7 @@ def test_names_that_are_none(
 
 
 def test_an_agent_is_trained_and_it_is_said_what_came_of_it(capfd) -> None:
-    assert cli.main(["check", "eggroll", "--steps", "2000", "--with", "{population: 16}"]) == 0
+    assert cli.main(["check", "eggroll", "--steps", "2000", "--settings", "{population: 16}"]) == 0
     assert "CartPole-v1: not learned: a return of" in capfd.readouterr().out
 
 
@@ -132,9 +132,12 @@ def test_an_agent_is_trained_and_it_is_said_what_came_of_it(capfd) -> None:
     [
         (["nonesuch"], "no agent and no environment is named 'nonesuch'"),
         (["CartPole-v2"], "did you mean 'CartPole-v1'?"),
-        (["eggroll", "--with", "{rnk: 1}"], "--with: rnk: unknown key; did you mean 'rank'?"),
-        (["eggroll", "--with", "3"], "--with: must be a mapping"),
-        (["brax/ant", "--with", "{backend: x}"], "--with: backend: "),
+        (
+            ["eggroll", "--settings", "{rnk: 1}"],
+            "--settings: rnk: unknown key; did you mean 'rank'?",
+        ),
+        (["eggroll", "--settings", "3"], "--settings: must be a mapping"),
+        (["brax/ant", "--settings", "{backend: x}"], "--settings: backend: "),
         (["eggroll", "--steps", "-1"], "--steps"),
         (["./none.py:It"], "no file none.py"),
     ],

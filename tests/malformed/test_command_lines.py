@@ -23,7 +23,7 @@ def lines() -> Iterator[Line]:
     for verb, command in VERBS.items():
         fields = list(_fields(command))
         kinds = [kind for _, kind, notes in fields if Positional in notes]
-        first = (verb, *(map(_fitting, kinds[:1])), *_needed(command))
+        first = (verb, *(map(_fitting, kinds[: _places(command)])), *_needed(command))
         for name, kind, notes in fields:
             if Positional in notes:
                 if typing.get_origin(kind) is Literal:
@@ -46,6 +46,12 @@ def lines() -> Iterator[Line]:
 def _fitting(kind: Any) -> str:
     """An argument by place that a command takes."""
     return typing.get_args(kind)[0] if typing.get_origin(kind) is Literal else "x"
+
+
+def _places(command: Any) -> int:
+    """How many arguments by place a command is given: those that it needs, and at least one."""
+    needed = {one.name for one in dataclasses.fields(command) if one.default is MISSING}
+    return max(1, sum(name in needed for name, _, notes in _fields(command) if Positional in notes))
 
 
 def _needed(command: Any) -> tuple[str, ...]:
