@@ -43,10 +43,11 @@ class WalledMountainCar(ContinuousMountainCar):
 
 def made(name: str) -> tuple[Any, Any]:
     """The environment that gymnax has under a name, and its parameters."""
-    if name == "MountainCarContinuous-v0":
-        environment = WalledMountainCar()
-        return environment, environment.default_params
-    return gymnax.make(name)
+    with implicit_promotion():
+        if name == "MountainCarContinuous-v0":
+            environment = WalledMountainCar()
+            return environment, environment.default_params
+        return gymnax.make(name)
 
 
 class GymnaxEnvironment:

@@ -4,6 +4,7 @@ from typing import Any
 
 from rl_es.errors import UserError
 from rl_es.interfaces import Environment
+from rl_es.promotion import implicit_promotion
 
 
 def adapted(name: str, made: Any) -> Environment:
@@ -21,7 +22,9 @@ def adapted(name: str, made: Any) -> Environment:
     if hasattr(made, "step_env") and hasattr(made, "default_params"):
         from envs._gymnax_adapter import GymnaxEnvironment
 
-        return GymnaxEnvironment(name, made, made.default_params)
+        with implicit_promotion():
+            params = made.default_params
+        return GymnaxEnvironment(name, made, params)
     if hasattr(made, "action_size") and hasattr(made, "observation_size"):
         from envs._brax_style import BraxStyleEnvironment
 
