@@ -63,7 +63,7 @@ def _of_agent(name: str, stated: Mapping[str, Any], steps: int) -> Mapping[str, 
             f"--settings: {'.'.join(map(str, problem.place))}: {problem.reason}"
         ) from None
     kind = AgentChecks if hasattr(module, "make_learner") else StrategyChecks
-    every = dict(kind(name, stated).checks())
+    every = {what: _quiet(check) for what, check in kind(name, stated).checks().items()}
     if steps:
         every[TASK] = partial(_learns, name, stated, steps)
     return every
@@ -106,6 +106,7 @@ def _learns(name: str, stated: Mapping[str, Any], steps: int) -> Iterator[Findin
 
 def _of_environment(name: str, stated: Mapping[str, Any]) -> Mapping[str, Check]:
     from rl_es.conformance.environments import EnvironmentChecks
+    from rl_es.training.platform import quiet_loading
     from rl_es.training.task import Task
 
     task = Task(name, stated, WrapperConfig(), PolicyConfig())
@@ -114,8 +115,22 @@ def _of_environment(name: str, stated: Mapping[str, Any]) -> Mapping[str, Check]
     except places.Problem as problem:
         place = ".".join(map(str, problem.place[2:]))
         raise UserError(f"--settings: {place}: {problem.reason}") from None
-    every = dict(EnvironmentChecks(task.environment()).checks())
-    return every | {"training": partial(_trains, name, stated)}
+    with quiet_loading():
+        every = dict(EnvironmentChecks(task.environment()).checks())
+    every["training"] = partial(_trains, name, stated)
+    return {what: _quiet(check) for what, check in every.items()}
+
+
+def _quiet(check: Check) -> Check:
+    """The check without what XLA says of programs that it takes from the cache."""
+
+    def quiet() -> list[Finding]:
+        from rl_es.training.platform import quiet_loading
+
+        with quiet_loading():
+            return list(check())
+
+    return quiet
 
 
 def _trains(name: str, stated: Mapping[str, Any]) -> Iterator[Finding]:

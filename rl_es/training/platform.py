@@ -11,7 +11,7 @@ from pathlib import Path
 import jax
 import platformdirs
 
-_LOADING = threading.Lock()
+_LOADING = threading.RLock()
 
 
 def cache_folder() -> Path:

@@ -15,6 +15,7 @@ from rl_es.rollout.evaluation import evaluator
 from rl_es.rollout.policy import make_policy
 from rl_es.rollout.wrappers import wrap
 from rl_es.training.learner import Evolution
+from rl_es.training.platform import quiet_loading
 from rl_es.training.spread import Spread
 
 MOST_GENERATION_STEPS = 10**9  # a call's steps, at most as many again, are counted in int32
@@ -78,7 +79,8 @@ class Task:
 @lru_cache(maxsize=8)
 def _environment(name: str, options: str, wrappers: WrapperConfig) -> Environment:
     suite = registry.environment_suite(name)
-    return wrap(suite.make(name, suite.Options(**json.loads(options))), wrappers)
+    with quiet_loading():  # libraries run small programs while they are imported, and made
+        return wrap(suite.make(name, suite.Options(**json.loads(options))), wrappers)
 
 
 @lru_cache(maxsize=8)
