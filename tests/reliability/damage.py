@@ -101,7 +101,7 @@ COMMANDS = (
     ("speed", "sweeps/speed/cartpole.yaml", "--set", "rounds=2", "--set", "compile=false",
      "--set", "workloads={environments: [CartPole-v1], widths: [[16]], populations: [64]}",
      "--set", "contestants=[bare, inference, eggroll]"),
-    ("gradients", "sweeps/pes/variance.yaml", "--set", "defaults.budget.generations=4",
+    ("gradients", "sweeps/pes/variance.yaml", "--set", "defaults.budget.generations=8",
      "--set", "seeds=2", "--set", "environments=[{name: unrolled/linear, options: {steps: 2}}]"),
 )  # fmt: skip
 
