@@ -5,11 +5,14 @@ Parts are kills, damage, cluster, inputs and memory; by default all. What each f
 """
 
 import json
+import os
+import platform
 import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -99,6 +102,7 @@ def main(names: list[str]) -> int:
         folder, began = Path(tempfile.mkdtemp(prefix="rl_es_trial_")), time.monotonic()
         found[name] = PARTS[name](folder)
         found[name]["took"] = round(time.monotonic() - began)
+        found[name]["on"] = f"{os.cpu_count()} cores, {platform.machine()}, jax {version('jax')}"
         shutil.rmtree(folder)
         print(f"{name}: {found[name]}", flush=True)
         FOUND.write_text(json.dumps(found, indent=2) + "\n")

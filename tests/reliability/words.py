@@ -6,14 +6,14 @@ HEAD = """# Nothing lost: what was tried
 
 Each part is made again by `python -m tests.reliability PART`, which writes its lines here.
 
-| part | tried | found | took |
-|---|---|---|---:|
+| part | tried | found | on | took |
+|---|---|---|---|---:|
 """
 
 
 def page(found: dict[str, Any]) -> str:
     """The page: a row a part, then the kills and the damage in detail."""
-    rows = [f"| {name} | {ROWS[name](part)} | {_verdict(part)} | {part['took']} s |"
+    rows = [f"| {name} | {ROWS[name](part)} | {_verdict(part)} | {part['on']} | {part['took']} s |"
             for name, part in found.items()]  # fmt: skip
     details = [DETAILS[name](part) for name, part in found.items() if name in DETAILS]
     return HEAD + "\n".join(rows) + "\n" + "".join(details)
