@@ -253,7 +253,7 @@ class EnvironmentChecks:
         elif not isinstance(space, Discrete) or mask.shape != (space.n,) or mask.dtype != jnp.bool_:
             told = f"{mask.dtype}{list(mask.shape)}"
             yield Finding(what, FAIL, f"is {told}", "bool [n], for Discrete(n) only")
-        elif not self.run.allowed[self.run.alive].all():
+        elif not self.run.allowed[self.run.going].all():
             yield Finding(what, FAIL, "allows no action at times", "leave one, or end the episode")
         else:
             yield Finding(what, OK, "always leaves an action")

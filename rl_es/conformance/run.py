@@ -31,6 +31,11 @@ class Run(NamedTuple):
         return np.cumsum(ended, 0) - ended == 0
 
     @property
+    def going(self) -> np.ndarray:
+        """[T, LANES] bool: steps after which the episode goes on."""
+        return self.alive & ~np.asarray(self.terminated) & ~np.asarray(self.truncated)
+
+    @property
     def dead(self) -> np.ndarray:
         """[T, LANES] bool: steps after the first termination."""
         terminated = np.asarray(self.terminated)

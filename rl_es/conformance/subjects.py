@@ -16,6 +16,7 @@ from rl_es.rollout.config import PolicyConfig, WrapperConfig
 
 AGENT = "eggroll"  # trains an environment that is checked
 TASK, SOLVED = "CartPole-v1", 475.0  # trains an agent that is checked
+USUAL = {"population": 128, "lr": 0.05}  # of strategies on it, where nothing else is stated
 EPISODE = 50  # steps at most, of a training that is only to run
 
 
@@ -76,6 +77,12 @@ def _learns(name: str, stated: Mapping[str, Any], steps: int) -> Iterator[Findin
     from rl_es.sweep.progress import progress
     from rl_es.sweep.reading import parse
 
+    module = registry.agents.load(name)
+    usual = {} if hasattr(module, "make_learner") else USUAL
+    known = {
+        key: value for key, value in usual.items() if key in module.Hyperparameters.model_fields
+    }
+    settings = {**known, **stated}
     content = {
         "name": "check",
         "seeds": 1,
@@ -85,7 +92,7 @@ def _learns(name: str, stated: Mapping[str, Any], steps: int) -> Iterator[Findin
             "policy": {"widths": [32, 32]},
         },
         "environments": [{"name": TASK, "threshold": SOLVED}],
-        "agents": [{"name": name, "with": dict(stated)}],
+        "agents": [{"name": name, "with": settings}],
     }
     sweep, silent = checked(parse(yaml.safe_dump(content), "check")), io.StringIO()
     with tempfile.TemporaryDirectory() as folder:
@@ -96,7 +103,8 @@ def _learns(name: str, stated: Mapping[str, Any], steps: int) -> Iterator[Findin
         yield Finding(TASK, FAIL, f"{run['status']}: {run['reason']}", "see the other checks")
         return
     best, taken = float(run["best_return"]), int(run["env_steps"])
-    detail = f"a return of {best:.0f} of 500 at best, in {taken:,} environment steps"
+    told = ", ".join(f"{key} {value}" for key, value in settings.items()) or "its own settings"
+    detail = f"a return of {best:.0f} of 500 at best, in {taken:,} environment steps ({told})"
     if best >= SOLVED:
         yield Finding(TASK, OK, f"learned: {detail}")
     else:
