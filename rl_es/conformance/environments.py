@@ -10,7 +10,7 @@ import numpy as np
 
 from rl_es.conformance import tracing
 from rl_es.conformance.run import MOST_STEPS, Run, actions, lane_keys, run
-from rl_es.findings import FAIL, OK, Check, Finding
+from rl_es.findings import FAIL, OK, WARN, Check, Finding
 from rl_es.interfaces import Box, Discrete, Environment
 
 ALONE_STEPS = 8  # of an instance alone beside the same one in a batch: chaos comes later
@@ -20,15 +20,16 @@ SAME = 1e-3  # relative difference that rounding may make in so many steps
 class EnvironmentChecks:
     """The checks of one environment; what several look at is run once."""
 
-    def __init__(self, env: Environment, steps: int | None = None):
+    def __init__(self, env: Environment, steps: int | None = None, library: bool = False):
         """Prepares them.
 
         Args:
           env: without wrappers, or with them.
           steps: that are run; by default the environment's time limit and three more.
+          library: whether its steps are a library's own, whose use of keys is told, not failed.
         """
         limit = env.spec.episode_length
-        self.env = env
+        self.env, self.library = env, library
         self.steps = steps or min(MOST_STEPS, 200 if limit is None else limit + 3)
 
     def checks(self) -> Mapping[str, Check]:
@@ -130,14 +131,17 @@ class EnvironmentChecks:
             remedy = "draw from the key that is handed in, and from nothing else"
             yield Finding(what, FAIL, "the same key and actions gave other results", remedy)
             return
-        key, state, action = self._step_arguments()
+        key, before, action = self._step_arguments()
         for name, function, arguments in (
             ("reset", self.env.reset, (key,)),
-            ("step", self.env.step, (key, state, action)),
+            ("step", self.env.step, (key, before, action)),
         ):
             if reused := tracing.reuses_key(function, *arguments):
+                state = WARN if self.library else FAIL
                 remedy = "split it: one, other = jax.random.split(key)"
-                yield Finding(what, FAIL, f"{name} uses a key twice ({reused})", remedy)
+                if self.library:
+                    remedy = "know that its draws are not independent: the library's own code"
+                yield Finding(what, state, f"{name} uses a key twice ({reused})", remedy)
                 return
         differ = (found.first[0] != found.first[2]).any() or self._steps_differ()
         told = "the same key gives the same; other keys others" if differ else (

@@ -124,7 +124,8 @@ def _of_environment(name: str, stated: Mapping[str, Any]) -> Mapping[str, Check]
         place = ".".join(map(str, problem.place[2:]))
         raise UserError(f"--settings: {place}: {problem.reason}") from None
     with quiet_loading():
-        every = dict(EnvironmentChecks(task.environment()).checks())
+        library = not plugins.is_reference(name)
+        every = dict(EnvironmentChecks(task.environment(), library=library).checks())
     every["training"] = partial(_trains, name, stated)
     return {what: _quiet(check) for what, check in every.items()}
 
