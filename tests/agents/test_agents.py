@@ -1,7 +1,6 @@
 """Every strategy of the registry: it can be made, it improves, and it compiles once."""
 
 import functools
-from dataclasses import dataclass
 from typing import Any, get_args
 
 import jax
@@ -13,16 +12,15 @@ from jax import Array
 
 from rl_es import registry
 from rl_es.config import Config, split
+from rl_es.conformance.target import Target, distance
+from rl_es.conformance.target import policy as linear
 from rl_es.errors import UserError
 from rl_es.evolution.config import Optimiser, PersistentConfig, Shaping, StrategyConfig
-from rl_es.interfaces import Box, EnvSpec, Limit, Observation, Problem, Transition
-from rl_es.rollout.config import PolicyConfig
-from rl_es.rollout.policy import make_policy
+from rl_es.interfaces import Limit, Problem
 from rl_es.sweep.loading import checked
 from rl_es.sweep.reading import parse
 from rl_es.training.learner import Evolution
 
-TARGET = np.array([2.0, -1.0], np.float32)
 SHAPINGS, OPTIMISERS = get_args(Shaping), get_args(Optimiser)
 
 
@@ -34,31 +32,8 @@ STRATEGIES = [a for a in registry.agents.files() if issubclass(hyperparameters(a
 PERSISTENT = [a for a in STRATEGIES if issubclass(hyperparameters(a), PersistentConfig)]
 
 
-@dataclass(frozen=True)
-class Target:
-    """One observation, and one step whose reward is minus the action's squared distance."""
-
-    length: int = 1
-
-    @property
-    def spec(self) -> EnvSpec:
-        bound = np.full(2, np.inf, np.float32)
-        return EnvSpec("target", (3,), Box(-bound, bound), self.length)
-
-    def reset(self, key: Array) -> tuple[Array, Observation]:
-        return jnp.zeros((), jnp.int32), self._observation()
-
-    def step(self, key: Array, state: Array, action: Array) -> Transition:
-        reward = -jnp.square(action - TARGET).sum()
-        over, never = state + 1 >= self.length, jnp.zeros((), bool)
-        return Transition(state + 1, self._observation(), reward, never, over)
-
-    def _observation(self) -> Observation:
-        return Observation(jnp.array([1.0, -1.0, 0.5], jnp.float32))
-
-
 def learner(agent: str, env: Target, **settings: Any) -> tuple[Evolution, Config]:
-    policy = make_policy(PolicyConfig(network="linear", head="deterministic"), env.spec)
+    policy = linear(env)
     config = hyperparameters(agent)(**settings)
     made = registry.agents.load(agent).make(
         config, Problem(policy.parameters, env.spec.episode_length)
@@ -87,17 +62,11 @@ def distances(agent: str, **settings: Any) -> tuple[float, float]:
     """The unperturbed policy's distance to the target before and after 200 generations."""
     made, config = learner(agent, Target(), **options(agent, **settings))
 
-    def distance(state: Any) -> Array:
-        observation = Observation(jnp.array([1.0, -1.0, 0.5], jnp.float32))
-        params = made.snapshot(state).params
-        _, action = made.policy.act(params, (), observation, jax.random.key(0))
-        return jnp.sqrt(jnp.square(action - TARGET).sum())
-
     @jax.jit
     def run(key: Array, hyper: Any) -> tuple[Array, Array]:
         first = made.init(key, hyper)
         last, _ = made.advance(first, Limit(jnp.int32(200), jnp.int32(2**30)))
-        return distance(first), distance(last)
+        return tuple(distance(made.policy, made.snapshot(state)) for state in (first, last))
 
     before, after = run(jax.random.key(1), numbers(config))
     return float(before), float(after)
