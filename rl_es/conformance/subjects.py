@@ -7,8 +7,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from rl_es import places, plugins, registry, tables
 from rl_es.errors import UserError, brief, did_you_mean
 from rl_es.findings import FAIL, OK, WARN, Check, Finding
@@ -75,7 +73,7 @@ def _learns(name: str, stated: Mapping[str, Any], steps: int) -> Iterator[Findin
     from rl_es.sweep import execution
     from rl_es.sweep.loading import checked
     from rl_es.sweep.progress import progress
-    from rl_es.sweep.reading import parse
+    from rl_es.sweep.reading import Document
 
     module = registry.agents.load(name)
     usual = {} if hasattr(module, "make_learner") else USUAL
@@ -94,7 +92,7 @@ def _learns(name: str, stated: Mapping[str, Any], steps: int) -> Iterator[Findin
         "environments": [{"name": TASK, "threshold": SOLVED}],
         "agents": [{"name": name, "with": settings}],
     }
-    sweep, silent = checked(parse(yaml.safe_dump(content), "check")), io.StringIO()
+    sweep, silent = checked(Document("check", content)), io.StringIO()
     with tempfile.TemporaryDirectory() as folder:
         code = execution.run(sweep, Path(folder), progress(quiet=True, stream=silent))
         _, runs = tables.load(Path(folder))
