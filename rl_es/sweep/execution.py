@@ -11,6 +11,7 @@ import gc
 import json
 from collections.abc import Callable, Sequence, Set
 from pathlib import Path
+from typing import Protocol
 
 import jax
 
@@ -28,9 +29,16 @@ from rl_es.sweep.work import Work, compiling, work_of
 from rl_es.training import together
 from rl_es.training.platform import prepare
 
-# (sweep, runner, state, works, wanted) -> failed cells: others that run a sweep's groups for this
-# process, the cells whose run_id is `wanted`, which are in that state. Raises as `work_through`.
-Crew = Callable[[Sweep, Runner, State, Sequence[Work], Set[str]], int]
+
+class Company(Protocol):
+    """Others that run a sweep's groups for this process."""
+
+    def run(self, works: Sequence[Work], wanted: Set[str]) -> int:
+        """Runs the cells whose run_id is `wanted`; returns how many failed, as `work_through`."""
+        ...
+
+
+Crew = Callable[[Sweep, Runner, State], Company]  # for cells in that state
 
 
 def run(
@@ -80,7 +88,7 @@ def run(
     with stopping() as stop:
         runner = Runner(store, progress, stop, compiling(progress), resources)
         if crew is not None and works:
-            failed = crew(sweep, runner, wanted, works, left)
+            failed = crew(sweep, runner, wanted).run(works, left)
         else:
             failed = work_through(Queue(works, store, progress, wanted), runner)
         failed += surfaces.run(asked, store, progress, stop)

@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from rl_es import registry
@@ -63,13 +64,7 @@ def required() -> Any:
 
 def crew(cluster: Cluster) -> Crew:
     """The tasks of a cluster, as a sweep's execution takes them."""
-
-    def run(
-        sweep: Sweep, runner: Runner, state: State, works: Sequence[Work], wanted: Set[str]
-    ) -> int:
-        return Tasks(sweep, runner, state, cluster).run(works, wanted)
-
-    return run
+    return partial(Tasks, cluster=cluster)
 
 
 class Tasks:

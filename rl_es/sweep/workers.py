@@ -16,6 +16,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -80,13 +81,7 @@ class Worker:
 
 def crew(number: int) -> Crew:
     """So many workers, as a sweep's execution takes them."""
-
-    def run(
-        sweep: Sweep, runner: Runner, state: State, works: Sequence[Work], wanted: Set[str]
-    ) -> int:
-        return Team(sweep, runner, state, number).run(works, wanted)
-
-    return run
+    return partial(Team, number=number)
 
 
 class Team:
