@@ -1,7 +1,4 @@
-"""An environment in the style of brax as the engine's `Environment`, whatever is in its state.
-
-Of brax's own environments `_brax_adapter` carries less, since it knows what their steps look at.
-"""
+"""An environment in the style of brax as the engine's `Environment`, whatever is in its state."""
 
 import functools
 from typing import Any
@@ -18,7 +15,8 @@ from rl_es.promotion import implicit_promotion
 class BraxStyleEnvironment:
     """`reset(key)` and `step(state, action)` give a state with `obs`, `reward` and `done`.
 
-    Actions lie in [-1, 1]. It has no time limit.
+    Actions lie in [-1, 1] for every environment, which is what brax's own steps expect: those whose
+    actuators have another range map it themselves. It has no time limit.
     """
 
     def __init__(self, name: str, env: Any):
@@ -28,29 +26,37 @@ class BraxStyleEnvironment:
         self._reset, self._step = jax.jit(self._reset_once), jax.jit(self._step_once)
         space = box(-1.0, 1.0, (int(env.action_size),))
         start = functools.partial(self._reset, jax.random.key(0))
-        self._types = state_types(start, lambda state: self._step(state, no_action(space)))
+        self._shape = jax.eval_shape(start)
+        self._types = state_types(
+            lambda: self._carried(start()),
+            lambda state: self._carried(self._step(state, no_action(space))),
+        )
         self.spec = EnvSpec(
             name=name,
-            observation_shape=self._types.obs.shape,
+            observation_shape=self._shape.obs.shape,
             action_space=space,
             episode_length=None,
             rewards_after_end=True,
         )
 
     def reset(self, key: Array) -> tuple[EnvState, Observation]:
-        state = cast(self._types, self._reset(key))
-        return state, _observed(state)
+        state = self._reset(key)
+        return cast(self._types, self._carried(state)), _observed(state)
 
     def step(self, key: Array, state: EnvState, action: Array) -> Transition:
         del key  # what is random in a step comes from a key in the state
         after = self._step(state, valid_action(self.spec.action_space, action))
         return Transition(
-            state=cast(self._types, after),
+            state=cast(self._types, self._carried(after)),
             observation=_observed(after),
             reward=jnp.asarray(after.reward, jnp.float32),
             terminated=jnp.asarray(after.done, bool),
             truncated=jnp.zeros((), bool),
         )
+
+    def _carried(self, state: Any) -> EnvState:
+        """What of the environment's own state its next step needs: all of it."""
+        return state
 
     def _reset_once(self, key: Array) -> Any:
         with implicit_promotion():
