@@ -1,8 +1,6 @@
 """Trained policies on disk: weights as msgpack, and a JSON manifest that says what they are.
 
-import envs
-from rl_es.training.policies import find
-print(find("results/quickstart", env="CartPole-v1", label="eggroll").evaluate(episodes=10))
+In Python `rl_es.load_policy`, and `policy` of what `rl_es.load` gives, lead here.
 """
 
 import json
