@@ -41,3 +41,10 @@ def sweep() -> Callable[..., Sweep]:
         return checked(document)
 
     return make
+
+
+@pytest.fixture
+def fine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls of one generation, and files written at every evaluation."""
+    monkeypatch.setattr("rl_es.sweep.batch.CALL_SECONDS", 0.0)
+    monkeypatch.setattr("rl_es.sweep.lane.WRITE_SECONDS", -1.0)

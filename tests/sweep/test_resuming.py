@@ -33,13 +33,6 @@ def toys() -> None:
     """The registries hold the real agents and environments here."""
 
 
-@pytest.fixture
-def fine(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Calls of one generation, and files written at every evaluation."""
-    monkeypatch.setattr("rl_es.sweep.batch.CALL_SECONDS", 0.0)
-    monkeypatch.setattr("rl_es.sweep.lane.WRITE_SECONDS", -1.0)
-
-
 @pytest.fixture(scope="module")
 def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One agent on one environment, two seeds."""
