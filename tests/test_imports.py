@@ -151,7 +151,7 @@ def test_every_part_of_the_engine_has_its_place():
         ("rl_es/sweep/x.py", "from rl_es.analysis import report"),
         ("rl_es/sweep/x.py", "from rl_es.speed import workloads"),
         ("rl_es/analysis/speed/x.py", "from rl_es.speed.names import BARE"),
-        ("rl_es/tables.py", "from rl_es.interfaces import Rows"),
+        ("rl_es/tables/x.py", "from rl_es.interfaces import Rows"),
         ("rl_es/rollout/x.py", "import envs"),
         ("rl_es/cli.py", "import run_benchmark"),
         ("agents/x.py", "from envs._adapter import cast"),
