@@ -12,7 +12,7 @@ from flax.errors import FlaxError
 from jax import Array
 
 from rl_es.errors import UserError, brief, why
-from rl_es.evolution.linen import matrices
+from rl_es.evolution.matrices import matrices
 from rl_es.interfaces import EnvSpec, Observation, ParameterSpec, Params, Policy, PolicyState
 from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.heads import Head, make_head

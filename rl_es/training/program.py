@@ -50,6 +50,7 @@ class Program:
       trace_seconds: what tracing took, which no cache saves.
       memory_bytes: what the largest of its functions needs, by XLA's own account.
       compiled: how many programs were compiled for it.
+      state_shape: shapes of the state.
     """
 
     lanes: int
@@ -57,11 +58,11 @@ class Program:
     advance: Callable[..., tuple[State, Rows]]
     snapshot: Callable[[State], Snapshot]
     evaluate: Callable[..., Any]
-    compile_seconds: float = 0.0
-    trace_seconds: float = 0.0
-    memory_bytes: int = 0
-    compiled: int = 0
-    state_shape: Any = field(default=None, repr=False)
+    compile_seconds: float
+    trace_seconds: float
+    memory_bytes: int
+    compiled: int
+    state_shape: Any = field(repr=False)
 
 
 def in_lanes(function: Callable[..., Any], lanes: int) -> Callable[..., Any]:
@@ -132,71 +133,94 @@ class Compiler:
           placement: the devices that hold it all.
         """
         began = time.perf_counter()
-        seeds = jax.ShapeDtypeStruct((lanes,), jnp.uint32)
-        numbers = jax.ShapeDtypeStruct((lanes,), jnp.int32)
-        hyper = {name: jax.ShapeDtypeStruct((lanes,), jnp.float32) for name in settings}
-
-        def init(seed: Any, hyper: Any) -> Any:
-            return learner.init(jax.random.key(seed), hyper)
-
-        number = jax.ShapeDtypeStruct((), jnp.float32)
-        seed = jax.ShapeDtypeStruct((), jnp.uint32)
-        lane = kinds(init, seed, dict.fromkeys(settings, number))
-        own = lanes // placement.runs
-
-        def over_lanes(function: Callable[..., Any], inputs: Any, outputs: Any) -> Any:
-            return placement.over(in_lanes(function, own), inputs, outputs)
-
-        held = learner.pairwise
-        seeds, hyper, numbers = placement.placed((seeds, hyper, numbers), False)
-        limit = Limit(numbers, numbers)
-        first = over_lanes(lambda seed, hyper: as_data(init(seed, hyper)), (False, False), held)
-        state = placement.placed(jax.eval_shape(first, seeds, hyper), held)
-
-        def advance(state: Any, limit: Limit) -> Any:
-            state, rows = learner.advance(as_keys(state, lane), limit)
-            return as_data(state), rows
-
-        lowered = [
-            _lower(first, seeds, hyper),
-            _lower(
-                over_lanes(advance, (held, False), (held, False)),
-                state,
-                limit,
-                donate=(0,),
-            ),
-        ]
-        traced = time.perf_counter() - began
-        compiled = [_compile(part) for part in lowered]
-        program = Program(
-            lanes,
-            init=placement.fed(compiled[0], seeds, hyper),
-            advance=placement.fed(compiled[1], state, limit),
-            snapshot=learner.snapshot,
-            evaluate=None,  # pyright: ignore[reportArgumentType]
-            compiled=len(compiled),
-            trace_seconds=traced,
-            state_shape=state,
-        )
+        group = _Lowering(learner, settings, lanes, placement)
+        lowered = group.init(), group.advance()
+        trace_seconds = time.perf_counter() - began
+        init, advance = map(_compile, lowered)
         shared = (evaluation_key, lanes, placement.runs, placement.shards)
-        snapshot = placement.placed(jax.eval_shape(learner.snapshot, state), False)
-        if shared not in self._evaluations:
-
-            def evaluated(seed: Any, snapshot: Snapshot) -> Any:
-                return evaluate(key_for_evaluation(seed), snapshot)
-
+        known = shared in self._evaluations
+        if not known:
             tracing = time.perf_counter()
-            part = _lower(over_lanes(evaluated, (False, False), False), seeds, snapshot)
-            program.trace_seconds += time.perf_counter() - tracing
+            part = group.evaluation(evaluate)
+            trace_seconds += time.perf_counter() - tracing
             self._evaluations[shared] = _compile(part)
-            program.compiled += 1
-        evaluation = self._evaluations[shared] = self._evaluations.pop(shared)
+        evaluation = self._recent(shared)
+        return Program(
+            lanes,
+            init=placement.fed(init, group.seeds, group.hyper),
+            advance=placement.fed(advance, group.state, group.limit),
+            snapshot=learner.snapshot,
+            evaluate=placement.fed(evaluation, group.seeds, group.snapshot),
+            compile_seconds=time.perf_counter() - began,
+            trace_seconds=trace_seconds,
+            memory_bytes=max(map(_bytes, (init, advance, evaluation))),
+            compiled=2 if known else 3,
+            state_shape=group.state,
+        )
+
+    def _recent(self, key: Any) -> Any:
+        """An evaluation program, now the latest; the oldest are let go."""
+        found = self._evaluations[key] = self._evaluations.pop(key)
         for oldest in list(self._evaluations)[:-MOST_EVALUATIONS]:
             del self._evaluations[oldest]
-        program.evaluate = placement.fed(evaluation, seeds, snapshot)
-        program.memory_bytes = max(_bytes(part) for part in (*compiled, evaluation))
-        program.compile_seconds = time.perf_counter() - began
-        return program
+        return found
+
+
+class _Lowering:
+    """The functions of a group, traced for its lanes where they are placed.
+
+    Attributes:
+      seeds: shape of the runs' seeds [L].
+      hyper: shapes of their traced settings, {name: [L]}.
+      limit: shape of the `Limit` of a call, [L] each.
+      state: shapes of the learner's state, keys as integers.
+      snapshot: shapes of what is evaluated.
+    """
+
+    def __init__(
+        self, learner: Learner, settings: Mapping[str, float], lanes: int, placement: Placement
+    ):
+        self._learner, self._placement = learner, placement
+        self._own = lanes // placement.runs
+        seed, number = (jax.ShapeDtypeStruct((), kind) for kind in (jnp.uint32, jnp.float32))
+        self._lane = kinds(self._start, seed, dict.fromkeys(settings, number))
+
+        def each(kind: Any) -> Any:
+            return placement.placed(jax.ShapeDtypeStruct((lanes,), kind), False)
+
+        self.seeds, self.hyper = each(jnp.uint32), {name: each(jnp.float32) for name in settings}
+        self.limit = Limit(each(jnp.int32), each(jnp.int32))
+        held = learner.pairwise
+        self._init = self._over_lanes(lambda *of: as_data(self._start(*of)), (False, False), held)
+        self.state = placement.placed(jax.eval_shape(self._init, self.seeds, self.hyper), held)
+        self.snapshot = placement.placed(jax.eval_shape(learner.snapshot, self.state), False)
+
+    def _start(self, seed: Any, hyper: Any) -> Any:
+        return self._learner.init(jax.random.key(seed), hyper)
+
+    def _over_lanes(
+        self, function: Callable[..., Any], inputs: Any, outputs: Any
+    ) -> Callable[..., Any]:
+        return self._placement.over(in_lanes(function, self._own), inputs, outputs)
+
+    def init(self) -> Any:
+        return _lower(self._init, self.seeds, self.hyper)
+
+    def advance(self) -> Any:
+        def advance(state: Any, limit: Limit) -> Any:
+            state, rows = self._learner.advance(as_keys(state, self._lane), limit)
+            return as_data(state), rows
+
+        held = self._learner.pairwise
+        over_lanes = self._over_lanes(advance, (held, False), (held, False))
+        return _lower(over_lanes, self.state, self.limit, donate=(0,))
+
+    def evaluation(self, evaluate: Callable[..., Any]) -> Any:
+        def evaluated(seed: Any, snapshot: Snapshot) -> Any:
+            return evaluate(key_for_evaluation(seed), snapshot)
+
+        over_lanes = self._over_lanes(evaluated, (False, False), False)
+        return _lower(over_lanes, self.seeds, self.snapshot)
 
 
 def _lower(function: Callable[..., Any], *shapes: Any, donate: tuple[int, ...] = ()) -> Any:
