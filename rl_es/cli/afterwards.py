@@ -2,16 +2,8 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
-
-from tyro.conf import FlagCreatePairsOff, arg
 
 from rl_es.errors import UserError
-
-Replays = Annotated[
-    FlagCreatePairsOff[bool],
-    arg(help="leave out the films of trained policies", help_behavior_hint=""),
-]
 
 
 def write_replays(folder: Path) -> None:

@@ -4,8 +4,9 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated
 
-from tyro.conf import Positional, arg
+from tyro.conf import arg
 
+from rl_es.cli.flags import ResultsFolder
 from rl_es.files import check_folder
 
 
@@ -13,7 +14,7 @@ from rl_es.files import check_folder
 class Tensorboard:
     """Write the curves of a results folder as TensorBoard's event files, a folder a run."""
 
-    folder: Annotated[Positional[Path], arg(metavar="DIR", help="results folder")]
+    folder: ResultsFolder
     out: Annotated[
         Path | None,
         arg(

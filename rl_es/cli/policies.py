@@ -4,14 +4,16 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import FlagCreatePairsOff, Positional, arg
+from tyro.conf import FlagCreatePairsOff, arg
+
+from rl_es.cli.flags import ResultsFolder
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
     """Evaluate the saved policies of a results folder on fresh episodes; write evaluations.csv."""
 
-    folder: Annotated[Positional[Path], arg(metavar="DIR", help="results folder")]
+    folder: ResultsFolder
     env: Annotated[
         str | None,
         arg(help="the environment's name or label", help_behavior_hint="(default: all)"),
@@ -45,7 +47,7 @@ class Evaluate:
 class Replay:
     """Film an episode of a trained policy: MP4, GIF, or a page with early, middle and final."""
 
-    folder: Annotated[Positional[Path], arg(metavar="DIR", help="results folder")]
+    folder: ResultsFolder
     env: Annotated[
         str | None,
         arg(help="the environment's name or label", help_behavior_hint="(default: the only one)"),

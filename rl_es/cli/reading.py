@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
-from rl_es.cli.afterwards import Replays, write_replays, write_report
+from rl_es.cli.afterwards import write_replays, write_report
+from rl_es.cli.flags import NoReplays, ResultsFolder
 from rl_es.errors import UserError, check_number
 from rl_es.files import check_folder, write_text
 from rl_es.naming import check_file, folder_of_results
@@ -33,8 +34,8 @@ Normalise = Annotated[
 class Report:
     """Write tables, figures and the report of a results folder."""
 
-    folder: Annotated[Positional[Path], arg(metavar="DIR", help="results folder")]
-    no_replays: Replays = False
+    folder: ResultsFolder
+    no_replays: NoReplays = False
 
     def __call__(self) -> int:
         """Returns the exit code."""
@@ -198,7 +199,7 @@ class Compare:
 class Table:
     """Write a table of a results folder for a paper or a page: means, intervals, the best."""
 
-    folder: Annotated[Positional[Path], arg(metavar="DIR", help="results folder")]
+    folder: ResultsFolder
     format: Annotated[
         TableFormat | None,
         arg(

@@ -8,20 +8,21 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
-from rl_es.cli.afterwards import Replays, write_replays, write_report
+from rl_es.cli.afterwards import write_replays, write_report
+from rl_es.cli.flags import (
+    ALL,
+    Machine,
+    NoReplays,
+    Out,
+    Overrides,
+    Quiet,
+    SweepFile,
+    results_folder,
+)
 from rl_es.errors import UserError, check_number
-from rl_es.files import check_folder
 from rl_es.training.meeting import ALONE, Meeting
 
-Overrides = Annotated[
-    UseAppendAction[tuple[str, ...]],
-    arg(
-        metavar="PATH=VALUE",
-        help="override a value of the sweep, such as budget.env_steps=1e5 or "
-        "agents.eggroll.with.lr=0.1",
-        help_behavior_hint="(may be repeated)",
-    ),
-]
+MOST_WORKERS = 4096
 SpeedOverrides = Annotated[
     UseAppendAction[tuple[str, ...]],
     arg(
@@ -30,53 +31,6 @@ SpeedOverrides = Annotated[
         help_behavior_hint="(may be repeated)",
     ),
 ]
-Lanes = Annotated[
-    int | None,
-    arg(
-        metavar="N",
-        help="runs of a group that share a call of its program",
-        help_behavior_hint="(default: 1 on CPU, else as many as fit in memory)",
-    ),
-]
-Devices = Annotated[
-    int | None,
-    arg(
-        metavar="N",
-        help="devices, of each process, that share populations, or runs; a CPU counts as many as "
-        "asked for",
-        help_behavior_hint="(default: 1 on CPU, else all)",
-    ),
-]
-PopulationChunk = Annotated[
-    int | None,
-    arg(
-        metavar="N",
-        help="most members that a device evaluates at once; results stay the same",
-        help_behavior_hint="(default: as many as fit in memory)",
-    ),
-]
-Memory = Annotated[
-    float | None,
-    arg(
-        metavar="GIB",
-        help="memory that a device may fill",
-        help_behavior_hint="(default: half of what there is)",
-    ),
-]
-Out = Annotated[
-    Path | None,
-    arg(
-        metavar="DIR",
-        help="results folder",
-        help_behavior_hint="(default: results/<name>, or results/<verb>/<name>)",
-    ),
-]
-Quiet = Annotated[
-    FlagCreatePairsOff[bool],
-    arg(help="print failures and the end only", help_behavior_hint=""),
-]
-MOST_WORKERS = 4096
-SweepFile = Annotated[Positional[Path], arg(metavar="SWEEP", help="sweep file (YAML)")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,10 +40,7 @@ class Run:
     sweep: SweepFile
     out: Out = None
     set: Overrides = ()
-    devices: Devices = None
-    lanes: Lanes = None
-    population_chunk: PopulationChunk = None
-    memory: Memory = None
+    machine: Machine = ALL
     workers: Annotated[
         int,
         arg(
@@ -128,7 +79,7 @@ class Run:
         arg(help="run the cells that failed before, and no others", help_behavior_hint=""),
     ] = False
     quiet: Quiet = False
-    no_replays: Replays = False
+    no_replays: NoReplays = False
     meeting: Annotated[Meeting, arg(name="")] = ALONE
 
     def __call__(self) -> int:
@@ -141,13 +92,13 @@ class Run:
         shard = shards.WHOLE if self.shard is None else shards.parse(self.shard)
         sweep = load(self.sweep, self.set)
         crew = self._crew()
-        out = folder(self.out, sweep.name)
+        out = results_folder(self.out, sweep.name)
         from rl_es.sweep import execution
         from rl_es.training import together
         from rl_es.training.platform import prepare
 
-        allowed = dataclasses.replace(resources(self), checkpoint_seconds=self.checkpoint)
-        prepare(self.devices)
+        allowed = dataclasses.replace(self.machine.resources(), checkpoint_seconds=self.checkpoint)
+        prepare(self.machine.devices)
         with together.joined(self.meeting), contextlib.ExitStack() as kept:
             first = together.is_first()
             nowhere = None if first else kept.enter_context(open(os.devnull, "w"))
@@ -204,10 +155,7 @@ class Plan:
 
     sweep: SweepFile
     set: Overrides = ()
-    devices: Devices = None
-    lanes: Lanes = None
-    population_chunk: PopulationChunk = None
-    memory: Memory = None
+    machine: Machine = ALL
     probe: Annotated[bool, arg(help="measure a generation of each program for a time estimate")] = (
         True
     )
@@ -219,7 +167,7 @@ class Plan:
         sweep = load(self.sweep, self.set)
         from rl_es.sweep import plan
 
-        plan.show(sweep, self.probe, resources(self))
+        plan.show(sweep, self.probe, self.machine.resources())
         return 0
 
 
@@ -237,7 +185,7 @@ class Speed:
         from rl_es.speed.loading import load
 
         benchmark = load(self.file, self.set)
-        out = folder(self.out, "speed", benchmark.name)
+        out = results_folder(self.out, "speed", benchmark.name)
         from rl_es.speed import execution
         from rl_es.speed.progress import Progress
 
@@ -264,25 +212,9 @@ class Gradients:
         from rl_es.sweep.loading import load
 
         sweep = load(self.sweep, self.set)
-        out = folder(self.out, "gradients", sweep.name)
+        out = results_folder(self.out, "gradients", sweep.name)
         from rl_es.gradients import execution
 
         code = execution.run(sweep, out, self.quiet)
         write_report(out)
         return code
-
-
-def resources(command: Any) -> Any:
-    """What a command may use."""
-    from rl_es.sweep.placing import Resources
-
-    memory = command.memory
-    if memory is not None and not 0 < memory < 2**30:
-        raise UserError(f"--memory: must be a number of GiB above 0; is {memory:g}")
-    size = None if memory is None else round(memory * 2**30)
-    return Resources(command.devices, command.lanes, command.population_chunk, size)
-
-
-def folder(out: Path | None, *default: str) -> Path:
-    """The results folder: the one asked for, or the default below `results`."""
-    return check_folder(out or Path("results", *default))

@@ -7,17 +7,14 @@ from typing import Annotated
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
 from rl_es.cli.afterwards import write_report
-from rl_es.cli.running import (
-    Devices,
-    Lanes,
-    Memory,
+from rl_es.cli.flags import (
+    ALL,
+    Machine,
     Out,
     Overrides,
-    PopulationChunk,
     Quiet,
     SweepFile,
-    folder,
-    resources,
+    results_folder,
 )
 from rl_es.errors import UserError, check_number
 from rl_es.files import write_text
@@ -33,10 +30,7 @@ class Tune:
     startup: Annotated[
         int, arg(metavar="N", help="random trials of each agent before the first guided one")
     ] = 10
-    devices: Devices = None
-    lanes: Lanes = None
-    population_chunk: PopulationChunk = None
-    memory: Memory = None
+    machine: Machine = ALL
     quiet: Quiet = False
 
     def __call__(self) -> int:
@@ -49,7 +43,7 @@ class Tune:
         sweep = load(self.sweep, self.set)
         if not any(entry.random for entry in sweep.agents):
             raise UserError(f"{self.sweep}: no agent has random settings; `run` it")
-        out = folder(self.out, "tune", sweep.name)
+        out = results_folder(self.out, "tune", sweep.name)
         from rl_es.tuning import studies
 
         studies.required()
@@ -57,7 +51,7 @@ class Tune:
 
         shown = progress(self.quiet)
         try:
-            code = search.run(sweep, out, shown, resources(self), self.startup)
+            code = search.run(sweep, out, shown, self.machine.resources(), self.startup)
         finally:
             shown.end()
         write_report(out)
