@@ -93,6 +93,12 @@ class Runner:
             lane.fail(reason)
         return self._tell(lanes)
 
+    def give_up(self, work: Work, wanted: Collection[str], reason: str) -> int:
+        """`fail` of what is left of a group that others ran: cells that have ended are kept."""
+        cells = [cell for cell in work.group.cells if cell.run_id in wanted]
+        left = {cell.run_id for cell in cells if self.store.state(cell) != "done"}
+        return self.fail(work, left, reason)
+
     def _batch(self, work: Work, program: Program, lanes: Sequence[Lane]) -> Work | None:
         """Runs a batch; returns the smaller work to be done instead where memory did not suffice.
 

@@ -14,7 +14,7 @@ import numpy as np
 from rl_es import tables
 from rl_es.errors import DamagedError
 from rl_es.interfaces import Rows, Snapshot
-from rl_es.sweep import provenance, records
+from rl_es.sweep import measures, provenance, records
 from rl_es.sweep.cells import Cell
 from rl_es.sweep.store import Progressed, Store
 from rl_es.training import checkpoint, policies, together
@@ -118,7 +118,7 @@ class Lane:
           snapshot: the policy that was evaluated.
         """
         before = self.rows[-1]["fraction"] if self.rows else 0.0
-        self.reason = self.reason or _diverged(self.come.generation, returns, snapshot)
+        self.reason = self.reason or measures.diverged(self.come.generation, returns, snapshot)
         self.rows.append(
             {
                 "fraction": self.fraction,
@@ -128,10 +128,10 @@ class Lane:
                 "wall_seconds": self.come.wall_seconds,
                 "lanes": self.shared.lanes,
                 "compile_seconds": self.shared.compile_seconds,
-                **_statistics(returns, snapshot),
+                **measures.statistics(returns, snapshot),
                 **self.population,
                 "nonfinite_members": self.come.nonfinite_members,
-                "center": _center(snapshot),
+                "center": measures.center(snapshot),
             }
         )
         if self.reason is not None:
@@ -257,42 +257,3 @@ class Lane:
                 **records.origin(cell),
             },
         )
-
-
-def _finite(tree: Any) -> bool:
-    return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree))
-
-
-def _statistics(returns: np.ndarray, snapshot: Snapshot) -> dict[str, float | None]:
-    """Of an evaluation's returns [E]: None where they are not finite, or the policy is not.
-
-    A policy that is not finite may have finite returns: the index of the greatest of outputs that
-    are not numbers is an action like any other. They would say nothing of it.
-    """
-    known = returns if _finite(snapshot) else np.full_like(returns, np.nan)
-    with np.errstate(invalid="ignore"):
-        found = {
-            "return_mean": known.mean(),
-            "return_std": known.std(),
-            "return_min": known.min(),
-            "return_max": known.max(),
-        }
-    return {name: tables.finite(float(value)) for name, value in found.items()}
-
-
-def _diverged(generation: int, returns: np.ndarray, snapshot: Snapshot) -> str | None:
-    """Why a run cannot go on after an evaluation; None where it can."""
-    if not _finite(snapshot):
-        return f"the policy after generation {generation} is not finite"
-    if not np.isfinite(returns).all():
-        return f"a return after generation {generation} is not finite"
-    return None
-
-
-def _center(snapshot: Snapshot) -> list[float] | None:
-    """The parameters as one list, in the tree's order; None of too many, or not finite ones."""
-    leaves = [np.ravel(leaf) for leaf in jax.tree.leaves(snapshot.params)]
-    if sum(leaf.size for leaf in leaves) > tables.MOST_CENTER:
-        return None
-    center = np.concatenate(leaves).astype(np.float64)
-    return center.tolist() if np.isfinite(center).all() else None

@@ -18,7 +18,7 @@ from rl_es import registry
 from rl_es.errors import UserError
 from rl_es.files import write_bytes
 from rl_es.sweep import claims, protocol, records
-from rl_es.sweep.cells import Cell
+from rl_es.sweep.cells import Cell, Group
 from rl_es.sweep.claims import Claim
 from rl_es.sweep.execution import Crew
 from rl_es.sweep.groups import Runner
@@ -83,7 +83,7 @@ class Tasks:
             run_group
         )
         self._post = _post(self._ray)
-        self._named: dict[str, Any] = {}
+        self._known: dict[str, Cell | Group] = {}
         self._tasks: dict[Any, Work] = {}
         self._claims: dict[str, Claim] = {}
         self._ends: Counter[str] = Counter()
@@ -103,8 +103,7 @@ class Tasks:
           Interrupted: a stop was asked for; what is finished is kept, the rest saved.
           StorageError: the results folder cannot be written.
         """
-        self._named = {work.group.key: work.group for work in works}
-        self._named |= {cell.run_id: cell for work in works for cell in work.group.cells}
+        self._known = protocol.named(work.group for work in works)
         left = list(works)
         try:
             while left or self._tasks:
@@ -145,7 +144,7 @@ class Tasks:
                 cause = error.cause
                 if isinstance(cause, UserError):
                     raise cause from None
-                self._failed += self._fail(work, wanted, records.reason(cause))
+                self._failed += self._runner.give_up(work, wanted, records.reason(cause))
             except self._ray.exceptions.RayError as error:
                 lost += self._lost(work, wanted, type(error).__name__)
             self._claims.pop(work.group.key).release()
@@ -157,19 +156,15 @@ class Tasks:
         if self._ends[work.group.key] < TRIES:
             self._runner.progress.note(f"{work.group.label}: its task was lost ({how}); once more")
             return [work]
-        self._failed += self._fail(work, wanted, f"its task was lost {TRIES} times ({how})")
+        reason = f"its task was lost {TRIES} times ({how})"
+        self._failed += self._runner.give_up(work, wanted, reason)
         return []
-
-    def _fail(self, work: Work, wanted: Set[str], reason: str) -> int:
-        own = [cell for cell in work.group.cells if cell.run_id in wanted]
-        lost = {cell.run_id for cell in own if self._runner.store.state(cell) != "done"}
-        return self._runner.fail(work, lost, reason)
 
     def _take(self) -> None:
         """Writes the files and passes on the reports that have come."""
         for message in self._ray.get(self._post.take.remote()):
             if "call" in message:
-                protocol.tell(self._runner.progress, message, self._named)
+                protocol.tell(self._runner.progress, message, self._known)
             else:
                 write_bytes(self._runner.store.folder / message["file"], message["content"])
 

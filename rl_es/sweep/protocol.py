@@ -8,7 +8,7 @@ end of its input, or `{"stop": true}`, asks it to stop. From it, what it reports
 
 import json
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -121,7 +121,15 @@ class Sender:
         """Not a worker's to tell."""
 
 
-def tell(progress: Progress, told: Mapping[str, Any], named: Mapping[str, Cell | Group]) -> None:
-    """Passes on a call that a `Sender` sent; `named` has cells by run_id and groups by key."""
-    about = () if told["about"] is None else (named[told["about"]],)
+def named(groups: Iterable[Group]) -> dict[str, Cell | Group]:
+    """Groups by key, and their cells by run_id: what reports are about."""
+    found: dict[str, Cell | Group] = {}
+    for group in groups:
+        found |= {group.key: group, **{cell.run_id: cell for cell in group.cells}}
+    return found
+
+
+def tell(progress: Progress, told: Mapping[str, Any], known: Mapping[str, Cell | Group]) -> None:
+    """Passes on a call that a `Sender` sent, of what is known (see `named`)."""
+    about = () if told["about"] is None else (known[told["about"]],)
     getattr(progress, told["call"])(*about, *told["with"])

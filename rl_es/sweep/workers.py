@@ -60,8 +60,9 @@ class Worker:
 
     def _listen(self, inbox: Inbox) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            inbox.put((self, json.loads(line)))
+        with self.process.stdout as lines:
+            for line in lines:
+                inbox.put((self, json.loads(line)))
         inbox.put((self, None))
 
     def tell(self, content: Mapping[str, Any]) -> None:
@@ -70,9 +71,17 @@ class Worker:
         with contextlib.suppress(BrokenPipeError):
             protocol.send(self.process.stdin, content)
 
+    def wait(self) -> int:
+        """Waits for its end; returns its exit code."""
+        assert self.process.stdin is not None
+        code = self.process.wait()
+        with contextlib.suppress(BrokenPipeError):  # of what it was told and did not read
+            self.process.stdin.close()
+        return code
+
     def ending(self) -> str:
         """How it ended, for people."""
-        code = self.process.wait()
+        code = self.wait()
         if code >= 0:
             return f"its process ended with exit code {code}"
         killed = ", perhaps for its memory" if code == -signal.SIGKILL else ""
@@ -121,8 +130,7 @@ class Team:
             work.group.key: {c.run_id for c in work.group.cells if c.run_id in wanted}
             for work in works
         }
-        named: dict[str, Any] = {work.group.key: work.group for work in works}
-        named |= {cell.run_id: cell for work in works for cell in work.group.cells}
+        known = protocol.named(work.group for work in works)
         try:
             for worker in self._workers:
                 self._next(worker)
@@ -134,7 +142,7 @@ class Team:
                     if told is None:
                         self._lost(worker)
                     elif "call" in told:
-                        protocol.tell(self._runner.progress, told, named)
+                        protocol.tell(self._runner.progress, told, known)
                     else:
                         self._answered(worker, told)
         finally:
@@ -146,7 +154,7 @@ class Team:
         for worker in self._workers:
             worker.tell({"stop": True})
         for worker in self._workers:
-            worker.process.wait()
+            worker.wait()
 
     def _next(self, worker: Worker) -> None:
         """Gives a worker the next group, if there is one."""
@@ -167,18 +175,16 @@ class Team:
 
     def _lost(self, worker: Worker) -> None:
         """Replaces a worker that has ended, and sees to its group."""
-        work, place = worker.work, self._workers.index(worker)
+        work, place, how = worker.work, self._workers.index(worker), worker.ending()
         self._workers[place] = Worker(*self._places[place], self._inbox)
         if work is not None:
-            key, how = work.group.key, worker.ending()
+            key = work.group.key
             self._ends[key] += 1
             if self._ends[key] < TRIES:
                 self._runner.progress.note(f"{work.group.label}: {how}; it is run once more")
                 self._left.appendleft(work)
             else:
-                cells = [c for c in work.group.cells if c.run_id in self._wanted[key]]
-                lost = {c.run_id for c in cells if self._runner.store.state(c) != "done"}
-                self._failed += self._runner.fail(work, lost, how)
+                self._failed += self._runner.give_up(work, self._wanted[key], how)
         self._next(self._workers[place])
 
 
