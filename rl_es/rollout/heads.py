@@ -54,8 +54,8 @@ def _allowed(logits: Array, action_mask: Array | None) -> Array:
 
 
 @dataclass(frozen=True)
-class Categorical:
-    """Samples a discrete action from softmax(output); forbidden actions never."""
+class _Choosing:
+    """What the heads of n discrete actions share: an output for each."""
 
     n: int
 
@@ -65,6 +65,25 @@ class Categorical:
 
     def init(self) -> Params:
         return {}
+
+
+@dataclass(frozen=True)
+class _Real:
+    """What the heads of real actions share: an output for each element."""
+
+    shape: tuple[int, ...]
+
+    @property
+    def outputs(self) -> int:
+        return math.prod(self.shape)
+
+    def init(self) -> Params:
+        return {}
+
+
+@dataclass(frozen=True)
+class Categorical(_Choosing):
+    """Samples a discrete action from softmax(output); forbidden actions never."""
 
     def act(self, params: Params, output: Array, action_mask: Array | None, key: Array) -> Array:
         return jax.random.categorical(key, _allowed(output, action_mask)).astype(jnp.int32)
@@ -81,31 +100,16 @@ class Categorical:
 
 
 @dataclass(frozen=True)
-class Greedy:
+class Greedy(_Choosing):
     """The discrete action of the largest output."""
-
-    n: int
-
-    @property
-    def outputs(self) -> int:
-        return self.n
-
-    def init(self) -> Params:
-        return {}
 
     def act(self, params: Params, output: Array, action_mask: Array | None, key: Array) -> Array:
         return jnp.argmax(_allowed(output, action_mask)).astype(jnp.int32)
 
 
 @dataclass(frozen=True)
-class Gaussian:
+class Gaussian(_Real):
     """Samples Normal(output, exp(log_std)); log_std is evolved and starts at 0."""
-
-    shape: tuple[int, ...]
-
-    @property
-    def outputs(self) -> int:
-        return math.prod(self.shape)
 
     def init(self) -> Params:
         return {"log_std": jnp.zeros(self.shape, jnp.float32)}
@@ -126,17 +130,8 @@ class Gaussian:
 
 
 @dataclass(frozen=True)
-class Mean:
+class Mean(_Real):
     """The output itself, as a real-valued action."""
-
-    shape: tuple[int, ...]
-
-    @property
-    def outputs(self) -> int:
-        return math.prod(self.shape)
-
-    def init(self) -> Params:
-        return {}
 
     def act(self, params: Params, output: Array, action_mask: Array | None, key: Array) -> Array:
         return output.reshape(self.shape)
