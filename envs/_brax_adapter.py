@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from envs._adapter import implicit_promotion
 from envs._brax_style import BraxStyleEnvironment
 from rl_es.interfaces import EnvState
+from rl_es.promotion import implicit_promotion
 
 with contextlib.redirect_stdout(io.StringIO()):  # brax reports every optional package it misses
     from brax import envs
