@@ -29,8 +29,8 @@ def made(name: str, backend: str) -> Any:
 class BraxEnvironment(BraxStyleEnvironment):
     """An environment of brax's on one of its physics backends.
 
-    The state is the physics alone. Everything else in brax's own state is an output of its step,
-    which only wants to find the fields there.
+    The state is the physics alone. All other fields of brax's own state are outputs of its step,
+    which only has to find them there.
     """
 
     def _carried(self, state: State) -> EnvState:
