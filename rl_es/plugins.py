@@ -123,10 +123,8 @@ def agent(reference: str) -> Any:
             f"{reference} has no Hyperparameters: an agent needs a class of that name, derived "
             "from rl_es.config.Config or from those of rl_es.evolution.config"
         )
-    made: dict[str, Callable[..., Any]] = {}
-    for name in ("make", "make_learner", "check"):
-        if hasattr(found, name):
-            made[name] = getattr(found, name)
+    functions = ("make", "make_learner", "check")
+    made = {name: getattr(found, name) for name in functions if hasattr(found, name)}
     if not made.keys() & {"make", "make_learner"}:
         if not isinstance(found, type) or not (hasattr(found, "ask") or hasattr(found, "advance")):
             raise UserError(

@@ -45,12 +45,12 @@ class Results:
 
     @property
     def curves(self) -> pd.DataFrame:
-        """A row a run and evaluation: `env`, `label`, `seed`, `env_steps`, `return_mean`, ..."""
+        """One row for each evaluation of a run: `env`, `label`, `seed`, `return_mean`, ..."""
         return self._results.curves.copy(deep=False)
 
     @property
     def runs(self) -> pd.DataFrame:
-        """A row a run: `status`, `final_return`, `best_return`, settings as `hyper.*`, ..."""
+        """One row for each run: `status`, `final_return`, `best_return`, `hyper.*`, ..."""
         return self._results.runs.copy(deep=False)
 
     @property
@@ -64,7 +64,7 @@ class Results:
         return list(self._results.shown)
 
     def summary(self) -> pd.DataFrame:
-        """A row an (environment, label), over seeds: mean final return with its 95 % interval, ...
+        """One row for each environment and label: mean final return, its 95 % interval, ...
 
         The columns are those of `summary.csv` (results/README.md).
         """
@@ -83,11 +83,11 @@ class Results:
         Args:
           env: the environment's label; None: the only one.
           label: the agent's label; None: the only one.
-          seed: of the run; None: the first.
+          seed: the run's seed; None: the first.
           stage: final, or early and middle, which the first seed has.
 
         Raises:
-          UserError: there is none such; says what there is.
+          UserError: there is no such policy; the message says what there is.
         """
         runs = self._results.runs
         for column, wanted in (("env", env), ("label", label), ("seed", seed)):
@@ -102,7 +102,7 @@ class Results:
 
     @cached_property
     def _loader(self) -> "Loader":
-        """What is compiled for one policy serves all of its environment and network."""
+        """One for all policies: those of one environment and network share compiled programs."""
         from rl_es.api.policies import loader
 
         return loader()
@@ -122,10 +122,10 @@ class Results:
 
 
 def _one(column: str, wanted: Any, there: Sequence[Any]) -> Any:
-    """The value that is wanted; None: the only one, of seeds the first.
+    """The value of a column that is wanted; if that is None, the only one, or the first seed.
 
     Raises:
-      UserError: it is not there, or there is more than one.
+      UserError: no run has it, or there are several to choose from.
     """
     if wanted is None and (len(there) == 1 or column == "seed"):
         return min(there)
