@@ -1,4 +1,4 @@
-"""Environments side by side that start anew where an episode ends, with account of what was played.
+"""A batch of environments that reset themselves where an episode ends, and count what was played.
 
 rejax expects a step that resets by itself and gives observation, state, reward, done and a
 dictionary.
@@ -19,15 +19,15 @@ from rl_es.interfaces import Discrete, Environment, EnvState, Observation
 
 @struct.dataclass
 class Played:
-    """Environments and what happened in them since the account was opened.
+    """The states of N environments, and counts of what happened in them since `opened`.
 
     Attributes:
-      env: [N, ...] their states.
-      running: [N] return of the episode that is not over.
+      env: [N, ...] states.
+      running: [N] return so far of the episode that is being played.
       steps: [N] int32, environment steps.
-      episodes: [N] int32, that ended.
-      returns: [N] their sum.
-      best: [N] the highest of them, -inf where none ended.
+      episodes: [N] int32, episodes that ended.
+      returns: [N] sum of the returns of these.
+      best: [N] highest of these returns, -inf where no episode ended.
     """
 
     env: EnvState
@@ -39,7 +39,7 @@ class Played:
 
 
 def opened(env: EnvState, running: Array) -> Played:
-    """A new account of environments in these states."""
+    """Counts that start at zero, for environments in these states."""
     nothing, zeros = jnp.zeros(running.shape, jnp.int32), jnp.zeros(running.shape)
     return Played(env, running, nothing, nothing, zeros, jnp.full(running.shape, -jnp.inf))
 
@@ -76,7 +76,7 @@ class AutoReset:
     def step(
         self, keys: Array, state: Played, actions: Array, params: Any = None
     ) -> tuple[Observation, Played, Array, Array, dict[str, Any]]:
-        """One step of each; the observation is a new episode's first one where one ended."""
+        """One step of each. Where an episode ends, the observation is the next episode's first."""
         step_keys, reset_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
         after = jax.vmap(self.env.step)(step_keys, state.env, actions)
         done = after.terminated | after.truncated
@@ -86,8 +86,8 @@ class AutoReset:
             fresh = jax.vmap(self.env.reset)(reset_keys)
             return where_new(done, fresh, same)
 
-        # Most steps end no episode of long ones, and resets can cost more than steps. Under vmap
-        # a condition of each lane would run both ways: one of them all does not.
+        # Where episodes are long most steps end none, and a reset can cost more than a step. Under
+        # vmap a condition that differs between lanes runs both branches: all lanes share one.
         same = after.state, after.observation
         ended = done.any().astype(jnp.int32)
         ended = ended if self.lanes is None else jax.lax.pmax(ended, self.lanes)

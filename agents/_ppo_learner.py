@@ -1,6 +1,6 @@
 """rejax's PPO as a `Learner`: its training iteration around the suite's environments and policies.
 
-What rejax keeps between iterations is carried as its plain leaves: its own classes are made anew by
+rejax's state is carried between iterations as its plain leaves: its own classes are made anew by
 every call of `init_state`, and hold an optimiser that closes over traced numbers.
 """
 
@@ -48,7 +48,7 @@ class SuitePPO(_Untyped):
 
     @property
     def config(self) -> dict[str, Any]:
-        """Nothing: rejax would copy the environment, and reads it whenever a state is made."""
+        """Empty: rejax reads it whenever it makes a state, and would copy the environment."""
         return {}
 
     @property
@@ -97,8 +97,8 @@ class PPOState:
 class PPOLearner:
     """PPO as a learner; one of its generations is one iteration of rejax.
 
-    The population's mean and best are those of the training episodes that ended in the iteration;
-    there are no members to be counted.
+    The population's mean and best are those of the training episodes that ended in the iteration,
+    since there are no members.
 
     Attributes:
       config: `agents.ppo.Hyperparameters`; the traced ones are not read here.
@@ -152,16 +152,13 @@ class PPOLearner:
             played = opened(before.env_state.env, before.env_state.running)
             with implicit_promotion():
                 after = algorithm.train_iteration(before.replace(env_state=played))
-            played, change = (
-                after.env_state,
-                jax.tree.map(jnp.subtract, after.actor_ts.params, before.actor_ts.params),
-            )
-            episodes = played.episodes.sum()
+            played, episodes = after.env_state, after.env_state.episodes.sum()
+            change = jax.tree.map(jnp.subtract, after.actor_ts.params, before.actor_ts.params)
             done = Done(
                 env_steps=played.steps.sum(),
                 episodes=episodes,
-                population_mean=played.returns.sum()
-                / episodes.astype(jnp.float32),  # not a number where none ended
+                # Not a number where no episode ended.
+                population_mean=played.returns.sum() / episodes.astype(jnp.float32),
                 population_best=played.best.max(),
                 update_norm=norm(change),
                 nonfinite_members=jnp.zeros((), jnp.int32),

@@ -1,5 +1,6 @@
 """A policy of the suite as rejax's actor, and its network with one output as the critic."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,32 +32,37 @@ class Actor:
     def action_log_prob(
         self, params: Params, observation: Observation, key: Array
     ) -> tuple[Array, Array]:
-        """Actions [N, ...] that are sampled, and their log-probabilities [N]. Consumes `key`."""
-        own = params.get("head", {})
+        """Sampled actions [N, ...] and their log-probabilities [N]. Consumes `key`."""
 
-        def one(key: Array, observation: Observation) -> tuple[Array, Array]:
-            output, mask = self._output(params, observation), observation.action_mask
+        def sampled(own: Any, output: Array, mask: Array | None, key: Array) -> Any:
             action = self.head.act(own, output, mask, key)
             return action, self.head.log_prob(own, output, mask, action)
 
-        return jax.vmap(one)(jax.random.split(key, len(observation.values)), observation)
+        keys = jax.random.split(key, len(observation.values))
+        return self._mapped(sampled, params, observation, keys)
 
     def log_prob_entropy(
         self, params: Params, observation: Observation, actions: Array
     ) -> tuple[Array, Array]:
         """Log-probabilities [N] of actions [N, ...], and the distributions' entropies [N]."""
-        own = params.get("head", {})
 
-        def one(observation: Observation, action: Array) -> tuple[Array, Array]:
-            output, mask = self._output(params, observation), observation.action_mask
+        def told(own: Any, output: Array, mask: Array | None, action: Array) -> Any:
             found = self.head.log_prob(own, output, mask, action)
             return found, self.head.entropy(own, output, mask)
 
-        return jax.vmap(one)(observation, actions)
+        return self._mapped(told, params, observation, actions)
 
-    def _output(self, params: Params, observation: Observation) -> Array:
-        network = {"params": params["network"]}
-        return jnp.asarray(self.policy.module.apply(network, observation.values)).reshape(-1)
+    def _mapped(
+        self, function: Callable[..., Any], params: Params, observation: Observation, others: Array
+    ) -> Any:
+        """`function(head's parameters, network's output, mask, other)`, vmapped over [N]."""
+        network, own = {"params": params["network"]}, params.get("head", {})
+
+        def one(observation: Observation, other: Array) -> Any:
+            output = self.policy.module.apply(network, observation.values)
+            return function(own, jnp.asarray(output).reshape(-1), observation.action_mask, other)
+
+        return jax.vmap(one)(observation, others)
 
 
 @dataclass(frozen=True)

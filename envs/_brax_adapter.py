@@ -10,9 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from envs._adapter import implicit_promotion
 from envs._brax_style import BraxStyleEnvironment
 from rl_es.interfaces import EnvState
+from rl_es.promotion import implicit_promotion
 
 with contextlib.redirect_stdout(io.StringIO()):  # brax reports every optional package it misses
     from brax import envs
@@ -29,8 +29,8 @@ def made(name: str, backend: str) -> Any:
 class BraxEnvironment(BraxStyleEnvironment):
     """An environment of brax's on one of its physics backends.
 
-    The state is the physics alone. Everything else in brax's own state is an output of its step,
-    which only wants to find the fields there.
+    The state is the physics alone. All other fields of brax's own state are outputs of its step,
+    which only has to find them there.
     """
 
     def _carried(self, state: State) -> EnvState:

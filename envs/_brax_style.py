@@ -8,23 +8,29 @@ import jax.numpy as jnp
 from jax import Array
 
 from envs._adapter import box, cast, no_action, state_types, valid_action
-from rl_es.interfaces import EnvSpec, EnvState, Observation, Transition
+from rl_es.interfaces import Box, EnvSpec, EnvState, Observation, Transition
 from rl_es.promotion import implicit_promotion
 
 
 class BraxStyleEnvironment:
     """`reset(key)` and `step(state, action)` give a state with `obs`, `reward` and `done`.
 
-    Actions lie in [-1, 1] for every environment, which is what brax's own steps expect: those whose
-    actuators have another range map it themselves. It has no time limit.
+    It has no time limit.
     """
 
-    def __init__(self, name: str, env: Any):
-        """Wraps it."""
+    def __init__(self, name: str, env: Any, space: Box | None = None):
+        """Wraps it.
+
+        Args:
+          name: its name in a sweep file.
+          env: what is wrapped.
+          space: its actions; by default [-1, 1] each, which is what brax's own steps expect:
+            environments whose actuators have another range map it themselves.
+        """
         self._env = env
         # Under jit its Python runs once for all programs that step or reset this environment.
         self._reset, self._step = jax.jit(self._reset_once), jax.jit(self._step_once)
-        space = box(-1.0, 1.0, (int(env.action_size),))
+        space = space or box(-1.0, 1.0, (int(env.action_size),))
         start = functools.partial(self._reset, jax.random.key(0))
         self._shape = jax.eval_shape(start)
         self._types = state_types(
@@ -55,7 +61,7 @@ class BraxStyleEnvironment:
         )
 
     def _carried(self, state: Any) -> EnvState:
-        """What of the environment's own state its next step needs: all of it."""
+        """The part of the environment's own state that its next step needs: all of it."""
         return state
 
     def _reset_once(self, key: Array) -> Any:

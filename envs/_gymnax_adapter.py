@@ -51,11 +51,11 @@ def made(name: str) -> tuple[Any, Any]:
 
 
 class GymnaxEnvironment:
-    """An environment of gymnax's, or one that is made like those of its versions 0.0.x or 1.x.
+    """An environment of gymnax's, or one in the style of its versions 0.0.x or 1.x.
 
     `step_env` may give five values, the fourth of which is `done`, or six, with a truncation of its
-    own. Where the environment has no `is_truncated`, as before 1.0, `done` mixes in the time limit:
-    it is told as truncation where the time is over and the state itself ends nothing.
+    own. Where the environment has no `is_truncated`, as before 1.0, `done` includes the time limit:
+    it counts as a truncation where the time is over and the state itself ends nothing.
     """
 
     def __init__(self, name: str, env: Any, params: Any):

@@ -1,8 +1,8 @@
 """A jumanji environment as the engine's `Environment`: the raw one, without jumanji's wrappers.
 
-jumanji ends an episode whose time is over as if the task had ended it. Its time limits are lifted
-here, so that all that it ends is a termination. The state is jumanji's own without its key, which
-every step is given anew.
+jumanji does not tell an episode whose time is over from one that the task has ended. Its time
+limits are lifted here, so that every end is a termination. The state is jumanji's own without its
+key: every step is given a new one.
 """
 
 from typing import Any
@@ -31,7 +31,7 @@ class JumanjiEnvironment:
 
     Args:
       name: one of the suite's.
-      steps: what a number of steps is shown as a share of.
+      steps: observed numbers of steps are divided by it.
     """
 
     def __init__(self, name: str, steps: int):

@@ -1,8 +1,8 @@
 """An environment whose `done` mixes in its time limit, as the engine's `Environment`.
 
-Craftax and Kinetix: gymnax-style environments of five values a step. Their step is run without
-auto-reset and with a limit that is never reached, which alone reads that parameter; the limit
-itself is told as truncation.
+Craftax and Kinetix are gymnax-style environments whose step gives five values. Their step is run
+without auto-reset and with a limit that is never reached: the check of the limit alone reads that
+parameter. The limit itself is reported as a truncation.
 """
 
 import functools
@@ -22,7 +22,7 @@ class LimitedEnvironment:
     """An environment of parameters with `max_timesteps`, and of states with `timestep`."""
 
     def __init__(self, name: str, env: Any, params: Any, space: Discrete | Box, *chosen: Any):
-        """Wraps it; its `reset_env` takes what is `chosen` after key and parameters."""
+        """Wraps it; `chosen` are arguments of its `reset_env` after the key and the parameters."""
         self._env, self._chosen = env, chosen
         self._limit = int(params.max_timesteps)
         self._endless = params.replace(max_timesteps=np.iinfo(np.int32).max)

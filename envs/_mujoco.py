@@ -1,4 +1,4 @@
-"""MuJoCo without what it says, and its renderer where there may be no screen."""
+"""MuJoCo without its messages, and its renderer on machines that may have no screen."""
 
 import importlib
 import os
@@ -28,9 +28,9 @@ with mujoco.Renderer(model, 8, 8) as renderer:
 
 @contextmanager
 def unlogged() -> Iterator[None]:
-    """Within it MuJoCo says nothing, such as that a model uses what is out of date.
+    """Within it MuJoCo gives no warnings, such as that a model uses an outdated feature.
 
-    It would write it to MUJOCO_LOG.TXT in the current folder.
+    MuJoCo would write them to MUJOCO_LOG.TXT in the current folder.
     """
     before = mujoco.get_mju_user_warning()
     mujoco.set_mju_user_warning(lambda message: None)
@@ -62,7 +62,9 @@ def renderer(model: Any, width: int, height: int) -> Any:
 
 @cache
 def backend() -> str:
-    """What can render here, found out in a process of its own: a failed one cannot be taken back.
+    """The backend that can render here, found by trying each in a process of its own.
+
+    A process in which one has failed cannot try another.
 
     Raises:
       UserError: nothing can; names the packages that would.

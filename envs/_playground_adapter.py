@@ -6,7 +6,6 @@ which rewards would be computed, become the nearest inside.
 """
 
 import contextlib
-import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,9 +14,10 @@ import jax.numpy as jnp
 from jax import Array
 from mujoco_playground import State, dm_control_suite
 
-from envs._adapter import box, cast, no_action, state_types, valid_action
+from envs._adapter import box
+from envs._brax_style import BraxStyleEnvironment
 from envs._mujoco import mujoco, unlogged
-from rl_es.interfaces import EnvSpec, EnvState, Observation, Transition
+from rl_es.interfaces import EnvState, Observation, Transition
 from rl_es.promotion import implicit_promotion
 
 
@@ -28,63 +28,35 @@ def made(name: str) -> Any:
         return dm_control_suite.load(task, config_overrides={"impl": "jax"})
 
 
-class PlaygroundEnvironment:
+class PlaygroundEnvironment(BraxStyleEnvironment):
     """One of Playground's tasks; it has no time limit.
 
-    The state is the simulator's data alone: the steps of these tasks look at nothing else, and what
-    else Playground keeps in its state they only write.
+    The state is the simulator's data alone: a step of these tasks reads nothing else of
+    Playground's own state, and only writes the other fields.
     """
 
     def __init__(self, name: str):
-        self._env = made(name)
-        # Under jit Playground's Python runs once for all programs that step or reset this task.
-        self._reset, self._step = jax.jit(self._reset_once), jax.jit(self._step_once)
-        bounds = self._env.mj_model.actuator_ctrlrange
-        space = box(bounds[:, 0], bounds[:, 1], (self._env.action_size,))
-        start = functools.partial(self._reset, jax.random.key(0))
-        self._types = state_types(
-            lambda: start().data, lambda data: self._step(data, no_action(space)).data
-        )
-        self.spec = EnvSpec(
-            name=name,
-            observation_shape=jax.eval_shape(start).obs.shape,
-            action_space=space,
-            episode_length=None,
-            rewards_after_end=True,
-        )
-
-    def reset(self, key: Array) -> tuple[EnvState, Observation]:
-        state = self._reset(key)
-        return cast(self._types, state.data), Observation(jnp.asarray(state.obs, jnp.float32))
+        env = made(name)
+        bounds = env.mj_model.actuator_ctrlrange
+        super().__init__(name, env, box(bounds[:, 0], bounds[:, 1], (env.action_size,)))
 
     def step(self, key: Array, state: EnvState, action: Array) -> Transition:
-        del key  # the steps are deterministic
-        after = self._step(state, valid_action(self.spec.action_space, action))
-        broken = jnp.asarray(after.done, bool)  # the only end that these tasks know
+        after = super().step(key, state, action)
+        broken = after.terminated  # the only end that these tasks know
 
         def sound(values: Array) -> Array:
-            return jax.lax.select(
-                jnp.broadcast_to(broken, values.shape),
-                jnp.zeros(values.shape, jnp.float32),
-                jnp.asarray(values, jnp.float32),
-            )
+            mask = jnp.broadcast_to(broken, values.shape)
+            return jax.lax.select(mask, jnp.zeros_like(values), values)
 
-        return Transition(
-            state=cast(self._types, after.data),
-            observation=Observation(sound(after.obs)),
-            reward=sound(after.reward),
-            terminated=broken,
-            truncated=jnp.zeros((), bool),
-        )
+        observation = Observation(sound(after.observation.values))
+        return after._replace(observation=observation, reward=sound(after.reward))
 
-    def _reset_once(self, key: Array) -> State:
-        with implicit_promotion():
-            return self._env.reset(key)
+    def _carried(self, state: State) -> EnvState:
+        return state.data
 
-    def _step_once(self, data: Any, action: Array) -> State:
+    def _step_once(self, state: Any, action: Array) -> State:
         zero = jnp.zeros(())
-        with implicit_promotion():
-            return self._env.step(State(data, zero, zero, zero, metrics={}, info={}), action)
+        return super()._step_once(State(state, zero, zero, zero, metrics={}, info={}), action)
 
 
 @contextlib.contextmanager

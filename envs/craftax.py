@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rl_es.config import Config
-from rl_es.registry import needs
+from rl_es.registry import requiring
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Environment
@@ -27,14 +27,7 @@ class Options(Config):
     """Craftax environments are used with their default parameters."""
 
 
-def check(name: str, options: Options) -> None:
-    """Refuses every name where Craftax is not installed.
-
-    Raises:
-      UserError: says what to install.
-    """
-    del options
-    needs("craftax", "craftax", name)
+check = requiring("craftax", "craftax")
 
 
 def make(name: str, options: Options) -> Environment:

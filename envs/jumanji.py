@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rl_es.config import Config
-from rl_es.registry import needs
+from rl_es.registry import requiring
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Environment
@@ -51,14 +51,7 @@ class Options(Config):
     """jumanji environments are used as jumanji registers them."""
 
 
-def check(name: str, options: Options) -> None:
-    """Refuses an environment where jumanji is not installed.
-
-    Raises:
-      UserError: says what to install.
-    """
-    del options
-    needs("jumanji", "jumanji", name)
+check = requiring("jumanji", "jumanji")
 
 
 def make(name: str, options: Options) -> Environment:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rl_es.config import Config
-from rl_es.registry import needs
+from rl_es.registry import requiring
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Environment
@@ -35,14 +35,7 @@ class Options(Config):
     """Kinetix levels are used with the parameters that their files say."""
 
 
-def check(name: str, options: Options) -> None:
-    """Refuses every name where Kinetix is not installed.
-
-    Raises:
-      UserError: says what to install.
-    """
-    del options
-    needs("kinetix", "kinetix", name)
+check = requiring("kinetix", "kinetix")
 
 
 def make(name: str, options: Options) -> Environment:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rl_es.config import Config
-from rl_es.registry import needs
+from rl_es.registry import requiring
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Environment
@@ -58,14 +58,7 @@ class Options(Config):
     """navix environments are used as navix registers them."""
 
 
-def check(name: str, options: Options) -> None:
-    """Refuses an environment where navix is not installed.
-
-    Raises:
-      UserError: says what to install.
-    """
-    del options
-    needs("navix", "navix", name)
+check = requiring("navix", "navix")
 
 
 def make(name: str, options: Options) -> Environment:

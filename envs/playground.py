@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rl_es.config import Config
-from rl_es.registry import needs
+from rl_es.registry import requiring
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Drawing, Environment
@@ -56,14 +56,7 @@ class Options(Config):
     """Playground's tasks are used with their default settings."""
 
 
-def check(name: str, options: Options) -> None:
-    """Refuses any of them where Playground is not installed.
-
-    Raises:
-      UserError: says what to install.
-    """
-    del options
-    needs("mujoco_playground", "playground", name)
+check = requiring("mujoco_playground", "playground")
 
 
 def make(name: str, options: Options) -> Environment:

@@ -14,9 +14,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rl_es.api.plotting import plot
     from rl_es.api.policies import evaluate, load_policy
-    from rl_es.api.results import Results, load
+    from rl_es.api.results import Results, load, plot
     from rl_es.api.training import train
     from rl_es.errors import UserError
     from rl_es.training.policies import SavedPolicy
@@ -41,7 +40,7 @@ _WHERE = {
     "evaluate": "rl_es.api.policies",
     "load": "rl_es.api.results",
     "load_policy": "rl_es.api.policies",
-    "plot": "rl_es.api.plotting",
+    "plot": "rl_es.api.results",
     "train": "rl_es.api.training",
 }
 

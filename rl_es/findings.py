@@ -1,4 +1,4 @@
-"""What checks find, as a table or as lines, and what there is to do."""
+"""What checks find, printed as a table or as lines, with what to do about it."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -20,13 +20,13 @@ WELL = "all well"
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check finds of one thing.
+    """What a check finds out about one thing.
 
     Attributes:
       what: the thing.
-      state: ok; warn: runs go on, but something should be known; fail: runs will fail.
+      state: ok; warn, where runs work but something should be known; fail, where they will not.
       detail: what was found.
-      remedy: what to do; of what is ok, what could be done.
+      remedy: what to do about it; where the state is ok, what could be done.
     """
 
     what: str
@@ -38,8 +38,29 @@ class Finding:
 Check = Callable[[], Iterable[Finding]]
 
 
+class Fault(Exception):
+    """What is wrong with the one thing that a check of `check_of` looks at, and what to do."""
+
+    def __init__(self, detail: str, remedy: str, state: State = FAIL):
+        super().__init__(detail)
+        self.detail, self.remedy = detail, remedy
+        self.state: State = state
+
+
+def check_of(what: str, look: Callable[[], str]) -> Check:
+    """The check of one thing; `look` describes it where it is ok, and else raises a `Fault`."""
+
+    def check() -> list[Finding]:
+        try:
+            return [Finding(what, OK, look())]
+        except Fault as fault:
+            return [Finding(what, fault.state, fault.detail, fault.remedy)]
+
+    return check
+
+
 def examined(what: str, check: Check) -> Iterator[Finding]:
-    """What a check finds; whatever it raises is a finding, too."""
+    """What a check finds; an exception that it raises is a finding, too."""
     try:
         yield from check()
     except Exception as error:
@@ -48,7 +69,7 @@ def examined(what: str, check: Check) -> Iterator[Finding]:
 
 
 def run(wanted: Mapping[str, Check], console: Console | None = None) -> int:
-    """Runs checks and prints what they find; returns 1 where something fails, else 0."""
+    """Runs checks and prints what they find; returns 1 if anything fails, else 0."""
     console = console or Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
     found: list[Finding] = []
     for name, check in wanted.items():
@@ -65,7 +86,7 @@ def run(wanted: Mapping[str, Check], console: Console | None = None) -> int:
 
 
 def conclusion(found: Iterable[Finding]) -> str:
-    """The last line: that all is well, or what to do, what fails first."""
+    """The last line: that all is well, or what to do, beginning with what fails."""
     amiss = sorted((one for one in found if one.state != OK), key=lambda one: one.state)
     remedies = dict.fromkeys(f"{one.what}: {one.remedy}" for one in amiss)
     return f"to do: {'; '.join(remedies)}" if amiss else WELL

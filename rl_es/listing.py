@@ -1,4 +1,4 @@
-"""What there is to name in a sweep file: agents, environments, and their settings."""
+"""Lists what a sweep file can name: agents, environments, and their settings."""
 
 import typing
 from collections.abc import Iterator, Sequence
@@ -15,10 +15,10 @@ from rl_es.rollout.config import EvaluationConfig, PolicyConfig, WrapperConfig
 
 
 def show(what: str, long: bool) -> None:
-    """Prints agents, environments or both, or one of them by its name; `long`: with every setting.
+    """Prints all agents, all environments, both, or what has a name; `long`: with every setting.
 
     Raises:
-      UserError: nothing has this name; names the nearest.
+      UserError: nothing has this name; the message names the nearest.
     """
     console = Console(markup=False, highlight=False, emoji=False)
     if not console.is_terminal:

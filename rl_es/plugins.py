@@ -1,4 +1,4 @@
-"""Agents and environments of others, named by where they are: `my_package.my_module:MyAgent`.
+"""Plug-ins: agents and environments of others, named as in `my_package.my_module:MyAgent`.
 
 A reference is a class, or an object, in a module that can be imported, or in a Python file that is
 named from the current directory: `./my_agent.py:MyAgent`. Without a class, `./my_agent.py` is a
@@ -8,11 +8,11 @@ by an entry point, in the group `rl_es.agents` or `rl_es.envs`.
 What an agent's or a suite's own file has at its top, a class has as attributes (`rl_es.registry`
 lists them); what it lacks is made here. So the rest of the engine sees no difference.
 
-A plug-in is known by its `NUMERICS`, or, where it states none, by its module's code: what was run
-with other code is then run again, comments and docstrings aside. Code that it imports does not
+What determines a plug-in's numbers is its `NUMERICS`, or, where it states none, its module's code
+without comments and docstrings: when that changes, runs are repeated. Code that it imports does not
 count.
 
-Only what looks like an agent or an environment is called; but whatever a reference names is
+Only what looks like an agent or an environment is called, but any module that a reference names is
 imported.
 """
 
@@ -39,7 +39,7 @@ _REFERENCE = re.compile(r"(?P<where>[^:\0]+?\.py|[A-Za-z_][\w.]*)(?::(?P<what>[A
 
 
 def is_reference(name: str) -> bool:
-    """Whether this says where something is, and is not merely its name."""
+    """Whether this is a reference to a plug-in, rather than a name."""
     matched = _REFERENCE.fullmatch(name)
     return matched is not None and (matched["where"].endswith(".py") or matched["what"] is not None)
 
@@ -51,7 +51,7 @@ def short(name: str) -> str:
 
 
 def entry_points(group: str) -> dict[str, str]:
-    """What installed packages have named in a group: references by name.
+    """References by the names that installed packages give them in a group.
 
     Raises:
       UserError: two packages give the same name.
@@ -97,7 +97,7 @@ def is_agent(reference: str) -> bool:
 
 
 def numerics(found: Any, module: ModuleType) -> int | str:
-    """What of a plug-in's code determines its numbers."""
+    """A plug-in's `NUMERICS`, or a hash of its module's code where it states none."""
     stated = getattr(found, "NUMERICS", None)
     if stated is not None:
         return stated
@@ -123,10 +123,8 @@ def agent(reference: str) -> Any:
             f"{reference} has no Hyperparameters: an agent needs a class of that name, derived "
             "from rl_es.config.Config or from those of rl_es.evolution.config"
         )
-    made: dict[str, Callable[..., Any]] = {}
-    for name in ("make", "make_learner", "check"):
-        if hasattr(found, name):
-            made[name] = getattr(found, name)
+    functions = ("make", "make_learner", "check")
+    made = {name: getattr(found, name) for name in functions if hasattr(found, name)}
     if not made.keys() & {"make", "make_learner"}:
         if not isinstance(found, type) or not (hasattr(found, "ask") or hasattr(found, "advance")):
             raise UserError(
@@ -143,8 +141,8 @@ def suite(reference: str, name: str, adapted: Callable[[str, Any], Any]) -> Any:
 
     Args:
       reference: of a class that is called with the options, or of an environment itself.
-      name: that it has in sweep files.
-      adapted: makes the engine's `Environment` of what the class gives, or a UserError.
+      name: its name in sweep files.
+      adapted: makes the engine's `Environment` out of what the class gives, or raises a UserError.
 
     Raises:
       UserError: there is none; says what it lacks.
@@ -184,7 +182,7 @@ def _steps(found: Any) -> bool:
 
 
 def _options(found: Any) -> tuple[type[Config], Callable[[Any], Any]]:
-    """The options of an environment's class, and what makes it of them."""
+    """The options of an environment's class, and the function that makes it from them."""
     if not isinstance(found, type):
         return pydantic.create_model("Options", __base__=Config), lambda options: found
     own = getattr(found, "Options", None)

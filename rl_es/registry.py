@@ -4,26 +4,32 @@ The engine knows no particular agent or environment: the packages `agents` and `
 to look when they are imported. Listing names loads no jax, since an agent or environment file keeps
 its heavy imports inside `make`.
 
-An agent file `agents/NAME.py` has `Hyperparameters` (a `Config`), `make(config, problem)`, which
-gives a `rl_es.interfaces.Agent`, and `NUMERICS`, an integer raised by hand when its numbers change.
-One that is no evolution strategy has, instead of `make`, `make_learner(config, env, policy,
-normalise_observations)`, which gives a `rl_es.interfaces.Learner`. It may have `check()`, which
-refuses it where its library is missing. An environment file `envs/SUITE.py`
-has `NAMES`, `Options` (a `Config`), `make(name, options)` and `NUMERICS`, and may have
-`check(name, options)`, which refuses, without loading jax, options that an environment cannot take.
-A suite whose environments imitate those of another simulator may have `NATIVE`, the names that can
-be had there as well, and `native(name)`, which gives such a `rl_es.interfaces.Native`: a policy can
-then be evaluated in both. A suite that can draw environments may have `DRAWN`, their names, and
-`drawing(name, options, width, height)`, which gives a `rl_es.interfaces.Drawing` of that size.
+An agent file `agents/NAME.py` has
+- `Hyperparameters`, a `Config`;
+- `NUMERICS`, an integer that is raised by hand when the agent's numbers change;
+- `make(config, problem)`, which gives a `rl_es.interfaces.Agent`; or, of an agent that is no
+  evolution strategy, `make_learner(config, env, policy, normalise_observations)`, which gives a
+  `rl_es.interfaces.Learner`;
+- maybe `check()`, which refuses the agent where its library is missing.
+
+An environment file `envs/SUITE.py` has
+- `NAMES`, `Options` (a `Config`), `make(name, options)` and `NUMERICS`;
+- maybe `check(name, options)`, which refuses, without loading jax, options that an environment
+  cannot take;
+- maybe `NATIVE`, the names that another simulator has as well, and `native(name)`, which gives such
+  a `rl_es.interfaces.Native`: a policy can then be evaluated in both;
+- maybe `DRAWN`, the names that it can draw, and `drawing(name, options, width, height)`, which
+  gives a `rl_es.interfaces.Drawing` of that size.
 
 Those of others (`rl_es.plugins`) have the same, and are named by where they are, or by the entry
 points of installed packages. A package of suites may have a module `_styles` with
-`adapted(name, made)`, which makes an `Environment` of what other libraries call one.
+`adapted(name, made)`, which makes an `Environment` out of another library's.
 """
 
 import importlib
 import importlib.util
 import pkgutil
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -32,7 +38,7 @@ from rl_es.errors import UserError, brief, did_you_mean
 
 
 class Folder:
-    """The modules of some packages by file name, and what entry points name."""
+    """The modules of some packages by file name, and the plug-ins of an entry point group."""
 
     def __init__(self, kind: str, group: str):
         """Starts empty.
@@ -70,10 +76,11 @@ class Folder:
         return list(self._found())
 
     def load(self, name: str) -> Any:
-        """The module of a file name, or what a plug-in has in its place.
+        """The module of this file name, or what a plug-in has in its place.
 
         Raises:
-          UserError: no such file; names the nearest. Or the plug-in cannot be had.
+          UserError: there is no such file (the message names the nearest), or the plug-in cannot
+            be loaded.
         """
         if plugins.is_reference(name):
             return _plugin(self.kind, name, name)
@@ -99,10 +106,10 @@ def _plugin(kind: str, reference: str, name: str) -> Any:
 
 
 def _adapted(name: str, made: Any) -> Any:
-    """The engine's environment of what a plug-in's class gave.
+    """The engine's environment, made out of what a plug-in's class gave.
 
     Raises:
-      UserError: none of the packages of suites knows how.
+      UserError: no package of suites knows how.
     """
     for package in suites.packages:
         if importlib.util.find_spec(f"{package}._styles") is not None:
@@ -125,6 +132,15 @@ def needs(module: str, extra: str, what: str) -> None:
         raise UserError(f"{what} needs {extra}'s library: pip install 'rl_es[{extra}]'")
 
 
+def requiring(module: str, extra: str) -> Callable[[str, Any], None]:
+    """The `check` of a suite whose environments all need a library, and take any options."""
+
+    def check(name: str, options: Any) -> None:
+        needs(module, extra, name)
+
+    return check
+
+
 def strategies() -> list[str]:
     """Names of the agents that are evolution strategies."""
     return [name for name in agents.files() if not hasattr(agents.load(name), "make_learner")]
@@ -136,16 +152,16 @@ def environment_names() -> list[str]:
 
 
 def native_names() -> list[str]:
-    """Names of the environments that can be had in their own simulator as well."""
+    """Names of the environments that another simulator has as well."""
     loaded = map(suites.load, suites.files())
     return [name for suite in loaded for name in getattr(suite, "NATIVE", ())]
 
 
 def environment_suite(name: str) -> Any:
-    """The module whose environment this is, or what a plug-in has in its place.
+    """The module that this environment is of, or what a plug-in has in its place.
 
     Raises:
-      UserError: no suite has it; names the nearest. Or the plug-in cannot be had.
+      UserError: no suite has it (the message names the nearest), or the plug-in cannot be loaded.
     """
     if plugins.is_reference(name):
         return suites.load(name)

@@ -62,7 +62,7 @@ ALLOWED = {
         "csv_files",
         *READING,
     },
-    "speed": {"speed", "timings", *SWEEP},
+    "speed": {"speed", "timings", "promotion", *SWEEP},
     "gradients": {"gradients", "estimates", *SWEEP},
     "tuning": {"tuning", *SWEEP},
     "evaluating": TRAINING,

@@ -6,7 +6,6 @@ import numpy as np
 from jax import Array
 
 from envs._adapter import box
-from envs.unrolled.cubic import Options
 from rl_es.interfaces import EnvSpec, Observation, Params, Transition
 
 
@@ -17,16 +16,17 @@ class Cubic:
     normal distribution; they are the same in every episode. The state is the number of the step.
     """
 
-    def __init__(self, name: str, options: Options):
-        steps, rng = options.steps, np.random.default_rng(0)
-        self._shown = _directions(rng, steps, options.inputs)
-        self._wanted = _directions(rng, steps, options.outputs)
+    def __init__(self, name: str, steps: int, inputs: int, outputs: int, control: float):
+        """`control` is s; M inputs are observed, N outputs are an action."""
+        rng = np.random.default_rng(0)
+        self._shown = _directions(rng, steps, inputs)
+        self._wanted = _directions(rng, steps, outputs)
         self._factors = rng.normal(size=steps).astype(np.float32)
-        self.options = options
+        self.steps, self.control = steps, control
         self.spec = EnvSpec(
             name=name,
-            observation_shape=(options.inputs,),
-            action_space=box(-np.inf, np.inf, (options.outputs,)),
+            observation_shape=(inputs,),
+            action_space=box(-np.inf, np.inf, (outputs,)),
             episode_length=steps,
         )
 
@@ -36,21 +36,22 @@ class Cubic:
 
     def step(self, key: Array, state: Array, action: Array) -> Transition:
         x = jnp.asarray(self._wanted)[state] @ action
-        linear = np.float32(3 * self.options.control**2)
+        linear = np.float32(3 * self.control**2)
         reward = jnp.asarray(self._factors)[state] * (x**2 - linear) * x
         t = state + 1
-        over = t >= self.options.steps
+        over = t >= self.steps
         return Transition(t, self._observe(t), reward, jnp.zeros((), bool), over)
 
     def expected(self, params: Params, sigma: float, rank: int | None) -> Params | None:
         """The formula of `envs.unrolled.cubic`, for a linear policy without bias."""
         leaves, structure = jax.tree.flatten(params)
-        if [leaf.shape for leaf in leaves] != [(self.options.inputs, self.options.outputs)]:
+        kernel = self._shown.shape[1], self._wanted.shape[1]
+        if [leaf.shape for leaf in leaves] != [kernel]:
             return None
         v, u, c = (np.float64(part) for part in (self._shown, self._wanted, self._factors))
         x = np.einsum("hm,mn,hn->h", v, np.float64(leaves[0]), u)
         fourth = 3 + (0 if rank is None else 6 / rank)
-        slopes = c * (3 * x**2 + fourth * sigma**2 - 3 * self.options.control**2)
+        slopes = c * (3 * x**2 + fourth * sigma**2 - 3 * self.control**2)
         return jax.tree.unflatten(structure, [np.einsum("h,hm,hn->mn", slopes, v, u)])
 
     def _observe(self, t: Array) -> Observation:

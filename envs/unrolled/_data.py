@@ -20,7 +20,7 @@ SHUFFLE = 0  # seeds NumPy's legacy generator, whose stream is frozen
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images and what they show, in an order that is random and fixed."""
+    """Images and their labels, in an order that was shuffled once and for all."""
 
     images: np.ndarray  # [n, D] uint8, D = side x side x channels
     labels: np.ndarray  # [n] uint8
@@ -75,7 +75,7 @@ def _load(
 
 
 def _digits() -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    """Training and validation digits; the writers of the data set are in both."""
+    """Training and validation digits; both are of the same writers."""
     from sklearn.datasets import load_digits
 
     found: Any = load_digits()

@@ -4,8 +4,9 @@ A multi-layer perceptron with rectified linear units and a softmax over ten clas
 He-uniform (He et al. 2015, arXiv 1502.01852), biases at zero. Everything is a pure function of one
 copy; the engine vmaps it over members, each with weights of its own.
 
-Losses that are reported are at most `CEILING`, and so is one that is no number: a member whose
-training has blown up is told from one that trains, and the population's spread stays finite.
+Reported losses are at most `CEILING`, and a loss that is not a number is reported as `CEILING`: a
+member whose training has blown up still ranks below one that trains, and the spread of the
+population's returns stays finite.
 """
 
 import itertools
@@ -24,7 +25,7 @@ CEILING = 2 * math.log(CLASSES)  # nats; a classifier that knows nothing has log
 
 
 class Layer(NamedTuple):
-    """What is trained of a layer, or one thing for each of both."""
+    """The parameters of a layer, or something that is given for each of the two."""
 
     weight: Array  # [M, N]
     bias: Array  # [N]
@@ -92,7 +93,7 @@ def loss(weights: Weights, batch: Batch, masks: Array | None = None) -> Array:
 
 
 def bounded(value: Array) -> Array:
-    """[] a loss as it is reported: at most `CEILING`, and that where it is no number."""
+    """[] a loss as it is reported: at most `CEILING`, which also stands for not a number."""
     return jnp.where(jnp.isnan(value), CEILING, jnp.minimum(value, CEILING))
 
 

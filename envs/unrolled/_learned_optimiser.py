@@ -14,10 +14,8 @@ the parameters of the same weight matrix or bias vector:
 All are clipped at 10, and 0 where they are no numbers.
 """
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,9 +26,6 @@ from envs._adapter import box
 from envs.unrolled import _inner as inner
 from envs.unrolled._training import Trained
 from rl_es.interfaces import Box
-
-if TYPE_CHECKING:
-    from envs.unrolled.learned_optimiser import Options
 
 MEANS = np.array([0.5, 0.9, 0.99], np.float32)
 SQUARES = 0.999
@@ -55,9 +50,9 @@ def flat(weights: inner.Weights) -> Array:
 class LearnedRule:
     """Weights change by `step_scale` times the action [n]."""
 
-    def __init__(self, weights: inner.Weights, options: Options):
-        """For weights of these shapes."""
-        self.options = options
+    def __init__(self, weights: inner.Weights, step_scale: float, steps: int):
+        """For weights of these shapes, trained for so many steps (T)."""
+        self.step_scale, self.steps = step_scale, steps
         leaves, self._tree = jax.tree.flatten(weights)
         self._shapes = [leaf.shape for leaf in leaves]
         self._ends = np.cumsum([math.prod(shape) for shape in self._shapes]).tolist()
@@ -105,7 +100,7 @@ class LearnedRule:
     def apply(
         self, memory: Averages, state: Trained, action: Array
     ) -> tuple[inner.Weights, Averages]:
-        parts = jnp.split(self.options.step_scale * action, self._ends[:-1])
+        parts = jnp.split(self.step_scale * action, self._ends[:-1])
         change = [part.reshape(shape) for part, shape in zip(parts, self._shapes, strict=True)]
         update = jax.tree.unflatten(self._tree, change)
         return jax.tree.map(jnp.add, state.weights, update), memory
@@ -121,9 +116,7 @@ class LearnedRule:
     def _times(self, t: Array) -> Array:
         """[3] where in its course the training is."""
         steps = t.astype(jnp.float32)
-        return jnp.stack(
-            [steps / self.options.steps, jnp.tanh(steps / 10 - 1), jnp.tanh(steps / 100 - 1)]
-        )
+        return jnp.stack([steps / self.steps, jnp.tanh(steps / 10 - 1), jnp.tanh(steps / 100 - 1)])
 
 
 def _magnitude(values: Array) -> Array:

@@ -1,9 +1,8 @@
 """SGD with momentum under a decaying learning rate, a step of it a step of the environment."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -12,12 +11,9 @@ from jax import Array
 
 from envs._adapter import blank_observation, box, valid_action
 from envs.unrolled import _inner as inner
-from envs.unrolled._data import load
+from envs.unrolled._data import Images
 from envs.unrolled._minibatches import Minibatches
 from rl_es.interfaces import EnvSpec, Observation, Transition
-
-if TYPE_CHECKING:
-    from envs.unrolled.learning_rate_decay import Options
 
 MOMENTUM = 0.9
 START = (math.log(0.003), math.log(30))
@@ -27,23 +23,31 @@ LOW, HIGH = np.log([1e-5, 1e-3]), np.log([10, 1e3])
 class LearningRateDecay:
     """The action is theta [2], within the logarithms of (1e-5, 1e-3) and (10, 1000)."""
 
-    def __init__(self, name: str, options: Options):
-        images = load(options)
-        self.options = options
-        self.inputs = images.size
-        self.time_scale = options.time_scale or float(options.steps)
-        self.train = Minibatches(images.train, options.batch, images)
-        self.validation = Minibatches(images.validation, options.batch, images)
+    def __init__(
+        self,
+        name: str,
+        images: Images,
+        *,
+        widths: Sequence[int],
+        batch: int,
+        steps: int,
+        time_scale: float,
+        objective: Literal["loss", "accuracy"],
+    ):
+        self.inputs, self.widths, self.steps = images.size, tuple(widths), steps
+        self.time_scale, self.objective = time_scale, objective
+        self.train = Minibatches(images.train, batch, images)
+        self.validation = Minibatches(images.validation, batch, images)
         self.spec = EnvSpec(
             name=name,
             observation_shape=(1,),
             action_space=box(LOW, HIGH, (2,)),
-            episode_length=options.steps,
+            episode_length=steps,
             initial_action=START,
         )
 
     def reset(self, key: Array) -> tuple[inner.Descent, Observation]:
-        return inner.at_rest(key, self.inputs, self.options.widths), blank_observation()
+        return inner.at_rest(key, self.inputs, self.widths), blank_observation()
 
     def step(self, key: Array, state: inner.Descent, action: Array) -> Transition:
         train_key, validation_key = jax.random.split(key)
@@ -52,12 +56,12 @@ class LearningRateDecay:
         lr = self.learning_rate(valid_action(self.spec.action_space, action), state.t)
         moved = inner.momentum_step(state.weights, state.velocity, gradient, lr, MOMENTUM)
         after = inner.Descent(*moved, state.t + 1)
-        if self.options.objective == "loss":
+        if self.objective == "loss":
             reward = -inner.bounded(loss)
         else:
             images, labels = self.validation(validation_key)
             reward = inner.accuracy(inner.logits(after.weights, images), labels)
-        over = after.t >= self.options.steps
+        over = after.t >= self.steps
         return Transition(after, blank_observation(), reward, jnp.zeros((), bool), over)
 
     def learning_rate(self, theta: Array, t: Array) -> Array:

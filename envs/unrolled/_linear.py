@@ -1,13 +1,12 @@
 """Observations and rewards that are fixed in advance, and a state that the actions push."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from envs._adapter import box
-from envs.unrolled.linear import Options
 from rl_es.interfaces import EnvSpec, Observation, Transition
 
 
@@ -19,19 +18,26 @@ class State(NamedTuple):
 
 
 class Linear:
-    """Step t shows o_t, moves x' = response(decay x + action) and rewards the product v_t x'.
+    """Step t shows o_t, moves x to x' = response(decay x + action) and rewards the product v_t x'.
 
     All o_t and v_t are drawn once, from a standard normal distribution, and are the same in every
     episode; with identical gradients they are the same in every step. Episodes start at x = 0.
     """
 
-    def __init__(self, name: str, options: Options):
-        steps, size = options.steps, options.size
+    def __init__(
+        self,
+        name: str,
+        steps: int,
+        size: int,
+        gradients: Literal["independent", "identical"] = "independent",
+        decay: float = 0.0,
+        response: Literal["linear", "tanh"] = "linear",
+    ):
         drawn = np.random.default_rng(0).normal(size=(2, steps, size)).astype(np.float32)
-        if options.gradients == "identical":
+        if gradients == "identical":
             drawn = drawn[:, :1].repeat(steps, axis=1)
         self._shown, self._wanted = drawn
-        self.options = options
+        self.steps, self.size, self.decay, self.response = steps, size, decay, response
         self.spec = EnvSpec(
             name=name,
             observation_shape=(size,),
@@ -41,13 +47,13 @@ class Linear:
 
     def reset(self, key: Array) -> tuple[State, Observation]:
         t = jnp.zeros((), jnp.int32)
-        return State(jnp.zeros(self.options.size), t), self._observe(t)
+        return State(jnp.zeros(self.size), t), self._observe(t)
 
     def step(self, key: Array, state: State, action: Array) -> Transition:
-        x = np.float32(self.options.decay) * state.x + action
-        x = jnp.tanh(x) if self.options.response == "tanh" else x
+        x = np.float32(self.decay) * state.x + action
+        x = jnp.tanh(x) if self.response == "tanh" else x
         reward, t = jnp.asarray(self._wanted)[state.t] @ x, state.t + 1
-        over = t >= self.options.steps
+        over = t >= self.steps
         return Transition(State(x, t), self._observe(t), reward, jnp.zeros((), bool), over)
 
     def _observe(self, t: Array) -> Observation:

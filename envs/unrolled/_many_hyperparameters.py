@@ -4,9 +4,7 @@ An action holds, in this order, logits of 5 fractions of active units, logarithm
 rates (of 6 layers' weights, then of their biases), and logits of 12 momenta (likewise).
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,12 +13,9 @@ from jax import Array
 
 from envs._adapter import blank_observation, box, valid_action
 from envs.unrolled import _inner as inner
-from envs.unrolled._data import load
+from envs.unrolled._data import Images
 from envs.unrolled._minibatches import Minibatches
 from rl_es.interfaces import EnvSpec, Observation, Transition
-
-if TYPE_CHECKING:
-    from envs.unrolled.many_hyperparameters import Options
 
 HIDDEN = 5
 LAYERS = HIDDEN + 1
@@ -50,7 +45,7 @@ def read(action: Array) -> HyperParameters:
 
 
 def _by_layer(values: Array) -> inner.Weights:
-    """[12] numbers, of all layers' weights and then of their biases, as structured like these."""
+    """[12] numbers, for all layers' weights and then for their biases, structured as these are."""
     return tuple(inner.Layer(values[i], values[LAYERS + i]) for i in range(LAYERS))
 
 
@@ -68,33 +63,30 @@ HIGH = parametrised(active=0.999, lr=10.0, momentum=0.999)
 class ManyHyperparameters:
     """The action is [29], within `LOW` and `HIGH`."""
 
-    def __init__(self, name: str, options: Options):
-        images = load(options)
-        self.options = options
-        self.inputs = images.size
-        self.train = Minibatches(images.train, options.batch, images)
-        self.validation = Minibatches(images.validation, options.batch, images)
+    def __init__(self, name: str, images: Images, width: int, batch: int, steps: int):
+        self.inputs, self.width, self.steps = images.size, width, steps
+        self.train = Minibatches(images.train, batch, images)
+        self.validation = Minibatches(images.validation, batch, images)
         self.spec = EnvSpec(
             name=name,
             observation_shape=(1,),
             action_space=box(LOW, HIGH, LOW.shape),
-            episode_length=options.steps,
+            episode_length=steps,
             initial_action=tuple(START.tolist()),
         )
 
     def reset(self, key: Array) -> tuple[inner.Descent, Observation]:
-        widths = (self.options.width,) * HIDDEN
-        return inner.at_rest(key, self.inputs, widths), blank_observation()
+        return inner.at_rest(key, self.inputs, (self.width,) * HIDDEN), blank_observation()
 
     def step(self, key: Array, state: inner.Descent, action: Array) -> Transition:
         train_key, validation_key = jax.random.split(key)
         chosen = read(valid_action(self.spec.action_space, action))
-        masked = masks(chosen.active, self.options.width)
+        masked = masks(chosen.active, self.width)
         gradient = jax.grad(inner.loss)(state.weights, self.train(train_key), masked)
         moved = inner.momentum_step(
             state.weights, state.velocity, gradient, chosen.lr, chosen.momentum
         )
         after = inner.Descent(*moved, state.t + 1)
         reward = -inner.bounded(inner.loss(after.weights, self.validation(validation_key), masked))
-        over = after.t >= self.options.steps
+        over = after.t >= self.steps
         return Transition(after, blank_observation(), reward, jnp.zeros((), bool), over)

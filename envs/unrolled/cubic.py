@@ -58,4 +58,4 @@ def make(name: str, options: Options) -> Environment:
     """The environment of this name, one of `NAMES`."""
     from envs.unrolled._cubic import Cubic
 
-    return Cubic(name, options)
+    return Cubic(name, options.steps, options.inputs, options.outputs, options.control)

@@ -47,4 +47,5 @@ def make(name: str, options: Options) -> Environment:
     from envs.unrolled._learned_optimiser import LearnedRule
     from envs.unrolled._training import Training
 
-    return Training(name, options, lambda weights: LearnedRule(weights, options))
+    scale, steps = options.step_scale, options.steps
+    return Training(name, options, lambda weights: LearnedRule(weights, scale, steps))

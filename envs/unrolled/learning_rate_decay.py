@@ -52,6 +52,15 @@ def make(name: str, options: Options) -> Environment:
       UserError: the data is not there, damaged or does not suffice.
     """
     check(name, options)
+    from envs.unrolled._data import load
     from envs.unrolled._learning_rate_decay import LearningRateDecay
 
-    return LearningRateDecay(name, options)
+    return LearningRateDecay(
+        name,
+        load(options),
+        widths=options.widths,
+        batch=options.batch,
+        steps=options.steps,
+        time_scale=options.time_scale or float(options.steps),
+        objective=options.objective,
+    )

@@ -35,4 +35,6 @@ def make(name: str, options: Options) -> Environment:
     """The environment of this name, one of `NAMES`."""
     from envs.unrolled._linear import Linear
 
-    return Linear(name, options)
+    return Linear(
+        name, options.steps, options.size, options.gradients, options.decay, options.response
+    )

@@ -42,6 +42,7 @@ def make(name: str, options: Options) -> Environment:
       UserError: the data is not there, damaged or does not suffice.
     """
     check(name, options)
+    from envs.unrolled._data import load
     from envs.unrolled._many_hyperparameters import ManyHyperparameters
 
-    return ManyHyperparameters(name, options)
+    return ManyHyperparameters(name, load(options), options.width, options.batch, options.steps)

@@ -1,4 +1,4 @@
-"""Arguments of a call as the content of a sweep file: what is checked, and how, is the same.
+"""Arguments of a call as the content of a sweep file, so that both are checked in the same way.
 
 Numbers become what a file would have said (1e6 is a whole number), so that a call and a file that
 mean the same have the same runs.
@@ -134,12 +134,12 @@ class Call(Document):
         return UserError(f"{self.source}: {where}{reason}")
 
     def _unknown(self, name: str) -> str:
-        """What is said of a setting that is likely an argument, misspelled."""
+        """The message about an unknown setting that is near an argument's name; or ''."""
         near = difflib.get_close_matches(name, self._own, n=1, cutoff=0.7)
         return f"unknown argument; did you mean '{near[0]}'?" if near else ""
 
     def _argument(self, place: Place) -> Place:
-        """Where something of a sweep stands among the arguments."""
+        """The place among the arguments of something in a sweep."""
         match place:
             case ("defaults", "agent" | "budget", first, *rest):
                 return (first, *rest)

@@ -1,7 +1,7 @@
-"""The packages that hold agents and environments, as whoever installs them names them.
+"""The installed packages that hold agents and environments.
 
 A distribution lists them under the entry points `rl_es.packages`; importing one tells the registry
-where to look (as `run_benchmark.py` does, for the command line).
+where to look (as `run_benchmark.py` does for the command line).
 """
 
 import importlib.metadata

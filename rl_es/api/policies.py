@@ -15,7 +15,7 @@ MOST_EPISODES = 1_000_000
 
 
 def loader() -> policies.Loader:
-    """What loads policies; those of one environment and network share what is compiled for them.
+    """A loader of policies; those of one environment and network share their compiled programs.
 
     Raises:
       UserError: no agents or environments are known.
@@ -39,12 +39,12 @@ def evaluate(policy: SavedPolicy | str | Path, episodes: int = 100, seed: int = 
     """Evaluates a trained policy, unperturbed, on fresh whole episodes.
 
     Args:
-      policy: of `Results.policy` or `load_policy`, or the path of its manifest.
+      policy: from `Results.policy` or `load_policy`, or the path of its manifest.
       episodes: how many (E).
-      seed: of the episodes, which training has not seen.
+      seed: a seed for the episodes, which are none of those seen in training.
 
     Returns:
-      Their returns [E], undiscounted.
+      [E] undiscounted returns.
 
     Raises:
       UserError: an argument is wrong, or the path leads to no policy.

@@ -1,6 +1,7 @@
-"""Results of training, in Python: tables and trained policies."""
+"""Results of training, in Python: tables, trained policies and figures."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from rl_es.analysis import results, summary
-from rl_es.api.arguments import choice, path
+from rl_es.api.arguments import choice, path, whole
 from rl_es.errors import UserError, brief, did_you_mean
 from rl_es.naming import folder_of_results
 from rl_es.training.saved import STAGES
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from rl_es.training.policies import Loader, SavedPolicy
 
+MOST_REPLICATES = 1_000_000
 _SHOWN = ["env", "label", "n", "final_mean", "ci_low", "ci_high", "env_steps_mean"]
 
 
@@ -32,8 +34,8 @@ class Results:
         """Reads a results folder: its cells, or else its tables.
 
         Args:
-          folder: that a sweep was run into, or a copy of its tables.
-          runs: run_id of those that are wanted; None: all.
+          folder: what a sweep was run into, or a copy of its tables.
+          runs: the run_id of the runs that are wanted; None: all.
 
         Raises:
           UserError: it holds no results, or damaged ones.
@@ -43,12 +45,12 @@ class Results:
 
     @property
     def curves(self) -> pd.DataFrame:
-        """A row a run and evaluation: `env`, `label`, `seed`, `env_steps`, `return_mean`, ..."""
+        """One row for each evaluation of a run: `env`, `label`, `seed`, `return_mean`, ..."""
         return self._results.curves.copy(deep=False)
 
     @property
     def runs(self) -> pd.DataFrame:
-        """A row a run: `status`, `final_return`, `best_return`, settings as `hyper.*`, ..."""
+        """One row for each run: `status`, `final_return`, `best_return`, `hyper.*`, ..."""
         return self._results.runs.copy(deep=False)
 
     @property
@@ -62,7 +64,7 @@ class Results:
         return list(self._results.shown)
 
     def summary(self) -> pd.DataFrame:
-        """A row an (environment, label), over seeds: mean final return with its 95 % interval, ...
+        """One row for each environment and label: mean final return, its 95 % interval, ...
 
         The columns are those of `summary.csv` (results/README.md).
         """
@@ -81,11 +83,11 @@ class Results:
         Args:
           env: the environment's label; None: the only one.
           label: the agent's label; None: the only one.
-          seed: of the run; None: the first.
+          seed: the run's seed; None: the first.
           stage: final, or early and middle, which the first seed has.
 
         Raises:
-          UserError: there is none such; says what there is.
+          UserError: there is no such policy; the message says what there is.
         """
         runs = self._results.runs
         for column, wanted in (("env", env), ("label", label), ("seed", seed)):
@@ -100,15 +102,13 @@ class Results:
 
     @cached_property
     def _loader(self) -> "Loader":
-        """What is compiled for one policy serves all of its environment and network."""
+        """One for all policies: those of one environment and network share compiled programs."""
         from rl_es.api.policies import loader
 
         return loader()
 
     def plot(self, kind: str = "learning_curves", **options: Any) -> "Figure":
         """A figure of them; `rl_es.plot` says which, and what the options are."""
-        from rl_es.api.plotting import plot
-
         return plot(self, kind, **options)
 
     def __repr__(self) -> str:
@@ -122,10 +122,10 @@ class Results:
 
 
 def _one(column: str, wanted: Any, there: Sequence[Any]) -> Any:
-    """The value that is wanted; None: the only one, of seeds the first.
+    """The value of a column that is wanted; if that is None, the only one, or the first seed.
 
     Raises:
-      UserError: it is not there, or there is more than one.
+      UserError: no run has it, or there are several to choose from.
     """
     if wanted is None and (len(there) == 1 or column == "seed"):
         return min(there)
@@ -145,3 +145,53 @@ def load(folder: str | Path) -> Results:
       UserError: it holds no results, or damaged ones.
     """
     return Results(folder)
+
+
+def plot(
+    results: Results | str | Path,
+    kind: str = "learning_curves",
+    *,
+    size: str = "auto",
+    normalise: tuple[str, str] | None = None,
+    reference: str | None = None,
+    replicates: int | None = None,
+) -> "Figure":
+    """Draws a figure as the report and `figures` do; a notebook shows it.
+
+    Args:
+      results: results, or the folder that holds them.
+      kind: learning_curves, final_returns, wall_clock, success, profiles, ...: all that
+        `python run_benchmark.py figures --list` names for results.
+      size: auto, as wide as the panels want; column, 3.25 inches; page, 6.75.
+      normalise: the references that are 0 and 1 on the scale of scores, such as
+        ("untrained", "best").
+      reference: the label that others are compared with; None for the kind's own choice.
+      replicates: replicates of the bootstrap; None for the usual number.
+
+    Returns:
+      A figure of matplotlib's: `figure.savefig("curves.pdf")` writes it.
+
+    Raises:
+      UserError: an argument is wrong, or there is nothing to draw of this kind.
+    """
+    from rl_es.analysis.drawing.options import USUAL
+    from rl_es.analysis.drawing.sheet import SIZES
+    from rl_es.analysis.figures.catalogue import KINDS
+
+    one = KINDS[choice("plot: kind", kind, KINDS)]
+    sheet = SIZES[choice("plot: size", size, SIZES)]
+    options = replace(USUAL, sheet=sheet, reference=reference)
+    if normalise is not None:
+        if isinstance(normalise, str) or len(normalise) != 2:
+            raise UserError(
+                "plot: normalise: must be two references, such as ('untrained', 'best')"
+            )
+        options = replace(options, low=normalise[0], high=normalise[1])
+    if replicates is not None:
+        count = whole("plot: replicates", replicates, 1, MOST_REPLICATES)
+        options = replace(options, replicates=count)
+    found = (results if isinstance(results, Results) else load(results))._results
+    subjects = one.where(found, options)
+    if not len(subjects):
+        raise UserError(f"plot: nothing to draw as '{kind}', which needs {one.needs}")
+    return one.draw(found.within(subjects), options)

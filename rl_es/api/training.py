@@ -43,9 +43,9 @@ def train(
 ) -> Results:
     """Trains agents on environments: every combination, for every seed.
 
-    It is what `run` does with a sweep file of the same content: the same checks and defaults, the
-    same runs. A run that `out` has is not run again, one that was stopped goes on, and a longer
-    budget continues those that are finished.
+    It does what `run` does with a sweep file of the same content: the same checks, defaults and
+    runs. A run that is finished in `out` is not run again, one that was stopped goes on, and a
+    longer budget continues finished ones.
 
     result = rl_es.train("CartPole-v1", "eggroll", env_steps=1e6, seeds=5, population=256, rank=4)
 
@@ -54,23 +54,23 @@ def train(
         {"name": "brax/ant", "episode_length": 500, "threshold": 3000}, or a list of these.
       agent: an agent's name, a mapping such as {"name": "eggroll", "grid": {"rank": [1, 4]}}, or a
         list of these.
-      env_steps: environment steps of training, a run.
-      generations: of a run, instead.
-      seconds: of training, a run, instead: not reproducible.
+      env_steps: environment steps of training that each run takes.
+      generations: instead of `env_steps`: generations of each run.
+      seconds: instead of both: seconds of training of each run, which is not reproducible.
       seeds: how many, from 0; or a list of them.
       policy: network and action head, such as {"widths": [32, 32]}.
-      evaluation: of the unperturbed policy, such as {"points": 20, "episodes": 16}.
-      out: the results folder; None: a temporary one, which goes with the `Results`.
-      name: of the sweep, in tables.
-      devices: that share populations, or runs; None: one CPU, or all accelerators. A CPU is as many
-        as the first use of jax in this process asked for.
+      evaluation: how the unperturbed policy is evaluated, such as {"points": 20, "episodes": 16}.
+      out: the results folder; None: a temporary one, which is removed with the `Results`.
+      name: the sweep's name, in tables.
+      devices: how many devices share populations or runs; None: one CPU, or all accelerators. A CPU
+        counts as as many devices as the first use of jax in this process asked for.
       retry_failed: run the runs that failed before, and no others.
-      progress: show what is done; otherwise only what went wrong is said.
-      settings: of every agent, such as population, sigma, lr, rank.
+      progress: show what is done; otherwise only failures are told.
+      settings: settings of every agent, such as population, sigma, lr, rank.
 
     Returns:
-      The runs of this call, and no others that `out` may hold. Where some failed, a warning says
-      so, and they are among `runs`.
+      The runs of this call, and no others that `out` may hold. Where some failed, there is a
+      warning, and they are among `runs`.
 
     Raises:
       UserError: an argument is wrong, the parts do not fit together, or every run failed.
@@ -82,18 +82,19 @@ def train(
     sweep = _sweep(env, agent, budget, seeds, policy, evaluation, name, settings)
     if devices is not None:
         devices = whole("train: devices", devices, 1, MOST_SEED)
-    if out is not None:
+    if out is None:
+        folder = Path(tempfile.mkdtemp(prefix="rl_es_"))
+    else:
         folder = check_folder(path("train: out", out), "out")
-        _run(sweep, folder, devices, retry_failed, progress)
-        return _found(sweep, folder)
-    folder = Path(tempfile.mkdtemp(prefix="rl_es_"))
     try:
         _run(sweep, folder, devices, retry_failed, progress)
         found = _found(sweep, folder)
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        if out is None:
+            shutil.rmtree(folder, ignore_errors=True)
         raise
-    weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
+    if out is None:
+        weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
     return found
 
 

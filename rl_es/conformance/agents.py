@@ -1,7 +1,10 @@
-"""The checks of an agent: what `rl_es.interfaces.Learner` promises, held against it."""
+"""The checks of an agent against what `rl_es.interfaces.Learner` promises.
+
+Each method says what it found where the promise is kept, and raises a `Fault` where it is not.
+"""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,30 +18,34 @@ from rl_es.config import split, traced_names
 from rl_es.conformance import tracing
 from rl_es.conformance.target import Target
 from rl_es.conformance.trial import Trial, settings
-from rl_es.findings import FAIL, OK, Check, Finding
+from rl_es.findings import Check, Fault, check_of
 from rl_es.training.spread import Spread
 
-FEW = 4  # generations, where little has to be seen
+FEW = 4  # generations, where few are enough
 SAME = 1e-3  # relative difference that rounding may make
-# Settings of the optimisers, of which each reads its own.
+# Settings of optimisers: those of the others have no effect on one of them.
 OPTIMISERS = {"momentum", "b1", "b2"}
 
 
 class AgentChecks:
-    """The checks of one agent; what several look at is made once."""
+    """The checks of one agent."""
 
     def __init__(self, name: str, stated: Mapping[str, Any]):
-        """Prepares them.
+        """Makes nothing yet.
 
         Args:
-          name: of the agent, as in a sweep file.
-          stated: settings; the others are chosen so that it is quick.
+          name: the agent's, as in a sweep file.
+          stated: settings; the others are chosen so that the checks are quick.
         """
         self.name, self.stated = name, dict(stated)
         self.module = registry.agents.load(name)
 
     def checks(self) -> Mapping[str, Check]:
-        """All of them that it can be asked for, by name, in order."""
+        """All of them by name, in order."""
+        return {what: check_of(what, look) for what, look in self.looks().items()}
+
+    def looks(self) -> dict[str, Callable[[], str]]:
+        """What `checks` are made of."""
         return {
             "settings": self.settings,
             "types": self.types,
@@ -50,56 +57,47 @@ class AgentChecks:
         }
 
     def trial(self, env: Target = Target(), **changed: Any) -> Trial:  # noqa: B008
-        """One on a task, with other settings where they are given."""
+        """The agent on a task, with some settings changed."""
         return Trial(self.name, settings(self.name, {**self.stated, **changed}, env), env)
 
     @cached_property
     def usual(self) -> Trial:
-        """On episodes of several steps, so that persistent strategies have windows of them."""
+        """The agent on episodes of several steps, which are windows for persistent strategies."""
         return self.trial(Target(length=4))
 
-    def settings(self) -> Iterator[Finding]:
-        """Whether it has defaults, and which of its settings are traced."""
+    def settings(self) -> str:
+        """All settings have defaults, and the traced ones are numbers."""
         model = self.module.Hyperparameters
-        model()
-        bad = [name for name in traced_names(model)
-               if not isinstance(getattr(model(), name), float)]  # fmt: skip
-        if bad:
+        defaults, traced = model(), traced_names(model)
+        if bad := [name for name in traced if not isinstance(getattr(defaults, name), float)]:
             remedy = "traced settings are numbers: declare them as float"
-            yield Finding("settings", FAIL, f"traced, but no float: {', '.join(bad)}", remedy)
-            return
-        traced = ", ".join(traced_names(model)) or "none"
-        yield Finding("settings", OK, f"{len(model.model_fields)} settings, traced: {traced}")
+            raise Fault(f"traced, but no float: {', '.join(bad)}", remedy)
+        return f"{len(model.model_fields)} settings, traced: {', '.join(traced) or 'none'}"
 
-    def types(self) -> Iterator[Finding]:
-        """Whether its state keeps shapes and dtypes."""
+    def types(self) -> str:
+        """A generation keeps the shapes and dtypes of the state."""
         trial = self.usual
         before = jax.eval_shape(trial.init, jax.ShapeDtypeStruct((), np.uint32), trial.numbers)
         after = jax.eval_shape(trial.plain, before, jnp.int32(1))
-        wrong = list(tracing.differences("state", before, after))
-        if wrong:
+        if wrong := list(tracing.differences("state", before, after)):
             remedy = "tell has to give arrays of the shapes and dtypes that init gave"
-            yield Finding("types", FAIL, "; ".join(wrong[:3]), remedy)
-        else:
-            leaves = len(jax.tree.leaves(before))
-            yield Finding("types", OK, f"a state of {leaves} arrays that keep their types")
+            raise Fault("; ".join(wrong[:3]), remedy)
+        return f"a state of {len(jax.tree.leaves(before))} arrays that keep their types"
 
-    def pure(self) -> Iterator[Finding]:
-        """Whether it is the same program whenever it is made, whatever traced settings are."""
-        trial, what = self.usual, "pure"
+    def pure(self) -> str:
+        """It is the same program whenever it is made, and whatever its traced settings are."""
+        trial = self.usual
         state = jax.eval_shape(trial.init, jax.ShapeDtypeStruct((), np.uint32), trial.numbers)
-        again = Trial(self.name, trial.config, trial.env)
+        again = trial.anew()
         if not tracing.same(trial.plain, again.plain, state, jnp.int32(1)):
             remedy = "keep nothing in the object or in globals: all that changes is in the state"
-            yield Finding(what, FAIL, "made and traced twice it gives two programs", remedy)
-            return
+            raise Fault("made and traced twice it gives two programs", remedy)
         for name, value in self._others().items():
             other = self.trial(trial.env, **{name: value})
             if not tracing.same(trial.plain, other.plain, state, jnp.int32(1)):
                 remedy = f"read hyper['{name}'] from the state, not config.{name}"
-                yield Finding(what, FAIL, f"another {name} compiles another program", remedy)
-                return
-        yield Finding(what, OK, "one program, whatever the traced settings are")
+                raise Fault(f"another {name} compiles another program", remedy)
+        return "one program, whatever the traced settings are"
 
     def _others(self) -> dict[str, float]:
         """Another value of each traced setting that its class accepts."""
@@ -112,48 +110,44 @@ class AgentChecks:
                     break
         return found
 
-    def keys(self) -> Iterator[Finding]:
-        """Whether the key decides."""
+    def keys(self) -> str:
+        """The random key decides what comes out, and nothing else does."""
         trial = self.usual
         one, same, other = (trial.params(trial.run(FEW, seed)) for seed in (0, 0, 1))
         if not np.array_equal(one, same):
-            yield Finding("keys", FAIL, "the same key gave other parameters", "jax.random only")
-        elif not np.isfinite(one).all():
-            yield Finding("keys", FAIL, "parameters are not finite", "see what it divides by")
-        elif np.array_equal(one, other):
+            raise Fault("the same key gave other parameters", "jax.random only")
+        if not np.isfinite(one).all():
+            raise Fault("parameters are not finite", "see what it divides by")
+        if np.array_equal(one, other):
             remedy = "draw from the keys that are handed in"
-            yield Finding("keys", FAIL, "another key gave the same parameters", remedy)
-        else:
-            yield Finding("keys", OK, "the same key gives the same parameters, another others")
+            raise Fault("another key gave the same parameters", remedy)
+        return "the same key gives the same parameters, another others"
 
-    def traced(self) -> Iterator[Finding]:
-        """Whether each traced setting counts."""
-        trial, what = self.usual, "traced settings"
+    def traced(self) -> str:
+        """Each traced setting has an effect, and no value of it compiles another program."""
+        trial = self.usual
         usual = trial.params(trial.run(2 * FEW))
         idle = [
             name
             for name, value in self._others().items()
             if np.array_equal(usual, trial.params(trial.run(2 * FEW, changed={name: value})))
         ]
-        size = trial.advance._cache_size()
+        if (size := trial.advance._cache_size()) > 1:
+            raise Fault(f"their values compiled {size} programs", "use jax.numpy")
         # Of a learner they may change another part than the policy, such as a critic.
         learner = hasattr(self.module, "make_learner")
-        told = [name for name in idle if name not in OPTIMISERS and not learner]
-        if size > 1:
-            yield Finding(what, FAIL, f"their values compiled {size} programs", "use jax.numpy")
-        elif told:
+        if told := [name for name in idle if name not in OPTIMISERS and not learner]:
             remedy = "read them from hyper, which init is given, and keep them in the state"
-            yield Finding(what, FAIL, f"another value changes nothing: {', '.join(told)}", remedy)
-        else:
-            unused = f", but not {', '.join(idle)}" if idle else ""
-            yield Finding(what, OK, f"they change the policy{unused}; none compiles anything")
+            raise Fault(f"another value changes nothing: {', '.join(told)}", remedy)
+        unused = f", but not {', '.join(idle)}" if idle else ""
+        return f"they change the policy{unused}; none compiles anything"
 
-    def checkpoints(self) -> Iterator[Finding]:
-        """Whether it goes on from a saved state as if it had not stopped."""
+    def checkpoints(self) -> str:
+        """It goes on from a saved state as if it had not stopped."""
         trial = self.usual
         half = trial.run(FEW)
         whole = trial.advance(half, np.int32(FEW))
-        other = Trial(self.name, trial.config, trial.env)
+        other = trial.anew()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "state.msgpack"
             trial.save(path, half)
@@ -161,16 +155,13 @@ class AgentChecks:
         worst = apart(trial.params(whole), other.params(resumed))
         if worst > SAME:
             remedy = "keep all that it needs in the arrays of its state"
-            yield Finding("checkpoints", FAIL, f"resumed, it differs by {worst:.2g}", remedy)
-        else:
-            yield Finding("checkpoints", OK, "goes on from a saved state as if it had not stopped")
+            raise Fault(f"resumed, it differs by {worst:.2g}", remedy)
+        return "goes on from a saved state as if it had not stopped"
 
-    def lanes(self) -> Iterator[Finding]:
-        """Whether runs that share a call give what each gives alone."""
+    def lanes(self) -> str:
+        """Runs that share a call give what each gives alone."""
         trial = self.usual
-        learner = trial.learner.placed("lanes", Spread())
-        together = Trial(self.name, trial.config, trial.env)
-        together.__dict__["learner"] = learner
+        together = trial.placed("lanes", Spread())
         seeds = np.arange(2, dtype=np.uint32)
         state = jax.vmap(together.init, (0, None), axis_name="lanes")(seeds, trial.numbers)
         both = jax.jit(jax.vmap(together.plain, (0, None), axis_name="lanes"))(
@@ -185,9 +176,8 @@ class AgentChecks:
         )
         if worst > SAME:
             remedy = "let nothing of a run depend on the others"
-            yield Finding("lanes", FAIL, f"vmapped, a run differs by {worst:.2g}", remedy)
-        else:
-            yield Finding("lanes", OK, "two runs in one call give what each gives alone")
+            raise Fault(f"vmapped, a run differs by {worst:.2g}", remedy)
+        return "two runs in one call give what each gives alone"
 
 
 def _accepted(module: Any, values: dict[str, Any]) -> bool:

@@ -1,6 +1,9 @@
-"""The checks of an environment: what `rl_es.interfaces.Environment` promises, held against it."""
+"""The checks of an environment against what `rl_es.interfaces.Environment` promises.
 
-from collections.abc import Iterator, Mapping
+Each method says what it found where the promise is kept, and raises a `Fault` where it is not.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -9,32 +12,32 @@ import jax.numpy as jnp
 import numpy as np
 
 from rl_es.conformance import tracing
-from rl_es.conformance.run import MOST_STEPS, Run, actions, lane_keys, run
-from rl_es.findings import FAIL, OK, WARN, Check, Finding
+from rl_es.conformance.run import KINDS, MOST_STEPS, Run, actions, lane_keys, run
+from rl_es.findings import WARN, Check, Fault, check_of
 from rl_es.interfaces import Box, Discrete, Environment
 
-ALONE_STEPS = 8  # of an instance alone beside the same one in a batch: chaos comes later
+ALONE_STEPS = 8  # in which an instance is compared with itself in a batch: chaos comes later
 SAME = 1e-3  # relative difference that rounding may make in so many steps
 
 
 class EnvironmentChecks:
-    """The checks of one environment; what several look at is run once."""
+    """The checks of one environment, which share one run of it."""
 
     def __init__(self, env: Environment, steps: int | None = None, library: bool = False):
-        """Prepares them.
+        """Runs nothing yet.
 
         Args:
-          env: without wrappers, or with them.
-          steps: that are run; by default the environment's time limit and three more.
-          library: whether its steps are a library's own, whose use of keys is told, not failed.
+          env: with or without wrappers.
+          steps: of the run; by default the environment's time limit and three more.
+          library: whether its steps are a library's: a key that is used twice is then a warning.
         """
         limit = env.spec.episode_length
         self.env, self.library = env, library
         self.steps = steps or min(MOST_STEPS, 200 if limit is None else limit + 3)
 
     def checks(self) -> Mapping[str, Check]:
-        """All of them, by name, in order."""
-        return {
+        """All of them by name, in order."""
+        looks = {
             "specification": self.specification,
             "types": self.types,
             "pure": self.pure,
@@ -46,48 +49,50 @@ class EnvironmentChecks:
             "after the end": self.after_the_end,
             "action mask": self.action_mask,
         }
+        return {what: check_of(what, look) for what, look in looks.items()}
 
     @cached_property
     def run(self) -> Run:
-        """The run that the checks look at."""
+        """The run that most checks look at."""
         return run(self.env, self.steps)
 
-    def _step_arguments(self) -> tuple[Any, Any, Any]:
-        space = self.env.spec.action_space
+    def _functions(self) -> Iterator[tuple[str, Callable[..., Any], tuple[Any, ...]]]:
+        """Reset and step: their names, and arguments that they can be traced with."""
+        key, space = jax.random.key(0), self.env.spec.action_space
         action = np.int32(0) if isinstance(space, Discrete) else np.zeros(space.shape, np.float32)
-        state, _ = jax.eval_shape(self.env.reset, jax.random.key(0))
-        return jax.random.key(0), state, action
+        yield "reset", self.env.reset, (key,)
+        state, _ = jax.eval_shape(self.env.reset, key)
+        yield "step", self.env.step, (key, state, action)
 
-    def specification(self) -> Iterator[Finding]:
-        """Whether the specification makes sense."""
-        spec, what = self.env.spec, "specification"
+    def specification(self) -> str:
+        """The specification makes sense."""
+        spec = self.env.spec
         space, shape, length = spec.action_space, spec.observation_shape, spec.episode_length
         if not (isinstance(shape, tuple) and all(isinstance(n, int) and n > 0 for n in shape)):
-            yield Finding(what, FAIL, f"observation_shape is {shape!r}", "a tuple of sizes")
-        elif length is not None and not (isinstance(length, int) and length > 0):
-            yield Finding(what, FAIL, f"episode_length is {length!r}", "a number of steps, or None")
-        elif isinstance(space, Discrete) and not space.n > 0:
-            yield Finding(what, FAIL, f"it has {space.n} actions", "Discrete(n) with n > 0")
-        elif isinstance(space, Box) and not (space.low <= space.high).all():
-            yield Finding(what, FAIL, "low is above high", "Box(low, high)")
-        elif not isinstance(space, Discrete | Box):
+            raise Fault(f"observation_shape is {shape!r}", "a tuple of sizes")
+        if length is not None and not (isinstance(length, int) and length > 0):
+            raise Fault(f"episode_length is {length!r}", "a number of steps, or None")
+        if isinstance(space, Discrete) and not space.n > 0:
+            raise Fault(f"it has {space.n} actions", "Discrete(n) with n > 0")
+        if isinstance(space, Box) and not (space.low <= space.high).all():
+            raise Fault("low is above high", "Box(low, high)")
+        if not isinstance(space, Discrete | Box):
             kind = type(space).__name__
-            yield Finding(what, FAIL, f"action_space is a {kind}", "Discrete(n) or Box(low, high)")
-        else:
-            acts = f"{space.n} actions" if isinstance(space, Discrete) else f"actions {space.shape}"
-            ends = "endless" if length is None else f"at most {length:,} steps"
-            yield Finding(what, OK, f"observations {shape}, {acts}, {ends}")
+            raise Fault(f"action_space is a {kind}", "Discrete(n) or Box(low, high)")
+        acts = f"{space.n} actions" if isinstance(space, Discrete) else f"actions {space.shape}"
+        ends = "endless" if length is None else f"at most {length:,} steps"
+        return f"observations {shape}, {acts}, {ends}"
 
-    def types(self) -> Iterator[Finding]:
-        """Whether shapes and dtypes are the specification's, and a state keeps its own."""
-        env, what = self.env, "types"
-        key, state, action = self._step_arguments()
-        _, observation = jax.eval_shape(env.reset, key)
-        after = jax.eval_shape(env.step, key, state, action)
+    def types(self) -> str:
+        """Shapes and dtypes are those of the specification, and a step keeps those of the state."""
+        spec = self.env.spec
+        (_, reset, (key,)), (_, step, (_, state, action)) = self._functions()
+        _, observation = jax.eval_shape(reset, key)
+        after = jax.eval_shape(step, key, state, action)
         wrong = [*tracing.differences("state", state, after.state)]
         wrong += tracing.differences("observation", observation, after.observation)
         wanted = {
-            "observation": (observation.values, env.spec.observation_shape, np.float32),
+            "observation": (observation.values, spec.observation_shape, np.float32),
             "reward": (after.reward, (), np.float32),
             "terminated": (after.terminated, (), np.bool_),
             "truncated": (after.truncated, (), np.bool_),
@@ -97,56 +102,40 @@ class EnvironmentChecks:
             if (found.shape, found.dtype) != (shape, kind):
                 told = f"{found.dtype}{list(found.shape)}, not {np.dtype(kind)}{list(shape)}"
                 wrong.append(f"{name} is {told}")
-        weak = tracing.weak((state, observation, after))
-        if weak:
+        if weak := tracing.weak((state, observation, after)):
             wrong.append(f"{weak} arrays are of weak types, such as a Python number gives")
         if wrong:
             remedy = "give arrays of the same shapes and dtypes from reset and step: jnp.float32(x)"
-            yield Finding(what, FAIL, "; ".join(wrong[:3]), remedy)
-        else:
-            yield Finding(what, OK, "as specified; the same from reset and step")
+            raise Fault("; ".join(wrong[:3]), remedy)
+        return "as specified; the same from reset and step"
 
-    def pure(self) -> Iterator[Finding]:
-        """Whether tracing it twice gives the same program."""
-        key, state, action = self._step_arguments()
-        for name, function, arguments in (
-            ("reset", self.env.reset, (key,)),
-            ("step", self.env.step, (key, state, action)),
-        ):
+    def pure(self) -> str:
+        """Tracing it twice gives the same program."""
+        for name, function, arguments in self._functions():
             if not tracing.same(function, function, *arguments):
-                yield Finding(
-                    "pure",
-                    FAIL,
-                    f"{name} traced twice gives two programs",
-                    "keep nothing in the object or in globals, and draw numbers by jax.random only",
+                remedy = (
+                    "keep nothing in the object or in globals, and draw numbers by jax.random only"
                 )
-                return
-        yield Finding("pure", OK, "reset and step are the same program whenever they are traced")
+                raise Fault(f"{name} traced twice gives two programs", remedy)
+        return "reset and step are the same program whenever they are traced"
 
-    def keys(self) -> Iterator[Finding]:
-        """Whether random numbers come from the key, all of them, each once."""
-        what, found = "keys", self.run
+    def keys(self) -> str:
+        """All random numbers come from the key, and each key is used once."""
+        found = self.run
         pairs = (found.sums, found.reward, found.terminated, found.truncated)
         if not all(np.array_equal(one[:, 0], one[:, 1], equal_nan=True) for one in pairs):
             remedy = "draw from the key that is handed in, and from nothing else"
-            yield Finding(what, FAIL, "the same key and actions gave other results", remedy)
-            return
-        key, before, action = self._step_arguments()
-        for name, function, arguments in (
-            ("reset", self.env.reset, (key,)),
-            ("step", self.env.step, (key, before, action)),
-        ):
+            raise Fault("the same key and actions gave other results", remedy)
+        for name, function, arguments in self._functions():
             if reused := tracing.reuses_key(function, *arguments):
-                state = WARN if self.library else FAIL
-                remedy = "split it: one, other = jax.random.split(key)"
+                detail = f"{name} uses a key twice ({reused})"
                 if self.library:
                     remedy = "know that its draws are not independent: the library's own code"
-                yield Finding(what, state, f"{name} uses a key twice ({reused})", remedy)
-                return
-        differ = (found.first[0] != found.first[2]).any() or self._steps_differ()
-        told = "the same key gives the same; other keys others" if differ else (
-            "the same from every key: it is deterministic")  # fmt: skip
-        yield Finding(what, OK, told)
+                    raise Fault(detail, remedy, WARN)
+                raise Fault(detail, "split it: one, other = jax.random.split(key)")
+        if (found.first[0] != found.first[2]).any() or self._steps_differ():
+            return "the same key gives the same; other keys others"
+        return "the same from every key: it is deterministic"
 
     def _steps_differ(self) -> bool:
         """Whether a step from one state depends on its key."""
@@ -156,8 +145,8 @@ class EnvironmentChecks:
         step = jax.jit(lambda key: env.step(key, state, action).observation.values)
         return any((step(jax.random.key(i)) != step(jax.random.key(0))).any() for i in range(1, 4))
 
-    def batched(self) -> Iterator[Finding]:
-        """Whether an instance of a batch goes as it would alone."""
+    def batched(self) -> str:
+        """An instance does in a batch what it does alone."""
         env, lane, steps = self.env, 3, min(ALONE_STEPS, self.steps)
         taken = actions(env.spec.action_space, self.steps)
         state, observation = jax.jit(env.reset)(lane_keys()[lane])
@@ -167,97 +156,81 @@ class EnvironmentChecks:
                 break
             key = jax.random.fold_in(lane_keys()[lane], time)
             state, observation, reward, *_ = step(key, state, taken[time, lane])
-            both = np.array([
-                [observation.values.sum(), reward],
-                [self.run.sums[time, lane], self.run.reward[time, lane]],
-            ])  # fmt: skip
-            size = np.maximum(np.abs(both).max(0), 1.0)
-            worst = max(worst, float((np.abs(both[0] - both[1]) / size).max()))
+            alone = np.array([observation.values.sum(), reward])
+            batch = np.array([self.run.sums[time, lane], self.run.reward[time, lane]])
+            size = np.maximum(np.maximum(np.abs(alone), np.abs(batch)), 1.0)
+            worst = max(worst, float((np.abs(alone - batch) / size).max()))
         if worst > SAME:
             detail = f"an instance of a batch differs from the same alone, by {worst:.2g}"
-            yield Finding("vmap", FAIL, detail, "let an instance depend on its own state alone")
-        else:
-            yield Finding(
-                "vmap", OK, f"an instance of a batch goes as it does alone ({steps} steps)"
-            )
+            raise Fault(detail, "let an instance depend on its own state alone")
+        return f"an instance of a batch goes as it does alone ({steps} steps)"
 
-    def compiled_once(self) -> Iterator[Finding]:
-        """Whether a step after a step needs no other program."""
+    def compiled_once(self) -> str:
+        """A step after a step needs no other program."""
         env, space = self.env, self.env.spec.action_space
         state, _ = jax.jit(env.reset)(jax.random.key(0))
         step: Any = jax.jit(lambda key, state, action: env.step(key, state, action))
         for time, action in enumerate(actions(space, 3)[:, 0]):
             state = step(jax.random.key(time), state, action).state
-        size = step._cache_size()
-        if size > 1:
+        if (size := step._cache_size()) > 1:
             remedy = "let a step's state have the shapes and dtypes of the one before"
-            yield Finding("compiled once", FAIL, f"three steps compiled {size} programs", remedy)
-        else:
-            yield Finding("compiled once", OK, "three steps, one program")
+            raise Fault(f"three steps compiled {size} programs", remedy)
+        return "three steps, one program"
 
-    def finite(self) -> Iterator[Finding]:
-        """Whether numbers stay finite under any action, also under such as the space has not."""
+    def finite(self) -> str:
+        """Numbers stay finite whatever the actions are, those outside of the space among them."""
         found = self.run
         if not np.isfinite(found.first).all():
-            yield Finding("finite", FAIL, "reset gives observations that are not finite", "see it")
-        elif not found.finite[found.alive].all():
+            raise Fault("reset gives observations that are not finite", "see it")
+        if not found.finite[found.alive].all():
             step, lane = np.argwhere(~found.finite & found.alive)[0]
-            kind = ("random", "random", "random", "random", "the lowest", "the highest",
-                    "far below the space", "far above the space")[lane]  # fmt: skip
-            detail = f"not finite after {step + 1} steps of actions: {kind}"
-            yield Finding("finite", FAIL, detail, "clip the action to its space; end the episode")
-        else:
-            yield Finding("finite", OK, f"{self.steps} steps of random and extreme actions")
+            detail = f"not finite after {step + 1} steps of actions: {KINDS[lane]}"
+            raise Fault(detail, "clip the action to its space; end the episode")
+        return f"{self.steps} steps of random and extreme actions"
 
-    def ends(self) -> Iterator[Finding]:
-        """Whether termination and truncation are told apart, and truncation comes on time."""
-        found, limit, what = self.run, self.env.spec.episode_length, "ends"
+    def ends(self) -> str:
+        """Termination and truncation are told apart, and truncation comes on time."""
+        found, limit = self.run, self.env.spec.episode_length
         alive, truncated = found.alive, found.truncated & found.alive
-        early = truncated[: limit - 1 if limit else None].any()
-        if (found.terminated & found.truncated & alive).any():
+        if (found.terminated & truncated).any():
             remedy = "truncated & ~terminated: only one of them ends an episode"
-            yield Finding(what, FAIL, "a step both terminates and truncates", remedy)
-        elif early and limit is None:
-            yield Finding(what, FAIL, "truncates, but episode_length is None", "state the length")
-        elif early:
+            raise Fault("a step both terminates and truncates", remedy)
+        if truncated[: limit - 1 if limit else None].any():
+            if limit is None:
+                raise Fault("truncates, but episode_length is None", "state the length")
             first = int(np.argwhere(truncated)[0][0]) + 1
             remedy = f"truncate after {limit} steps, or state another episode_length"
-            yield Finding(what, FAIL, f"truncates after {first} steps, not {limit}", remedy)
-        elif limit and self.steps >= limit and (alive[limit - 1] & ~(
-            found.terminated | found.truncated)[limit - 1]).any():  # fmt: skip
+            raise Fault(f"truncates after {first} steps, not {limit}", remedy)
+        reached = limit is None or self.steps >= limit
+        if limit and reached and found.going[limit - 1].any():
             remedy = "truncated=time >= episode_length, where it has not terminated"
-            yield Finding(what, FAIL, f"goes on after its {limit} steps", remedy)
-        else:
-            ended = int((found.terminated & alive).any(0).sum())
-            seen = "" if limit is None or self.steps >= limit else (
-                f"; not run to its limit of {limit:,}")  # fmt: skip
-            yield Finding(what, OK, f"{ended} of 8 instances terminated{seen}")
+            raise Fault(f"goes on after its {limit} steps", remedy)
+        ended = int((found.terminated & alive).any(0).sum())
+        seen = "" if reached else f"; not run to its limit of {limit:,}"
+        return f"{ended} of 8 instances terminated{seen}"
 
-    def after_the_end(self) -> Iterator[Finding]:
-        """Whether nothing is given after a termination, unless it is said to be so."""
-        found, what = self.run, "after the end"
-        given = (found.dead & (found.reward != 0)).any()
-        if given and not self.env.spec.rewards_after_end:
+    def after_the_end(self) -> str:
+        """Steps after a termination give no reward, unless the specification says that they do."""
+        found = self.run
+        if (found.dead & (found.reward != 0)).any():
+            if self.env.spec.rewards_after_end:
+                return "gives rewards, as its spec says; the engine counts none"
             remedy = "reward 0 from a state that has ended; or rewards_after_end=True in the spec"
-            yield Finding(what, FAIL, "steps after a termination give rewards", remedy)
-        elif given:
-            yield Finding(what, OK, "gives rewards, as its spec says; the engine counts none")
-        elif not found.terminated.any():
-            yield Finding(what, OK, f"no instance terminated in {self.steps} steps")
-        else:
-            yield Finding(what, OK, "no reward")
+            raise Fault("steps after a termination give rewards", remedy)
+        if not found.terminated.any():
+            return f"no instance terminated in {self.steps} steps"
+        return "no reward"
 
-    def action_mask(self) -> Iterator[Finding]:
-        """Whether a mask fits the actions, and leaves one."""
-        what, space = "action mask", self.env.spec.action_space
+    def action_mask(self) -> str:
+        """A mask fits the actions, and allows at least one."""
+        space = self.env.spec.action_space
         _, observation = jax.eval_shape(self.env.reset, jax.random.key(0))
         mask = observation.action_mask
         if mask is None:
-            yield Finding(what, OK, "none: every action is always allowed")
-        elif not isinstance(space, Discrete) or mask.shape != (space.n,) or mask.dtype != jnp.bool_:
+            return "none: every action is always allowed"
+        if not isinstance(space, Discrete) or mask.shape != (space.n,) or mask.dtype != jnp.bool_:
             told = f"{mask.dtype}{list(mask.shape)}"
-            yield Finding(what, FAIL, f"is {told}", "bool [n], for Discrete(n) only")
-        elif not self.run.allowed[self.run.going].all():
-            yield Finding(what, FAIL, "allows no action at times", "leave one, or end the episode")
-        else:
-            yield Finding(what, OK, "always leaves an action")
+            raise Fault(f"is {told}", "bool [n], for Discrete(n) only")
+        if not self.run.allowed[self.run.going].all():
+            raise Fault("allows no action at times", "leave one, or end the episode")
+        return "always leaves an action"

@@ -1,4 +1,4 @@
-"""One compiled run of several instances of an environment, which most of its checks look at."""
+"""One compiled run of several instances of an environment, which most checks of it look at."""
 
 from typing import Any, NamedTuple
 
@@ -8,42 +8,44 @@ import numpy as np
 
 from rl_es.interfaces import Box, Discrete, Environment
 
-LANES = 8
+# Of actions, a lane each; lanes 0 and 1 take the same.
+KINDS = (*4 * ("random",), "the lowest", "the highest", "far below the space",
+         "far above the space")  # fmt: skip
+LANES = len(KINDS)
 MOST_STEPS = 1000
 
 
 class Run(NamedTuple):
     """A run of `LANES` instances; lanes 0 and 1 share keys and actions."""
 
-    first: Any  # observation values at reset [LANES, ...]
-    last: Any  # observation values at the end [LANES, ...]
-    sums: Any  # of each observation's values [T, LANES]
-    finite: Any  # observation and reward, [T, LANES]
-    reward: Any  # [T, LANES]
-    terminated: Any  # [T, LANES]
-    truncated: Any  # [T, LANES]
-    allowed: Any  # some action is, [T, LANES]
+    first: np.ndarray  # [LANES, ...] observation values at reset
+    last: np.ndarray  # [LANES, ...] observation values at the end
+    sums: np.ndarray  # [T, LANES] of each observation's values
+    finite: np.ndarray  # [T, LANES] bool: observation and reward are
+    reward: np.ndarray  # [T, LANES]
+    terminated: np.ndarray  # [T, LANES] bool
+    truncated: np.ndarray  # [T, LANES] bool
+    allowed: np.ndarray  # [T, LANES] bool: at least one action is
 
     @property
     def alive(self) -> np.ndarray:
-        """[T, LANES] bool: steps up to and with the first end."""
-        ended = np.asarray(self.terminated) | np.asarray(self.truncated)
+        """[T, LANES] bool: steps up to the first end, and that one."""
+        ended = self.terminated | self.truncated
         return np.cumsum(ended, 0) - ended == 0
 
     @property
     def going(self) -> np.ndarray:
         """[T, LANES] bool: steps after which the episode goes on."""
-        return self.alive & ~np.asarray(self.terminated) & ~np.asarray(self.truncated)
+        return self.alive & ~self.terminated & ~self.truncated
 
     @property
     def dead(self) -> np.ndarray:
         """[T, LANES] bool: steps after the first termination."""
-        terminated = np.asarray(self.terminated)
-        return np.cumsum(terminated, 0) - terminated > 0
+        return np.cumsum(self.terminated, 0) - self.terminated > 0
 
 
 def actions(space: Discrete | Box, steps: int) -> np.ndarray:
-    """Actions [T, LANES, ...]: random ones, the extremes, and some that the space has not."""
+    """[T, LANES, ...] actions of the kinds of `KINDS`."""
     rng = np.random.default_rng(0)
     if isinstance(space, Discrete):
         drawn = rng.integers(0, space.n, (steps, LANES)).astype(np.int32)
@@ -59,7 +61,7 @@ def actions(space: Discrete | Box, steps: int) -> np.ndarray:
 
 
 def lane_keys() -> jax.Array:
-    """Keys [LANES] of the resets."""
+    """[LANES] keys of the resets."""
     numbers = jnp.array([0, 0, *range(1, LANES - 1)], jnp.uint32)
     return jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(7), numbers)
 
@@ -74,10 +76,8 @@ def run(env: Environment, steps: int) -> Run:
             time, actions = inputs
             keys_now = jax.vmap(jax.random.fold_in, (0, None))(keys, time)
             after = jax.vmap(env.step)(keys_now, carry[0], actions)
-            values, mask = (
-                after.observation.values.reshape(LANES, -1),
-                after.observation.action_mask,
-            )
+            values, mask = after.observation
+            values = values.reshape(LANES, -1)
             finite = jnp.isfinite(values).all(-1) & jnp.isfinite(after.reward)
             allowed = jnp.ones(LANES, bool) if mask is None else mask.any(-1)
             outputs = (

@@ -1,6 +1,6 @@
-"""The further checks of an evolution strategy: what `rl_es.interfaces.Agent` promises."""
+"""The further checks of an evolution strategy, against what `rl_es.interfaces.Agent` promises."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -14,21 +14,20 @@ from rl_es.conformance.target import Target, distance, policy
 from rl_es.conformance.trial import Trial
 from rl_es.evolution.config import StrategyConfig
 from rl_es.evolution.keys import PAIRS_PER_KEY, block_keys
-from rl_es.findings import FAIL, OK, Check, Finding
+from rl_es.findings import Fault
 from rl_es.training.program import as_keys
 from rl_es.training.spread import Spread
 
-GENERATIONS = 200  # in which it is to come near the target
+GENERATIONS = 200  # in which it has to come near the target
 NEAR = 0.5  # of the distance at the start
-ALIKE = 0.9  # cosine of two changes that are to have the same direction
+ALIKE = 0.9  # least cosine of two changes in the same direction
 
 
 class StrategyChecks(AgentChecks):
-    """The checks of one strategy. Those with the settings of all strategies are asked two more."""
+    """The checks of one strategy: two more if it has the settings that all strategies share."""
 
-    def checks(self) -> Mapping[str, Check]:
-        """All of them that it can be asked for, by name, in order."""
-        own: dict[str, Check] = {
+    def looks(self) -> dict[str, Callable[[], str]]:
+        own = {
             "noise": self.noise,
             "chunks": self.chunks,
             "improves": self.improves,
@@ -36,10 +35,10 @@ class StrategyChecks(AgentChecks):
         }
         if issubclass(self.module.Hyperparameters, StrategyConfig):
             own |= {"scale": self.scale, "symmetry": self.symmetry}
-        return {**super().checks(), **own}
+        return {**super().looks(), **own}
 
-    def noise(self) -> Iterator[Finding]:
-        """Whether every pair draws noise of its own, and keys are used once."""
+    def noise(self) -> str:
+        """Every pair draws noise of its own, and each key is used once."""
         trial, pairs = self.usual, 2 * PAIRS_PER_KEY
         agent: Any = trial.learner.agent  # pyright: ignore[reportAttributeAccessIssue]
         state = as_keys(trial.run(0), trial.shapes).agent
@@ -50,8 +49,7 @@ class StrategyChecks(AgentChecks):
 
         if reused := tracing.reuses_key(draw, keys):
             remedy = "split it: one, other = jax.random.split(key)"
-            yield Finding("noise", FAIL, f"ask uses a key twice ({reused})", remedy)
-            return
+            raise Fault(f"ask uses a key twice ({reused})", remedy)
         members = jax.jit(lambda keys: agent.members(state, draw(keys)))(keys)
         rows = [
             np.asarray(leaf).reshape(pairs, -1)
@@ -62,29 +60,25 @@ class StrategyChecks(AgentChecks):
         if any(count < pairs for count in alike):
             remedy = "each block of 64 pairs has its own key; each pair its own draw"
             detail = f"of {pairs} pairs, {pairs - min(alike)} share their noise with another"
-            yield Finding("noise", FAIL, detail, remedy)
-        else:
-            yield Finding("noise", OK, "each pair has noise of its own; keys are used once")
+            raise Fault(detail, remedy)
+        return "each pair has noise of its own; keys are used once"
 
-    def chunks(self) -> Iterator[Finding]:
-        """Whether a population that is evaluated in parts gives what it gives at once."""
+    def chunks(self) -> str:
+        """A population that is evaluated in chunks gives what it gives at once."""
         if "population" not in self.module.Hyperparameters.model_fields:
-            yield Finding("chunks", OK, "not asked: it has no setting 'population'")
-            return
+            return "not asked: it has no setting 'population'"
         whole = self._plain(Target(length=4), population=4 * PAIRS_PER_KEY)
-        parts = Trial(self.name, whole.config, whole.env)
-        parts.__dict__["learner"] = whole.learner.placed(None, Spread(chunks=2))
+        parts = whole.placed(None, Spread(chunks=2))
         worst = apart(whole.params(whole.run(FEW)), parts.params(parts.run(FEW)))
         if worst > SAME:
             remedy = (
                 "ask and contract see a block of pairs; what needs all of them is in shape or tell"
             )
-            yield Finding("chunks", FAIL, f"in two chunks it differs by {worst:.2g}", remedy)
-        else:
-            yield Finding("chunks", OK, "a population in two chunks gives what it gives at once")
+            raise Fault(f"in two chunks it differs by {worst:.2g}", remedy)
+        return "a population in two chunks gives what it gives at once"
 
-    def improves(self) -> Iterator[Finding]:
-        """Whether it comes nearer to the target: the sign of its update."""
+    def improves(self) -> str:
+        """It comes nearer to the target, by which its update has the right sign."""
         trial = self.trial()
         first, last = trial.run(0), trial.run(GENERATIONS)
         before, after = (
@@ -93,22 +87,19 @@ class StrategyChecks(AgentChecks):
         )
         detail = f"distance to the target {before:.2f}, after {GENERATIONS} generations {after:.2f}"
         if after > before:
-            remedy = "it goes downhill: higher returns are better, and tell ascends"
-            yield Finding("improves", FAIL, detail, remedy)
-        elif not after < NEAR * before:
-            remedy = "see its weights and its step; state settings by --settings"
-            yield Finding("improves", FAIL, detail, remedy)
-        else:
-            yield Finding("improves", OK, detail)
+            raise Fault(detail, "it goes downhill: higher returns are better, and tell ascends")
+        if not after < NEAR * before:
+            raise Fault(detail, "see its weights and its step; state settings by --settings")
+        return detail
 
     def _plain(self, env: Target, **changed: Any) -> Trial:
-        """A trial whose optimiser, where it can be chosen, hides no factor: plain steps."""
+        """A trial with SGD, where the optimiser can be chosen: it hides no factor of the update."""
         if "optimiser" in self.module.Hyperparameters.model_fields:
             changed = {"optimiser": "sgd", "lr": 0.01, **changed}
         return self.trial(env, **changed)
 
     def _changes(self, **task: float) -> tuple[np.ndarray, np.ndarray]:
-        """What the first generation that moves the parameters does, in two tasks."""
+        """[n] each: the change of the parameters in two tasks, after the first that is not zero."""
         one, other = self._plain(Target()), self._plain(replace(Target(), **task))
         for generations in range(1, 2 * FEW):
             change = one.change(generations)
@@ -116,36 +107,30 @@ class StrategyChecks(AgentChecks):
                 return change, other.change(generations)
         raise RuntimeError(f"its parameters do not move in {2 * FEW} generations")
 
-    def shift(self) -> Iterator[Finding]:
-        """Whether a constant that is added to all returns changes nothing."""
+    def shift(self) -> str:
+        """A constant that is added to all returns changes nothing."""
         worst = apart(*self._changes(shift=1.0))
         if worst > 10 * SAME:
             remedy = "weights may depend on differences of returns, not on where they are"
             detail = f"a constant added to all returns changes the step by {worst:.2g}"
-            yield Finding("shift", FAIL, detail, remedy)
-        else:
-            yield Finding("shift", OK, "a constant added to all returns changes nothing")
+            raise Fault(detail, remedy)
+        return "a constant added to all returns changes nothing"
 
-    def scale(self) -> Iterator[Finding]:
-        """Whether returns in other units lead in the same direction."""
+    def scale(self) -> str:
+        """Returns in other units lead in the same direction."""
         cosine = _cosine(*self._changes(scale=10.0))
+        detail = f"returns ten times as large: cosine of the steps {cosine:.2f}"
         if cosine < ALIKE:
-            detail = f"returns ten times as large: cosine of the steps {cosine:.2f}"
-            yield Finding("scale", FAIL, detail, "direction may not depend on the returns' unit")
-        else:
-            yield Finding(
-                "scale", OK, f"returns ten times as large: cosine of the steps {cosine:.2f}"
-            )
+            raise Fault(detail, "direction may not depend on the returns' unit")
+        return detail
 
-    def symmetry(self) -> Iterator[Finding]:
-        """Whether opposite returns lead in the opposite direction: antithetic pairs."""
+    def symmetry(self) -> str:
+        """Opposite returns lead in the opposite direction, as the noise is in antithetic pairs."""
         cosine = _cosine(*self._changes(scale=-1.0))
         detail = f"returns of the opposite sign: cosine of the steps {cosine:.2f}"
         if cosine > -ALIKE:
-            remedy = "contract the difference of a pair's two weights with its noise"
-            yield Finding("symmetry", FAIL, detail, remedy)
-        else:
-            yield Finding("symmetry", OK, detail)
+            raise Fault(detail, "contract the difference of a pair's two weights with its noise")
+        return detail
 
 
 def _cosine(one: np.ndarray, other: np.ndarray) -> float:

@@ -1,28 +1,28 @@
-"""What is checked by a name: an agent or an environment, its checks, and a training of it."""
+"""The checks of an agent or an environment by its name, with a short training of it."""
 
 import io
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rl_es import places, plugins, registry, tables
 from rl_es.errors import UserError, brief, did_you_mean
-from rl_es.findings import FAIL, OK, WARN, Check, Finding
+from rl_es.findings import WARN, Check, Fault, Finding, check_of
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
 
-AGENT = "eggroll"  # trains an environment that is checked
-TASK, SOLVED = "CartPole-v1", 475.0  # trains an agent that is checked
-USUAL = {"population": 128, "lr": 0.05}  # of strategies on it, where nothing else is stated
-EPISODE = 50  # steps at most, of a training that is only to run
+AGENT = "eggroll"  # what is trained on an environment that is checked
+TASK, SOLVED = "CartPole-v1", 475.0  # what an agent that is checked is trained on
+USUAL = {"population": 128, "lr": 0.05}  # settings of strategies on it that are not stated
+EPISODE = 50  # most steps of an episode, where training only has to run
 
 
 def is_agent(name: str) -> bool:
-    """Whether this names an agent, rather than an environment.
+    """Whether this is the name of an agent; otherwise it is that of an environment.
 
     Raises:
-      UserError: it names neither.
+      UserError: it is the name of neither.
     """
     if plugins.is_reference(name):
         return plugins.is_agent(name)
@@ -39,10 +39,10 @@ def checks(name: str, stated: Mapping[str, Any], steps: int) -> Mapping[str, Che
     Args:
       name: as in a sweep file.
       stated: an agent's settings, or an environment's options.
-      steps: of an agent's training on CartPole; 0 for none.
+      steps: environment steps of an agent's training on CartPole; 0 for none.
 
     Raises:
-      UserError: it cannot be had, or the settings do not fit.
+      UserError: it cannot be loaded, or the settings do not fit.
     """
     return _of_agent(name, stated, steps) if is_agent(name) else _of_environment(name, stated)
 
@@ -58,29 +58,23 @@ def _of_agent(name: str, stated: Mapping[str, Any], steps: int) -> Mapping[str, 
     try:
         validated(dict(stated), module.Hyperparameters)
     except places.Problem as problem:
-        raise UserError(
-            f"--settings: {'.'.join(map(str, problem.place))}: {problem.reason}"
-        ) from None
+        raise _refused(problem, problem.place) from None
     kind = AgentChecks if hasattr(module, "make_learner") else StrategyChecks
-    every = {what: _quiet(check) for what, check in kind(name, stated).checks().items()}
-    if steps:
-        every[TASK] = partial(_learns, name, stated, steps)
+    every = _quiet(kind(name, stated).checks())
+    if steps:  # compiles quietly by itself, which cannot be nested
+        every[TASK] = check_of(TASK, partial(_learns, name, stated, steps))
     return every
 
 
-def _learns(name: str, stated: Mapping[str, Any], steps: int) -> Iterator[Finding]:
-    """Trains the agent on CartPole, and says what came of it."""
+def _learns(name: str, stated: Mapping[str, Any], steps: int) -> str:
+    """Trains the agent on CartPole: it solves it."""
+    from rl_es.conformance.trial import completed
     from rl_es.sweep import execution
     from rl_es.sweep.loading import checked
     from rl_es.sweep.progress import progress
     from rl_es.sweep.reading import Document
 
-    module = registry.agents.load(name)
-    usual = {} if hasattr(module, "make_learner") else USUAL
-    known = {
-        key: value for key, value in usual.items() if key in module.Hyperparameters.model_fields
-    }
-    settings = {**known, **stated}
+    settings = completed(name, stated, USUAL)
     content = {
         "name": "check",
         "seeds": 1,
@@ -98,16 +92,14 @@ def _learns(name: str, stated: Mapping[str, Any], steps: int) -> Iterator[Findin
         _, runs = tables.load(Path(folder))
     run = runs.iloc[0]
     if code:
-        yield Finding(TASK, FAIL, f"{run['status']}: {run['reason']}", "see the other checks")
-        return
+        raise Fault(f"{run['status']}: {run['reason']}", "see the other checks")
     best, taken = float(run["best_return"]), int(run["env_steps"])
     told = ", ".join(f"{key} {value}" for key, value in settings.items()) or "its own settings"
     detail = f"a return of {best:.0f} of 500 at best, in {taken:,} environment steps ({told})"
-    if best >= SOLVED:
-        yield Finding(TASK, OK, f"learned: {detail}")
-    else:
+    if best < SOLVED:
         remedy = "it may need other settings (--settings) or more steps (--steps)"
-        yield Finding(TASK, WARN, f"not learned: {detail}", remedy)
+        raise Fault(f"not learned: {detail}", remedy, WARN)
+    return f"learned: {detail}"
 
 
 def _of_environment(name: str, stated: Mapping[str, Any]) -> Mapping[str, Check]:
@@ -119,29 +111,33 @@ def _of_environment(name: str, stated: Mapping[str, Any]) -> Mapping[str, Check]
     try:
         task.check()
     except places.Problem as problem:
-        place = ".".join(map(str, problem.place[2:]))
-        raise UserError(f"--settings: {place}: {problem.reason}") from None
+        raise _refused(problem, problem.place[2:]) from None
     with quiet_loading():
         library = not plugins.is_reference(name)
         every = dict(EnvironmentChecks(task.environment(), library=library).checks())
-    every["training"] = partial(_trains, name, stated)
-    return {what: _quiet(check) for what, check in every.items()}
+    every["training"] = check_of("training", partial(_trains, name, stated))
+    return _quiet(every)
 
 
-def _quiet(check: Check) -> Check:
-    """The check without what XLA says of programs that it takes from the cache."""
+def _refused(problem: places.Problem, place: places.Place) -> UserError:
+    """What is wrong with a setting at this place among those that were stated."""
+    return UserError(f"--settings: {'.'.join(map(str, place))}: {problem.reason}")
 
-    def quiet() -> list[Finding]:
+
+def _quiet(every: Mapping[str, Check]) -> dict[str, Check]:
+    """The checks without XLA's messages about programs that come from the cache."""
+
+    def quiet(check: Check) -> list[Finding]:
         from rl_es.training.platform import quiet_loading
 
         with quiet_loading():
             return list(check())
 
-    return quiet
+    return {what: partial(quiet, check) for what, check in every.items()}
 
 
-def _trains(name: str, stated: Mapping[str, Any]) -> Iterator[Finding]:
-    """Trains on the environment for two generations."""
+def _trains(name: str, stated: Mapping[str, Any]) -> str:
+    """Trains on the environment for two generations: what comes out is finite."""
     import jax
     import jax.numpy as jnp
     import numpy as np
@@ -162,6 +158,7 @@ def _trains(name: str, stated: Mapping[str, Any]) -> Iterator[Finding]:
         return rows.env_steps, rows.population_mean, learner.snapshot(state).params
 
     steps, mean, params = train(jax.random.key(0))
-    sound = np.isfinite(mean) and all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
     detail = f"two generations of {AGENT}: {int(steps):,} steps, mean return {float(mean):.3g}"
-    yield Finding("training", OK if sound else FAIL, detail, "" if sound else "see the others")
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((mean, params))):
+        raise Fault(detail, "see the others")
+    return detail

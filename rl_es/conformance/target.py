@@ -1,4 +1,4 @@
-"""A task that any agent learns: an action that is to be near a target."""
+"""A task that any agent learns: to choose an action near a target."""
 
 from dataclasses import dataclass
 
@@ -17,11 +17,11 @@ OBSERVATION = np.array([1.0, -1.0, 0.5], np.float32)
 
 @dataclass(frozen=True)
 class Target:
-    """One observation; each step's reward is minus the action's squared distance.
+    """An environment of one observation; a step's reward is minus the action's squared distance.
 
     Attributes:
       length: steps of an episode.
-      scale: factor on rewards; -1 turns the task around.
+      scale: factor on rewards; with -1 the best action is the farthest.
       shift: added to each reward.
     """
 
@@ -44,12 +44,12 @@ class Target:
 
 
 def policy(env: Target) -> Policy:
-    """A linear one."""
+    """A linear, deterministic policy for the task."""
     return make_policy(PolicyConfig(network="linear", head="deterministic"), env.spec)
 
 
 def distance(policy: Policy, snapshot: Snapshot) -> Array:
-    """[] of the unperturbed action to the target."""
+    """[] between the unperturbed action and the target."""
     observation = Observation(jnp.asarray(OBSERVATION))
     _, action = policy.act(snapshot.params, (), observation, jax.random.key(0))
     return jnp.sqrt(jnp.square(action - TARGET).sum())

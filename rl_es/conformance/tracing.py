@@ -1,4 +1,4 @@
-"""What can be told of a function by tracing it, without running it."""
+"""What tracing a function says about it."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ import numpy as np
 def same(one: Callable[..., Any], other: Callable[..., Any], *arguments: Any) -> bool:
     """Whether two functions, traced now, are the same program with the same constants."""
     first, second = (_traced(function, arguments) for function in (one, other))
-    # Functions inside are shown with their addresses, which say nothing.
+    # Functions inside are printed with their addresses, which differ and mean nothing.
     shown = [re.sub(r" at 0x[0-9a-f]+", "", str(program)) for program in (first, second)]
     return shown[0] == shown[1] and all(
         np.array_equal(_plain(a), _plain(b)) for a, b in zip(first.consts, second.consts)
@@ -20,7 +20,7 @@ def same(one: Callable[..., Any], other: Callable[..., Any], *arguments: Any) ->
 
 
 def _traced(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    """Its program, as it is traced the second time: libraries fill caches the first time.
+    """The program of a function, traced twice since libraries fill caches the first time.
 
     It is wrapped anew each time: jax remembers the trace of a function that it has seen.
     """
@@ -34,7 +34,7 @@ def _plain(constant: Any) -> np.ndarray:
 
 
 def reuses_key(function: Callable[..., Any], *arguments: Any) -> str:
-    """What jax says of a random key that is used twice; empty where none is."""
+    """What jax says about a random key that is used twice; empty if there is none."""
     concrete = jax.tree.map(_blank, arguments)
     try:
         with jax.debug_key_reuse(True):
@@ -45,14 +45,14 @@ def reuses_key(function: Callable[..., Any], *arguments: Any) -> str:
 
 
 def _blank(leaf: Any) -> Any:
-    """An array of a shape; of a key another one, since jax marks those that were used."""
+    """Zeros for a shape, and a fresh key for a key: jax marks those that were used."""
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         return jax.random.wrap_key_data(jnp.zeros((*leaf.shape, 2), jnp.uint32))
     return np.zeros(leaf.shape, leaf.dtype) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
 
 
 def differences(name: str, before: Any, after: Any) -> Iterator[str]:
-    """How two pytrees of shapes differ, in words."""
+    """The differences between two pytrees of shapes, in words."""
     leaves, structure = jax.tree.flatten_with_path(before)
     others, other = jax.tree.flatten_with_path(after)
     if structure != other:

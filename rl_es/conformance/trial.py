@@ -1,4 +1,4 @@
-"""An agent made and run on the target, as plain calls: what most of its checks are made of."""
+"""An agent on a `Target`, made and run by plain calls: most of its checks consist of these."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,6 +17,7 @@ from rl_es.conformance.target import Target, policy
 from rl_es.interfaces import Learner, Limit
 from rl_es.training import checkpoint
 from rl_es.training.program import as_data, as_keys
+from rl_es.training.spread import Spread
 from rl_es.training.task import make_learner
 
 MOST_STEPS = 2**30
@@ -25,10 +26,10 @@ FIXED: Mapping[str, float] = MappingProxyType({})
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """A learner on a task, with functions that are compiled once.
+    """An agent on a task; its functions are compiled once.
 
     Attributes:
-      name: of the agent.
+      name: the agent's.
       config: its settings.
       env: the task.
     """
@@ -37,9 +38,19 @@ class Trial:
     config: Config
     env: Target = field(default_factory=Target)
 
+    def anew(self) -> "Trial":
+        """The same with a learner of its own."""
+        return Trial(self.name, self.config, self.env)
+
+    def placed(self, lanes: str | None, spread: Spread) -> "Trial":
+        """The same with its learner so placed."""
+        trial = self.anew()
+        trial.__dict__["learner"] = self.learner.placed(lanes, spread)  # in place of its own
+        return trial
+
     @cached_property
     def learner(self) -> Learner:
-        """Made anew for this trial."""
+        """Made for this trial alone."""
         return make_learner(self.name, self.config, self.env, policy(self.env), False)
 
     @property
@@ -49,17 +60,17 @@ class Trial:
 
     @cached_property
     def init(self) -> Any:
-        """(seed, hyper) -> state, with its keys as integers; jitted."""
+        """(seed, hyper) -> state, whose keys are integers; jitted."""
         return jax.jit(lambda seed, hyper: as_data(self.learner.init(jax.random.key(seed), hyper)))
 
     @cached_property
     def shapes(self) -> Any:
-        """Of the learner's own state."""
+        """Those of the learner's own state."""
         return jax.eval_shape(lambda: self.learner.init(jax.random.key(0), self.numbers))
 
     @cached_property
     def advance(self) -> Any:
-        """(state, generations) -> state, as integers; jitted."""
+        """(state, generations) -> state, whose keys are integers; jitted."""
         return jax.jit(self.plain)
 
     def plain(self, state: Any, generations: Any) -> Any:
@@ -68,36 +79,37 @@ class Trial:
         return as_data(self.learner.advance(as_keys(state, self.shapes), limit)[0])
 
     def run(self, generations: int, seed: int = 0, changed: Mapping[str, float] = FIXED) -> Any:
-        """The state after so many generations; traced settings may be changed."""
+        """The state after so many generations, with some traced settings changed."""
         hyper = self.numbers | {name: jnp.float32(value) for name, value in changed.items()}
         return self.advance(self.init(np.uint32(seed), hyper), np.int32(generations))
 
     def params(self, state: Any) -> np.ndarray:
-        """[n] what is evaluated and saved, in one row."""
+        """[n] the parameters that are evaluated and saved."""
         found = self.learner.snapshot(as_keys(state, self.shapes)).params
         return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(found)])
 
     def change(self, generations: int) -> np.ndarray:
-        """[n] by what the parameters move in so many generations."""
+        """[n] how far the parameters move in so many generations."""
         return self.params(self.run(generations)) - self.params(self.run(0))
 
     def save(self, path: Path, state: Any) -> None:
-        """Writes a state as a checkpoint holds it."""
+        """Writes a state as a checkpoint."""
         checkpoint.save(path, state, {})
 
     def loaded(self, path: Path) -> Any:
-        """A state that another trial of the same settings saved."""
+        """The state that a trial of the same settings saved."""
         shapes = jax.eval_shape(self.init, jax.ShapeDtypeStruct((), np.uint32), self.numbers)
         return checkpoint.load(path, shapes)[0]
 
 
 def settings(name: str, stated: Mapping[str, Any], env: Target) -> Config:
-    """An agent's settings for a task: those that are stated, and what makes it quick."""
-    module = registry.agents.load(name)
+    """An agent's settings for a task: those that are stated, and others that make it quick."""
     quick = {"population": 32, "lr": 0.05, "window": max(1, env.length // 2)}
-    if hasattr(module, "make_learner"):
-        quick = {}
-    known = {
-        key: value for key, value in quick.items() if key in module.Hyperparameters.model_fields
-    }
-    return module.Hyperparameters(**{**known, **stated})
+    return registry.agents.load(name).Hyperparameters(**completed(name, stated, quick))
+
+
+def completed(name: str, stated: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
+    """Stated settings, and of the usual ones those that the agent has, if it is a strategy."""
+    module = registry.agents.load(name)
+    known = () if hasattr(module, "make_learner") else module.Hyperparameters.model_fields
+    return {**{key: value for key, value in usual.items() if key in known}, **stated}

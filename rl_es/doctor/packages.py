@@ -1,4 +1,4 @@
-"""Installed packages beside what this suite asks for: in its metadata, and as it was tried."""
+"""Installed packages, compared with what the suite's metadata asks for and with what was tried."""
 
 import importlib.metadata
 import platform
@@ -9,12 +9,12 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from rl_es.findings import FAIL, OK, WARN, Finding
+from rl_es.findings import FAIL, OK, WARN, Fault, Finding
 
 SUITE = "rl_es"
-SHOWN = 5  # packages that differ from the tried ones
+SHOWN = 5  # of the packages that differ from the tried ones
 TRIED = Path(__file__).parents[2] / "constraints.txt"  # beside a checkout; not installed
-GATHERED = ("all",)  # an extra that is others
+GATHERED = ("all",)  # an extra made up of others
 Installed = Callable[[str], str | None]
 
 
@@ -27,16 +27,16 @@ def installed(name: str) -> str | None:
 
 
 def asked() -> list[Requirement]:
-    """What the suite's metadata asks for, its extras among it."""
+    """What the suite's metadata asks for, with its extras."""
     return [Requirement(text) for text in importlib.metadata.requires(SUITE) or ()]
 
 
-def python(version: str = platform.python_version(), needs: str | None = None) -> Iterator[Finding]:
-    """Whether the interpreter is one that the suite runs on."""
-    needs = needs or importlib.metadata.metadata(SUITE)["Requires-Python"] or ""
-    right = SpecifierSet(needs).contains(version, prereleases=True)
-    detail = version if right else f"{version}, needs {needs}"
-    yield Finding("python", OK if right else FAIL, detail, "" if right else f"use python {needs}")
+def python(version: str = platform.python_version()) -> str:
+    """The interpreter's version; the suite runs on it, or a `Fault` is raised."""
+    needs = importlib.metadata.metadata(SUITE)["Requires-Python"] or ""
+    if not SpecifierSet(needs).contains(version, prereleases=True):
+        raise Fault(f"{version}, needs {needs}", f"use python {needs}")
+    return version
 
 
 def core(requirements: Iterable[Requirement], found: Installed = installed) -> Iterator[Finding]:
@@ -69,7 +69,7 @@ def tried(path: Path = TRIED, found: Installed = installed) -> Iterator[Finding]
 
 
 def extras(requirements: Sequence[Requirement], found: Installed = installed) -> Iterator[Finding]:
-    """Which extras are installed, and how those are that are not."""
+    """Which extras are installed, and how to install the others."""
     for extra, needed in _by_extra(requirements).items():
         versions = {one.name: found(one.name) for one in needed}
         wrong = [one for one in needed if not _fits(one, versions[one.name])]

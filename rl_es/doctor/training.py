@@ -1,12 +1,12 @@
-"""A short training, twice from one key: whether it runs, and gives the same both times."""
+"""A short training, twice from one key: it runs, and gives the same both times."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from rl_es.findings import FAIL, OK, Finding
+from rl_es.findings import Fault
 
 ENVIRONMENT, AGENT = "CartPole-v1", "eggroll"
 SETTINGS = {"population": 256, "lr": 0.05}
@@ -18,13 +18,13 @@ MOST_STEPS = 10**9
 REPORT = "run `make test`, and report what fails"
 
 Params = list[np.ndarray]
-Outcome = tuple[Params, Params, float]  # twice what came out; environment steps a second
+Outcome = tuple[Params, Params, float]  # of both trainings; environment steps a second
 
 
 def trained() -> Outcome:
-    """Trains a small network twice from key 0, and then for as long as its speed takes to measure.
+    """Trains a small network twice from key 0, and then for as long as measuring its speed takes.
 
-    Without the cache of programs: that they can be compiled here is a part of it.
+    Without the cache of programs, so that compiling them is tried as well.
     """
     import jax
 
@@ -57,14 +57,12 @@ def trained() -> Outcome:
     return first, second, steps / (time.perf_counter() - began)
 
 
-def training(train: Callable[[], Outcome] = trained) -> Iterator[Finding]:
-    """Whether training gives finite parameters, and the same ones again."""
-    what = "training"
+def training(train: Callable[[], Outcome] = trained) -> str:
+    """Training gives finite parameters, and the same ones again."""
     first, second, rate = train()
     told = f"{AGENT} on {ENVIRONMENT}"
     if not all(np.isfinite(leaf).all() for leaf in first):
-        yield Finding(what, FAIL, f"{told}: parameters are not finite", REPORT)
-    elif not all(map(np.array_equal, first, second)):
-        yield Finding(what, FAIL, f"{told}: the same key gave other parameters", REPORT)
-    else:
-        yield Finding(what, OK, f"{told}: {rate:,.0f} environment steps a second")
+        raise Fault(f"{told}: parameters are not finite", REPORT)
+    if not all(map(np.array_equal, first, second)):
+        raise Fault(f"{told}: the same key gave other parameters", REPORT)
+    return f"{told}: {rate:,.0f} environment steps a second"

@@ -1,4 +1,4 @@
-"""What `new` writes: files to start an environment or an agent from, each whole and running."""
+"""The files that `new` writes: a complete environment or agent to start from, and a sweep of it."""
 
 import keyword
 import re
@@ -16,15 +16,15 @@ def write(kind: Kind, name: str, folder: Path) -> tuple[Path, Path, str]:
     """Writes `NAME.py` and `NAME.yaml`, a sweep with it, into a folder.
 
     Args:
-      kind: of what.
-      name: lower-case words joined by `_`; its class has the same words joined in CamelCase.
-      folder: made where it is not there.
+      kind: what to start.
+      name: lower-case words joined by `_`; the class has the same words joined in CamelCase.
+      folder: made if it does not exist.
 
     Returns:
       Both paths, and the reference by which the sweep names the class.
 
     Raises:
-      UserError: the name is none of a module, or a file is there already; nothing is written.
+      UserError: no module can have this name, or one of the files exists; nothing is written.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name) or len(name) > 60:
         raise UserError(

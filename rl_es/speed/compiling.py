@@ -41,8 +41,8 @@ def compiled(
       function: pure.
       shapes: pytrees of `jax.ShapeDtypeStruct`, one an argument.
       donate: the first argument is consumed.
-      measure: compile with an empty cache in a folder of its own, then once more from there;
-        forgets every function that jax holds compiled, so it is done before anything is timed.
+      measure: compile with an empty cache in a folder of its own, then once more from there. This
+        clears everything that jax holds compiled, so it has to come before anything is timed.
     """
     if not measure:
         lowered, traced = _lowered(function, shapes, donate)

@@ -1,7 +1,8 @@
-"""Who runs in a workload, with complete settings.
+"""The contestants of a workload, with complete settings.
 
 An agent's settings, weakest first: its own defaults, the file's `agent`, its `with`, its `grid` and
-`random`. Population and episodes are the workload's. A peer takes of `agent` what it has.
+`random`. Population and episodes are the workload's. A peer takes from `agent` the settings that it
+has.
 """
 
 from collections.abc import Iterator
@@ -17,24 +18,24 @@ from rl_es.speed.schema import Benchmark, ContestantEntry, Horizon
 from rl_es.sweep.resolving import Stated
 from rl_es.sweep.variants import Variant, variants
 
-MEMBERS_PER_KEY = 128  # of a block of antithetic pairs, `rl_es.evolution.keys`
+MEMBERS_PER_KEY = 128  # those of a block of antithetic pairs, `rl_es.evolution.keys`
 _BY_WORKLOAD = {"population": "populations", "episodes": "episodes"}
 
 
 @dataclass(frozen=True)
 class Contestant:
-    """One who is timed.
+    """A floor, a peer or an agent that is timed.
 
     Attributes:
       label: unique in the file.
       name: `bare`, `inference`, `evosax` or the agent's name in the registry.
       config: its settings; None for a floor, which has none.
-      up_to: the largest population that it is run with, if there is one.
-      numerics: of the agent's file; raised there by hand when its numbers change.
+      up_to: the largest population that it is run with; None: any.
+      numerics: the `NUMERICS` of the agent's file, raised by hand when the agent's numbers change.
       horizon: `full` or `natural`.
-      devices: over which its population is spread.
-      chunks: in which each device evaluates its part.
-      lanes: runs that share a call.
+      devices: how many devices share its population.
+      chunks: how many chunks each device evaluates its part in.
+      lanes: how many runs share a call.
     """
 
     label: str
@@ -49,7 +50,7 @@ class Contestant:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What decides what is timed, as JSON."""
+        """Everything that decides what is timed, as JSON."""
         settings = {} if self.config is None else self.config.model_dump(mode="json")
         return {"label": self.label, "name": self.name, "settings": settings,
                 "up_to": self.up_to, "numerics": self.numerics, "horizon": self.horizon,
@@ -57,15 +58,15 @@ class Contestant:
 
     @property
     def is_spread(self) -> bool:
-        """Whether its generation is not simply one run on one device."""
+        """Whether its generation is more than one run on one device, all at once."""
         return (self.devices, self.chunks, self.lanes) != (1, 1, 1)
 
 
 def contestants(benchmark: Benchmark, i: int, j: int, horizon: Horizon) -> Iterator[Contestant]:
-    """Those of the i-th population and the j-th number of episodes, in the file's order.
+    """The contestants for the i-th population and j-th number of episodes, in the file's order.
 
     Raises:
-      Problem: settings that do not fit.
+      Problem: some settings do not fit.
     """
     for k, entry in enumerate(benchmark.contestants):
         for variant in variants(entry):
@@ -86,10 +87,10 @@ def contestants(benchmark: Benchmark, i: int, j: int, horizon: Horizon) -> Itera
 
 
 def check(benchmark: Benchmark) -> None:
-    """Refuses what cannot be meant, whatever the workload.
+    """Checks the contestants, as far as that needs no workload.
 
     Raises:
-      Problem: the first of it.
+      Problem: the first thing that is wrong.
     """
     _no_sizes(benchmark.agent, ("agent",))
     labels: set[str] = set()

@@ -18,7 +18,7 @@ from rl_es.timings import PARTS, WHOLE
 from rl_es.training.footprint import size
 
 MOST_REPEATS = 10_000
-PART_SHARE = 0.2  # of a sample's shortest time: what a part is repeated for
+PART_SHARE = 0.2  # of a sample's shortest time: the shortest time for a part
 
 Row = dict[str, Any]
 
@@ -26,8 +26,8 @@ Row = dict[str, Any]
 class Entrant:
     """One contestant, ready to be sampled.
 
-    Making it compiles everything, runs it once to warm up, and then finds out how often a sample
-    must repeat a call.
+    Making one compiles everything, runs it once to warm up, and then finds out how often a sample
+    has to repeat a call.
 
     Attributes:
       program: its `timings.PROGRAM` values, but for the status.
@@ -43,7 +43,15 @@ class Entrant:
         measure: bool,
         parts: bool,
     ):
-        """Compiles and warms up; `measure`: compilation is measured; `parts`: sampled apart, too.
+        """Compiles and warms up.
+
+        Args:
+          workload: what is run.
+          contestant: who runs it.
+          env: the workload's environment with the contestant's horizon.
+          min_seconds: the shortest time that a sample may take.
+          measure: measure compilation.
+          parts: sample the parts of a generation as well.
 
         Raises:
           UserError: the contestant does not fit the environment.
@@ -73,7 +81,7 @@ class Entrant:
                 break
 
     def _suffice(self, min_seconds: float) -> bool:
-        """Takes a sample; whether it lasted long enough. If not, the next will repeat more."""
+        """Takes a sample, and says whether it was long enough; if not, the next repeats more."""
         enough = True
         for row in self.sample():
             part = row["part"]
@@ -98,7 +106,7 @@ class Entrant:
             yield from self._sampled_parts()
 
     def _sampled_parts(self) -> Iterator[Row]:
-        """The parts in their order: each is given what the one before it made, then dropped."""
+        """The parts in their order, each of which takes the results of those before it."""
         state, parts = self._state, self._parts
         row, (noise, memory) = self._timed("noise", lambda: parts["noise"](state))
         yield row
@@ -113,9 +121,9 @@ class Entrant:
         yield row
 
     def _timed(self, part: str, call: Callable[[], Any]) -> tuple[Row, Any]:
-        """The mean over the sample's calls, and the last call's result.
+        """The mean time of the sample's calls, and the last call's result.
 
-        Each call is waited for: several in flight would hold several populations of noise.
+        A call ends before the next begins: together they would hold several populations of noise.
         """
         repeats, result = self._repeats[part], None
         collecting = gc.isenabled()
@@ -134,12 +142,12 @@ class Entrant:
 
 
 def _summed(steps: Any) -> int:
-    """The steps of all runs [...]; added up here, where they are not bounded to 32 bits."""
+    """The sum of the steps of all runs [...], added here, where it may exceed 32 bits."""
     return int(np.asarray(steps, np.int64).sum())
 
 
 def _shape(leaf: jax.Array) -> jax.ShapeDtypeStruct:
-    """Its shape, and its place where that is more than one device."""
+    """The shape of an array, with its sharding if it is on several devices."""
     several = len(leaf.sharding.device_set) > 1
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding if several else None)
 

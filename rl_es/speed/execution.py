@@ -28,8 +28,8 @@ Row = dict[str, Any]
 def run(benchmark: Benchmark, folder: Path, progress: Progress) -> int:
     """Measures the workloads that are missing from a results folder.
 
-    A workload is written when all of it is measured. One that is there is not measured again, even
-    where a contestant of it failed: remove its file to have it run anew.
+    A workload is written once all of it is measured. One that exists is not measured again, even if
+    a contestant of it failed: remove its file to have it run anew.
 
     Returns:
       The exit code: 1 if a contestant failed in any workload, else 0.
@@ -75,7 +75,7 @@ def measure(
     benchmark: Benchmark,
     progress: Progress,
 ) -> tuple[list[Row], list[Row]]:
-    """The samples of a workload, round by round, and what is to be said of each contestant."""
+    """The samples of a workload, round by round, and the row of each contestant's program."""
     entrants: dict[str, Entrant] = {}
     programs: dict[str, Row] = {}
     samples: dict[str, list[Row]] = {}
@@ -123,7 +123,7 @@ def measure(
 
 
 def _environments(missing: list[Workload]) -> dict[tuple[str, Horizon], Environment]:
-    """By label and horizon, made before anything is timed: what is wrong is said at once."""
+    """By label and horizon, all made before anything is timed, so that errors come at once."""
     made: dict[tuple[str, Horizon], Environment] = {}
     for workload in missing:
         for one in (workload, *workload.contestants):

@@ -11,24 +11,12 @@ from rl_es.sweep.reading import Document, read
 
 
 def load(path: Path, assignments: Iterable[str] = ()) -> Benchmark:
-    """Reads, overrides and checks a speed file. Loads no jax.
-
-    Args:
-      path: the YAML file.
-      assignments: `PATH=VALUE` overrides, in order.
-
-    Raises:
-      UserError: anything wrong in it: the first problem, with its place and line.
-    """
+    """Reads, overrides and checks a speed file, as `rl_es.sweep.loading.load` does a sweep file."""
     document = read(path)
     override(document, assignments, everywhere={})
     return checked(document)
 
 
 def checked(document: Document) -> Benchmark:
-    """The benchmark of a document.
-
-    Raises:
-      UserError: the first problem, with its place and line.
-    """
+    """The benchmark of a document, as `rl_es.sweep.loading.checked` does it."""
     return validated(document, Benchmark, check)

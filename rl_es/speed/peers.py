@@ -79,6 +79,7 @@ def evosax(env: Environment, policy: Policy, settings: Settings) -> Peer:
     import optax
 
     from rl_es.evolution.keys import block_keys, pair_keys
+    from rl_es.promotion import implicit_promotion
     from rl_es.rollout.evaluation import horizon
     from rl_es.rollout.unroll import episodes, separate_step, start
 
@@ -96,12 +97,12 @@ def evosax(env: Environment, policy: Policy, settings: Settings) -> Peer:
 
     def init(key: Array) -> Any:
         own, params_key, run_key = jax.random.split(key, 3)
-        with _promotion():
+        with implicit_promotion():
             state = strategy.init(own, policy.init(params_key), strategy.default_params)
         return run_key, state
 
     def ask(key: Array, state: Any) -> Any:
-        with _promotion():
+        with implicit_promotion():
             return strategy.ask(key, state, strategy.default_params)
 
     def unrolled(params: Params, reset_key: Array, step_key: Array) -> Any:
@@ -121,20 +122,8 @@ def evosax(env: Environment, policy: Policy, settings: Settings) -> Peer:
         params, state = ask(ask_key, state)
         rollout = unrolled(params, reset_key, step_key)
         returns = rollout.returns.mean(-1).reshape(-1)
-        with _promotion():  # it minimises
+        with implicit_promotion():  # it minimises
             state, _ = strategy.tell(tell_key, params, -returns, state, strategy.default_params)
         return (run_key, state), (returns, rollout.lengths.sum())
 
     return Peer(init, generation, lambda carried: ask(*carried)[0])
-
-
-def _promotion() -> Any:
-    """The promotion that evosax is written for: jax's own rules, whatever ours are."""
-    import contextlib
-
-    import jax
-
-    both = contextlib.ExitStack()
-    both.enter_context(jax.numpy_dtype_promotion("standard"))
-    both.enter_context(jax.numpy_rank_promotion("allow"))
-    return both

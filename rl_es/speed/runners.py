@@ -73,9 +73,9 @@ class Runner:
       init: key -> state. Consumes the key.
       generation: state -> (state, (returns [P], environment steps [])); of several runs that share
         a call, [L, P] and [L].
-      perturbation: key -> the population's noise, of one run. Only its shapes are asked for.
-      parameters: scalars evolved.
-      parts: those of a generation, where it can be taken apart.
+      perturbation: key -> the population's noise in one run. Only its shapes are asked for.
+      parameters: how many scalars are evolved.
+      parts: the parts of a generation, if it can be taken apart.
     """
 
     init: Callable[[Array], State]

@@ -74,7 +74,7 @@ class Workloads(Config):
 
 
 class ContestantEntry(Variation):
-    """One who is timed: a floor, a peer, or an agent with settings that may vary."""
+    """A contestant: a floor, a peer, or an agent with settings that may vary."""
 
     up_to: int | None = Field(None, ge=2)
     horizon: Horizon | None = None

@@ -15,7 +15,7 @@ from rl_es.training.program import as_data, as_keys, in_lanes
 def spread(
     learner: Evolution, hyper: dict[str, Any], placement: Placement, lanes: int
 ) -> tuple[Callable[[Array], Any], Callable[[Any], Any]]:
-    """The functions of `Runner` of the same names, for a learner so spread.
+    """The `init` and `generation` of a `Runner`, for a learner that is spread so.
 
     Args:
       learner: built with the placement's spread and the name of the lane axis.

@@ -1,4 +1,4 @@
-"""Values set in the text of a sweep file: all else of it stays as it is, to the byte."""
+"""Sets values in the text of a sweep file, whose other bytes stay as they are."""
 
 import json
 import re
@@ -15,9 +15,9 @@ _WORDS = {"true", "false", "null", "yes", "no", "on", "off", "inf", "infinity", 
 
 
 def put(text: str, place: Place, value: Any) -> str:
-    """The text with `value` at `place`, which is made where it is missing.
+    """The text with `value` at `place`; keys on the way to it are added where they are missing.
 
-    A value that is replaced must stand on lines of its own or in braces, not as a block.
+    A value that is replaced must be a plain one or one in braces, not a block.
 
     Args:
       text: a valid sweep file.

@@ -1,4 +1,4 @@
-"""What a tuning run says, put into the text of another sweep file."""
+"""The best settings of a tuning run, put into the text of another sweep file."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,8 +30,8 @@ class Fed:
       before: its text.
       after: the text with the settings.
       picks: what was picked.
-      held: by pair, what the file had of the picked settings.
-      notes: what was left alone, and what differs between tuning and sweep.
+      held: by pair, the values that the file had of the picked settings.
+      notes: on what was left alone, and on what differs between tuning and sweep.
     """
 
     path: Path
@@ -97,7 +97,7 @@ def _common(tuned: Tuned, sweep: Sweep, path: Path) -> Iterator[Pair]:
 
 
 def _alone(tuned: Tuned, sweep: Sweep) -> Iterator[str]:
-    """What of a sweep was not tuned, and what was tuned for nothing."""
+    """Notes on what of a sweep was not tuned, and on what was tuned but is not in it."""
     tuned_agents = dict.fromkeys(agent for _, agent in tuned.trials)
     tuned_worlds = dict.fromkeys(env for env, _ in tuned.trials)
     agents = [agent.shown for agent in sweep.agents]
@@ -159,7 +159,7 @@ def _check(
     new: Mapping[Pair, Sequence[Cell]],
     picks: Mapping[Pair, Pick],
 ) -> None:
-    """Refuses a text that does not say exactly what was picked, and all else as before."""
+    """Refuses a text whose settings are not those that were picked, with all others as before."""
     for pair, before in old.items():
         chosen = picks[pair].best.settings if pair in picks else {}
         expected = [{**cell.settings, **chosen} for cell in before]
@@ -171,7 +171,7 @@ def _check(
 
 
 def _differing(new: Mapping[Pair, Sequence[Cell]], picks: Mapping[Pair, Pick]) -> Iterator[str]:
-    """Notes on settings, besides the tuned ones, with which the sweep departs from its tuning."""
+    """Notes on settings, other than the tuned ones, in which the sweep and its tuning differ."""
     for pair, found in picks.items():
         run, cell = found.best.run, new[pair][0]
         told = []
@@ -202,7 +202,7 @@ def _held(value: Any) -> Mapping[str, Any]:
 
 
 def _same(one: Any, other: Any) -> bool:
-    """Whether a table's value, maybe as text or missing, is that of a setting."""
+    """Whether a table's value, which may be text or missing, is equal to a setting's."""
     if isinstance(one, str) or isinstance(other, str):
         return _spelled(one) == _spelled(other)
     return (_absent(one) and _absent(other)) or bool(one == other)

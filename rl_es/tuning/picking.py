@@ -18,7 +18,7 @@ class Pick:
       best: the trial.
       second: the runner-up; None where no other trial counts.
       trials: how many there were.
-      lost: how many of them do not count: a run diverged or failed.
+      lost: how many of them do not count, since a run diverged or failed.
     """
 
     best: Trial
@@ -28,11 +28,11 @@ class Pick:
 
 
 def pick(trials: Sequence[Trial]) -> Pick | str:
-    """The best trial and the next one; or why none can be named.
+    """The best trial and the next one, or the reason why none can be named.
 
-    A trial counts where all its runs finished: the mean of those that are left after a divergence
-    is no fair sample. Equal means, as of a task that many trials solve, are told apart by the mean
-    over all evaluations, so by who was there sooner, and then by the order of trials.
+    A trial counts only if all its runs finished: the mean of those that are left after a divergence
+    is no fair sample. Equal means, such as those of a task that many trials solve, are ranked by
+    the mean over all evaluations, which favours the faster trial, and then by the trials' order.
     """
     missing = sum(trial.missing > 0 for trial in trials)
     if missing or not trials:

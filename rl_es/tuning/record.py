@@ -1,7 +1,6 @@
 """`trials.json`: which trials a guided search ran, in order, since no sweep file says it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,9 @@ NAME = "trials.json"
 WHAT = "list of trials"
 
 
-@dataclass(frozen=True)
-class Ran:
+class Ran(Stated):
     """A trial that was run: the labels of environment, agent entry and runs, and its settings."""
 
-    env: str
-    agent: str
-    label: str
-    settings: Mapping[str, Any]
-
-
-class _Ran(Stated):
     env: str
     agent: str
     label: str
@@ -30,17 +21,17 @@ class _Ran(Stated):
 
 
 class _Content(Stated):
-    trials: list[_Ran]
+    trials: list[Ran]
 
 
 def write(folder: Path, trials: Sequence[Ran]) -> None:
     """Writes the trials so far."""
-    content = {"search": "tpe", "trials": [asdict(trial) for trial in trials]}
+    content = {"search": "tpe", "trials": [trial.model_dump() for trial in trials]}
     json_files.write(folder / NAME, content)
 
 
 def read(folder: Path) -> list[Ran] | None:
-    """The trials of a folder, in order; None where it is of no guided search.
+    """The trials of a folder, in order; None where it has no guided search.
 
     Raises:
       UserError: the file is damaged.
@@ -48,5 +39,4 @@ def read(folder: Path) -> list[Ran] | None:
     path = folder / NAME
     if not path.exists():
         return None
-    found, _ = json_files.read_as(path, _Content, WHAT)
-    return [Ran(one.env, one.agent, one.label, one.settings) for one in found.trials]
+    return json_files.read_as(path, _Content, WHAT)[0].trials

@@ -32,7 +32,7 @@ from rl_es.tuning.studies import STARTUP, Proposal, required, studies
 
 @dataclass
 class Runner:
-    """Runs cells that are not done, round after round.
+    """Runs the cells of one round after another, those that are done aside.
 
     Attributes:
       store: the results folder.
@@ -49,7 +49,7 @@ class Runner:
     failed: int = 0
 
     def run(self, members: Sequence[Cell], compiled: Compile) -> None:
-        """Runs what is missing of a round, and gives finished runs the labels that they have now.
+        """Runs the missing cells of a round; finished runs get the labels that they have now.
 
         Raises:
           KeyboardInterrupt: it was stopped; what is finished is kept, the rest saved.
@@ -66,7 +66,7 @@ class Runner:
         self.failed += execution.work_through(queue, runner)
 
     def value(self, members: Sequence[Cell]) -> float | None:
-        """The mean final return of a trial's runs; None where one was lost."""
+        """The mean final return of a trial's runs; None if a run was lost."""
         held = [self.store.read(cell)[1] for cell in members]
         finals = [one.get("final_return") for one in held if one.get("status") == "finished"]
         known = [final for final in finals if final is not None]
@@ -99,7 +99,7 @@ def run(
     required()
     prepare(resources.devices)
     store = Store(out, note=progress.note)
-    every = cells(sweep)  # as random search would have them: as many, with the same budgets
+    every = cells(sweep)  # those of a random search, which are as many and have the same budgets
     store.write_manifest(sweep, len(every))
     progress.begin(groups(every), 0, len(every))
     ran: list[Ran] = []
@@ -129,7 +129,10 @@ def _search(
         runner.run(members, compiled)
         for entry, study, found in asked:
             study.tell(runner.value([cell for cell in members if cell.label == found.label]))
-            ran.append(Ran(environment.shown, entry.shown, found.label, found.settings))
+            settings = dict(found.settings)
+            ran.append(
+                Ran(env=environment.shown, agent=entry.shown, label=found.label, settings=settings)
+            )
         record.write(runner.store.folder, ran)
 
 
@@ -154,7 +157,7 @@ def _round(
 
 
 def _once(compiled: Compile) -> Compile:
-    """The same, which keeps what it has compiled."""
+    """The same function with a memory: nothing is compiled twice."""
     kept: dict[tuple[str, int], Program] = {}
 
     def reused(work: Work) -> Program:

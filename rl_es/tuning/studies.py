@@ -1,9 +1,9 @@
-"""Studies: where the next trial of an agent in an environment comes from.
+"""Studies: they propose the trials of an agent in an environment, one after the other.
 
 The guided one is optuna's tree-structured Parzen estimator (Bergstra, Bardenet, Bengio and Kegl,
-"Algorithms for Hyper-Parameter Optimization", 2011). Its first trials are the random search's own,
-so that both share those runs and can be compared; from then on it asks. What it asks is a function
-of the sweep file and of what came out before: an interrupted search takes the same way again.
+"Algorithms for Hyper-Parameter Optimization", 2011). Its first trials are those of a random search,
+so that both share these runs and can be compared; later ones are the estimator's. They depend on
+the sweep file and the earlier outcomes alone: a search that was interrupted takes the same course.
 """
 
 import importlib
@@ -34,19 +34,19 @@ class Proposal:
 
 
 class Study(Protocol):
-    """A sequence of trials, each proposed when the one before it is known."""
+    """A sequence of trials; each is proposed once the outcome of the one before is known."""
 
     def ask(self) -> Proposal | None:
         """The next trial; None after the last."""
         ...
 
     def tell(self, value: float | None) -> None:
-        """What the last trial came to, more is better; None where a run was lost."""
+        """Takes the last trial's value, of which more is better; None if a run was lost."""
         ...
 
 
 class Listed:
-    """The variants of an entry, one after the other, whatever they come to."""
+    """The variants of an entry, one after the other, whatever their outcomes are."""
 
     def __init__(self, entry: Variation):
         """Starts with the first."""
@@ -105,7 +105,7 @@ class Guided:
         return Proposal(self._labels[key], self._grid | sample)
 
     def tell(self, value: float | None) -> None:
-        """Learns; a lost trial counts as worse than any other."""
+        """Learns from the value; a trial that lost a run counts as worse than any other."""
         if value is None:
             self._study.tell(self._asked, state=self._optuna.trial.TrialState.PRUNED)
         else:
@@ -137,7 +137,7 @@ def required() -> Any:
 
 
 def _encoded(what: Distribution, value: Any) -> Any:
-    """A value as optuna holds it: of choices, the position."""
+    """A value as optuna holds it; a choice is held by its position."""
     return what.choice.index(value) if what.choice else value
 
 

@@ -44,8 +44,8 @@ class Trial:
       final: final return of each run that finished.
       area: mean of all evaluations of a run but the one at its start, of each that finished.
       lost: runs that diverged or failed.
-      missing: runs that are not there or have not ended.
-      run: what the table says of one run, for what else it was run with; empty without any.
+      missing: runs that do not exist or have not ended.
+      run: the row of one of its runs, for its other settings; empty if there is no run.
     """
 
     number: int
@@ -104,8 +104,8 @@ def _variants(entry: Variation) -> Known:
 
 
 def _listed(entry: Variation, pair: tuple[str, str], listed: Sequence[Ran]) -> Known:
-    """The trials that a guided search ran; those that it has not come to have no settings."""
-    known = [(ran.label, ran.settings) for ran in listed if (ran.env, ran.agent) == pair]
+    """The trials that a guided search ran; those that it has not reached have no settings."""
+    known: Known = [(ran.label, ran.settings) for ran in listed if (ran.env, ran.agent) == pair]
     return known + [("", {})] * (count(entry) - len(known))
 
 
@@ -154,5 +154,5 @@ def _trials(folder: Path, sweep: Sweep, known: Known, runs: pd.DataFrame) -> Ite
 
 
 def _words(label: str) -> str:
-    """A label whatever the order of its settings: a manifest does not keep that of the file."""
+    """A label with its settings sorted: a manifest does not keep the order of the file."""
     return " ".join(sorted(label.split(" ")))

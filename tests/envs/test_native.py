@@ -140,7 +140,7 @@ def bodies():
     """(name) -> brax's own environment, its bodies' places and its observation of (q, qd)."""
     from brax import envs
 
-    from envs._adapter import implicit_promotion
+    from rl_es.promotion import implicit_promotion
 
     def make(name):
         with implicit_promotion():

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from envs import playground as suite
-from envs._adapter import implicit_promotion
 from rl_es.errors import UserError
 from rl_es.interfaces import Moment
+from rl_es.promotion import implicit_promotion
 from rl_es.rollout.wrappers import TimeLimit
 from tests.envs import contract, extras
 

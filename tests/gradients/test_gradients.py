@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from envs.unrolled._linear import Linear
-from envs.unrolled.linear import Options
 from rl_es import cli, estimates
 from rl_es.analysis.gradients.report import write
 from rl_es.analysis.gradients.summary import summarise
@@ -59,7 +58,7 @@ def rows(folder: Path, label: str):
 
 def truth() -> np.ndarray:
     """The gradient of the return in the weights [M, N], flat: all steps' outer products."""
-    env = Linear("linear", Options(steps=WINDOWS, size=SIZE))
+    env = Linear("linear", WINDOWS, SIZE)
     return np.einsum("tm,tn->mn", env._shown, env._wanted).reshape(-1)
 
 
@@ -86,7 +85,7 @@ def test_the_variance_of_noise_drawn_every_window(folder):
     The estimate is sum_w (g_w e_w) (e_1 + ... + e_w). The terms of one window's own noise have
     variance |g_w|^2 (d + 1), those of earlier noises |g_w|^2 d each, and none are correlated.
     """
-    env = Linear("linear", Options(steps=WINDOWS, size=SIZE))
+    env = Linear("linear", WINDOWS, SIZE)
     squares = np.square(env._shown).sum(1) * np.square(env._wanted).sum(1)
     d = SIZE**2
     expected = sum(g * (d + 1 + d * w) for w, g in enumerate(squares))

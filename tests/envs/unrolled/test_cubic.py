@@ -6,20 +6,19 @@ import numpy as np
 import pytest
 
 from envs.unrolled._cubic import Cubic
-from envs.unrolled.cubic import NAMES, Options
 
 SIGMA, PAIRS = 0.5, 400_000
 M, N = 3, 2
 
 
-def made(**options) -> Cubic:
-    return Cubic(NAMES[0], Options(inputs=M, outputs=N, **options))
+def made(steps: int = 4, control: float = 0.0) -> Cubic:
+    return Cubic("cubic", steps, M, N, control)
 
 
 def returned(env: Cubic, w: np.ndarray) -> np.ndarray:
     """[...] the definition, for matrices [..., M, N]."""
     x = np.einsum("hm,...mn,hn->...h", env._shown, w, env._wanted)
-    return (env._factors * (x**3 - 3 * env.options.control**2 * x)).sum(-1)
+    return (env._factors * (x**3 - 3 * env.control**2 * x)).sum(-1)
 
 
 def expected(env: Cubic, w: np.ndarray, rank: int | None) -> np.ndarray:
