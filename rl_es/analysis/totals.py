@@ -32,7 +32,7 @@ def of(results: Results, on: scores.Scale, *, replicates: int = REPLICATES) -> p
         if not len(own.values):
             continue
         for name, found in aggregates(own, replicates=replicates).items():
-            row = {"label": label, "statistic": name, **_interval(found)}
+            row = {"label": label, "statistic": name, **found.named()}
             rows.append({**row, "n": found.n, "environments": len(own.names)})
     named = {"zero": on.low[0], "one": on.high[0]}
     columns = ["label", "statistic", "estimate", "low", "high", "n", "environments"]
@@ -68,10 +68,6 @@ def _pairs(found: dict[str, Scores]) -> list[tuple[str, str]]:
     return [(best, label) for label in found if label != best]
 
 
-def _interval(found: Interval) -> dict[str, float]:
-    return {name: float(getattr(found, name)) for name in ("estimate", "low", "high")}
-
-
 def _probability(found: Interval) -> dict[str, float]:
-    bounds = _interval(found)
+    bounds = found.named()
     return {"probability": bounds.pop("estimate"), **bounds}

@@ -37,7 +37,7 @@ def _row(finding: Finding, metric: Metric) -> dict[str, Any]:
         "other_n": finding.against.n,
         "base_lost": finding.lost[0],
         "other_lost": finding.lost[1],
-        **_interval("base", finding.base),
+        **_interval("base", finding.base, name="base_estimate"),
         **_interval("other", finding.against, name="other_estimate"),
         **_interval("difference", finding.difference),
         "relative": finding.relative,
@@ -52,9 +52,10 @@ def _row(finding: Finding, metric: Metric) -> dict[str, Any]:
 
 
 def _interval(prefix: str, found: Interval, name: str = "") -> dict[str, float]:
-    name = name or (f"{prefix}_estimate" if prefix == "base" else prefix)
-    values = float(found.estimate), float(found.low), float(found.high)
-    return dict(zip((name, f"{prefix}_low", f"{prefix}_high"), values, strict=True))
+    values = found.named()
+    return {name or prefix: values["estimate"]} | {
+        f"{prefix}_{bound}": values[bound] for bound in ("low", "high")
+    }
 
 
 def as_csv(comparison: Comparison) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -12,11 +11,10 @@ from rl_es.analysis.drawing.names import names
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.figures import across
 from rl_es.analysis.results import Results
-from rl_es.analysis.statistics import Interval, Scores, aggregate
+from rl_es.analysis.statistics import Interval, Scores, aggregate, nothing
 
 TOTALS = {"interquartile_mean": "all: IQM", "mean": "all: mean"}
 APART = "#f3f3f0"  # behind the totals
-NOTHING = Interval(*(np.float64(np.nan) for _ in range(3)), n=0)
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
@@ -46,7 +44,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
                 lambda label, own, name=name: (
                     aggregate(own, name, replicates=options.replicates)
                     if label in whole
-                    else NOTHING
+                    else nothing()
                 ),
             )
             marks.title(panel, title)
@@ -65,4 +63,4 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
 
 
 def _mean(own: Scores, replicates: int) -> Interval:
-    return aggregate(own, "mean", replicates=replicates) if len(own.values) else NOTHING
+    return aggregate(own, "mean", replicates=replicates) if len(own.values) else nothing()

@@ -1,5 +1,6 @@
 """How much longer: seconds of each label over those of a reference label, in the same sweep."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from rl_es.analysis.drawing.names import names
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.figures.across import MOST_LABELS
 from rl_es.analysis.results import Results
-from rl_es.analysis.statistics import Interval, bootstrap
+from rl_es.analysis.statistics import Interval, bootstrap, nothing
 from rl_es.errors import UserError, brief, did_you_mean
 
 USUAL_REFERENCE = "eggroll"
@@ -122,19 +123,24 @@ def _costs(results: Results) -> pd.DataFrame:
 
 
 def ratios(
-    costs: pd.DataFrame, label: str, reference: str, environments: list[str], what: str, b: int
+    costs: pd.DataFrame,
+    label: str,
+    reference: str,
+    environments: Sequence[str],
+    cost: str,
+    replicates: int,
 ) -> Interval:
     """The geometric mean over environments and seeds of a label's cost over the reference's.
 
-    Seeds that both ran are compared with each other, those that one has not with none.
+    Each seed is compared with itself; seeds that only one of them ran are left out.
 
     Args:
-      costs: by (env, label), with `seed` and `what`.
+      costs: by (env, label), with the columns `seed` and `cost`.
       label: the numerator.
       reference: the denominator.
       environments: over which.
-      what: the column.
-      b: replicates.
+      cost: the column's name.
+      replicates: of the bootstrap.
 
     Returns:
       Scalars; NaN where an environment has no seed that both ran.
@@ -142,14 +148,14 @@ def ratios(
     logs, strata = [], []
     for env in environments:
         if any((env, of) not in costs.index for of in (label, reference)):
-            return bootstrap(np.array([np.nan]))
-        x, y = (costs.loc[[(env, of)]].set_index("seed")[what] for of in (label, reference))
+            return nothing()
+        x, y = (costs.loc[[(env, of)]].set_index("seed")[cost] for of in (label, reference))
         apart = np.log((x / y).dropna().to_numpy(float))
         logs.append(apart)
         strata += [env] * len(apart)
     if not all(len(part) for part in logs):
-        return bootstrap(np.array([np.nan]))
-    found = bootstrap(np.concatenate(logs), strata=np.array(strata), replicates=b)
+        return nothing()
+    found = bootstrap(np.concatenate(logs), strata=np.array(strata), replicates=replicates)
     return Interval(*(np.exp(of) for of in (found.estimate, found.low, found.high)), n=found.n)
 
 

@@ -92,5 +92,4 @@ def _csv(of: Content) -> str:
 
 
 def _interval(found: Interval) -> Mapping[str, float]:
-    bounds = {name: float(getattr(found, name)) for name in ("estimate", "low", "high")}
-    return {"n": found.n, **bounds}
+    return {"n": found.n, **found.named()}

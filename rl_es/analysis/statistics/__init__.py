@@ -2,17 +2,15 @@
 
 from rl_es.analysis.statistics.aggregates import AGGREGATES, Scores, aggregate, aggregates
 from rl_es.analysis.statistics.difference import difference, seeds_to_tell
-from rl_es.analysis.statistics.improvement import (
-    are_paired,
-    probability_of_improvement,
-)
+from rl_es.analysis.statistics.improvement import are_paired, probability_of_improvement
 from rl_es.analysis.statistics.intervals import (
     CONFIDENCE,
     REPLICATES,
     Interval,
     bootstrap,
-    mean,
+    nothing,
     resamples,
+    unbounded,
     wilson,
 )
 from rl_es.analysis.statistics.jackknife import jackknife
@@ -44,13 +42,14 @@ __all__ = [
     "difference",
     "interval_p",
     "jackknife",
-    "mean",
     "median_time",
+    "nothing",
     "probability_of_improvement",
     "resamples",
     "run_profile",
     "seeds_to_tell",
     "share_reached",
     "student_p",
+    "unbounded",
     "wilson",
 ]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rl_es.analysis.statistics.intervals import CONFIDENCE, Interval, Statistic, bootstrap
+from rl_es.analysis.statistics.intervals import Interval, Statistic, bootstrap
 
 REPLICATES = 50_000
 GAMMA = 1.0  # the score that is as good as can be asked for
@@ -110,8 +110,6 @@ def aggregate(
     name: str = "interquartile_mean",
     *,
     replicates: int = REPLICATES,
-    confidence: float = CONFIDENCE,
-    seed: int = 0,
     expanded: bool = True,
 ) -> Interval:
     """One of `AGGREGATES` over all runs, with its interval from a bootstrap within environments."""
@@ -120,14 +118,10 @@ def aggregate(
         AGGREGATES[name](scores.tasks),
         scores.tasks,
         replicates=replicates,
-        confidence=confidence,
-        seed=seed,
         expanded=expanded,
     )
 
 
-def aggregates(
-    scores: Scores, *, replicates: int = REPLICATES, seed: int = 0
-) -> dict[str, Interval]:
+def aggregates(scores: Scores, *, replicates: int = REPLICATES) -> dict[str, Interval]:
     """All of `AGGREGATES`, by name."""
-    return {name: aggregate(scores, name, replicates=replicates, seed=seed) for name in AGGREGATES}
+    return {name: aggregate(scores, name, replicates=replicates) for name in AGGREGATES}

@@ -17,11 +17,7 @@ from statistics import NormalDist
 import numpy as np
 
 from rl_es.analysis.statistics.aggregates import Scores
-from rl_es.analysis.statistics.improvement import (
-    are_paired,
-    common,
-    probability_of_improvement,
-)
+from rl_es.analysis.statistics.improvement import are_paired, common, probability_of_improvement
 from rl_es.analysis.statistics.intervals import CONFIDENCE, Interval
 
 
@@ -51,8 +47,8 @@ def student_p(first: Scores, second: Scores) -> float:
     return float(2 * stdtr(freedom, -apart / math.sqrt(variance)))
 
 
-def interval_p(found: Interval, confidence: float = CONFIDENCE) -> float:
-    """The p-value of the hypothesis that an estimate is 0, by normal theory from its interval.
+def interval_p(found: Interval) -> float:
+    """The p-value of an estimate being 0, by normal theory from its 95 % interval.
 
     For statistics that have no test of their own. NaN without an interval.
     """
@@ -61,7 +57,7 @@ def interval_p(found: Interval, confidence: float = CONFIDENCE) -> float:
         return math.nan
     if width <= 0:
         return float(estimate == 0)
-    reach = NormalDist().inv_cdf((1 + confidence) / 2)
+    reach = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     return 2 * NormalDist().cdf(-abs(estimate) * 2 * reach / width)
 
 
