@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 
 from rl_es import json_files, tables
-from rl_es.analysis import curves as alignment
-from rl_es.analysis import variants
+from rl_es.analysis import alignment, variants
 from rl_es.errors import MOST_SEED, UserError, check_number, did_you_mean, why
 from rl_es.files import write_text
 from rl_es.naming import folder_of_results

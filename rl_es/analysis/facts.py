@@ -11,8 +11,8 @@ import pandas as pd
 
 from rl_es import versions
 from rl_es.analysis import cells
+from rl_es.analysis.alignment import COUNTED, per_run_seconds
 from rl_es.analysis.cells import Cell, Table
-from rl_es.analysis.curves import COUNTED, per_run_seconds
 from rl_es.analysis.drawing.palette import natural
 from rl_es.analysis.figures.catalogue import KINDS
 from rl_es.analysis.manifest import Manifest

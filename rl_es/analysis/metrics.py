@@ -21,8 +21,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rl_es.analysis import curves as alignment
-from rl_es.analysis import reaching
+from rl_es.analysis import alignment, reaching
 from rl_es.analysis.results import Results
 from rl_es.analysis.shares import TRIED
 from rl_es.analysis.statistics import Interval, Reaching, Scores, bootstrap, median_time

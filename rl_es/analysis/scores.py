@@ -23,8 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rl_es.analysis import csvs
-from rl_es.analysis import curves as alignment
+from rl_es.analysis import alignment, csvs
 from rl_es.analysis.drawing.palette import natural
 from rl_es.analysis.results import Results
 from rl_es.analysis.statistics import Scores
@@ -93,7 +92,7 @@ def scale(results: Results, low: str = LOW, high: str | None = None) -> Scale:
 def finals(results: Results, on: Scale) -> dict[str, Scores]:
     """The scores of final returns, by label in the order of legends.
 
-    Of finished runs, and of running ones with what they have; see `curves.COUNTED`.
+    Of finished runs, and of running ones with what they have; see `alignment.COUNTED`.
     """
     returns = alignment.final_returns(results.curves, results.runs)
     return of_runs(results, on, returns)

@@ -7,8 +7,8 @@ that diverged is no success from then on, and counts among all; one that failed 
 import numpy as np
 import pandas as pd
 
-from rl_es.analysis import curves as alignment
-from rl_es.analysis.curves import Curve
+from rl_es.analysis import alignment
+from rl_es.analysis.alignment import Curve
 from rl_es.analysis.statistics import Interval, wilson
 
 TRIED = ("finished", "running", "diverged")

@@ -3,8 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from rl_es.analysis import curves as alignment
-from rl_es.analysis import reaching, shares
+from rl_es.analysis import alignment, reaching, shares
 from rl_es.analysis.drawing.palette import natural, styles
 from rl_es.analysis.statistics import REPLICATES, bootstrap, median_time
 

@@ -5,7 +5,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rl_es.analysis import curves as alignment
+from rl_es.analysis import alignment
 from rl_es.analysis.comparison.colours import colour
 from rl_es.analysis.comparison.matching import Folder, Match
 from rl_es.analysis.comparison.summary import Comparison

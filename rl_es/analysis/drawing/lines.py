@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.axes import Axes
 
-from rl_es.analysis import curves as alignment
+from rl_es.analysis import alignment
 from rl_es.analysis.drawing import marks, panels, ticks
 from rl_es.analysis.drawing.palette import Style
 

@@ -9,7 +9,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from rl_es.analysis import curves as alignment
+from rl_es.analysis import alignment
 from rl_es.analysis.drawing import panels, ticks
 from rl_es.analysis.drawing.palette import Style
 from rl_es.analysis.statistics import Interval, bootstrap

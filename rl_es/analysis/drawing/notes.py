@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from rl_es.analysis.curves import COUNTED
+from rl_es.analysis.alignment import COUNTED
 from rl_es.analysis.drawing.ticks import short
 from rl_es.analysis.statistics import CONFIDENCE
 from rl_es.surfaces import Surface

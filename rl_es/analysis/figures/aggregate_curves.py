@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rl_es.analysis import curves as alignment
+from rl_es.analysis import alignment
 from rl_es.analysis.drawing import marks, notes, panels, ticks
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.figures import across

@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from rl_es.analysis import curves as alignment
+from rl_es.analysis import alignment
 from rl_es.analysis.drawing import marks, notes, panels, ticks
 from rl_es.analysis.drawing.names import names
 from rl_es.analysis.drawing.options import USUAL, Options

@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rl_es.analysis import curves as alignment
+from rl_es.analysis import alignment
 from rl_es.analysis.drawing import lines, marks, notes, panels
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.results import Results

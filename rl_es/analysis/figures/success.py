@@ -3,8 +3,7 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rl_es.analysis import curves as alignment
-from rl_es.analysis import shares
+from rl_es.analysis import alignment, shares
 from rl_es.analysis.drawing import lines, marks, notes, panels, ticks
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.results import Results

@@ -11,8 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from rl_es.analysis import csvs
-from rl_es.analysis import curves as alignment
+from rl_es.analysis import alignment, csvs
 from rl_es.analysis.drawing import marks, notes, panels
 from rl_es.analysis.drawing.names import names
 from rl_es.analysis.drawing.options import USUAL, Options

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rl_es.analysis import curves as alignment
+from rl_es.analysis import alignment
 from rl_es.analysis.html import look
 from rl_es.analysis.results import Results
 from rl_es.analysis.statistics import REPLICATES, bootstrap

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pandas as pd
 
 from rl_es.analysis import metrics
+from rl_es.analysis.alignment import COUNTED
 from rl_es.analysis.best import supported_best
-from rl_es.analysis.curves import COUNTED
 from rl_es.analysis.drawing.notes import MOST_NAMED, on_running
 from rl_es.analysis.metrics import METRICS, Metric
 from rl_es.analysis.results import Results
