@@ -11,11 +11,10 @@ from rl_es.analysis.comparison.matching import Folder, Match
 from rl_es.analysis.comparison.summary import Comparison
 from rl_es.analysis.drawing import lines, marks, panels
 from rl_es.analysis.drawing.options import Options
-from rl_es.analysis.drawing.palette import BLACK, DASHDOT, DASHED, DOTTED, LONG, Style
+from rl_es.analysis.drawing.palette import BLACK, DASHDOT, DASHED, DOTTED, LONG, MARKERS, Style
 from rl_es.analysis.statistics import CONFIDENCE
 
 DASHES = (DASHED, DOTTED, DASHDOT, LONG)
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 COLUMNS = 5  # environments a figure
 
 
@@ -34,7 +33,7 @@ def draw(comparison: Comparison, options: Options) -> Figure:
                     panel.set_axis_off()
                     continue
                 single |= _panel(panel, comparison, matched, options.replicates)
-                marks.title(panel, env if row is rows[0] else "")
+                panel.set_title(env if row is rows[0] else "")
                 if panels.first_of_row(panel):
                     panel.set_ylabel(label)
                 if row is not rows[-1]:

@@ -42,7 +42,7 @@ def draw(comparison: Comparison, options: Options) -> Figure:
                 shift = others.index(one.other) - (len(others) - 1) / 2
                 height = labels.index(_label(one)) + shift * _SPREAD / len(others)
                 _mark(panel, one, height, _colour(others, one.other))
-            marks.title(panel, title)
+            panel.set_title(title)
             named.beside(panel)
         _axis(axes, comparison)
         return panels.finish(figure, list(_entries(comparison)), _notes(comparison))
@@ -72,9 +72,7 @@ def _colour(others: Sequence[str], other: str) -> str:
 def _mark(panel: Axes, one: Finding, height: float, ink: str) -> None:
     found = one.normalised
     if not np.isfinite(found.estimate):
-        at = panel.get_yaxis_transform()
-        said: dict[str, Any] = dict(transform=at, va="center", fontsize=6, color="#666666")
-        panel.text(0.02, height, "no result", **said)
+        marks.row_note(panel, height)
         return
     panel.plot([found.low, found.high], [height, height], color=ink, linewidth=1.0, zorder=3)
     panel.plot([found.estimate], [height], color=ink, zorder=4, **_shape(one.verdict, ink))

@@ -15,7 +15,7 @@ from rl_es.analysis.drawing.palette import Style
 from rl_es.analysis.statistics import Interval, bootstrap
 
 TAIL = 0.1  # the share of an axis below which a single seed's remainder is not worth a line
-_THRESHOLD: dict[str, Any] = dict(color="#555555", linestyle=(0, (4, 3)), linewidth=0.7)
+REFERENCE: dict[str, Any] = dict(color="#555555", linestyle=(0, (4, 3)), linewidth=0.7)
 _EDGE: dict[str, Any] = dict(markeredgecolor="white", markeredgewidth=0.4)
 
 
@@ -116,16 +116,30 @@ def bar(panel: Axes, place: int, runs: pd.DataFrame, style: Style, replicates: i
     panel.plot(lost, _spread(place, len(lost)), "x", color=style.colour, zorder=5, ms=3.5)
 
 
-def interval_bar(panel: Axes, place: float, interval: Interval, style: Style) -> None:
-    """A bar to an estimate, with its interval; says so where there is none."""
+def interval_bar(
+    panel: Axes, place: float, interval: Interval, style: Style, start: float = 0.0
+) -> None:
+    """A bar from `start` to an estimate, with its interval; says so where there is none."""
     if not np.isfinite(interval.estimate):
-        at = panel.get_yaxis_transform()
-        panel.text(0.02, place, "no result", transform=at, va="center", fontsize=6, color="#666666")
+        row_note(panel, place)
         return
-    panel.barh(place, interval.estimate, 0.7, color=style.colour, alpha=0.35, linewidth=0)
+    length = interval.estimate - start
+    panel.barh(place, length, 0.7, left=start, color=style.colour, alpha=0.35, linewidth=0)
     ink: dict[str, Any] = dict(color=panels.INK, zorder=4)
     panel.plot([interval.low, interval.high], [place, place], linewidth=1.3, **ink)
     panel.plot([interval.estimate], [place], marker="|", markersize=6, **ink)
+
+
+def row_note(panel: Axes, place: float, text: str = "no result") -> None:
+    """Small text at the start of a row that has no mark."""
+    at = panel.get_yaxis_transform()
+    panel.text(0.02, place, text, transform=at, va="center", fontsize=6, color="#666666")
+
+
+def set_apart(panel: Axes) -> None:
+    """Marks the panel of a total among those of single environments."""
+    panel.set_facecolor("#f3f3f0")
+    panel.title.set_fontweight("bold")
 
 
 def dot_and_line(panel: Axes, place: float, interval: Interval, style: Style) -> None:
@@ -152,24 +166,19 @@ def dress(
       across: returns run along x, not y.
       loss: y is minus the return, and logarithmic; what is not above zero lies below the panel.
     """
-    title(panel, env)
+    panel.set_title(env)
     if loss:
         panel.set_yscale("log", nonpositive="clip")
     for threshold in runs["threshold"].dropna().unique():
         threshold = -threshold if loss else threshold
         # As data, so that the limits leave room around it.
         panel.update_datalim([(threshold, threshold)], updatex=across, updatey=not across)
-        (panel.axvline if across else panel.axhline)(threshold, zorder=2, **_THRESHOLD)
+        (panel.axvline if across else panel.axhline)(threshold, zorder=2, **REFERENCE)
     panel.autoscale_view()
     if loss:
         ticks.log_ticks(panel.yaxis)
     elif not across:
         ticks.shorten_ticks(panel.yaxis, 5)
-
-
-def title(panel: Axes, env: str) -> None:
-    """The environment's name; `panels.finish` cuts it where there is no room."""
-    panel.set_title(env)
 
 
 def entries(shown: Mapping[str, Style]) -> list[tuple[Artist, str]]:
@@ -185,4 +194,4 @@ def handle(style: Style) -> Artist:
 
 def threshold_entry(runs: pd.DataFrame) -> list[tuple[Artist, str]]:
     """The legend's entry of thresholds, where there are any."""
-    return [(Line2D([], [], **_THRESHOLD), "threshold")] if runs["threshold"].notna().any() else []
+    return [(Line2D([], [], **REFERENCE), "threshold")] if runs["threshold"].notna().any() else []

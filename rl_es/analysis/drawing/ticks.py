@@ -1,7 +1,9 @@
 """Ticks of axes: few, round, written short."""
 
 import math
+from collections.abc import Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
@@ -39,6 +41,13 @@ def log_ticks(axis: Axis, ticks: int = 7) -> None:
         return
     axis.set_major_locator(FixedLocator(_round_between(low, high, ticks)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: short(float(f"{value:.4g}"), value)))
+
+
+def log2_ticks(panel: Axes, values: Sequence[float], names: Sequence[str] = ()) -> None:
+    """Makes x a logarithmic axis with a tick at each value, named by itself unless `names` are."""
+    panel.set_xscale("log", base=2)
+    panel.set_xticks(values, names or [f"{value:g}" for value in values])
+    panel.xaxis.set_minor_locator(NullLocator())
 
 
 def _round_between(low: float, high: float, most: int) -> list[float]:

@@ -41,7 +41,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
             for place, panel in enumerate(axes[:count]):
                 value = centers.coordinate(part.curves, place)
                 _line(panel, part, value, results.shown)
-                marks.title(panel, part.environments[0])
+                panel.set_title(part.environments[0])
                 panel.set_ylabel("parameter" if count == 1 else f"parameter {place + 1}")
                 cut |= _limit(panel, part.curves, value)
             for panel in axes[count:]:

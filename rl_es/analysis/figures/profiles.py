@@ -47,7 +47,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
 
 
 def _dress(panel: Axes, low: float, high: float, name: str, title: str) -> None:
-    marks.title(panel, title)
+    panel.set_title(title)
     panel.set_xlim(low, high)
     panel.set_ylim(-0.03, 1.03)
     ticks.shorten_ticks(panel.xaxis, panels.fitting(panel, 5, 3))

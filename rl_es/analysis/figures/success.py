@@ -51,7 +51,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
 
 
 def _dress(panel: Axes, env: str) -> None:
-    marks.title(panel, env)
+    panel.set_title(env)
     panel.set_ylim(-0.03, 1.03)
     ticks.shorten_ticks(panel.yaxis, 5)
     panel.set_ylabel("success rate")

@@ -130,7 +130,7 @@ def _dress(panel: Axes, surface: Surface) -> None:
     if np.isfinite(surface.returns).any():
         x, y = np.unravel_index(np.nanargmax(surface.returns), surface.returns.shape)
         panel.plot(surface.first[x], surface.second[y], zorder=5, **_BEST)
-    marks.title(panel, surface.env)
+    panel.set_title(surface.env)
     panel.grid(False)
     panel.set_xlim(_edges(surface.first))
     panel.set_ylim(_edges(surface.second))

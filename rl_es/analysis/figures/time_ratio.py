@@ -22,7 +22,6 @@ from rl_es.errors import UserError, brief, did_you_mean
 
 USUAL_REFERENCE = "eggroll"
 TOTAL = "all: geometric mean"
-APART = "#f3f3f0"
 
 
 def where(results: Results, options: Options = USUAL) -> list[str]:
@@ -56,16 +55,15 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
         for panel, some in zip(axes, subjects, strict=True):
             for place, (label, style) in enumerate(others.items()):
                 found = ratios(costs, label, reference, some, "per_step", options.replicates)
-                _bar(panel, place, found, style.colour)
+                marks.interval_bar(panel, place, found, style, start=1.0)
                 same = ratios(costs, label, reference, some, "to_budget", options.replicates)
                 panel.plot([same.estimate], [place], "D", color=panels.INK, ms=3.5, mfc="white")
                 if len(some) == 1 and (found := elsewhere.get((some[0], label))):
                     panel.plot([found], [place], "*", color="#b2182b", ms=7, mec="white", mew=0.5)
             named.beside(panel)
-            marks.title(panel, TOTAL if some is environments else some[0])
+            panel.set_title(TOTAL if some is environments else some[0])
             if some is environments:
-                panel.set_facecolor(APART)
-                panel.title.set_fontweight("bold")
+                marks.set_apart(panel)
             _axis(panel)
             panel.set_xlabel(f"seconds over {reference}'s")
         shown = [at for at in elsewhere if at[0] in environments and at[1] in others]
@@ -158,24 +156,13 @@ def ratios(
     return Interval(*(np.exp(of) for of in (found.estimate, found.low, found.high)), n=found.n)
 
 
-def _bar(panel: Axes, place: int, found: Interval, colour: str) -> None:
-    if not np.isfinite(found.estimate):
-        at = panel.get_yaxis_transform()
-        panel.text(0.02, place, "no result", transform=at, va="center", fontsize=6, color="#666666")
-        return
-    estimate = float(found.estimate)
-    panel.barh(place, estimate - 1, 0.7, left=1, color=colour, alpha=0.35, linewidth=0)
-    panel.plot([found.low, found.high], [place, place], color=panels.INK, linewidth=1.3, zorder=4)
-    panel.plot([estimate], [place], "|", color=panels.INK, markersize=6, zorder=4)
-
-
 def _axis(panel: Axes) -> None:
     """A logarithmic axis around 1."""
     panel.set_xscale("log")
     low, high = panel.get_xlim()
     low, high = min(low, 1 / 1.5), max(high, 1.5)
     panel.set_xlim(low, high)
-    panel.axvline(1, color="#555555", linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
+    panel.axvline(1, zorder=1, **marks.REFERENCE)
     if high / low > 30:
         choices = [10.0**power for power in range(-6, 7)]
     else:

@@ -42,7 +42,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
                 stops = own[own["status"].isin(TRIED)]["stopped"].to_numpy(float)
                 if np.isfinite(stops).any():
                     _steps(panel, found, stops, style, (place + 0.5) / len(shown), label)
-            marks.title(panel, env)
+            panel.set_title(env)
             lines.abscissa(panel, here["stopped"].max(), lines.STEPS)
             panel.set_ylim(-0.04, 1.04)
             ticks.shorten_ticks(panel.yaxis, 5)

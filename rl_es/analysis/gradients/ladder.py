@@ -8,9 +8,8 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator
 
-from rl_es.analysis.drawing import palette, panels, ticks
+from rl_es.analysis.drawing import marks, palette, panels, ticks
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.drawing.palette import Style
 from rl_es.analysis.gradients.rank_bias import fitted
@@ -19,7 +18,7 @@ from rl_es.analysis.gradients.summary import family
 from rl_es.analysis.statistics import CONFIDENCE
 
 INTERVAL = f"{CONFIDENCE:.0%} jackknife over seeds, with Student's t"
-_EXACT: dict[str, Any] = dict(color="#555555", linestyle=(0, (4, 3)), linewidth=0.9)
+_EXACT: dict[str, Any] = dict(marks.REFERENCE, linewidth=0.9)
 _SAID = {"known": "full rank as known", "measured": "full rank as measured"}
 
 
@@ -88,9 +87,7 @@ def _marker(style: Style, reference: str) -> dict[str, Any]:
 def _ranks(panel: Axes, rows: pd.DataFrame) -> None:
     """A logarithmic axis with a tick at each rank."""
     ranks = sorted(set(rows["rank"]))
-    panel.set_xscale("log", base=2)
-    panel.set_xticks(ranks, [f"{rank}" for rank in ranks])
-    panel.xaxis.set_minor_locator(NullLocator())
+    ticks.log2_ticks(panel, ranks)
     panel.set_xlim(ranks[0] / 1.4, ranks[-1] * 1.4)
     panel.set_xlabel("rank of the noise")
 

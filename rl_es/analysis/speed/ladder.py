@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from rl_es.analysis.drawing import palette, panels
+from rl_es.analysis.drawing import palette, panels, ticks
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.speed import look
 from rl_es.analysis.speed.source import Speed
@@ -137,11 +137,8 @@ def slope(width: np.ndarray, cost: np.ndarray) -> float | None:
 
 
 def _dress(panel: Axes, name: str, text: Any, widths: Iterable[float]) -> None:
-    panel.set_xscale("log", base=2)
+    ticks.log2_ticks(panel, sorted(set(widths)))
     panel.set_yscale("log")
-    ticks = sorted(set(widths))
-    panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    panel.xaxis.set_minor_locator(NullLocator())
     panel.yaxis.set_major_locator(LogLocator(numticks=8))
     panel.yaxis.set_minor_locator(NullLocator())
     panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))

@@ -6,7 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rl_es.analysis.drawing import palette, panels
+from rl_es.analysis.drawing import marks, palette, panels
 from rl_es.analysis.drawing.names import names
 from rl_es.analysis.drawing.sheet import Sheet
 from rl_es.timings import WHOLE
@@ -49,11 +49,9 @@ def panel_of_names(panel: Axes, sheet: Sheet, rows: pd.DataFrame, title: str) ->
     """One line a contestant, named in the first column; those without a result say why."""
     panel.set_title(title)
     names(sheet, list(rows["contestant"])).beside(panel)
-    across = panel.get_yaxis_transform()
     for place, row in enumerate(rows.to_dict("records")):
         if row["status"] != "finished":
-            said = "failed" if row["status"] == "failed" else "not run"
-            panel.text(0.02, place, said, transform=across, va="center", size=6, color="#666666")
+            marks.row_note(panel, place, "failed" if row["status"] == "failed" else "not run")
 
 
 def whole(table: pd.DataFrame, workload: str) -> pd.DataFrame:
