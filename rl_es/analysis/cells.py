@@ -5,9 +5,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rl_es.analysis.markdown import number as digits
-
-DASH = "\N{EM DASH}"
+from rl_es.analysis import digits
+from rl_es.analysis.digits import DASH
 
 
 @dataclass(frozen=True)
@@ -53,9 +52,9 @@ def words(value: object, strong: bool = False) -> Cell:
 
 
 def number(value: Any, strong: bool = False) -> Cell:
-    """A number for reading: four significant digits, thousands separated; a dash for none."""
+    """A number, as `digits.number` writes it."""
     known = _known(value)
-    return Cell(digits(known), _key(known), strong)
+    return Cell(digits.number(known), _key(known), strong)
 
 
 def count(value: Any) -> Cell:
@@ -68,7 +67,7 @@ def steps(value: Any) -> Cell:
     """A large whole number, in three digits and a unit: '1.51M', '98.9k'."""
     known = _known(value)
     if known is not None and math.isinf(known):
-        return Cell("\N{INFINITY}", known)
+        return Cell("∞", known)
     for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         # What rounds up to the next unit is written in it.
         if known is not None and known >= size * 0.9995:
@@ -89,7 +88,7 @@ def interval(low: Any, high: Any) -> Cell:
     bounds = _known(low), _known(high)
     if bounds[0] is None or bounds[1] is None:
         return Cell(DASH, math.nan)
-    return Cell(f"[{digits(bounds[0])}, {digits(bounds[1])}]", bounds[0])
+    return Cell(f"[{digits.number(bounds[0])}, {digits.number(bounds[1])}]", bounds[0])
 
 
 def _known(value: Any) -> float | None:

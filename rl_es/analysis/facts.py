@@ -10,9 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from rl_es import versions
-from rl_es.analysis import cells
+from rl_es.analysis import cells, digits
 from rl_es.analysis.alignment import COUNTED, per_run_seconds
 from rl_es.analysis.cells import Cell, Table
+from rl_es.analysis.drawing import kinds
 from rl_es.analysis.drawing.palette import natural
 from rl_es.analysis.figures.catalogue import KINDS
 from rl_es.analysis.manifest import Manifest
@@ -26,14 +27,12 @@ def outcome(runs: pd.DataFrame) -> str:
     """'12 runs: 9 finished, 3 failed'."""
     counts = runs["status"].value_counts()
     said = [f"{counts[status]} {status}" for status in STATUSES if counts.get(status)]
-    return f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}: {', '.join(said) or 'none known'}"
+    return f"{digits.several(len(runs), 'run')}: {', '.join(said) or 'none known'}"
 
 
 def caption(stem: str) -> str:
     """What a figure shows, by the name of its file without the suffix."""
-    name = max((known for known in KINDS if stem.startswith(known)), key=len)
-    part = stem.removeprefix(name).removeprefix("_")
-    return KINDS[name].caption + (f", part {part}" if part else "")
+    return kinds.caption(KINDS, stem)
 
 
 def lost(runs: pd.DataFrame) -> Table:
@@ -73,7 +72,7 @@ def what(runs: pd.DataFrame, manifest: Manifest) -> dict[str, str]:
         "Sweep": _names(runs["sweep"]),
         "Environments": _names(runs["env"]),
         "Agents": _names(runs["label"]),
-        "Seeds": _seeds(runs["seed"]),
+        "Seeds": digits.ranges(runs["seed"]),
         "Started": ", ".join(time[:16].replace("T", " ") for time in manifest.of_starts("time")),
         "Machine": ", ".join(manifest.of_starts("machine")),
         "Processor": ", ".join(manifest.of_starts("processor")),
@@ -97,8 +96,8 @@ def _nonfinite(runs: pd.DataFrame) -> str:
     """'eggroll on ant: 12 members in 2 runs', each such label; empty where none is."""
     some = runs[runs["nonfinite_members"] > 0]
     told = [
-        f"{label} on {env}: {int(own.sum()):,} {'member' if own.sum() == 1 else 'members'} in "
-        f"{len(own)} {'run' if len(own) == 1 else 'runs'}"
+        f"{label} on {env}: {digits.several(int(own.sum()), 'member')} in "
+        f"{digits.several(len(own), 'run')}"
         for (env, label), own in some.groupby(["env", "label"])["nonfinite_members"]
     ]
     return f"{'; '.join(told)}; each counted as the worst of its generation" if told else ""
@@ -177,15 +176,3 @@ def _one(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return "unknown" if value is None else str(value)
-
-
-def _seeds(column: pd.Series) -> str:
-    """'0 to 4, 7'."""
-    seeds = sorted({int(seed) for seed in column})
-    spans: list[list[int]] = []
-    for seed in seeds:
-        if spans and seed == spans[-1][1] + 1:
-            spans[-1][1] = seed
-        else:
-            spans.append([seed, seed])
-    return ", ".join(f"{a} to {b}" if b > a else str(a) for a, b in spans)

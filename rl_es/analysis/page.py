@@ -8,7 +8,7 @@ import pandas as pd
 from rl_es.analysis import facts, manifest, overview
 from rl_es.analysis.cells import Cell, Table
 from rl_es.analysis.digest import Digest
-from rl_es.analysis.markdown import escape, file_list, table
+from rl_es.analysis.markdown import escape, figure, file_list, table
 
 
 def compose(folder: Path, runs: pd.DataFrame, told: Digest, drawn: Sequence[Path]) -> str:
@@ -47,8 +47,7 @@ def _cell(cell: Cell) -> str:
 
 
 def _figure(path: Path) -> str:
-    caption, relative = facts.caption(path.stem), f"{path.parent.name}/{path.stem}"
-    return f"![{caption}]({relative}.png)\n\n{caption} ([SVG]({relative}.svg))."
+    return figure(f"{path.parent.name}/{path.stem}", facts.caption(path.stem))
 
 
 def _what(said: dict[str, str]) -> str:

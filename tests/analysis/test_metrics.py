@@ -88,5 +88,5 @@ def test_digits_follow_the_interval(found: tuple[float, float, float], said: str
 
 
 def test_changes_and_p_values():
-    assert [digits.share(x) for x in (0.5, -0.013, np.nan)] == ["+50%", "−1.3%", "—"]
+    assert [digits.change(x) for x in (0.5, -0.013, np.nan)] == ["+50%", "−1.3%", "—"]
     assert [digits.p_value(x) for x in (0.0421, 1e-5, np.nan)] == ["0.042", "<0.001", "—"]

@@ -10,11 +10,11 @@ import pandas as pd
 from rl_es import versions
 from rl_es.analysis import manifest
 from rl_es.analysis.comparison.matching import Folder, Match
+from rl_es.analysis.digits import DASH, ranges
 from rl_es.analysis.drawing.palette import natural
 from rl_es.analysis.manifest import Manifest
 
 CLOSE = 0.05  # budgets end on whole generations, which differ by so much at most
-NOTHING = "—"
 BUDGET, EVALUATION = "environment steps", "evaluations"
 EPISODES, THRESHOLDS = "evaluation episodes", "thresholds"
 MATTER = (BUDGET, EVALUATION, EPISODES, THRESHOLDS)  # returns no longer compare
@@ -62,7 +62,7 @@ def warnings(found: Sequence[Differing]) -> list[str]:
             values = ", ".join(f"{name}: {value}" for name, value in own[0].values.items())
             first = f" in {own[0].where}" if len(own) > 1 else ""
             said.append(f"{what} differ{f' in {where}' if where else ''} ({values}{first})")
-    code = [one.told for one in found if one.of_code and NOTHING not in one.values.values()]
+    code = [one.told for one in found if one.of_code and DASH not in one.values.values()]
     return [*said, f"versions differ: {'; '.join(code)}"] if code else said
 
 
@@ -82,7 +82,7 @@ def _provenance(folders: Sequence[Folder], matched: Sequence[Match]) -> Iterator
     for package in sorted({package for found in known.values() for package in found}):
         told = {name: found.get(package, "") for name, found in known.items()}
         yield from (replace(one, of_code=True) for one in _one(package, "", told))
-    yield from _one("seeds", "", {name: _seeds(own["seed"]) for name, own in runs.items()})
+    yield from _one("seeds", "", {name: ranges(own["seed"]) for name, own in runs.items()})
     for column in ("lanes", "devices", "chunks"):
         yield from _one(column, "", {name: _all(own[column]) for name, own in runs.items()})
     episodes = {name: _episodes(noted) for name, noted in notes.items()}
@@ -123,7 +123,7 @@ def _settings(folders: Sequence[Folder], matched: Sequence[Match]) -> Iterator[D
             for what in sorted(first.keys() | second.keys()):
                 values = first.get(what, ""), second.get(what, "")
                 if values[0] != values[1]:
-                    told = ((base.name, values[0] or NOTHING), (other.name, values[1] or NOTHING))
+                    told = ((base.name, values[0] or DASH), (other.name, values[1] or DASH))
                     of_env = what.startswith("environment.")
                     where = match.env if of_env else match.shown
                     found.setdefault((other.name, what, told), []).append(where)
@@ -160,7 +160,7 @@ def compared(folder: Folder, base: Folder, matched: Sequence[Match]) -> pd.DataF
 
 def _one(what: str, where: str, values: Mapping[str, str]) -> Iterator[Differing]:
     if len(set(values.values())) > 1:
-        yield Differing(what, where, {name: value or NOTHING for name, value in values.items()})
+        yield Differing(what, where, {name: value or DASH for name, value in values.items()})
 
 
 def _all(values: Iterable[Any]) -> str:
@@ -175,13 +175,7 @@ def _versions(texts: pd.Series) -> dict[str, str]:
 
 
 def _steps(value: float) -> str:
-    return f"{value:,.0f}" if value == value else NOTHING
-
-
-def _seeds(column: pd.Series) -> str:
-    seeds = sorted({int(seed) for seed in column})
-    whole = len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1
-    return f"{seeds[0]} to {seeds[-1]}" if whole else ", ".join(map(str, seeds))
+    return f"{value:,.0f}" if value == value else DASH
 
 
 def _episodes(noted: Manifest) -> str:

@@ -121,7 +121,9 @@ def cells(comparison: Comparison) -> list[list[str]]:
         first = [one.other] if len(comparison.others) > 1 else []
         first += [str(one.env), _label(one), _n(one)]
         first += [digits.estimate(one.base), digits.estimate(one.against)]
-        rows.append([*first, digits.signed(one.difference), digits.share(one.relative), *_end(one)])
+        rows.append(
+            [*first, digits.signed(one.difference), digits.change(one.relative), *_end(one)]
+        )
     return rows
 
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from rl_es.analysis import facts, metrics
+from rl_es.analysis import digits, facts, metrics
 from rl_es.analysis.comparison import findings
 from rl_es.analysis.comparison.differing import EVALUATION, Differing, compared, differing, warnings
 from rl_es.analysis.comparison.findings import Finding
 from rl_es.analysis.comparison.matching import Folder, Match, unmatched
 from rl_es.analysis.comparison.sides import Sides, read
 from rl_es.analysis.comparison.verdicts import BETTER, SAME, UNKNOWN, VERDICTS, WORSE
-from rl_es.analysis.drawing.notes import MOST_NAMED, on_running
+from rl_es.analysis.drawing.notes import named, on_running
 from rl_es.analysis.metrics import Metric
 from rl_es.analysis.scores import Scale
 from rl_es.analysis.statistics.aggregates import REPLICATES
@@ -93,9 +93,7 @@ class Comparison:
     def counted(self) -> str:
         """'n = 10 seeds', or from which to which number."""
         sizes = {n for finding in self.findings for n in (finding.base.n, finding.against.n)}
-        if len(sizes) == 1:
-            return f"n = {(n := sizes.pop())} {'seed' if n == 1 else 'seeds'}"
-        return f"n = {min(sizes)} to {max(sizes)} seeds"
+        return "n = 1 seed" if sizes == {1} else f"n = {digits.span(sizes)} seeds"
 
     @property
     def warnings(self) -> list[str]:
@@ -107,14 +105,14 @@ class Comparison:
             told = [*filter(None, [facts.mixed(runs)]), *on_running(runs)]
             said += [f"{folder.name}: {sentence.rstrip('.')}" for sentence in told]
         if self.metric.name == metrics.SECONDS:
-            named = ("machine", "processor", "device", "lanes", "devices", "chunks")
-            said += [f"times differ in {one.told}" for one in found if one.what in named]
+            of_time = ("machine", "processor", "device", "lanes", "devices", "chunks")
+            said += [f"times differ in {one.told}" for one in found if one.what in of_time]
         elif self.metric.name == metrics.ARRIVAL and any(d.what == EVALUATION for d in found):
             said.append("arrivals are seen at evaluations only: fewer of them, later arrivals")
         off = [env for env in self.environments if env not in self.scale.environments]
         if off and not self.metric.lower:
-            named = ", ".join(off)
-            said.append(f"not on the scale where {self.scale.told}, so not in totals: {named}")
+            where = f"not on the scale where {self.scale.told}"
+            said.append(f"{where}, so not in totals: {', '.join(off)}")
         return said
 
     @property
@@ -124,15 +122,9 @@ class Comparison:
         for folder in self.folders:
             runs = compared(folder, self.base, self.matched)
             runs = runs[runs["status"].isin(("diverged", "failed"))]
-            named = [
-                f"{run['label']} on {run['env']}, seed {run['seed']} ({run['status']})"
-                for run in runs.to_dict("records")
-            ]
-            if named:
-                more = len(named) - MOST_NAMED
-                rest = [f"and {more} more"] if more > 0 else []
-                told = "; ".join([*named[:MOST_NAMED], *rest])
-                said.append(f"{folder.name}: {len(named)} diverged or failed: {told}")
+            if len(runs):
+                told = "; ".join(named(runs))
+                said.append(f"{folder.name}: {len(runs)} diverged or failed: {told}")
         return said
 
 

@@ -90,3 +90,10 @@ class Kind(Generic[T]):
         replicates = options.replicates if "bootstrap" in self.interval else None
         said = (self.name, self.caption, part.counted(), self.interval)
         return Caption(*said, replicates, fingerprint(part.tables()))
+
+
+def caption(kinds: Mapping[str, Kind[Any]], stem: str) -> str:
+    """What a figure of one of these kinds shows, by the name of its file without the suffix."""
+    name = max((known for known in kinds if stem.startswith(known)), key=len)
+    part = stem.removeprefix(name).removeprefix("_")
+    return kinds[name].caption + (f", part {part}" if part else "")

@@ -1,12 +1,13 @@
 """What is said under a figure: the number of seeds, the kind of interval, the runs left out."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
 from rl_es.analysis.alignment import COUNTED
+from rl_es.analysis.digits import several, span
 from rl_es.analysis.drawing.ticks import short
 from rl_es.analysis.statistics import CONFIDENCE
 from rl_es.surfaces import Surface
@@ -24,13 +25,32 @@ def counts(runs: pd.DataFrame) -> str:
     n = runs[runs["status"].isin(COUNTED)].groupby(["env", "label"]).size()
     pairs = runs[["env", "label"]].drop_duplicates().itertuples(index=False)
     sizes = {(pair.env, pair.label): int(n.get((pair.env, pair.label), 0)) for pair in pairs}
+    return seeds(sizes, beyond=" (each pair's is in summary.csv)")
+
+
+def seeds(sizes: Mapping[tuple[str, str], int], beyond: str = "") -> str:
+    """'n = 5 seeds (pes on ant: 4)': how many most have, and who has another number.
+
+    Args:
+      sizes: by (environment, label).
+      beyond: said where too many have another number for each to be named.
+    """
     usual = Counter(sizes.values()).most_common(1)[0][0]
-    said = f"n = {usual} {'seed' if usual == 1 else 'seeds'}"
     others = [f"{label} on {env}: {size}" for (env, label), size in sizes.items() if size != usual]
     if len(others) > MOST_NAMED:
-        low, high = min(sizes.values()), max(sizes.values())
-        return f"n = {low} to {high} seeds (each pair's is in summary.csv)"
+        return f"n = {span(sizes.values())} seeds{beyond}"
+    said = f"n = {several(usual, 'seed')}"
     return f"{said} ({'; '.join(others)})" if others else said
+
+
+def named(runs: pd.DataFrame) -> list[str]:
+    """Runs by name and status, the first few of them, and how many more there are."""
+    names = [
+        f"{run['label']} on {run['env']}, seed {run['seed']} ({run['status']})"
+        for run in runs.to_dict("records")
+    ]
+    more = len(names) - MOST_NAMED
+    return [*names[:MOST_NAMED], f"and {more} more"] if more > 0 else names
 
 
 def interval(runs: pd.DataFrame, mark: str, replicates: int, of: str = "the mean") -> str:
@@ -106,10 +126,9 @@ def on_time(curves: pd.DataFrame) -> tuple[str, ...]:
     lanes = sorted({int(lanes) for lanes in curves["lanes"].dropna() if lanes > 1})
     if not lanes:
         return ("Time: elapsed, without compilation.",)
-    shared = str(lanes[0]) if len(lanes) == 1 else f"{lanes[0]} to {lanes[-1]}"
     return (
         f"Time: elapsed, without compilation, divided by the runs that ran at once "
-        f"(lanes = {shared}); not a claim of speed.",
+        f"(lanes = {span(lanes)}); not a claim of speed.",
     )
 
 

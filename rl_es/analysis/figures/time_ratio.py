@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from rl_es.analysis import alignment, csvs
+from rl_es.analysis.digits import span
 from rl_es.analysis.drawing import marks, notes, panels
 from rl_es.analysis.drawing.names import names
 from rl_es.analysis.drawing.options import USUAL, Options
@@ -182,10 +183,8 @@ def _entries(published: bool) -> list:
 
 
 def _notes(results: Results, reference: str, options: Options) -> list[str]:
-    lanes = sorted({int(lanes) for lanes in results.curves["lanes"].dropna()})
-    shared = (
-        " to ".join(str(lane) for lane in sorted({lanes[0], lanes[-1]})) if lanes else "unknown"
-    )
+    lanes = results.curves["lanes"].dropna()
+    shared = span(lanes) if len(lanes) else "unknown"
     lined = notes.interval(results.runs, "lines", options.replicates, "the geometric mean")
     return [
         f"Wall time of this sweep, not a speed benchmark (lanes = {shared}; other groups compiled "

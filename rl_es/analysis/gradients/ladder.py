@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from rl_es.analysis.digits import span
 from rl_es.analysis.drawing import marks, palette, panels, ticks
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.drawing.palette import Style
@@ -100,13 +101,11 @@ def _entries(bias: pd.DataFrame, style: Style) -> list[tuple[Artist, str]]:
 
 
 def _note(bias: pd.DataFrame) -> str:
-    low, high = bias["n"].min(), bias["n"].max()
-    seeds = f"{low}" if low == high else f"{low} to {high}"
     return (
         "Norm of the difference of expected updates of low rank and of full rank, parameters held "
         "still; its square, without bias, from inner products of estimates of different seeds. "
         "Vertical lines: "
-        f"{INTERVAL} (n = {seeds}). Slope: least squares of log distance on log rank, "
+        f"{INTERVAL} (n = {span(bias['n'])}). Slope: least squares of log distance on log rank, "
         "full rank as known. "
         f"Antithetic pairs a point: at least {(bias['samples'] * bias['pairs']).min():,}."
     )

@@ -1,15 +1,17 @@
 """`index.md` of gradient estimates: the figures, and tables a family and a ladder of ranks."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from rl_es.analysis.digits import number
+from rl_es.analysis.drawing import kinds
 from rl_es.analysis.gradients import rank_bias
 from rl_es.analysis.gradients.catalogue import KINDS
 from rl_es.analysis.gradients.source import BIAS, Gradients
 from rl_es.analysis.gradients.summary import COLUMNS
-from rl_es.analysis.markdown import escape, file_list, number, table
+from rl_es.analysis.markdown import columns, escape, figure, file_list, table
 
 LEGEND = (
     "Parameters are held still, and estimates of an episode's gradient are drawn: the sum over its "
@@ -47,16 +49,14 @@ def compose(folder: Path, found: Gradients, files: Sequence[Path]) -> str:
             for family in families
         ),
         "## Files\n\n" + _files(found),
-        *_columns("summary.csv", COLUMNS),
-        *(_columns(BIAS, rank_bias.COLUMNS) if len(found.bias) else ()),
+        columns("summary.csv", COLUMNS),
+        *([columns(BIAS, rank_bias.COLUMNS)] if len(found.bias) else []),
     ]
     return "\n\n".join(sections) + "\n"
 
 
 def _picture(path: Path) -> str:
-    kind = next(kind for name, kind in KINDS.items() if path.stem.startswith(name))
-    place = f"figures/{path.stem}"
-    return f"![{kind.caption}]({place}.png)\n\n{kind.caption} ([SVG]({place}.svg))."
+    return figure(f"{path.parent.name}/{path.stem}", kinds.caption(KINDS, path.stem))
 
 
 def _biases(bias: pd.DataFrame) -> Iterator[str]:
@@ -110,8 +110,3 @@ def _files(found: Gradients) -> str:
             "estimates/": "one file a row, with the mean estimate itself",
         }
     )
-
-
-def _columns(name: str, columns: Mapping[str, str]) -> Iterator[str]:
-    rows = [[f"`{column}`", said] for column, said in columns.items()]
-    yield f"## Columns of {name}\n\n" + table(["column", "meaning"], rows)

@@ -8,6 +8,7 @@ import pandas as pd
 
 from rl_es import estimates, sums
 from rl_es.analysis import csvs
+from rl_es.analysis.digits import span
 from rl_es.analysis.drawing import palette
 from rl_es.analysis.drawing.palette import Style
 from rl_es.analysis.gradients import rank_bias
@@ -45,8 +46,7 @@ class Gradients:
 
     def counted(self) -> str:
         """'n = 3 seeds'."""
-        low, high = self.table["n"].min(), self.table["n"].max()
-        return f"n = {low if low == high else f'{low} to {high}'} seeds"
+        return f"n = {span(self.table['n'])} seeds"
 
 
 def of(table: pd.DataFrame, bias: pd.DataFrame | None = None) -> Gradients:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from rl_es.analysis import facts, manifest, overview
+from rl_es.analysis import digits, facts, manifest, overview
 from rl_es.analysis.cells import Table
 from rl_es.analysis.digest import Digest
 from rl_es.analysis.drawing import notes
@@ -95,9 +95,9 @@ def _notes(results: Results) -> list[str]:
 
 def _header(folder: Path, runs: pd.DataFrame, asked: Manifest) -> Header:
     sizes = [
-        _several(runs["label"].nunique(), "agent"),
-        _several(runs["env"].nunique(), "environment"),
-        _several(runs["seed"].nunique(), "seed"),
+        digits.several(runs["label"].nunique(), "agent"),
+        digits.several(runs["env"].nunique(), "environment"),
+        digits.several(runs["seed"].nunique(), "seed"),
     ]
     where = [*asked.of_starts("processor")[:1], *asked.of_starts("device")[:1]]
     line = [*sizes, f"{facts.duration(facts.seconds(runs))} of training", *where]
@@ -110,7 +110,3 @@ def _header(folder: Path, runs: pd.DataFrame, asked: Manifest) -> Header:
         " · ".join(line),
         facts.what(runs, asked),
     )
-
-
-def _several(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"

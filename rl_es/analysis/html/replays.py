@@ -7,9 +7,9 @@ from typing import Any
 
 from rl_es import filmed
 from rl_es.analysis import cells
+from rl_es.analysis.digits import number
 from rl_es.analysis.drawing.palette import natural
 from rl_es.analysis.html import media
-from rl_es.analysis.markdown import number
 from rl_es.filmed import FILES
 from rl_es.naming import beside
 

@@ -1,6 +1,5 @@
 """What stands in a table of results, whatever it is written in."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -9,7 +8,7 @@ import pandas as pd
 from rl_es.analysis import metrics
 from rl_es.analysis.alignment import COUNTED
 from rl_es.analysis.best import supported_best
-from rl_es.analysis.drawing.notes import MOST_NAMED, on_running
+from rl_es.analysis.drawing.notes import named, on_running, seeds
 from rl_es.analysis.metrics import METRICS, Metric
 from rl_es.analysis.results import Results
 from rl_es.analysis.scores import Scale, of_runs
@@ -97,7 +96,7 @@ def content(results: Results, metric: str, scale: Scale, replicates: int = REPLI
         {} if METRICS[metric].lower else _totals(results, runs, scale, replicates),
         scale.environments,
         scale,
-        _named(lost),
+        named(lost),
         on_running(everyone),
         replicates,
     )
@@ -116,33 +115,14 @@ def _totals(
     return {label: aggregate(own, replicates=replicates) for label, own in whole.items()}
 
 
-def _named(lost: pd.DataFrame) -> list[str]:
-    named = [
-        f"{run['label']} on {run['env']}, seed {run['seed']} ({run['status']})"
-        for run in lost.to_dict("records")
-    ]
-    more = len(named) - MOST_NAMED
-    return [*named[:MOST_NAMED], f"and {more} more"] if more > 0 else named
-
-
-def counted(table: Content) -> str:
-    """'n = 10 seeds (pes on CartPole-v1: 9)'."""
-    sizes = {key: cell.found.n for key, cell in table.cells.items()}
-    usual = Counter(sizes.values()).most_common(1)[0][0]
-    others = [f"{label} on {env}: {n}" for (env, label), n in sizes.items() if n != usual]
-    if len(others) > MOST_NAMED:
-        return f"n = {min(sizes.values())} to {max(sizes.values())} seeds"
-    said = f"n = {usual} {'seed' if usual == 1 else 'seeds'}"
-    return f"{said} ({'; '.join(others)})" if others else said
-
-
 def caption(table: Content, interval: bool) -> str:
     """What the numbers are, in plain text."""
     median = table.metric.name == metrics.ARRIVAL
     what = "censored median" if median else "mean"
     kind = "percentile bootstrap" if median else "expanded percentile bootstrap"
     title = table.metric.title
-    said = [f"{title[0].upper()}{title[1:]}: {what} over seeds, {counted(table)}"]
+    counted = seeds({key: cell.found.n for key, cell in table.cells.items()})
+    said = [f"{title[0].upper()}{title[1:]}: {what} over seeds, {counted}"]
     if interval:
         said.append(
             f"In brackets: {CONFIDENCE:.0%} {kind} interval ({table.replicates:,} replicates)"

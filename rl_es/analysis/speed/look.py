@@ -6,6 +6,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from rl_es.analysis.digits import span
 from rl_es.analysis.drawing import marks, palette, panels
 from rl_es.analysis.drawing.names import names
 from rl_es.analysis.drawing.sheet import Sheet
@@ -61,5 +62,4 @@ def whole(table: pd.DataFrame, workload: str) -> pd.DataFrame:
 
 def rounds(table: pd.DataFrame) -> str:
     """'9 interleaved rounds'."""
-    low, high = int(table["rounds"].min()), int(table["rounds"].max())
-    return f"{low if low == high else f'{low} to {high}'} interleaved rounds"
+    return f"{span(table['rounds'].dropna())} interleaved rounds"

@@ -7,12 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from rl_es.analysis.markdown import escape, file_list, number, table
+from rl_es.analysis.digits import DASH, number
+from rl_es.analysis.drawing import kinds
+from rl_es.analysis.markdown import columns, escape, figure, file_list, table
 from rl_es.analysis.speed import look
 from rl_es.analysis.speed.catalogue import KINDS
 from rl_es.analysis.speed.summary import COLUMNS, titles
+from rl_es.timings import WHOLE
 
-DASH = "\N{EM DASH}"
 LEGEND = (
     "Time: wall time of a generation, the median over interleaved rounds and its quartiles. "
     "Share: environment steps a second over those of pure batch inference (the same rollout, the "
@@ -47,7 +49,7 @@ def compose(
         _lost(overview, named),
         "## Where it ran\n\n" + _origin(programs),
         "## Files\n\n" + _files(),
-        "## Columns of speed.csv\n\n" + table(["column", "meaning"], _columns()),
+        columns("speed.csv", COLUMNS),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -63,7 +65,7 @@ def _rates(overview: pd.DataFrame, named: Mapping[str, str]) -> str:
     """Environment steps a second, a line a workload; where there are several environments."""
     if overview["env"].nunique() < 2:
         return ""
-    whole = overview[overview["part"] == "generation"]
+    whole = overview[overview["part"] == WHOLE]
     contestants = list(dict.fromkeys(whole["contestant"]))
     rows = []
     for key, own in whole.groupby("workload", sort=False):
@@ -78,14 +80,13 @@ def _workload(rows: pd.DataFrame) -> str:
     heads = ["contestant", "time", "quartiles", "steps/s", "share", "quartiles", "times bare"]
     heads += ["cores", "memory", "noise", "parameters", "trace", "compile", "cached"]
     cells = []
-    for row in rows[rows["part"] == "generation"].to_dict("records"):
+    for row in rows[rows["part"] == WHOLE].to_dict("records"):
         if row["status"] != "finished":
             cells.append([escape(row["contestant"]), row["status"], *[""] * (len(heads) - 2)])
             continue
         low, high = look.seconds(row["seconds_low"]), look.seconds(row["seconds_high"])
-        shares = DASH
-        if row["share"] == row["share"]:
-            shares = f"[{number(row['share_low'])}, {number(row['share_high'])}]"
+        known = pd.notna(row["share"])
+        shares = f"[{number(row['share_low'])}, {number(row['share_high'])}]" if known else DASH
         compiling = [row[f"{name}_seconds"] for name in ("trace", "compile_cold", "compile_cached")]
         cells.append(
             [
@@ -100,22 +101,18 @@ def _workload(rows: pd.DataFrame) -> str:
                 look.bytes_(row["memory_bytes"]),
                 look.bytes_(row["perturbation_bytes"]),
                 f"{row['parameters']:,.0f}",
-                *(DASH if time != time else look.seconds(time) for time in compiling),
+                *(DASH if pd.isna(time) else look.seconds(time) for time in compiling),
             ]
         )
     return table(heads, cells)
 
 
 def _figure(path: Path) -> str:
-    name = next(known for known in KINDS if path.stem.startswith(known))
-    part = path.stem.removeprefix(name).removeprefix("_")
-    caption = KINDS[name].caption + (f", part {part}" if part else "")
-    relative = f"{path.parent.name}/{path.stem}"
-    return f"![{caption}]({relative}.png)\n\n{caption} ([SVG]({relative}.svg))."
+    return figure(f"{path.parent.name}/{path.stem}", kinds.caption(KINDS, path.stem))
 
 
 def _lost(overview: pd.DataFrame, named: Mapping[str, str]) -> str:
-    rows = overview[(overview["part"] == "generation") & (overview["status"] != "finished")]
+    rows = overview[(overview["part"] == WHOLE) & (overview["status"] != "finished")]
     if rows.empty:
         return ""
     cells = [
@@ -148,7 +145,3 @@ def _files() -> str:
             "workloads/": "one file a workload, from which all of these are made",
         }
     )
-
-
-def _columns() -> list[list[str]]:
-    return [[f"`{name}`", meaning] for name, meaning in COLUMNS.items()]
