@@ -15,9 +15,9 @@ MAIN = "interquartile_mean"
 _THRESHOLD = ("reached", "steps to threshold", "success at the end")
 
 
-def table(told: Digest) -> Table:
+def table(digest: Digest) -> Table:
     """The summary table for reading; labels whose lead the intervals support stand out."""
-    summary = told.summary
+    summary = digest.summary
     threshold = _has_threshold(summary)
     heads = ["environment", "agent", "n", "final return", f"{CONFIDENCE:.0%} interval", "best"]
     heads += ["first", "env steps", *(_THRESHOLD if threshold else [])]
@@ -25,11 +25,12 @@ def table(told: Digest) -> Table:
     heads += ["seconds", *left]
     rows, scales = [], _scales(summary)
     for row in summary.to_dict("records"):
-        strong = (row["env"], row["label"]) in told.best
+        strong = (row["env"], row["label"]) in digest.best
         found = [cells.words(row["env"]), cells.words(row["label"], strong), cells.count(row["n"])]
         found += [cells.number(row["final_mean"], strong)]
-        interval = cells.interval(row["ci_low"], row["ci_high"])
-        found += [replace(interval, span=_span(row, scales.loc[row["env"]]))]
+        ends = row["ci_low"], row["final_mean"], row["ci_high"]
+        scale = scales.loc[row["env"]]
+        found += [_interval(*ends, within=(scale["low"], scale["high"]))]
         found += [cells.number(row["best_mean"]), cells.number(row["first_mean"])]
         found += [cells.steps(row["env_steps_mean"]), *(_reached(row) if threshold else [])]
         found += [cells.number(row["wall_seconds_mean"])]
@@ -37,7 +38,7 @@ def table(told: Digest) -> Table:
     return cells.table(heads, rows)
 
 
-def legend(told: Digest) -> str:
+def legend(digest: Digest) -> str:
     """What the columns mean."""
     said = (
         "Means over n runs, finished or running with what they have; diverged and failed runs are "
@@ -47,7 +48,7 @@ def legend(told: Digest) -> str:
         "any training. Seconds: elapsed a run, divided by the runs that shared them, without "
         "compilation."
     )
-    if _has_threshold(told.summary):
+    if _has_threshold(digest.summary):
         said += (
             " Steps to threshold: by which half of the runs have reached it, by the estimate of "
             "Kaplan and Meier: a run that has not is left out of count from where it ended, so "
@@ -58,49 +59,48 @@ def legend(told: Digest) -> str:
     return said
 
 
-def has_totals(told: Digest) -> bool:
+def has_totals(digest: Digest) -> bool:
     """Whether several labels have scores in several environments."""
-    several = told.scale is not None and len(told.scale.environments) > 1
-    return several and _whole(told)["label"].nunique() > 1
+    several = digest.scale is not None and len(digest.scale.environments) > 1
+    return several and _whole(digest)["label"].nunique() > 1
 
 
-def _whole(told: Digest) -> pd.DataFrame:
+def _whole(digest: Digest) -> pd.DataFrame:
     """The aggregates of labels with a score in every environment of the scale: these compare."""
-    found, scale = told.aggregates, told.scale
+    found, scale = digest.aggregates, digest.scale
     return found[found["environments"] == (0 if scale is None else len(scale.environments))]
 
 
-def totals(told: Digest) -> Table:
+def totals(digest: Digest) -> Table:
     """The aggregates for reading: a row a label, its interquartile mean with the interval."""
-    aggregates = _whole(told)
+    aggregates = _whole(digest)
     statistics = list(dict.fromkeys(aggregates["statistic"]))
     statistics.sort(key=lambda name: name != MAIN)
     heads = ["agent", "runs"]
     for name in statistics:
         heads += [name.replace("_", " "), f"{CONFIDENCE:.0%} interval"]
     bounds = aggregates[aggregates["statistic"] == MAIN]
-    low, high = bounds["low"].min(), bounds["high"].max()
+    scale = bounds["low"].min(), bounds["high"].max()
     rows = []
     for label, own in aggregates.groupby("label", sort=False):
         found = own.set_index("statistic")
         row = [cells.words(label), cells.count(found["n"].iloc[0])]
         for name in statistics:
             one = found.loc[name]
-            interval = cells.interval(one["low"], one["high"])
-            if name == MAIN:
-                interval = replace(interval, span=_within(one, low, high))
+            ends = one["low"], one["estimate"], one["high"]
+            interval = _interval(*ends, within=scale if name == MAIN else None)
             row += [cells.number(one["estimate"]), interval]
         rows.append(row)
     return cells.table(heads, rows)
 
 
-def legend_of_totals(told: Digest) -> str:
+def legend_of_totals(digest: Digest) -> str:
     """What the aggregates are of."""
-    scale = told.scale
+    scale = digest.scale
     if scale is None:
         return ""
     left = f" Not on this scale: {', '.join(scale.left_out)}." if scale.left_out else ""
-    gone = sorted(set(told.summary["label"]) - set(_whole(told)["label"]), key=natural)
+    gone = sorted(set(digest.summary["label"]) - set(_whole(digest)["label"]), key=natural)
     left += f" Without a score in each of them: {', '.join(gone)}." if gone else ""
     return (
         f"Scores of the last evaluation: {scale.told}, over {len(scale.environments)} "
@@ -110,11 +110,16 @@ def legend_of_totals(told: Digest) -> str:
     )
 
 
-def _within(one: pd.Series, low: float, high: float) -> tuple[float, float, float] | None:
-    if pd.isna(one["low"]) or not high > low:
-        return None
-    ends = [(float(one[name]) - low) / (high - low) for name in ("low", "estimate", "high")]
-    return ends[0], ends[1], ends[2]
+def _interval(
+    low: float, middle: float, high: float, within: tuple[float, float] | None = None
+) -> Cell:
+    """An interval, drawn to the scale of the numbers that it lies within."""
+    cell = cells.interval(low, high)
+    if within is None or pd.isna(low) or not within[1] > within[0]:
+        return cell
+    start, length = within[0], within[1] - within[0]
+    ends = [(float(value) - start) / length for value in (low, middle, high)]
+    return replace(cell, span=(ends[0], ends[1], ends[2]))
 
 
 def _has_threshold(summary: pd.DataFrame) -> bool:
@@ -137,8 +142,3 @@ def _scales(summary: pd.DataFrame) -> pd.DataFrame:
     ends = summary[["final_mean", "ci_low", "ci_high"]].astype(float)
     ends = pd.DataFrame({"env": summary["env"], "low": ends.min(axis=1), "high": ends.max(axis=1)})
     return ends.groupby("env").agg({"low": "min", "high": "max"})
-
-
-def _span(row: dict, scale: pd.Series) -> tuple[float, float, float] | None:
-    ends = {"low": row["ci_low"], "estimate": row["final_mean"], "high": row["ci_high"]}
-    return _within(pd.Series(ends), scale["low"], scale["high"])

@@ -11,15 +11,15 @@ from rl_es.analysis.digest import Digest
 from rl_es.analysis.markdown import escape, figure, file_list, table
 
 
-def compose(folder: Path, runs: pd.DataFrame, told: Digest, drawn: Sequence[Path]) -> str:
+def compose(folder: Path, runs: pd.DataFrame, digest: Digest, drawn: Sequence[Path]) -> str:
     """The page, from the runs table, the tables made of it and the figures' paths."""
     lost = facts.lost(runs)
     sections = [
         f"# Results: {escape(folder.resolve().name)}",
         facts.outcome(runs) + ".",
         f"**{escape(mixed)}.**" if (mixed := facts.mixed(runs)) else "",
-        f"## Summary\n\n{_table(overview.table(told))}\n\n{overview.legend(told)}",
-        _totals(told),
+        f"## Summary\n\n{_table(overview.table(digest))}\n\n{overview.legend(digest)}",
+        _totals(digest),
         "## Figures\n\n" + "\n\n".join(_figure(path) for path in drawn),
         "## Runs that diverged or failed\n\n" + _table(lost) if lost.rows else "",
         "## What was run\n\n" + _what(facts.what(runs, manifest.read(folder))),
@@ -30,10 +30,10 @@ def compose(folder: Path, runs: pd.DataFrame, told: Digest, drawn: Sequence[Path
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _totals(told: Digest) -> str:
-    if not overview.has_totals(told):
+def _totals(digest: Digest) -> str:
+    if not overview.has_totals(digest):
         return ""
-    table, legend = overview.totals(told), overview.legend_of_totals(told)
+    table, legend = overview.totals(digest), overview.legend_of_totals(digest)
     return f"## Over all environments\n\n{_table(table)}\n\n{escape(legend)}"
 
 

@@ -9,7 +9,7 @@ from rl_es.analysis import alignment
 from rl_es.analysis.comparison.colours import colour
 from rl_es.analysis.comparison.matching import Folder, Match
 from rl_es.analysis.comparison.summary import Comparison
-from rl_es.analysis.drawing import lines, marks, panels
+from rl_es.analysis.drawing import lines, marks, notes, panels
 from rl_es.analysis.drawing.options import Options
 from rl_es.analysis.drawing.palette import BLACK, DASHDOT, DASHED, DOTTED, LONG, MARKERS, Style
 from rl_es.analysis.statistics import CONFIDENCE
@@ -89,11 +89,10 @@ def _entries(comparison: Comparison) -> list[tuple[Artist, str]]:
 
 
 def _notes(comparison: Comparison, options: Options, single: bool) -> list[str]:
-    apart = " Thin: single seeds beyond the range that all cover, or (crosses) not in the mean."
     renamed = {m.shown for m in comparison.matched if m.base != m.label}
     held = f" Rows are named by the base: {'; '.join(sorted(renamed))}." if renamed else ""
     return [
-        f"Lines: mean evaluation return of the unperturbed policy, {comparison.counted()}; shaded: "
+        f"Lines: mean {notes.EVALUATED}, {comparison.counted()}; shaded: "
         f"{CONFIDENCE:.0%} bootstrap interval over seeds ({options.replicates:,} replicates)."
-        f"{apart if single else ''}{held}"
+        f"{notes.THIN if single else ''}{held}"
     ]

@@ -40,7 +40,7 @@ def draw(comparison: Comparison, options: Options) -> Figure:
         for panel, (title, own) in zip(axes, groups, strict=True):
             for one in own:
                 shift = others.index(one.other) - (len(others) - 1) / 2
-                height = labels.index(_label(one)) + shift * _SPREAD / len(others)
+                height = labels.index(one.shown) + shift * _SPREAD / len(others)
                 _mark(panel, one, height, _colour(others, one.other))
             panel.set_title(title)
             named.beside(panel)
@@ -57,12 +57,8 @@ def where(comparison: Comparison, options: Options = USUAL) -> list[str]:
 def _labels(comparison: Comparison) -> list[str]:
     """The rows, in the order of the base's labels."""
     order = list(dict.fromkeys(match.base for match in comparison.matched))
-    found = {_label(one): order.index(one.base_label) for one in comparison.findings}
+    found = {one.shown: order.index(one.base_label) for one in comparison.findings}
     return sorted(found, key=lambda label: found[label])
-
-
-def _label(one: Finding) -> str:
-    return one.base_label if one.base_label == one.label else f"{one.base_label} → {one.label}"
 
 
 def _colour(others: Sequence[str], other: str) -> str:

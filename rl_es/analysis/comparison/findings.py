@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rl_es.analysis.comparison.matching import both
 from rl_es.analysis.comparison.sides import Sides
 from rl_es.analysis.comparison.verdicts import UNKNOWN, scaled, seeds_needed, verdict
 from rl_es.analysis.statistics import (
@@ -69,6 +70,11 @@ class Finding:
     adjusted: float = math.nan
     verdict: str = ""
     seeds: int | None = None
+
+    @property
+    def shown(self) -> str:
+        """For people: the label, or both."""
+        return both(self.base_label, self.label)
 
     @property
     def normalised(self) -> Interval:

@@ -52,7 +52,12 @@ class Match:
     @property
     def shown(self) -> str:
         """For people: the label, or both."""
-        return self.base if self.base == self.label else f"{self.base} → {self.label}"
+        return both(self.base, self.label)
+
+
+def both(base: str, label: str) -> str:
+    """A label of the base and the one that it is held against: one name if they are equal."""
+    return base if base == label else f"{base} → {label}"
 
 
 def load(paths: Sequence[Path]) -> list[Folder]:

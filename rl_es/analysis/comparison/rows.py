@@ -119,7 +119,7 @@ def cells(comparison: Comparison) -> list[list[str]]:
     rows = []
     for one in comparison.findings:
         first = [one.other] if len(comparison.others) > 1 else []
-        first += [str(one.env), _label(one), _n(one)]
+        first += [str(one.env), one.shown, _n(one)]
         first += [digits.estimate(one.base), digits.estimate(one.against)]
         rows.append(
             [*first, digits.signed(one.difference), digits.change(one.relative), *_end(one)]
@@ -132,7 +132,7 @@ def total_cells(comparison: Comparison) -> list[list[str]]:
     rows = []
     for one in comparison.totals:
         first = [one.other] if len(comparison.others) > 1 else []
-        first += [_label(one), str(len(one.environments)), _n(one)]
+        first += [one.shown, str(len(one.environments)), _n(one)]
         first += [digits.estimate(one.base), digits.estimate(one.against)]
         rows.append([*first, digits.signed(one.difference), *_end(one)])
     return rows
@@ -140,10 +140,6 @@ def total_cells(comparison: Comparison) -> list[list[str]]:
 
 def _end(one: Finding) -> list[str]:
     return [_probability(one.probability), digits.p_value(one.adjusted), _verdict(one)]
-
-
-def _label(one: Finding) -> str:
-    return one.base_label if one.base_label == one.label else f"{one.base_label} → {one.label}"
 
 
 def _n(one: Finding) -> str:

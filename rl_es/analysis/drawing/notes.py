@@ -17,6 +17,7 @@ BOOTSTRAP = f"{CONFIDENCE:.0%} stratified bootstrap, percentiles expanded for fe
 NEWCOMBE = f"{CONFIDENCE:.0%} Newcombe, of the Mann-Whitney statistic"
 WILSON = f"{CONFIDENCE:.0%} Wilson score"
 QUARTILES = "quartiles"
+THIN = " Thin: single seeds beyond the range that all cover, or (crosses) not in the mean."
 EVALUATED = "evaluation return of the unperturbed policy"
 
 
@@ -67,10 +68,9 @@ def on_bands(
     runs: pd.DataFrame, replicates: int, single: bool, what: str = EVALUATED
 ) -> tuple[str, ...]:
     """For lines: `single` says whether seeds are drawn by themselves too, `what` has the mean."""
-    apart = " Thin: single seeds beyond the range that all cover, or (crosses) not in the mean."
     return (
         f"Lines: mean {what}, {counts(runs)}; "
-        f"{interval(runs, 'shaded', replicates)}.{apart if single else ''}",
+        f"{interval(runs, 'shaded', replicates)}.{THIN if single else ''}",
     )
 
 

@@ -104,8 +104,10 @@ def _bar(figure: Figure, panel: Axes, image: ScalarMappable, surface: Surface) -
     bar = figure.colorbar(
         image, ax=panel, extend="max" if beyond else "neither", pad=0.02, use_gridspec=False
     )
-    log = isinstance(norm, LogNorm)
-    (ticks.log_ticks if log else lambda axis: ticks.shorten_ticks(axis, 5))(bar.ax.yaxis)
+    if isinstance(norm, LogNorm):
+        ticks.log_ticks(bar.ax.yaxis)
+    else:
+        ticks.shorten_ticks(bar.ax.yaxis, 5)
     bar.outline.set_linewidth(0.6)
     losses = bool(np.nanmin(value, initial=0) >= 0)
     bar.set_label("loss" if losses else "minus the return")

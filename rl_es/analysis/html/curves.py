@@ -95,8 +95,8 @@ def _mean(found: list[alignment.Curve], replicates: int, most: int) -> dict[str,
     }
 
 
-def _single(found: list[alignment.Curve], counted: bool) -> list[dict[str, Any]]:
-    """Single seeds: those that no mean holds, and where it is asked for all others."""
+def _single(found: list[alignment.Curve], wanted: bool) -> list[dict[str, Any]]:
+    """Single seeds: those that are in no mean, and all others too where they are `wanted`."""
     return [
         {
             "seed": curve.seed,
@@ -106,7 +106,7 @@ def _single(found: list[alignment.Curve], counted: bool) -> list[dict[str, Any]]
             "y": numbers(curve.y),
         }
         for curve in found
-        if counted or curve.status not in alignment.COUNTED
+        if wanted or curve.status not in alignment.COUNTED
     ]
 
 

@@ -25,7 +25,7 @@ FRAME = 5_200_000  # of plotly, style, scripts and text
 def compose(
     folder: Path,
     results: Results,
-    told: Digest,
+    digest: Digest,
     drawn: Sequence[Path],
 ) -> str:
     """The page.
@@ -33,21 +33,21 @@ def compose(
     Args:
       folder: of the results.
       results: what it is about.
-      told: the tables made of it.
+      digest: the tables made of it.
       drawn: the figures' PNG files.
 
     Raises:
       UserError: a damaged `manifest.json` or `replays.json`.
     """
     asked = manifest.read(folder)
-    sections = list(_sections(folder, results, told, drawn))
+    sections = list(_sections(folder, results, digest, drawn))
     return document.render(_header(folder, results.runs, asked), sections)
 
 
 def _sections(
     folder: Path,
     results: Results,
-    told: Digest,
+    digest: Digest,
     drawn: Sequence[Path],
 ) -> Iterator[Section]:
     runs, films = results.runs, replays.read(folder)
@@ -56,10 +56,10 @@ def _sections(
         "summary",
         "Summary",
         "table",
-        _rows(overview.table(told), f"{overview.legend(told)} {BARS}", stack=False),
+        _rows(overview.table(digest), f"{overview.legend(digest)} {BARS}", stack=False),
     )
-    if overview.has_totals(told):
-        table, note = overview.totals(told), overview.legend_of_totals(told)
+    if overview.has_totals(digest):
+        table, note = overview.totals(digest), overview.legend_of_totals(digest)
         yield Section("totals", "Over all environments", "table", _rows(table, note, stack=False))
     yield Section("curves", "Learning curves", "curves", {"data": lines, "notes": _notes(results)})
     yield Section("figures", "Figures", "figures", pictures(drawn, shown, facts.caption))
