@@ -15,16 +15,13 @@ from rl_es.sweep.work import training
 from rl_es.training.platform import prepare
 
 
-def run(sweep: Sweep, out: Path, quiet: bool) -> int:
+def run(sweep: Sweep, out: Path, quiet: bool) -> None:
     """Runs the cells of a sweep that have no row yet, with parameters held still.
 
     Args:
       sweep: validated; budgets are in generations.
       out: the results folder.
       quiet: say nothing.
-
-    Returns:
-      0.
 
     Raises:
       UserError: a cell cannot be measured; what was measured before is kept.
@@ -60,7 +57,6 @@ def run(sweep: Sweep, out: Path, quiet: bool) -> int:
                 f"{done} of {len(every)}: {cell.env} / {cell.label} / seed {cell.seed}: "
                 f"{row['samples']:,} samples, relative variance of a pair {relative:,.4g}"
             )
-    return 0
 
 
 def _is_done(out: Path, cell: Cell, note: Note) -> bool:

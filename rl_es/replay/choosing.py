@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ALL = "all"
 
 
-def by_stage(folder: Path) -> list[Saved]:
+def every(folder: Path) -> list[Saved]:
     """Every saved policy of a results folder.
 
     Raises:
@@ -73,7 +73,7 @@ def pick(
     Raises:
       UserError: nothing fits, or more than one run; says what there is.
     """
-    found = by_stage(folder)
+    found = every(folder)
     env = _only(folder, found, env)
     found = [one for one in found if one.manifest["env"] == env]
     if label is None:

@@ -36,7 +36,7 @@ def write(folder: Path, say: Callable[[str], None]) -> Path | None:
     """
     if not any(folder.glob("policies/*/*.json")):
         return None
-    policies, runs = choosing.by_stage(folder), tables.load(folder)[1]
+    policies, runs = choosing.every(folder), tables.load(folder)[1]
     before, after, maker = filmed.usable(folder), Catalogue(), _Maker(folder, say)
     rest = before.replays
     for env in sorted({one.manifest["env"] for one in policies}):
@@ -72,7 +72,7 @@ def _kept(folder: Path, before: Catalogue, stages: dict[str, Saved]) -> list[dic
         for stage, one in stages.items()
     }
     found = before.of(wanted)
-    there = all((folder / "replays" / name).is_file() for name in found.files())
+    there = all((folder / filmed.FOLDER / name).is_file() for name in found.files())
     return found.replays if there and found.sources() == wanted else []
 
 
@@ -120,7 +120,7 @@ class _Maker:
         name = "-".join(
             [slug(manifest["env"]), slug(manifest["label"]), manifest["run_id"], film.stage]
         )
-        folder, pace = self._folder / "replays", film.pace
+        folder, pace = self._folder / filmed.FOLDER, film.pace
         frames = list(film.frames())
         write_mp4(folder / f"{name}.mp4", frames, film.painter.size, pace.frames_per_second)
         write_png(folder / f"{name}.png", frames[len(frames) // 2])

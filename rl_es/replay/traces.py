@@ -1,6 +1,7 @@
 """An episode as lines over time with a cursor: what every environment can be shown by."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -41,6 +42,7 @@ def traces(episode: Trajectory, width: int, height: int) -> Callable[[int], np.n
     return picture
 
 
+@dataclass(frozen=True)
 class _Panel:
     """Lines over time.
 
@@ -50,8 +52,9 @@ class _Panel:
       limits: the values at 0 and 1, or None where each line has limits of its own.
     """
 
-    def __init__(self, title: str, lines: np.ndarray, limits: tuple[float, float] | None):
-        self.title, self.lines, self.limits = title, lines, limits
+    title: str
+    lines: np.ndarray
+    limits: tuple[float, float] | None
 
     @property
     def share(self) -> float:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -72,8 +72,7 @@ def _provenance(folders: Sequence[Folder], matched: Sequence[Match]) -> Iterator
     columns = {"sweep": "sweep", "git revision": "git_revision", "device": "device"}
     for what, column in columns.items():
         told = {name: _all(own[column]) for name, own in runs.items()}
-        of_code = column == "git_revision"
-        yield from (replace(one, of_code=of_code) for one in _one(what, "", told))
+        yield from _one(what, "", told, of_code=column == "git_revision")
     for key in ("machine", "processor"):
         told = {name: _all(noted.of_starts(key)) for name, noted in notes.items()}
         if all(told.values()):
@@ -81,7 +80,7 @@ def _provenance(folders: Sequence[Folder], matched: Sequence[Match]) -> Iterator
     known = {name: _versions(own["versions"]) for name, own in runs.items()}
     for package in sorted({package for found in known.values() for package in found}):
         told = {name: found.get(package, "") for name, found in known.items()}
-        yield from (replace(one, of_code=True) for one in _one(package, "", told))
+        yield from _one(package, "", told, of_code=True)
     yield from _one("seeds", "", {name: ranges(own["seed"]) for name, own in runs.items()})
     for column in ("lanes", "devices", "chunks"):
         yield from _one(column, "", {name: _all(own[column]) for name, own in runs.items()})
@@ -158,9 +157,13 @@ def compared(folder: Folder, base: Folder, matched: Sequence[Match]) -> pd.DataF
     return runs[kept]
 
 
-def _one(what: str, where: str, values: Mapping[str, str]) -> Iterator[Differing]:
+def _one(
+    what: str, where: str, values: Mapping[str, str], of_code: bool = False
+) -> Iterator[Differing]:
+    """What differs, if the values of the folders do; a dash for one that has none."""
     if len(set(values.values())) > 1:
-        yield Differing(what, where, {name: value or DASH for name, value in values.items()})
+        told = {name: value or DASH for name, value in values.items()}
+        yield Differing(what, where, told, of_code)
 
 
 def _all(values: Iterable[Any]) -> str:

@@ -23,7 +23,7 @@ _EXACT: dict[str, Any] = dict(marks.REFERENCE, linewidth=0.9)
 _SAID = {"known": "full rank as known", "measured": "full rank as measured"}
 
 
-def families(gradients: Gradients, options: Options = USUAL) -> list[str]:
+def where(gradients: Gradients, options: Options = USUAL) -> list[str]:
     """The families with an environment that knows how far ranks are from full rank."""
     found = {family(env) for env in gradients.bias["env"]}
     return sorted(found, key=palette.natural)
