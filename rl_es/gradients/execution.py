@@ -1,5 +1,6 @@
 """Measures what is missing of a sweep's gradient estimates."""
 
+import math
 from pathlib import Path
 
 from rich.console import Console
@@ -52,7 +53,8 @@ def run(sweep: Sweep, out: Path, quiet: bool) -> None:
             }
             estimates.write(out, {**identity(cell), **row}, record)
             done += 1
-            relative = row["variance"] * row["pairs"] / sum(x * x for x in row["mean"])
+            square = sum(x * x for x in row["mean"])
+            relative = row["variance"] * row["pairs"] / square if square else math.nan
             note(
                 f"{done} of {len(every)}: {cell.env} / {cell.label} / seed {cell.seed}: "
                 f"{row['samples']:,} samples, relative variance of a pair {relative:,.4g}"

@@ -136,6 +136,15 @@ def test_the_command(tmp_path, capsys):
     assert cli.main(["report", out]) == 0
 
 
+def test_a_gradient_of_zero_has_no_relative_variance(tmp_path, capsys):
+    text = TEXT.partition("environments:")[0].replace("12000", "40") + (
+        "environments: [{name: unrolled/linear, reward_scale: 0.0}]\nagents: [full_rank_es]\n"
+    )
+    execution.run(checked(parse(text, "flat.yaml")), tmp_path, quiet=False)
+    assert "39 samples, relative variance of a pair nan" in capsys.readouterr().out
+    assert estimates.load(tmp_path)["variance"].tolist() == [0.0, 0.0]
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
