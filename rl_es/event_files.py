@@ -1,7 +1,7 @@
-"""Curves as event files for TensorBoard: a folder a run, `<environment>/<label>/seed_<seed>`.
+"""Curves as event files for TensorBoard: a folder per run, `<environment>/<label>/seed_<seed>`.
 
 Scalars stand at the environment steps of training, at the run's own seconds; the settings are
-hyper-parameters, one group a label, so that TensorBoard can average over seeds. The files are the
+hyper-parameters, one group per label, so that TensorBoard can average over seeds. The files are the
 same whenever they are written, and take the place of those of an earlier time.
 """
 

@@ -1,6 +1,6 @@
 """Reference scores of environments: what returns are normalised by, with where they come from.
 
-The table has a row an environment; its columns are described in results/README.md. Any of them can
+The table has a row per environment; its columns are described in results/README.md. Any of them can
 be an end of the scale of scores, as `FILE.csv:COLUMN`.
 """
 

@@ -1,4 +1,4 @@
-"""Tables of a page as data: each cell has its text and what it is sorted by."""
+"""Tables of a page as data: each cell has its text, and the number that it is sorted by."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -14,9 +14,9 @@ class Cell:
     """A cell of a table.
 
     Attributes:
-      text: what is read, not escaped.
+      text: what is shown, not escaped.
       key: what a number is sorted by; NaN for a number that is not known, None for text.
-      strong: stands out.
+      strong: whether it is printed in bold.
       span: lower end, middle and upper end of an interval as shares of the scale of its group.
     """
 
@@ -28,7 +28,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells under heads."""
+    """A table: its column heads, and its rows of cells."""
 
     heads: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -41,12 +41,12 @@ class Table:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Table:
-    """A table of any sequences."""
+    """A table from any sequences."""
     return Table(tuple(heads), tuple(tuple(row) for row in rows))
 
 
 def words(value: object, strong: bool = False) -> Cell:
-    """Text; nothing where there is none."""
+    """A cell of text; empty for None and NaN."""
     missing = value is None or (isinstance(value, float) and math.isnan(value))
     return Cell("" if missing else str(value), strong=strong)
 
@@ -58,7 +58,7 @@ def number(value: Any, strong: bool = False) -> Cell:
 
 
 def count(value: Any) -> Cell:
-    """A whole number."""
+    """A whole number; a dash for none."""
     known = _known(value)
     return Cell(DASH if known is None else f"{known:,.0f}", _key(known))
 
@@ -76,7 +76,7 @@ def steps(value: Any) -> Cell:
 
 
 def share(rate: Any, low: Any, high: Any) -> Cell:
-    """A share with its interval, in hundredths."""
+    """A share with its interval, to two decimals."""
     known = _known(rate)
     if known is None:
         return Cell(DASH, math.nan)
@@ -92,7 +92,7 @@ def interval(low: Any, high: Any) -> Cell:
 
 
 def _known(value: Any) -> float | None:
-    """The number; None for each kind of nothing that pandas knows."""
+    """The number; None for NaN and for what pandas has instead of it."""
     try:
         known = float(value)
     except TypeError:

@@ -1,4 +1,4 @@
-"""Numbers for reading: as many digits as their interval supports, counts and ranges in words."""
+"""Numbers as text: with as many digits as their interval supports; counts and ranges."""
 
 import math
 from collections.abc import Iterable
@@ -11,8 +11,8 @@ DASH = "\N{EM DASH}"
 MINUS = "\N{MINUS SIGN}"
 FEWEST = 3  # significant digits
 MOST = 6  # decimals
-LARGE = 1e4  # from here on no number is written out to the ones for being whole
-ROUNDING = 1e-9  # of a number: an interval that is narrower has no width
+LARGE = 1e4  # a whole number from here on is rounded like any other
+ROUNDING = 1e-9  # relative to a number: a narrower interval counts as without width
 
 
 def number(value: float | None) -> str:
@@ -49,7 +49,8 @@ def ranges(values: Iterable[int]) -> str:
 def places(found: Interval) -> int:
     """The decimal places of an estimate: two significant digits of half its interval.
 
-    Negative where even the ones are noise, but at least three digits of the largest number stay.
+    They are negative where even the ones are noise, but at least three digits of the largest number
+    are kept.
     """
     low, high = float(found.low), float(found.high)
     estimate = float(found.estimate)
@@ -62,7 +63,7 @@ def places(found: Interval) -> int:
 
 
 def alone(value: float) -> int:
-    """The decimal places of a number that has no interval: four digits, none where it is whole."""
+    """The decimal places of a number without an interval: of four digits; 0 for a whole number."""
     if not math.isfinite(value):
         return 0
     whole = abs(value - round(value)) <= ROUNDING * abs(value)
@@ -72,7 +73,7 @@ def alone(value: float) -> int:
 
 
 def written(value: float, decimals: int) -> str:
-    """A number with thousands separated; an infinite one as such, and a dash for none."""
+    """A number with thousands separated; `∞` for an infinite one, and a dash for NaN."""
     if math.isnan(value):
         return DASH
     if math.isinf(value):

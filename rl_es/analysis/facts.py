@@ -1,6 +1,6 @@
 """What the pages of a results folder say, as data: text that is not escaped, and tables.
 
-`index.md` and `report.html` are made of the same.
+`index.md` and `report.html` are both made from it.
 """
 
 import shlex
@@ -88,7 +88,7 @@ def what(runs: pd.DataFrame, manifest: Manifest) -> dict[str, str]:
 
 
 def mixed(runs: pd.DataFrame) -> str:
-    """One line on the versions that differ between runs; nothing where none does."""
+    """One line on the versions that differ between runs; empty where none does."""
     return versions.mixed(runs["versions"], runs["git_revision"])
 
 
@@ -112,7 +112,7 @@ def duration(seconds: float) -> str:
 
 
 def settings(runs: pd.DataFrame) -> Table:
-    """Each label's settings; those that all runs share stand in a row of their own."""
+    """Each label's settings; those that all runs share have a row of their own."""
     columns = {name: name.removeprefix("hyper.") for name in runs if name.startswith("hyper.")}
     same = [c for c in columns if runs[c].notna().all() and runs[c].nunique() == 1]
 
@@ -133,20 +133,20 @@ def settings(runs: pd.DataFrame) -> Table:
 def files(folder: Path) -> dict[str, str]:
     """The files of a results folder, and what each holds; of some, only where they are there."""
     known = {
-        "curves.parquet": "one row a run and evaluation",
-        "runs.parquet": "one row a run, with status, settings and versions",
+        "curves.parquet": "one row per run and evaluation",
+        "runs.parquet": "one row per run, with status, settings and versions",
         "runs.csv": "the same as text",
         "summary.csv": "the summary above, unrounded",
-        "aggregates.csv": "scores over environments, a row a label and statistic",
-        "comparisons.csv": "probability of improvement, a row a pair of labels and environment",
+        "aggregates.csv": "scores over environments, a row per label and statistic",
+        "comparisons.csv": "probability of improvement, a row per pair of labels and environment",
         "figures/": "the figures as PNG and SVG",
     }
     optional = {
-        "cells/": "one file a run, from which all of these are made",
-        "evaluations.csv": "policies evaluated anew, a row a policy",
+        "cells/": "one file per run, from which all of these are made",
+        "evaluations.csv": "policies evaluated anew, a row per policy",
         "trials.json": "the trials of a guided search, in order",
-        "surfaces/": "the objective on a grid of two parameters, one file an environment",
-        "policies/": "trained policies, a folder a run",
+        "surfaces/": "the objective on a grid of two parameters, one file per environment",
+        "policies/": "trained policies, a folder per run",
         "replays/": "films of trained policies",
     }
     return known | {name: said for name, said in optional.items() if (folder / name).exists()}

@@ -1,4 +1,4 @@
-"""The summary table for reading: which columns, what they are called, what they mean."""
+"""The summary table as people read it: its columns, their names, and what they mean."""
 
 from dataclasses import replace
 
@@ -16,7 +16,7 @@ _THRESHOLD = ("reached", "steps to threshold", "success at the end")
 
 
 def table(digest: Digest) -> Table:
-    """The summary table for reading; labels whose lead the intervals support stand out."""
+    """The summary table; the labels of `Digest.best` are in bold."""
     summary = digest.summary
     threshold = _has_threshold(summary)
     heads = ["environment", "agent", "n", "final return", f"{CONFIDENCE:.0%} interval", "best"]
@@ -66,13 +66,13 @@ def has_totals(digest: Digest) -> bool:
 
 
 def _whole(digest: Digest) -> pd.DataFrame:
-    """The aggregates of labels with a score in every environment of the scale: these compare."""
+    """The aggregates of labels that have a score in every environment of the scale."""
     found, scale = digest.aggregates, digest.scale
     return found[found["environments"] == (0 if scale is None else len(scale.environments))]
 
 
 def totals(digest: Digest) -> Table:
-    """The aggregates for reading: a row a label, its interquartile mean with the interval."""
+    """The aggregates: a row per label, with the interquartile mean first."""
     aggregates = _whole(digest)
     statistics = list(dict.fromkeys(aggregates["statistic"]))
     statistics.sort(key=lambda name: name != MAIN)
@@ -95,7 +95,7 @@ def totals(digest: Digest) -> Table:
 
 
 def legend_of_totals(digest: Digest) -> str:
-    """What the aggregates are of."""
+    """What the aggregates mean."""
     scale = digest.scale
     if scale is None:
         return ""

@@ -1,4 +1,4 @@
-"""`index.md`: what was run, what came out, what is missing, and where everything lies."""
+"""`index.md`: what was run, the results, what is missing, and the files."""
 
 from collections.abc import Sequence
 from pathlib import Path

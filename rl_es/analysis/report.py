@@ -1,6 +1,6 @@
-"""The report of a results folder: tables, figures and a page to read, all made anew from its cells.
+"""The report of a results folder: tables, figures and pages, all made anew from its cells.
 
-A folder whose runs are still going, or partly failed, has a report of what is there.
+A folder in which runs are unfinished or failed has a report of what is there.
 """
 
 from collections.abc import Callable
@@ -22,13 +22,13 @@ def write(folder: Path, say: Callable[[str], None] = lambda text: None) -> list[
 
     Args:
       folder: of the results.
-      say: told of what a reader of the tables should know.
+      say: is called with a warning for readers of the tables, if there is one.
 
     Raises:
       UserError: the folder holds no cell, or a damaged file.
     """
     found = results.load(folder)
-    replays.read(folder)  # what is damaged is said before anything is written
+    replays.read(folder)  # a damaged file is reported before anything is written
     summarised = digest.of(found)
     written = digest.write(folder, summarised)
     if tables.cell_paths(folder):  # else the tables are what it is made from

@@ -8,9 +8,9 @@ A reference is one of
 `LABEL`      the mean final return of a label that has runs here, such as ppo or random_search;
 `FILE:NAME`  the column NAME of a CSV file with a column `env`.
 
-References are taken as known: intervals of scores do not hold their uncertainty. Environments that
-lack one, or where that of 1 is not above that of 0 (so that a better return would score less), are
-left out and named. Runs that diverged or failed have no score.
+References are taken as exact: intervals of scores do not include their uncertainty. An environment
+that lacks a reference, or whose reference for 1 is not above that for 0 (a better return would
+score less), is left out and named. Runs that diverged or failed have no score.
 
 Axis letters: S runs (of all environments).
 """
@@ -35,7 +35,7 @@ LOW = UNTRAINED
 
 @dataclass(frozen=True)
 class Scale:
-    """What is 0 and what is 1 in each environment.
+    """The returns that are 0 and 1 in each environment.
 
     Attributes:
       low: the reference's name, then its return by environment.
@@ -49,7 +49,7 @@ class Scale:
 
     @property
     def environments(self) -> list[str]:
-        """Those that are on the scale, in natural order."""
+        """The environments that are on the scale, in natural order."""
         return sorted(self.low[1], key=natural)
 
     @cached_property
@@ -69,8 +69,8 @@ def scale(results: Results, low: str = LOW, high: str | None = None) -> Scale:
     Args:
       results: the folder.
       low: the reference that is 0.
-      high: the one that is 1; the threshold where every environment of the folder has one, else the
-        best label.
+      high: the one that is 1; None: the threshold if every environment of the folder has one, else
+        the best label.
 
     Raises:
       UserError: there is no such reference.

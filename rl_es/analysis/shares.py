@@ -1,7 +1,7 @@
 """Success: the share of seeds that are at or above the threshold.
 
-A seed counts from the evaluation that reaches the threshold to the one that falls below it. A run
-that diverged is no success from then on, and counts among all; one that failed was not tried.
+A seed is a success from an evaluation at or above the threshold until one below it. A run that
+diverged is none from its end on, but is among the seeds; one that failed is left out.
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
 """Labels over all environments of a folder: aggregates of scores, and labels against each other.
 
-`aggregates`   one row a (label, statistic): mean, median, interquartile mean and optimality gap of
-               normalised final returns;
-`comparisons`  one row a (first label, second label, environment), and one over all environments.
+`aggregates`   one row per (label, statistic): mean, median, interquartile mean and optimality gap
+               of normalised final returns;
+`comparisons`  one row per (first label, second label, environment), and one over all environments.
 """
 
 from itertools import combinations
@@ -22,7 +22,7 @@ from rl_es.analysis.statistics.aggregates import REPLICATES
 from rl_es.analysis.statistics.improvement import are_paired, common
 
 ALL = "all"  # environments together
-MOST_LABELS = 12  # of which every pair is compared; of more, each with the best
+MOST_LABELS = 12  # up to here every pair is compared; beyond, each label with the best one
 
 
 def of(results: Results, on: scores.Scale, *, replicates: int = REPLICATES) -> pd.DataFrame:
@@ -43,7 +43,7 @@ def between(results: Results, on: scores.Scale) -> pd.DataFrame:
     """Columns first, second, env, probability, low, high, paired, p, p_adjusted.
 
     `probability` is that a run of the first label scores above one of the second. P-values are
-    those of single environments, adjusted for their number; the row of `all` has none.
+    of single environments, adjusted for their number; the row of `all` has none.
     """
     found = {label: own for label, own in scores.finals(results, on).items() if len(own.values)}
     rows = []

@@ -55,7 +55,7 @@ def _row(name: str, field: FieldInfo) -> tuple[str, str, str, str]:
 
 
 def _settings_of_agents() -> Iterator[str]:
-    """One row a setting that means the same in each of its agents."""
+    """One row per setting that means the same in each of its agents."""
     agents: dict[tuple[str, ...], list[str]] = {}
     for agent in registry.agents.files():
         config = registry.agents.load(agent).Hyperparameters

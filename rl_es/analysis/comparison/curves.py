@@ -1,4 +1,4 @@
-"""Learning curves of the base, solid, and of the others, dashed: a row a label."""
+"""Learning curves of the base, solid, and of the others, dashed: a row per label."""
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -19,7 +19,7 @@ COLUMNS = 5  # environments a figure
 
 
 def draw(comparison: Comparison, options: Options) -> Figure:
-    """A column an environment, a row a label: mean return against environment steps."""
+    """A column per environment, a row per label: mean return against environment steps."""
     labels = list(dict.fromkeys(match.base for match in comparison.matched))
     environments = comparison.environments
     single = False

@@ -25,7 +25,7 @@ _SPREAD = 0.7  # of a row, for several others
 
 
 def draw(comparison: Comparison, options: Options) -> Figure:
-    """A panel an environment, and one for all; a row a label; all along the same axis."""
+    """A panel per environment, and one for all; a row per label; all along the same axis."""
     groups = [
         *((env, [f for f in comparison.findings if f.env == env]) for env in where(comparison)),
         *([(TOTAL, comparison.totals)] if comparison.totals else []),

@@ -20,7 +20,7 @@ TOTAL = "all"
 
 
 def flat(comparison: Comparison) -> list[dict[str, Any]]:
-    """A row a finding, then a row a total, unrounded."""
+    """A row per finding, then a row per total, unrounded."""
     found = [("pair", one) for one in comparison.findings]
     found += [("total", one) for one in comparison.totals]
     return [{"level": level, **_row(one, comparison.metric)} for level, one in found]
@@ -115,7 +115,7 @@ def total_heads(comparison: Comparison) -> list[str]:
 
 
 def cells(comparison: Comparison) -> list[list[str]]:
-    """A row a finding, for people."""
+    """A row per finding, for people."""
     rows = []
     for one in comparison.findings:
         first = [one.other] if len(comparison.others) > 1 else []
@@ -128,7 +128,7 @@ def cells(comparison: Comparison) -> list[list[str]]:
 
 
 def total_cells(comparison: Comparison) -> list[list[str]]:
-    """A row a total, for people."""
+    """A row per total, for people."""
     rows = []
     for one in comparison.totals:
         first = [one.other] if len(comparison.others) > 1 else []

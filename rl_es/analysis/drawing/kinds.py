@@ -54,7 +54,7 @@ class Kind(Generic[T]):
       draw: what is drawn of some subjects.
       where: the subjects that there is something to draw of, with these options.
       needs: what these have that others have not.
-      most: subjects a figure; more make further figures, as do sheets that are not high enough.
+      most: subjects per figure; more make further figures, as do sheets that are not high enough.
       interval: the kind of interval that it draws; empty where it draws none.
       reported: whether a report holds it without being asked.
     """

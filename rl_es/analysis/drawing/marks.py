@@ -27,7 +27,7 @@ def mean_and_band(
     replicates: int,
     label: str,
 ) -> None:
-    """The mean over counted seeds and its interval; `offset` in [0, 1) moves the markers."""
+    """Draws the mean over counted seeds and its interval; `offset` in [0, 1) moves the markers."""
     grid, returns = alignment.align(alignment.counted(found))
     if not grid.size:
         return
@@ -52,14 +52,14 @@ def band(
 def line(
     panel: Axes, x: np.ndarray, y: np.ndarray, style: Style, offset: float, label: str
 ) -> None:
-    """A label's line. Its markers are spaced along it, each label's from its own start."""
+    """Draws a label's line, with markers along it that start at each label's own offset."""
     panel.plot(
         x,
         y,
         color=style.colour,
         linestyle=style.line,
         marker=style.marker,
-        # So that they fall apart where lines lie on each other.
+        # The offset keeps markers apart where lines lie on each other.
         markevery=(0.04 + 0.2 * offset, 0.24) if x.size > 1 else None,
         zorder=3,
         label=panels.visible(label),
@@ -70,7 +70,7 @@ def line(
 def median_and_runs(
     panel: Axes, found: list[alignment.Curve], style: Style, offset: float, label: str
 ) -> None:
-    """Each run as a thin line, a lost one with a cross at its end, and the median of the others."""
+    """Draws each run as a thin line, a lost one with a cross at its end, and the others' median."""
     for curve in found:
         panel.plot(curve.x, curve.y, color=style.colour, linewidth=0.5, alpha=0.5)
         if curve.status not in alignment.COUNTED:
@@ -87,7 +87,11 @@ def _cross(panel: Axes, curve: alignment.Curve, style: Style) -> None:
 
 
 def single_runs(panel: Axes, found: list[alignment.Curve], style: Style, furthest: float) -> bool:
-    """Draws alone the seeds that no mean holds, and what lies beyond the common range."""
+    """Draws single seeds where they are in no mean, or beyond the range that all of them cover.
+
+    Returns:
+      Whether there are any.
+    """
     mean = alignment.counted(found)
     end = min((curve.x[-1] for curve in mean), default=-np.inf)
     drawn = False
@@ -107,7 +111,7 @@ def single_runs(panel: Axes, found: list[alignment.Curve], style: Style, furthes
 
 
 def bar(panel: Axes, place: int, runs: pd.DataFrame, style: Style, replicates: int) -> None:
-    """A bar for the mean of the column `final`, its interval, a dot a seed, a cross a lost one."""
+    """Draws a bar for the mean of `final`, its interval, a dot per seed, a cross per lost seed."""
     known = runs[np.isfinite(runs["final"])].sort_values(["seed", "run_id"])
     counts = known["status"].isin(alignment.COUNTED)
     mean, lost = known[counts]["final"].to_numpy(float), known[~counts]["final"].to_numpy(float)
@@ -150,21 +154,21 @@ def dot_and_line(panel: Axes, place: float, interval: Interval, style: Style) ->
 
 
 def _spread(place: int, count: int) -> np.ndarray:
-    """Heights [count] within a bar, so that equal returns do not hide each other."""
+    """Heights [count] within a bar: dots of equal returns stand above each other."""
     return place + (np.linspace(-0.22, 0.22, count) if count > 1 else np.zeros(count))
 
 
 def dress(
     panel: Axes, env: str, runs: pd.DataFrame, across: bool = False, loss: bool = False
 ) -> None:
-    """The title, the thresholds and the limits.
+    """Sets the title and the limits, and draws the thresholds.
 
     Args:
       panel: with everything drawn.
       env: its environment.
       runs: for their thresholds.
-      across: returns run along x, not y.
-      loss: y is minus the return, and logarithmic; what is not above zero lies below the panel.
+      across: whether returns are on the x axis instead of the y axis.
+      loss: whether y is minus the return, on a logarithmic axis; values at or below zero are cut.
     """
     panel.set_title(env)
     if loss:

@@ -1,4 +1,4 @@
-"""One colour, line style and marker a label, the same in every figure and every environment.
+"""One colour, line style and marker per label, the same in every figure and every environment.
 
 Colours are those of Okabe and Ito (2008), told apart under the common kinds of colour blindness;
 their yellow is left out, too pale on white, and a grey is added. Lines and markers differ as well,

@@ -1,4 +1,4 @@
-"""The frame that all figures share: a panel an environment, one legend, notes below, file formats.
+"""The frame that all figures share: a panel per environment, one legend, notes below, file formats.
 
 Figures are made without pyplot and its state. The heights of legend and notes are measured, and the
 panels get the rest, so that nothing overlaps or is cut off however long the names are.

@@ -25,7 +25,7 @@ def where(results: Results, options: Options = USUAL) -> list[str]:
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
-    """A row an environment: final return, and seconds of a million steps, against the setting."""
+    """A row per environment: final return, and seconds of a million steps, against the setting."""
     axis = max(AXES, key=lambda axis: sum(len(of.values) for of in ladders(results.runs, axis)))
     seconds = alignment.per_run_seconds(results.runs) / results.runs["env_steps"] * MILLION
     final = alignment.final_returns(results.curves, results.runs)

@@ -9,7 +9,7 @@ from rl_es.analysis.results import Results
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
-    """A panel an environment: the mean over seeds of each seed's best so far."""
+    """A panel per environment: the mean over seeds of each seed's best so far."""
     curves, runs, shown = results.curves, results.runs, results.shown
     best, steps, single = alignment.best_so_far(curves), curves["env_steps"], False
     with panels.paper():

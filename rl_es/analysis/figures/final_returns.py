@@ -10,7 +10,7 @@ from rl_es.analysis.results import Results
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
-    """A panel an environment, a bar a label."""
+    """A panel per environment, a bar per label."""
     curves, shown = results.curves, results.shown
     runs = results.runs.assign(final=alignment.final_returns(curves, results.runs))
     sheet = options.sheet

@@ -40,7 +40,7 @@ def where(results: Results, options: Options = USUAL) -> list[str]:
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
-    """A row an environment: against seconds, and against environment steps."""
+    """A row per environment: against seconds, and against environment steps."""
     curves, runs = results.curves, results.runs
     seconds = alignment.per_run_seconds(curves)
     unit, size = lines.unit_of_time(seconds.max())

@@ -34,9 +34,9 @@ def where(results: Results, options: Options = USUAL) -> list[str]:
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
-    """A panel a label that the reference is compared with, and a row an environment and one in all.
+    """A panel per label that the reference is compared with; rows: all environments, then each.
 
-    Of a single environment, one panel and a row a label.
+    Where there is a single environment: one panel, with a row per label.
     """
     on = across.scale(results, options)
     scored = scores.finals(results, on)

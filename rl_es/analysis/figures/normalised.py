@@ -17,7 +17,7 @@ TOTALS = {"interquartile_mean": "all: IQM", "mean": "all: mean"}
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
-    """A panel an environment and two in total, a bar a label."""
+    """A panel per environment and two in total, a bar per label."""
     on = across.scale(results, options)
     scored = scores.finals(results, on)
     whole = across.everywhere(results, scored, on)

@@ -29,7 +29,7 @@ def _count(rows: pd.DataFrame | None) -> int:
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
-    """A row an environment: each parameter, and where returns are losses the loss beside them."""
+    """A row per environment: each parameter, and where returns are losses the loss beside them."""
     parts = [results.within([env]) for env in results.environments]
     counts = [centers.scalars(part.curves) for part in parts]
     losses = [alignment.are_losses(part.curves) for part in parts]

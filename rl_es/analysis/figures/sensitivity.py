@@ -38,7 +38,7 @@ def where(results: Results, options: Options = USUAL) -> list[str]:
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
-    """A row an environment, a panel a setting."""
+    """A row per environment, a panel per setting."""
     columns = varied(results)
     final = alignment.final_returns(results.curves, results.runs)
     runs = results.runs.assign(final=final)

@@ -18,7 +18,7 @@ def where(results: Results, options: Options = USUAL) -> list[str]:
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
-    """A row an environment: its return, and beside it the share of seeds that succeed.
+    """A row per environment: its return, and beside it the share of seeds that succeed.
 
     Instead of a return that spans decades below zero there is the loss, on a logarithmic axis.
     """

@@ -35,7 +35,7 @@ def where(results: Results, options: Options = USUAL) -> list[str]:
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
-    """A panel an environment: minus the return in colours, each label's centers as lines."""
+    """A panel per environment: minus the return in colours, each label's centers as lines."""
     shown = [results.surfaces[env] for env in results.environments]
     with panels.paper():
         figure, axes = panels.grid(options.sheet, len(shown), 3.6, 2.7)

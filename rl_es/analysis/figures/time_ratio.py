@@ -39,7 +39,7 @@ def where(results: Results, options: Options = USUAL) -> list[str]:
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
-    """A panel an environment and one in all, a bar a label, on a logarithmic axis."""
+    """A panel per environment and one in all, a bar per label, on a logarithmic axis."""
     costs, reference = _costs(results), options.reference or USUAL_REFERENCE
     if reference not in results.shown:
         near = did_you_mean(reference, results.shown)
@@ -100,7 +100,7 @@ def published(path: Path, reference: str) -> dict[tuple[str, str], float]:
 def _costs(results: Results) -> pd.DataFrame:
     """Seconds a run: of an environment step, and to the least that all of its environment took.
 
-    Indexed by (env, label), a row a counted run, with its seed.
+    Indexed by (env, label), a row per counted run, with its seed.
     """
     counted = results.runs[results.runs["status"].isin(alignment.COUNTED)]
     steps, seconds = results.curves["env_steps"], alignment.per_run_seconds(results.curves)

@@ -26,7 +26,7 @@ def where(results: Results, options: Options = USUAL) -> list[str]:
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
-    """A panel an environment: a step function a label."""
+    """A panel per environment: a step function a label."""
     curves, runs, shown = results.curves, results.runs, results.shown
     reached = curves.groupby("run_id")["env_steps"].max()
     stopped = runs["run_id"].map(reached).astype(float)

@@ -1,4 +1,4 @@
-"""How far low-rank expected updates are from full-rank ones, against rank, a row a problem."""
+"""How far low-rank expected updates are from full-rank ones, against rank, a row per problem."""
 
 from typing import Any
 

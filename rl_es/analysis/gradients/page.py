@@ -99,14 +99,14 @@ def _table(rows: pd.DataFrame) -> str:
 
 
 def _files(found: Gradients) -> str:
-    bias = {BIAS: "one row an (environment, agent, reference, rank)"} if len(found.bias) else {}
+    bias = {BIAS: "one row per (environment, agent, reference, rank)"} if len(found.bias) else {}
     return file_list(
         {
-            "gradients.csv": "one row a (environment, label, seed)",
-            "summary.csv": "one row an (environment, label)",
+            "gradients.csv": "one row per (environment, label, seed)",
+            "summary.csv": "one row per (environment, label)",
             **bias,
             "manifest.json": "what was asked for, and each start",
             "figures/": "the figures as PNG and SVG",
-            "estimates/": "one file a row, with the mean estimate itself",
+            "estimates/": "one file per row, with the mean estimate itself",
         }
     )

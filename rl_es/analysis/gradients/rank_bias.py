@@ -48,7 +48,7 @@ NONE = pd.DataFrame(columns=list(COLUMNS))
 
 
 def rank_bias(rows: pd.DataFrame) -> pd.DataFrame:
-    """The table of a folder's estimates: a row an (environment, agent, reference, rank).
+    """The table of a folder's estimates: a row per (environment, agent, reference, rank).
 
     Environments that do not know their expected estimates have none, nor have those that know that
     the rank makes no difference. Seeds whose parameters stand at different points, where different
@@ -85,7 +85,7 @@ def _against(
     of_full: Callable[[Sequence[int]], np.ndarray],
     seeds: set[int],
 ) -> Iterator[Mapping[str, Any]]:
-    """A row a label; `of_full` gives what full rank is at some seeds, [S, D] or [D]."""
+    """A row per label; `of_full` gives what full rank is at some seeds, [S, D] or [D]."""
     common = sorted(seeds.intersection(*(set(own["seed"]) for own in by_label)))
     if len(common) < SEEDS:
         return

@@ -1,4 +1,4 @@
-"""Variance and bias of gradient estimates: one row an (environment, label), over its seeds."""
+"""Variance and bias of gradient estimates: one row per (environment, label), over its seeds."""
 
 import re
 from collections.abc import Mapping

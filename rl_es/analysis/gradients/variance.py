@@ -1,4 +1,4 @@
-"""Variance of gradient estimates against the windows of an episode, a panel a family."""
+"""Variance of gradient estimates against the windows of an episode, a panel per family."""
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator

@@ -73,7 +73,7 @@ def _cell(entry: Entry) -> str:
 
 
 def _csv(of: Content) -> str:
-    """A row a cell, unrounded, and one a total."""
+    """A row per cell, unrounded, and one a total."""
     common = {"metric": of.metric.name}
     rows = [
         {"env": env, "label": label, **common, **_interval(cell.found)}

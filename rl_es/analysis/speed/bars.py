@@ -38,7 +38,7 @@ def _apart(speed: Speed) -> pd.DataFrame:
 
 
 def shares(speed: Speed, options: Options = USUAL) -> Figure:
-    """The rate of each contestant, that of pure batch inference being 100: a panel a workload."""
+    """The rate of each contestant, that of pure batch inference being 100: a panel per workload."""
     table, workloads, sheet, cut = speed.table, speed.workloads, options.sheet, False
     with panels.paper():
         most = max(len(look.whole(table, workload)) for workload in workloads)

@@ -81,7 +81,7 @@ def cost_against_width(speed: Speed, options: Options = USUAL) -> Figure:
             noise = (rows["noise_seconds"] / steps).to_numpy()
             _line(time, width, noise, style, f"{label}: noise alone", apart=True)
             _line(size, width, rows["perturbation_bytes"].to_numpy(float), style, label)
-        _dress(time, "time a step of all members", look.seconds, group["width"])
+        _dress(time, "time per step of all members", look.seconds, group["width"])
         _dress(size, "noise of the population", look.bytes_, group["width"])
         first = group.iloc[0]
         title = f"{first['env']}, {first['layers']} hidden layers, P = {first['population']}"
@@ -98,7 +98,7 @@ def cost_against_width(speed: Speed, options: Options = USUAL) -> Figure:
 
 
 def _styles(group: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Colour and marker by label: one colour an agent, a marker of its own for each label."""
+    """Colour and marker by label: one colour per agent, a marker of its own for each label."""
     found: dict[str, dict[str, Any]] = {}
     for label, agent in group[["contestant", "agent"]].drop_duplicates().itertuples(index=False):
         marker = palette.MARKERS[len(found) % len(palette.MARKERS)]

@@ -47,7 +47,7 @@ def grid(
 
 
 def panel_of_names(panel: Axes, sheet: Sheet, rows: pd.DataFrame, title: str) -> None:
-    """One line a contestant, named in the first column; those without a result say why."""
+    """One line per contestant, named in the first column; those without a result say why."""
     panel.set_title(title)
     names(sheet, list(rows["contestant"])).beside(panel)
     for place, row in enumerate(rows.to_dict("records")):

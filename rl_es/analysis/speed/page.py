@@ -1,4 +1,4 @@
-"""`index.md` of a speed benchmark: a table a workload, the figures, what failed, where it ran."""
+"""`index.md` of a speed benchmark: a table per workload, the figures, what failed, where it ran."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -19,8 +19,8 @@ LEGEND = (
     "Time: wall time of a generation, the median over interleaved rounds and its quartiles. "
     "Share: environment steps a second over those of pure batch inference (the same rollout, the "
     "unperturbed policy shared by all members) in the same round, in percent; a generation of a "
-    "persistent agent is a window of steps, of all others whole episodes. Times bare: time a step "
-    "over that of the bare environment. Cores: process time over wall time. Memory: XLA's own "
+    "persistent agent is a window of steps, of all others whole episodes. Times bare: time per "
+    "step over that of the bare environment. Cores: process time over wall time. Memory: XLA's own "
     "account of the compiled generation, a device. Noise: bytes of the population's perturbation, "
     "or of its parameters where a peer writes them out. Trace, compile, cached: seconds of "
     "tracing, of compilation with an empty cache, and of loading from the persistent cache instead."
@@ -62,7 +62,7 @@ def _missing(manifest: Mapping[str, Any], there: int) -> str:
 
 
 def _rates(overview: pd.DataFrame, named: Mapping[str, str]) -> str:
-    """Environment steps a second, a line a workload; where there are several environments."""
+    """Environment steps a second, a line per workload; where there are several environments."""
     if overview["env"].nunique() < 2:
         return ""
     whole = overview[overview["part"] == WHOLE]
@@ -72,7 +72,7 @@ def _rates(overview: pd.DataFrame, named: Mapping[str, str]) -> str:
         rates = own.set_index("contestant")["steps_per_second"]
         length = f"{own['episode_length'].iloc[0]:,}"
         rows.append([escape(named[key]), length, *(number(rates.get(c)) for c in contestants)])
-    heads = ["workload", "steps an episode", *map(escape, contestants)]
+    heads = ["workload", "steps per episode", *map(escape, contestants)]
     return "## Environment steps a second\n\n" + table(heads, rows)
 
 
@@ -138,10 +138,10 @@ def _origin(programs: pd.DataFrame) -> str:
 def _files() -> str:
     return file_list(
         {
-            "samples.parquet": "one row a (workload, contestant, part, round)",
-            "speed.csv": "one row a (workload, contestant, part), unrounded",
+            "samples.parquet": "one row per (workload, contestant, part, round)",
+            "speed.csv": "one row per (workload, contestant, part), unrounded",
             "manifest.json": "what was asked for, and each start",
             "figures/": "the figures as PNG and SVG",
-            "workloads/": "one file a workload, from which all of these are made",
+            "workloads/": "one file per workload, from which all of these are made",
         }
     )

@@ -26,7 +26,7 @@ COLUMNS = {
     "share": "rate over that of pure batch inference in the same round, in percent: median",
     "share_low": "its lower quartile",
     "share_high": "its upper quartile",
-    "times_bare": "time a step over that of the bare environment in the same round: median",
+    "times_bare": "time per step over that of the bare environment in the same round: median",
     "extra_seconds": "time beyond pure batch inference of as many steps: median",
     "parameters": "scalars evolved",
     "memory_bytes": "of the whole generation, by XLA's account",
@@ -38,7 +38,7 @@ COLUMNS = {
 
 
 def summarise(samples: pd.DataFrame, programs: pd.DataFrame) -> pd.DataFrame:
-    """One row a (workload, contestant, part), in the order of `programs`; see `COLUMNS`.
+    """One row per (workload, contestant, part), in the order of `programs`; see `COLUMNS`.
 
     A contestant that failed or was skipped has one row, without times.
 

@@ -1,7 +1,7 @@
-"""How much better one label scores than another, with an interval, and what it takes to tell.
+"""How much better one label scores than another, and how many seeds it takes to show it.
 
-Where both ran the same seeds these are drawn together in each replicate, so that what the runs of a
-seed have in common drops out of the difference.
+Where both ran the same seeds, these are drawn together in each replicate, so that what the runs of
+a seed have in common drops out of the difference.
 
 Axis letters: S runs (of all environments), B replicates.
 """
@@ -65,7 +65,7 @@ def _fewest(scores: Scores) -> int:
 
 
 def seeds_to_tell(found: Interval, seeds: int, confidence: float = CONFIDENCE) -> int | None:
-    """How many seeds would tell a difference of this size from none, with a power of 0.8.
+    """How many seeds would show a difference of this size with a power of 0.8.
 
     By normal theory, from the width of the interval at the number of seeds that it rests on.
 

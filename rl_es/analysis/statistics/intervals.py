@@ -106,7 +106,7 @@ def bootstrap(
     Memory is bounded: points are treated in blocks, and replicates in blocks within these.
 
     Args:
-      values: [S, ...], one row a run; a NaN makes its own point NaN.
+      values: [S, ...], one row per run; a NaN makes its own point NaN.
       statistic: reduces the axis of runs.
       strata: [S], None for a single stratum.
       replicates: B.

@@ -1,4 +1,4 @@
-"""Steps or seconds to a threshold, of runs some of which never got there.
+"""Steps or seconds to a threshold, where some runs never reach it.
 
 A run that ended without reaching the threshold is censored: all that is known is that it takes
 longer than the run was. E. L. Kaplan and P. Meier, "Nonparametric estimation from incomplete
@@ -23,7 +23,7 @@ from rl_es.analysis.statistics.intervals import (
 
 @dataclass(frozen=True, eq=False)
 class Reaching:
-    """When runs reached a threshold, or ended without.
+    """When runs reached a threshold, or ended before they did.
 
     Attributes:
       times: [S] steps or seconds until the threshold, or until the end of a run that is censored.
@@ -45,7 +45,7 @@ def share_reached(runs: Reaching) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shares(runs: Reaching, times: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """[B, T] the share at each of times [T], where each run counts so often [B, S]."""
+    """[B, T] the share at each of times [T], where run s counts `counts[b, s]` times."""
     at_risk = counts @ (runs.times[:, None] >= times)
     arrived = counts @ ((runs.times[:, None] == times) & runs.reached[:, None])
     return 1 - np.cumprod(1 - arrived / np.maximum(at_risk, 1), axis=1)
@@ -54,7 +54,7 @@ def _shares(runs: Reaching, times: np.ndarray, counts: np.ndarray) -> np.ndarray
 def median_time(runs: Reaching, *, replicates: int = REPLICATES) -> Interval:
     """The time by which half of the runs have reached the threshold, with its 95 % interval.
 
-    Infinite where fewer than half ever do; so is a bound where that holds of so many replicates.
+    It is infinite where fewer than half ever do, and so may its bounds be.
     Bounds are times at which a run arrived, between plain percentiles: a median of few runs takes
     few values, and percentiles further out would be the extremes.
     """
