@@ -84,12 +84,12 @@ def _background(panels: list[_Panel], width: int, height: int) -> tuple[np.ndarr
     size = width * _FINER, height * _FINER
     image = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(image)
-    letters = font(round(size[1] / 21))
+    letter = round(size[1] / 21)
+    letters, head = font(letter), 1.5 * letter
     left, right = 0.04 * size[0], 0.96 * size[0]
     shares = np.array([panel.share for panel in panels])
     ends = np.concatenate([[0], np.cumsum(shares) / shares.sum()]) * size[1]
     for panel, top, bottom in zip(panels, ends[:-1], ends[1:], strict=True):
-        head = letters.size * 1.5  # type: ignore[attr-defined]
         draw.text((left, top + head / 2), panel.title, QUIET, letters, anchor="lm")
         draw.text((right, top + head / 2), _range(panel), QUIET, letters, anchor="rm")
         box = left, top + head, right, bottom - 0.2 * head

@@ -23,10 +23,18 @@ EVALUATED = "evaluation return of the unperturbed policy"
 
 def counts(runs: pd.DataFrame) -> str:
     """'n = 5 seeds', with the exceptions by name, of the runs that enter means."""
-    n = runs[runs["status"].isin(COUNTED)].groupby(["env", "label"]).size()
-    pairs = runs[["env", "label"]].drop_duplicates().itertuples(index=False)
-    sizes = {(pair.env, pair.label): int(n.get((pair.env, pair.label), 0)) for pair in pairs}
-    return seeds(sizes, beyond=" (each pair's is in summary.csv)")
+    return seeds(_sizes(runs), beyond=" (each pair's is in summary.csv)")
+
+
+def single_seeds(runs: pd.DataFrame) -> bool:
+    """Whether each label has one counted run in each of its environments, so without intervals."""
+    return set(_sizes(runs).values()) == {1}
+
+
+def _sizes(runs: pd.DataFrame) -> dict[tuple[str, str], int]:
+    """How many counted runs each (environment, label) has."""
+    counts = runs["status"].isin(COUNTED).groupby([runs["env"], runs["label"]], sort=False).sum()
+    return {(str(env), str(label)): int(size) for (env, label), size in counts.items()}
 
 
 def seeds(sizes: Mapping[tuple[str, str], int], beyond: str = "") -> str:
@@ -56,7 +64,7 @@ def named(runs: pd.DataFrame) -> list[str]:
 
 def interval(runs: pd.DataFrame, mark: str, replicates: int, of: str = "the mean") -> str:
     """What the marks of intervals stand for."""
-    if counts(runs) == "n = 1 seed":
+    if single_seeds(runs):
         return "no interval from a single seed"
     return (
         f"{mark}: {CONFIDENCE:.0%} stratified bootstrap interval of {of} over seeds "

@@ -104,13 +104,12 @@ def _notes(
     reference: str,
     others: dict[str, Style],
 ) -> list[str]:
-    counts = notes.counts(results.runs)
     paired = all(are_paired(scored[reference], scored[label]) for label in others)
     lined = f"lines: {CONFIDENCE:.0%} interval (Newcombe's method for the Mann-Whitney statistic)"
     said = [
         f"Probability that the last evaluation of a run of {reference} is above that of a run of "
-        f"each other label, ties counting half; {counts}; "
-        + ("no interval from a single seed." if counts == "n = 1 seed" else f"{lined}."),
+        f"each other label, ties counting half; {notes.counts(results.runs)}; "
+        + ("no interval from a single seed." if notes.single_seeds(results.runs) else f"{lined}."),
         "The labels share their seeds, which the intervals allow for."
         if paired
         else "Where labels share their seeds, intervals allow for it.",
