@@ -1,4 +1,4 @@
-"""Measures what is missing of a sweep's gradient estimates."""
+"""Measures the gradient estimates of a sweep that are not there yet."""
 
 import math
 from pathlib import Path
@@ -22,7 +22,7 @@ def run(sweep: Sweep, out: Path, quiet: bool) -> None:
     Args:
       sweep: validated; budgets are in generations.
       out: the results folder.
-      quiet: say nothing.
+      quiet: whether nothing is printed.
 
     Raises:
       UserError: a cell cannot be measured; what was measured before is kept.
@@ -62,7 +62,7 @@ def run(sweep: Sweep, out: Path, quiet: bool) -> None:
 
 
 def _is_done(out: Path, cell: Cell, note: Note) -> bool:
-    """Whether a cell was measured with this budget; its row gets the labels that it has now."""
+    """Whether a cell was measured with this budget; its row then gets the cell's current labels."""
     found = read_whole(out, estimates.path(out, cell.run_id), estimates.read, note)
     if found is None:
         return False

@@ -1,4 +1,4 @@
-"""Which policies of a results folder are shown. Nothing here loads jax."""
+"""Which policies of a results folder are filmed. Nothing here loads jax."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def final_returns(runs: pd.DataFrame, env: str) -> pd.Series[float]:
 
 
 def shown(policies: Iterable[Saved], env: str, label: str) -> dict[str, Saved]:
-    """By stage, the policies of the first seed that has the most stages of them."""
+    """By stage, the policies of a seed: of those with the most stages, the first."""
     seeds: dict[int, dict[str, Saved]] = defaultdict(dict)
     for one in policies:
         if (one.manifest["env"], one.manifest["label"]) == (env, label):
@@ -60,7 +60,7 @@ def pick(
     seed: int,
     stage: str,
 ) -> tuple[dict[str, Saved], str]:
-    """The policies asked for by stage, and what has to be said about the choice.
+    """The policies asked for, by stage, and a remark on the choice, empty for none.
 
     Args:
       folder: the results folder.
@@ -68,7 +68,7 @@ def pick(
       label: the agent's label; None for the one with the highest final return.
       agent: the agent's name, where no label is given.
       seed: the run's.
-      stage: one of `STAGES`, or all that there are.
+      stage: one of `STAGES`, or `ALL` for those that there are.
 
     Raises:
       UserError: nothing fits, or more than one run; says what there is.
@@ -137,7 +137,7 @@ def _best(folder: Path, found: Sequence[Saved], env: str, agent: str | None) -> 
 
 
 def _reason(folder: Path, found: Sequence[Saved], env: str, label: str, seed: int) -> str:
-    """Why a run has no policy: what became of it, or which seeds there are."""
+    """Why a run has no policy: its status, or the seeds that there are."""
     if any(folder.glob("cells/*.parquet")):
         runs = _runs(folder)
         own = runs[(runs["env"] == env) & (runs["label"] == label) & (runs["seed"] == seed)]

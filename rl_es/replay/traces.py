@@ -1,4 +1,4 @@
-"""An episode as lines over time with a cursor: what every environment can be shown by."""
+"""An episode as lines over time with a cursor, which can be drawn for every environment."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,9 @@ _FINER = 2
 
 
 def traces(episode: Trajectory, width: int, height: int) -> Callable[[int], np.ndarray]:
-    """A function of the steps taken -> [height, width, 3] uint8. Only the cursor is drawn anew.
+    """A function from the steps taken to a picture [height, width, 3] uint8.
+
+    Only the cursor is drawn anew for each picture.
 
     Args:
       episode: of T steps.
@@ -58,7 +60,7 @@ class _Panel:
 
     @property
     def share(self) -> float:
-        """Of the height: little where nothing changes, much where lines are scaled apart."""
+        """The weight of its height: low if nothing changes, high if each line has its own scale."""
         if np.ptp(self.lines, axis=0).max() == 0:
             return 0.5
         return 2.0 if self.limits is None else 1.0
@@ -122,5 +124,5 @@ def _range(panel: _Panel) -> str:
 
 
 def _across(step: int, steps: int, left: float, right: float) -> float:
-    """Where a step is, of so many with the first at the left and the last at the right."""
+    """The x of a step, where the first of `steps` is at `left` and the last at `right`."""
     return left + (right - left) * step / (steps - 1)

@@ -13,7 +13,7 @@ from rl_es.rollout.config import EvaluationConfig, PolicyConfig, SurfaceConfig
 from rl_es.sweep.entries import Distribution, RandomSearch
 from rl_es.sweep.schema import AgentEntry, Budget, Defaults, EnvironmentEntry, Sweep, Tuning
 
-# The parts of a sweep file, under the headings that they have here.
+# The parts of a sweep file, with the headings that they have here.
 PARTS: dict[type[Config], str] = {
     Sweep: "The file",
     Defaults: "defaults",

@@ -1,4 +1,4 @@
-"""Learning curves of the base, solid, and of the others, dashed: a row per label."""
+"""Learning curves of the base (solid) and of the others (dashed), a row per label."""
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -15,7 +15,7 @@ from rl_es.analysis.drawing.palette import BLACK, DASHDOT, DASHED, DOTTED, LONG,
 from rl_es.analysis.statistics import CONFIDENCE
 
 DASHES = (DASHED, DOTTED, DASHDOT, LONG)
-COLUMNS = 5  # environments a figure
+COLUMNS = 5  # environments per figure
 
 
 def draw(comparison: Comparison, options: Options) -> Figure:
@@ -42,7 +42,7 @@ def draw(comparison: Comparison, options: Options) -> Figure:
 
 
 def _panel(panel: Axes, comparison: Comparison, matched: list[Match], replicates: int) -> bool:
-    """Draws what is held against each other; returns whether single seeds are drawn as well."""
+    """Draws the curves that are compared; returns whether single seeds are drawn as well."""
     first = matched[0]
     sides = [(comparison.base, first.base), *((match.other, match.label) for match in matched)]
     ends = [_furthest(folder, first.env, label) for folder, label in sides]
@@ -69,7 +69,7 @@ def _furthest(folder: Folder, env: str, label: str) -> float:
 
 
 def _style(comparison: Comparison, label: str, place: int) -> Style:
-    """The label's own colour; where there are several others, each folder has one."""
+    """In the label's own colour; with several others, in that of the folder."""
     known = comparison.base.results.styles[label].colour
     return _dashed(known if len(comparison.folders) == 2 else colour(place), place)
 

@@ -1,4 +1,4 @@
-"""Differences as a forest: how much better the others are, on the normalised scale."""
+"""Differences as a forest plot: how much better the others are, on the normalised scale."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -21,11 +21,11 @@ from rl_es.analysis.statistics import CONFIDENCE
 TOTAL = "all environments"
 SHAPES = {BETTER: ">", WORSE: "<", SAME: "s", UNKNOWN: "o"}
 SOLID = (BETTER, WORSE)  # filled markers: a difference was found
-_SPREAD = 0.7  # of a row, for several others
+_SPREAD = 0.7  # the share of a row that several others take
 
 
 def draw(comparison: Comparison, options: Options) -> Figure:
-    """A panel per environment, and one for all; a row per label; all along the same axis."""
+    """A panel per environment and one for all, with a row per label; all have the same x axis."""
     groups = [
         *((env, [f for f in comparison.findings if f.env == env]) for env in where(comparison)),
         *([(TOTAL, comparison.totals)] if comparison.totals else []),
@@ -49,7 +49,7 @@ def draw(comparison: Comparison, options: Options) -> Figure:
 
 
 def where(comparison: Comparison, options: Options = USUAL) -> list[str]:
-    """The environments that have a difference on the normalised scale."""
+    """The environments in which a difference is known on the normalised scale."""
     having = {f.env for f in comparison.findings if np.isfinite(f.normalised.estimate)}
     return [env for env in comparison.environments if env in having]
 
@@ -87,7 +87,7 @@ def _shape(verdict: str, ink: str) -> dict[str, Any]:
 
 
 def _axis(axes: Sequence[Axes], comparison: Comparison) -> None:
-    """One range for all panels, with 0 and the margin."""
+    """The same x axis for all panels, with a line at 0 and the margin shaded."""
     for panel in axes:
         panel.autoscale_view()
     limits = np.array([panel.get_xlim() for panel in axes])

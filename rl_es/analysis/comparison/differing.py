@@ -14,10 +14,10 @@ from rl_es.analysis.digits import DASH, ranges
 from rl_es.analysis.drawing.palette import natural
 from rl_es.analysis.manifest import Manifest
 
-CLOSE = 0.05  # budgets end on whole generations, which differ by so much at most
+CLOSE = 0.05  # relative: budgets end on whole generations, and so differ by up to this
 BUDGET, EVALUATION = "environment steps", "evaluations"
 EPISODES, THRESHOLDS = "evaluation episodes", "thresholds"
-MATTER = (BUDGET, EVALUATION, EPISODES, THRESHOLDS)  # returns no longer compare
+MATTER = (BUDGET, EVALUATION, EPISODES, THRESHOLDS)  # where these differ, returns do not compare
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Differing:
 
     Attributes:
       what: its name.
-      where: the pairs or the environment that it is about; empty for all.
-      values: by folder, the base first; for people; only of folders that it is about.
-      of_code: whether it is a version or revision of code.
+      where: the labels or the environment in which it differs; empty for everywhere.
+      values: as text by folder, the base first; only of the folders that differ.
+      of_code: whether it is a version or a revision of code.
     """
 
     what: str
@@ -45,14 +45,14 @@ class Differing:
 
 
 def differing(folders: Sequence[Folder], matched: Sequence[Match]) -> list[Differing]:
-    """Everything that differs, of the runs that are compared."""
+    """Everything that differs between the runs that are compared."""
     return [*_provenance(folders, matched), *_work(folders, matched), *_settings(folders, matched)]
 
 
 def warnings(found: Sequence[Differing]) -> list[str]:
-    """One line for each kind of difference after which returns do not compare as they are.
+    """One line for each kind of difference that makes returns incomparable.
 
-    The last is on versions of code: a reason to look twice.
+    The last line, on versions of code, is only a reason to look twice.
     """
     said = []
     for what in MATTER:
@@ -110,7 +110,7 @@ def _work(folders: Sequence[Folder], matched: Sequence[Match]) -> Iterator[Diffe
 
 
 def _settings(folders: Sequence[Folder], matched: Sequence[Match]) -> Iterator[Differing]:
-    """Agents' settings, networks and environments, those that differ alike told together."""
+    """Settings of agents, networks and environments; equal differences are joined into one."""
     base, *others = folders
     found: dict[tuple[str, str, tuple[tuple[str, str], ...]], list[str]] = {}
     for other in others:
@@ -131,7 +131,7 @@ def _settings(folders: Sequence[Folder], matched: Sequence[Match]) -> Iterator[D
 
 
 def _flat(runs: pd.DataFrame, env: str, label: str) -> dict[str, str]:
-    """Setting -> its value, or values, as text; without those that are not there."""
+    """By setting, its value or values as text; settings without a value are left out."""
     own = runs[(runs["env"] == env) & (runs["label"] == label)]
     found = {
         name.removeprefix("hyper."): _all(own[name]) for name in own if name.startswith("hyper.")
@@ -182,6 +182,6 @@ def _steps(value: float) -> str:
 
 
 def _episodes(noted: Manifest) -> str:
-    """Of an evaluation, as the sweep asked for at its last start."""
+    """The episodes of an evaluation, as the sweep asked for at its last start."""
     environments = noted.sweep.get("environments", ())
     return _all(one.get("evaluation", {}).get("episodes") for one in environments)

@@ -28,14 +28,14 @@ def build(
     margin: float | None = None,
     replicates: int = REPLICATES,
 ) -> Comparison:
-    """Holds folders against the first of them.
+    """Compares folders with the first of them.
 
     Args:
       folders: results, the base first.
       environments: those that are wanted; empty for all.
       labels: of the base, likewise.
       metric: one of `rl_es.analysis.metrics.METRICS`.
-      renamed: `OLD=NEW`: labels of the base and of another folder that belong together.
+      renamed: texts like `OLD=NEW`: labels of the base and of another folder to be compared.
       normalise: the references of the base that are 0 and 1; None for `scores.scale`'s own.
       margin: the smallest effect that matters, on the normalised scale; None for none.
       replicates: of the bootstrap.
@@ -62,7 +62,7 @@ def publish(comparison: Comparison, out: Path | None = None) -> list[Path]:
 
     Args:
       comparison: from `build`.
-      out: None for `results/compare/<base>-vs-<other>`, with another metric's name.
+      out: None for `results/compare/<base>-vs-<other>`, with the metric unless it is `final`.
 
     Raises:
       UserError: `out` is a file.

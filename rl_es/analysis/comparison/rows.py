@@ -1,4 +1,4 @@
-"""A comparison as rows: unrounded ones for files, and those that people read."""
+"""A comparison as rows: unrounded for files, and rounded for people."""
 
 import json
 import math
@@ -65,7 +65,7 @@ def as_csv(comparison: Comparison) -> str:
 
 
 def as_json(comparison: Comparison) -> str:
-    """Everything a script may ask for; what is not known, or infinite, is null."""
+    """The comparison as JSON, for scripts; numbers that are unknown or infinite are null."""
     content = {
         "base": {"name": comparison.base.name, "path": str(comparison.base.path)},
         "others": [{"name": f.name, "path": str(f.path)} for f in comparison.others],
@@ -143,7 +143,7 @@ def _end(one: Finding) -> list[str]:
 
 
 def _n(one: Finding) -> str:
-    """Runs of both, with those that are lost: '10', '10 / 9 (1 lost)'."""
+    """The numbers of runs of both, and of lost ones: '10', '10 / 9 (1 lost)'."""
     n = str(one.base.n) if one.base.n == one.against.n else f"{one.base.n} / {one.against.n}"
     lost = sum(one.lost)
     return f"{n} ({lost} lost)" if lost else n
@@ -159,7 +159,7 @@ def _probability(found: Interval) -> str:
 
 
 def _verdict(one: Finding) -> str:
-    """The verdict, and how many seeds would tell where one cannot."""
+    """The verdict, with the number of seeds that would decide where one cannot tell."""
     if one.verdict != UNKNOWN:
         return one.verdict
     if one.lost[0] != one.lost[1] and (one.equal or one.adjusted < LEVEL):

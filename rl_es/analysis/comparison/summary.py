@@ -1,4 +1,4 @@
-"""A whole comparison: what is compared, what differs, the findings, and what was left out."""
+"""A whole comparison: what is compared, what differs, the findings, and what is left out."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -21,19 +21,19 @@ from rl_es.analysis.statistics.aggregates import REPLICATES
 
 @dataclass(frozen=True)
 class Comparison:
-    """Folders held against the first of them.
+    """Folders compared with the first of them.
 
     Attributes:
       folders: the base first.
-      matched: what was held against what.
+      matched: what is compared with what.
       metric: what runs are judged by.
       scale: of normalised scores.
       margin: the smallest effect that matters, on that scale; None for none.
       replicates: of the bootstrap.
-      findings: one a match.
-      totals: one a label with two environments or more that are on the scale.
+      findings: one per match.
+      totals: one per label with two environments or more on the scale.
       differing: what is not the same in all folders.
-      left: by folder, the pairs that nothing was held against.
+      left: by folder, the pairs that were not compared with anything.
     """
 
     folders: Sequence[Folder]
@@ -49,12 +49,12 @@ class Comparison:
 
     @property
     def base(self) -> Folder:
-        """What the others are held against."""
+        """The folder that the others are compared with."""
         return self.folders[0]
 
     @property
     def others(self) -> Sequence[Folder]:
-        """The others."""
+        """The folders that are compared with the base."""
         return self.folders[1:]
 
     @property
@@ -65,13 +65,13 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """The verdict on all: the worst that was found."""
+        """The verdict on the whole: the worst of the findings."""
         found = {finding.verdict for finding in self.findings}
         return next(one for one in (WORSE, UNKNOWN, SAME, BETTER) if one in found)
 
     @property
     def environments(self) -> list[str]:
-        """Those compared, in order."""
+        """The environments compared, in order."""
         return list(dict.fromkeys(match.env for match in self.matched))
 
     def within(self, environments: Collection[str], /) -> "Comparison":
@@ -97,7 +97,7 @@ class Comparison:
 
     @property
     def warnings(self) -> list[str]:
-        """One line each, on what makes a verdict doubtful."""
+        """What makes the verdicts doubtful, one line each."""
         found = self.differing
         said = warnings(found)
         for folder in self.folders:
@@ -117,7 +117,7 @@ class Comparison:
 
     @property
     def lost(self) -> list[str]:
-        """The runs that have no value, by name."""
+        """The runs that diverged or failed, a line per folder."""
         said = []
         for folder in self.folders:
             runs = compared(folder, self.base, self.matched)
@@ -138,11 +138,11 @@ def compare(
     environments: Sequence[str] = (),
     labels: Sequence[str] = (),
 ) -> Comparison:
-    """Holds folders against the first of them.
+    """Compares folders with the first of them.
 
     Args:
       folders: the base first.
-      matched: what is held against what.
+      matched: what is compared with what.
       metric: what runs are judged by.
       scale: of normalised scores.
       margin: the smallest effect that matters, on that scale; None for none.

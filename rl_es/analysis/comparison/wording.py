@@ -1,4 +1,4 @@
-"""What is said beside the numbers of a comparison, in the terminal and on its page."""
+"""The sentences beside the numbers of a comparison, in the terminal and on its page."""
 
 from rl_es.analysis import digits, metrics
 from rl_es.analysis.comparison.findings import AGGREGATE
@@ -16,7 +16,7 @@ def outcome(comparison: Comparison) -> str:
 
 
 def margin(comparison: Comparison) -> str:
-    """What the margin is; empty without one."""
+    """What the margin means; empty without one."""
     if comparison.margin is None:
         return ""
     if comparison.metric.lower:
@@ -59,7 +59,7 @@ def total_legend(comparison: Comparison) -> str:
 
 
 def unmatched(comparison: Comparison) -> list[str]:
-    """By folder, what nothing was held against."""
+    """A line per folder on what was not compared with anything."""
     said = []
     for name, pairs in comparison.left.items():
         labels: dict[str, list[str]] = {}

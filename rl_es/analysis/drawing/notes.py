@@ -1,4 +1,4 @@
-"""What is said under a figure: the number of seeds, the kind of interval, the runs left out."""
+"""The notes under a figure: the number of seeds, the kind of interval, the runs left out."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ EVALUATED = "evaluation return of the unperturbed policy"
 
 
 def counts(runs: pd.DataFrame) -> str:
-    """'n = 5 seeds', with the exceptions by name, of the runs that enter means."""
+    """'n = 5 seeds', of the runs that enter means, with labels that have another number."""
     return seeds(_sizes(runs), beyond=" (each pair's is in summary.csv)")
 
 
@@ -75,7 +75,7 @@ def interval(runs: pd.DataFrame, mark: str, replicates: int, of: str = "the mean
 def on_bands(
     runs: pd.DataFrame, replicates: int, single: bool, what: str = EVALUATED
 ) -> tuple[str, ...]:
-    """For lines: `single` says whether seeds are drawn by themselves too, `what` has the mean."""
+    """For lines: the means are of `what`; `single`: whether single seeds are drawn as well."""
     return (
         f"Lines: mean {what}, {counts(runs)}; "
         f"{interval(runs, 'shaded', replicates)}.{THIN if single else ''}",
@@ -83,7 +83,7 @@ def on_bands(
 
 
 def on_best(runs: pd.DataFrame, replicates: int, single: bool) -> tuple[str, ...]:
-    """For lines of what was best so far."""
+    """For lines of the best return so far."""
     return on_bands(runs, replicates, single, "over seeds of each one's best evaluation so far")
 
 
@@ -96,7 +96,7 @@ def on_shares() -> tuple[str, ...]:
 
 
 def on_medians(runs: pd.DataFrame, cut: bool) -> tuple[str, ...]:
-    """For medians over single seeds; `cut` says whether some leave their panel."""
+    """For medians over single seeds; `cut`: whether some lines leave their panel."""
     lost = not runs["status"].isin(COUNTED).all()
     crosses = "; crosses: where one diverged or failed" if lost else ""
     beyond = " A line that leaves its panel ends there." if cut else ""
@@ -107,7 +107,7 @@ def on_medians(runs: pd.DataFrame, cut: bool) -> tuple[str, ...]:
 
 
 def on_surfaces(surfaces: Sequence[Surface]) -> tuple[str, ...]:
-    """For heat maps with the ways of centers over them."""
+    """For heat maps with the paths of centers over them."""
     grids = {" x ".join(map(str, surface.returns.shape)) for surface in surfaces}
     episodes = {surface.episodes for surface in surfaces}
     of = " or ".join(sorted(map(str, episodes)))
@@ -141,7 +141,7 @@ def on_time(curves: pd.DataFrame) -> tuple[str, ...]:
 
 
 def on_running(runs: pd.DataFrame) -> list[str]:
-    """How many runs are unfinished; nothing where none is."""
+    """How many runs are unfinished; empty where none is."""
     running = int((runs["status"] == "running").sum())
     what = "it has" if running == 1 else "they have"
     return [f"{running} running: counted with what {what} so far."] if running else []

@@ -80,7 +80,7 @@ def among(styles: Mapping[str, Style], labels: Iterable[str]) -> dict[str, Style
 
 
 def _free(taken: list[Style]) -> Style:
-    """The style farthest from those taken: colour first, then line, then marker."""
+    """The style least like those taken: in colour first, then in line, then in marker."""
     used = [style.colour for style in taken]
     colour = min(COLOURS, key=used.count)
     lines = [style.line for style in taken if style.colour == colour]

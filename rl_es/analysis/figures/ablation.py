@@ -14,7 +14,7 @@ from rl_es.analysis.ladders import AXES, Ladder, ladders
 from rl_es.analysis.results import Results
 from rl_es.analysis.statistics import bootstrap
 
-FULL = 2.5  # of the highest rank: where full rank stands on the axis
+FULL = 2.5  # times the highest rank: where full rank is placed on the axis
 MILLION = 1_000_000
 
 
@@ -65,7 +65,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
 def _line(
     panel: Axes, ladder: Ladder, env: str, column: str, style: Style, aside: float, replicates: int
 ) -> None:
-    """Means with intervals over the setting, joined, and each seed; so many times aside."""
+    """Means with intervals, joined by a line, and each seed; x is `aside` times the setting."""
     runs = ladder.runs.get(env)
     if runs is None:
         return

@@ -64,8 +64,8 @@ def _scores(curves: pd.DataFrame, on: Scale) -> pd.Series:
 def _budgets(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.Series:
     """The environment steps of each run's whole budget, by run_id.
 
-    That of a finished run is what it took; that of another, what the finished ones of its label
-    took in its environment, or those of any label, or what it has come to.
+    For a finished run, the steps that it took; for another, those of finished runs of its label in
+    its environment, else of any label there, else its own steps so far.
     """
     reached = curves.groupby("run_id")["env_steps"].max().astype(float)
     own = runs["run_id"].map(reached)

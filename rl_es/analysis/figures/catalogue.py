@@ -30,13 +30,13 @@ SEVERAL = f"{across.FEWEST} environments with references, and at most {across.MO
 
 
 def everywhere(results: Results, options: Options = USUAL) -> list[str]:
-    """All environments; none of many trials, which are a figure of their settings instead."""
+    """All environments; none if there are many trials, of which the settings are drawn instead."""
     many = len(results.shown) > across.MOST_LABELS and sensitivity.where(results)
     return [] if many else results.environments
 
 
 def solvable(results: Results, options: Options = USUAL) -> list[str]:
-    """The environments that have a threshold; likewise."""
+    """The environments of `everywhere` that have a threshold."""
     return [env for env in success.where(results) if env in everywhere(results)]
 
 

@@ -122,7 +122,7 @@ def _notes(
 def _on_total(
     on: Scale, scored: dict[str, Scores], reference: str, others: dict[str, Style]
 ) -> list[str]:
-    """What the row of all environments is of."""
+    """A note on the row of all environments."""
     if len(on.environments) < 2:
         return []
     here = set(scored[reference].names)

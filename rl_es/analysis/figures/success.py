@@ -20,7 +20,7 @@ def where(results: Results, options: Options = USUAL) -> list[str]:
 def draw(results: Results, options: Options = USUAL) -> Figure:
     """A row per environment: its return, and beside it the share of seeds that succeed.
 
-    Instead of a return that spans decades below zero there is the loss, on a logarithmic axis.
+    Where returns are minus losses that span decades, the loss is drawn, on a logarithmic axis.
     """
     curves, runs, shown = results.curves, results.runs, results.shown
     losses = [alignment.over_decades(curves[curves["env"] == env]) for env in results.environments]

@@ -1,4 +1,4 @@
-"""The objective over two parameters as a heat map, and the ways of the centers over it."""
+"""The objective over two parameters as a heat map, and the paths of the centers over it."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from rl_es.analysis.drawing.palette import Style
 from rl_es.analysis.results import Results
 from rl_es.surfaces import Surface
 
-FAR = 0.95  # the quantile of values that colours reach to where no start says how far
+FAR = 0.95  # the quantile of values that colours reach to if the start is not known
 NOT_FINITE = "#d8a0a0"
 _END: dict[str, Any] = dict(markersize=4.5, markeredgecolor="white", markeredgewidth=0.6)
 _START: dict[str, Any] = dict(
@@ -80,8 +80,8 @@ def _edges(axis: np.ndarray) -> tuple[float, float]:
 def _norm(value: np.ndarray, start: float) -> Normalize:
     """From minus a return to a colour: logarithmic where all are above zero.
 
-    Colours reach twice as far above the best point as the start lies: the rest is far from any way
-    that leads down, and would take most of them.
+    Colours reach twice as far above the best point as the start is: values beyond are far from any
+    path that leads down, and would take most of the colours.
 
     Args:
       value: minus the returns that are finite.
@@ -114,7 +114,7 @@ def _bar(figure: Figure, panel: Axes, image: ScalarMappable, surface: Surface) -
 
 
 def _ways(panel: Axes, part: Results, shown: dict[str, Style]) -> None:
-    """The centers of each label's runs: the first seed's way, and where the others end."""
+    """The centers of each label's runs: the first seed's path, and where all seeds end."""
     for label, style in shown.items():
         runs = part.runs[part.runs["label"] == label].sort_values(["seed", "run_id"])
         ways = [centers.path(part.curves, run_id) for run_id in runs["run_id"]]

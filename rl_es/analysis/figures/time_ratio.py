@@ -1,4 +1,4 @@
-"""How much longer: seconds of each label over those of a reference label, in the same sweep."""
+"""Time ratios: seconds of each label over those of a reference label, in the same sweep."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -98,7 +98,7 @@ def published(path: Path, reference: str) -> dict[tuple[str, str], float]:
 
 
 def _costs(results: Results) -> pd.DataFrame:
-    """Seconds a run: of an environment step, and to the least that all of its environment took.
+    """Seconds per environment step, and until the steps that all runs of the environment took.
 
     Indexed by (env, label), a row per counted run, with its seed.
     """

@@ -1,4 +1,4 @@
-"""How soon: the share of seeds that have reached the threshold, against environment steps."""
+"""The share of seeds that have reached the threshold, against environment steps."""
 
 from typing import Any
 
@@ -67,7 +67,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
 def _steps(
     panel: Axes, found: Reaching, stops: np.ndarray, style: Style, offset: float, label: str
 ) -> None:
-    """A label's step function; `stops` [S] says how far its runs came."""
+    """Draws a label's step function; `stops` [S]: how many steps its runs took."""
     times, shares = share_reached(found)
     times, shares = np.append(0.0, times), np.append(0.0, shares)
     last, look = np.nanmax(stops), dict[str, Any](color=style.colour)

@@ -1,4 +1,4 @@
-"""How far low-rank expected updates are from full-rank ones, against rank, a row per problem."""
+"""The distance of low-rank expected updates from full-rank ones against rank, a row per problem."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ def where(gradients: Gradients, options: Options = USUAL) -> list[str]:
 
 
 def draw(gradients: Gradients, options: Options = USUAL) -> Figure:
-    """Distances beside the exact line on logarithmic axes, and the same over the exact ones."""
+    """Left, distances and the exact line on logarithmic axes; right, distances over exact ones."""
     bias = gradients.bias
     problems = [(env, agent, own) for (env, agent), own in bias.groupby(["env", "agent"])]
     looks = palette.styles({agent: agent for _, agent, _ in problems})
@@ -47,7 +47,7 @@ def draw(gradients: Gradients, options: Options = USUAL) -> Figure:
 
 
 def _distances(panel: Axes, rows: pd.DataFrame, style: Style) -> None:
-    """What is zero lies below the panel."""
+    """Draws distances; those that are zero are below the panel."""
     panel.set_yscale("log", nonpositive="clip")
     panel.plot(rows["rank"], rows["exact"], zorder=2, **_EXACT)
     _points(panel, rows["rank"], rows[["distance", "low", "high"]], style, "known")
@@ -61,7 +61,7 @@ def _distances(panel: Axes, rows: pd.DataFrame, style: Style) -> None:
 
 
 def _ratios(panel: Axes, rows: pd.DataFrame, style: Style) -> None:
-    """The two references stand on either side of their rank."""
+    """Draws distances over exact ones, the two references on either side of their rank."""
     panel.axhline(1, zorder=2, **_EXACT)
     references = sorted(set(rows["reference"]))
     for place, reference in enumerate(references):

@@ -17,12 +17,12 @@ LEGEND = (
     "Parameters are held still, and estimates of an episode's gradient are drawn: the sum over its "
     "windows, or one generation where a generation is a whole episode. Relative variance: of one "
     "antithetic pair's estimate, summed over parameters, over the squared norm of the gradient, "
-    "the mean over seeds; of a gradient that is zero it is mere noise."
+    "the mean over seeds; where the gradient is zero it is mere noise."
 )
 DISTANCE = (
     "Distance: of the mean estimate from that of plain `pes` in the same "
-    "environment, over the gradient's norm, with its expected noise taken off; beside it what "
-    "noise alone would make of it."
+    "environment, over the gradient's norm, corrected for its expected noise; beside it the "
+    "distance that noise alone would make."
 )
 BY_RANK = (
     "Distances of the expected estimates of low rank and of full rank: their squares, without "

@@ -8,7 +8,7 @@ from PIL import Image
 
 from rl_es.analysis.html import media
 
-FORMATS = ("svg", "pdf")  # that may lie beside the picture
+FORMATS = ("svg", "pdf")  # of further files beside the picture
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Picture:
 def pictures(
     paths: Sequence[Path], held: Collection[Path], caption: Callable[[str], str]
 ) -> list[Picture]:
-    """The figures of these PNG files, named by `caption`; the page holds some of them."""
+    """The figures of these PNG files, with the caption of each; those in `held` are in the page."""
     return [_picture(path, held, caption(path.stem)) for path in paths]
 
 

@@ -1,4 +1,4 @@
-"""`report.html` of a sweep: which sections it has, and what each holds."""
+"""`report.html` of a sweep: its sections and their content."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -17,9 +17,9 @@ from rl_es.analysis.results import Results
 from rl_es.analysis.statistics import REPLICATES
 
 PICTURES = 5_000_000  # most characters of all figures
-WHOLE = 12_000_000  # characters up to which films are held
+WHOLE = 12_000_000  # characters of a page, up to which films are put into it
 BARS = "Under an interval: where it lies on the scale of its environment, worst to best."
-FRAME = 5_200_000  # of plotly, style, scripts and text
+FRAME = 5_200_000  # characters of plotly, style, scripts and text
 
 
 def compose(
@@ -32,8 +32,8 @@ def compose(
 
     Args:
       folder: of the results.
-      results: what it is about.
-      digest: the tables made of it.
+      results: of the folder.
+      digest: the tables made from them.
       drawn: the figures' PNG files.
 
     Raises:
@@ -81,7 +81,7 @@ def _sections(
 
 
 def _rows(table: Table, note: str = "", stack: bool = True) -> dict[str, object]:
-    """A table's content; on a phone, the cells of a row may `stack`."""
+    """A section's table; `stack`: whether a phone shows the cells of a row below each other."""
     return {"table": table, "note": note, "stack": stack}
 
 

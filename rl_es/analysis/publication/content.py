@@ -1,4 +1,4 @@
-"""What stands in a table of results, whatever it is written in."""
+"""The content of a table of results, whatever format it is written in."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Cell:
 
     Attributes:
       found: its mean, or median, with the interval.
-      best: whether it is told from all others.
+      best: whether it is the environment's best, by `best.supported_best`.
       lost: how many of its runs diverged or failed.
     """
 
@@ -41,12 +41,12 @@ class Content:
       metric: what runs are judged by.
       environments: in order.
       labels: in the order of legends.
-      cells: by (environment, label), of those that have runs.
-      totals: by label, over all environments on the scale; empty of fewer than two.
+      cells: by (environment, label), where there are runs.
+      totals: by label, over all environments on the scale; empty if there are fewer than two.
       over: the environments of the totals.
       scale: of normalised scores.
       lost: the runs that diverged or failed, by name.
-      running: a sentence on the runs that go on, if any does.
+      running: a sentence on unfinished runs, if there are any.
       replicates: of the bootstrap.
     """
 
@@ -65,7 +65,7 @@ class Content:
 def content(results: Results, metric: str, scale: Scale, replicates: int = REPLICATES) -> Content:
     """The table of a folder.
 
-    Totals are of labels that have runs in every environment on the scale, so that they compare;
+    Only labels with runs in every environment on the scale have totals, so that these compare;
     times have none.
 
     Args:

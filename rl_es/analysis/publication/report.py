@@ -1,4 +1,4 @@
-"""`table`: a folder's table as text."""
+"""`table`: the table of results of a folder as text."""
 
 import io
 from collections.abc import Mapping

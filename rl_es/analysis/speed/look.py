@@ -40,14 +40,14 @@ def bytes_(number: float) -> str:
 def grid(
     sheet: Sheet, contestants: Iterable[str], count: int, most: int
 ) -> tuple[Figure, list[Axes]]:
-    """The panels of `count` workloads with at most so many contestants, whose names stand once."""
+    """The panels of `count` workloads of at most `most` contestants, named in the first column."""
     named = names(sheet, sorted(set(contestants)))
     height = 0.85 + most * max(0.16, 0.04 + 0.125 * named.lines)
     return panels.grid(sheet, count, 2.1, height, named.left, stretch=False)
 
 
 def panel_of_names(panel: Axes, sheet: Sheet, rows: pd.DataFrame, title: str) -> None:
-    """One line per contestant, named in the first column; those without a result say why."""
+    """Sets up a row per contestant, named in the first column; one without a result says why."""
     panel.set_title(title)
     names(sheet, list(rows["contestant"])).beside(panel)
     for place, row in enumerate(rows.to_dict("records")):

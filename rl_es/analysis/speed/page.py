@@ -1,4 +1,4 @@
-"""`index.md` of a speed benchmark: a table per workload, the figures, what failed, where it ran."""
+"""`index.md` of a speed benchmark: tables, figures, what failed, and where it ran."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""What the figures of a speed benchmark are drawn of."""
+"""What the figures of a speed benchmark are drawn from."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ class Speed:
 
     @property
     def workloads(self) -> list[str]:
-        """In the order of the benchmark's file."""
+        """The workloads, in the order of the benchmark's file."""
         return list(dict.fromkeys(self.table["workload"]))
 
     def having(self, rows: pd.DataFrame) -> list[str]:
@@ -34,7 +34,7 @@ class Speed:
         return [workload for workload in self.workloads if workload in there]
 
     def within(self, subjects: Sequence[str | tuple[str, ...]]) -> "Speed":
-        """Some workloads alone; those that are drawn together come as a tuple."""
+        """The same for some workloads alone; those that are drawn together are in a tuple."""
         wanted = set(_flat(subjects))
         rows = self.table[self.table["workload"].isin(wanted)]
         return replace(self, table=rows.reset_index(drop=True))
@@ -54,7 +54,7 @@ def of(table: pd.DataFrame) -> Speed:
 
 
 def load(folder: Path) -> Speed:
-    """What a folder's figures are drawn of.
+    """Reads a folder.
 
     Raises:
       UserError: the folder holds no finished workload, or a damaged one.
