@@ -57,9 +57,10 @@ class Scale:
         """For people: '0 is untrained, 1 is threshold'."""
         return f"0 is {self.low[0]}, 1 is {self.high[0]}"
 
-    def score(self, env: str, returns: np.ndarray | pd.Series | float) -> np.ndarray:
-        """Returns of an environment as scores, of the same shape."""
-        low, high = self.low[1][env], self.high[1][env]
+    def score(self, environments: Iterable[str], returns: Iterable[float]) -> np.ndarray:
+        """The scores [S] of returns [S] in environments [S], all of them on the scale."""
+        ends = [(self.low[1][env], self.high[1][env]) for env in environments]
+        low, high = np.array(ends, dtype=float).reshape(-1, 2).T
         return (np.asarray(returns, dtype=float) - low) / (high - low)
 
 
@@ -106,10 +107,8 @@ def of_runs(results: Results, on: Scale, returns: pd.Series) -> dict[str, Scores
     found = {}
     for label in results.shown:
         own = runs[runs["label"] == label]
-        values = [on.score(env, value) for env, value in zip(own["env"], own["value"], strict=True)]
-        found[label] = Scores(
-            np.array(values, dtype=float), own["env"].to_numpy(str), own["seed"].to_numpy(int)
-        )
+        values = on.score(own["env"], own["value"])
+        found[label] = Scores(values, own["env"].to_numpy(str), own["seed"].to_numpy(int))
     return found
 
 

@@ -37,13 +37,9 @@ class Names:
         """Makes y an axis of rows, with their names in the first column of panels."""
         panel.grid(False, axis="y")
         panel.set_ylim(len(self.written) - 0.4, -0.6)
-        first = panels.first_of_row(panel)
-        panel.set_yticks(range(len(self.written)), self.written if first else [""] * len(self))
+        shown = self.written if panels.first_of_row(panel) else [""] * len(self.written)
+        panel.set_yticks(range(len(shown)), shown)
         panel.tick_params(axis="y", length=0)
-
-    def __len__(self) -> int:
-        """How many rows."""
-        return len(self.written)
 
 
 def names(sheet: Sheet, labels: Sequence[str]) -> Names:

@@ -9,7 +9,6 @@ from rl_es.analysis.drawing import marks, notes, panels, ticks
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.figures import across
 from rl_es.analysis.results import Results
-from rl_es.analysis.scores import Scale
 from rl_es.analysis.statistics import AGGREGATES, Interval, bootstrap
 
 POINTS = 41
@@ -19,7 +18,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
     """One panel: the interquartile mean over runs of all environments, with bands."""
     on = across.scale(results, options)
     curves = results.curves[results.curves["env"].isin(on.environments)]
-    score = _scores(curves, on)
+    score = pd.Series(on.score(curves["env"], curves["return_mean"]), index=curves.index)
     spent = curves["env_steps"] / curves["run_id"].map(_budgets(results.runs, curves))
     grid, drawn = np.linspace(0, 1, POINTS), {}
     with panels.paper():
@@ -50,15 +49,6 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
             *notes.on_runs(results.curves, results.runs),
         ]
         return panels.finish(figure, marks.entries(drawn), under)
-
-
-def _scores(curves: pd.DataFrame, on: Scale) -> pd.Series:
-    """The normalised return of each row."""
-    parts = [
-        pd.Series(on.score(str(env), own["return_mean"]), index=own.index)
-        for env, own in curves.groupby("env")
-    ]
-    return pd.concat(parts).reindex(curves.index) if parts else pd.Series(dtype=float)
 
 
 def _budgets(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.Series:

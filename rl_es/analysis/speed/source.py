@@ -1,6 +1,6 @@
 """What the figures of a speed benchmark are drawn from."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -35,7 +35,11 @@ class Speed:
 
     def within(self, subjects: Sequence[str | tuple[str, ...]]) -> "Speed":
         """The same for some workloads alone; those that are drawn together are in a tuple."""
-        wanted = set(_flat(subjects))
+        wanted = {
+            workload
+            for subject in subjects
+            for workload in ((subject,) if isinstance(subject, str) else subject)
+        }
         rows = self.table[self.table["workload"].isin(wanted)]
         return replace(self, table=rows.reset_index(drop=True))
 
@@ -60,8 +64,3 @@ def load(folder: Path) -> Speed:
       UserError: the folder holds no finished workload, or a damaged one.
     """
     return of(summarise(*timings.load(folder)[:2]))
-
-
-def _flat(subjects: Iterable[str | tuple[str, ...]]) -> Iterable[str]:
-    for subject in subjects:
-        yield from (subject,) if isinstance(subject, str) else subject
