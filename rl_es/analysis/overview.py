@@ -41,20 +41,20 @@ def table(digest: Digest) -> Table:
 def legend(digest: Digest) -> str:
     """What the columns mean."""
     said = (
-        "Means over n runs, finished or running with what they have; diverged and failed runs are "
-        "not in them. Interval: stratified bootstrap of the mean over seeds, percentiles expanded "
-        f"for few seeds ({REPLICATES:,} replicates). Bold: the best, where the runs tell it from "
-        "every other label of its environment (p < 0.05, adjusted for their number). First: before "
-        "any training. Seconds: elapsed a run, divided by the runs that shared them, without "
-        "compilation."
+        "Means over n runs: finished ones, and running ones as far as they have come; diverged and "
+        "failed runs are left out. Interval: stratified bootstrap of the mean over seeds, with "
+        f"percentiles expanded for few seeds ({REPLICATES:,} replicates). Bold: the best label, "
+        "where it differs from every other label of its environment (p < 0.05, adjusted for their "
+        "number). First: the return before any training. Seconds: elapsed time per run, divided by "
+        "the runs that shared it, without compilation."
     )
     if _has_threshold(digest.summary):
         said += (
-            " Steps to threshold: by which half of the runs have reached it, by the estimate of "
-            "Kaplan and Meier: a run that has not is left out of count from where it ended, so "
-            "that few may be half of those that went on longest; infinite where fewer do. Success "
-            "at the end: the share of runs whose last evaluation is at or above the threshold, "
-            f"with its {CONFIDENCE:.0%} Wilson interval; those that diverged are none."
+            " Steps to threshold: the steps by which half of the runs have reached it, by the "
+            "Kaplan-Meier estimate: a run that ended before counts up to its end only, so where "
+            "runs differ in length few may decide; infinite where fewer than half reach it. "
+            "Success at the end: the share of runs whose last evaluation is at or above the "
+            f"threshold, with its {CONFIDENCE:.0%} Wilson interval; diverged runs are failures."
         )
     return said
 
@@ -105,8 +105,8 @@ def legend_of_totals(digest: Digest) -> str:
     return (
         f"Scores of the last evaluation: {scale.told}, over {len(scale.environments)} "
         f"environments.{left} Interquartile mean: of the middle half of all runs. Optimality gap: "
-        "how much scores fall short of 1, the less the better. Intervals: as above, of "
-        f"{OF_TOTALS:,} replicates. Labels against each other: comparisons.csv."
+        "how far scores fall short of 1, so less is better. Intervals: as above, of "
+        f"{OF_TOTALS:,} replicates. comparisons.csv compares the labels with each other."
     )
 
 

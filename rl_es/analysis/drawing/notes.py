@@ -90,8 +90,8 @@ def on_best(runs: pd.DataFrame, replicates: int, single: bool) -> tuple[str, ...
 def on_shares() -> tuple[str, ...]:
     """For shares of seeds."""
     return (
-        "Success rate: share of seeds whose last evaluation is at or above the threshold, those "
-        f"that diverged being none. Shaded: {CONFIDENCE:.0%} Wilson score interval.",
+        "Success rate: the share of seeds whose last evaluation is at or above the threshold; "
+        f"diverged seeds count as failures. Shaded: {CONFIDENCE:.0%} Wilson score interval.",
     )
 
 

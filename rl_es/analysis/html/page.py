@@ -18,7 +18,7 @@ from rl_es.analysis.statistics import REPLICATES
 
 PICTURES = 5_000_000  # most characters of all figures
 WHOLE = 12_000_000  # characters of a page, up to which films are put into it
-BARS = "Under an interval: where it lies on the scale of its environment, worst to best."
+BARS = "The bar under an interval shows where it lies in its environment, from worst to best."
 FRAME = 5_200_000  # characters of plotly, style, scripts and text
 
 
