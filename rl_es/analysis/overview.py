@@ -8,8 +8,7 @@ from rl_es.analysis import cells
 from rl_es.analysis.cells import Cell, Table
 from rl_es.analysis.digest import Digest
 from rl_es.analysis.drawing.palette import natural
-from rl_es.analysis.statistics import CONFIDENCE, REPLICATES
-from rl_es.analysis.statistics.aggregates import REPLICATES as OF_TOTALS
+from rl_es.analysis.statistics import CONFIDENCE, MANY_REPLICATES, REPLICATES
 
 MAIN = "interquartile_mean"
 _THRESHOLD = ("reached", "steps to threshold", "success at the end")
@@ -106,7 +105,7 @@ def legend_of_totals(digest: Digest) -> str:
         f"Scores of the last evaluation: {scale.told}, over {len(scale.environments)} "
         f"environments.{left} Interquartile mean: of the middle half of all runs. Optimality gap: "
         "how far scores fall short of 1, so less is better. Intervals: as above, of "
-        f"{OF_TOTALS:,} replicates. comparisons.csv compares the labels with each other."
+        f"{MANY_REPLICATES:,} replicates. comparisons.csv compares the labels with each other."
     )
 
 

@@ -12,20 +12,20 @@ import pandas as pd
 from rl_es.analysis import scores
 from rl_es.analysis.results import Results
 from rl_es.analysis.statistics import (
+    MANY_REPLICATES,
     Interval,
     Scores,
     aggregates,
     comparisons,
     probability_of_improvement,
 )
-from rl_es.analysis.statistics.aggregates import REPLICATES
 from rl_es.analysis.statistics.improvement import are_paired, common
 
 ALL = "all"  # environments together
 MOST_LABELS = 12  # up to here every pair is compared; beyond, each label with the best one
 
 
-def of(results: Results, on: scores.Scale, *, replicates: int = REPLICATES) -> pd.DataFrame:
+def of(results: Results, on: scores.Scale, *, replicates: int = MANY_REPLICATES) -> pd.DataFrame:
     """Columns label, statistic, estimate, low, high, n (runs), environments, zero, one."""
     rows = []
     for label, own in scores.finals(results, on).items():

@@ -21,7 +21,6 @@ from rl_es.analysis.statistics import (
     probability_of_improvement,
     student_p,
 )
-from rl_es.analysis.statistics.aggregates import REPLICATES
 
 AGGREGATE = "interquartile_mean"
 
@@ -82,7 +81,7 @@ class Finding:
         return scaled(self.gain, 1 / self.size)
 
 
-def pair(of: Sides, replicates: int = REPLICATES) -> Finding:
+def pair(of: Sides, replicates: int) -> Finding:
     """The finding of one environment, without adjusted p and verdict."""
     match, base, other = of.match, of.base, of.other
     found = difference(other, base, replicates=replicates)
@@ -109,7 +108,7 @@ def pair(of: Sides, replicates: int = REPLICATES) -> Finding:
     )
 
 
-def total(parts: Sequence[Sides], replicates: int = REPLICATES) -> Finding | None:
+def total(parts: Sequence[Sides], replicates: int) -> Finding | None:
     """The finding of a label over its environments; None if fewer than two are on the scale."""
     fitting = [of for of in parts if of.usable]
     if len(fitting) < 2:

@@ -11,7 +11,6 @@ from rl_es.analysis.comparison.matching import Folder, Match
 from rl_es.analysis.metrics import Metric
 from rl_es.analysis.scores import Scale
 from rl_es.analysis.statistics import Interval, Scores
-from rl_es.analysis.statistics.aggregates import REPLICATES
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ def read(
     matched: Sequence[Match],
     metric: Metric,
     scale: Scale,
-    replicates: int = REPLICATES,
+    replicates: int,
 ) -> Iterator[Sides]:
     """The values of each match."""
     tables = metrics.measured([folder.results for folder in folders], metric.name)

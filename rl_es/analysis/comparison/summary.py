@@ -16,7 +16,6 @@ from rl_es.analysis.comparison.verdicts import BETTER, SAME, UNKNOWN, VERDICTS, 
 from rl_es.analysis.drawing.notes import named, on_running
 from rl_es.analysis.metrics import Metric
 from rl_es.analysis.scores import Scale
-from rl_es.analysis.statistics.aggregates import REPLICATES
 
 
 @dataclass(frozen=True)
@@ -133,10 +132,10 @@ def compare(
     matched: Sequence[Match],
     metric: Metric,
     scale: Scale,
-    margin: float | None = None,
-    replicates: int = REPLICATES,
-    environments: Sequence[str] = (),
-    labels: Sequence[str] = (),
+    margin: float | None,
+    replicates: int,
+    environments: Sequence[str],
+    labels: Sequence[str],
 ) -> Comparison:
     """Compares folders with the first of them.
 

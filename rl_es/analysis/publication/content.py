@@ -13,7 +13,6 @@ from rl_es.analysis.metrics import METRICS, Metric
 from rl_es.analysis.results import Results
 from rl_es.analysis.scores import Scale, of_runs
 from rl_es.analysis.statistics import CONFIDENCE, Interval, aggregate
-from rl_es.analysis.statistics.aggregates import REPLICATES
 
 LEVEL = 1 - CONFIDENCE
 
@@ -62,7 +61,7 @@ class Content:
     replicates: int
 
 
-def content(results: Results, metric: str, scale: Scale, replicates: int = REPLICATES) -> Content:
+def content(results: Results, metric: str, scale: Scale, replicates: int) -> Content:
     """The table of a folder.
 
     Only labels with runs in every environment on the scale have totals, so that these compare;

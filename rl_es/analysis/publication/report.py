@@ -12,8 +12,7 @@ from rl_es.analysis.markdown import escape, table
 from rl_es.analysis.publication import latex
 from rl_es.analysis.publication.content import Content, caption, content, footnote
 from rl_es.analysis.publication.layout import TOTAL, Entry, Layout, Rows, layout
-from rl_es.analysis.statistics import Interval
-from rl_es.analysis.statistics.aggregates import REPLICATES
+from rl_es.analysis.statistics import MANY_REPLICATES, Interval
 from rl_es.errors import UserError
 from rl_es.naming import folder_of_results
 
@@ -27,7 +26,7 @@ def compose(
     rows: Rows = "environments",
     normalise: tuple[str, str] | None = None,
     interval: bool = True,
-    replicates: int = REPLICATES,
+    replicates: int = MANY_REPLICATES,
 ) -> str:
     """The table of a folder as text.
 

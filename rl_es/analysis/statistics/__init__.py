@@ -1,6 +1,12 @@
 """Point estimates over seeds and environments, and their intervals."""
 
-from rl_es.analysis.statistics.aggregates import AGGREGATES, Scores, aggregate, aggregates
+from rl_es.analysis.statistics.aggregates import (
+    AGGREGATES,
+    MANY_REPLICATES,
+    Scores,
+    aggregate,
+    aggregates,
+)
 from rl_es.analysis.statistics.difference import difference, seeds_to_tell
 from rl_es.analysis.statistics.improvement import are_paired, probability_of_improvement
 from rl_es.analysis.statistics.intervals import (
@@ -27,6 +33,7 @@ from rl_es.analysis.statistics.threshold import Reaching, median_time, share_rea
 __all__ = [
     "AGGREGATES",
     "CONFIDENCE",
+    "MANY_REPLICATES",
     "REPLICATES",
     "Comparison",
     "Interval",

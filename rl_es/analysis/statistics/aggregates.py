@@ -15,7 +15,7 @@ import numpy as np
 
 from rl_es.analysis.statistics.intervals import Interval, Statistic, bootstrap
 
-REPLICATES = 50_000
+MANY_REPLICATES = 50_000  # of a scalar, where more than for a curve can be afforded
 GAMMA = 1.0  # the score that is as good as can be asked for
 
 
@@ -109,7 +109,7 @@ def aggregate(
     scores: Scores,
     name: str = "interquartile_mean",
     *,
-    replicates: int = REPLICATES,
+    replicates: int = MANY_REPLICATES,
     expanded: bool = True,
 ) -> Interval:
     """One of `AGGREGATES` over all runs, with its interval from a bootstrap within environments."""
@@ -122,6 +122,6 @@ def aggregate(
     )
 
 
-def aggregates(scores: Scores, *, replicates: int = REPLICATES) -> dict[str, Interval]:
+def aggregates(scores: Scores, *, replicates: int = MANY_REPLICATES) -> dict[str, Interval]:
     """All of `AGGREGATES`, by name."""
     return {name: aggregate(scores, name, replicates=replicates) for name in AGGREGATES}

@@ -11,7 +11,7 @@ from statistics import NormalDist
 
 import numpy as np
 
-from rl_es.analysis.statistics.aggregates import AGGREGATES, REPLICATES, Scores
+from rl_es.analysis.statistics.aggregates import AGGREGATES, MANY_REPLICATES, Scores
 from rl_es.analysis.statistics.expansion import tails
 from rl_es.analysis.statistics.improvement import are_paired, common
 from rl_es.analysis.statistics.intervals import (
@@ -31,7 +31,7 @@ def difference(
     second: Scores,
     name: str = "mean",
     *,
-    replicates: int = REPLICATES,
+    replicates: int = MANY_REPLICATES,
 ) -> Interval:
     """One of `AGGREGATES` of `first` less that of `second`, over the environments that both have.
 
