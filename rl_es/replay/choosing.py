@@ -76,25 +76,9 @@ def pick(
     found = every(folder)
     env = _only(folder, found, env)
     found = [one for one in found if one.manifest["env"] == env]
-    if label is None:
-        label, said = _best(folder, found, env, agent)
-    elif agent is not None:
-        raise UserError("--label and --agent: give one of them")
-    else:
-        said = ""
-        labels = {one.manifest["label"] for one in found}
-        if label not in labels:
-            raise UserError(f"{folder}: no policy of label '{label}'{did_you_mean(label, labels)}")
-    runs: dict[str, dict[str, Saved]] = defaultdict(dict)
-    for one in found:
-        if (one.manifest["label"], one.manifest["seed"]) == (label, seed):
-            runs[one.manifest["run_id"]][one.path.stem] = one
-    what = f"'{env} / {label} / seed {seed}'"
-    if len(runs) > 1:
-        raise UserError(f"{folder}: several runs of {what}: {', '.join(sorted(runs))}")
-    stages = in_order(next(iter(runs.values()), {}))
-    if not stages:
-        raise UserError(f"{folder}: no policy of {what}{_reason(folder, found, env, label, seed)}")
+    label, said = _label(folder, found, env, label, agent)
+    stages = _stages(folder, found, env, label, seed)
+    what = _named(env, label, seed)
     if stage == ALL:
         lacking = [name for name in STAGES if name not in stages]
         if lacking:
@@ -104,6 +88,10 @@ def pick(
         there = ", ".join(stages)
         raise UserError(f"{folder}: no {stage} policy of {what}; there is: {there}")
     return {stage: stages[stage]}, said
+
+
+def _named(env: str, label: str, seed: int) -> str:
+    return f"'{env} / {label} / seed {seed}'"
 
 
 def _only(folder: Path, found: Sequence[Saved], env: str | None) -> str:
@@ -116,6 +104,37 @@ def _only(folder: Path, found: Sequence[Saved], env: str | None) -> str:
     if env not in there:
         raise UserError(f"{folder}: no policy of environment '{env}'{did_you_mean(env, there)}")
     return env
+
+
+def _label(
+    folder: Path, found: Sequence[Saved], env: str, label: str | None, agent: str | None
+) -> tuple[str, str]:
+    """The label asked for, or else the best, and a remark on the choice."""
+    if label is None:
+        return _best(folder, found, env, agent)
+    if agent is not None:
+        raise UserError("--label and --agent: give one of them")
+    labels = {one.manifest["label"] for one in found}
+    if label not in labels:
+        raise UserError(f"{folder}: no policy of label '{label}'{did_you_mean(label, labels)}")
+    return label, ""
+
+
+def _stages(
+    folder: Path, found: Sequence[Saved], env: str, label: str, seed: int
+) -> dict[str, Saved]:
+    """The policies of a run, by stage."""
+    runs: dict[str, dict[str, Saved]] = defaultdict(dict)
+    for one in found:
+        if (one.manifest["label"], one.manifest["seed"]) == (label, seed):
+            runs[one.manifest["run_id"]][one.path.stem] = one
+    what = _named(env, label, seed)
+    if len(runs) > 1:
+        raise UserError(f"{folder}: several runs of {what}: {', '.join(sorted(runs))}")
+    if not runs:
+        raise UserError(f"{folder}: no policy of {what}{_reason(folder, found, env, label, seed)}")
+    (stages,) = runs.values()
+    return in_order(stages)
 
 
 def _best(folder: Path, found: Sequence[Saved], env: str, agent: str | None) -> tuple[str, str]:
