@@ -1,8 +1,8 @@
-"""Curves as event files for TensorBoard: a folder a run, `<environment>/<label>/seed_<seed>`.
+"""Curves as event files for TensorBoard: a folder per run, `<environment>/<label>/seed_<seed>`.
 
-Scalars stand at the environment steps of training, at the run's own seconds; the settings are
-hyper-parameters, one group a label, so that TensorBoard can average over seeds. The files are the
-same whenever they are written, and take the place of those of an earlier time.
+Scalars are logged at the environment steps of training, with the run's elapsed seconds as time. The
+settings are hyper-parameters, one group per label, so that TensorBoard can average over seeds. The
+files are the same whenever they are written, and replace those of an earlier time.
 """
 
 import contextlib
@@ -19,8 +19,8 @@ from rl_es.analysis import results
 from rl_es.files import replacing
 from rl_es.naming import folder_of_results, slug
 
-FOLDER = "tensorboard"  # in one of results
-NAME = "events.out.tfevents.0.rl_es"  # as TensorBoard wants a file of events to be called
+FOLDER = "tensorboard"  # in the results folder
+NAME = "events.out.tfevents.0.rl_es"  # TensorBoard finds event files by such names
 SCALARS = ("return_mean", "population_mean", "population_best", "update_norm")
 _VERSION = "brain.Event:2"
 
@@ -62,7 +62,7 @@ def write(folder: Path, out: Path | None = None) -> list[Path]:
 
 
 def _place(out: Path, run: dict[str, Any], taken: list[Path]) -> Path:
-    """The folder of a run: one that no other has, below `out` whatever the names are."""
+    """The folder of a run: its own, and below `out` whatever the names are."""
     label = slug(run["label"])
     place = out / slug(run["env"].replace("/", "-")) / label
     if place / f"seed_{run['seed']}" in taken:
@@ -72,7 +72,7 @@ def _place(out: Path, run: dict[str, Any], taken: list[Path]) -> Path:
 
 
 def _tidy(out: Path, written: list[Path]) -> None:
-    """Removes our files of runs that are no longer there, and the folders that were theirs."""
+    """Removes our files of runs that are no longer there, and their folders if these are empty."""
     for path in out.glob(f"*/*/*/{NAME}"):
         if path.parent not in written and path.resolve().is_relative_to(out.resolve()):
             path.unlink()
@@ -109,7 +109,7 @@ def _events(rows: pd.DataFrame, run: dict[str, Any]) -> Iterator[Any]:
 
 
 def _settings(run: dict[str, Any]) -> dict[str, bool | float | str]:
-    """What a run is, but its seed: environment, label, agent, and the agent's settings."""
+    """What defines a run except its seed: environment, label, agent, and the agent's settings."""
     found = {name: run[name] for name in ("env", "label", "agent")}
     for name, value in run.items():
         if name.startswith("hyper.") and (isinstance(value, bool | str) or _finite(value)):

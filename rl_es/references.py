@@ -1,6 +1,6 @@
-"""Reference scores of environments: what returns are normalised by, with where they come from.
+"""Reference scores of environments, by which returns are normalised, and their origin.
 
-The table has a row an environment; its columns are described in results/README.md. Any of them can
+The table has a row per environment; its columns are described in results/README.md. Any of them can
 be an end of the scale of scores, as `FILE.csv:COLUMN`.
 """
 
@@ -14,8 +14,7 @@ import numpy as np
 import pandas as pd
 
 from rl_es import json_files, tables
-from rl_es.analysis import curves as alignment
-from rl_es.analysis import variants
+from rl_es.analysis import alignment, variants
 from rl_es.errors import MOST_SEED, UserError, check_number, did_you_mean, why
 from rl_es.files import write_text
 from rl_es.naming import folder_of_results
@@ -34,8 +33,7 @@ def write(
     Args:
       folders: of results, which hold different runs.
       out: the file.
-      labels: of agents, a column each: the mean final return over their runs; none: ppo, where it
-        is.
+      labels: each has a column with the mean final return of its runs; none: ppo, if it has runs.
       episodes: of uniformly random actions, in each environment.
       seed: of these.
 
@@ -99,10 +97,10 @@ def _told(name: str, values: Any, of: str) -> dict[str, Any]:
 
 
 def _world(env: str, texts: set[Any]) -> tuple[MadeOf, Any]:
-    """The environment that runs say they are of, and the same as plain data.
+    """The environment that the runs record, and the same as plain data.
 
     Raises:
-      UserError: they do not say it, or say different things.
+      UserError: they do not record it, or record different ones.
     """
     if len(texts) > 1:
         raise UserError(f"{env}: its runs are of environments with different settings")
@@ -115,7 +113,7 @@ def _world(env: str, texts: set[Any]) -> tuple[MadeOf, Any]:
 
 
 def _random(made_of: MadeOf, episodes: int, seed: int) -> np.ndarray:
-    """Returns [E] of uniformly random actions."""
+    """The returns [E] of uniformly random actions."""
     import jax
 
     from rl_es.interfaces import Snapshot

@@ -1,4 +1,4 @@
-"""Which label is the best of an environment, where the runs support it."""
+"""Which label is the best in an environment, where the runs are enough to say so."""
 
 from collections.abc import Mapping
 
@@ -14,13 +14,13 @@ from rl_es.analysis.statistics import CONFIDENCE, Scores, adjusted, difference, 
 def supported_best(results: Results, metric: str = metrics.FINAL) -> dict[str, str | None]:
     """The best label of each environment; None where the runs do not support one.
 
-    It is supported where the label with the best mean is told from every rival: Student's test
-    (paired where seeds are the same), adjusted by Holm for the number of rivals, has p < 0.05, and
-    the 95 % bootstrap interval of the difference does not hold 0. A label that lost more runs than
-    a rival (diverged or failed) is not told from it: what is left of it is no fair sample.
+    The label with the best mean must differ from every rival: Student's test (paired where seeds
+    are the same), adjusted by Holm for the number of rivals, has p < 0.05, and the 95 % bootstrap
+    interval of the difference does not contain 0. It must not have lost more runs (diverged or
+    failed) than a rival, because what is left of it would not be a fair sample.
 
     Args:
-      results: a folder's.
+      results: of a folder.
       metric: one of `rl_es.analysis.metrics.METRICS`.
     """
     (runs,) = metrics.measured([results], metric)
@@ -41,11 +41,11 @@ def _of(everyone: pd.DataFrame, runs: pd.DataFrame, env: str, metric: str) -> st
 
 
 def best(labels: Mapping[str, Scores], lost: Mapping[str, int], lower: bool = False) -> str | None:
-    """The label that is told from all others of one environment, if there is one.
+    """The label that differs from all others of one environment for the better, if there is one.
 
     Args:
-      labels: the values of each.
-      lost: by label, the runs that have no value; also of labels that have none left.
+      labels: the values of each label.
+      lost: by label, how many runs have no value; also for labels without any value.
       lower: whether less is better.
     """
     sign = -1 if lower else 1

@@ -1,13 +1,12 @@
-"""Tables of a page as data: each cell has its text and what it is sorted by."""
+"""Tables of a page as data: each cell has its text, and the number that it is sorted by."""
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rl_es.analysis.markdown import number as digits
-
-DASH = "\N{EM DASH}"
+from rl_es.analysis import digits
+from rl_es.analysis.digits import DASH
 
 
 @dataclass(frozen=True)
@@ -15,9 +14,9 @@ class Cell:
     """A cell of a table.
 
     Attributes:
-      text: what is read, not escaped.
+      text: what is shown, not escaped.
       key: what a number is sorted by; NaN for a number that is not known, None for text.
-      strong: stands out.
+      strong: whether it is printed in bold.
       span: lower end, middle and upper end of an interval as shares of the scale of its group.
     """
 
@@ -29,7 +28,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of cells under heads."""
+    """A table: its column heads, and its rows of cells."""
 
     heads: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
@@ -42,24 +41,24 @@ class Table:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[Cell]]) -> Table:
-    """A table of any sequences."""
+    """A table from any sequences."""
     return Table(tuple(heads), tuple(tuple(row) for row in rows))
 
 
 def words(value: object, strong: bool = False) -> Cell:
-    """Text; nothing where there is none."""
+    """A cell of text; empty for None and NaN."""
     missing = value is None or (isinstance(value, float) and math.isnan(value))
     return Cell("" if missing else str(value), strong=strong)
 
 
 def number(value: Any, strong: bool = False) -> Cell:
-    """A number for reading: four significant digits, thousands separated; a dash for none."""
+    """A number, as `digits.number` writes it."""
     known = _known(value)
-    return Cell(digits(known), _key(known), strong)
+    return Cell(digits.number(known), _key(known), strong)
 
 
 def count(value: Any) -> Cell:
-    """A whole number."""
+    """A whole number; a dash for none."""
     known = _known(value)
     return Cell(DASH if known is None else f"{known:,.0f}", _key(known))
 
@@ -68,7 +67,7 @@ def steps(value: Any) -> Cell:
     """A large whole number, in three digits and a unit: '1.51M', '98.9k'."""
     known = _known(value)
     if known is not None and math.isinf(known):
-        return Cell("\N{INFINITY}", known)
+        return Cell("∞", known)
     for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         # What rounds up to the next unit is written in it.
         if known is not None and known >= size * 0.9995:
@@ -77,7 +76,7 @@ def steps(value: Any) -> Cell:
 
 
 def share(rate: Any, low: Any, high: Any) -> Cell:
-    """A share with its interval, in hundredths."""
+    """A share with its interval, to two decimals."""
     known = _known(rate)
     if known is None:
         return Cell(DASH, math.nan)
@@ -89,11 +88,11 @@ def interval(low: Any, high: Any) -> Cell:
     bounds = _known(low), _known(high)
     if bounds[0] is None or bounds[1] is None:
         return Cell(DASH, math.nan)
-    return Cell(f"[{digits(bounds[0])}, {digits(bounds[1])}]", bounds[0])
+    return Cell(f"[{digits.number(bounds[0])}, {digits.number(bounds[1])}]", bounds[0])
 
 
 def _known(value: Any) -> float | None:
-    """The number; None for each kind of nothing that pandas knows."""
+    """The number; None for NaN and for what pandas has instead of it."""
     try:
         known = float(value)
     except TypeError:

@@ -1,4 +1,4 @@
-"""The tables that a report is told from: a summary an environment, aggregates, labels compared."""
+"""The tables that a report is made from: a summary, aggregates of scores, comparisons of labels."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from rl_es.files import write_text
 
 @dataclass(frozen=True)
 class Digest:
-    """What is told of a folder.
+    """The tables of a results folder.
 
     Attributes:
-      summary: a row an (environment, label), `summary.summarise`.
-      aggregates: a row a (label, statistic), `totals.of`; none without a scale for scores.
-      comparisons: a row a pair of labels and environment, `totals.between`; likewise.
-      scale: what scores are; None where no environment has both references.
-      best: the (environment, label) whose lead the intervals support.
+      summary: a row per (environment, label), `summary.summarise`.
+      aggregates: a row per (label, statistic), `totals.of`; empty without a scale for scores.
+      comparisons: a row per pair of labels and environment, `totals.between`; none without a scale.
+      scale: of the scores; None where no environment has both references.
+      best: the (environment, label) pairs that `best.supported_best` finds.
     """
 
     summary: pd.DataFrame

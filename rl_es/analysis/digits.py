@@ -1,6 +1,7 @@
-"""Numbers for reading: as many digits as their interval supports."""
+"""Numbers as text: with as many digits as their interval supports; counts and ranges."""
 
 import math
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -10,14 +11,46 @@ DASH = "\N{EM DASH}"
 MINUS = "\N{MINUS SIGN}"
 FEWEST = 3  # significant digits
 MOST = 6  # decimals
-LARGE = 1e4  # from here on no number is written out to the ones for being whole
-ROUNDING = 1e-9  # of a number: an interval that is narrower has no width
+LARGE = 1e4  # a whole number from here on is rounded like any other
+ROUNDING = 1e-9  # relative to a number: a narrower interval counts as without width
+
+
+def number(value: float | None) -> str:
+    """A number without an interval: four significant digits; a dash for none."""
+    if value is None or math.isnan(value):
+        return DASH
+    text = f"{value:,.0f}" if abs(value) >= 1000 else f"{value:#.4g}".rstrip(".")
+    return text.replace("-", MINUS)
+
+
+def several(count: int, noun: str) -> str:
+    """'1 seed', '2 seeds'."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def span(values: Iterable[int]) -> str:
+    """The least and the largest of some whole numbers: '3 to 5', or '3' where all are equal."""
+    ordered = sorted(int(value) for value in values)
+    low, high = ordered[0], ordered[-1]
+    return f"{low}" if low == high else f"{low} to {high}"
+
+
+def ranges(values: Iterable[int]) -> str:
+    """Whole numbers in order, those that follow each other as a range: '0 to 4, 7'."""
+    found: list[list[int]] = []
+    for value in sorted({int(value) for value in values}):
+        if found and value == found[-1][1] + 1:
+            found[-1][1] = value
+        else:
+            found.append([value, value])
+    return ", ".join(map(span, found))
 
 
 def places(found: Interval) -> int:
     """The decimal places of an estimate: two significant digits of half its interval.
 
-    Negative where even the ones are noise, but at least three digits of the largest number stay.
+    They are negative where even the ones are noise, but at least three digits of the largest number
+    are kept.
     """
     low, high = float(found.low), float(found.high)
     estimate = float(found.estimate)
@@ -30,7 +63,7 @@ def places(found: Interval) -> int:
 
 
 def alone(value: float) -> int:
-    """The decimal places of a number that has no interval: four digits, none where it is whole."""
+    """The decimal places of a number without an interval: of four digits; 0 for a whole number."""
     if not math.isfinite(value):
         return 0
     whole = abs(value - round(value)) <= ROUNDING * abs(value)
@@ -40,7 +73,7 @@ def alone(value: float) -> int:
 
 
 def written(value: float, decimals: int) -> str:
-    """A number with thousands separated; an infinite one as such, and a dash for none."""
+    """A number with thousands separated; `∞` for an infinite one, and a dash for NaN."""
     if math.isnan(value):
         return DASH
     if math.isinf(value):
@@ -75,7 +108,7 @@ def signed(found: Interval) -> str:
     return f"+{text}" if above else text
 
 
-def share(value: float) -> str:
+def change(value: float) -> str:
     """A change in per cent, with its sign."""
     if math.isnan(value):
         return DASH

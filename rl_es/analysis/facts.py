@@ -1,6 +1,6 @@
 """What the pages of a results folder say, as data: text that is not escaped, and tables.
 
-`index.md` and `report.html` are made of the same.
+`index.md` and `report.html` are both made from it.
 """
 
 import shlex
@@ -10,9 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from rl_es import versions
-from rl_es.analysis import cells
+from rl_es.analysis import cells, digits
+from rl_es.analysis.alignment import COUNTED, per_run_seconds
 from rl_es.analysis.cells import Cell, Table
-from rl_es.analysis.curves import COUNTED, per_run_seconds
+from rl_es.analysis.drawing import kinds
 from rl_es.analysis.drawing.palette import natural
 from rl_es.analysis.figures.catalogue import KINDS
 from rl_es.analysis.manifest import Manifest
@@ -26,14 +27,12 @@ def outcome(runs: pd.DataFrame) -> str:
     """'12 runs: 9 finished, 3 failed'."""
     counts = runs["status"].value_counts()
     said = [f"{counts[status]} {status}" for status in STATUSES if counts.get(status)]
-    return f"{len(runs)} {'run' if len(runs) == 1 else 'runs'}: {', '.join(said) or 'none known'}"
+    return f"{digits.several(len(runs), 'run')}: {', '.join(said) or 'none known'}"
 
 
 def caption(stem: str) -> str:
     """What a figure shows, by the name of its file without the suffix."""
-    name = max((known for known in KINDS if stem.startswith(known)), key=len)
-    part = stem.removeprefix(name).removeprefix("_")
-    return KINDS[name].caption + (f", part {part}" if part else "")
+    return kinds.caption(KINDS, stem)
 
 
 def lost(runs: pd.DataFrame) -> Table:
@@ -73,7 +72,7 @@ def what(runs: pd.DataFrame, manifest: Manifest) -> dict[str, str]:
         "Sweep": _names(runs["sweep"]),
         "Environments": _names(runs["env"]),
         "Agents": _names(runs["label"]),
-        "Seeds": _seeds(runs["seed"]),
+        "Seeds": digits.ranges(runs["seed"]),
         "Started": ", ".join(time[:16].replace("T", " ") for time in manifest.of_starts("time")),
         "Machine": ", ".join(manifest.of_starts("machine")),
         "Processor": ", ".join(manifest.of_starts("processor")),
@@ -89,7 +88,7 @@ def what(runs: pd.DataFrame, manifest: Manifest) -> dict[str, str]:
 
 
 def mixed(runs: pd.DataFrame) -> str:
-    """One line on the versions that differ between runs; nothing where none does."""
+    """One line on the versions that differ between runs; empty where none does."""
     return versions.mixed(runs["versions"], runs["git_revision"])
 
 
@@ -97,8 +96,8 @@ def _nonfinite(runs: pd.DataFrame) -> str:
     """'eggroll on ant: 12 members in 2 runs', each such label; empty where none is."""
     some = runs[runs["nonfinite_members"] > 0]
     told = [
-        f"{label} on {env}: {int(own.sum()):,} {'member' if own.sum() == 1 else 'members'} in "
-        f"{len(own)} {'run' if len(own) == 1 else 'runs'}"
+        f"{label} on {env}: {digits.several(int(own.sum()), 'member')} in "
+        f"{digits.several(len(own), 'run')}"
         for (env, label), own in some.groupby(["env", "label"])["nonfinite_members"]
     ]
     return f"{'; '.join(told)}; each counted as the worst of its generation" if told else ""
@@ -113,7 +112,7 @@ def duration(seconds: float) -> str:
 
 
 def settings(runs: pd.DataFrame) -> Table:
-    """Each label's settings; those that all runs share stand in a row of their own."""
+    """Each label's settings; those that all runs share have a row of their own."""
     columns = {name: name.removeprefix("hyper.") for name in runs if name.startswith("hyper.")}
     same = [c for c in columns if runs[c].notna().all() and runs[c].nunique() == 1]
 
@@ -134,20 +133,20 @@ def settings(runs: pd.DataFrame) -> Table:
 def files(folder: Path) -> dict[str, str]:
     """The files of a results folder, and what each holds; of some, only where they are there."""
     known = {
-        "curves.parquet": "one row a run and evaluation",
-        "runs.parquet": "one row a run, with status, settings and versions",
+        "curves.parquet": "one row per run and evaluation",
+        "runs.parquet": "one row per run, with status, settings and versions",
         "runs.csv": "the same as text",
         "summary.csv": "the summary above, unrounded",
-        "aggregates.csv": "scores over environments, a row a label and statistic",
-        "comparisons.csv": "probability of improvement, a row a pair of labels and environment",
+        "aggregates.csv": "scores over environments, a row per label and statistic",
+        "comparisons.csv": "probability of improvement, a row per pair of labels and environment",
         "figures/": "the figures as PNG and SVG",
     }
     optional = {
-        "cells/": "one file a run, from which all of these are made",
-        "evaluations.csv": "policies evaluated anew, a row a policy",
+        "cells/": "one file per run, from which all of these are made",
+        "evaluations.csv": "policies evaluated anew, a row per policy",
         "trials.json": "the trials of a guided search, in order",
-        "surfaces/": "the objective on a grid of two parameters, one file an environment",
-        "policies/": "trained policies, a folder a run",
+        "surfaces/": "the objective on a grid of two parameters, one file per environment",
+        "policies/": "trained policies, a folder per run",
         "replays/": "films of trained policies",
     }
     return known | {name: said for name, said in optional.items() if (folder / name).exists()}
@@ -177,15 +176,3 @@ def _one(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     return "unknown" if value is None else str(value)
-
-
-def _seeds(column: pd.Series) -> str:
-    """'0 to 4, 7'."""
-    seeds = sorted({int(seed) for seed in column})
-    spans: list[list[int]] = []
-    for seed in seeds:
-        if spans and seed == spans[-1][1] + 1:
-            spans[-1][1] = seed
-        else:
-            spans.append([seed, seed])
-    return ", ".join(f"{a} to {b}" if b > a else str(a) for a, b in spans)

@@ -1,4 +1,4 @@
-"""Every kind of figure of every folder of results below some folders, by one call."""
+"""Every kind of figure, for every folder of results below some folders."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ from rl_es.naming import apart, folder_of_results, slug
 
 @dataclass(frozen=True)
 class Collection:
-    """The figures of a sort of folder.
+    """The kinds of figures for one sort of folder.
 
     Attributes:
       what: the sort, for messages.
       holds: whether a folder is of this sort.
-      load: what its figures are drawn of.
+      load: reads what the figures are drawn from.
       kinds: by name.
     """
 
@@ -96,10 +96,10 @@ def draw(
 
     Args:
       folders: of results, or that hold some.
-      out: for each folder's figures a folder of its own, as it lies below the one of `folders`, and
-        of several in one that has its name; None for `figures` in each.
-      kinds: those that are wanted; empty for each that a folder has something for.
-      options: how.
+      out: where the figures go: those of a folder below one of `folders` go to the same place below
+        `out`, and with several `folders` each has its own folder there. None: `figures` in each.
+      kinds: those that are wanted; empty for all that a folder has data for.
+      options: how figures are drawn.
       formats: png, svg, pdf.
 
     Yields:
@@ -133,7 +133,7 @@ def draw(
 
 @dataclass(frozen=True)
 class _Drawn:
-    """What is drawn of a folder, and where to; figures of `wanted` kinds that were there go."""
+    """What is drawn from a folder, and where to; earlier files of `wanted` kinds are removed."""
 
     to: Path
     source: Any

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 AXES = ("rank", "width")
-FEWEST = 3  # values that make a line
-FULL = {"full_rank_es": "eggroll"}  # agents that are another without its low rank
+FEWEST = 3  # values of the setting that a ladder has at least
+FULL = {"full_rank_es": "eggroll"}  # a full-rank agent -> the agent that is its low-rank form
 _RANK = "hyper.rank"
 
 
@@ -42,7 +42,7 @@ def ladders(runs: pd.DataFrame, axis: str) -> list[Ladder]:
 
 
 def _named(agent: str, by_env: Mapping[str, list[pd.DataFrame]]) -> list[Ladder]:
-    """One ladder by the agent's name; several by what their labels start with."""
+    """An agent's ladders: one is named by the agent, several by what their labels start with."""
     one = all(len(groups) == 1 for groups in by_env.values())
     parts: dict[str, dict[str, pd.DataFrame]] = {}
     for env, groups in by_env.items():
@@ -58,7 +58,7 @@ def _named(agent: str, by_env: Mapping[str, list[pd.DataFrame]]) -> list[Ladder]
 
 
 def _ranks(runs: pd.DataFrame) -> pd.DataFrame:
-    """The table with rank as `setting`, infinite for full rank, and all else as text in `same`."""
+    """The table with rank as `setting` (infinite: full rank), and all other settings in `same`."""
     none = pd.Series(np.nan, index=runs.index)
     rank = pd.to_numeric(runs.get(_RANK, none), errors="coerce")
     agent = runs["agent"].replace(FULL)
@@ -69,7 +69,7 @@ def _ranks(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _widths(runs: pd.DataFrame) -> pd.DataFrame:
-    """The table with the width of equal layers as `setting`, and all else as text in `same`."""
+    """The table with the width of equal layers as `setting`, and all other settings in `same`."""
     policies = [json.loads(text) if isinstance(text, str) else {} for text in runs["policy"]]
     layers = [_layers(policy.pop("widths", None)) for policy in policies]
     setting = [float(widths[0]) if len(set(widths)) == 1 else np.nan for widths in layers]
@@ -81,7 +81,7 @@ def _widths(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _layers(widths: object) -> list[int]:
-    """Hidden layers, where that is what a policy says."""
+    """The widths of hidden layers, where a policy has such a list; else none."""
     known = isinstance(widths, list) and all(isinstance(width, int) for width in widths)
     return [*widths] if known else []
 
@@ -91,6 +91,6 @@ def _settings(runs: pd.DataFrame, without: str = "") -> list[str]:
 
 
 def _text(runs: pd.DataFrame, columns: list[str]) -> pd.Series:
-    """What stands in some columns of each row, as one text."""
+    """Some columns of each row, joined into one text."""
     known = runs[columns].astype(object).where(runs[columns].notna(), None)
     return known.map(str).agg("|".join, axis=1)

@@ -47,7 +47,7 @@ class _Content(Stated):
 
 @dataclass(frozen=True)
 class Manifest:
-    """What was asked for at the last start, and each start; nothing where there is no manifest."""
+    """What was asked for at the last start, and every start; empty where there is no manifest."""
 
     sweep: Mapping[str, Any] = field(default_factory=dict)
     starts: tuple[Mapping[str, Any], ...] = ()
@@ -55,7 +55,7 @@ class Manifest:
 
     @property
     def description(self) -> str:
-        """The sweep's own, in its words."""
+        """The description that the sweep file gives."""
         return str(self.sweep.get("description") or "")
 
     @property

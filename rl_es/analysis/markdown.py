@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
+from rl_es.analysis.digits import DASH, MINUS
 from rl_es.errors import printable
 
 
@@ -25,16 +26,18 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _numeric(cell: str) -> bool:
     cell = cell.strip("*")
-    return not cell or cell[0].isdecimal() or cell[0] in "+\N{MINUS SIGN}\N{EM DASH}[\N{INFINITY}"
+    return not cell or cell[0].isdecimal() or cell[0] in f"+{MINUS}{DASH}[∞"
 
 
-def number(value: float | None) -> str:
-    """A number for reading: four significant digits, thousands separated; a dash for none."""
-    if value is None or value != value:
-        return "\N{EM DASH}"
-    if abs(value) >= 1000:
-        return f"{value:,.0f}".replace("-", "\N{MINUS SIGN}")
-    return f"{value:#.4g}".rstrip(".").replace("-", "\N{MINUS SIGN}")
+def figure(address: str, caption: str) -> str:
+    """A figure whose PNG and SVG files lie at an address without suffix."""
+    return f"![{caption}]({address}.png)\n\n{caption} ([SVG]({address}.svg))."
+
+
+def columns(file: str, meanings: Mapping[str, str]) -> str:
+    """A section on what the columns of a file mean."""
+    rows = [[f"`{name}`", meaning] for name, meaning in meanings.items()]
+    return f"## Columns of {file}\n\n" + table(["column", "meaning"], rows)
 
 
 def file_list(files: Mapping[str, str]) -> str:

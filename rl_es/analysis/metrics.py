@@ -1,16 +1,16 @@
-"""What a run is judged by: one number each.
+"""Metrics: one number that a run is judged by.
 
 `final`               the last finite evaluation return;
 `best`                the highest evaluation return;
-`auc`                 the area under the learning curve over environment steps, up to where all runs
-                      of the environment that count have come, over that length: a mean return;
+`auc`                 the area under the learning curve over environment steps, up to where all
+                      counted runs of the environment have come, divided by that length;
 `steps_to_threshold`  environment steps until an evaluation reached the threshold;
-`seconds`             wall-clock seconds a run for 10^6 environment steps, without compilation: the
-                      elapsed time over the lanes that shared it.
+`seconds`             wall-clock seconds per run for 10^6 environment steps, without compilation:
+                      the elapsed time over the lanes that shared it.
 
-Runs that diverged or failed have no value, but for steps to a threshold: there a diverged run is
-one that never arrives. For areas and for steps to a threshold a run counts once it was evaluated
-after its start: before, all others would have to be cut off at theirs.
+Runs that diverged or failed have no value, except for steps to a threshold, where a diverged run is
+one that never arrives. For areas and for steps to a threshold a run counts only once it was
+evaluated after its start: otherwise all others would have to be cut off at its start too.
 
 Axis letters: S runs (of one environment and label).
 """
@@ -21,13 +21,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rl_es.analysis import curves as alignment
-from rl_es.analysis import reaching
+from rl_es.analysis import alignment, reaching
 from rl_es.analysis.results import Results
 from rl_es.analysis.shares import TRIED
 from rl_es.analysis.statistics import Interval, Reaching, Scores, bootstrap, median_time
 
-STEPS = 1_000_000  # that seconds are told for
+STEPS = 1_000_000  # environment steps that `seconds` is for
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def measured(folders: Sequence[Results], name: str) -> list[pd.DataFrame]:
     """The metric of the runs of each folder that have one.
 
     Args:
-      folders: judged alike: areas end where the runs of all of them have come.
+      folders: compared with each other: areas end where the runs of all of them have come.
       name: one of `METRICS`.
 
     Returns:
@@ -134,7 +133,7 @@ def scores(runs: pd.DataFrame) -> Scores:
 
 
 def until(runs: Sequence[pd.DataFrame]) -> float:
-    """The steps up to which it is known of all of some runs whether they have arrived."""
+    """The number of steps up to which all of these runs were observed, or had arrived."""
     ends = [own["value"][~own["reached"]].min() for own in runs if not own["reached"].all()]
     known = [end for end in ends if np.isfinite(end)]
     arrived = [time for own in runs for time in own["value"][own["reached"]]]
@@ -142,7 +141,7 @@ def until(runs: Sequence[pd.DataFrame]) -> float:
 
 
 def restricted(runs: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
-    """The runs with times up to `until` alone: who has not arrived by then counts as much.
+    """The runs with their times cut at `until`: a run that has not arrived by then has that time.
 
     Their mean is the restricted mean time of survival analysis (P. Royston and M. Parmar,
     "Restricted mean survival time", BMC Medical Research Methodology 13 (2013), 152): defined, and

@@ -1,4 +1,4 @@
-"""The summary table for reading: which columns, what they are called, what they mean."""
+"""The summary table as people read it: its columns, their names, and what they mean."""
 
 from dataclasses import replace
 
@@ -8,16 +8,15 @@ from rl_es.analysis import cells
 from rl_es.analysis.cells import Cell, Table
 from rl_es.analysis.digest import Digest
 from rl_es.analysis.drawing.palette import natural
-from rl_es.analysis.statistics import CONFIDENCE, REPLICATES
-from rl_es.analysis.statistics.aggregates import REPLICATES as OF_TOTALS
+from rl_es.analysis.statistics import CONFIDENCE, MANY_REPLICATES, REPLICATES
 
 MAIN = "interquartile_mean"
 _THRESHOLD = ("reached", "steps to threshold", "success at the end")
 
 
-def table(told: Digest) -> Table:
-    """The summary table for reading; labels whose lead the intervals support stand out."""
-    summary = told.summary
+def table(digest: Digest) -> Table:
+    """The summary table; the labels of `Digest.best` are in bold."""
+    summary = digest.summary
     threshold = _has_threshold(summary)
     heads = ["environment", "agent", "n", "final return", f"{CONFIDENCE:.0%} interval", "best"]
     heads += ["first", "env steps", *(_THRESHOLD if threshold else [])]
@@ -25,11 +24,12 @@ def table(told: Digest) -> Table:
     heads += ["seconds", *left]
     rows, scales = [], _scales(summary)
     for row in summary.to_dict("records"):
-        strong = (row["env"], row["label"]) in told.best
+        strong = (row["env"], row["label"]) in digest.best
         found = [cells.words(row["env"]), cells.words(row["label"], strong), cells.count(row["n"])]
         found += [cells.number(row["final_mean"], strong)]
-        interval = cells.interval(row["ci_low"], row["ci_high"])
-        found += [replace(interval, span=_span(row, scales.loc[row["env"]]))]
+        ends = row["ci_low"], row["final_mean"], row["ci_high"]
+        scale = scales.loc[row["env"]]
+        found += [_interval(*ends, within=(scale["low"], scale["high"]))]
         found += [cells.number(row["best_mean"]), cells.number(row["first_mean"])]
         found += [cells.steps(row["env_steps_mean"]), *(_reached(row) if threshold else [])]
         found += [cells.number(row["wall_seconds_mean"])]
@@ -37,84 +37,88 @@ def table(told: Digest) -> Table:
     return cells.table(heads, rows)
 
 
-def legend(told: Digest) -> str:
+def legend(digest: Digest) -> str:
     """What the columns mean."""
     said = (
-        "Means over n runs, finished or running with what they have; diverged and failed runs are "
-        "not in them. Interval: stratified bootstrap of the mean over seeds, percentiles expanded "
-        f"for few seeds ({REPLICATES:,} replicates). Bold: the best, where the runs tell it from "
-        "every other label of its environment (p < 0.05, adjusted for their number). First: before "
-        "any training. Seconds: elapsed a run, divided by the runs that shared them, without "
-        "compilation."
+        "Means over n runs: finished ones, and running ones as far as they have come; diverged and "
+        "failed runs are left out. Interval: stratified bootstrap of the mean over seeds, with "
+        f"percentiles expanded for few seeds ({REPLICATES:,} replicates). Bold: the best label, "
+        "where it differs from every other label of its environment (p < 0.05, adjusted for their "
+        "number). First: the return before any training. Seconds: elapsed time per run, divided by "
+        "the runs that shared it, without compilation."
     )
-    if _has_threshold(told.summary):
+    if _has_threshold(digest.summary):
         said += (
-            " Steps to threshold: by which half of the runs have reached it, by the estimate of "
-            "Kaplan and Meier: a run that has not is left out of count from where it ended, so "
-            "that few may be half of those that went on longest; infinite where fewer do. Success "
-            "at the end: the share of runs whose last evaluation is at or above the threshold, "
-            f"with its {CONFIDENCE:.0%} Wilson interval; those that diverged are none."
+            " Steps to threshold: the steps by which half of the runs have reached it, by the "
+            "Kaplan-Meier estimate: a run that ended before counts up to its end only, so where "
+            "runs differ in length few may decide; infinite where fewer than half reach it. "
+            "Success at the end: the share of runs whose last evaluation is at or above the "
+            f"threshold, with its {CONFIDENCE:.0%} Wilson interval; diverged runs are failures."
         )
     return said
 
 
-def has_totals(told: Digest) -> bool:
+def has_totals(digest: Digest) -> bool:
     """Whether several labels have scores in several environments."""
-    several = told.scale is not None and len(told.scale.environments) > 1
-    return several and _whole(told)["label"].nunique() > 1
+    several = digest.scale is not None and len(digest.scale.environments) > 1
+    return several and _whole(digest)["label"].nunique() > 1
 
 
-def _whole(told: Digest) -> pd.DataFrame:
-    """The aggregates of labels with a score in every environment of the scale: these compare."""
-    found, scale = told.aggregates, told.scale
+def _whole(digest: Digest) -> pd.DataFrame:
+    """The aggregates of labels that have a score in every environment of the scale."""
+    found, scale = digest.aggregates, digest.scale
     return found[found["environments"] == (0 if scale is None else len(scale.environments))]
 
 
-def totals(told: Digest) -> Table:
-    """The aggregates for reading: a row a label, its interquartile mean with the interval."""
-    aggregates = _whole(told)
+def totals(digest: Digest) -> Table:
+    """The aggregates: a row per label, with the interquartile mean first."""
+    aggregates = _whole(digest)
     statistics = list(dict.fromkeys(aggregates["statistic"]))
     statistics.sort(key=lambda name: name != MAIN)
     heads = ["agent", "runs"]
     for name in statistics:
         heads += [name.replace("_", " "), f"{CONFIDENCE:.0%} interval"]
     bounds = aggregates[aggregates["statistic"] == MAIN]
-    low, high = bounds["low"].min(), bounds["high"].max()
+    scale = bounds["low"].min(), bounds["high"].max()
     rows = []
     for label, own in aggregates.groupby("label", sort=False):
         found = own.set_index("statistic")
         row = [cells.words(label), cells.count(found["n"].iloc[0])]
         for name in statistics:
             one = found.loc[name]
-            interval = cells.interval(one["low"], one["high"])
-            if name == MAIN:
-                interval = replace(interval, span=_within(one, low, high))
+            ends = one["low"], one["estimate"], one["high"]
+            interval = _interval(*ends, within=scale if name == MAIN else None)
             row += [cells.number(one["estimate"]), interval]
         rows.append(row)
     return cells.table(heads, rows)
 
 
-def legend_of_totals(told: Digest) -> str:
-    """What the aggregates are of."""
-    scale = told.scale
+def legend_of_totals(digest: Digest) -> str:
+    """What the aggregates mean."""
+    scale = digest.scale
     if scale is None:
         return ""
     left = f" Not on this scale: {', '.join(scale.left_out)}." if scale.left_out else ""
-    gone = sorted(set(told.summary["label"]) - set(_whole(told)["label"]), key=natural)
+    gone = sorted(set(digest.summary["label"]) - set(_whole(digest)["label"]), key=natural)
     left += f" Without a score in each of them: {', '.join(gone)}." if gone else ""
     return (
         f"Scores of the last evaluation: {scale.told}, over {len(scale.environments)} "
         f"environments.{left} Interquartile mean: of the middle half of all runs. Optimality gap: "
-        "how much scores fall short of 1, the less the better. Intervals: as above, of "
-        f"{OF_TOTALS:,} replicates. Labels against each other: comparisons.csv."
+        "how far scores fall short of 1, so less is better. Intervals: as above, of "
+        f"{MANY_REPLICATES:,} replicates. comparisons.csv compares the labels with each other."
     )
 
 
-def _within(one: pd.Series, low: float, high: float) -> tuple[float, float, float] | None:
-    if pd.isna(one["low"]) or not high > low:
-        return None
-    ends = [(float(one[name]) - low) / (high - low) for name in ("low", "estimate", "high")]
-    return ends[0], ends[1], ends[2]
+def _interval(
+    low: float, middle: float, high: float, within: tuple[float, float] | None = None
+) -> Cell:
+    """An interval, drawn to the scale of the numbers that it lies within."""
+    cell = cells.interval(low, high)
+    if within is None or pd.isna(low) or not within[1] > within[0]:
+        return cell
+    start, length = within[0], within[1] - within[0]
+    ends = [(float(value) - start) / length for value in (low, middle, high)]
+    return replace(cell, span=(ends[0], ends[1], ends[2]))
 
 
 def _has_threshold(summary: pd.DataFrame) -> bool:
@@ -137,8 +141,3 @@ def _scales(summary: pd.DataFrame) -> pd.DataFrame:
     ends = summary[["final_mean", "ci_low", "ci_high"]].astype(float)
     ends = pd.DataFrame({"env": summary["env"], "low": ends.min(axis=1), "high": ends.max(axis=1)})
     return ends.groupby("env").agg({"low": "min", "high": "max"})
-
-
-def _span(row: dict, scale: pd.Series) -> tuple[float, float, float] | None:
-    ends = {"low": row["ci_low"], "estimate": row["final_mean"], "high": row["ci_high"]}
-    return _within(pd.Series(ends), scale["low"], scale["high"])

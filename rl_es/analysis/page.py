@@ -1,4 +1,4 @@
-"""`index.md`: what was run, what came out, what is missing, and where everything lies."""
+"""`index.md`: what was run, the results, what is missing, and the files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,18 +8,18 @@ import pandas as pd
 from rl_es.analysis import facts, manifest, overview
 from rl_es.analysis.cells import Cell, Table
 from rl_es.analysis.digest import Digest
-from rl_es.analysis.markdown import escape, file_list, table
+from rl_es.analysis.markdown import escape, figure, file_list, table
 
 
-def compose(folder: Path, runs: pd.DataFrame, told: Digest, drawn: Sequence[Path]) -> str:
+def compose(folder: Path, runs: pd.DataFrame, digest: Digest, drawn: Sequence[Path]) -> str:
     """The page, from the runs table, the tables made of it and the figures' paths."""
     lost = facts.lost(runs)
     sections = [
         f"# Results: {escape(folder.resolve().name)}",
         facts.outcome(runs) + ".",
         f"**{escape(mixed)}.**" if (mixed := facts.mixed(runs)) else "",
-        f"## Summary\n\n{_table(overview.table(told))}\n\n{overview.legend(told)}",
-        _totals(told),
+        f"## Summary\n\n{_table(overview.table(digest))}\n\n{overview.legend(digest)}",
+        _totals(digest),
         "## Figures\n\n" + "\n\n".join(_figure(path) for path in drawn),
         "## Runs that diverged or failed\n\n" + _table(lost) if lost.rows else "",
         "## What was run\n\n" + _what(facts.what(runs, manifest.read(folder))),
@@ -30,10 +30,10 @@ def compose(folder: Path, runs: pd.DataFrame, told: Digest, drawn: Sequence[Path
     return "\n\n".join(section for section in sections if section) + "\n"
 
 
-def _totals(told: Digest) -> str:
-    if not overview.has_totals(told):
+def _totals(digest: Digest) -> str:
+    if not overview.has_totals(digest):
         return ""
-    table, legend = overview.totals(told), overview.legend_of_totals(told)
+    table, legend = overview.totals(digest), overview.legend_of_totals(digest)
     return f"## Over all environments\n\n{_table(table)}\n\n{escape(legend)}"
 
 
@@ -47,8 +47,7 @@ def _cell(cell: Cell) -> str:
 
 
 def _figure(path: Path) -> str:
-    caption, relative = facts.caption(path.stem), f"{path.parent.name}/{path.stem}"
-    return f"![{caption}]({relative}.png)\n\n{caption} ([SVG]({relative}.svg))."
+    return figure(f"{path.parent.name}/{path.stem}", facts.caption(path.stem))
 
 
 def _what(said: dict[str, str]) -> str:

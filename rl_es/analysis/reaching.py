@@ -1,7 +1,7 @@
-"""When runs first reached their threshold, in steps, seconds or whatever an evaluation is at.
+"""When runs first reached their threshold, in steps, seconds or any other abscissa.
 
-A run counts from its first evaluation at or above the threshold. One that has none is censored
-where it stands, and one that diverged never arrives; one that failed was not tried.
+That is at the first evaluation at or above the threshold. A run without one is censored at its last
+evaluation, one that diverged never arrives, and one that failed is left out.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ def of_runs(curves: pd.DataFrame, runs: pd.DataFrame, x: pd.Series) -> Reaching:
     Args:
       curves: rows of the curves table.
       runs: the wanted rows of the runs table, of environments with a threshold.
-      x: what is counted, such as environment steps, aligned with the rows of `curves`.
+      x: the abscissa, such as environment steps, aligned with the rows of `curves`.
     """
     tried = runs[runs["status"].isin(TRIED)].sort_values(["seed", "run_id"])
     points = curves[["run_id", "return_mean"]].assign(x=x.astype(float))

@@ -1,6 +1,6 @@
-"""The report of a results folder: tables, figures and a page to read, all made anew from its cells.
+"""The report of a results folder: tables, figures and pages, all made anew from its cells.
 
-A folder whose runs are still going, or partly failed, has a report of what is there.
+A folder in which runs are unfinished or failed has a report of what is there.
 """
 
 from collections.abc import Callable
@@ -10,6 +10,7 @@ from rl_es import tables
 from rl_es.analysis import digest, facts, html, page, results
 from rl_es.analysis.drawing import files as drawn
 from rl_es.analysis.figures.catalogue import KINDS
+from rl_es.analysis.html import page as html_page
 from rl_es.analysis.html import replays
 from rl_es.files import write_text
 
@@ -21,26 +22,24 @@ def write(folder: Path, say: Callable[[str], None] = lambda text: None) -> list[
 
     Args:
       folder: of the results.
-      say: told of what a reader of the tables should know.
+      say: is called with a warning for readers of the tables, if there is one.
 
     Raises:
       UserError: the folder holds no cell, or a damaged file.
     """
     found = results.load(folder)
-    replays.read(folder)  # what is damaged is said before anything is written
-    told = digest.of(found)
-    written = digest.write(folder, told)
+    replays.read(folder)  # a damaged file is reported before anything is written
+    summarised = digest.of(found)
+    written = digest.write(folder, summarised)
     if tables.cell_paths(folder):  # else the tables are what it is made from
         written = [*tables.write_tables(folder, found.curves, found.runs), *written]
     files = drawn.write(folder / "figures", KINDS.values(), found)
     pictures = [path for path in files if path.suffix == ".png"]
     pages = [folder / "index.md"]
-    write_text(pages[0], page.compose(folder, found.runs, told, pictures))
+    write_text(pages[0], page.compose(folder, found.runs, summarised, pictures))
     if not html.lacking():
-        from rl_es.analysis.html import page as interactive
-
         pages.append(folder / html.NAME)
-        write_text(pages[1], interactive.compose(folder, found, told, pictures))
+        write_text(pages[1], html_page.compose(folder, found, summarised, pictures))
     if mixed := facts.mixed(found.runs):
         say(mixed)
     return [*written, *files, *pages]

@@ -18,12 +18,12 @@ class Results:
     """The results of a folder, or of some of its environments.
 
     Attributes:
-      curves: a row a run and evaluation.
-      runs: a row a run.
+      curves: a row per run and evaluation.
+      runs: a row per run.
       styles: of all labels of the folder, in the order of legends.
       surfaces: by environment, of those that have one.
       asked: names of the optional figures that the sweep asks for.
-      part_of: the folder's results, where these are those of some of its environments.
+      part_of: the results of the whole folder, if these are only of some of its environments.
     """
 
     curves: pd.DataFrame
@@ -40,7 +40,7 @@ class Results:
 
     @property
     def environments(self) -> list[str]:
-        """Labels in natural order."""
+        """The environments' labels, in natural order."""
         return sorted(self.runs["env"].unique(), key=palette.natural)
 
     @property

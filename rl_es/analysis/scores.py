@@ -8,9 +8,9 @@ A reference is one of
 `LABEL`      the mean final return of a label that has runs here, such as ppo or random_search;
 `FILE:NAME`  the column NAME of a CSV file with a column `env`.
 
-References are taken as known: intervals of scores do not hold their uncertainty. Environments that
-lack one, or where that of 1 is not above that of 0 (so that a better return would score less), are
-left out and named. Runs that diverged or failed have no score.
+References are taken as exact: intervals of scores do not include their uncertainty. An environment
+that lacks a reference, or whose reference for 1 is not above that for 0 (a better return would
+score less), is left out and named. Runs that diverged or failed have no score.
 
 Axis letters: S runs (of all environments).
 """
@@ -23,8 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rl_es.analysis import csvs
-from rl_es.analysis import curves as alignment
+from rl_es.analysis import alignment, csvs
 from rl_es.analysis.drawing.palette import natural
 from rl_es.analysis.results import Results
 from rl_es.analysis.statistics import Scores
@@ -36,7 +35,7 @@ LOW = UNTRAINED
 
 @dataclass(frozen=True)
 class Scale:
-    """What is 0 and what is 1 in each environment.
+    """The returns that are 0 and 1 in each environment.
 
     Attributes:
       low: the reference's name, then its return by environment.
@@ -50,7 +49,7 @@ class Scale:
 
     @property
     def environments(self) -> list[str]:
-        """Those that are on the scale, in natural order."""
+        """The environments that are on the scale, in natural order."""
         return sorted(self.low[1], key=natural)
 
     @cached_property
@@ -58,9 +57,10 @@ class Scale:
         """For people: '0 is untrained, 1 is threshold'."""
         return f"0 is {self.low[0]}, 1 is {self.high[0]}"
 
-    def score(self, env: str, returns: np.ndarray | pd.Series | float) -> np.ndarray:
-        """Returns of an environment as scores, of the same shape."""
-        low, high = self.low[1][env], self.high[1][env]
+    def score(self, environments: Iterable[str], returns: Iterable[float]) -> np.ndarray:
+        """The scores [S] of returns [S] in environments [S], all of them on the scale."""
+        ends = [(self.low[1][env], self.high[1][env]) for env in environments]
+        low, high = np.array(ends, dtype=float).reshape(-1, 2).T
         return (np.asarray(returns, dtype=float) - low) / (high - low)
 
 
@@ -70,8 +70,8 @@ def scale(results: Results, low: str = LOW, high: str | None = None) -> Scale:
     Args:
       results: the folder.
       low: the reference that is 0.
-      high: the one that is 1; the threshold where every environment of the folder has one, else the
-        best label.
+      high: the one that is 1; None: the threshold if every environment of the folder has one, else
+        the best label.
 
     Raises:
       UserError: there is no such reference.
@@ -93,7 +93,7 @@ def scale(results: Results, low: str = LOW, high: str | None = None) -> Scale:
 def finals(results: Results, on: Scale) -> dict[str, Scores]:
     """The scores of final returns, by label in the order of legends.
 
-    Of finished runs, and of running ones with what they have; see `curves.COUNTED`.
+    Of finished runs, and of running ones with what they have; see `alignment.COUNTED`.
     """
     returns = alignment.final_returns(results.curves, results.runs)
     return of_runs(results, on, returns)
@@ -107,10 +107,8 @@ def of_runs(results: Results, on: Scale, returns: pd.Series) -> dict[str, Scores
     found = {}
     for label in results.shown:
         own = runs[runs["label"] == label]
-        values = [on.score(env, value) for env, value in zip(own["env"], own["value"], strict=True)]
-        found[label] = Scores(
-            np.array(values, dtype=float), own["env"].to_numpy(str), own["seed"].to_numpy(int)
-        )
+        values = on.score(own["env"], own["value"])
+        found[label] = Scores(values, own["env"].to_numpy(str), own["seed"].to_numpy(int))
     return found
 
 

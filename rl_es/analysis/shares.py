@@ -1,14 +1,14 @@
 """Success: the share of seeds that are at or above the threshold.
 
-A seed counts from the evaluation that reaches the threshold to the one that falls below it. A run
-that diverged is no success from then on, and counts among all; one that failed was not tried.
+A seed is a success from an evaluation at or above the threshold until one below it. A run that
+diverged is none from its end on, but is among the seeds; one that failed is left out.
 """
 
 import numpy as np
 import pandas as pd
 
-from rl_es.analysis import curves as alignment
-from rl_es.analysis.curves import Curve
+from rl_es.analysis import alignment
+from rl_es.analysis.alignment import Curve
 from rl_es.analysis.statistics import Interval, wilson
 
 TRIED = ("finished", "running", "diverged")

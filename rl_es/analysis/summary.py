@@ -1,10 +1,9 @@
-"""The summary table: one row an (environment, label), over its seeds."""
+"""The summary table: one row per (environment, label), over its seeds."""
 
 import numpy as np
 import pandas as pd
 
-from rl_es.analysis import curves as alignment
-from rl_es.analysis import reaching, shares
+from rl_es.analysis import alignment, reaching, shares
 from rl_es.analysis.drawing.palette import natural, styles
 from rl_es.analysis.statistics import REPLICATES, bootstrap, median_time
 
@@ -12,14 +11,14 @@ from rl_es.analysis.statistics import REPLICATES, bootstrap, median_time
 def summarise(
     curves: pd.DataFrame, runs: pd.DataFrame, *, replicates: int = REPLICATES
 ) -> pd.DataFrame:
-    """One row an (env, label); environments in natural order, labels in that of the legends.
+    """One row per (env, label); environments in natural order, labels in that of the legends.
 
     `n` counts the runs in the means: finished and running ones with at least one finite evaluation.
     `ci_low` and `ci_high` bound the mean final return (95 % stratified bootstrap; empty for n = 1).
     `steps_to_threshold_median` is the time by which half of the runs have reached the threshold,
     with the bounds of its interval as `_low` and `_high`: a run that did not is censored where it
     stands, a diverged one never arrives, failed ones are left out. It is infinite where fewer than
-    half do, and so may a bound be. `seconds_to_threshold_median` likewise, in seconds a run.
+    half do, and so may a bound be. `seconds_to_threshold_median` likewise, in seconds per run.
     `success_rate` is the share of runs, diverged ones among
     them as failures, whose last evaluation is at or above the threshold (`reached_threshold` counts
     those that any evaluation brought there), with the bounds of its 95 % Wilson interval as

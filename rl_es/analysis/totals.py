@@ -1,8 +1,8 @@
 """Labels over all environments of a folder: aggregates of scores, and labels against each other.
 
-`aggregates`   one row a (label, statistic): mean, median, interquartile mean and optimality gap of
-               normalised final returns;
-`comparisons`  one row a (first label, second label, environment), and one over all environments.
+`aggregates`   one row per (label, statistic): mean, median, interquartile mean and optimality gap
+               of normalised final returns;
+`comparisons`  one row per (first label, second label, environment), and one over all environments.
 """
 
 from itertools import combinations
@@ -12,27 +12,27 @@ import pandas as pd
 from rl_es.analysis import scores
 from rl_es.analysis.results import Results
 from rl_es.analysis.statistics import (
+    MANY_REPLICATES,
     Interval,
     Scores,
     aggregates,
     comparisons,
     probability_of_improvement,
 )
-from rl_es.analysis.statistics.aggregates import REPLICATES
 from rl_es.analysis.statistics.improvement import are_paired, common
 
 ALL = "all"  # environments together
-MOST_LABELS = 12  # of which every pair is compared; of more, each with the best
+MOST_LABELS = 12  # up to here every pair is compared; beyond, each label with the best one
 
 
-def of(results: Results, on: scores.Scale, *, replicates: int = REPLICATES) -> pd.DataFrame:
+def of(results: Results, on: scores.Scale, *, replicates: int = MANY_REPLICATES) -> pd.DataFrame:
     """Columns label, statistic, estimate, low, high, n (runs), environments, zero, one."""
     rows = []
     for label, own in scores.finals(results, on).items():
         if not len(own.values):
             continue
         for name, found in aggregates(own, replicates=replicates).items():
-            row = {"label": label, "statistic": name, **_interval(found)}
+            row = {"label": label, "statistic": name, **found.named()}
             rows.append({**row, "n": found.n, "environments": len(own.names)})
     named = {"zero": on.low[0], "one": on.high[0]}
     columns = ["label", "statistic", "estimate", "low", "high", "n", "environments"]
@@ -43,7 +43,7 @@ def between(results: Results, on: scores.Scale) -> pd.DataFrame:
     """Columns first, second, env, probability, low, high, paired, p, p_adjusted.
 
     `probability` is that a run of the first label scores above one of the second. P-values are
-    those of single environments, adjusted for their number; the row of `all` has none.
+    of single environments, adjusted for their number; the row of `all` has none.
     """
     found = {label: own for label, own in scores.finals(results, on).items() if len(own.values)}
     rows = []
@@ -68,10 +68,6 @@ def _pairs(found: dict[str, Scores]) -> list[tuple[str, str]]:
     return [(best, label) for label in found if label != best]
 
 
-def _interval(found: Interval) -> dict[str, float]:
-    return {name: float(getattr(found, name)) for name in ("estimate", "low", "high")}
-
-
 def _probability(found: Interval) -> dict[str, float]:
-    bounds = _interval(found)
+    bounds = found.named()
     return {"probability": bounds.pop("estimate"), **bounds}

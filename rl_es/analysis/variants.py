@@ -31,13 +31,13 @@ def apart(curves: pd.DataFrame, runs: pd.DataFrame) -> tuple[pd.DataFrame, pd.Da
 
 
 def _variants(runs: pd.DataFrame) -> pd.Series:
-    """What each run is but its seed, as text."""
+    """Everything that defines a run except its seed, as text."""
     columns = [*_OF_VARIANT, "environment", *(name for name in runs if name.startswith("hyper."))]
     return runs[columns].map(_text).agg("|".join, axis=1)
 
 
 def _names(runs: pd.DataFrame, label: str) -> dict[str, str]:
-    """run_id -> a label that stands for one variant in each environment."""
+    """By run_id, a label that stands for one variant in each environment."""
     settings = [name for name in runs if name.startswith("hyper.")]
     told = pd.Series("", index=runs.index)
     for column in (*_OF_VARIANT[:1], "sweep", *_OF_VARIANT[1:], *settings):

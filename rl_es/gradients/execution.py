@@ -1,5 +1,6 @@
-"""Measures what is missing of a sweep's gradient estimates."""
+"""Measures the gradient estimates of a sweep that are not there yet."""
 
+import math
 from pathlib import Path
 
 from rich.console import Console
@@ -15,16 +16,13 @@ from rl_es.sweep.work import training
 from rl_es.training.platform import prepare
 
 
-def run(sweep: Sweep, out: Path, quiet: bool) -> int:
+def run(sweep: Sweep, out: Path, quiet: bool) -> None:
     """Runs the cells of a sweep that have no row yet, with parameters held still.
 
     Args:
       sweep: validated; budgets are in generations.
       out: the results folder.
-      quiet: say nothing.
-
-    Returns:
-      0.
+      quiet: whether nothing is printed.
 
     Raises:
       UserError: a cell cannot be measured; what was measured before is kept.
@@ -55,16 +53,16 @@ def run(sweep: Sweep, out: Path, quiet: bool) -> int:
             }
             estimates.write(out, {**identity(cell), **row}, record)
             done += 1
-            relative = row["variance"] * row["pairs"] / sum(x * x for x in row["mean"])
+            square = sum(x * x for x in row["mean"])
+            relative = row["variance"] * row["pairs"] / square if square else math.nan
             note(
                 f"{done} of {len(every)}: {cell.env} / {cell.label} / seed {cell.seed}: "
                 f"{row['samples']:,} samples, relative variance of a pair {relative:,.4g}"
             )
-    return 0
 
 
 def _is_done(out: Path, cell: Cell, note: Note) -> bool:
-    """Whether a cell was measured with this budget; its row gets the labels that it has now."""
+    """Whether a cell was measured with this budget; its row then gets the cell's current labels."""
     found = read_whole(out, estimates.path(out, cell.run_id), estimates.read, note)
     if found is None:
         return False

@@ -1,4 +1,4 @@
-"""What an environment says that a cell's estimates are on average."""
+"""The expectations of a cell's estimates, where its environment knows them."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -13,8 +13,8 @@ from rl_es.sweep.cells import Cell
 def expectations(cell: Cell, env: Environment, params: Params) -> Mapping[str, Any]:
     """The columns `rank`, `exact` and `exact_full` of a cell's row, at unperturbed parameters.
 
-    The last two are none where the environment does not know or is wrapped, and where the policy or
-    the settings make the estimates others than those that it knows.
+    The last two are None where the environment does not know them or is wrapped, and where the
+    policy or the settings change the expectations.
     """
     settings, rank = cell.settings, cell.settings.get("rank")
     found: dict[str, Any] = {"rank": rank, "exact": None, "exact_full": None}

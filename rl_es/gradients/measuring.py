@@ -4,8 +4,8 @@ A sample is the sum of the estimates of as many windows as an episode has (of on
 generations are whole episodes). With the parameters frozen that sum is an unbiased estimate of the
 smoothed return's gradient for PES and NRES where all episodes have that many windows; where they
 end earlier it is the estimate of as many windows as a whole episode has. A sample in which a
-member's return is not finite is not a number: what training makes of such members has no
-expectation to be compared with.
+member's return is not finite is NaN: the way in which training treats such members has no
+expectation to compare with.
 """
 
 import dataclasses
@@ -29,11 +29,11 @@ from rl_es.sweep.cells import Cell
 from rl_es.training.learner import Evolution, TrainState
 from rl_es.training.platform import quiet_loading
 
-_NUMBERS = 2**22  # that one call of the program gives, at most as many
+_NUMBERS = 2**22  # the most numbers that one call of the program returns
 
 
 def watch(hyper: Hyper, lr: Array) -> optax.GradientTransformation:
-    """An optimiser that moves nothing and keeps the last estimate as its state."""
+    """An optimiser that changes no parameter and keeps the last estimate as its state."""
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         return jax.tree.map(jnp.zeros_like, updates), jax.tree.map(jnp.negative, updates)
@@ -42,7 +42,7 @@ def watch(hyper: Hyper, lr: Array) -> optax.GradientTransformation:
 
 
 def frozen(learner: Learner, name: str) -> Evolution:
-    """The learner with parameters that stay as they are, and estimates of the gradient itself.
+    """The learner with parameters held still, and with unscaled estimates of the gradient.
 
     Raises:
       UserError: the agent estimates no gradient.
@@ -54,7 +54,7 @@ def frozen(learner: Learner, name: str) -> Evolution:
 
 
 def windows(learner: Evolution) -> int:
-    """Generations whose estimates add up to one of an episode's gradient."""
+    """How many generations' estimates add up to one estimate of an episode's gradient."""
     segment = learner.agent.segment
     return 1 if isinstance(segment, Episode) else segment.windows(horizon(learner.env))
 
@@ -66,7 +66,7 @@ class Sampler:
     Attributes:
       learner: frozen.
       length: windows of a sample.
-      count: samples that a call gives.
+      count: samples per call.
       init: (seed [], settings) -> state.
       run: state -> (state, samples [count, parameters], environment steps []). Consumes the state.
     """
@@ -79,7 +79,7 @@ class Sampler:
 
 
 def wanted(cell: Cell, learner: Evolution) -> int:
-    """How many samples a cell's budget holds, but for the first, which is left out.
+    """How many samples a cell's budget allows, without the first, which is left out.
 
     Raises:
       UserError: the budget is not one of generations, or too small.
@@ -95,7 +95,7 @@ def wanted(cell: Cell, learner: Evolution) -> int:
 
 
 def sampler(cell: Cell, learner: Learner) -> Sampler:
-    """Builds what the cells of a group are measured by.
+    """Builds the sampler of the cells of a group.
 
     Raises:
       UserError: the agent estimates no gradient, or the budget holds too few samples.
@@ -137,7 +137,7 @@ class Moments:
     squares: float = 0.0
 
     def add(self, samples: np.ndarray) -> None:
-        """Takes in samples [n, parameters]."""
+        """Adds samples [n, parameters]."""
         n, mean = len(samples), samples.mean(0)
         inside = float(np.square(samples - mean).sum())
         total, apart = self.count + n, mean - self.mean
@@ -147,9 +147,9 @@ class Moments:
 
 
 def measure(cell: Cell, sampler: Sampler) -> Mapping[str, Any]:
-    """The row of a cell: as many samples as its budget of generations holds.
+    """The row of a cell: of as many samples as its budget of generations allows.
 
-    The first sample is left out: a lagged scale is filled during it.
+    The first sample is left out, because a lagged scale is filled during it.
     """
     learner, samples = sampler.learner, wanted(cell, sampler.learner)
     hyper = {name: jnp.float32(value) for name, value in split(cell.config)[1].items()}

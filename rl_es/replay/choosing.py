@@ -1,4 +1,4 @@
-"""Which policies of a results folder are shown. Nothing here loads jax."""
+"""Which policies of a results folder are filmed. Nothing here loads jax."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 ALL = "all"
 
 
-def by_stage(folder: Path) -> list[Saved]:
+def every(folder: Path) -> list[Saved]:
     """Every saved policy of a results folder.
 
     Raises:
@@ -38,7 +38,7 @@ def final_returns(runs: pd.DataFrame, env: str) -> pd.Series[float]:
 
 
 def shown(policies: Iterable[Saved], env: str, label: str) -> dict[str, Saved]:
-    """By stage, the policies of the first seed that has the most stages of them."""
+    """By stage, the policies of a seed: of those with the most stages, the first."""
     seeds: dict[int, dict[str, Saved]] = defaultdict(dict)
     for one in policies:
         if (one.manifest["env"], one.manifest["label"]) == (env, label):
@@ -60,7 +60,7 @@ def pick(
     seed: int,
     stage: str,
 ) -> tuple[dict[str, Saved], str]:
-    """The policies asked for by stage, and what has to be said about the choice.
+    """The policies asked for, by stage, and a remark on the choice, empty for none.
 
     Args:
       folder: the results folder.
@@ -68,33 +68,17 @@ def pick(
       label: the agent's label; None for the one with the highest final return.
       agent: the agent's name, where no label is given.
       seed: the run's.
-      stage: one of `STAGES`, or all that there are.
+      stage: one of `STAGES`, or `ALL` for those that there are.
 
     Raises:
       UserError: nothing fits, or more than one run; says what there is.
     """
-    found = by_stage(folder)
+    found = every(folder)
     env = _only(folder, found, env)
     found = [one for one in found if one.manifest["env"] == env]
-    if label is None:
-        label, said = _best(folder, found, env, agent)
-    elif agent is not None:
-        raise UserError("--label and --agent: give one of them")
-    else:
-        said = ""
-        labels = {one.manifest["label"] for one in found}
-        if label not in labels:
-            raise UserError(f"{folder}: no policy of label '{label}'{did_you_mean(label, labels)}")
-    runs: dict[str, dict[str, Saved]] = defaultdict(dict)
-    for one in found:
-        if (one.manifest["label"], one.manifest["seed"]) == (label, seed):
-            runs[one.manifest["run_id"]][one.path.stem] = one
-    what = f"'{env} / {label} / seed {seed}'"
-    if len(runs) > 1:
-        raise UserError(f"{folder}: several runs of {what}: {', '.join(sorted(runs))}")
-    stages = in_order(next(iter(runs.values()), {}))
-    if not stages:
-        raise UserError(f"{folder}: no policy of {what}{_reason(folder, found, env, label, seed)}")
+    label, said = _label(folder, found, env, label, agent)
+    stages = _stages(folder, found, env, label, seed)
+    what = _named(env, label, seed)
     if stage == ALL:
         lacking = [name for name in STAGES if name not in stages]
         if lacking:
@@ -104,6 +88,10 @@ def pick(
         there = ", ".join(stages)
         raise UserError(f"{folder}: no {stage} policy of {what}; there is: {there}")
     return {stage: stages[stage]}, said
+
+
+def _named(env: str, label: str, seed: int) -> str:
+    return f"'{env} / {label} / seed {seed}'"
 
 
 def _only(folder: Path, found: Sequence[Saved], env: str | None) -> str:
@@ -116,6 +104,37 @@ def _only(folder: Path, found: Sequence[Saved], env: str | None) -> str:
     if env not in there:
         raise UserError(f"{folder}: no policy of environment '{env}'{did_you_mean(env, there)}")
     return env
+
+
+def _label(
+    folder: Path, found: Sequence[Saved], env: str, label: str | None, agent: str | None
+) -> tuple[str, str]:
+    """The label asked for, or else the best, and a remark on the choice."""
+    if label is None:
+        return _best(folder, found, env, agent)
+    if agent is not None:
+        raise UserError("--label and --agent: give one of them")
+    labels = {one.manifest["label"] for one in found}
+    if label not in labels:
+        raise UserError(f"{folder}: no policy of label '{label}'{did_you_mean(label, labels)}")
+    return label, ""
+
+
+def _stages(
+    folder: Path, found: Sequence[Saved], env: str, label: str, seed: int
+) -> dict[str, Saved]:
+    """The policies of a run, by stage."""
+    runs: dict[str, dict[str, Saved]] = defaultdict(dict)
+    for one in found:
+        if (one.manifest["label"], one.manifest["seed"]) == (label, seed):
+            runs[one.manifest["run_id"]][one.path.stem] = one
+    what = _named(env, label, seed)
+    if len(runs) > 1:
+        raise UserError(f"{folder}: several runs of {what}: {', '.join(sorted(runs))}")
+    if not runs:
+        raise UserError(f"{folder}: no policy of {what}{_reason(folder, found, env, label, seed)}")
+    (stages,) = runs.values()
+    return in_order(stages)
 
 
 def _best(folder: Path, found: Sequence[Saved], env: str, agent: str | None) -> tuple[str, str]:
@@ -137,7 +156,7 @@ def _best(folder: Path, found: Sequence[Saved], env: str, agent: str | None) -> 
 
 
 def _reason(folder: Path, found: Sequence[Saved], env: str, label: str, seed: int) -> str:
-    """Why a run has no policy: what became of it, or which seeds there are."""
+    """Why a run has no policy: its status, or the seeds that there are."""
     if any(folder.glob("cells/*.parquet")):
         runs = _runs(folder)
         own = runs[(runs["env"] == env) & (runs["label"] == label) & (runs["seed"] == seed)]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from rl_es import filmed
 from rl_es.errors import MOST_SEED, UserError, brief, check_number
 from rl_es.naming import check_file, slug
 from rl_es.replay import choosing
@@ -56,7 +57,9 @@ def run(
     if said:
         console.print(said)
     if out is None:
-        out = folder / "replays" / _name(next(iter(policies.values())), stage, episode_seed, kind)
+        out = (
+            folder / filmed.FOLDER / _name(next(iter(policies.values())), stage, episode_seed, kind)
+        )
     _write(out, kind, policies, pixels, episode_seed, console)
     return out
 
@@ -107,16 +110,15 @@ def _pixels(size: str) -> tuple[int, int]:
 
 
 def _format(format: str | None, out: Path | None) -> str:
-    named = out.suffix.lower().removeprefix(".") if out is not None else ""
-    if out is not None:
-        check_file(out)
-    if format is None:
-        if out is not None and named not in FORMATS:
-            raise UserError(f"{out}: --out must end in .{', .'.join(FORMATS)}")
-        return named or "mp4"
-    if out is not None and named != format:
+    if out is None:
+        return format or "mp4"
+    check_file(out)
+    named = out.suffix.lower().removeprefix(".")
+    if format is None and named not in FORMATS:
+        raise UserError(f"{out}: --out must end in .{', .'.join(FORMATS)}")
+    if format is not None and named != format:
         raise UserError(f"{out}: --out must end in .{format}, or --format be left out")
-    return format
+    return named
 
 
 def _name(policy: Saved, stage: str, episode_seed: int, kind: str) -> str:

@@ -1,4 +1,4 @@
-"""Pictures to files: MP4 by the ffmpeg that imageio-ffmpeg brings, GIF and PNG by Pillow."""
+"""Pictures to files: MP4 by the ffmpeg of imageio-ffmpeg, GIF and PNG by Pillow."""
 
 import contextlib
 import importlib.util
@@ -14,11 +14,11 @@ from PIL import Image
 from rl_es.errors import UserError
 from rl_es.files import replacing
 
-_HOLD = 1000  # milliseconds that a GIF, which starts anew by itself, rests at its end
+_HOLD = 1000  # milliseconds that a GIF rests at its end before it starts again
 
 
 def check_encoder() -> None:
-    """Refuses to go on without what writes MP4.
+    """Refuses to go on without the library that writes MP4.
 
     Raises:
       UserError: it is not installed.
@@ -28,7 +28,7 @@ def check_encoder() -> None:
 
 
 def write_mp4(path: Path, frames: Iterable[np.ndarray], size: tuple[int, int], fps: float) -> None:
-    """Writes H.264 that every browser plays and can start before it has all of it.
+    """Writes H.264, which every browser plays, so that it can start before all of it is loaded.
 
     Args:
       path: of the file.
@@ -47,7 +47,7 @@ def write_mp4(path: Path, frames: Iterable[np.ndarray], size: tuple[int, int], f
     after = ["-c:v", "libx264", "-crf", "22", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
     with replacing(path) as temporary, tempfile.TemporaryFile() as said:
         command = [get_ffmpeg_exe(), "-y", "-v", "error", *before, "-i", "-", *after, "-bitexact"]
-        # imageio-ffmpeg's own writer forks this process, which jax's threads do not stand.
+        # imageio-ffmpeg's own writer forks this process, which may hang beside jax's threads.
         with Popen([*command, str(temporary)], stdin=PIPE, stdout=DEVNULL, stderr=said) as encoder:
             assert encoder.stdin is not None
             with contextlib.suppress(BrokenPipeError):  # then it has said why
@@ -60,7 +60,7 @@ def write_mp4(path: Path, frames: Iterable[np.ndarray], size: tuple[int, int], f
 
 
 def write_gif(path: Path, frames: Sequence[np.ndarray], fps: float) -> None:
-    """Writes a GIF that starts anew by itself; all frames share one palette."""
+    """Writes a GIF that is played in a loop; all frames share one palette."""
     images = [Image.fromarray(frame) for frame in frames]
     palette = _palette(images)
     shown = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
@@ -72,7 +72,7 @@ def write_gif(path: Path, frames: Sequence[np.ndarray], fps: float) -> None:
 
 
 def _palette(images: Sequence[Image.Image]) -> Image.Image:
-    """Colours of eight frames from all over the film."""
+    """A palette for eight frames, taken evenly from the film."""
     some = [images[index] for index in np.linspace(0, len(images) - 1, 8).round().astype(int)]
     width, height = some[0].size
     sheet = Image.new("RGB", (width, height * len(some)))

@@ -15,7 +15,7 @@ from rl_es.training.saved import Saved
 
 @dataclass(frozen=True)
 class Film:
-    """One episode, to be drawn.
+    """An episode, and how it is drawn and played.
 
     Attributes:
       policy: whose episode it is.
@@ -36,7 +36,7 @@ class Film:
 
     @property
     def steps(self) -> int:
-        """Of the episode."""
+        """How many the episode has."""
         return len(self.episode.rewards)
 
     @property
@@ -58,7 +58,7 @@ def films(
     """An episode of each policy, to be drawn while `kept` is open.
 
     Args:
-      loader: shares what is compiled.
+      loader: of policies; it shares what is compiled.
       policies: of one environment, by stage.
       size: of a picture.
       episode_seed: the same start for all.
@@ -83,7 +83,7 @@ def frame_rate(shown: Sequence[Film]) -> float:
 
 
 def side_by_side(shown: Sequence[Film]) -> Iterator[np.ndarray]:
-    """The pictures of several films in a row, at `frame_rate`; what is over rests at its end."""
+    """The pictures of several films side by side, at `frame_rate`; a film that is over rests."""
     rate = frame_rate(shown)
     running = [_at_rate(film, rate) for film in shown]
     last = [next(frames) for frames in running]

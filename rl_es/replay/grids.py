@@ -17,7 +17,7 @@ def is_grid(shape: tuple[int, ...]) -> bool:
 
 
 def colours(channels: int) -> np.ndarray:
-    """A colour a channel, [C, 3] uint8: hues all around, dark and light in turn."""
+    """A colour per channel, [C, 3] uint8: evenly spaced hues, dark and light in turn."""
     found = [
         colorsys.hls_to_rgb((0.58 + index / channels) % 1, (0.42, 0.58)[index % 2], 0.6)
         for index in range(channels)

@@ -1,4 +1,4 @@
-"""Text in pictures, and the line under each of them."""
+"""Text in pictures, and the caption under each of them."""
 
 from functools import cache
 
@@ -15,14 +15,14 @@ def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def strip_height(height: int) -> int:
-    """Rows that the line takes of a picture of this height: an even number."""
+    """The rows of pixels, an even number, that the caption of a picture of this height takes."""
     return max(16, 2 * round(height / 26))
 
 
 def captioned(
     picture: np.ndarray, height: int, title: str, steps: int, return_so_far: float
 ) -> np.ndarray:
-    """A picture with a line under it that says what it is, the time, and the return up to it.
+    """A picture with a caption under it: its title, the time, and the return so far.
 
     Args:
       picture: [height - strip_height(height), width, 3] uint8.

@@ -4,9 +4,9 @@ import math
 from dataclasses import dataclass
 
 MOST_SECONDS = 10.0
-LEAST_SECONDS = 3.0  # of a film that would be over in half of it beside a longer one
+LEAST_SECONDS = 3.0  # of a film that would be over in half of that beside a longer one
 MOST_FRAMES_PER_SECOND = 30.0
-STEPS_PER_SECOND = 10.0  # of what has no time of its own
+STEPS_PER_SECOND = 10.0  # where steps have no duration
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Pace:
     Attributes:
       stride: steps from one frame to the next.
       frames_per_second: of the film.
-      speed: relative to real time; None where steps last no time.
+      speed: relative to real time; None where steps have no duration.
     """
 
     stride: int
@@ -24,7 +24,7 @@ class Pace:
     speed: float | None
 
     def shown(self, steps: int) -> list[int]:
-        """After how many steps of an episode of so many a frame is shown; the end always is."""
+        """The numbers of steps after which a frame of an episode is shown; the last always is."""
         shown = list(range(0, steps + 1, self.stride))
         return shown if shown[-1] == steps else [*shown, steps]
 
@@ -41,8 +41,8 @@ def pace(steps: int, step_seconds: float | None, longest: int | None = None) -> 
     Args:
       steps: of the episode.
       step_seconds: how long a step lasts; None where time is only counted.
-      longest: steps of the longest of the episodes beside it, whose pace it takes unless it would
-        be over at once; then it is played slower, but not slower than in real time.
+      longest: steps of the longest of the episodes beside it. An episode takes the pace of that one
+        unless it would be over at once; then it is slower, but not slower than in real time.
     """
     usual = STEPS_PER_SECOND if step_seconds is None else 1 / step_seconds
     own, common = (max(usual, count / MOST_SECONDS) for count in (steps, longest or steps))

@@ -19,15 +19,9 @@ def write_page(path: Path, shown: Sequence[Film]) -> None:
     Raises:
       UserError: imageio-ffmpeg is not installed.
     """
-    first = shown[0]
-    about = "The episodes begin in the same state. A film that is over rests at its end."
     template = Template(resources.files("rl_es.replay").joinpath("page.html").read_text())
-    text = template.substitute(
-        title=html.escape(first.policy.title),
-        about=html.escape(about),
-        films="\n".join(map(_figure, shown)),
-    )
-    write_text(path, text)
+    title = html.escape(shown[0].policy.title)
+    write_text(path, template.substitute(title=title, films="\n".join(map(_figure, shown))))
 
 
 def _figure(film: Film) -> str:

@@ -1,4 +1,4 @@
-"""From an environment to what draws it: its suite's drawing, its grid of cells, or its traces."""
+"""What draws an environment: its suite's drawing, a grid of cells, or traces."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,7 @@ Size = tuple[int, int]  # width and height in pixels
 
 
 class Painter:
-    """Draws the episodes of an environment with the line under each picture; close it when done.
+    """Draws the episodes of an environment, with a caption under each picture; close it when done.
 
     Attributes:
       size: of a picture.
@@ -47,7 +47,7 @@ class Painter:
         self.step_seconds = None if seconds is None else seconds * task.wrappers.action_repeat
 
     def pictures(self, episode: Trajectory, title: str) -> Callable[[int], np.ndarray]:
-        """A function of the steps that were taken -> picture [height, width, 3] uint8."""
+        """A function from the steps taken to a picture [height, width, 3] uint8."""
         draw = self._uncaptioned(episode)
         returns = np.concatenate([[0.0], np.cumsum(episode.rewards, dtype=np.float64)])
 
@@ -72,6 +72,6 @@ class Painter:
         return draw
 
     def close(self) -> None:
-        """Gives back what drawing needs."""
+        """Frees what drawing needs."""
         if self._drawing is not None:
             self._drawing.close()

@@ -1,6 +1,6 @@
 """The films of a results folder: early, middle and final of the best label of each environment.
 
-What is there and unchanged is not made again.
+Films that are there, and whose policies are unchanged, are not made again.
 """
 
 import hashlib
@@ -22,11 +22,11 @@ EPISODE_SEED = 0
 
 
 def write(folder: Path, say: Callable[[str], None]) -> Path | None:
-    """Makes the films that are not there, and removes those whose policies are gone.
+    """Makes missing films, and removes those whose policies are gone.
 
     Args:
       folder: the results folder.
-      say: told what is made, and what cannot be.
+      say: is called with what was made, and what could not be.
 
     Returns:
       `replays/replays.json`, or None where no policies were saved.
@@ -36,7 +36,7 @@ def write(folder: Path, say: Callable[[str], None]) -> Path | None:
     """
     if not any(folder.glob("policies/*/*.json")):
         return None
-    policies, runs = choosing.by_stage(folder), tables.load(folder)[1]
+    policies, runs = choosing.every(folder), tables.load(folder)[1]
     before, after, maker = filmed.usable(folder), Catalogue(), _Maker(folder, say)
     rest = before.replays
     for env in sorted({one.manifest["env"] for one in policies}):
@@ -47,12 +47,12 @@ def write(folder: Path, say: Callable[[str], None]) -> Path | None:
         kept = _kept(folder, before, stages)
         try:
             after.replays += kept or maker.make(label, stages)
-        except Exception as error:  # whatever drawing does, the others are made
+        except Exception as error:  # whatever goes wrong in drawing, the other films are made
             user = isinstance(error, UserError)
             reason = str(error) if user else f"{type(error).__name__}: {error}"
             after.missing.append({"env": env, "label": label, "reason": reason})
             say(f"no replay of {env}: {reason}")
-        if not kept:  # what was made is known from now on, even if the next one is interrupted
+        if not kept:  # so that what was made is known even if the next one is interrupted
             filmed.write(folder, Catalogue(after.replays + rest, after.missing))
     for name in before.files() - after.files():
         (folder / filmed.FOLDER / name).unlink(missing_ok=True)
@@ -66,13 +66,13 @@ def source(policy: Saved) -> str:
 
 
 def _kept(folder: Path, before: Catalogue, stages: dict[str, Saved]) -> list[dict[str, Any]]:
-    """The films of these policies, if all of them are there: the longest sets the pace."""
+    """The films of these policies, if all are there; else none, as they share their pace."""
     wanted = {
         (one.manifest["run_id"], stage, source(one), EPISODE_SEED, *SIZE)
         for stage, one in stages.items()
     }
     found = before.of(wanted)
-    there = all((folder / "replays" / name).is_file() for name in found.files())
+    there = all((folder / filmed.FOLDER / name).is_file() for name in found.files())
     return found.replays if there and found.sources() == wanted else []
 
 
@@ -84,7 +84,7 @@ class _Maker:
         self._loader: Any = None
 
     def make(self, label: str | None, stages: dict[str, Saved]) -> list[dict[str, Any]]:
-        """The entries of the films of one environment, which are written before.
+        """Writes the films of one environment, and returns their entries.
 
         Raises:
           UserError: there is nothing to film, or it cannot be drawn or written here.
@@ -120,7 +120,7 @@ class _Maker:
         name = "-".join(
             [slug(manifest["env"]), slug(manifest["label"]), manifest["run_id"], film.stage]
         )
-        folder, pace = self._folder / "replays", film.pace
+        folder, pace = self._folder / filmed.FOLDER, film.pace
         frames = list(film.frames())
         write_mp4(folder / f"{name}.mp4", frames, film.painter.size, pace.frames_per_second)
         write_png(folder / f"{name}.png", frames[len(frames) // 2])

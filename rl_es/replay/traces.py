@@ -1,6 +1,7 @@
-"""An episode as lines over time with a cursor: what every environment can be shown by."""
+"""An episode as lines over time with a cursor, which can be drawn for every environment."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -16,7 +17,9 @@ _FINER = 2
 
 
 def traces(episode: Trajectory, width: int, height: int) -> Callable[[int], np.ndarray]:
-    """A function of the steps taken -> [height, width, 3] uint8. Only the cursor is drawn anew.
+    """A function from the steps taken to a picture [height, width, 3] uint8.
+
+    Only the cursor is drawn anew for each picture.
 
     Args:
       episode: of T steps.
@@ -41,6 +44,7 @@ def traces(episode: Trajectory, width: int, height: int) -> Callable[[int], np.n
     return picture
 
 
+@dataclass(frozen=True)
 class _Panel:
     """Lines over time.
 
@@ -50,12 +54,13 @@ class _Panel:
       limits: the values at 0 and 1, or None where each line has limits of its own.
     """
 
-    def __init__(self, title: str, lines: np.ndarray, limits: tuple[float, float] | None):
-        self.title, self.lines, self.limits = title, lines, limits
+    title: str
+    lines: np.ndarray
+    limits: tuple[float, float] | None
 
     @property
     def share(self) -> float:
-        """Of the height: little where nothing changes, much where lines are scaled apart."""
+        """The weight of its height: low if nothing changes, high if each line has its own scale."""
         if np.ptp(self.lines, axis=0).max() == 0:
             return 0.5
         return 2.0 if self.limits is None else 1.0
@@ -81,12 +86,12 @@ def _background(panels: list[_Panel], width: int, height: int) -> tuple[np.ndarr
     size = width * _FINER, height * _FINER
     image = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(image)
-    letters = font(round(size[1] / 21))
+    letter = round(size[1] / 21)
+    letters, head = font(letter), 1.5 * letter
     left, right = 0.04 * size[0], 0.96 * size[0]
     shares = np.array([panel.share for panel in panels])
     ends = np.concatenate([[0], np.cumsum(shares) / shares.sum()]) * size[1]
     for panel, top, bottom in zip(panels, ends[:-1], ends[1:], strict=True):
-        head = letters.size * 1.5  # type: ignore[attr-defined]
         draw.text((left, top + head / 2), panel.title, QUIET, letters, anchor="lm")
         draw.text((right, top + head / 2), _range(panel), QUIET, letters, anchor="rm")
         box = left, top + head, right, bottom - 0.2 * head
@@ -119,5 +124,5 @@ def _range(panel: _Panel) -> str:
 
 
 def _across(step: int, steps: int, left: float, right: float) -> float:
-    """Where a step is, of so many with the first at the left and the last at the right."""
+    """The x of a step, where the first of `steps` is at `left` and the last at `right`."""
     return left + (right - left) * step / (steps - 1)

@@ -1,1 +1,1 @@
-"""The format of sweep files, told from the classes that check it: to editors and to people."""
+"""The format of sweep files for editors and for people, made from the classes that check it."""

@@ -2,10 +2,11 @@
 
 It is made from the classes that check a sweep file (`rl_es.sweep.schema`), and from those of the
 registered agents (`Hyperparameters`) and suites (`Options`): which settings `with`, `grid`,
-`random` and `options` may hold follows from the entry's name. It accepts what the suite accepts,
-and refuses less: that labels differ, for instance, or that every run has a budget, is not in it.
+`random` and `options` may have follows from the entry's name. It accepts all that is accepted when
+the file is read, and some more: it does not require that labels differ, for instance, or that every
+run has a budget.
 
-Draft 7, which editors know best.
+It is of draft 7, which editors know best.
 """
 
 from collections.abc import Iterable
@@ -42,7 +43,7 @@ def sweep() -> Schema:
 
 
 def _settings_by_agent(parts: Schema) -> None:
-    """States each agent's settings, and which entries may have them."""
+    """Adds each agent's settings, and which entries may have them."""
     random, entries, every = parts["RandomSearch"], [], {}
     for name in registry.agents.files():
         settings = _settings(registry.agents.load(name).Hyperparameters)
@@ -67,7 +68,7 @@ def _settings_by_agent(parts: Schema) -> None:
 
 
 def _name_what_is_known(parts: Schema) -> None:
-    """States the names that the classes look up, or take in a second form."""
+    """Adds the names that the classes look up, and the second forms that they take."""
     parts["AgentEntry"]["properties"]["name"]["enum"] = registry.agents.files()
     parts["EnvironmentEntry"]["properties"]["name"]["enum"] = registry.environment_names()
     network = parts["PolicyConfig"]["properties"]["network"]
@@ -106,13 +107,13 @@ def _closed(properties: Schema, description: str | None = None) -> Schema:
 
 
 def _where(names: Iterable[str], properties: Schema) -> Schema:
-    """What holds of an entry of one of these names."""
+    """The properties of an entry with one of these names."""
     named = {"properties": {"name": {"enum": list(names)}}}
     return {"if": named, "then": {"properties": properties}}
 
 
 def _plain(schema: Any) -> Any:
-    """A schema of pydantic's as a sweep file is: without null, and in the words of draft 7."""
+    """A schema made by pydantic, without null, and in the keywords of draft 7."""
     if isinstance(schema, list):
         return [_plain(part) for part in schema]
     if not isinstance(schema, dict):

@@ -13,6 +13,7 @@ from rl_es.analysis.drawing import captions
 from rl_es.analysis.drawing.captions import fingerprint
 from rl_es.analysis.drawing.options import Options
 from rl_es.errors import UserError
+from tests.artifacts import REFERENCE
 from tests.speed import tables as timed
 
 Results = Callable[..., Path]
@@ -121,12 +122,11 @@ def test_the_kinds_are_listed(capsys: pytest.CaptureFixture) -> None:
 
 def test_references_that_are_committed_have_figures() -> None:
     """Each folder of results/reference is found, and read, by what it holds."""
-    root = Path(__file__).parents[2] / "results" / "reference"
-    found = {path.relative_to(root).as_posix(): kind for path, kind in gallery.find(root)}
+    found = {path.relative_to(REFERENCE).as_posix(): kind for path, kind in gallery.find(REFERENCE)}
     assert found["quickstart"].what == "results" and found["speed/widths"].what == "speed"
     assert found["pes/variance"].what == "gradients" and len(found) >= 20
     for path in ("quickstart", "pes/variance", "tuning"):
-        source = found[path].load(root / path)
+        source = found[path].load(REFERENCE / path)
         assert any(len(kind.where(source)) for kind in found[path].kinds.values())
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from rl_es import cli, json_files
 from rl_es.analysis import cells, digest, html, manifest, overview, report
-from rl_es.analysis.curves import align, counted, of_runs
+from rl_es.analysis.alignment import align, counted, of_runs
 from rl_es.analysis.drawing.palette import COLOURS, LINES, MARKERS, Style
 from rl_es.analysis.html import curves, look, media, page, replays
 from rl_es.analysis.results import load

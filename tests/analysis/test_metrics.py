@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rl_es.analysis import curves, digits, metrics, results
+from rl_es.analysis import alignment, digits, metrics, results
 from rl_es.analysis.statistics import Interval
 
 Make = Callable[..., Path]
@@ -17,11 +17,11 @@ def interval(estimate: float, low: float, high: float) -> Interval:
 
 
 def test_the_area_under_a_straight_line_is_its_middle():
-    curve = curves.Curve(0, "finished", np.array([0.0, 1.0, 4.0]), np.array([0.0, 2.0, 8.0]))
-    assert curves.area(curve, 0, 4) == pytest.approx(4)
-    assert curves.area(curve, 0.5, 3) == pytest.approx(3.5)
-    assert curves.area(curve, 2, 2) == pytest.approx(4)
-    assert np.isnan(curves.area(curve, 0, 5))
+    curve = alignment.Curve(0, "finished", np.array([0.0, 1.0, 4.0]), np.array([0.0, 2.0, 8.0]))
+    assert alignment.area(curve, 0, 4) == pytest.approx(4)
+    assert alignment.area(curve, 0.5, 3) == pytest.approx(3.5)
+    assert alignment.area(curve, 2, 2) == pytest.approx(4)
+    assert np.isnan(alignment.area(curve, 0, 5))
 
 
 def test_areas_end_where_all_runs_of_all_folders_have_come(add_run: Make, tmp_path: Path):
@@ -88,5 +88,5 @@ def test_digits_follow_the_interval(found: tuple[float, float, float], said: str
 
 
 def test_changes_and_p_values():
-    assert [digits.share(x) for x in (0.5, -0.013, np.nan)] == ["+50%", "−1.3%", "—"]
+    assert [digits.change(x) for x in (0.5, -0.013, np.nan)] == ["+50%", "−1.3%", "—"]
     assert [digits.p_value(x) for x in (0.0421, 1e-5, np.nan)] == ["0.042", "<0.001", "—"]

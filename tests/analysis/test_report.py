@@ -15,9 +15,10 @@ from matplotlib.figure import Figure
 
 from rl_es import tables
 from rl_es.analysis import report, variants
+from rl_es.analysis.digits import number
 from rl_es.analysis.drawing.options import Options
 from rl_es.analysis.figures.catalogue import KINDS
-from rl_es.analysis.markdown import escape, number, table
+from rl_es.analysis.markdown import escape, table
 from rl_es.analysis.summary import summarise
 from rl_es.errors import UserError
 

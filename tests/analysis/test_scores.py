@@ -54,7 +54,7 @@ def test_references_of_a_file(folder: Path) -> None:
     found = load(folder)
     on = scores.scale(found, f"{path}:random", f"{path}:expert")
     assert on.environments == ["a"] and on.left_out == ("b",)  # there both references are equal
-    np.testing.assert_allclose(on.score("a", [0.0, 50.0, 200.0]), [0, 0.25, 1])
+    np.testing.assert_allclose(on.score(["a"] * 3, [0.0, 50.0, 200.0]), [0, 0.25, 1])
     assert set(scores.finals(found, on)["pes"].tasks) == {"a"}
 
 

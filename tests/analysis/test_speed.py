@@ -150,6 +150,6 @@ def test_floors_of_several_environments_stand_in_one_table(tmp_path: Path) -> No
     page = (tmp_path / "index.md").read_text()
     section = page.split("## Environment steps a second")[1].split("##")[0]
     heads, _, *rows = [line.strip("| ").split(" | ") for line in section.split("\n") if line]
-    assert heads == ["workload", "steps an episode", "bare", "inference"]
+    assert heads == ["workload", "steps per episode", "bare", "inference"]
     # The medians: 40 steps in 1.1 s and in 11 s, 80 steps in 0.11 s.
     assert [row[1:] for row in rows] == [["10", "36.36", "3.636"], ["20", "727.3", "\N{EM DASH}"]]

@@ -8,7 +8,7 @@ import pytest
 
 from rl_es import tables
 from rl_es.analysis import shares, summary
-from rl_es.analysis.curves import Curve, held
+from rl_es.analysis.alignment import Curve, held
 from rl_es.analysis.drawing.options import Options
 from rl_es.analysis.figures import success
 from rl_es.analysis.results import load

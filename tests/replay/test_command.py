@@ -86,7 +86,7 @@ def test_one_program_serves_all_policies_and_episodes(
 
     monkeypatch.setattr(workbench, "recorder", counted)
     loader = Loader()
-    for one in choosing.by_stage(trained):
+    for one in choosing.every(trained):
         if one.manifest["env"] == "catch":
             for episode in (0, 1):
                 loader.load(one.path).rollout(episode)

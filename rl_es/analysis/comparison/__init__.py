@@ -1,1 +1,1 @@
-"""Results folders beside each other: differences with intervals, and verdicts on them."""
+"""Comparison of results folders: differences with intervals, and verdicts on them."""

@@ -1,26 +1,25 @@
-"""Learning curves of the base, solid, and of the others, dashed: a row a label."""
+"""Learning curves of the base (solid) and of the others (dashed), a row per label."""
 
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rl_es.analysis import curves as alignment
+from rl_es.analysis import alignment
 from rl_es.analysis.comparison.colours import colour
 from rl_es.analysis.comparison.matching import Folder, Match
 from rl_es.analysis.comparison.summary import Comparison
-from rl_es.analysis.drawing import lines, marks, panels
+from rl_es.analysis.drawing import lines, marks, notes, panels
 from rl_es.analysis.drawing.options import Options
-from rl_es.analysis.drawing.palette import BLACK, DASHDOT, DASHED, DOTTED, LONG, Style
+from rl_es.analysis.drawing.palette import BLACK, DASHDOT, DASHED, DOTTED, LONG, MARKERS, Style
 from rl_es.analysis.statistics import CONFIDENCE
 
 DASHES = (DASHED, DOTTED, DASHDOT, LONG)
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
-COLUMNS = 5  # environments a figure
+COLUMNS = 5  # environments per figure
 
 
 def draw(comparison: Comparison, options: Options) -> Figure:
-    """A column an environment, a row a label: mean return against environment steps."""
+    """A column per environment, a row per label: mean return against environment steps."""
     labels = list(dict.fromkeys(match.base for match in comparison.matched))
     environments = comparison.environments
     single = False
@@ -34,7 +33,7 @@ def draw(comparison: Comparison, options: Options) -> Figure:
                     panel.set_axis_off()
                     continue
                 single |= _panel(panel, comparison, matched, options.replicates)
-                marks.title(panel, env if row is rows[0] else "")
+                panel.set_title(env if row is rows[0] else "")
                 if panels.first_of_row(panel):
                     panel.set_ylabel(label)
                 if row is not rows[-1]:
@@ -43,7 +42,7 @@ def draw(comparison: Comparison, options: Options) -> Figure:
 
 
 def _panel(panel: Axes, comparison: Comparison, matched: list[Match], replicates: int) -> bool:
-    """Draws what is held against each other; returns whether single seeds are drawn as well."""
+    """Draws the curves that are compared; returns whether single seeds are drawn as well."""
     first = matched[0]
     sides = [(comparison.base, first.base), *((match.other, match.label) for match in matched)]
     ends = [_furthest(folder, first.env, label) for folder, label in sides]
@@ -70,7 +69,7 @@ def _furthest(folder: Folder, env: str, label: str) -> float:
 
 
 def _style(comparison: Comparison, label: str, place: int) -> Style:
-    """The label's own colour; where there are several others, each folder has one."""
+    """In the label's own colour; with several others, in that of the folder."""
     known = comparison.base.results.styles[label].colour
     return _dashed(known if len(comparison.folders) == 2 else colour(place), place)
 
@@ -90,11 +89,10 @@ def _entries(comparison: Comparison) -> list[tuple[Artist, str]]:
 
 
 def _notes(comparison: Comparison, options: Options, single: bool) -> list[str]:
-    apart = " Thin: single seeds beyond the range that all cover, or (crosses) not in the mean."
     renamed = {m.shown for m in comparison.matched if m.base != m.label}
     held = f" Rows are named by the base: {'; '.join(sorted(renamed))}." if renamed else ""
     return [
-        f"Lines: mean evaluation return of the unperturbed policy, {comparison.counted()}; shaded: "
+        f"Lines: mean {notes.EVALUATED}, {comparison.counted()}; shaded: "
         f"{CONFIDENCE:.0%} bootstrap interval over seeds ({options.replicates:,} replicates)."
-        f"{apart if single else ''}{held}"
+        f"{notes.THIN if single else ''}{held}"
     ]

@@ -1,4 +1,4 @@
-"""Differences as a forest: how much better the others are, on the normalised scale."""
+"""Differences as a forest plot: how much better the others are, on the normalised scale."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -21,11 +21,11 @@ from rl_es.analysis.statistics import CONFIDENCE
 TOTAL = "all environments"
 SHAPES = {BETTER: ">", WORSE: "<", SAME: "s", UNKNOWN: "o"}
 SOLID = (BETTER, WORSE)  # filled markers: a difference was found
-_SPREAD = 0.7  # of a row, for several others
+_SPREAD = 0.7  # the share of a row that several others take
 
 
 def draw(comparison: Comparison, options: Options) -> Figure:
-    """A panel an environment, and one for all; a row a label; all along the same axis."""
+    """A panel per environment and one for all, with a row per label; all have the same x axis."""
     groups = [
         *((env, [f for f in comparison.findings if f.env == env]) for env in where(comparison)),
         *([(TOTAL, comparison.totals)] if comparison.totals else []),
@@ -40,16 +40,16 @@ def draw(comparison: Comparison, options: Options) -> Figure:
         for panel, (title, own) in zip(axes, groups, strict=True):
             for one in own:
                 shift = others.index(one.other) - (len(others) - 1) / 2
-                height = labels.index(_label(one)) + shift * _SPREAD / len(others)
+                height = labels.index(one.shown) + shift * _SPREAD / len(others)
                 _mark(panel, one, height, _colour(others, one.other))
-            marks.title(panel, title)
+            panel.set_title(title)
             named.beside(panel)
         _axis(axes, comparison)
         return panels.finish(figure, list(_entries(comparison)), _notes(comparison))
 
 
 def where(comparison: Comparison, options: Options = USUAL) -> list[str]:
-    """The environments that have a difference on the normalised scale."""
+    """The environments in which a difference is known on the normalised scale."""
     having = {f.env for f in comparison.findings if np.isfinite(f.normalised.estimate)}
     return [env for env in comparison.environments if env in having]
 
@@ -57,12 +57,8 @@ def where(comparison: Comparison, options: Options = USUAL) -> list[str]:
 def _labels(comparison: Comparison) -> list[str]:
     """The rows, in the order of the base's labels."""
     order = list(dict.fromkeys(match.base for match in comparison.matched))
-    found = {_label(one): order.index(one.base_label) for one in comparison.findings}
+    found = {one.shown: order.index(one.base_label) for one in comparison.findings}
     return sorted(found, key=lambda label: found[label])
-
-
-def _label(one: Finding) -> str:
-    return one.base_label if one.base_label == one.label else f"{one.base_label} → {one.label}"
 
 
 def _colour(others: Sequence[str], other: str) -> str:
@@ -72,9 +68,7 @@ def _colour(others: Sequence[str], other: str) -> str:
 def _mark(panel: Axes, one: Finding, height: float, ink: str) -> None:
     found = one.normalised
     if not np.isfinite(found.estimate):
-        at = panel.get_yaxis_transform()
-        said: dict[str, Any] = dict(transform=at, va="center", fontsize=6, color="#666666")
-        panel.text(0.02, height, "no result", **said)
+        marks.row_note(panel, height)
         return
     panel.plot([found.low, found.high], [height, height], color=ink, linewidth=1.0, zorder=3)
     panel.plot([found.estimate], [height], color=ink, zorder=4, **_shape(one.verdict, ink))
@@ -93,7 +87,7 @@ def _shape(verdict: str, ink: str) -> dict[str, Any]:
 
 
 def _axis(axes: Sequence[Axes], comparison: Comparison) -> None:
-    """One range for all panels, with 0 and the margin."""
+    """The same x axis for all panels, with a line at 0 and the margin shaded."""
     for panel in axes:
         panel.autoscale_view()
     limits = np.array([panel.get_xlim() for panel in axes])

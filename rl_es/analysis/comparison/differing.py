@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -10,14 +10,14 @@ import pandas as pd
 from rl_es import versions
 from rl_es.analysis import manifest
 from rl_es.analysis.comparison.matching import Folder, Match
+from rl_es.analysis.digits import DASH, ranges
 from rl_es.analysis.drawing.palette import natural
 from rl_es.analysis.manifest import Manifest
 
-CLOSE = 0.05  # budgets end on whole generations, which differ by so much at most
-NOTHING = "—"
+CLOSE = 0.05  # relative: budgets end on whole generations, and so differ by up to this
 BUDGET, EVALUATION = "environment steps", "evaluations"
 EPISODES, THRESHOLDS = "evaluation episodes", "thresholds"
-MATTER = (BUDGET, EVALUATION, EPISODES, THRESHOLDS)  # returns no longer compare
+MATTER = (BUDGET, EVALUATION, EPISODES, THRESHOLDS)  # where these differ, returns do not compare
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Differing:
 
     Attributes:
       what: its name.
-      where: the pairs or the environment that it is about; empty for all.
-      values: by folder, the base first; for people; only of folders that it is about.
-      of_code: whether it is a version or revision of code.
+      where: the labels or the environment in which it differs; empty for everywhere.
+      values: as text by folder, the base first; only of the folders that differ.
+      of_code: whether it is a version or a revision of code.
     """
 
     what: str
@@ -45,14 +45,14 @@ class Differing:
 
 
 def differing(folders: Sequence[Folder], matched: Sequence[Match]) -> list[Differing]:
-    """Everything that differs, of the runs that are compared."""
+    """Everything that differs between the runs that are compared."""
     return [*_provenance(folders, matched), *_work(folders, matched), *_settings(folders, matched)]
 
 
 def warnings(found: Sequence[Differing]) -> list[str]:
-    """One line for each kind of difference after which returns do not compare as they are.
+    """One line for each kind of difference that makes returns incomparable.
 
-    The last is on versions of code: a reason to look twice.
+    The last line, on versions of code, is only a reason to look twice.
     """
     said = []
     for what in MATTER:
@@ -62,7 +62,7 @@ def warnings(found: Sequence[Differing]) -> list[str]:
             values = ", ".join(f"{name}: {value}" for name, value in own[0].values.items())
             first = f" in {own[0].where}" if len(own) > 1 else ""
             said.append(f"{what} differ{f' in {where}' if where else ''} ({values}{first})")
-    code = [one.told for one in found if one.of_code and NOTHING not in one.values.values()]
+    code = [one.told for one in found if one.of_code and DASH not in one.values.values()]
     return [*said, f"versions differ: {'; '.join(code)}"] if code else said
 
 
@@ -72,8 +72,7 @@ def _provenance(folders: Sequence[Folder], matched: Sequence[Match]) -> Iterator
     columns = {"sweep": "sweep", "git revision": "git_revision", "device": "device"}
     for what, column in columns.items():
         told = {name: _all(own[column]) for name, own in runs.items()}
-        of_code = column == "git_revision"
-        yield from (replace(one, of_code=of_code) for one in _one(what, "", told))
+        yield from _one(what, "", told, of_code=column == "git_revision")
     for key in ("machine", "processor"):
         told = {name: _all(noted.of_starts(key)) for name, noted in notes.items()}
         if all(told.values()):
@@ -81,8 +80,8 @@ def _provenance(folders: Sequence[Folder], matched: Sequence[Match]) -> Iterator
     known = {name: _versions(own["versions"]) for name, own in runs.items()}
     for package in sorted({package for found in known.values() for package in found}):
         told = {name: found.get(package, "") for name, found in known.items()}
-        yield from (replace(one, of_code=True) for one in _one(package, "", told))
-    yield from _one("seeds", "", {name: _seeds(own["seed"]) for name, own in runs.items()})
+        yield from _one(package, "", told, of_code=True)
+    yield from _one("seeds", "", {name: ranges(own["seed"]) for name, own in runs.items()})
     for column in ("lanes", "devices", "chunks"):
         yield from _one(column, "", {name: _all(own[column]) for name, own in runs.items()})
     episodes = {name: _episodes(noted) for name, noted in notes.items()}
@@ -111,7 +110,7 @@ def _work(folders: Sequence[Folder], matched: Sequence[Match]) -> Iterator[Diffe
 
 
 def _settings(folders: Sequence[Folder], matched: Sequence[Match]) -> Iterator[Differing]:
-    """Agents' settings, networks and environments, those that differ alike told together."""
+    """Settings of agents, networks and environments; equal differences are joined into one."""
     base, *others = folders
     found: dict[tuple[str, str, tuple[tuple[str, str], ...]], list[str]] = {}
     for other in others:
@@ -123,7 +122,7 @@ def _settings(folders: Sequence[Folder], matched: Sequence[Match]) -> Iterator[D
             for what in sorted(first.keys() | second.keys()):
                 values = first.get(what, ""), second.get(what, "")
                 if values[0] != values[1]:
-                    told = ((base.name, values[0] or NOTHING), (other.name, values[1] or NOTHING))
+                    told = ((base.name, values[0] or DASH), (other.name, values[1] or DASH))
                     of_env = what.startswith("environment.")
                     where = match.env if of_env else match.shown
                     found.setdefault((other.name, what, told), []).append(where)
@@ -132,7 +131,7 @@ def _settings(folders: Sequence[Folder], matched: Sequence[Match]) -> Iterator[D
 
 
 def _flat(runs: pd.DataFrame, env: str, label: str) -> dict[str, str]:
-    """Setting -> its value, or values, as text; without those that are not there."""
+    """By setting, its value or values as text; settings without a value are left out."""
     own = runs[(runs["env"] == env) & (runs["label"] == label)]
     found = {
         name.removeprefix("hyper."): _all(own[name]) for name in own if name.startswith("hyper.")
@@ -158,9 +157,13 @@ def compared(folder: Folder, base: Folder, matched: Sequence[Match]) -> pd.DataF
     return runs[kept]
 
 
-def _one(what: str, where: str, values: Mapping[str, str]) -> Iterator[Differing]:
+def _one(
+    what: str, where: str, values: Mapping[str, str], of_code: bool = False
+) -> Iterator[Differing]:
+    """What differs, if the values of the folders do; a dash for one that has none."""
     if len(set(values.values())) > 1:
-        yield Differing(what, where, {name: value or NOTHING for name, value in values.items()})
+        told = {name: value or DASH for name, value in values.items()}
+        yield Differing(what, where, told, of_code)
 
 
 def _all(values: Iterable[Any]) -> str:
@@ -175,16 +178,10 @@ def _versions(texts: pd.Series) -> dict[str, str]:
 
 
 def _steps(value: float) -> str:
-    return f"{value:,.0f}" if value == value else NOTHING
-
-
-def _seeds(column: pd.Series) -> str:
-    seeds = sorted({int(seed) for seed in column})
-    whole = len(seeds) > 2 and seeds[-1] - seeds[0] == len(seeds) - 1
-    return f"{seeds[0]} to {seeds[-1]}" if whole else ", ".join(map(str, seeds))
+    return f"{value:,.0f}" if value == value else DASH
 
 
 def _episodes(noted: Manifest) -> str:
-    """Of an evaluation, as the sweep asked for at its last start."""
+    """The episodes of an evaluation, as the sweep asked for at its last start."""
     environments = noted.sweep.get("environments", ())
     return _all(one.get("evaluation", {}).get("episodes") for one in environments)

@@ -1,4 +1,4 @@
-"""The numbers of a comparison: a finding for each match, and one for each label in total."""
+"""The numbers of a comparison: a finding for each match, and a total for each label."""
 
 import math
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rl_es.analysis.comparison.matching import both
 from rl_es.analysis.comparison.sides import Sides
 from rl_es.analysis.comparison.verdicts import UNKNOWN, scaled, seeds_needed, verdict
 from rl_es.analysis.statistics import (
@@ -20,7 +21,6 @@ from rl_es.analysis.statistics import (
     probability_of_improvement,
     student_p,
 )
-from rl_es.analysis.statistics.aggregates import REPLICATES
 
 AGGREGATE = "interquartile_mean"
 
@@ -32,21 +32,21 @@ class Finding:
     Attributes:
       other: the folder's name.
       env: the environment; None over all.
-      environments: those that a total is of.
+      environments: `env`, or those that a total is over.
       base_label, label: of the base, and of the other folder.
-      base, against: what is typical of each (`Sides.typical`), or the aggregate of scores.
-      difference: the other less the base, in the unit of the metric (of a total: of scores).
-      gain: the same with the sign that makes more better.
-      size: what 1 on the normalised scale is in its unit; NaN where there is none.
-      relative: the difference over the base's mean.
+      base, against: the typical value of each (`Sides.typical`), or the aggregate of its scores.
+      difference: the other minus the base, in the unit of the metric (for a total: of scores).
+      gain: the same, with the sign for which more is better.
+      size: the length of 1 on the normalised scale, in the metric's unit; NaN where there is none.
+      relative: the difference divided by the base's mean.
       probability: that a run of the other is better than one of the base.
       paired: whether both ran the same seeds.
       equal: whether every seed has the same value in both, or all runs have one value.
-      lost: runs of each that have no value.
-      runs: of either, the fewest in an environment.
+      lost: how many runs of each have no value.
+      runs: the smaller number of runs of the two; for a total, in any environment.
       p, adjusted: see `verdicts`.
       verdict: one of `verdicts.VERDICTS`.
-      seeds: how many would tell, where one cannot.
+      seeds: how many seeds would decide, where the verdict is that one cannot tell.
     """
 
     other: str
@@ -71,13 +71,18 @@ class Finding:
     seeds: int | None = None
 
     @property
+    def shown(self) -> str:
+        """For people: the label, or both."""
+        return both(self.base_label, self.label)
+
+    @property
     def normalised(self) -> Interval:
         """The gain on the normalised scale; NaN where there is none."""
         return scaled(self.gain, 1 / self.size)
 
 
-def pair(of: Sides, replicates: int = REPLICATES) -> Finding:
-    """What one environment says; p not yet adjusted, and no verdict."""
+def pair(of: Sides, replicates: int) -> Finding:
+    """The finding of one environment, without adjusted p and verdict."""
     match, base, other = of.match, of.base, of.other
     found = difference(other, base, replicates=replicates)
     signed = [replace(s, values=of.sign * s.values) for s in (other, base)]
@@ -103,8 +108,8 @@ def pair(of: Sides, replicates: int = REPLICATES) -> Finding:
     )
 
 
-def total(parts: Sequence[Sides], replicates: int = REPLICATES) -> Finding | None:
-    """What the environments of one label say together; None of fewer than two on the scale."""
+def total(parts: Sequence[Sides], replicates: int) -> Finding | None:
+    """The finding of a label over its environments; None if fewer than two are on the scale."""
     fitting = [of for of in parts if of.usable]
     if len(fitting) < 2:
         return None
@@ -141,7 +146,7 @@ def _joined(scores: Sequence[Scores]) -> Scores:
 
 
 def judged(findings: Sequence[Finding], margin: float | None) -> list[Finding]:
-    """The findings with p-values adjusted for their number, verdicts, and seeds that would tell.
+    """The findings with adjusted p-values, verdicts, and the seeds that would decide.
 
     Args:
       findings: a family of comparisons.

@@ -1,4 +1,4 @@
-"""Which runs of one folder are held against which of another: same environment, same label."""
+"""Which runs of one folder are compared with which of another: same environment, same label."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class Folder:
     """A results folder.
 
     Attributes:
-      name: short, and unlike those of the others.
+      name: short, and unique among the folders compared.
       path: where it lies.
       results: what it holds.
     """
@@ -35,7 +35,7 @@ class Folder:
 
 @dataclass(frozen=True)
 class Match:
-    """An (environment, label) pair of the base and what it is held against.
+    """An (environment, label) pair of the base, and what it is compared with.
 
     Attributes:
       other: the folder.
@@ -52,11 +52,16 @@ class Match:
     @property
     def shown(self) -> str:
         """For people: the label, or both."""
-        return self.base if self.base == self.label else f"{self.base} → {self.label}"
+        return both(self.base, self.label)
+
+
+def both(base: str, label: str) -> str:
+    """A label of the base and the one that it is compared with: one name if they are equal."""
+    return base if base == label else f"{base} → {label}"
 
 
 def load(paths: Sequence[Path]) -> list[Folder]:
-    """The folders, named by as much of their paths as tells them apart.
+    """The folders, each named by as much of its path as makes it unique.
 
     Raises:
       UserError: there are fewer than two, or one of them holds no results.
@@ -69,9 +74,9 @@ def load(paths: Sequence[Path]) -> list[Folder]:
 
 
 def renamings(texts: Sequence[str], folders: Sequence[Folder]) -> dict[str, list[str]]:
-    """`OLD=NEW`, a label of the base and one of another folder, as the labels that each stands for.
+    """By label of the base, the labels of other folders that texts like `OLD=NEW` match with it.
 
-    Labels may hold `=` themselves, so each place is tried.
+    Labels may contain `=` themselves, so the text is cut at each of them in turn.
 
     Raises:
       UserError: there are no such labels.
@@ -103,11 +108,11 @@ def matches(
     environments: Collection[str] = (),
     labels: Collection[str] = (),
 ) -> list[Match]:
-    """What is held against the base, folder by folder.
+    """What is compared with the base, folder by folder.
 
     Args:
       folders: the base first.
-      renamed: what a label of the base is held against, where that is not its own name.
+      renamed: the labels that a label of the base is compared with, if not its own name.
       environments: those that are wanted; empty for all.
       labels: of the base, likewise.
 
@@ -150,7 +155,7 @@ def unmatched(
     environments: Collection[str] = (),
     labels: Collection[str] = (),
 ) -> dict[str, list[tuple[str, str]]]:
-    """By folder, the (environment, label) pairs of those wanted that nothing was held against."""
+    """By folder, the wanted (environment, label) pairs that were not compared with anything."""
     base = folders[0]
     used: dict[str, set[tuple[str, str]]] = {folder.name: set() for folder in folders}
     for match in found:

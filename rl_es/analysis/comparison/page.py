@@ -6,7 +6,9 @@ from pathlib import Path
 from rl_es.analysis.comparison import rows, wording
 from rl_es.analysis.comparison.figures import KINDS
 from rl_es.analysis.comparison.summary import Comparison
-from rl_es.analysis.markdown import escape, file_list, table
+from rl_es.analysis.comparison.verdicts import BETTER, WORSE
+from rl_es.analysis.drawing import kinds
+from rl_es.analysis.markdown import escape, figure, file_list, table
 
 FILES = {
     "compare.csv": "the tables above, unrounded",
@@ -44,26 +46,28 @@ def _differing(comparison: Comparison) -> str:
 
 
 def _table(comparison: Comparison) -> str:
-    body = [[*map(escape, row[:-1]), _verdict(row[-1])] for row in rows.cells(comparison)]
     legend = " ".join(wording.legend(comparison))
-    return table(rows.heads(comparison), body) + "\n\n" + escape(legend)
+    return table(rows.heads(comparison), _body(rows.cells(comparison))) + f"\n\n{escape(legend)}"
+
+
+def _body(found: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Rows whose last cell is a verdict."""
+    return [[*map(escape, row[:-1]), _verdict(row[-1])] for row in found]
 
 
 def _verdict(said: str) -> str:
-    return f"**{escape(said)}**" if said in ("better", "worse") else escape(said)
+    return f"**{escape(said)}**" if said in (BETTER, WORSE) else escape(said)
 
 
 def _totals(comparison: Comparison) -> str:
     if not comparison.totals:
         return ""
-    body = [[*map(escape, row[:-1]), _verdict(row[-1])] for row in rows.total_cells(comparison)]
-    told = table(rows.total_heads(comparison), body)
+    told = table(rows.total_heads(comparison), _body(rows.total_cells(comparison)))
     return f"## Over environments\n\n{told}\n\n{escape(wording.total_legend(comparison))}"
 
 
 def _figure(path: Path) -> str:
-    caption = next(kind for name, kind in KINDS.items() if path.stem.startswith(name)).caption
-    return f"![{caption}]({path.stem}.png)\n\n{caption} ([SVG]({path.stem}.svg))."
+    return figure(path.stem, kinds.caption(KINDS, path.stem))
 
 
 def _left_out(comparison: Comparison) -> str:

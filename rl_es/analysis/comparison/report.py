@@ -9,7 +9,7 @@ from rl_es.analysis.comparison import console, matching, page, rows
 from rl_es.analysis.comparison.figures import write as write_figures
 from rl_es.analysis.comparison.summary import Comparison, compare
 from rl_es.analysis.metrics import FINAL, METRICS
-from rl_es.analysis.statistics.aggregates import REPLICATES
+from rl_es.analysis.statistics import MANY_REPLICATES
 from rl_es.errors import UserError
 from rl_es.files import check_folder, write_text
 from rl_es.naming import slug
@@ -22,20 +22,20 @@ def build(
     *,
     environments: Sequence[str] = (),
     labels: Sequence[str] = (),
-    metric: str = "final",
+    metric: str = FINAL,
     renamed: Sequence[str] = (),
     normalise: tuple[str, str] | None = None,
     margin: float | None = None,
-    replicates: int = REPLICATES,
+    replicates: int = MANY_REPLICATES,
 ) -> Comparison:
-    """Holds folders against the first of them.
+    """Compares folders with the first of them.
 
     Args:
       folders: results, the base first.
       environments: those that are wanted; empty for all.
       labels: of the base, likewise.
       metric: one of `rl_es.analysis.metrics.METRICS`.
-      renamed: `OLD=NEW`: labels of the base and of another folder that belong together.
+      renamed: texts like `OLD=NEW`: labels of the base and of another folder to be compared.
       normalise: the references of the base that are 0 and 1; None for `scores.scale`'s own.
       margin: the smallest effect that matters, on the normalised scale; None for none.
       replicates: of the bootstrap.
@@ -50,8 +50,8 @@ def build(
     matched = matching.matches(loaded, known, environments, labels)
     low, high = normalise or (scores.LOW, None)
     scale = scores.scale(loaded[0].results, low, high)
-    wanted = {"environments": environments, "labels": labels}
-    found = compare(loaded, matched, METRICS[metric], scale, margin, replicates, **wanted)
+    wanted = environments, labels
+    found = compare(loaded, matched, METRICS[metric], scale, margin, replicates, *wanted)
     if not any(finding.base.n and finding.against.n for finding in found.findings):
         raise UserError(f"--metric {metric}: no run of both folders has one")
     return found
@@ -62,7 +62,7 @@ def publish(comparison: Comparison, out: Path | None = None) -> list[Path]:
 
     Args:
       comparison: from `build`.
-      out: None for `results/compare/<base>-vs-<other>`, with another metric's name.
+      out: None for `results/compare/<base>-vs-<other>`, with the metric unless it is `final`.
 
     Raises:
       UserError: `out` is a file.

@@ -1,4 +1,4 @@
-"""A comparison as rows: unrounded ones for files, and those that people read."""
+"""A comparison as rows: unrounded for files, and rounded for people."""
 
 import json
 import math
@@ -20,7 +20,7 @@ TOTAL = "all"
 
 
 def flat(comparison: Comparison) -> list[dict[str, Any]]:
-    """A row a finding, then a row a total, unrounded."""
+    """A row per finding, then a row per total, unrounded."""
     found = [("pair", one) for one in comparison.findings]
     found += [("total", one) for one in comparison.totals]
     return [{"level": level, **_row(one, comparison.metric)} for level, one in found]
@@ -37,7 +37,7 @@ def _row(finding: Finding, metric: Metric) -> dict[str, Any]:
         "other_n": finding.against.n,
         "base_lost": finding.lost[0],
         "other_lost": finding.lost[1],
-        **_interval("base", finding.base),
+        **_interval("base", finding.base, name="base_estimate"),
         **_interval("other", finding.against, name="other_estimate"),
         **_interval("difference", finding.difference),
         "relative": finding.relative,
@@ -52,9 +52,10 @@ def _row(finding: Finding, metric: Metric) -> dict[str, Any]:
 
 
 def _interval(prefix: str, found: Interval, name: str = "") -> dict[str, float]:
-    name = name or (f"{prefix}_estimate" if prefix == "base" else prefix)
-    values = float(found.estimate), float(found.low), float(found.high)
-    return dict(zip((name, f"{prefix}_low", f"{prefix}_high"), values, strict=True))
+    values = found.named()
+    return {name or prefix: values["estimate"]} | {
+        f"{prefix}_{bound}": values[bound] for bound in ("low", "high")
+    }
 
 
 def as_csv(comparison: Comparison) -> str:
@@ -64,7 +65,7 @@ def as_csv(comparison: Comparison) -> str:
 
 
 def as_json(comparison: Comparison) -> str:
-    """Everything a script may ask for; what is not known, or infinite, is null."""
+    """The comparison as JSON, for scripts; numbers that are unknown or infinite are null."""
     content = {
         "base": {"name": comparison.base.name, "path": str(comparison.base.path)},
         "others": [{"name": f.name, "path": str(f.path)} for f in comparison.others],
@@ -114,22 +115,24 @@ def total_heads(comparison: Comparison) -> list[str]:
 
 
 def cells(comparison: Comparison) -> list[list[str]]:
-    """A row a finding, for people."""
+    """A row per finding, for people."""
     rows = []
     for one in comparison.findings:
         first = [one.other] if len(comparison.others) > 1 else []
-        first += [str(one.env), _label(one), _n(one)]
+        first += [str(one.env), one.shown, _n(one)]
         first += [digits.estimate(one.base), digits.estimate(one.against)]
-        rows.append([*first, digits.signed(one.difference), digits.share(one.relative), *_end(one)])
+        rows.append(
+            [*first, digits.signed(one.difference), digits.change(one.relative), *_end(one)]
+        )
     return rows
 
 
 def total_cells(comparison: Comparison) -> list[list[str]]:
-    """A row a total, for people."""
+    """A row per total, for people."""
     rows = []
     for one in comparison.totals:
         first = [one.other] if len(comparison.others) > 1 else []
-        first += [_label(one), str(len(one.environments)), _n(one)]
+        first += [one.shown, str(len(one.environments)), _n(one)]
         first += [digits.estimate(one.base), digits.estimate(one.against)]
         rows.append([*first, digits.signed(one.difference), *_end(one)])
     return rows
@@ -139,12 +142,8 @@ def _end(one: Finding) -> list[str]:
     return [_probability(one.probability), digits.p_value(one.adjusted), _verdict(one)]
 
 
-def _label(one: Finding) -> str:
-    return one.base_label if one.base_label == one.label else f"{one.base_label} → {one.label}"
-
-
 def _n(one: Finding) -> str:
-    """Runs of both, with those that are lost: '10', '10 / 9 (1 lost)'."""
+    """The numbers of runs of both, and of lost ones: '10', '10 / 9 (1 lost)'."""
     n = str(one.base.n) if one.base.n == one.against.n else f"{one.base.n} / {one.against.n}"
     lost = sum(one.lost)
     return f"{n} ({lost} lost)" if lost else n
@@ -160,7 +159,7 @@ def _probability(found: Interval) -> str:
 
 
 def _verdict(one: Finding) -> str:
-    """The verdict, and how many seeds would tell where one cannot."""
+    """The verdict, with the number of seeds that would decide where one cannot tell."""
     if one.verdict != UNKNOWN:
         return one.verdict
     if one.lost[0] != one.lost[1] and (one.equal or one.adjusted < LEVEL):

@@ -1,4 +1,4 @@
-"""The values of what is held against each other, and the scale on which environments compare."""
+"""The values of both sides of a match, and the scale on which environments compare."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,6 @@ from rl_es.analysis.comparison.matching import Folder, Match
 from rl_es.analysis.metrics import Metric
 from rl_es.analysis.scores import Scale
 from rl_es.analysis.statistics import Interval, Scores
-from rl_es.analysis.statistics.aggregates import REPLICATES
 
 
 @dataclass(frozen=True)
@@ -19,14 +18,14 @@ class Sides:
     """The runs of a match that have a value.
 
     Attributes:
-      match: whose they are.
+      match: that they belong to.
       base: values of the base.
       other: values of the other folder.
-      typical: of both, the mean; of steps to a threshold the censored median.
+      typical: the mean of each; for steps to a threshold the censored median.
       lost: how many runs of each have no value.
       sign: 1 where more is better, else -1.
-      size: what 1 is on the normalised scale; NaN where there is none.
-      zero: what is 0 on it.
+      size: the length of 1 on the normalised scale, in the metric's unit; NaN where there is none.
+      zero: the value that is 0 on it.
     """
 
     match: Match
@@ -56,9 +55,9 @@ def read(
     matched: Sequence[Match],
     metric: Metric,
     scale: Scale,
-    replicates: int = REPLICATES,
+    replicates: int,
 ) -> Iterator[Sides]:
-    """The runs of each match."""
+    """The values of each match."""
     tables = metrics.measured([folder.results for folder in folders], metric.name)
     by_name = {folder.name: table for folder, table in zip(folders, tables, strict=True)}
     base = folders[0]
@@ -86,9 +85,9 @@ def _of(runs: pd.DataFrame, env: str, label: str) -> pd.DataFrame:
 
 
 def _unit(metric: Metric, scale: Scale, env: str, base: Scores) -> tuple[float, float]:
-    """What 1 is on the normalised scale, and what is 0.
+    """The length of 1 on the normalised scale, and the value that is 0.
 
-    Of returns by the references; of times the base's mean, so that scores are minus its multiples.
+    For returns they follow from the references. For times 1 is the base's mean, and 0 is 0.
     """
     if metric.lower:
         size = float(base.values.mean()) if len(base.values) else math.nan

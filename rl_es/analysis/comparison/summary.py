@@ -1,4 +1,4 @@
-"""A whole comparison: what is compared, what differs, the findings, and what was left out."""
+"""A whole comparison: what is compared, what differs, the findings, and what is left out."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -6,34 +6,33 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from rl_es.analysis import facts, metrics
+from rl_es.analysis import digits, facts, metrics
 from rl_es.analysis.comparison import findings
 from rl_es.analysis.comparison.differing import EVALUATION, Differing, compared, differing, warnings
 from rl_es.analysis.comparison.findings import Finding
 from rl_es.analysis.comparison.matching import Folder, Match, unmatched
 from rl_es.analysis.comparison.sides import Sides, read
 from rl_es.analysis.comparison.verdicts import BETTER, SAME, UNKNOWN, VERDICTS, WORSE
-from rl_es.analysis.drawing.notes import MOST_NAMED, on_running
+from rl_es.analysis.drawing.notes import named, on_running
 from rl_es.analysis.metrics import Metric
 from rl_es.analysis.scores import Scale
-from rl_es.analysis.statistics.aggregates import REPLICATES
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Folders held against the first of them.
+    """Folders compared with the first of them.
 
     Attributes:
       folders: the base first.
-      matched: what was held against what.
+      matched: what is compared with what.
       metric: what runs are judged by.
       scale: of normalised scores.
       margin: the smallest effect that matters, on that scale; None for none.
       replicates: of the bootstrap.
-      findings: one a match.
-      totals: one a label with two environments or more that are on the scale.
+      findings: one per match.
+      totals: one per label with two environments or more on the scale.
       differing: what is not the same in all folders.
-      left: by folder, the pairs that nothing was held against.
+      left: by folder, the pairs that were not compared with anything.
     """
 
     folders: Sequence[Folder]
@@ -49,12 +48,12 @@ class Comparison:
 
     @property
     def base(self) -> Folder:
-        """What the others are held against."""
+        """The folder that the others are compared with."""
         return self.folders[0]
 
     @property
     def others(self) -> Sequence[Folder]:
-        """The others."""
+        """The folders that are compared with the base."""
         return self.folders[1:]
 
     @property
@@ -65,13 +64,13 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """The verdict on all: the worst that was found."""
+        """The verdict on the whole: the worst of the findings."""
         found = {finding.verdict for finding in self.findings}
         return next(one for one in (WORSE, UNKNOWN, SAME, BETTER) if one in found)
 
     @property
     def environments(self) -> list[str]:
-        """Those compared, in order."""
+        """The environments compared, in order."""
         return list(dict.fromkeys(match.env for match in self.matched))
 
     def within(self, environments: Collection[str], /) -> "Comparison":
@@ -93,13 +92,11 @@ class Comparison:
     def counted(self) -> str:
         """'n = 10 seeds', or from which to which number."""
         sizes = {n for finding in self.findings for n in (finding.base.n, finding.against.n)}
-        if len(sizes) == 1:
-            return f"n = {(n := sizes.pop())} {'seed' if n == 1 else 'seeds'}"
-        return f"n = {min(sizes)} to {max(sizes)} seeds"
+        return "n = 1 seed" if sizes == {1} else f"n = {digits.span(sizes)} seeds"
 
     @property
     def warnings(self) -> list[str]:
-        """One line each, on what makes a verdict doubtful."""
+        """What makes the verdicts doubtful, one line each."""
         found = self.differing
         said = warnings(found)
         for folder in self.folders:
@@ -107,32 +104,26 @@ class Comparison:
             told = [*filter(None, [facts.mixed(runs)]), *on_running(runs)]
             said += [f"{folder.name}: {sentence.rstrip('.')}" for sentence in told]
         if self.metric.name == metrics.SECONDS:
-            named = ("machine", "processor", "device", "lanes", "devices", "chunks")
-            said += [f"times differ in {one.told}" for one in found if one.what in named]
+            of_time = ("machine", "processor", "device", "lanes", "devices", "chunks")
+            said += [f"times differ in {one.told}" for one in found if one.what in of_time]
         elif self.metric.name == metrics.ARRIVAL and any(d.what == EVALUATION for d in found):
             said.append("arrivals are seen at evaluations only: fewer of them, later arrivals")
         off = [env for env in self.environments if env not in self.scale.environments]
         if off and not self.metric.lower:
-            named = ", ".join(off)
-            said.append(f"not on the scale where {self.scale.told}, so not in totals: {named}")
+            where = f"not on the scale where {self.scale.told}"
+            said.append(f"{where}, so not in totals: {', '.join(off)}")
         return said
 
     @property
     def lost(self) -> list[str]:
-        """The runs that have no value, by name."""
+        """The runs that diverged or failed, a line per folder."""
         said = []
         for folder in self.folders:
             runs = compared(folder, self.base, self.matched)
             runs = runs[runs["status"].isin(("diverged", "failed"))]
-            named = [
-                f"{run['label']} on {run['env']}, seed {run['seed']} ({run['status']})"
-                for run in runs.to_dict("records")
-            ]
-            if named:
-                more = len(named) - MOST_NAMED
-                rest = [f"and {more} more"] if more > 0 else []
-                told = "; ".join([*named[:MOST_NAMED], *rest])
-                said.append(f"{folder.name}: {len(named)} diverged or failed: {told}")
+            if len(runs):
+                told = "; ".join(named(runs))
+                said.append(f"{folder.name}: {len(runs)} diverged or failed: {told}")
         return said
 
 
@@ -141,16 +132,16 @@ def compare(
     matched: Sequence[Match],
     metric: Metric,
     scale: Scale,
-    margin: float | None = None,
-    replicates: int = REPLICATES,
-    environments: Sequence[str] = (),
-    labels: Sequence[str] = (),
+    margin: float | None,
+    replicates: int,
+    environments: Sequence[str],
+    labels: Sequence[str],
 ) -> Comparison:
-    """Holds folders against the first of them.
+    """Compares folders with the first of them.
 
     Args:
       folders: the base first.
-      matched: what is held against what.
+      matched: what is compared with what.
       metric: what runs are judged by.
       scale: of normalised scores.
       margin: the smallest effect that matters, on that scale; None for none.

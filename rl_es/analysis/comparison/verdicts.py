@@ -1,16 +1,16 @@
-"""What a difference between two sets of runs says: better, worse, same, or that one cannot tell.
+"""The verdict on a difference between two sets of runs: better, worse, same, or cannot tell.
 
 Of K comparisons made at once:
 
 `better`, `worse`  the p-value, adjusted for K by Holm, is below 0.05, and the 95 % interval of the
-                   difference does not hold 0;
+                   difference does not contain 0;
 `same`             with a margin: the interval lies within it, or above its lower end (no worse than
                    the margin: non-inferiority); without: every seed has the same value in both;
 `cannot tell`      otherwise, and where the side that is ahead has lost more runs than the other
-                   (diverged or failed ones), as those that are left are then no fair sample.
+                   (diverged or failed), because what is left of it is then no fair sample.
 
-A margin is the smallest effect that matters, so a difference all within it is `same` whatever its
-p-value. It is a claim about one comparison each, and not adjusted.
+A margin is the smallest effect that matters: a difference whose interval lies within it is `same`,
+whatever its p-value. This is a claim about each comparison by itself, and is not adjusted.
 """
 
 import math
@@ -55,10 +55,10 @@ def verdict(
 
 
 def seeds_needed(found: Interval, seeds: int, comparisons: int) -> int | None:
-    """How many seeds would tell, with power 0.8, if the difference is what it seems.
+    """How many seeds would show the difference, if it is what it seems, with a power of 0.8.
 
-    At the level that Bonferroni leaves each of the comparisons. Always more than there are; None
-    where there is no difference, or no interval to go by.
+    At the level that Bonferroni's correction leaves to each of the comparisons. It is always more
+    than there are; None without a difference or an interval.
     """
     share = LEVEL / max(comparisons, 1)
     z = NormalDist()
@@ -69,6 +69,6 @@ def seeds_needed(found: Interval, seeds: int, comparisons: int) -> int | None:
 
 
 def scaled(found: Interval, factor: float) -> Interval:
-    """An interval in another unit; a negative factor turns it round."""
+    """An interval in another unit; a negative factor swaps its bounds."""
     ends = np.sort([found.low * factor, found.high * factor])
     return Interval(found.estimate * factor, ends[0], ends[1], found.n)

@@ -1,6 +1,6 @@
-"""What is said beside the numbers of a comparison, in the terminal and on its page."""
+"""The sentences beside the numbers of a comparison, in the terminal and on its page."""
 
-from rl_es.analysis import metrics
+from rl_es.analysis import digits, metrics
 from rl_es.analysis.comparison.findings import AGGREGATE
 from rl_es.analysis.comparison.summary import Comparison
 from rl_es.analysis.statistics import CONFIDENCE
@@ -10,14 +10,13 @@ SHOWN = 12  # lines about what differs; the rest is in compare.json and on the p
 
 def outcome(comparison: Comparison) -> str:
     """'30 comparisons of the final return: 2 better, 1 worse, 27 cannot tell'."""
-    many = len(comparison.findings)
+    many = digits.several(len(comparison.findings), "comparison")
     counts = [f"{count} {verdict}" for verdict, count in comparison.counts.items() if count]
-    comparisons = "comparison" if many == 1 else "comparisons"
-    return f"{many} {comparisons} of the {comparison.metric.title}: {', '.join(counts)}"
+    return f"{many} of the {comparison.metric.title}: {', '.join(counts)}"
 
 
 def margin(comparison: Comparison) -> str:
-    """What the margin is; empty without one."""
+    """What the margin means; empty without one."""
     if comparison.margin is None:
         return ""
     if comparison.metric.lower:
@@ -60,7 +59,7 @@ def total_legend(comparison: Comparison) -> str:
 
 
 def unmatched(comparison: Comparison) -> list[str]:
-    """By folder, what nothing was held against."""
+    """A line per folder on what was not compared with anything."""
     said = []
     for name, pairs in comparison.left.items():
         labels: dict[str, list[str]] = {}

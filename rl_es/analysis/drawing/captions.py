@@ -1,4 +1,4 @@
-"""What a figure's file says of itself: its kind, n, the kind of interval, and a hash of its input.
+"""The caption in a figure's file: its kind, n, the kind of interval, and a hash of its input.
 
 It is one JSON object, in the PNG text chunk `Description`, in the SVG element `dc:description`, and
 under `Subject` in a PDF's document information, beside the title in each.
@@ -25,9 +25,9 @@ class Caption:
     Attributes:
       figure: the kind's name.
       title: what it shows.
-      n: what intervals and means rest on, as under the figure.
+      n: how many runs means and intervals are of, as under the figure.
       interval: the kind of interval; empty where there is none.
-      replicates: of the bootstrap; None where the interval is no bootstrap's.
+      replicates: of the bootstrap; None for another kind of interval.
       input: `fingerprint` of the rows that are drawn.
       version: of the suite.
     """
@@ -42,11 +42,15 @@ class Caption:
 
 
 _WHOLE = {"png": "Description", "svg": "Description", "pdf": "Subject"}
-_DATES = {"png": "Software", "svg": "Date", "pdf": "CreationDate"}  # what is left out
+_DATES = {
+    "png": "Software",
+    "svg": "Date",
+    "pdf": "CreationDate",
+}  # matplotlib's own version or date: left out
 
 
 def metadata(caption: Caption | None, kind: str) -> dict[str, str | None]:
-    """What `savefig` writes into a file of kind png, svg or pdf; no date, no program."""
+    """The metadata that `savefig` writes into a png, svg or pdf; without date and program."""
     left_out: dict[str, str | None] = {_DATES[kind]: None}
     if caption is None:
         return left_out
@@ -71,7 +75,7 @@ def read(path: Path) -> Caption:
 def fingerprint(tables: Mapping[str, pd.DataFrame]) -> str:
     """The SHA-256 of tables, the same for any order of rows and columns and any file format.
 
-    Numbers count as float64; what is missing, and columns of nothing else, count as not there.
+    Numbers are hashed as float64. Columns without any value are left out.
     """
     whole = hashlib.sha256()
     for name in sorted(tables):

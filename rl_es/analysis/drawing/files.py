@@ -1,4 +1,4 @@
-"""Figures as files: each in every format, numbered, and none left of an earlier time."""
+"""Figures as files: each in every format, numbered; files of an earlier time are removed."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -21,7 +21,7 @@ def write(folder: Path, kinds: Collection[Kind[T]], source: T) -> list[Path]:
     Args:
       folder: made where it is missing.
       kinds: all that there are.
-      source: what they are drawn of.
+      source: what they are drawn from.
 
     Returns:
       The files, in order.
@@ -38,17 +38,17 @@ def write_kinds(
     formats: Sequence[str] = FORMATS,
     removed: Collection[Kind[T]] | None = None,
 ) -> list[Path]:
-    """Writes figures of some kinds, and removes files of `removed` that are no longer made.
+    """Writes figures of some kinds, and removes files of `removed` kinds that are no longer made.
 
-    The second figure of a kind and those after it are numbered; names say for which sheet they are.
+    From the second figure of a kind on, names have a number; on other sheets, the sheet's name too.
 
     Args:
       folder: made where it is missing.
-      kinds: to be drawn where there is something to draw.
-      source: what they are drawn of.
-      options: how.
+      kinds: those to draw; one without subjects in `source` has no file.
+      source: what they are drawn from.
+      options: how they are drawn.
       formats: png, svg, pdf.
-      removed: by default `kinds`.
+      removed: kinds whose earlier files are removed; None: `kinds`.
 
     Returns:
       The files, in order.

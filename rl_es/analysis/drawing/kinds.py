@@ -1,4 +1,4 @@
-"""A kind of figure: what it is drawn of, where that is possible, and what is said of it."""
+"""A kind of figure: what it is drawn from, of which subjects, and its caption."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,16 +12,16 @@ from rl_es.analysis.drawing import notes
 from rl_es.analysis.drawing.captions import Caption, fingerprint
 from rl_es.analysis.drawing.options import USUAL, Options
 
-PANELS = 12  # subjects a figure; more make further figures
+PANELS = 12  # subjects per figure; more make further figures
 ROWS = 4  # where a subject takes a row
 ALL = 1000  # where all subjects belong into one figure
 
 
 class Source(Protocol):
-    """What figures are drawn of: tables about some subjects (environments, workloads)."""
+    """What figures are drawn from: tables about some subjects (environments, workloads)."""
 
     def within(self, subjects: Sequence[Any], /) -> Self:
-        """Those of some subjects alone."""
+        """The same for some of the subjects alone."""
         ...
 
     def tables(self) -> Mapping[str, pd.DataFrame]:
@@ -29,7 +29,7 @@ class Source(Protocol):
         ...
 
     def counted(self) -> str:
-        """What means and intervals rest on: 'n = 5 seeds'."""
+        """How many runs means and intervals are of: 'n = 5 seeds'."""
         ...
 
 
@@ -50,13 +50,13 @@ class Kind(Generic[T]):
 
     Attributes:
       name: of its files.
-      caption: what it shows, for the pages that hold it.
-      draw: what is drawn of some subjects.
-      where: the subjects that there is something to draw of, with these options.
-      needs: what these have that others have not.
-      most: subjects a figure; more make further figures, as do sheets that are not high enough.
+      caption: what it shows, for the pages that it stands in.
+      draw: draws the figure of all subjects of a source.
+      where: the subjects that have what the figure needs, with these options.
+      needs: what that is, in words.
+      most: subjects per figure; more make further figures, as do sheets that are not high enough.
       interval: the kind of interval that it draws; empty where it draws none.
-      reported: whether a report holds it without being asked.
+      reported: whether a report has it.
     """
 
     name: str
@@ -69,13 +69,13 @@ class Kind(Generic[T]):
     reported: Callable[[T], bool] = lambda source: True
 
     def figures(self, source: T, options: Options = USUAL) -> Iterator[Drawn]:
-        """One figure for so many subjects at a time; none where there is nothing to draw."""
+        """The figures of all subjects, at most `most` in each; none where there is no subject."""
         subjects = self.where(source, options)
         for start in range(0, len(subjects), self.most):
             yield from self._figures(source, subjects[start : start + self.most], options)
 
     def _figures(self, source: T, subjects: Sequence[Any], options: Options) -> Iterator[Drawn]:
-        """One figure, or as many as the height of the sheet asks for."""
+        """One figure, or several where it would be higher than the sheet."""
         part = source.within(subjects)
         figure = self.draw(part, options)
         fits = figure.get_size_inches()[1] <= (options.sheet.height or math.inf)
@@ -90,3 +90,10 @@ class Kind(Generic[T]):
         replicates = options.replicates if "bootstrap" in self.interval else None
         said = (self.name, self.caption, part.counted(), self.interval)
         return Caption(*said, replicates, fingerprint(part.tables()))
+
+
+def caption(kinds: Mapping[str, Kind[Any]], stem: str) -> str:
+    """What a figure of one of these kinds shows, by the name of its file without the suffix."""
+    name = max((known for known in kinds if stem.startswith(known)), key=len)
+    part = stem.removeprefix(name).removeprefix("_")
+    return kinds[name].caption + (f", part {part}" if part else "")

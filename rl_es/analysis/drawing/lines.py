@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 from matplotlib.axes import Axes
 
-from rl_es.analysis import curves as alignment
+from rl_es.analysis import alignment
 from rl_es.analysis.drawing import marks, panels, ticks
 from rl_es.analysis.drawing.palette import Style
 
@@ -21,7 +21,7 @@ def means(
     replicates: int,
     y: pd.Series | None = None,
 ) -> bool:
-    """Each label's mean with its band; returns whether single seeds are drawn as well.
+    """Draws each label's mean with its band; returns whether single seeds are drawn as well.
 
     Args:
       panel: where to draw.
@@ -49,19 +49,19 @@ def medians(
     shown: Mapping[str, Style],
     y: pd.Series,
 ) -> None:
-    """Each label's runs and their median; the arguments are those of `means`."""
+    """Draws each label's runs and their median; the arguments are those of `means`."""
     for place, (label, style) in enumerate(shown.items()):
         found = alignment.of_runs(curves, runs[runs["label"] == label], x, y)
         marks.median_and_runs(panel, found, style, (place + 0.5) / len(shown), label)
 
 
 def furthest(curves: pd.DataFrame, runs: pd.DataFrame, x: pd.Series) -> float:
-    """How far along x these runs have come."""
+    """The largest x that these runs have reached."""
     return x[curves["run_id"].isin(runs["run_id"])].max()
 
 
 def abscissa(panel: Axes, end: float, name: str) -> None:
-    """The axis along which runs come: from zero to where the furthest is."""
+    """The x axis: from zero to `end`, where the furthest run is."""
     panel.set_xlim(0, end * 1.02 if end > 0 else 1)
     ticks.shorten_ticks(panel.xaxis, panels.fitting(panel, 4, 3))
     panel.set_xlabel(name)

@@ -9,13 +9,13 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from rl_es.analysis import curves as alignment
+from rl_es.analysis import alignment
 from rl_es.analysis.drawing import panels, ticks
 from rl_es.analysis.drawing.palette import Style
 from rl_es.analysis.statistics import Interval, bootstrap
 
 TAIL = 0.1  # the share of an axis below which a single seed's remainder is not worth a line
-_THRESHOLD: dict[str, Any] = dict(color="#555555", linestyle=(0, (4, 3)), linewidth=0.7)
+REFERENCE: dict[str, Any] = dict(color="#555555", linestyle=(0, (4, 3)), linewidth=0.7)
 _EDGE: dict[str, Any] = dict(markeredgecolor="white", markeredgewidth=0.4)
 
 
@@ -27,7 +27,7 @@ def mean_and_band(
     replicates: int,
     label: str,
 ) -> None:
-    """The mean over counted seeds and its interval; `offset` in [0, 1) moves the markers."""
+    """Draws the mean over counted seeds and its interval; `offset` in [0, 1) moves the markers."""
     grid, returns = alignment.align(alignment.counted(found))
     if not grid.size:
         return
@@ -52,14 +52,14 @@ def band(
 def line(
     panel: Axes, x: np.ndarray, y: np.ndarray, style: Style, offset: float, label: str
 ) -> None:
-    """A label's line. Its markers are spaced along it, each label's from its own start."""
+    """Draws a label's line, with markers along it that start at each label's own offset."""
     panel.plot(
         x,
         y,
         color=style.colour,
         linestyle=style.line,
         marker=style.marker,
-        # So that they fall apart where lines lie on each other.
+        # The offset keeps markers apart where lines lie on each other.
         markevery=(0.04 + 0.2 * offset, 0.24) if x.size > 1 else None,
         zorder=3,
         label=panels.visible(label),
@@ -70,7 +70,7 @@ def line(
 def median_and_runs(
     panel: Axes, found: list[alignment.Curve], style: Style, offset: float, label: str
 ) -> None:
-    """Each run as a thin line, a lost one with a cross at its end, and the median of the others."""
+    """Draws each run as a thin line, a lost one with a cross at its end, and the others' median."""
     for curve in found:
         panel.plot(curve.x, curve.y, color=style.colour, linewidth=0.5, alpha=0.5)
         if curve.status not in alignment.COUNTED:
@@ -87,7 +87,11 @@ def _cross(panel: Axes, curve: alignment.Curve, style: Style) -> None:
 
 
 def single_runs(panel: Axes, found: list[alignment.Curve], style: Style, furthest: float) -> bool:
-    """Draws alone the seeds that no mean holds, and what lies beyond the common range."""
+    """Draws single seeds where they are in no mean, or beyond the range that all of them cover.
+
+    Returns:
+      Whether there are any.
+    """
     mean = alignment.counted(found)
     end = min((curve.x[-1] for curve in mean), default=-np.inf)
     drawn = False
@@ -107,7 +111,7 @@ def single_runs(panel: Axes, found: list[alignment.Curve], style: Style, furthes
 
 
 def bar(panel: Axes, place: int, runs: pd.DataFrame, style: Style, replicates: int) -> None:
-    """A bar for the mean of the column `final`, its interval, a dot a seed, a cross a lost one."""
+    """Draws a bar for the mean of `final`, its interval, a dot per seed, a cross per lost seed."""
     known = runs[np.isfinite(runs["final"])].sort_values(["seed", "run_id"])
     counts = known["status"].isin(alignment.COUNTED)
     mean, lost = known[counts]["final"].to_numpy(float), known[~counts]["final"].to_numpy(float)
@@ -116,16 +120,30 @@ def bar(panel: Axes, place: int, runs: pd.DataFrame, style: Style, replicates: i
     panel.plot(lost, _spread(place, len(lost)), "x", color=style.colour, zorder=5, ms=3.5)
 
 
-def interval_bar(panel: Axes, place: float, interval: Interval, style: Style) -> None:
-    """A bar to an estimate, with its interval; says so where there is none."""
+def interval_bar(
+    panel: Axes, place: float, interval: Interval, style: Style, start: float = 0.0
+) -> None:
+    """A bar from `start` to an estimate, with its interval; says so where there is none."""
     if not np.isfinite(interval.estimate):
-        at = panel.get_yaxis_transform()
-        panel.text(0.02, place, "no result", transform=at, va="center", fontsize=6, color="#666666")
+        row_note(panel, place)
         return
-    panel.barh(place, interval.estimate, 0.7, color=style.colour, alpha=0.35, linewidth=0)
+    length = interval.estimate - start
+    panel.barh(place, length, 0.7, left=start, color=style.colour, alpha=0.35, linewidth=0)
     ink: dict[str, Any] = dict(color=panels.INK, zorder=4)
     panel.plot([interval.low, interval.high], [place, place], linewidth=1.3, **ink)
     panel.plot([interval.estimate], [place], marker="|", markersize=6, **ink)
+
+
+def row_note(panel: Axes, place: float, text: str = "no result") -> None:
+    """Small text at the start of a row that has no mark."""
+    at = panel.get_yaxis_transform()
+    panel.text(0.02, place, text, transform=at, va="center", fontsize=6, color="#666666")
+
+
+def set_apart(panel: Axes) -> None:
+    """Marks the panel of a total among those of single environments."""
+    panel.set_facecolor("#f3f3f0")
+    panel.title.set_fontweight("bold")
 
 
 def dot_and_line(panel: Axes, place: float, interval: Interval, style: Style) -> None:
@@ -136,40 +154,35 @@ def dot_and_line(panel: Axes, place: float, interval: Interval, style: Style) ->
 
 
 def _spread(place: int, count: int) -> np.ndarray:
-    """Heights [count] within a bar, so that equal returns do not hide each other."""
+    """Heights [count] within a bar: dots of equal returns stand above each other."""
     return place + (np.linspace(-0.22, 0.22, count) if count > 1 else np.zeros(count))
 
 
 def dress(
     panel: Axes, env: str, runs: pd.DataFrame, across: bool = False, loss: bool = False
 ) -> None:
-    """The title, the thresholds and the limits.
+    """Sets the title and the limits, and draws the thresholds.
 
     Args:
       panel: with everything drawn.
       env: its environment.
       runs: for their thresholds.
-      across: returns run along x, not y.
-      loss: y is minus the return, and logarithmic; what is not above zero lies below the panel.
+      across: whether returns are on the x axis instead of the y axis.
+      loss: whether y is minus the return, on a logarithmic axis; values at or below zero are cut.
     """
-    title(panel, env)
+    panel.set_title(env)
     if loss:
         panel.set_yscale("log", nonpositive="clip")
     for threshold in runs["threshold"].dropna().unique():
         threshold = -threshold if loss else threshold
         # As data, so that the limits leave room around it.
         panel.update_datalim([(threshold, threshold)], updatex=across, updatey=not across)
-        (panel.axvline if across else panel.axhline)(threshold, zorder=2, **_THRESHOLD)
+        (panel.axvline if across else panel.axhline)(threshold, zorder=2, **REFERENCE)
     panel.autoscale_view()
     if loss:
         ticks.log_ticks(panel.yaxis)
     elif not across:
         ticks.shorten_ticks(panel.yaxis, 5)
-
-
-def title(panel: Axes, env: str) -> None:
-    """The environment's name; `panels.finish` cuts it where there is no room."""
-    panel.set_title(env)
 
 
 def entries(shown: Mapping[str, Style]) -> list[tuple[Artist, str]]:
@@ -185,4 +198,4 @@ def handle(style: Style) -> Artist:
 
 def threshold_entry(runs: pd.DataFrame) -> list[tuple[Artist, str]]:
     """The legend's entry of thresholds, where there are any."""
-    return [(Line2D([], [], **_THRESHOLD), "threshold")] if runs["threshold"].notna().any() else []
+    return [(Line2D([], [], **REFERENCE), "threshold")] if runs["threshold"].notna().any() else []

@@ -21,8 +21,8 @@ class Names:
 
     Attributes:
       written: each with its line breaks.
-      left: inches that they take.
-      lines: of the longest.
+      left: the inches that they need beside the panels.
+      lines: of text in the name that has most.
     """
 
     written: Sequence[str]
@@ -30,24 +30,20 @@ class Names:
     lines: int
 
     def high(self, row: float, frame: float) -> float:
-        """Inches of a panel whose rows want `row` inches each, and its title and axis `frame`."""
+        """Inches of height of a panel: `row` for each row, and `frame` for its title and axis."""
         return frame + max(row, self.lines * _LINE + 0.04) * len(self.written)
 
     def beside(self, panel: Axes) -> None:
-        """Makes the y axis one of rows, named in the first column."""
+        """Makes y an axis of rows, with their names in the first column of panels."""
         panel.grid(False, axis="y")
         panel.set_ylim(len(self.written) - 0.4, -0.6)
-        first = panels.first_of_row(panel)
-        panel.set_yticks(range(len(self.written)), self.written if first else [""] * len(self))
+        shown = self.written if panels.first_of_row(panel) else [""] * len(self.written)
+        panel.set_yticks(range(len(shown)), shown)
         panel.tick_params(axis="y", length=0)
-
-    def __len__(self) -> int:
-        """How many rows."""
-        return len(self.written)
 
 
 def names(sheet: Sheet, labels: Sequence[str]) -> Names:
-    """The names of rows, within `panels.paper`."""
+    """The names of rows; to be called within `panels.paper`, which sets the size of text."""
     size = mpl.rcParams["ytick.labelsize"]
     most = WIDEST if sheet.width is None else SHARE * sheet.width
     written = [wrapped(label, most, size) for label in labels]

@@ -1,12 +1,13 @@
-"""What is said under a figure: the number of seeds, the kind of interval, the runs left out."""
+"""The notes under a figure: the number of seeds, the kind of interval, the runs left out."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 
-from rl_es.analysis.curves import COUNTED
+from rl_es.analysis.alignment import COUNTED
+from rl_es.analysis.digits import several, span
 from rl_es.analysis.drawing.ticks import short
 from rl_es.analysis.statistics import CONFIDENCE
 from rl_es.surfaces import Surface
@@ -16,26 +17,54 @@ BOOTSTRAP = f"{CONFIDENCE:.0%} stratified bootstrap, percentiles expanded for fe
 NEWCOMBE = f"{CONFIDENCE:.0%} Newcombe, of the Mann-Whitney statistic"
 WILSON = f"{CONFIDENCE:.0%} Wilson score"
 QUARTILES = "quartiles"
+THIN = " Thin: single seeds beyond the range that all cover, or (crosses) not in the mean."
 EVALUATED = "evaluation return of the unperturbed policy"
 
 
 def counts(runs: pd.DataFrame) -> str:
-    """'n = 5 seeds', with the exceptions by name, of the runs that enter means."""
-    n = runs[runs["status"].isin(COUNTED)].groupby(["env", "label"]).size()
-    pairs = runs[["env", "label"]].drop_duplicates().itertuples(index=False)
-    sizes = {(pair.env, pair.label): int(n.get((pair.env, pair.label), 0)) for pair in pairs}
+    """'n = 5 seeds', of the runs that enter means, with labels that have another number."""
+    return seeds(_sizes(runs), beyond=" (each pair's is in summary.csv)")
+
+
+def single_seeds(runs: pd.DataFrame) -> bool:
+    """Whether each label has one counted run in each of its environments, so without intervals."""
+    return set(_sizes(runs).values()) == {1}
+
+
+def _sizes(runs: pd.DataFrame) -> dict[tuple[str, str], int]:
+    """How many counted runs each (environment, label) has."""
+    counts = runs["status"].isin(COUNTED).groupby([runs["env"], runs["label"]], sort=False).sum()
+    return {(str(env), str(label)): int(size) for (env, label), size in counts.items()}
+
+
+def seeds(sizes: Mapping[tuple[str, str], int], beyond: str = "") -> str:
+    """'n = 5 seeds (pes on ant: 4)': how many most have, and who has another number.
+
+    Args:
+      sizes: by (environment, label).
+      beyond: said where too many have another number for each to be named.
+    """
     usual = Counter(sizes.values()).most_common(1)[0][0]
-    said = f"n = {usual} {'seed' if usual == 1 else 'seeds'}"
     others = [f"{label} on {env}: {size}" for (env, label), size in sizes.items() if size != usual]
     if len(others) > MOST_NAMED:
-        low, high = min(sizes.values()), max(sizes.values())
-        return f"n = {low} to {high} seeds (each pair's is in summary.csv)"
+        return f"n = {span(sizes.values())} seeds{beyond}"
+    said = f"n = {several(usual, 'seed')}"
     return f"{said} ({'; '.join(others)})" if others else said
+
+
+def named(runs: pd.DataFrame) -> list[str]:
+    """Runs by name and status, the first few of them, and how many more there are."""
+    names = [
+        f"{run['label']} on {run['env']}, seed {run['seed']} ({run['status']})"
+        for run in runs.to_dict("records")
+    ]
+    more = len(names) - MOST_NAMED
+    return [*names[:MOST_NAMED], f"and {more} more"] if more > 0 else names
 
 
 def interval(runs: pd.DataFrame, mark: str, replicates: int, of: str = "the mean") -> str:
     """What the marks of intervals stand for."""
-    if counts(runs) == "n = 1 seed":
+    if single_seeds(runs):
         return "no interval from a single seed"
     return (
         f"{mark}: {CONFIDENCE:.0%} stratified bootstrap interval of {of} over seeds "
@@ -46,29 +75,28 @@ def interval(runs: pd.DataFrame, mark: str, replicates: int, of: str = "the mean
 def on_bands(
     runs: pd.DataFrame, replicates: int, single: bool, what: str = EVALUATED
 ) -> tuple[str, ...]:
-    """For lines: `single` says whether seeds are drawn by themselves too, `what` has the mean."""
-    apart = " Thin: single seeds beyond the range that all cover, or (crosses) not in the mean."
+    """For lines: the means are of `what`; `single`: whether single seeds are drawn as well."""
     return (
         f"Lines: mean {what}, {counts(runs)}; "
-        f"{interval(runs, 'shaded', replicates)}.{apart if single else ''}",
+        f"{interval(runs, 'shaded', replicates)}.{THIN if single else ''}",
     )
 
 
 def on_best(runs: pd.DataFrame, replicates: int, single: bool) -> tuple[str, ...]:
-    """For lines of what was best so far."""
+    """For lines of the best return so far."""
     return on_bands(runs, replicates, single, "over seeds of each one's best evaluation so far")
 
 
 def on_shares() -> tuple[str, ...]:
     """For shares of seeds."""
     return (
-        "Success rate: share of seeds whose last evaluation is at or above the threshold, those "
-        f"that diverged being none. Shaded: {CONFIDENCE:.0%} Wilson score interval.",
+        "Success rate: the share of seeds whose last evaluation is at or above the threshold; "
+        f"diverged seeds count as failures. Shaded: {CONFIDENCE:.0%} Wilson score interval.",
     )
 
 
 def on_medians(runs: pd.DataFrame, cut: bool) -> tuple[str, ...]:
-    """For medians over single seeds; `cut` says whether some leave their panel."""
+    """For medians over single seeds; `cut`: whether some lines leave their panel."""
     lost = not runs["status"].isin(COUNTED).all()
     crosses = "; crosses: where one diverged or failed" if lost else ""
     beyond = " A line that leaves its panel ends there." if cut else ""
@@ -79,7 +107,7 @@ def on_medians(runs: pd.DataFrame, cut: bool) -> tuple[str, ...]:
 
 
 def on_surfaces(surfaces: Sequence[Surface]) -> tuple[str, ...]:
-    """For heat maps with the ways of centers over them."""
+    """For heat maps with the paths of centers over them."""
     grids = {" x ".join(map(str, surface.returns.shape)) for surface in surfaces}
     episodes = {surface.episodes for surface in surfaces}
     of = " or ".join(sorted(map(str, episodes)))
@@ -106,15 +134,14 @@ def on_time(curves: pd.DataFrame) -> tuple[str, ...]:
     lanes = sorted({int(lanes) for lanes in curves["lanes"].dropna() if lanes > 1})
     if not lanes:
         return ("Time: elapsed, without compilation.",)
-    shared = str(lanes[0]) if len(lanes) == 1 else f"{lanes[0]} to {lanes[-1]}"
     return (
         f"Time: elapsed, without compilation, divided by the runs that ran at once "
-        f"(lanes = {shared}); not a claim of speed.",
+        f"(lanes = {span(lanes)}); not a claim of speed.",
     )
 
 
 def on_running(runs: pd.DataFrame) -> list[str]:
-    """How many runs are unfinished; nothing where none is."""
+    """How many runs are unfinished; empty where none is."""
     running = int((runs["status"] == "running").sum())
     what = "it has" if running == 1 else "they have"
     return [f"{running} running: counted with what {what} so far."] if running else []

@@ -1,4 +1,4 @@
-"""How figures are drawn: what no table says, the same for every kind."""
+"""How figures are drawn: the choices that are not in the tables, the same for every kind."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ class Options:
     """How figures are drawn.
 
     Attributes:
-      sheet: what they are made for.
+      sheet: that they are made for.
       replicates: of the bootstrap.
       low: the reference that is 0 on the scale of normalised scores (`rl_es.analysis.scores`).
       high: the one that is 1; None for the usual one.

@@ -1,4 +1,4 @@
-"""One colour, line style and marker a label, the same in every figure and every environment.
+"""One colour, line style and marker per label, the same in every figure and every environment.
 
 Colours are those of Okabe and Ito (2008), told apart under the common kinds of colour blindness;
 their yellow is left out, too pale on white, and a grey is added. Lines and markers differ as well,
@@ -80,7 +80,7 @@ def among(styles: Mapping[str, Style], labels: Iterable[str]) -> dict[str, Style
 
 
 def _free(taken: list[Style]) -> Style:
-    """The style farthest from those taken: colour first, then line, then marker."""
+    """The style least like those taken: in colour first, then in line, then in marker."""
     used = [style.colour for style in taken]
     colour = min(COLOURS, key=used.count)
     lines = [style.line for style in taken if style.colour == colour]

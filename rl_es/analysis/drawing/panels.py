@@ -1,4 +1,4 @@
-"""The frame that all figures share: a panel an environment, one legend, notes below, file formats.
+"""The frame that all figures share: a panel per environment, one legend, notes below, file formats.
 
 Figures are made without pyplot and its state. The heights of legend and notes are measured, and the
 panels get the rest, so that nothing overlaps or is cut off however long the names are.
@@ -23,9 +23,9 @@ from rl_es.analysis.drawing.writing import cut, inches, wrapped
 
 STYLE = Path(__file__).with_name("paper.mplstyle")
 INK = "#222222"
-NARROW = 1.9  # inches of a panel, in which four long numbers do not stand side by side
+NARROW = 1.9  # inches: a panel of this width has no room for four long numbers on its axis
 SCREEN = 110  # pixels an inch, in a notebook
-_MARGIN = 0.6  # inches, of a panel's share, beside its axes
+_MARGIN = 0.6  # inches of a panel's share that are outside its axes
 _GAP = 0.08  # inches, between panels, legend and notes
 
 
@@ -57,8 +57,8 @@ def grid(
 ) -> tuple[Figure, list[Axes]]:
     """A figure of `count` panels that want `width` x `height` inches each.
 
-    `left` inches are kept beside the first column. Where the sheet says how wide panels are, their
-    height follows, if they `stretch`.
+    `left` inches are kept free beside the first column. Where the sheet decides how wide panels
+    are, their height changes in proportion, if they `stretch`.
     """
     columns = sheet.columns(count, width, left)
     high = sheet.high(columns, width, height, left) if stretch else height
@@ -70,14 +70,14 @@ def grid(
 def rows(
     sheet: Sheet, counts: Sequence[int], width: float, height: float
 ) -> tuple[Figure, list[list[Axes]]]:
-    """A figure with so many panels, that want `width` x `height` inches, for each count.
+    """A figure in which each of `counts` is a row of so many panels of `width` x `height` inches.
 
-    Each count starts a row, and takes more than one where the sheet is not wide enough.
+    Where the sheet is not wide enough for a row, it continues in further rows.
     """
     most = max(counts)
     columns = most if sheet.width is None else sheet.columns(most, width)
     down = [math.ceil(count / columns) for count in counts]
-    # Many rows shall fit on a page: none is higher than it wants to be.
+    # Many rows have to fit on a page, so none is stretched.
     high = min(height, sheet.high(columns, width, height))
     size = sheet.wide(columns, width), sum(down) * high
     figure = _blank(*size)
@@ -97,20 +97,20 @@ def _blank(width: float, height: float) -> Figure:
 
 
 def across(axes: Axes) -> float:
-    """The share of the figure's width that a panel has, in inches."""
+    """A panel's share of the figure's width, in inches."""
     place, figure = axes.get_subplotspec(), axes.get_figure()
     columns = 1 if place is None else place.get_gridspec().ncols
     return 0.0 if figure is None else figure.get_size_inches()[0] / columns
 
 
 def along(axes: Axes, height: float) -> float:
-    """The share that a panel has of the height of all panels."""
+    """A panel's share of the height of all panels."""
     place = axes.get_subplotspec()
     return height / (1 if place is None else place.get_gridspec().nrows)
 
 
 def fitting(axes: Axes, wide: int, narrow: int) -> int:
-    """How many of something a panel has room for."""
+    """`wide`, or `narrow` for a panel that is narrow: how many of something it has room for."""
     return wide if across(axes) > NARROW else narrow
 
 
@@ -146,11 +146,11 @@ def finish(figure: Figure, entries: Sequence[tuple[Artist, str]], notes: Sequenc
     figure.set_layout_engine(
         "constrained", rect=(0, below / height, 1, panels / height), w_pad=0.06, h_pad=0.06
     )
-    # Laid out once, here: a layout that each format makes anew would start from the one before.
+    # Laid out here once: each format would else start from the layout of the one before.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes in figure.axes:
-        # The layout's last digits hang on memory addresses, and SVG names clips by all digits.
+        # The layout's last digits depend on memory addresses, and SVG names clips by all digits.
         axes.set_position([round(edge, 7) for edge in axes.get_position(original=True).bounds])
     _cut_titles(figure)
     return figure

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 NARROWEST = 0.62  # of the width that a panel wants
-LEAST = 3.3  # inches, for a legend and notes, where panels want less
+LEAST = 3.3  # inches: the least width of a figure, for its legend and notes
 _LOWEST, _TALLEST = 0.8, 1.3  # of the height that a panel wants
 
 

@@ -1,7 +1,9 @@
 """Ticks of axes: few, round, written short."""
 
 import math
+from collections.abc import Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
@@ -20,7 +22,7 @@ def short(number: float, largest: float) -> str:
 
 
 def shorten_ticks(axis: Axis, ticks: int) -> None:
-    """Few ticks, written short, all in one unit."""
+    """At most so many ticks, written short, all in one unit."""
     axis.set_major_locator(MaxNLocator(ticks, steps=[1, 2, 2.5, 5, 10]))
 
     def label(value: float, _: int) -> str:
@@ -30,7 +32,7 @@ def shorten_ticks(axis: Axis, ticks: int) -> None:
 
 
 def log_ticks(axis: Axis, ticks: int = 7) -> None:
-    """Ticks of a logarithmic axis whose limits are set: powers of ten if they are some apart."""
+    """Ticks of a logarithmic axis whose limits are set: powers of ten from three decades on."""
     low, high = sorted(axis.get_view_interval())
     axis.set_minor_locator(NullLocator())
     if math.log10(high / low) >= 3:
@@ -41,8 +43,15 @@ def log_ticks(axis: Axis, ticks: int = 7) -> None:
     axis.set_major_formatter(FuncFormatter(lambda value, _: short(float(f"{value:.4g}"), value)))
 
 
+def log2_ticks(panel: Axes, values: Sequence[float], names: Sequence[str] = ()) -> None:
+    """Makes x a logarithmic axis with a tick at each value, named by itself unless `names` are."""
+    panel.set_xscale("log", base=2)
+    panel.set_xticks(values, names or [f"{value:g}" for value in values])
+    panel.xaxis.set_minor_locator(NullLocator())
+
+
 def _round_between(low: float, high: float, most: int) -> list[float]:
-    """Round numbers within limits, as many as can be had of one kind up to a number."""
+    """Round numbers within limits, at most `most`: of the coarsest kind that has three of them."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     found: list[float] = []
     for kind in (
@@ -63,5 +72,5 @@ def _round_between(low: float, high: float, most: int) -> list[float]:
 
 
 def power(number: float) -> str:
-    """A power of ten, in signs that need no formula."""
+    """A power of ten in superscript digits, without markup."""
     return "10" + str(round(math.log10(number))).translate(_RAISED)

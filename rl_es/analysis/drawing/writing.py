@@ -22,7 +22,7 @@ def inches(text: str, size: float) -> float:
 def wrapped(text: str, width: float, size: float) -> str:
     """Breaks text so that no line is wider than `width` inches.
 
-    Between words, else after a sign that joins the parts of a name, else anywhere.
+    Lines end between words, else after a sign that joins the parts of a name, else anywhere.
     """
     lines: list[str] = []
     rest = ""
@@ -47,7 +47,7 @@ def _joint(text: str, end: int) -> int:
 
 
 def cut(text: str, width: float, size: float) -> str:
-    """Text as far as it fits in `width` inches, with an ellipsis where it does not."""
+    """Text cut to `width` inches, with an ellipsis where something is cut off."""
     if inches(text, size) <= width:
         return text
     return text[: _fitting(text, width - inches("…", size), size)] + "…"

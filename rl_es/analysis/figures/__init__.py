@@ -1,1 +1,1 @@
-"""One file a kind of figure: a function from results to a matplotlib `Figure`."""
+"""One file per kind of figure: a function from results to a matplotlib `Figure`."""

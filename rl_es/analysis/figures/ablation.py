@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullLocator
 
-from rl_es.analysis import curves as alignment
+from rl_es.analysis import alignment
 from rl_es.analysis.drawing import marks, notes, panels, ticks
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.drawing.palette import Style, styles
@@ -15,7 +14,7 @@ from rl_es.analysis.ladders import AXES, Ladder, ladders
 from rl_es.analysis.results import Results
 from rl_es.analysis.statistics import bootstrap
 
-FULL = 2.5  # of the highest rank: where full rank stands on the axis
+FULL = 2.5  # times the highest rank: where full rank is placed on the axis
 MILLION = 1_000_000
 
 
@@ -26,7 +25,7 @@ def where(results: Results, options: Options = USUAL) -> list[str]:
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
-    """A row an environment: final return, and seconds of a million steps, against the setting."""
+    """A row per environment: final return, and seconds of a million steps, against the setting."""
     axis = max(AXES, key=lambda axis: sum(len(of.values) for of in ladders(results.runs, axis)))
     seconds = alignment.per_run_seconds(results.runs) / results.runs["env_steps"] * MILLION
     final = alignment.final_returns(results.curves, results.runs)
@@ -46,7 +45,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
                 if column == "final":
                     marks.dress(panel, env, here)
                 else:
-                    marks.title(panel, env)
+                    panel.set_title(env)
                     panel.set_ylim(bottom=0)
                     ticks.shorten_ticks(panel.yaxis, 5)
                 panel.set_ylabel("final return" if column == "final" else "seconds / M steps")
@@ -66,7 +65,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
 def _line(
     panel: Axes, ladder: Ladder, env: str, column: str, style: Style, aside: float, replicates: int
 ) -> None:
-    """Means with intervals over the setting, joined, and each seed; so many times aside."""
+    """Means with intervals, joined by a line, and each seed; x is `aside` times the setting."""
     runs = ladder.runs.get(env)
     if runs is None:
         return
@@ -95,13 +94,11 @@ def _axis(panel: Axes, axis: str, found: list[Ladder]) -> None:
     """A logarithmic axis with a tick at each value; full rank stands apart, at the right."""
     values = sorted({value for ladder in found for value in ladder.values})
     numbers = [value for value in values if np.isfinite(value)]
-    ticks, names = list(numbers), [f"{value:g}" for value in numbers]
-    panel.set_xscale("log", base=2)
+    places, named = list(numbers), [f"{value:g}" for value in numbers]
     if len(values) > len(numbers):
-        ticks.append(FULL * numbers[-1])
-        names.append("full")
+        places.append(FULL * numbers[-1])
+        named.append("full")
         panel.axvline(FULL**0.5 * numbers[-1] * 1.1, color="#999999", linewidth=0.6)
-    panel.set_xticks(ticks, names)
-    panel.xaxis.set_minor_locator(NullLocator())
-    panel.set_xlim(ticks[0] / 1.4, ticks[-1] * 1.4)
+    ticks.log2_ticks(panel, places, named)
+    panel.set_xlim(places[0] / 1.4, places[-1] * 1.4)
     panel.set_xlabel({"rank": "rank of the noise", "width": "width of the hidden layers"}[axis])

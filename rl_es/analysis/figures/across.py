@@ -1,4 +1,4 @@
-"""What figures over several environments share: the scale, the labels that are on all of it."""
+"""Shared by figures over several environments: the scale, and the labels that are on all of it."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,7 +9,7 @@ from rl_es.analysis.results import Results
 from rl_es.analysis.scores import Scale
 from rl_es.analysis.statistics import Scores
 
-MOST_LABELS = 16  # more are no comparison that can be read
+MOST_LABELS = 16  # a comparison of more cannot be read
 FEWEST = 2  # environments
 MOST_NAMED = 4
 
@@ -35,7 +35,7 @@ def everywhere(results: Results, scored: Mapping[str, Scores], on: Scale) -> dic
 
 
 def said(results: Results, on: Scale, shown: Mapping[str, Style]) -> tuple[str, ...]:
-    """The scale, and who is not on it."""
+    """Notes on the scale, and on the labels and environments that are not on it."""
     count = len(on.environments)
     told = f"Normalised return: {on.told}; {count} environments."
     gaps = off_scale(results, on)

@@ -4,12 +4,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rl_es.analysis import curves as alignment
+from rl_es.analysis import alignment
 from rl_es.analysis.drawing import marks, notes, panels, ticks
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.figures import across
 from rl_es.analysis.results import Results
-from rl_es.analysis.scores import Scale
 from rl_es.analysis.statistics import AGGREGATES, Interval, bootstrap
 
 POINTS = 41
@@ -19,7 +18,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
     """One panel: the interquartile mean over runs of all environments, with bands."""
     on = across.scale(results, options)
     curves = results.curves[results.curves["env"].isin(on.environments)]
-    score = _scores(curves, on)
+    score = pd.Series(on.score(curves["env"], curves["return_mean"]), index=curves.index)
     spent = curves["env_steps"] / curves["run_id"].map(_budgets(results.runs, curves))
     grid, drawn = np.linspace(0, 1, POINTS), {}
     with panels.paper():
@@ -52,20 +51,11 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
         return panels.finish(figure, marks.entries(drawn), under)
 
 
-def _scores(curves: pd.DataFrame, on: Scale) -> pd.Series:
-    """The normalised return of each row."""
-    parts = [
-        pd.Series(on.score(str(env), own["return_mean"]), index=own.index)
-        for env, own in curves.groupby("env")
-    ]
-    return pd.concat(parts).reindex(curves.index) if parts else pd.Series(dtype=float)
-
-
 def _budgets(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.Series:
     """The environment steps of each run's whole budget, by run_id.
 
-    That of a finished run is what it took; that of another, what the finished ones of its label
-    took in its environment, or those of any label, or what it has come to.
+    For a finished run, the steps that it took; for another, those of finished runs of its label in
+    its environment, else of any label there, else its own steps so far.
     """
     reached = curves.groupby("run_id")["env_steps"].max().astype(float)
     own = runs["run_id"].map(reached)

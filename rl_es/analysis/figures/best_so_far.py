@@ -2,14 +2,14 @@
 
 from matplotlib.figure import Figure
 
-from rl_es.analysis import curves as alignment
+from rl_es.analysis import alignment
 from rl_es.analysis.drawing import lines, marks, notes, panels
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.results import Results
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
-    """A panel an environment: the mean over seeds of each seed's best so far."""
+    """A panel per environment: the mean over seeds of each seed's best so far."""
     curves, runs, shown = results.curves, results.runs, results.shown
     best, steps, single = alignment.best_so_far(curves), curves["env_steps"], False
     with panels.paper():

@@ -1,6 +1,7 @@
 """Every kind of figure of a results folder, in the order of its report."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from rl_es.analysis.drawing import notes
 from rl_es.analysis.drawing.kinds import ALL, ROWS, Kind
@@ -29,24 +30,23 @@ SEVERAL = f"{across.FEWEST} environments with references, and at most {across.MO
 
 
 def everywhere(results: Results, options: Options = USUAL) -> list[str]:
-    """All environments; none of many trials, which are a figure of their settings instead."""
+    """All environments; none if there are many trials, of which the settings are drawn instead."""
     many = len(results.shown) > across.MOST_LABELS and sensitivity.where(results)
     return [] if many else results.environments
 
 
 def solvable(results: Results, options: Options = USUAL) -> list[str]:
-    """The environments that have a threshold; likewise."""
+    """The environments of `everywhere` that have a threshold."""
     return [env for env in success.where(results) if env in everywhere(results)]
 
 
-def asked(name: str) -> Callable[[Results], bool]:
+def _asked(name: str) -> Callable[[Results], bool]:
     """Whether the sweep asks for a kind of figure."""
     return lambda results: name in results.asked
 
 
-# Those that a report holds only where the sweep asks for them.
+# A report holds these only where the sweep asks for them.
 OPTIONAL = ("best_so_far", "frontier", "time_ratio", "time_to_threshold")
-
 
 _KINDS: tuple[Kind[Results], ...] = (
     Kind(
@@ -102,7 +102,6 @@ _KINDS: tuple[Kind[Results], ...] = (
         frontier.where,
         "two labels to compare",
         ROWS,
-        reported=asked("frontier"),
     ),
     Kind(
         "time_ratio",
@@ -111,7 +110,6 @@ _KINDS: tuple[Kind[Results], ...] = (
         time_ratio.where,
         f"times of {time_ratio.USUAL_REFERENCE} and of another label, of the same seeds",
         ALL,
-        reported=asked("time_ratio"),
     ),
     Kind(
         "success",
@@ -130,7 +128,6 @@ _KINDS: tuple[Kind[Results], ...] = (
         time_to_threshold.where,
         "a threshold",
         interval="",
-        reported=asked("time_to_threshold"),
     ),
     Kind(
         "ablation",
@@ -174,7 +171,9 @@ _KINDS: tuple[Kind[Results], ...] = (
         "training",
         best_so_far.draw,
         everywhere,
-        reported=asked("best_so_far"),
     ),
 )
-KINDS = {kind.name: kind for kind in _KINDS}
+KINDS = {
+    kind.name: replace(kind, reported=_asked(kind.name)) if kind.name in OPTIONAL else kind
+    for kind in _KINDS
+}

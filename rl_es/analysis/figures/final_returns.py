@@ -2,7 +2,7 @@
 
 from matplotlib.figure import Figure
 
-from rl_es.analysis import curves as alignment
+from rl_es.analysis import alignment
 from rl_es.analysis.drawing import marks, notes, panels, ticks
 from rl_es.analysis.drawing.names import names
 from rl_es.analysis.drawing.options import USUAL, Options
@@ -10,7 +10,7 @@ from rl_es.analysis.results import Results
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
-    """A panel an environment, a bar a label."""
+    """A panel per environment, a bar per label."""
     curves, shown = results.curves, results.shown
     runs = results.runs.assign(final=alignment.final_returns(curves, results.runs))
     sheet = options.sheet

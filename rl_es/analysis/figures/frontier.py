@@ -1,4 +1,4 @@
-"""What a return costs: final return against the seconds and the steps until nearly there."""
+"""The cost of a return: final return against the seconds and steps until nearly there."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from rl_es.analysis import curves as alignment
+from rl_es.analysis import alignment
 from rl_es.analysis.drawing import lines, marks, notes, panels, ticks
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.drawing.palette import Style
@@ -17,13 +17,13 @@ from rl_es.analysis.results import Results
 from rl_es.analysis.statistics import Interval, bootstrap
 
 NEARLY = 0.95  # of the way from the first evaluation to the last
-PALE = 0.4  # points that the front leaves behind
+PALE = 0.4  # opacity of points behind the front
 _FRONT = dict(color="#777777", linewidth=0.8)
 
 
 @dataclass(frozen=True)
 class Point:
-    """A label in an environment: its final return [], and the cost of nearly that."""
+    """A label in an environment: its final return, a scalar, and the cost of nearly reaching it."""
 
     style: Style
     cost: float
@@ -40,7 +40,7 @@ def where(results: Results, options: Options = USUAL) -> list[str]:
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
-    """A row an environment: against seconds, and against environment steps."""
+    """A row per environment: against seconds, and against environment steps."""
     curves, runs = results.curves, results.runs
     seconds = alignment.per_run_seconds(curves)
     unit, size = lines.unit_of_time(seconds.max())
@@ -81,7 +81,7 @@ def _sample(style: Style) -> Line2D:
 
 
 def _points(results: Results, runs: pd.DataFrame, x: pd.Series, replicates: int) -> list[Point]:
-    """The points of one environment; a label of which a run has only just begun has none."""
+    """The points of one environment; a label with a run that has only just begun has none."""
     found = []
     for label, style in results.shown.items():
         own = alignment.of_runs(results.curves, runs[runs["label"] == label], x)
@@ -95,9 +95,9 @@ def _points(results: Results, runs: pd.DataFrame, x: pd.Series, replicates: int)
 
 
 def nearly_there(grid: np.ndarray, curve: np.ndarray) -> float:
-    """Where a curve [T] over costs [T] has first come `NEARLY` all of its way; else the last cost.
+    """The cost at which a curve [T] over costs [T] is first `NEARLY` at its end, else the last.
 
-    Between two points it is the line that joins them, so that evaluations far apart do not decide.
+    It is interpolated linearly, so that it depends little on how far evaluations are apart.
     """
     goal = curve[0] + NEARLY * (curve[-1] - curve[0])
     there = np.flatnonzero(curve >= goal)
@@ -110,7 +110,7 @@ def nearly_there(grid: np.ndarray, curve: np.ndarray) -> float:
 
 
 def front(points: list[Point]) -> list[Point]:
-    """The points that no other is above for as little cost, by cost."""
+    """The Pareto front: the points that no other is above at the same cost or less, by cost."""
     found: list[Point] = []
     for point in sorted(points, key=lambda point: (point.cost, -float(point.final.estimate))):
         if not found or point.final.estimate > found[-1].final.estimate:

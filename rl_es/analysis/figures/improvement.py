@@ -34,29 +34,32 @@ def where(results: Results, options: Options = USUAL) -> list[str]:
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
-    """A panel a label that the reference is compared with, and a row an environment and one in all.
+    """A panel per label that the reference is compared with; rows: all environments, then each.
 
-    Of a single environment, one panel and a row a label.
+    Where there is a single environment: one panel, with a row per label.
     """
     on = across.scale(results, options)
     scored = scores.finals(results, on)
     reference = _reference(scored, options.reference)
     others = {label: style for label, style in results.shown.items() if label != reference}
     several = len(on.environments) > 1
+    # By panel, what its rows compare: a label, and the environments in which.
+    if several:
+        tasks = [on.environments, *([env] for env in on.environments)]
+        rows = [TOTAL, *on.environments]
+        drawn = {f"over {label}": [(label, some) for some in tasks] for label in others}
+    else:
+        rows = [f"over {label}" for label in others]
+        drawn = {env: [(label, [env]) for label in others] for env in on.environments}
     with panels.paper():
-        rows = [TOTAL, *on.environments] if several else [f"over {label}" for label in others]
         named = names(options.sheet, rows)
         size = 1.9, named.high(0.19, frame=0.65), named.left
-        titles = [f"over {label}" for label in others] if several else on.environments
-        figure, axes = panels.grid(options.sheet, len(titles), *size, stretch=False)
-        for number, (label, style) in enumerate(others.items()):
-            panel = axes[number if several else 0]
-            tasks = [on.environments, *([env] for env in on.environments)][: len(rows)]
-            for place, some in enumerate(tasks if several else [on.environments]):
+        figure, axes = panels.grid(options.sheet, len(drawn), *size, stretch=False)
+        for panel, (title, compared) in zip(axes, drawn.items(), strict=True):
+            for place, (label, some) in enumerate(compared):
                 pair = (scored[of].within(some) for of in (reference, label))
-                look = _TOTAL_STYLE if several and place == 0 else style
-                _row(panel, place if several else number, probability_of_improvement(*pair), look)
-        for panel, title in zip(axes, titles, strict=True):
+                style = _TOTAL_STYLE if len(some) > 1 else others[label]
+                _row(panel, place, probability_of_improvement(*pair), style)
             _dress(panel, named, title, several, reference)
         return panels.finish(figure, [], _notes(results, on, scored, reference, others))
 
@@ -77,9 +80,8 @@ def _reference(scored: dict[str, Scores], wanted: str | None) -> str:
 def _row(panel: Axes, place: int, found: Interval, style: Style) -> None:
     if found.n:
         marks.dot_and_line(panel, place, found, style)
-        return
-    at = panel.get_yaxis_transform()
-    panel.text(0.02, place, "no result", transform=at, va="center", fontsize=6, color="#666666")
+    else:
+        marks.row_note(panel, place)
 
 
 def _dress(panel: Axes, named: Names, title: str, total: bool, reference: str) -> None:
@@ -88,10 +90,10 @@ def _dress(panel: Axes, named: Names, title: str, total: bool, reference: str) -
         panel.axhline(0.5, color="#bbbbbb", linewidth=0.6)
         first = panel.get_yticklabels()[0]
         first.set_fontweight("bold")
-    panel.axvline(0.5, color="#555555", linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
+    panel.axvline(0.5, zorder=1, **marks.REFERENCE)
     panel.set_xlim(-0.03, 1.03)
     panel.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-    marks.title(panel, title)
+    panel.set_title(title)
     panel.set_xlabel(f"P({reference} above)")
 
 
@@ -102,13 +104,12 @@ def _notes(
     reference: str,
     others: dict[str, Style],
 ) -> list[str]:
-    counts = notes.counts(results.runs)
     paired = all(are_paired(scored[reference], scored[label]) for label in others)
     lined = f"lines: {CONFIDENCE:.0%} interval (Newcombe's method for the Mann-Whitney statistic)"
     said = [
         f"Probability that the last evaluation of a run of {reference} is above that of a run of "
-        f"each other label, ties counting half; {counts}; "
-        + ("no interval from a single seed." if counts == "n = 1 seed" else f"{lined}."),
+        f"each other label, ties counting half; {notes.counts(results.runs)}; "
+        + ("no interval from a single seed." if notes.single_seeds(results.runs) else f"{lined}."),
         "The labels share their seeds, which the intervals allow for."
         if paired
         else "Where labels share their seeds, intervals allow for it.",
@@ -121,7 +122,7 @@ def _notes(
 def _on_total(
     on: Scale, scored: dict[str, Scores], reference: str, others: dict[str, Style]
 ) -> list[str]:
-    """What the row of all environments is of."""
+    """A note on the row of all environments."""
     if len(on.environments) < 2:
         return []
     here = set(scored[reference].names)

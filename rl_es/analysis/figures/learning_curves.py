@@ -3,19 +3,19 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rl_es.analysis import curves as alignment
+from rl_es.analysis import alignment
 from rl_es.analysis.drawing import lines, marks, notes, panels
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.results import Results
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
-    """A panel an environment: return against environment steps."""
+    """A panel per environment: return against environment steps."""
     return _against(results, results.curves["env_steps"], lines.STEPS, options, ())
 
 
 def draw_over_time(results: Results, options: Options = USUAL) -> Figure:
-    """A panel an environment: return against wall-clock time a run, without compilation."""
+    """A panel per environment: return against wall-clock time per run, without compilation."""
     seconds = alignment.per_run_seconds(results.curves)
     unit, size = lines.unit_of_time(seconds.max())
     name = f"wall-clock time per run ({unit})"

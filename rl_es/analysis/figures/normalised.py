@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -12,15 +11,13 @@ from rl_es.analysis.drawing.names import names
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.figures import across
 from rl_es.analysis.results import Results
-from rl_es.analysis.statistics import Interval, Scores, aggregate
+from rl_es.analysis.statistics import Interval, Scores, aggregate, nothing
 
 TOTALS = {"interquartile_mean": "all: IQM", "mean": "all: mean"}
-APART = "#f3f3f0"  # behind the totals
-NOTHING = Interval(*(np.float64(np.nan) for _ in range(3)), n=0)
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
-    """A panel an environment and two in total, a bar a label."""
+    """A panel per environment and two in total, a bar per label."""
     on = across.scale(results, options)
     scored = scores.finals(results, on)
     whole = across.everywhere(results, scored, on)
@@ -35,25 +32,24 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
                 marks.interval_bar(panel, place, interval(label, scored[label]), style)
             named.beside(panel)
             for at in (0.0, 1.0):
-                panel.axvline(at, color="#555555", linewidth=0.6, linestyle=(0, (4, 3)), zorder=1)
+                panel.axvline(at, zorder=1, **dict(marks.REFERENCE, linewidth=0.6))
             ticks.shorten_ticks(panel.xaxis, panels.fitting(panel, 4, 2))
             panel.set_xlabel("normalised return")
 
         for panel, (name, title) in zip(axes, TOTALS.items(), strict=False):
-            panel.set_facecolor(APART)
             bars(
                 panel,
                 lambda label, own, name=name: (
                     aggregate(own, name, replicates=options.replicates)
                     if label in whole
-                    else NOTHING
+                    else nothing()
                 ),
             )
-            marks.title(panel, title)
-            panel.title.set_fontweight("bold")
+            panel.set_title(title)
+            marks.set_apart(panel)
         for panel, env in zip(axes[len(TOTALS) :], on.environments, strict=True):
             bars(panel, lambda _, own, env=env: _mean(own.of(env), options.replicates))
-            marks.title(panel, env)
+            panel.set_title(env)
         lined = notes.interval(results.runs, "black lines", options.replicates, "each")
         under = [
             f"Bars: mean normalised return of the last evaluation, {notes.counts(results.runs)}; "
@@ -65,4 +61,4 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
 
 
 def _mean(own: Scores, replicates: int) -> Interval:
-    return aggregate(own, "mean", replicates=replicates) if len(own.values) else NOTHING
+    return aggregate(own, "mean", replicates=replicates) if len(own.values) else nothing()

@@ -8,15 +8,14 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from rl_es.analysis import centers
-from rl_es.analysis import curves as alignment
+from rl_es.analysis import alignment, centers
 from rl_es.analysis.drawing import lines, marks, notes, panels, ticks
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.drawing.palette import Style
 from rl_es.analysis.results import Results
 
 MOST = 4  # parameters of an environment
-FAR, REACH = 10.0, 4.0  # ways of the usual run: too far to be shown whole, and what is shown then
+FAR, REACH = 10.0, 4.0  # in units of the median run's path: too far to show, and what is shown
 
 
 def where(results: Results, options: Options = USUAL) -> list[str]:
@@ -30,7 +29,7 @@ def _count(rows: pd.DataFrame | None) -> int:
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
-    """A row an environment: each parameter, and where returns are losses the loss beside them."""
+    """A row per environment: each parameter, and where returns are losses the loss beside them."""
     parts = [results.within([env]) for env in results.environments]
     counts = [centers.scalars(part.curves) for part in parts]
     losses = [alignment.are_losses(part.curves) for part in parts]
@@ -42,7 +41,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
             for place, panel in enumerate(axes[:count]):
                 value = centers.coordinate(part.curves, place)
                 _line(panel, part, value, results.shown)
-                marks.title(panel, part.environments[0])
+                panel.set_title(part.environments[0])
                 panel.set_ylabel("parameter" if count == 1 else f"parameter {place + 1}")
                 cut |= _limit(panel, part.curves, value)
             for panel in axes[count:]:
@@ -64,11 +63,11 @@ def _line(panel: Axes, part: Results, value: pd.Series, shown: Mapping[str, Styl
 
 
 def _limit(panel: Axes, curves: pd.DataFrame, value: pd.Series) -> bool:
-    """Limits the axis of a parameter; returns whether some of it lies outside.
+    """Limits the axis of a parameter; returns whether some lines leave the panel.
 
-    A run that goes astray moves a parameter by orders of magnitude more than others: where one goes
-    `FAR` times the way of the (lower) median run, the panel holds `REACH` times that way, and a
-    line that leaves it ends there: it may cross the panel many times later on.
+    A run that goes astray moves a parameter by orders of magnitude more than others. Where one
+    moves more than `FAR` times as far as the (lower) median run, the panel shows `REACH` times that
+    distance, and a line ends where it leaves the panel: it might cross it many times later on.
     """
     rows = curves.assign(value=value).dropna(subset="value").sort_values("generation")
     by_run = rows.groupby("run_id")["value"]

@@ -12,7 +12,7 @@ from rl_es.analysis.results import Results
 from rl_es.analysis.statistics import average_profile, run_profile
 
 POINTS = 151
-LOWEST, HIGHEST = -1.0, 3.0  # scores further out would take the room of all others
+LOWEST, HIGHEST = -1.0, 3.0  # scores further out would leave no room for all others
 PALE = 0.12
 KINDS = {
     "runs": (run_profile, "share of runs above", "single runs"),
@@ -47,7 +47,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
 
 
 def _dress(panel: Axes, low: float, high: float, name: str, title: str) -> None:
-    marks.title(panel, title)
+    panel.set_title(title)
     panel.set_xlim(low, high)
     panel.set_ylim(-0.03, 1.03)
     ticks.shorten_ticks(panel.xaxis, panels.fitting(panel, 5, 3))

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from rl_es.analysis import curves as alignment
+from rl_es.analysis import alignment
 from rl_es.analysis.drawing import marks, notes, panels, ticks
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.drawing.palette import Style, styles
@@ -38,7 +38,7 @@ def where(results: Results, options: Options = USUAL) -> list[str]:
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
-    """A row an environment, a panel a setting."""
+    """A row per environment, a panel per setting."""
     columns = varied(results)
     final = alignment.final_returns(results.curves, results.runs)
     runs = results.runs.assign(final=final)

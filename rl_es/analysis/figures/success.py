@@ -3,8 +3,7 @@
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rl_es.analysis import curves as alignment
-from rl_es.analysis import shares
+from rl_es.analysis import alignment, shares
 from rl_es.analysis.drawing import lines, marks, notes, panels, ticks
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.results import Results
@@ -19,9 +18,9 @@ def where(results: Results, options: Options = USUAL) -> list[str]:
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
-    """A row an environment: its return, and beside it the share of seeds that succeed.
+    """A row per environment: its return, and beside it the share of seeds that succeed.
 
-    Instead of a return that spans decades below zero there is the loss, on a logarithmic axis.
+    Where returns are minus losses that span decades, the loss is drawn, on a logarithmic axis.
     """
     curves, runs, shown = results.curves, results.runs, results.shown
     losses = [alignment.over_decades(curves[curves["env"] == env]) for env in results.environments]
@@ -52,7 +51,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
 
 
 def _dress(panel: Axes, env: str) -> None:
-    marks.title(panel, env)
+    panel.set_title(env)
     panel.set_ylim(-0.03, 1.03)
     ticks.shorten_ticks(panel.yaxis, 5)
     panel.set_ylabel("success rate")

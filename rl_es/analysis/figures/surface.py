@@ -1,4 +1,4 @@
-"""The objective over two parameters as a heat map, and the ways of the centers over it."""
+"""The objective over two parameters as a heat map, and the paths of the centers over it."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from rl_es.analysis.drawing.palette import Style
 from rl_es.analysis.results import Results
 from rl_es.surfaces import Surface
 
-FAR = 0.95  # the quantile of values that colours reach to where no start says how far
+FAR = 0.95  # the quantile of values that colours reach to if the start is not known
 NOT_FINITE = "#d8a0a0"
 _END: dict[str, Any] = dict(markersize=4.5, markeredgecolor="white", markeredgewidth=0.6)
 _START: dict[str, Any] = dict(
@@ -35,7 +35,7 @@ def where(results: Results, options: Options = USUAL) -> list[str]:
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
-    """A panel an environment: minus the return in colours, each label's centers as lines."""
+    """A panel per environment: minus the return in colours, each label's centers as lines."""
     shown = [results.surfaces[env] for env in results.environments]
     with panels.paper():
         figure, axes = panels.grid(options.sheet, len(shown), 3.6, 2.7)
@@ -80,8 +80,8 @@ def _edges(axis: np.ndarray) -> tuple[float, float]:
 def _norm(value: np.ndarray, start: float) -> Normalize:
     """From minus a return to a colour: logarithmic where all are above zero.
 
-    Colours reach twice as far above the best point as the start lies: the rest is far from any way
-    that leads down, and would take most of them.
+    Colours reach twice as far above the best point as the start is: values beyond are far from any
+    path that leads down, and would take most of the colours.
 
     Args:
       value: minus the returns that are finite.
@@ -104,15 +104,17 @@ def _bar(figure: Figure, panel: Axes, image: ScalarMappable, surface: Surface) -
     bar = figure.colorbar(
         image, ax=panel, extend="max" if beyond else "neither", pad=0.02, use_gridspec=False
     )
-    log = isinstance(norm, LogNorm)
-    (ticks.log_ticks if log else lambda axis: ticks.shorten_ticks(axis, 5))(bar.ax.yaxis)
+    if isinstance(norm, LogNorm):
+        ticks.log_ticks(bar.ax.yaxis)
+    else:
+        ticks.shorten_ticks(bar.ax.yaxis, 5)
     bar.outline.set_linewidth(0.6)
     losses = bool(np.nanmin(value, initial=0) >= 0)
     bar.set_label("loss" if losses else "minus the return")
 
 
 def _ways(panel: Axes, part: Results, shown: dict[str, Style]) -> None:
-    """The centers of each label's runs: the first seed's way, and where the others end."""
+    """The centers of each label's runs: the first seed's path, and where all seeds end."""
     for label, style in shown.items():
         runs = part.runs[part.runs["label"] == label].sort_values(["seed", "run_id"])
         ways = [centers.path(part.curves, run_id) for run_id in runs["run_id"]]
@@ -130,7 +132,7 @@ def _dress(panel: Axes, surface: Surface) -> None:
     if np.isfinite(surface.returns).any():
         x, y = np.unravel_index(np.nanargmax(surface.returns), surface.returns.shape)
         panel.plot(surface.first[x], surface.second[y], zorder=5, **_BEST)
-    marks.title(panel, surface.env)
+    panel.set_title(surface.env)
     panel.grid(False)
     panel.set_xlim(_edges(surface.first))
     panel.set_ylim(_edges(surface.second))

@@ -1,5 +1,6 @@
-"""How much longer: seconds of each label over those of a reference label, in the same sweep."""
+"""Time ratios: seconds of each label over those of a reference label, in the same sweep."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,19 +11,18 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from rl_es.analysis import csvs
-from rl_es.analysis import curves as alignment
+from rl_es.analysis import alignment, csvs
+from rl_es.analysis.digits import span
 from rl_es.analysis.drawing import marks, notes, panels
 from rl_es.analysis.drawing.names import names
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.figures.across import MOST_LABELS
 from rl_es.analysis.results import Results
-from rl_es.analysis.statistics import Interval, bootstrap
-from rl_es.errors import UserError, brief, did_you_mean
+from rl_es.analysis.statistics import Interval, bootstrap, nothing
+from rl_es.errors import UserError, brief
 
 USUAL_REFERENCE = "eggroll"
 TOTAL = "all: geometric mean"
-APART = "#f3f3f0"
 
 
 def where(results: Results, options: Options = USUAL) -> list[str]:
@@ -39,11 +39,8 @@ def where(results: Results, options: Options = USUAL) -> list[str]:
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
-    """A panel an environment and one in all, a bar a label, on a logarithmic axis."""
+    """A panel per environment and one in all, a bar per label, on a logarithmic axis."""
     costs, reference = _costs(results), options.reference or USUAL_REFERENCE
-    if reference not in results.shown:
-        near = did_you_mean(reference, results.shown)
-        raise UserError(f"--reference: no label '{reference}' here{near}")
     environments = results.environments
     totals = [environments] if len(environments) > 1 else []
     subjects = [*totals, *([env] for env in environments)]
@@ -56,16 +53,15 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
         for panel, some in zip(axes, subjects, strict=True):
             for place, (label, style) in enumerate(others.items()):
                 found = ratios(costs, label, reference, some, "per_step", options.replicates)
-                _bar(panel, place, found, style.colour)
+                marks.interval_bar(panel, place, found, style, start=1.0)
                 same = ratios(costs, label, reference, some, "to_budget", options.replicates)
                 panel.plot([same.estimate], [place], "D", color=panels.INK, ms=3.5, mfc="white")
                 if len(some) == 1 and (found := elsewhere.get((some[0], label))):
                     panel.plot([found], [place], "*", color="#b2182b", ms=7, mec="white", mew=0.5)
             named.beside(panel)
-            marks.title(panel, TOTAL if some is environments else some[0])
+            panel.set_title(TOTAL if some is environments else some[0])
             if some is environments:
-                panel.set_facecolor(APART)
-                panel.title.set_fontweight("bold")
+                marks.set_apart(panel)
             _axis(panel)
             panel.set_xlabel(f"seconds over {reference}'s")
         shown = [at for at in elsewhere if at[0] in environments and at[1] in others]
@@ -99,9 +95,9 @@ def published(path: Path, reference: str) -> dict[tuple[str, str], float]:
 
 
 def _costs(results: Results) -> pd.DataFrame:
-    """Seconds a run: of an environment step, and to the least that all of its environment took.
+    """Seconds per environment step, and until the steps that all runs of the environment took.
 
-    Indexed by (env, label), a row a counted run, with its seed.
+    Indexed by (env, label), a row per counted run, with its seed.
     """
     counted = results.runs[results.runs["status"].isin(alignment.COUNTED)]
     steps, seconds = results.curves["env_steps"], alignment.per_run_seconds(results.curves)
@@ -122,19 +118,24 @@ def _costs(results: Results) -> pd.DataFrame:
 
 
 def ratios(
-    costs: pd.DataFrame, label: str, reference: str, environments: list[str], what: str, b: int
+    costs: pd.DataFrame,
+    label: str,
+    reference: str,
+    environments: Sequence[str],
+    cost: str,
+    replicates: int,
 ) -> Interval:
     """The geometric mean over environments and seeds of a label's cost over the reference's.
 
-    Seeds that both ran are compared with each other, those that one has not with none.
+    Each seed is compared with itself; seeds that only one of them ran are left out.
 
     Args:
-      costs: by (env, label), with `seed` and `what`.
+      costs: by (env, label), with the columns `seed` and `cost`.
       label: the numerator.
       reference: the denominator.
       environments: over which.
-      what: the column.
-      b: replicates.
+      cost: the column's name.
+      replicates: of the bootstrap.
 
     Returns:
       Scalars; NaN where an environment has no seed that both ran.
@@ -142,26 +143,15 @@ def ratios(
     logs, strata = [], []
     for env in environments:
         if any((env, of) not in costs.index for of in (label, reference)):
-            return bootstrap(np.array([np.nan]))
-        x, y = (costs.loc[[(env, of)]].set_index("seed")[what] for of in (label, reference))
+            return nothing()
+        x, y = (costs.loc[[(env, of)]].set_index("seed")[cost] for of in (label, reference))
         apart = np.log((x / y).dropna().to_numpy(float))
         logs.append(apart)
         strata += [env] * len(apart)
     if not all(len(part) for part in logs):
-        return bootstrap(np.array([np.nan]))
-    found = bootstrap(np.concatenate(logs), strata=np.array(strata), replicates=b)
+        return nothing()
+    found = bootstrap(np.concatenate(logs), strata=np.array(strata), replicates=replicates)
     return Interval(*(np.exp(of) for of in (found.estimate, found.low, found.high)), n=found.n)
-
-
-def _bar(panel: Axes, place: int, found: Interval, colour: str) -> None:
-    if not np.isfinite(found.estimate):
-        at = panel.get_yaxis_transform()
-        panel.text(0.02, place, "no result", transform=at, va="center", fontsize=6, color="#666666")
-        return
-    estimate = float(found.estimate)
-    panel.barh(place, estimate - 1, 0.7, left=1, color=colour, alpha=0.35, linewidth=0)
-    panel.plot([found.low, found.high], [place, place], color=panels.INK, linewidth=1.3, zorder=4)
-    panel.plot([estimate], [place], "|", color=panels.INK, markersize=6, zorder=4)
 
 
 def _axis(panel: Axes) -> None:
@@ -170,7 +160,7 @@ def _axis(panel: Axes) -> None:
     low, high = panel.get_xlim()
     low, high = min(low, 1 / 1.5), max(high, 1.5)
     panel.set_xlim(low, high)
-    panel.axvline(1, color="#555555", linewidth=0.7, linestyle=(0, (4, 3)), zorder=1)
+    panel.axvline(1, zorder=1, **marks.REFERENCE)
     if high / low > 30:
         choices = [10.0**power for power in range(-6, 7)]
     else:
@@ -190,10 +180,8 @@ def _entries(published: bool) -> list:
 
 
 def _notes(results: Results, reference: str, options: Options) -> list[str]:
-    lanes = sorted({int(lanes) for lanes in results.curves["lanes"].dropna()})
-    shared = (
-        " to ".join(str(lane) for lane in sorted({lanes[0], lanes[-1]})) if lanes else "unknown"
-    )
+    lanes = results.curves["lanes"].dropna()
+    shared = span(lanes) if len(lanes) else "unknown"
     lined = notes.interval(results.runs, "lines", options.replicates, "the geometric mean")
     return [
         f"Wall time of this sweep, not a speed benchmark (lanes = {shared}; other groups compiled "

@@ -1,4 +1,4 @@
-"""How soon: the share of seeds that have reached the threshold, against environment steps."""
+"""The share of seeds that have reached the threshold, against environment steps."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def where(results: Results, options: Options = USUAL) -> list[str]:
 
 
 def draw(results: Results, options: Options = USUAL) -> Figure:
-    """A panel an environment: a step function a label."""
+    """A panel per environment: a step function a label."""
     curves, runs, shown = results.curves, results.runs, results.shown
     reached = curves.groupby("run_id")["env_steps"].max()
     stopped = runs["run_id"].map(reached).astype(float)
@@ -42,7 +42,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
                 stops = own[own["status"].isin(TRIED)]["stopped"].to_numpy(float)
                 if np.isfinite(stops).any():
                     _steps(panel, found, stops, style, (place + 0.5) / len(shown), label)
-            marks.title(panel, env)
+            panel.set_title(env)
             lines.abscissa(panel, here["stopped"].max(), lines.STEPS)
             panel.set_ylim(-0.04, 1.04)
             ticks.shorten_ticks(panel.yaxis, 5)
@@ -67,7 +67,7 @@ def draw(results: Results, options: Options = USUAL) -> Figure:
 def _steps(
     panel: Axes, found: Reaching, stops: np.ndarray, style: Style, offset: float, label: str
 ) -> None:
-    """A label's step function; `stops` [S] says how far its runs came."""
+    """Draws a label's step function; `stops` [S]: how many steps its runs took."""
     times, shares = share_reached(found)
     times, shares = np.append(0.0, times), np.append(0.0, shares)
     last, look = np.nanmax(stops), dict[str, Any](color=style.colour)

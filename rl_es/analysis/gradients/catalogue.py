@@ -1,15 +1,15 @@
 """The kinds of figures of gradient estimates."""
 
 from rl_es.analysis.drawing.kinds import Kind
-from rl_es.analysis.gradients import figure, ladder
+from rl_es.analysis.gradients import ladder, variance
 from rl_es.analysis.gradients.source import Gradients
 
 _KINDS: tuple[Kind[Gradients], ...] = (
     Kind(
         "variance",
         "Variance of gradient estimates against the windows of an episode",
-        figure.variance,
-        figure.families,
+        variance.draw,
+        variance.where,
         "two numbers of windows",
         most=6,
         interval="",
@@ -18,7 +18,7 @@ _KINDS: tuple[Kind[Gradients], ...] = (
         "rank_bias",
         "Distance of low-rank expected updates from full-rank ones against rank",
         ladder.draw,
-        ladder.families,
+        ladder.where,
         "two ranks in an environment that knows its expected estimates, and three seeds",
         most=6,
         interval=ladder.INTERVAL,

@@ -1,4 +1,4 @@
-"""How far low-rank expected updates are from full-rank ones, against rank, a row a problem."""
+"""The distance of low-rank expected updates from full-rank ones against rank, a row per problem."""
 
 from typing import Any
 
@@ -8,9 +8,9 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import NullLocator
 
-from rl_es.analysis.drawing import palette, panels, ticks
+from rl_es.analysis.digits import span
+from rl_es.analysis.drawing import marks, palette, panels, ticks
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.drawing.palette import Style
 from rl_es.analysis.gradients.rank_bias import fitted
@@ -19,18 +19,18 @@ from rl_es.analysis.gradients.summary import family
 from rl_es.analysis.statistics import CONFIDENCE
 
 INTERVAL = f"{CONFIDENCE:.0%} jackknife over seeds, with Student's t"
-_EXACT: dict[str, Any] = dict(color="#555555", linestyle=(0, (4, 3)), linewidth=0.9)
+_EXACT: dict[str, Any] = dict(marks.REFERENCE, linewidth=0.9)
 _SAID = {"known": "full rank as known", "measured": "full rank as measured"}
 
 
-def families(gradients: Gradients, options: Options = USUAL) -> list[str]:
+def where(gradients: Gradients, options: Options = USUAL) -> list[str]:
     """The families with an environment that knows how far ranks are from full rank."""
     found = {family(env) for env in gradients.bias["env"]}
     return sorted(found, key=palette.natural)
 
 
 def draw(gradients: Gradients, options: Options = USUAL) -> Figure:
-    """Distances beside the exact line on logarithmic axes, and the same over the exact ones."""
+    """Left, distances and the exact line on logarithmic axes; right, distances over exact ones."""
     bias = gradients.bias
     problems = [(env, agent, own) for (env, agent), own in bias.groupby(["env", "agent"])]
     looks = palette.styles({agent: agent for _, agent, _ in problems})
@@ -47,7 +47,7 @@ def draw(gradients: Gradients, options: Options = USUAL) -> Figure:
 
 
 def _distances(panel: Axes, rows: pd.DataFrame, style: Style) -> None:
-    """What is zero lies below the panel."""
+    """Draws distances; those that are zero are below the panel."""
     panel.set_yscale("log", nonpositive="clip")
     panel.plot(rows["rank"], rows["exact"], zorder=2, **_EXACT)
     _points(panel, rows["rank"], rows[["distance", "low", "high"]], style, "known")
@@ -61,7 +61,7 @@ def _distances(panel: Axes, rows: pd.DataFrame, style: Style) -> None:
 
 
 def _ratios(panel: Axes, rows: pd.DataFrame, style: Style) -> None:
-    """The two references stand on either side of their rank."""
+    """Draws distances over exact ones, the two references on either side of their rank."""
     panel.axhline(1, zorder=2, **_EXACT)
     references = sorted(set(rows["reference"]))
     for place, reference in enumerate(references):
@@ -88,9 +88,7 @@ def _marker(style: Style, reference: str) -> dict[str, Any]:
 def _ranks(panel: Axes, rows: pd.DataFrame) -> None:
     """A logarithmic axis with a tick at each rank."""
     ranks = sorted(set(rows["rank"]))
-    panel.set_xscale("log", base=2)
-    panel.set_xticks(ranks, [f"{rank}" for rank in ranks])
-    panel.xaxis.set_minor_locator(NullLocator())
+    ticks.log2_ticks(panel, ranks)
     panel.set_xlim(ranks[0] / 1.4, ranks[-1] * 1.4)
     panel.set_xlabel("rank of the noise")
 
@@ -103,13 +101,11 @@ def _entries(bias: pd.DataFrame, style: Style) -> list[tuple[Artist, str]]:
 
 
 def _note(bias: pd.DataFrame) -> str:
-    low, high = bias["n"].min(), bias["n"].max()
-    seeds = f"{low}" if low == high else f"{low} to {high}"
     return (
         "Norm of the difference of expected updates of low rank and of full rank, parameters held "
         "still; its square, without bias, from inner products of estimates of different seeds. "
         "Vertical lines: "
-        f"{INTERVAL} (n = {seeds}). Slope: least squares of log distance on log rank, "
+        f"{INTERVAL} (n = {span(bias['n'])}). Slope: least squares of log distance on log rank, "
         "full rank as known. "
         f"Antithetic pairs a point: at least {(bias['samples'] * bias['pairs']).min():,}."
     )

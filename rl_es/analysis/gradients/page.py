@@ -1,26 +1,28 @@
 """`index.md` of gradient estimates: the figures, and tables a family and a ladder of ranks."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from rl_es.analysis.digits import number
+from rl_es.analysis.drawing import kinds
 from rl_es.analysis.gradients import rank_bias
 from rl_es.analysis.gradients.catalogue import KINDS
 from rl_es.analysis.gradients.source import BIAS, Gradients
 from rl_es.analysis.gradients.summary import COLUMNS
-from rl_es.analysis.markdown import escape, file_list, number, table
+from rl_es.analysis.markdown import columns, escape, figure, file_list, table
 
 LEGEND = (
     "Parameters are held still, and estimates of an episode's gradient are drawn: the sum over its "
     "windows, or one generation where a generation is a whole episode. Relative variance: of one "
     "antithetic pair's estimate, summed over parameters, over the squared norm of the gradient, "
-    "the mean over seeds; of a gradient that is zero it is mere noise."
+    "the mean over seeds; where the gradient is zero it is mere noise."
 )
 DISTANCE = (
     "Distance: of the mean estimate from that of plain `pes` in the same "
-    "environment, over the gradient's norm, with its expected noise taken off; beside it what "
-    "noise alone would make of it."
+    "environment, over the gradient's norm, corrected for its expected noise; beside it the "
+    "distance that noise alone would make."
 )
 BY_RANK = (
     "Distances of the expected estimates of low rank and of full rank: their squares, without "
@@ -47,16 +49,14 @@ def compose(folder: Path, found: Gradients, files: Sequence[Path]) -> str:
             for family in families
         ),
         "## Files\n\n" + _files(found),
-        *_columns("summary.csv", COLUMNS),
-        *(_columns(BIAS, rank_bias.COLUMNS) if len(found.bias) else ()),
+        columns("summary.csv", COLUMNS),
+        *([columns(BIAS, rank_bias.COLUMNS)] if len(found.bias) else []),
     ]
     return "\n\n".join(sections) + "\n"
 
 
 def _picture(path: Path) -> str:
-    kind = next(kind for name, kind in KINDS.items() if path.stem.startswith(name))
-    place = f"figures/{path.stem}"
-    return f"![{kind.caption}]({place}.png)\n\n{kind.caption} ([SVG]({place}.svg))."
+    return figure(f"{path.parent.name}/{path.stem}", kinds.caption(KINDS, path.stem))
 
 
 def _biases(bias: pd.DataFrame) -> Iterator[str]:
@@ -99,19 +99,14 @@ def _table(rows: pd.DataFrame) -> str:
 
 
 def _files(found: Gradients) -> str:
-    bias = {BIAS: "one row an (environment, agent, reference, rank)"} if len(found.bias) else {}
+    bias = {BIAS: "one row per (environment, agent, reference, rank)"} if len(found.bias) else {}
     return file_list(
         {
-            "gradients.csv": "one row a (environment, label, seed)",
-            "summary.csv": "one row an (environment, label)",
+            "gradients.csv": "one row per (environment, label, seed)",
+            "summary.csv": "one row per (environment, label)",
             **bias,
             "manifest.json": "what was asked for, and each start",
             "figures/": "the figures as PNG and SVG",
-            "estimates/": "one file a row, with the mean estimate itself",
+            "estimates/": "one file per row, with the mean estimate itself",
         }
     )
-
-
-def _columns(name: str, columns: Mapping[str, str]) -> Iterator[str]:
-    rows = [[f"`{column}`", said] for column, said in columns.items()]
-    yield f"## Columns of {name}\n\n" + table(["column", "meaning"], rows)

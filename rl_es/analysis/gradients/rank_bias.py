@@ -1,7 +1,7 @@
-"""How far the expected estimates of low-rank noise are from those of full rank, by rank.
+"""The distance of expected estimates with low-rank noise from those with full rank, by rank.
 
-The square of a distance of expectations is measured without bias by the inner product of two
-independent estimates of the difference, here the mean of it over all pairs of seeds. Estimates are
+The squared norm of an expected difference is measured without bias by the inner product of two
+independent estimates of it, here as the mean over all pairs of seeds. Estimates are
 compared with full rank twice: with its expectation, where the environment knows it (`known`), and
 with what was measured of it with the same seeds (`measured`), which assumes nothing.
 
@@ -22,8 +22,8 @@ import pandas as pd
 from rl_es.analysis.ladders import FULL
 from rl_es.analysis.statistics import jackknife
 
-RANKS = 2  # that a slope takes, at least
-SEEDS = 3  # that an interval takes: one is left out, and two make an inner product
+RANKS = 2  # that a slope needs at least
+SEEDS = 3  # that an interval needs: one is left out, and two make an inner product
 COLUMNS = {
     "env": "the environment's label",
     "agent": "the agent whose noise is of low rank",
@@ -48,11 +48,11 @@ NONE = pd.DataFrame(columns=list(COLUMNS))
 
 
 def rank_bias(rows: pd.DataFrame) -> pd.DataFrame:
-    """The table of a folder's estimates: a row an (environment, agent, reference, rank).
+    """The table of a folder's estimates: a row per (environment, agent, reference, rank).
 
-    Environments that do not know their expected estimates have none, nor have those that know that
-    the rank makes no difference. Seeds whose parameters stand at different points, where different
-    estimates are known, are not compared.
+    Environments that do not know their expected estimates have no rows, nor do those where rank is
+    known to make no difference. Only seeds with equal expected estimates of full rank, and so at
+    the same parameters, are compared.
     """
     known = rows[rows["exact"].notna()]
     known = known.assign(
@@ -66,7 +66,7 @@ def rank_bias(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _ladder(rows: pd.DataFrame) -> Iterator[Mapping[str, Any]]:
-    """Rows of labels that share their environment and what full rank sees of it."""
+    """The rows of labels that share their environment and their expected estimate of full rank."""
     differs = rows["exact"].map(tuple) != rows["full"]
     low, full = rows[rows["rank"].notna() & differs], rows[rows["rank"].isna()]
     if low["rank"].nunique() < RANKS:
@@ -85,7 +85,7 @@ def _against(
     of_full: Callable[[Sequence[int]], np.ndarray],
     seeds: set[int],
 ) -> Iterator[Mapping[str, Any]]:
-    """A row a label; `of_full` gives what full rank is at some seeds, [S, D] or [D]."""
+    """A row per label; `of_full` gives the estimates of full rank at some seeds, [S, D] or [D]."""
     common = sorted(seeds.intersection(*(set(own["seed"]) for own in by_label)))
     if len(common) < SEEDS:
         return
@@ -123,7 +123,7 @@ def _described(rows: pd.DataFrame) -> Mapping[str, Any]:
 def squared(apart: np.ndarray) -> np.ndarray:
     """[...] the squared norm of the expectation of independent differences [..., S, D], S >= 2.
 
-    The mean inner product of two of them; without bias, and so negative now and then.
+    It is the mean inner product of two of them: without bias, and so sometimes negative.
     """
     count = apart.shape[-2]
     whole = np.square(apart.sum(-2)).sum(-1)

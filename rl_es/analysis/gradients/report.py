@@ -1,4 +1,4 @@
-"""The report of gradient estimates, made anew from the rows of its folder."""
+"""The report of gradient estimates, made anew from the estimates of its folder."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What the figures of gradient estimates are drawn of."""
+"""What the figures of gradient estimates are drawn from."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +8,7 @@ import pandas as pd
 
 from rl_es import estimates, sums
 from rl_es.analysis import csvs
+from rl_es.analysis.digits import span
 from rl_es.analysis.drawing import palette
 from rl_es.analysis.drawing.palette import Style
 from rl_es.analysis.gradients import rank_bias
@@ -45,18 +46,17 @@ class Gradients:
 
     def counted(self) -> str:
         """'n = 3 seeds'."""
-        low, high = self.table["n"].min(), self.table["n"].max()
-        return f"n = {low if low == high else f'{low} to {high}'} seeds"
+        return f"n = {span(self.table['n'])} seeds"
 
 
 def of(table: pd.DataFrame, bias: pd.DataFrame | None = None) -> Gradients:
-    """The source of a whole summary, and of the table of bias by rank where there is one."""
+    """The source made of a whole summary, and of the table of bias by rank if there is one."""
     styles = palette.styles(dict(zip(table["label"], table["agent"], strict=True)))
     return Gradients(table, rank_bias.NONE if bias is None else bias, styles)
 
 
 def load(folder: Path) -> Gradients:
-    """What a folder's figures are drawn of: its estimates, or else the tables made of them.
+    """Reads a folder: its estimates, or else the tables made from them.
 
     Raises:
       UserError: it holds neither, or a damaged file.

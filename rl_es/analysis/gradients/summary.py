@@ -1,4 +1,4 @@
-"""Variance and bias of gradient estimates: one row an (environment, label), over its seeds."""
+"""Variance and bias of gradient estimates: one row per (environment, label), over its seeds."""
 
 import re
 from collections.abc import Mapping
@@ -19,14 +19,14 @@ COLUMNS = {
     "n": "seeds, each measured by itself",
     "samples": "estimates of an episode's gradient, of all seeds",
     "pairs": "antithetic pairs that each estimate is a mean over",
-    "gradient_norm": "norm of the mean estimate, its own noise taken off",
+    "gradient_norm": "norm of the mean estimate, corrected for its own noise",
     "relative_variance": "variance of one pair's estimate, summed over parameters, over the "
     "squared norm of the gradient; mean over seeds",
     "relative_variance_low": "the least of a seed",
     "relative_variance_high": "the largest of a seed",
     "distance": f"norm of the difference of the mean estimate from that of `{REFERENCE}` in the "
-    "same environment, its expected noise taken off, over the gradient's norm",
-    "distance_noise": "what the distance would be by noise alone",
+    "same environment, corrected for its expected noise, over the gradient's norm",
+    "distance_noise": "the distance that noise alone would make",
 }
 
 

@@ -1,7 +1,7 @@
-"""`report.html`: one file that holds all it needs and opens without a network.
+"""`report.html`: one file that contains all that it needs and opens without a network.
 
 The page is a header and sections; a section is data and the template that draws it. Text is escaped
-by the templates, and once more by the script for what plotly would read as markup.
+by the templates, and once more by the script where plotly would read it as markup.
 """
 
 from importlib.util import find_spec
@@ -11,5 +11,5 @@ NEEDS = ("jinja2", "plotly")
 
 
 def lacking() -> list[str]:
-    """The libraries that the page is made with and that are not installed."""
+    """The libraries that the page needs and that are not installed."""
     return [name for name in NEEDS if find_spec(name) is None]

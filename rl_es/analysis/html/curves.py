@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rl_es.analysis import curves as alignment
+from rl_es.analysis import alignment
 from rl_es.analysis.html import look
 from rl_es.analysis.results import Results
 from rl_es.analysis.statistics import REPLICATES, bootstrap
 
-MOST_NUMBERS = 150_000  # of one kind (means, seeds) in the page: some megabytes of text
+MOST_NUMBERS = 150_000  # numbers in the page for means, and for seeds: some megabytes of text
 FEWEST_POINTS = 20  # that a mean keeps, however many there are
 DIGITS = 5
 
@@ -23,10 +23,10 @@ def data(results: Results, *, replicates: int = REPLICATES) -> dict[str, Any]:
     """What the script draws, ready for JSON.
 
     Returns:
-      `axes`: the abscissae, {title}; `labels`: each one's name and look; `environments`: each
-      one's name, thresholds and `curves`, by axis a list of what each of its labels draws;
-      `seeds`: whether single seeds that count in means are there (where there are very many, they
-      are not).
+      `axes`: the title of each abscissa; `labels`: the name and look of each; `environments`: the
+      name and thresholds of each, and in `curves`, for each axis, a list of its labels' curves;
+      `seeds`: whether the curves have the single seeds that count in means (not where there are
+      very many of them).
     """
     axes = abscissae(results.curves)
     points = len(axes) * len(results.curves)
@@ -81,7 +81,7 @@ def _environment(
 
 
 def _mean(found: list[alignment.Curve], replicates: int, most: int) -> dict[str, Any]:
-    """The mean over counted seeds and its interval on at most so many points [T]."""
+    """The mean over counted seeds and its interval, on at most `most` points [T]."""
     counted = alignment.counted(found)
     grid, returns = alignment.align(counted)
     kept = np.unique(np.linspace(0, grid.size - 1, min(most, grid.size)).round().astype(int))
@@ -95,8 +95,8 @@ def _mean(found: list[alignment.Curve], replicates: int, most: int) -> dict[str,
     }
 
 
-def _single(found: list[alignment.Curve], counted: bool) -> list[dict[str, Any]]:
-    """Single seeds: those that no mean holds, and where it is asked for all others."""
+def _single(found: list[alignment.Curve], wanted: bool) -> list[dict[str, Any]]:
+    """Single seeds: those that are in no mean, and all others too where they are `wanted`."""
     return [
         {
             "seed": curve.seed,
@@ -106,11 +106,11 @@ def _single(found: list[alignment.Curve], counted: bool) -> list[dict[str, Any]]
             "y": numbers(curve.y),
         }
         for curve in found
-        if counted or curve.status not in alignment.COUNTED
+        if wanted or curve.status not in alignment.COUNTED
     ]
 
 
 def numbers(values: np.ndarray) -> list[float | int | None]:
-    """Rounded, and None where it is not finite: what JSON holds, in few characters."""
+    """Numbers for JSON in few characters: rounded, and None where they are not finite."""
     rounded = (float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None for value in values)
     return [int(v) if v is not None and v.is_integer() else v for v in rounded]

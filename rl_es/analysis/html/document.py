@@ -14,7 +14,7 @@ SCRIPTS = ("page.js", "tables.js", "curves.js", "replays.js")
 
 @dataclass(frozen=True)
 class Header:
-    """What a reader sees first; `details` are folded away, a `warning` is drawn if there is one."""
+    """The top of the page; `details` are folded away, and a `warning` is shown if there is one."""
 
     title: str
     description: str
@@ -32,7 +32,7 @@ class Section:
       anchor: its address within the page.
       title: its heading.
       template: `templates/<template>.html`, which draws it.
-      content: what the template knows as `content`.
+      content: the variable `content` of the template.
     """
 
     anchor: str
@@ -42,7 +42,7 @@ class Section:
 
 
 def render(header: Header, sections: Sequence[Section]) -> str:
-    """The whole page; it holds plotly where a section draws curves."""
+    """The whole page; it contains plotly if a section draws curves."""
     from markupsafe import Markup
 
     library = ""
@@ -81,13 +81,13 @@ def _environment() -> Any:
 
 
 def _key(number: float) -> str:
-    """A number as JavaScript reads it; nothing for one that is not known."""
+    """A number as JavaScript reads it; empty for NaN."""
     known = repr(number).replace("inf", "Infinity")
     return "" if math.isnan(number) else known
 
 
 def _breaks(text: str) -> Any:
-    """Text that may be broken after the signs that join the parts of a name."""
+    """Escaped text that may be broken after the signs that join the parts of a name."""
     from markupsafe import Markup, escape
 
     return Markup(re.sub(r"(?<=\w)([_/-])(?=\w)", r"\1<wbr>", str(escape(text))))

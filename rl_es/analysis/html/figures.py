@@ -1,13 +1,14 @@
 """The figures of a results folder, as the page shows them."""
 
-import struct
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from PIL import Image
+
 from rl_es.analysis.html import media
 
-FORMATS = ("svg", "pdf")  # that may lie beside the picture
+FORMATS = ("svg", "pdf")  # of further files beside the picture
 
 
 @dataclass(frozen=True)
@@ -26,23 +27,20 @@ class Picture:
 def pictures(
     paths: Sequence[Path], held: Collection[Path], caption: Callable[[str], str]
 ) -> list[Picture]:
-    """The figures of these PNG files, named by `caption`; the page holds some of them."""
+    """The figures of these PNG files, with the caption of each; those in `held` are in the page."""
     return [_picture(path, held, caption(path.stem)) for path in paths]
 
 
 def _picture(path: Path, held: Collection[Path], caption: str) -> Picture:
     others = [path.with_suffix(f".{kind}") for kind in FORMATS]
+    with Image.open(path) as image:
+        width, height = image.size
     return Picture(
         path.stem,
         caption,
         media.address(path, held),
-        *_size(path),
+        width,
+        height,
         media.address(path, ()),
         tuple((o.suffix[1:].upper(), media.address(o, ())) for o in others if o.exists()),
     )
-
-
-def _size(path: Path) -> tuple[int, int]:
-    """Width and height of a PNG file, from its header, in pixels."""
-    with open(path, "rb") as file:
-        return struct.unpack(">II", file.read(24)[16:])

@@ -1,4 +1,4 @@
-"""Pictures and films inside the page, as `data:` addresses, as far as there is room."""
+"""Pictures and films in the page itself, as `data:` addresses, as far as there is room."""
 
 import base64
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ _TYPES = {".png": "image/png", ".mp4": "video/mp4"}
 
 
 def fitting(paths: Iterable[Path], room: int) -> frozenset[Path]:
-    """Which files to hold within so many characters of the page, the smallest first."""
+    """The files that fit into so many characters of the page, the smallest first."""
     chosen: set[Path] = set()
     for path in sorted(set(paths), key=lambda path: (path.stat().st_size, path.name)):
         room -= characters(path)
@@ -20,12 +20,12 @@ def fitting(paths: Iterable[Path], room: int) -> frozenset[Path]:
 
 
 def characters(path: Path) -> int:
-    """How many a file takes in the page."""
+    """How many characters a file takes in the page."""
     return 4 * -(-path.stat().st_size // 3)
 
 
 def address(path: Path, held: Iterable[Path]) -> str:
-    """The file itself if the page is to hold it, else where it lies: in a folder beside."""
+    """A `data:` address with a file that is in `held`, else where it lies beside the page."""
     if path not in held:
         return f"{quote(path.parent.name)}/{quote(path.name)}"
     return f"data:{_TYPES[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"

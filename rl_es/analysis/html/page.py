@@ -1,11 +1,11 @@
-"""`report.html` of a sweep: which sections it has, and what each holds."""
+"""`report.html` of a sweep: its sections and their content."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from rl_es.analysis import facts, manifest, overview
+from rl_es.analysis import digits, facts, manifest, overview
 from rl_es.analysis.cells import Table
 from rl_es.analysis.digest import Digest
 from rl_es.analysis.drawing import notes
@@ -17,37 +17,37 @@ from rl_es.analysis.results import Results
 from rl_es.analysis.statistics import REPLICATES
 
 PICTURES = 5_000_000  # most characters of all figures
-WHOLE = 12_000_000  # characters up to which films are held
-BARS = "Under an interval: where it lies on the scale of its environment, worst to best."
-FRAME = 5_200_000  # of plotly, style, scripts and text
+WHOLE = 12_000_000  # characters of a page, up to which films are put into it
+BARS = "The bar under an interval shows where it lies in its environment, from worst to best."
+FRAME = 5_200_000  # characters of plotly, style, scripts and text
 
 
 def compose(
     folder: Path,
     results: Results,
-    told: Digest,
+    digest: Digest,
     drawn: Sequence[Path],
 ) -> str:
     """The page.
 
     Args:
       folder: of the results.
-      results: what it is about.
-      told: the tables made of it.
+      results: of the folder.
+      digest: the tables made from them.
       drawn: the figures' PNG files.
 
     Raises:
       UserError: a damaged `manifest.json` or `replays.json`.
     """
     asked = manifest.read(folder)
-    sections = list(_sections(folder, results, told, drawn))
+    sections = list(_sections(folder, results, digest, drawn))
     return document.render(_header(folder, results.runs, asked), sections)
 
 
 def _sections(
     folder: Path,
     results: Results,
-    told: Digest,
+    digest: Digest,
     drawn: Sequence[Path],
 ) -> Iterator[Section]:
     runs, films = results.runs, replays.read(folder)
@@ -56,10 +56,10 @@ def _sections(
         "summary",
         "Summary",
         "table",
-        _rows(overview.table(told), f"{overview.legend(told)} {BARS}", stack=False),
+        _rows(overview.table(digest), f"{overview.legend(digest)} {BARS}", stack=False),
     )
-    if overview.has_totals(told):
-        table, note = overview.totals(told), overview.legend_of_totals(told)
+    if overview.has_totals(digest):
+        table, note = overview.totals(digest), overview.legend_of_totals(digest)
         yield Section("totals", "Over all environments", "table", _rows(table, note, stack=False))
     yield Section("curves", "Learning curves", "curves", {"data": lines, "notes": _notes(results)})
     yield Section("figures", "Figures", "figures", pictures(drawn, shown, facts.caption))
@@ -81,7 +81,7 @@ def _sections(
 
 
 def _rows(table: Table, note: str = "", stack: bool = True) -> dict[str, object]:
-    """A table's content; on a phone, the cells of a row may `stack`."""
+    """A section's table; `stack`: whether a phone shows the cells of a row below each other."""
     return {"table": table, "note": note, "stack": stack}
 
 
@@ -95,9 +95,9 @@ def _notes(results: Results) -> list[str]:
 
 def _header(folder: Path, runs: pd.DataFrame, asked: Manifest) -> Header:
     sizes = [
-        _several(runs["label"].nunique(), "agent"),
-        _several(runs["env"].nunique(), "environment"),
-        _several(runs["seed"].nunique(), "seed"),
+        digits.several(runs["label"].nunique(), "agent"),
+        digits.several(runs["env"].nunique(), "environment"),
+        digits.several(runs["seed"].nunique(), "seed"),
     ]
     where = [*asked.of_starts("processor")[:1], *asked.of_starts("device")[:1]]
     line = [*sizes, f"{facts.duration(facts.seconds(runs))} of training", *where]
@@ -110,7 +110,3 @@ def _header(folder: Path, runs: pd.DataFrame, asked: Manifest) -> Header:
         " · ".join(line),
         facts.what(runs, asked),
     )
-
-
-def _several(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"

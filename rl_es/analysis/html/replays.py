@@ -1,4 +1,4 @@
-"""The films of trained policies, as the page shows them: those of one run side by side."""
+"""The films of trained policies for the page: those of one run stand side by side."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -7,9 +7,9 @@ from typing import Any
 
 from rl_es import filmed
 from rl_es.analysis import cells
+from rl_es.analysis.digits import number
 from rl_es.analysis.drawing.palette import natural
 from rl_es.analysis.html import media
-from rl_es.analysis.markdown import number
 from rl_es.filmed import FILES
 from rl_es.naming import beside
 
@@ -40,7 +40,7 @@ class Strip:
 
 @dataclass(frozen=True)
 class Replays:
-    """What there is in a folder, and what is missing for which reason."""
+    """The films of a folder, and which are missing, with the reason."""
 
     folder: Path
     replays: tuple[dict[str, Any], ...] = ()
@@ -53,7 +53,7 @@ class Replays:
         return [path for path in paths if path is not None]
 
     def strips(self, held: Collection[Path]) -> list[Strip]:
-        """The films by environment, agent and seed; the page holds some of the files."""
+        """The films by environment, label and seed; the files in `held` are in the page."""
         runs: dict[tuple[str, str, int], list[dict[str, Any]]] = {}
         for replay in self.replays:
             key = (str(replay["env"]), str(replay["label"]), int(replay["seed"]))
@@ -76,7 +76,7 @@ class Replays:
                 )
 
     def _file(self, replay: dict[str, Any], kind: str) -> Path | None:
-        """A file of a film; None where it is not there, or not in this folder."""
+        """A file of a film; None if it does not exist, or is not in this folder."""
         return beside(self.folder, replay[kind], FILES[kind])
 
 
@@ -95,5 +95,5 @@ def _said(replay: dict[str, Any]) -> str:
     trained = replay.get("env_steps")
     after = f"after {cells.steps(trained).text} steps of training: " if trained else ""
     said = f"{after}return {number(replay['return'])} in {replay['steps']:,} steps"
-    speed = replay.get("speed") or 1  # none where steps have no duration
+    speed = replay.get("speed") or 1  # no speed is known where steps have no duration
     return said if speed == 1 else f"{said}, {speed:.2g} \N{MULTIPLICATION SIGN} real time"

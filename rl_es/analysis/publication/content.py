@@ -1,20 +1,18 @@
-"""What stands in a table of results, whatever it is written in."""
+"""The content of a table of results, whatever format it is written in."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
 from rl_es.analysis import metrics
+from rl_es.analysis.alignment import COUNTED
 from rl_es.analysis.best import supported_best
-from rl_es.analysis.curves import COUNTED
-from rl_es.analysis.drawing.notes import MOST_NAMED, on_running
+from rl_es.analysis.drawing.notes import named, on_running, seeds
 from rl_es.analysis.metrics import METRICS, Metric
 from rl_es.analysis.results import Results
 from rl_es.analysis.scores import Scale, of_runs
 from rl_es.analysis.statistics import CONFIDENCE, Interval, aggregate
-from rl_es.analysis.statistics.aggregates import REPLICATES
 
 LEVEL = 1 - CONFIDENCE
 
@@ -25,7 +23,7 @@ class Cell:
 
     Attributes:
       found: its mean, or median, with the interval.
-      best: whether it is told from all others.
+      best: whether it is the environment's best, by `best.supported_best`.
       lost: how many of its runs diverged or failed.
     """
 
@@ -42,12 +40,12 @@ class Content:
       metric: what runs are judged by.
       environments: in order.
       labels: in the order of legends.
-      cells: by (environment, label), of those that have runs.
-      totals: by label, over all environments on the scale; empty of fewer than two.
+      cells: by (environment, label), where there are runs.
+      totals: by label, over all environments on the scale; empty if there are fewer than two.
       over: the environments of the totals.
       scale: of normalised scores.
       lost: the runs that diverged or failed, by name.
-      running: a sentence on the runs that go on, if any does.
+      running: a sentence on unfinished runs, if there are any.
       replicates: of the bootstrap.
     """
 
@@ -63,10 +61,10 @@ class Content:
     replicates: int
 
 
-def content(results: Results, metric: str, scale: Scale, replicates: int = REPLICATES) -> Content:
+def content(results: Results, metric: str, scale: Scale, replicates: int) -> Content:
     """The table of a folder.
 
-    Totals are of labels that have runs in every environment on the scale, so that they compare;
+    Only labels with runs in every environment on the scale have totals, so that these compare;
     times have none.
 
     Args:
@@ -97,7 +95,7 @@ def content(results: Results, metric: str, scale: Scale, replicates: int = REPLI
         {} if METRICS[metric].lower else _totals(results, runs, scale, replicates),
         scale.environments,
         scale,
-        _named(lost),
+        named(lost),
         on_running(everyone),
         replicates,
     )
@@ -116,33 +114,14 @@ def _totals(
     return {label: aggregate(own, replicates=replicates) for label, own in whole.items()}
 
 
-def _named(lost: pd.DataFrame) -> list[str]:
-    named = [
-        f"{run['label']} on {run['env']}, seed {run['seed']} ({run['status']})"
-        for run in lost.to_dict("records")
-    ]
-    more = len(named) - MOST_NAMED
-    return [*named[:MOST_NAMED], f"and {more} more"] if more > 0 else named
-
-
-def counted(table: Content) -> str:
-    """'n = 10 seeds (pes on CartPole-v1: 9)'."""
-    sizes = {key: cell.found.n for key, cell in table.cells.items()}
-    usual = Counter(sizes.values()).most_common(1)[0][0]
-    others = [f"{label} on {env}: {n}" for (env, label), n in sizes.items() if n != usual]
-    if len(others) > MOST_NAMED:
-        return f"n = {min(sizes.values())} to {max(sizes.values())} seeds"
-    said = f"n = {usual} {'seed' if usual == 1 else 'seeds'}"
-    return f"{said} ({'; '.join(others)})" if others else said
-
-
 def caption(table: Content, interval: bool) -> str:
     """What the numbers are, in plain text."""
     median = table.metric.name == metrics.ARRIVAL
     what = "censored median" if median else "mean"
     kind = "percentile bootstrap" if median else "expanded percentile bootstrap"
     title = table.metric.title
-    said = [f"{title[0].upper()}{title[1:]}: {what} over seeds, {counted(table)}"]
+    counted = seeds({key: cell.found.n for key, cell in table.cells.items()})
+    said = [f"{title[0].upper()}{title[1:]}: {what} over seeds, {counted}"]
     if interval:
         said.append(
             f"In brackets: {CONFIDENCE:.0%} {kind} interval ({table.replicates:,} replicates)"

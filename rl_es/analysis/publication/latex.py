@@ -57,7 +57,7 @@ def write(layout: Layout, caption: str, footnote: str, name: str) -> str:
 def _lines(name: str, entries: Sequence[Entry]) -> list[str]:
     """A row of estimates, and one of their intervals where there are any."""
     named = escape(name)
-    # Else it would be read as an argument of the `\\` before it.
+    # Without braces it would be read as an argument of the `\\` before it.
     named = f"{{{named}}}" if named.startswith(("[", "*")) else named
     lines = [_row([named, *map(_estimate, entries)])]
     if any(entry.bounds for entry in entries):

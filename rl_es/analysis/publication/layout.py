@@ -47,7 +47,7 @@ class Layout:
 
 
 def layout(table: Content, rows: Rows, interval: bool) -> Layout:
-    """The table with a row an environment and a last one of totals, or a row a label."""
+    """The table with a row per environment and a last one of totals, or a row per label."""
 
     def entry(env: str, label: str) -> Entry:
         cell = table.cells.get((env, label))

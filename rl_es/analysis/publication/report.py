@@ -1,4 +1,4 @@
-"""`table`: a folder's table as text."""
+"""`table`: the table of results of a folder as text."""
 
 import io
 from collections.abc import Mapping
@@ -12,8 +12,7 @@ from rl_es.analysis.markdown import escape, table
 from rl_es.analysis.publication import latex
 from rl_es.analysis.publication.content import Content, caption, content, footnote
 from rl_es.analysis.publication.layout import TOTAL, Entry, Layout, Rows, layout
-from rl_es.analysis.statistics import Interval
-from rl_es.analysis.statistics.aggregates import REPLICATES
+from rl_es.analysis.statistics import MANY_REPLICATES, Interval
 from rl_es.errors import UserError
 from rl_es.naming import folder_of_results
 
@@ -27,7 +26,7 @@ def compose(
     rows: Rows = "environments",
     normalise: tuple[str, str] | None = None,
     interval: bool = True,
-    replicates: int = REPLICATES,
+    replicates: int = MANY_REPLICATES,
 ) -> str:
     """The table of a folder as text.
 
@@ -73,7 +72,7 @@ def _cell(entry: Entry) -> str:
 
 
 def _csv(of: Content) -> str:
-    """A row a cell, unrounded, and one a total."""
+    """A row per cell, unrounded, and one a total."""
     common = {"metric": of.metric.name}
     rows = [
         {"env": env, "label": label, **common, **_interval(cell.found)}
@@ -92,5 +91,4 @@ def _csv(of: Content) -> str:
 
 
 def _interval(found: Interval) -> Mapping[str, float]:
-    bounds = {name: float(getattr(found, name)) for name in ("estimate", "low", "high")}
-    return {"n": found.n, **bounds}
+    return {"n": found.n, **found.named()}

@@ -15,14 +15,14 @@ from rl_es.analysis.speed.source import Speed
 from rl_es.analysis.speed.summary import BARE, INFERENCE
 from rl_es.timings import PARTS
 
-ROOM = 1.3  # of the axis over the longest bar: the value stands there
+ROOM = 1.3  # the length of the axis over the longest bar, whose value is written in the rest
 _COLOURS = dict(zip(PARTS, (palette.ORANGE, look.LIGHT, palette.PURPLE, palette.BLUE), strict=True))
 _VALUE: dict[str, Any] = dict(va="center", size=6, color=panels.INK, zorder=5)
 _ON_LINES: dict[str, Any] = dict(bbox=dict(facecolor="white", edgecolor="none", pad=0.8))
 
 
 def with_shares(speed: Speed, options: Options = USUAL) -> list[str]:
-    """The workloads in which pure batch inference was timed, and more than floors."""
+    """The workloads in which pure batch inference was timed, and more than the floors."""
     table = speed.table
     held = table["share"].notna() & ~table["agent"].isin((BARE, INFERENCE))
     return speed.having(table[held])
@@ -38,7 +38,7 @@ def _apart(speed: Speed) -> pd.DataFrame:
 
 
 def shares(speed: Speed, options: Options = USUAL) -> Figure:
-    """The rate of each contestant, that of pure batch inference being 100: a panel a workload."""
+    """A panel per workload: the rate of each contestant in percent of pure batch inference."""
     table, workloads, sheet, cut = speed.table, speed.workloads, options.sheet, False
     with panels.paper():
         most = max(len(look.whole(table, workload)) for workload in workloads)
@@ -66,7 +66,7 @@ def shares(speed: Speed, options: Options = USUAL) -> Figure:
 
 
 def _share(panel: Axes, place: int, row: dict[str, Any], end: float) -> bool:
-    """One bar with its whisker and value; whether the axis cuts it."""
+    """Draws one bar with its whisker and value; returns whether the axis cuts it."""
     share, high = row["share"], row["share_high"]
     fill = look.colour(row["agent"])
     panel.barh(place, min(share, end), 0.72, color=fill, alpha=0.75, linewidth=0, zorder=2)
@@ -80,7 +80,7 @@ def _share(panel: Axes, place: int, row: dict[str, Any], end: float) -> bool:
 
 
 def parts(speed: Speed, options: Options = USUAL) -> Figure:
-    """What a generation's parts take of their sum, and how long the generation takes."""
+    """The shares of a generation's parts in their sum, and the time of the whole generation."""
     table, apart, sheet = speed.table, _apart(speed), options.sheet
     with panels.paper():
         labels = set(apart["contestant"])  # the same lines in every panel, some of them not run

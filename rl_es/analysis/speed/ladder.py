@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from rl_es.analysis.drawing import palette, panels
+from rl_es.analysis.drawing import palette, panels, ticks
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.speed import look
 from rl_es.analysis.speed.source import Speed
@@ -81,7 +81,7 @@ def cost_against_width(speed: Speed, options: Options = USUAL) -> Figure:
             noise = (rows["noise_seconds"] / steps).to_numpy()
             _line(time, width, noise, style, f"{label}: noise alone", apart=True)
             _line(size, width, rows["perturbation_bytes"].to_numpy(float), style, label)
-        _dress(time, "time a step of all members", look.seconds, group["width"])
+        _dress(time, "time per step of all members", look.seconds, group["width"])
         _dress(size, "noise of the population", look.bytes_, group["width"])
         first = group.iloc[0]
         title = f"{first['env']}, {first['layers']} hidden layers, P = {first['population']}"
@@ -98,7 +98,7 @@ def cost_against_width(speed: Speed, options: Options = USUAL) -> Figure:
 
 
 def _styles(group: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Colour and marker by label: one colour an agent, a marker of its own for each label."""
+    """Colour and marker by label: one colour per agent, a marker of its own for each label."""
     found: dict[str, dict[str, Any]] = {}
     for label, agent in group[["contestant", "agent"]].drop_duplicates().itertuples(index=False):
         marker = palette.MARKERS[len(found) % len(palette.MARKERS)]
@@ -137,11 +137,8 @@ def slope(width: np.ndarray, cost: np.ndarray) -> float | None:
 
 
 def _dress(panel: Axes, name: str, text: Any, widths: Iterable[float]) -> None:
-    panel.set_xscale("log", base=2)
+    ticks.log2_ticks(panel, sorted(set(widths)))
     panel.set_yscale("log")
-    ticks = sorted(set(widths))
-    panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-    panel.xaxis.set_minor_locator(NullLocator())
     panel.yaxis.set_major_locator(LogLocator(numticks=8))
     panel.yaxis.set_minor_locator(NullLocator())
     panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: text(value)))

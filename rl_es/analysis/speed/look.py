@@ -6,7 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rl_es.analysis.drawing import palette, panels
+from rl_es.analysis.digits import span
+from rl_es.analysis.drawing import marks, palette, panels
 from rl_es.analysis.drawing.names import names
 from rl_es.analysis.drawing.sheet import Sheet
 from rl_es.timings import WHOLE
@@ -39,21 +40,19 @@ def bytes_(number: float) -> str:
 def grid(
     sheet: Sheet, contestants: Iterable[str], count: int, most: int
 ) -> tuple[Figure, list[Axes]]:
-    """The panels of `count` workloads with at most so many contestants, whose names stand once."""
+    """The panels of `count` workloads of at most `most` contestants, named in the first column."""
     named = names(sheet, sorted(set(contestants)))
     height = 0.85 + most * max(0.16, 0.04 + 0.125 * named.lines)
     return panels.grid(sheet, count, 2.1, height, named.left, stretch=False)
 
 
 def panel_of_names(panel: Axes, sheet: Sheet, rows: pd.DataFrame, title: str) -> None:
-    """One line a contestant, named in the first column; those without a result say why."""
+    """Sets up a row per contestant, named in the first column; one without a result says why."""
     panel.set_title(title)
     names(sheet, list(rows["contestant"])).beside(panel)
-    across = panel.get_yaxis_transform()
     for place, row in enumerate(rows.to_dict("records")):
         if row["status"] != "finished":
-            said = "failed" if row["status"] == "failed" else "not run"
-            panel.text(0.02, place, said, transform=across, va="center", size=6, color="#666666")
+            marks.row_note(panel, place, "failed" if row["status"] == "failed" else "not run")
 
 
 def whole(table: pd.DataFrame, workload: str) -> pd.DataFrame:
@@ -63,5 +62,4 @@ def whole(table: pd.DataFrame, workload: str) -> pd.DataFrame:
 
 def rounds(table: pd.DataFrame) -> str:
     """'9 interleaved rounds'."""
-    low, high = int(table["rounds"].min()), int(table["rounds"].max())
-    return f"{low if low == high else f'{low} to {high}'} interleaved rounds"
+    return f"{span(table['rounds'].dropna())} interleaved rounds"

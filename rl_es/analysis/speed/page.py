@@ -1,4 +1,4 @@
-"""`index.md` of a speed benchmark: a table a workload, the figures, what failed, where it ran."""
+"""`index.md` of a speed benchmark: tables, figures, what failed, and where it ran."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,18 +7,20 @@ from typing import Any
 
 import pandas as pd
 
-from rl_es.analysis.markdown import escape, file_list, number, table
+from rl_es.analysis.digits import DASH, number
+from rl_es.analysis.drawing import kinds
+from rl_es.analysis.markdown import columns, escape, figure, file_list, table
 from rl_es.analysis.speed import look
 from rl_es.analysis.speed.catalogue import KINDS
 from rl_es.analysis.speed.summary import COLUMNS, titles
+from rl_es.timings import WHOLE
 
-DASH = "\N{EM DASH}"
 LEGEND = (
     "Time: wall time of a generation, the median over interleaved rounds and its quartiles. "
     "Share: environment steps a second over those of pure batch inference (the same rollout, the "
     "unperturbed policy shared by all members) in the same round, in percent; a generation of a "
-    "persistent agent is a window of steps, of all others whole episodes. Times bare: time a step "
-    "over that of the bare environment. Cores: process time over wall time. Memory: XLA's own "
+    "persistent agent is a window of steps, of all others whole episodes. Times bare: time per "
+    "step over that of the bare environment. Cores: process time over wall time. Memory: XLA's own "
     "account of the compiled generation, a device. Noise: bytes of the population's perturbation, "
     "or of its parameters where a peer writes them out. Trace, compile, cached: seconds of "
     "tracing, of compilation with an empty cache, and of loading from the persistent cache instead."
@@ -47,7 +49,7 @@ def compose(
         _lost(overview, named),
         "## Where it ran\n\n" + _origin(programs),
         "## Files\n\n" + _files(),
-        "## Columns of speed.csv\n\n" + table(["column", "meaning"], _columns()),
+        columns("speed.csv", COLUMNS),
     ]
     return "\n\n".join(section for section in sections if section) + "\n"
 
@@ -60,17 +62,17 @@ def _missing(manifest: Mapping[str, Any], there: int) -> str:
 
 
 def _rates(overview: pd.DataFrame, named: Mapping[str, str]) -> str:
-    """Environment steps a second, a line a workload; where there are several environments."""
+    """Environment steps a second, a line per workload; where there are several environments."""
     if overview["env"].nunique() < 2:
         return ""
-    whole = overview[overview["part"] == "generation"]
+    whole = overview[overview["part"] == WHOLE]
     contestants = list(dict.fromkeys(whole["contestant"]))
     rows = []
     for key, own in whole.groupby("workload", sort=False):
         rates = own.set_index("contestant")["steps_per_second"]
         length = f"{own['episode_length'].iloc[0]:,}"
         rows.append([escape(named[key]), length, *(number(rates.get(c)) for c in contestants)])
-    heads = ["workload", "steps an episode", *map(escape, contestants)]
+    heads = ["workload", "steps per episode", *map(escape, contestants)]
     return "## Environment steps a second\n\n" + table(heads, rows)
 
 
@@ -78,14 +80,13 @@ def _workload(rows: pd.DataFrame) -> str:
     heads = ["contestant", "time", "quartiles", "steps/s", "share", "quartiles", "times bare"]
     heads += ["cores", "memory", "noise", "parameters", "trace", "compile", "cached"]
     cells = []
-    for row in rows[rows["part"] == "generation"].to_dict("records"):
+    for row in rows[rows["part"] == WHOLE].to_dict("records"):
         if row["status"] != "finished":
             cells.append([escape(row["contestant"]), row["status"], *[""] * (len(heads) - 2)])
             continue
         low, high = look.seconds(row["seconds_low"]), look.seconds(row["seconds_high"])
-        shares = DASH
-        if row["share"] == row["share"]:
-            shares = f"[{number(row['share_low'])}, {number(row['share_high'])}]"
+        known = pd.notna(row["share"])
+        shares = f"[{number(row['share_low'])}, {number(row['share_high'])}]" if known else DASH
         compiling = [row[f"{name}_seconds"] for name in ("trace", "compile_cold", "compile_cached")]
         cells.append(
             [
@@ -100,22 +101,18 @@ def _workload(rows: pd.DataFrame) -> str:
                 look.bytes_(row["memory_bytes"]),
                 look.bytes_(row["perturbation_bytes"]),
                 f"{row['parameters']:,.0f}",
-                *(DASH if time != time else look.seconds(time) for time in compiling),
+                *(DASH if pd.isna(time) else look.seconds(time) for time in compiling),
             ]
         )
     return table(heads, cells)
 
 
 def _figure(path: Path) -> str:
-    name = next(known for known in KINDS if path.stem.startswith(known))
-    part = path.stem.removeprefix(name).removeprefix("_")
-    caption = KINDS[name].caption + (f", part {part}" if part else "")
-    relative = f"{path.parent.name}/{path.stem}"
-    return f"![{caption}]({relative}.png)\n\n{caption} ([SVG]({relative}.svg))."
+    return figure(f"{path.parent.name}/{path.stem}", kinds.caption(KINDS, path.stem))
 
 
 def _lost(overview: pd.DataFrame, named: Mapping[str, str]) -> str:
-    rows = overview[(overview["part"] == "generation") & (overview["status"] != "finished")]
+    rows = overview[(overview["part"] == WHOLE) & (overview["status"] != "finished")]
     if rows.empty:
         return ""
     cells = [
@@ -141,14 +138,10 @@ def _origin(programs: pd.DataFrame) -> str:
 def _files() -> str:
     return file_list(
         {
-            "samples.parquet": "one row a (workload, contestant, part, round)",
-            "speed.csv": "one row a (workload, contestant, part), unrounded",
+            "samples.parquet": "one row per (workload, contestant, part, round)",
+            "speed.csv": "one row per (workload, contestant, part), unrounded",
             "manifest.json": "what was asked for, and each start",
             "figures/": "the figures as PNG and SVG",
-            "workloads/": "one file a workload, from which all of these are made",
+            "workloads/": "one file per workload, from which all of these are made",
         }
     )
-
-
-def _columns() -> list[list[str]]:
-    return [[f"`{name}`", meaning] for name, meaning in COLUMNS.items()]

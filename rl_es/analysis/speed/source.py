@@ -1,6 +1,6 @@
-"""What the figures of a speed benchmark are drawn of."""
+"""What the figures of a speed benchmark are drawn from."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -25,7 +25,7 @@ class Speed:
 
     @property
     def workloads(self) -> list[str]:
-        """In the order of the benchmark's file."""
+        """The workloads, in the order of the benchmark's file."""
         return list(dict.fromkeys(self.table["workload"]))
 
     def having(self, rows: pd.DataFrame) -> list[str]:
@@ -34,8 +34,12 @@ class Speed:
         return [workload for workload in self.workloads if workload in there]
 
     def within(self, subjects: Sequence[str | tuple[str, ...]]) -> "Speed":
-        """Some workloads alone; those that are drawn together come as a tuple."""
-        wanted = set(_flat(subjects))
+        """The same for some workloads alone; those that are drawn together are in a tuple."""
+        wanted = {
+            workload
+            for subject in subjects
+            for workload in ((subject,) if isinstance(subject, str) else subject)
+        }
         rows = self.table[self.table["workload"].isin(wanted)]
         return replace(self, table=rows.reset_index(drop=True))
 
@@ -54,14 +58,9 @@ def of(table: pd.DataFrame) -> Speed:
 
 
 def load(folder: Path) -> Speed:
-    """What a folder's figures are drawn of.
+    """Reads a folder.
 
     Raises:
       UserError: the folder holds no finished workload, or a damaged one.
     """
     return of(summarise(*timings.load(folder)[:2]))
-
-
-def _flat(subjects: Iterable[str | tuple[str, ...]]) -> Iterable[str]:
-    for subject in subjects:
-        yield from (subject,) if isinstance(subject, str) else subject

@@ -1,7 +1,7 @@
-"""From samples to what a person asks: how long, how fast, which share of pure batch inference.
+"""Samples of times summarised: how long, how fast, which share of pure batch inference.
 
-Ratios are taken round by round, between samples that lie seconds apart, and then summarised: what
-slows the machine for a while slows both.
+Ratios are taken within each round, between samples that are seconds apart, and then summarised:
+whatever slows the machine for a while slows both.
 """
 
 import numpy as np
@@ -26,7 +26,7 @@ COLUMNS = {
     "share": "rate over that of pure batch inference in the same round, in percent: median",
     "share_low": "its lower quartile",
     "share_high": "its upper quartile",
-    "times_bare": "time a step over that of the bare environment in the same round: median",
+    "times_bare": "time per step over that of the bare environment in the same round: median",
     "extra_seconds": "time beyond pure batch inference of as many steps: median",
     "parameters": "scalars evolved",
     "memory_bytes": "of the whole generation, by XLA's account",
@@ -38,7 +38,7 @@ COLUMNS = {
 
 
 def summarise(samples: pd.DataFrame, programs: pd.DataFrame) -> pd.DataFrame:
-    """One row a (workload, contestant, part), in the order of `programs`; see `COLUMNS`.
+    """One row per (workload, contestant, part), in the order of `programs`; see `COLUMNS`.
 
     A contestant that failed or was skipped has one row, without times.
 
@@ -61,7 +61,7 @@ def _measured(samples: pd.DataFrame) -> pd.DataFrame:
     samples = samples.assign(rate=samples["env_steps"] / samples["seconds"])
     whole = samples[samples["part"] == WHOLE]
     for floor in (INFERENCE, BARE):
-        # The one under its own name: another may be spread, or have a horizon of its own.
+        # Of several, the one with the floor's own name: others have other settings.
         rates = whole[whole["agent"] == floor].sort_values(
             "contestant", key=lambda labels, floor=floor: labels != floor, kind="stable"
         )
@@ -104,7 +104,7 @@ def _quartiles(values: pd.Series) -> np.ndarray:
 
 
 def titles(table: pd.DataFrame) -> dict[str, str]:
-    """A name for each workload: its environment, then its network and sizes; of two lines.
+    """A name of two lines for each workload: its environment, then its network and sizes.
 
     The number of steps is named where it differs between workloads of one environment.
     """

@@ -1,18 +1,22 @@
 """Point estimates over seeds and environments, and their intervals."""
 
-from rl_es.analysis.statistics.aggregates import AGGREGATES, Scores, aggregate, aggregates
-from rl_es.analysis.statistics.difference import difference, seeds_to_tell
-from rl_es.analysis.statistics.improvement import (
-    are_paired,
-    probability_of_improvement,
+from rl_es.analysis.statistics.aggregates import (
+    AGGREGATES,
+    MANY_REPLICATES,
+    Scores,
+    aggregate,
+    aggregates,
 )
+from rl_es.analysis.statistics.difference import difference, seeds_to_tell
+from rl_es.analysis.statistics.improvement import are_paired, probability_of_improvement
 from rl_es.analysis.statistics.intervals import (
     CONFIDENCE,
     REPLICATES,
     Interval,
     bootstrap,
-    mean,
+    nothing,
     resamples,
+    unbounded,
     wilson,
 )
 from rl_es.analysis.statistics.jackknife import jackknife
@@ -29,6 +33,7 @@ from rl_es.analysis.statistics.threshold import Reaching, median_time, share_rea
 __all__ = [
     "AGGREGATES",
     "CONFIDENCE",
+    "MANY_REPLICATES",
     "REPLICATES",
     "Comparison",
     "Interval",
@@ -44,13 +49,14 @@ __all__ = [
     "difference",
     "interval_p",
     "jackknife",
-    "mean",
     "median_time",
+    "nothing",
     "probability_of_improvement",
     "resamples",
     "run_profile",
     "seeds_to_tell",
     "share_reached",
     "student_p",
+    "unbounded",
     "wilson",
 ]

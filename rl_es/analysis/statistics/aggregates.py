@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rl_es.analysis.statistics.intervals import CONFIDENCE, Interval, Statistic, bootstrap
+from rl_es.analysis.statistics.intervals import Interval, Statistic, bootstrap
 
-REPLICATES = 50_000
+MANY_REPLICATES = 50_000  # of a scalar, where more than for a curve can be afforded
 GAMMA = 1.0  # the score that is as good as can be asked for
 
 
@@ -109,9 +109,7 @@ def aggregate(
     scores: Scores,
     name: str = "interquartile_mean",
     *,
-    replicates: int = REPLICATES,
-    confidence: float = CONFIDENCE,
-    seed: int = 0,
+    replicates: int = MANY_REPLICATES,
     expanded: bool = True,
 ) -> Interval:
     """One of `AGGREGATES` over all runs, with its interval from a bootstrap within environments."""
@@ -120,14 +118,10 @@ def aggregate(
         AGGREGATES[name](scores.tasks),
         scores.tasks,
         replicates=replicates,
-        confidence=confidence,
-        seed=seed,
         expanded=expanded,
     )
 
 
-def aggregates(
-    scores: Scores, *, replicates: int = REPLICATES, seed: int = 0
-) -> dict[str, Interval]:
+def aggregates(scores: Scores, *, replicates: int = MANY_REPLICATES) -> dict[str, Interval]:
     """All of `AGGREGATES`, by name."""
-    return {name: aggregate(scores, name, replicates=replicates, seed=seed) for name in AGGREGATES}
+    return {name: aggregate(scores, name, replicates=replicates) for name in AGGREGATES}

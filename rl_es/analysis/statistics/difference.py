@@ -1,7 +1,7 @@
-"""How much better one label scores than another, with an interval, and what it takes to tell.
+"""How much better one label scores than another, and how many seeds it takes to show it.
 
-Where both ran the same seeds these are drawn together in each replicate, so that what the runs of a
-seed have in common drops out of the difference.
+Where both ran the same seeds, these are drawn together in each replicate, so that what the runs of
+a seed have in common drops out of the difference.
 
 Axis letters: S runs (of all environments), B replicates.
 """
@@ -11,12 +11,19 @@ from statistics import NormalDist
 
 import numpy as np
 
-from rl_es.analysis.statistics.aggregates import AGGREGATES, REPLICATES, Scores
+from rl_es.analysis.statistics.aggregates import AGGREGATES, MANY_REPLICATES, Scores
 from rl_es.analysis.statistics.expansion import tails
 from rl_es.analysis.statistics.improvement import are_paired, common
-from rl_es.analysis.statistics.intervals import CONFIDENCE, Interval, percentiles, resamples
+from rl_es.analysis.statistics.intervals import (
+    CONFIDENCE,
+    Interval,
+    nothing,
+    percentiles,
+    resamples,
+    unbounded,
+)
 
-POWER = 0.8
+POWER = 0.8  # the probability of telling a difference that is there
 
 
 def difference(
@@ -24,9 +31,7 @@ def difference(
     second: Scores,
     name: str = "mean",
     *,
-    replicates: int = REPLICATES,
-    confidence: float = CONFIDENCE,
-    seed: int = 0,
+    replicates: int = MANY_REPLICATES,
 ) -> Interval:
     """One of `AGGREGATES` of `first` less that of `second`, over the environments that both have.
 
@@ -37,19 +42,19 @@ def difference(
     tasks = common(first, second)
     x, y = first.within(tasks), second.within(tasks)
     if not tasks:
-        return Interval(*(np.float64(np.nan) for _ in range(3)), n=0)
+        return nothing()
     of_x, of_y = AGGREGATES[name](x.tasks), AGGREGATES[name](y.tasks)
     estimate = np.asarray(of_x(x.values, axis=0) - of_y(y.values, axis=0))
     if min(_fewest(x), _fewest(y)) < 2:
-        return Interval(estimate, np.float64(np.nan), np.float64(np.nan), n=len(x.values))
-    drawn = resamples(x.tasks, replicates, seed)
+        return unbounded(estimate, len(x.values))
+    drawn = resamples(x.tasks, replicates, seed=0)
     if are_paired(x, y):
-        others, tail = drawn, tails((x.values - y.values)[:, None], x.tasks, confidence)
+        others, tail = drawn, tails((x.values - y.values)[:, None], x.tasks, CONFIDENCE)
     else:
-        others = resamples(y.tasks, replicates, seed + 1)
+        others = resamples(y.tasks, replicates, seed=1)
         values = np.concatenate([x.values, y.values])
         groups = [f"{side} {task}" for side, of in (("x", x), ("y", y)) for task in of.tasks]
-        tail = tails(values[:, None], np.array(groups), confidence)
+        tail = tails(values[:, None], np.array(groups), CONFIDENCE)
     replicated = of_x(x.values[drawn], axis=1) - of_y(y.values[others], axis=1)
     (low,), (high,) = percentiles(replicated[None], tail)
     return Interval(estimate, low, high, n=len(x.values))
@@ -59,10 +64,8 @@ def _fewest(scores: Scores) -> int:
     return int(np.unique(scores.tasks, return_counts=True)[1].min())
 
 
-def seeds_to_tell(
-    found: Interval, seeds: int, confidence: float = CONFIDENCE, power: float = POWER
-) -> int | None:
-    """How many seeds would tell a difference of this size from none, if it is what it seems.
+def seeds_to_tell(found: Interval, seeds: int, confidence: float = CONFIDENCE) -> int | None:
+    """How many seeds would show a difference of this size with a power of 0.8.
 
     By normal theory, from the width of the interval at the number of seeds that it rests on.
 
@@ -70,7 +73,6 @@ def seeds_to_tell(
       found: the difference and its interval.
       seeds: of each label and environment.
       confidence: of the interval.
-      power: the probability of telling.
 
     Returns:
       The number, at least two; None where there is no difference or no interval to go by.
@@ -81,4 +83,4 @@ def seeds_to_tell(
     estimate = float(found.estimate)
     if not (math.isfinite(error) and math.isfinite(estimate)) or estimate == 0:
         return None
-    return max(2, math.ceil(seeds * ((reach + z.inv_cdf(power)) * error / estimate) ** 2))
+    return max(2, math.ceil(seeds * ((reach + z.inv_cdf(POWER)) * error / estimate) ** 2))

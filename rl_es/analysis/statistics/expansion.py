@@ -22,7 +22,7 @@ def tails(values: np.ndarray, strata: np.ndarray, confidence: float) -> np.ndarr
     """[T] the share of replicates to leave out on each side, for statistics like a mean.
 
     Args:
-      values: [S, T], at least two runs a stratum.
+      values: [S, T], at least two runs per stratum.
       strata: [S], the stratum of each run.
       confidence: probability that the interval shall cover.
     """

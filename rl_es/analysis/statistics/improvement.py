@@ -26,7 +26,7 @@ from statistics import NormalDist
 import numpy as np
 
 from rl_es.analysis.statistics.aggregates import Scores
-from rl_es.analysis.statistics.intervals import CONFIDENCE, Interval
+from rl_es.analysis.statistics.intervals import CONFIDENCE, Interval, nothing, unbounded
 
 _NARROWEST, _WIDEST = 0.5, 1.5
 
@@ -46,39 +46,36 @@ def _paired(first: Scores, second: Scores) -> bool:
     return np.array_equal(first.seeds, second.seeds)
 
 
-def probability_of_improvement(
-    first: Scores, second: Scores, *, confidence: float = CONFIDENCE
-) -> Interval:
-    """How probable it is that a run of `first` scores above one of `second`, with its interval.
+def probability_of_improvement(first: Scores, second: Scores) -> Interval:
+    """The probability that a run of `first` scores above one of `second`, with a 95 % interval.
 
     Args:
       first: of one label.
       second: of the other; environments that only one of them has are left out.
-      confidence: probability that the interval shall cover.
 
     Returns:
       An `Interval` of scalars, n being the runs of `first` that enter; NaN where there is nothing
       to compare. Without bounds where an environment has a single run of either label.
     """
-    parts = list(_each(first, second, confidence))
+    parts = list(_each(first, second))
     if not parts:
-        return Interval(*(np.float64(np.nan) for _ in range(3)), n=0)
+        return nothing()
     estimates, lows, highs = (
         np.array([getattr(part, name) for part in parts]) for name in ("estimate", "low", "high")
     )
     estimate = estimates.mean()
     below = np.sqrt(np.square(estimates - lows).sum()) / len(parts)
     above = np.sqrt(np.square(highs - estimates).sum()) / len(parts)
-    low, high = max(estimate - below, 0.0), min(estimate + above, 1.0)
-    unknown = np.isnan(below + above)
-    low, high = (np.nan, np.nan) if unknown else (low, high)
-    return Interval(estimate, np.float64(low), np.float64(high), sum(part.n for part in parts))
+    n = sum(part.n for part in parts)
+    if np.isnan(below + above):
+        return unbounded(estimate, n)
+    return _within_a_share(estimate, below, above, n)
 
 
-def _each(first: Scores, second: Scores, confidence: float) -> Iterator[Interval]:
+def _each(first: Scores, second: Scores) -> Iterator[Interval]:
     for task in common(first, second):
         x, y = first.of(task), second.of(task)
-        yield _one(wins(x.values, y.values), _paired(x, y), confidence)
+        yield _one(wins(x.values, y.values), _paired(x, y))
 
 
 def wins(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -86,15 +83,20 @@ def wins(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (np.sign(x[:, None] - y) + 1) / 2
 
 
-def _one(won: np.ndarray, paired: bool, confidence: float) -> Interval:
+def _one(won: np.ndarray, paired: bool) -> Interval:
     estimate, (n, m) = won.mean(), won.shape
     if min(n, m) < 2:
-        return Interval(estimate, np.float64(np.nan), np.float64(np.nan), n)
-    z = NormalDist().inv_cdf((1 + confidence) / 2)
+        return unbounded(estimate, n)
+    z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     factor = _correlation(won) if paired else 1.0
     low, high = (_bound(estimate, n, m, z, end) for end in (0.0, 1.0))
-    low, high = estimate - factor * (estimate - low), estimate + factor * (high - estimate)
-    return Interval(estimate, np.float64(max(low, 0.0)), np.float64(min(high, 1.0)), n)
+    return _within_a_share(estimate, factor * (estimate - low), factor * (high - estimate), n)
+
+
+def _within_a_share(estimate: float, below: float, above: float, n: int) -> Interval:
+    """An estimate with so much below and above it, but never beyond 0 and 1."""
+    low, high = max(estimate - below, 0.0), min(estimate + above, 1.0)
+    return Interval(np.float64(estimate), np.float64(low), np.float64(high), n)
 
 
 def _bound(estimate: float, n: int, m: int, z: float, end: float) -> float:

@@ -7,10 +7,10 @@ replicate (Agarwal et al. 2021, "Deep RL at the Edge of the Statistical Precipic
 environment there is one stratum. A run's whole curve is drawn as one, so a band over a curve rests
 on the same replicates at every point.
 
-With few seeds the plain percentiles lie too close: under normal noise the nominal 95 % covers about
-83 % at five seeds and 90 % at ten. By default they are therefore
-moved outwards by as much as a mean of so few runs needs (`expansion`), which covers 92 % and 95 %.
-No replicate lies beyond the runs themselves: of three seeds both intervals cover 75 %.
+With few seeds the plain percentiles lie too close together: under normal noise the nominal 95 %
+interval covers about 83 % at five seeds and 90 % at ten. By default they are therefore moved
+outwards by as much as a mean of so few runs needs (`expansion`), which covers 92 % and 95 %. No
+replicate lies beyond the runs themselves: with three seeds both intervals cover 75 %.
 
 A share of runs has Wilson's score interval instead: it is right where all or none succeed, too.
 
@@ -57,6 +57,22 @@ class Interval:
     high: np.ndarray
     n: int
 
+    def named(self) -> dict[str, float]:
+        """A scalar's estimate, low and high by these names."""
+        return {name: float(getattr(self, name)) for name in ("estimate", "low", "high")}
+
+
+def unbounded(estimate: np.ndarray | float, n: int) -> Interval:
+    """An estimate [...] from n runs whose spread is not known: its bounds are NaN."""
+    estimate = np.asarray(estimate, dtype=np.float64)
+    unknown = np.full(estimate.shape, np.nan)
+    return Interval(estimate[()], unknown[()], unknown[()], n)
+
+
+def nothing(*shape: int) -> Interval:
+    """The interval of no runs: NaN."""
+    return unbounded(np.full(shape, np.nan), 0)
+
 
 def resamples(strata: np.ndarray, replicates: int, seed: int) -> np.ndarray:
     """Indices [B, S] of the runs that each replicate draws; column s draws from the stratum of s.
@@ -90,7 +106,7 @@ def bootstrap(
     Memory is bounded: points are treated in blocks, and replicates in blocks within these.
 
     Args:
-      values: [S, ...], one row a run; a NaN makes its own point NaN.
+      values: [S, ...], one row per run; a NaN makes its own point NaN.
       statistic: reduces the axis of runs.
       strata: [S], None for a single stratum.
       replicates: B.
@@ -105,14 +121,14 @@ def bootstrap(
     values = np.asarray(values, dtype=np.float64)
     runs, shape = len(values), values.shape[1:]
     if runs == 0:
-        return Interval(*(np.full(shape, np.nan) for _ in range(3)), n=0)
+        return nothing(*shape)
     strata = np.zeros(runs, dtype=int) if strata is None else np.asarray(strata)
     if len(strata) != runs:
         raise ValueError(f"{len(strata)} strata for {runs} runs")
     estimate = np.asarray(statistic(values, axis=0))
     _, counts = np.unique(strata, return_counts=True)
     if counts.min() < 2:
-        return Interval(estimate, np.full(shape, np.nan), np.full(shape, np.nan), n=runs)
+        return unbounded(estimate, runs)
 
     drawn = resamples(strata, replicates, seed)
     flat = values.reshape(runs, -1)  # [S, T]
@@ -150,8 +166,8 @@ def percentiles(replicated: np.ndarray, tail: np.ndarray) -> np.ndarray:
     return np.stack(bounds)
 
 
-def wilson(successes: np.ndarray, n: int, confidence: float = CONFIDENCE) -> Interval:
-    """The share of successes with Wilson's score interval, without continuity correction.
+def wilson(successes: np.ndarray, n: int) -> Interval:
+    """The share of successes with Wilson's 95 % score interval, without continuity correction.
 
     E. B. Wilson, "Probable inference, the law of succession, and statistical inference", Journal of
     the American Statistical Association 22 (1927), 209-212. Of the simple intervals it is the one
@@ -161,15 +177,14 @@ def wilson(successes: np.ndarray, n: int, confidence: float = CONFIDENCE) -> Int
     Args:
       successes: [...] counts, 0 to n.
       n: trials, each either a success or none.
-      confidence: probability that the interval covers, about.
 
     Returns:
       An `Interval` of arrays [...]; NaN for n = 0.
     """
     successes = np.asarray(successes, dtype=np.float64)
     if n == 0:
-        return Interval(*(np.full(successes.shape, np.nan) for _ in range(3)), n=0)
-    share, z = successes / n, NormalDist().inv_cdf((1 + confidence) / 2)
+        return nothing(*successes.shape)
+    share, z = successes / n, NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
     # Exact where none or all succeed: there the two terms cancel but for rounding.

@@ -10,18 +10,15 @@ Axis letters: S runs (seeds).
 
 import numpy as np
 
-from rl_es.analysis.statistics.intervals import CONFIDENCE, Interval
+from rl_es.analysis.statistics.intervals import CONFIDENCE, Interval, unbounded
 
 
-def jackknife(
-    estimate: np.ndarray, without: np.ndarray, confidence: float = CONFIDENCE
-) -> Interval:
-    """The interval of a statistic.
+def jackknife(estimate: np.ndarray, without: np.ndarray) -> Interval:
+    """The 95 % interval of a statistic.
 
     Args:
       estimate: [...] of all runs.
       without: [S, ...] of all runs but one, for each of them.
-      confidence: probability that the interval shall cover.
 
     Returns:
       An `Interval` of arrays [...], around the estimate; bounds are NaN for fewer than two runs,
@@ -31,7 +28,7 @@ def jackknife(
 
     runs, estimate = len(without), np.asarray(estimate, np.float64)
     if runs < 2:
-        return Interval(estimate, *(np.full(estimate.shape, np.nan) for _ in range(2)), n=runs)
+        return unbounded(estimate, runs)
     variance = (runs - 1) / runs * np.square(without - without.mean(0)).sum(0)
-    half = stdtrit(runs - 1, (1 + confidence) / 2) * np.sqrt(variance)
+    half = stdtrit(runs - 1, (1 + CONFIDENCE) / 2) * np.sqrt(variance)
     return Interval(estimate, estimate - half, estimate + half, n=runs)

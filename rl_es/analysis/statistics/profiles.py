@@ -19,50 +19,33 @@ from rl_es.analysis.statistics.intervals import (
     bootstrap,
     percentiles,
     resamples,
+    unbounded,
 )
 
 
 def run_profile(
-    scores: Scores,
-    thresholds: np.ndarray,
-    *,
-    replicates: int = REPLICATES,
-    confidence: float = CONFIDENCE,
-    seed: int = 0,
+    scores: Scores, thresholds: np.ndarray, *, replicates: int = REPLICATES
 ) -> Interval:
     """The share of runs above each of thresholds [T], with pointwise bands [T]."""
     above = (scores.values[:, None] > thresholds).astype(float)  # [S, T]
-    return bootstrap(
-        above,
-        mean(scores.tasks),
-        scores.tasks,
-        replicates=replicates,
-        confidence=confidence,
-        seed=seed,
-    )
+    return bootstrap(above, mean(scores.tasks), scores.tasks, replicates=replicates)
 
 
 def average_profile(
-    scores: Scores,
-    thresholds: np.ndarray,
-    *,
-    replicates: int = REPLICATES,
-    confidence: float = CONFIDENCE,
-    seed: int = 0,
+    scores: Scores, thresholds: np.ndarray, *, replicates: int = REPLICATES
 ) -> Interval:
     """The share of environments whose mean score is above each of thresholds [T], and bands [T].
 
-    Smoother questions than a run's: how many environments are solved on average.
+    It asks how many environments are solved on average over their runs.
     """
     means = task_means(scores.tasks)
     _, counts = np.unique(scores.tasks, return_counts=True)
     estimate = _above(means(scores.values, 0), thresholds)
     if not len(counts) or counts.min() < 2:
-        unknown = np.full(len(thresholds), np.nan)
-        return Interval(estimate, unknown, unknown, n=len(scores.values))
-    drawn = scores.values[resamples(scores.tasks, replicates, seed)]  # [B, S]
+        return unbounded(estimate, len(scores.values))
+    drawn = scores.values[resamples(scores.tasks, replicates, seed=0)]  # [B, S]
     replicated = _above(means(drawn, 1), thresholds)  # [B, T]
-    tail = tails(scores.values[:, None], scores.tasks, confidence)
+    tail = tails(scores.values[:, None], scores.tasks, CONFIDENCE)
     low, high = percentiles(replicated.T, np.broadcast_to(tail, len(thresholds)))
     return Interval(estimate, low, high, n=len(scores.values))
 

@@ -1,11 +1,11 @@
-"""Whether a difference can be told from none: p-values of means, and of any statistic's interval.
+"""Whether there is a difference: p-values of means, and of any statistic by its interval.
 
 The means of few runs are compared by Student's test of the differences where seeds pair, else by
 Welch's (B. L. Welch, "The generalization of Student's problem when several different population
 variances are involved", Biometrika 34 (1947), 28-35), which C. Colas et al. find the best kept of
 the common tests on returns ("A Hitchhiker's Guide to Statistical Comparisons of Reinforcement
-Learning Algorithms", 2019). A permutation of paired labels has no p below 2^(1 - n) for n seeds: at
-five it never tells, and at ten not once it is adjusted for 30 comparisons.
+Learning Algorithms", 2019). A permutation of paired labels has no p below 2^(1 - n) for n seeds:
+with five seeds it is never below 0.05, and with ten not after adjustment for 30 comparisons.
 
 Axis letters: S runs.
 """
@@ -17,16 +17,12 @@ from statistics import NormalDist
 import numpy as np
 
 from rl_es.analysis.statistics.aggregates import Scores
-from rl_es.analysis.statistics.improvement import (
-    are_paired,
-    common,
-    probability_of_improvement,
-)
+from rl_es.analysis.statistics.improvement import are_paired, common, probability_of_improvement
 from rl_es.analysis.statistics.intervals import CONFIDENCE, Interval
 
 
 def student_p(first: Scores, second: Scores) -> float:
-    """Of the hypothesis that two labels have the same mean in one environment; two-sided.
+    """The two-sided p-value of two labels having the same mean in one environment.
 
     Paired where both ran the same seeds. NaN where either has a single run, or none; without any
     spread 0 where the means differ and 1 where they are equal.
@@ -51,8 +47,8 @@ def student_p(first: Scores, second: Scores) -> float:
     return float(2 * stdtr(freedom, -apart / math.sqrt(variance)))
 
 
-def interval_p(found: Interval, confidence: float = CONFIDENCE) -> float:
-    """The p-value of the hypothesis that an estimate is 0, by normal theory from its interval.
+def interval_p(found: Interval) -> float:
+    """The p-value of an estimate being 0, by normal theory from its 95 % interval.
 
     For statistics that have no test of their own. NaN without an interval.
     """
@@ -61,15 +57,15 @@ def interval_p(found: Interval, confidence: float = CONFIDENCE) -> float:
         return math.nan
     if width <= 0:
         return float(estimate == 0)
-    reach = NormalDist().inv_cdf((1 + confidence) / 2)
+    reach = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
     return 2 * NormalDist().cdf(-abs(estimate) * 2 * reach / width)
 
 
 def adjusted(p: np.ndarray) -> np.ndarray:
-    """P-values [K] adjusted so that the chance of any false finding among them is held.
+    """P-values [K], adjusted so that the chance of any false finding among them is kept.
 
     S. Holm, "A simple sequentially rejective multiple test procedure", Scandinavian Journal of
-    Statistics 6 (1979), 65-70. Those that are NaN are no tests.
+    Statistics 6 (1979), 65-70. NaN stands for no test, and is not counted.
     """
     known = np.flatnonzero(np.isfinite(p))
     order = known[np.argsort(p[known], kind="stable")]

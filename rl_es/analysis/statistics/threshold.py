@@ -1,4 +1,4 @@
-"""Steps or seconds to a threshold, of runs some of which never got there.
+"""Steps or seconds to a threshold, where some runs never reach it.
 
 A run that ended without reaching the threshold is censored: all that is known is that it takes
 longer than the run was. E. L. Kaplan and P. Meier, "Nonparametric estimation from incomplete
@@ -11,12 +11,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rl_es.analysis.statistics.intervals import CONFIDENCE, REPLICATES, Interval, resamples
+from rl_es.analysis.statistics.intervals import (
+    CONFIDENCE,
+    REPLICATES,
+    Interval,
+    nothing,
+    resamples,
+    unbounded,
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Reaching:
-    """When runs reached a threshold, or ended without.
+    """When runs reached a threshold, or ended before they did.
 
     Attributes:
       times: [S] steps or seconds until the threshold, or until the end of a run that is censored.
@@ -38,36 +45,30 @@ def share_reached(runs: Reaching) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _shares(runs: Reaching, times: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """[B, T] the share at each of times [T], where each run counts so often [B, S]."""
+    """[B, T] the share at each of times [T], where run s counts `counts[b, s]` times."""
     at_risk = counts @ (runs.times[:, None] >= times)
     arrived = counts @ ((runs.times[:, None] == times) & runs.reached[:, None])
     return 1 - np.cumprod(1 - arrived / np.maximum(at_risk, 1), axis=1)
 
 
-def median_time(
-    runs: Reaching,
-    *,
-    replicates: int = REPLICATES,
-    confidence: float = CONFIDENCE,
-    seed: int = 0,
-) -> Interval:
-    """The time by which half of the runs have reached the threshold, with a bootstrap interval.
+def median_time(runs: Reaching, *, replicates: int = REPLICATES) -> Interval:
+    """The time by which half of the runs have reached the threshold, with its 95 % interval.
 
-    Infinite where fewer than half ever do; so is a bound where that holds of so many replicates.
+    It is infinite where fewer than half ever do, and so may its bounds be.
     Bounds are times at which a run arrived, between plain percentiles: a median of few runs takes
     few values, and percentiles further out would be the extremes.
     """
     n = len(runs.times)
     if n == 0:
-        return Interval(*(np.float64(np.nan) for _ in range(3)), n=0)
+        return nothing()
     times = np.unique(runs.times[runs.reached])
     estimate = _medians(runs, times, np.ones((1, n)))[0]
     if n < 2:
-        return Interval(estimate, np.float64(np.nan), np.float64(np.nan), n=n)
-    drawn = resamples(np.zeros(n), replicates, seed)
+        return unbounded(estimate, n)
+    drawn = resamples(np.zeros(n), replicates, seed=0)
     counts = np.stack([(drawn == run).sum(axis=1) for run in range(n)], axis=1)  # [B, S]
     medians = np.sort(_medians(runs, times, counts))
-    tail = (1 - confidence) / 2
+    tail = (1 - CONFIDENCE) / 2
     low, high = (medians[round(share * (replicates - 1))] for share in (tail, 1 - tail))
     return Interval(estimate, low, high, n=n)
 

@@ -1,4 +1,4 @@
-// Learning curves: a panel an environment, what is on and off, and the axis, by the switches.
+// Learning curves: a panel per environment, what is on and off, and the axis, by the switches.
 (() => {
   "use strict";
   const source = document.getElementById("curves-data");

@@ -11,12 +11,12 @@ from rl_es import json_files
 from rl_es.analysis.drawing.options import Options
 from rl_es.analysis.figures import best_so_far as best
 from rl_es.analysis.figures.catalogue import KINDS, OPTIONAL
-from rl_es.analysis.results import load
+from rl_es.analysis.results import Results, load
 from rl_es.errors import UserError
 from rl_es.sweep.schema import OptionalFigure
 from tests.looks import misplaced, named, texts, titles
 
-Results = Callable[..., Path]
+Make = Callable[..., Path]
 FALLING = np.array([5, 3, 4, 9, 8, 7, np.nan, 2, 10, 1, 0.0])
 RISEN = [5, 5, 5, 9, 9, 9, 9, 10, 10, 10]  # without the one that is not finite
 
@@ -27,7 +27,7 @@ def ask(folder: Path, *figures: str) -> Path:
     return folder
 
 
-def test_drawn_only_where_it_is_asked_for(results: Results) -> None:
+def test_drawn_only_where_it_is_asked_for(results: Make) -> None:
     folder, reported = results(["a", "b"]), KINDS["best_so_far"].reported
     assert not reported(load(folder)) and not reported(load(ask(folder)))
     json_files.write(folder / "manifest.json", {"sweep": {"name": "demo"}})  # of an earlier version
@@ -36,7 +36,7 @@ def test_drawn_only_where_it_is_asked_for(results: Results) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"sweep": 1}'])
-def test_a_damaged_manifest_is_named(results: Results, text: str) -> None:
+def test_a_damaged_manifest_is_named(results: Make, text: str) -> None:
     folder = results(["a"])
     (folder / "manifest.json").write_text(text)
     with pytest.raises(UserError, match="not a readable manifest"):
@@ -55,7 +55,7 @@ def test_what_a_sweep_may_ask_for_is_what_a_report_draws() -> None:
     ],
 )
 def test_the_best_of_each_seed_up_to_there(
-    results: Results, returns: np.ndarray, expected: list[float], name: str, scale: str
+    results: Make, returns: np.ndarray, expected: list[float], name: str, scale: str
 ) -> None:
     folder = results(["e"], ["pes"], 1, returns=returns, threshold=-20.0)
     figure = best.draw(load(folder), Options(replicates=50))
@@ -67,16 +67,14 @@ def test_the_best_of_each_seed_up_to_there(
     assert low < (20 if scale == "log" else -20) < high
 
 
-def test_the_line_is_the_mean_of_the_seeds_bests(results: Results, add_run: Callable) -> None:
+def test_the_line_is_the_mean_of_the_seeds_bests(results: Make, add_run: Callable) -> None:
     folder = results(["e"], ["pes"], 0)
     curves = [np.random.default_rng(seed).normal(size=11) for seed in range(3)]
     for place, curve in enumerate(curves):
         add_run(folder, "e", "pes", 0, sweep=f"s{place}", returns=curve)
-    found = load(folder)
-    found = type(found)(
-        found.curves.assign(label="pes"), found.runs.assign(label="pes"), found.styles
-    )
-    expected = np.mean([np.maximum.accumulate(curve) for curve in curves], axis=0)
+    found = load(folder)  # which names runs of other sweeps apart
+    curves_of_all, runs = (table.assign(label="pes") for table in (found.curves, found.runs))
     styles = {"pes": next(iter(found.styles.values()))}
-    figure = best.draw(type(found)(found.curves, found.runs, styles), Options(replicates=50))
+    expected = np.mean([np.maximum.accumulate(curve) for curve in curves], axis=0)
+    figure = best.draw(Results(curves_of_all, runs, styles), Options(replicates=50))
     np.testing.assert_allclose(named(figure.axes[0])["pes"].get_ydata(), expected)

@@ -1,4 +1,4 @@
-"""Variance of gradient estimates against the windows of an episode, a panel a family."""
+"""Variance of gradient estimates against the windows of an episode, a panel per family."""
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
@@ -10,16 +10,16 @@ from rl_es.analysis.gradients.source import Gradients
 FEWEST = 2  # numbers of windows that make a line
 
 
-def families(gradients: Gradients, options: Options = USUAL) -> list[str]:
+def where(gradients: Gradients, options: Options = USUAL) -> list[str]:
     """The families of environments that differ in their number of windows."""
     counts = gradients.table.groupby("family")["windows"].nunique()
     found = [family for family, count in counts.items() if count >= FEWEST]
     return sorted(found, key=palette.natural)
 
 
-def variance(gradients: Gradients, options: Options = USUAL) -> Figure:
+def draw(gradients: Gradients, options: Options = USUAL) -> Figure:
     """Relative variance of a pair's estimate against windows, on logarithmic axes."""
-    inside, styles, shown = gradients.table, gradients.styles, families(gradients)
+    inside, styles, shown = gradients.table, gradients.styles, where(gradients)
     labels = list(palette.among(styles, inside["label"]))
     with panels.paper():
         figure, axes = panels.grid(options.sheet, len(shown), 2.9, 2.3)

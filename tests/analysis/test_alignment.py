@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from rl_es import tables
-from rl_es.analysis import curves
-from rl_es.analysis.curves import Curve, align
+from rl_es.analysis import alignment
+from rl_es.analysis.alignment import Curve, align
 
 
 def line(x: list[float], slope: float, status: str = "finished") -> Curve:
@@ -44,13 +44,13 @@ def test_no_common_range_no_points() -> None:
 def test_long_curves_are_thinned() -> None:
     long = [float(x) for x in range(5_000)]
     grid, returns = align([line(long, 1.0)])
-    assert grid.size == curves.MOST_POINTS
+    assert grid.size == alignment.MOST_POINTS
     np.testing.assert_allclose(returns[0], grid)
 
 
 def test_lost_runs_do_not_count() -> None:
     status = ("finished", "running", "diverged", "failed")
-    kept = curves.counted([line([0], 1.0, name) for name in status])
+    kept = alignment.counted([line([0], 1.0, name) for name in status])
     assert [curve.status for curve in kept] == ["finished", "running"]
 
 
@@ -58,21 +58,21 @@ def test_what_is_not_finite_is_no_evaluation(results: Callable[..., Path]) -> No
     table, runs = tables.load(results(envs=["e"], labels=["pes"], seeds=2))
     table.loc[3, "return_mean"] = np.nan
     table.loc[4, "return_mean"] = np.inf
-    first, second = curves.of_runs(table, runs, table["env_steps"])
+    first, second = alignment.of_runs(table, runs, table["env_steps"])
     assert len(first.x) == 9 and len(second.x) == 11
     table.loc[runs.index, "return_mean"] = np.nan
     table["return_mean"] = np.nan
-    assert curves.of_runs(table, runs, table["env_steps"]) == []
+    assert alignment.of_runs(table, runs, table["env_steps"]) == []
 
 
 def test_seconds_are_shared_by_lanes() -> None:
     rows = pd.DataFrame({"wall_seconds": [10.0, 10.0, 10.0], "lanes": [1, 5, None]})
-    np.testing.assert_array_equal(curves.per_run_seconds(rows), [10, 2, 10])
+    np.testing.assert_array_equal(alignment.per_run_seconds(rows), [10, 2, 10])
 
 
 def test_the_final_return_of_an_unfinished_run_is_its_last(results: Callable[..., Path]) -> None:
     folder = results(envs=["e"], labels=["pes"], seeds=2, ends={("e", "pes", 1): "running"})
     table, runs = tables.load(folder)
-    final = curves.final_returns(table, runs)
+    final = alignment.final_returns(table, runs)
     assert final[0] == runs.final_return[0]
     assert final[1] == table[table.seed == 1].return_mean.iloc[-1]

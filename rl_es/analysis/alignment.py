@@ -1,14 +1,14 @@
 """Learning curves of several seeds on one grid, and what each run contributes.
 
-Seeds are evaluated at slightly different numbers of environment steps. Between two evaluations of
-a seed its curve is the straight line that joins them, as it is drawn; outside the first and last it
-is nothing. The mean and its interval are therefore taken only over the range that every counted
-seed covers. Where all seeds share their evaluation points, these are the grid, and nothing is
-interpolated.
+Seeds are evaluated at slightly different numbers of environment steps. Between two evaluations a
+seed's curve is the straight line that joins them, as it is drawn; before the first and after the
+last it has no value. The mean and its interval are therefore taken only over the range that every
+counted seed covers. Where all seeds share their evaluation points, these are the grid, and nothing
+is interpolated.
 
 Which runs count: `finished` ones, and `running` ones with what they have. A `diverged` or `failed`
-run has no value after its end, so any mean over it would either stop there or pretend: it is left
-out of means, always named beside them, and drawn by itself.
+run has no value after its end, so a mean that included it would have to stop there, or to make
+values up: it is left out of means, always named beside them, and drawn by itself.
 
 Axis letters: S seeds, T grid points.
 """
@@ -34,7 +34,7 @@ class Curve:
 
 
 def per_run_seconds(rows: pd.DataFrame) -> pd.Series:
-    """Wall-clock seconds a run: the group's elapsed time over the lanes that shared it."""
+    """Wall-clock seconds per run: the group's elapsed time over the lanes that shared it."""
     return rows["wall_seconds"] / rows["lanes"].fillna(1).clip(lower=1)
 
 
@@ -66,7 +66,7 @@ def of_runs(
 
 
 def counted(curves: list[Curve]) -> list[Curve]:
-    """Those that enter means."""
+    """The curves of runs that enter means."""
     return [curve for curve in curves if curve.status in COUNTED]
 
 
@@ -108,21 +108,21 @@ def held(curve: Curve, grid: np.ndarray) -> np.ndarray:
 
 
 def are_losses(curves: pd.DataFrame) -> bool:
-    """Whether no evaluation's return is above zero, and not all are zero: minus it is a loss."""
+    """Whether returns are minus a loss: none of them is above zero, and not all are zero."""
     returns = curves["return_mean"].astype(float)
     returns = returns[np.isfinite(returns)]
     return bool((returns <= 0).all() and (returns < 0).any())
 
 
 def over_decades(curves: pd.DataFrame) -> bool:
-    """Whether returns are losses of very different sizes, to be seen on a logarithmic axis only."""
+    """Whether returns are minus losses whose sizes only a logarithmic axis can show."""
     losses = -curves["return_mean"].astype(float)
     losses = losses[np.isfinite(losses) & (losses > 0)]
     return are_losses(curves) and bool(losses.max() >= DECADES * losses.min())
 
 
 def best_so_far(curves: pd.DataFrame) -> pd.Series:
-    """The best return of each row's run up to it, aligned with the rows."""
+    """The best return of each row's run up to that row, aligned with the rows."""
     return curves.sort_values("generation").groupby("run_id")["return_mean"].cummax()
 
 
