@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 from rich.text import Text
 
 from rl_es import registry
 from rl_es.errors import MOST_SEED, UserError, check_number
 from rl_es.files import write_text
+from rl_es.terminal import plain_console, plain_table
 from rl_es.training.saved import IDENTITY, Saved, chosen
 
 MOST_EPISODES = 1_000_000
@@ -126,14 +126,12 @@ def _csv(rows: Sequence[Row]) -> str:
 
 def _show(rows: Sequence[Row]) -> None:
     """Prints a table of runs, and one of labels over their runs."""
-    console = Console(markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
-        console.width = 200
+    console = plain_console()
     kinds = [kind for kind in (TRAINING, NATIVE) if any(row["physics"] == kind for row in rows)]
-    runs = _table(("environment", "label", "seed"), kinds)
+    runs = plain_table(("environment", "label", "seed", *kinds), (3, 4))
     for (env, label, seed, _), own in _grouped(rows, "env", "label", "seed", "run_id"):
         runs.add_row(Text(env), Text(label), str(seed), *_means(own, kinds))
-    labels = _table(("environment", "label", "runs"), kinds)
+    labels = plain_table(("environment", "label", "runs", *kinds), (3, 4))
     for (env, label), own in _grouped(rows, "env", "label"):
         count = len({row["run_id"] for row in own})
         labels.add_row(Text(env), Text(label), str(count), *_means(own, kinds))
@@ -145,15 +143,6 @@ def _show(rows: Sequence[Row]) -> None:
     for kind in kinds:
         simulators = dict.fromkeys(row["simulator"] for row in rows if row["physics"] == kind)
         console.print(Text(f"{kind}: {'; '.join(simulators)}"))
-
-
-def _table(identity: Sequence[str], kinds: Sequence[str]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in identity:
-        table.add_column(name, overflow="fold")
-    for kind in kinds:
-        table.add_column(kind, justify="right")
-    return table
 
 
 def _means(rows: Sequence[Row], kinds: Sequence[str]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rl_es.errors import why
+from rl_es.terminal import plain_table
 
 State = Literal["ok", "warn", "fail"]
 OK: State = "ok"
@@ -99,9 +100,7 @@ def _lines(found: Iterable[Finding]) -> Iterator[str]:
 
 
 def _table(found: Iterable[Finding]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for head in ("what", "", "found", "what to do"):
-        table.add_column(head, overflow="fold")
+    table = plain_table(("what", "", "found", "what to do"))
     for one in found:
         state = Text(one.state, style=COLOURS[one.state])
         table.add_row(Text(one.what), state, Text(one.detail), Text(one.remedy))

@@ -4,7 +4,7 @@ import typing
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -12,6 +12,7 @@ from rl_es import plugins, registry
 from rl_es.config import Config, traced_names
 from rl_es.errors import UserError, brief, did_you_mean
 from rl_es.rollout.config import EvaluationConfig, PolicyConfig, WrapperConfig
+from rl_es.terminal import plain_console, plain_table
 
 
 def show(what: str, long: bool) -> None:
@@ -20,9 +21,7 @@ def show(what: str, long: bool) -> None:
     Raises:
       UserError: nothing has this name; the message names the nearest.
     """
-    console = Console(markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
-        console.width = 200  # a pipe has no width of its own: let lines be lines
+    console = plain_console()
     for piece in _pieces(what, long):
         console.print(piece)
         console.print()
@@ -55,7 +54,7 @@ def _pieces(what: str, long: bool) -> Iterator[RenderableType]:
 
 def _agents(names: Sequence[str], long: bool) -> Iterator[RenderableType]:
     modules = {name: registry.agents.load(name) for name in names}
-    table = _table("Agents", "agent", "what it is")
+    table = plain_table(("agent", "what it is"), title="Agents")
     for name, module in modules.items():
         table.add_row(Text(name), Text(_first_line(module.__doc__)))
     yield table
@@ -66,7 +65,7 @@ def _agents(names: Sequence[str], long: bool) -> Iterator[RenderableType]:
 
 def _environments(names: Sequence[str], long: bool) -> Iterator[RenderableType]:
     modules = {name: registry.suites.load(name) for name in names}
-    table = _table("Environments", "suite", "what it is", "environments")
+    table = plain_table(("suite", "what it is", "environments"), title="Environments")
     for name, module in modules.items():
         inside = Text(", ".join(module.NAMES))
         table.add_row(Text(name), Text(_first_line(module.__doc__)), inside)
@@ -81,7 +80,7 @@ def _environments(names: Sequence[str], long: bool) -> Iterator[RenderableType]:
 
 
 def _settings(title: str, config: type[Config]) -> Table:
-    table = _table(title, "setting", "type", "default", "kind", "meaning")
+    table = plain_table(("setting", "type", "default", "kind", "meaning"), title=title)
     traced = traced_names(config)
     for name, field in config.model_fields.items():
         required = field.is_required()
@@ -92,13 +91,6 @@ def _settings(title: str, config: type[Config]) -> Table:
             "traced" if name in traced else "static",
             Text(field.description or ""),
         )
-    return table
-
-
-def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, overflow="fold")
     return table
 
 

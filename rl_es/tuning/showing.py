@@ -4,23 +4,20 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from rl_es.terminal import plain_console, plain_table
 from rl_es.tuning.feeding import Fed
 from rl_es.tuning.picking import mean
 
-WIDE = 200  # where the output is no terminal
 HEADS = ("environment", "agent", "trials", "chosen", "return", "runner-up", "return", "before")
 NUMBERS = (2, 4, 6)
 
 
 def show(fed: Sequence[Fed], written: bool) -> None:
     """Prints the picks of every file, notes, and what is or would be written."""
-    console = Console(markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
-        console.width = WIDE
+    console = plain_console()
     for one in fed:
         console.print(Text(str(one.path), style="bold"))
         console.print(_table(one))
@@ -44,9 +41,7 @@ def show(fed: Sequence[Fed], written: bool) -> None:
 
 
 def _table(fed: Fed) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for i, head in enumerate(HEADS):
-        table.add_column(head, justify="right" if i in NUMBERS else "left", overflow="fold")
+    table = plain_table(HEADS, NUMBERS)
     for (env, agent), pick in fed.picks.items():
         lost = f", {pick.lost} lost" if pick.lost else ""
         second = pick.second

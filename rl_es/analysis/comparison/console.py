@@ -2,23 +2,20 @@
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from rl_es.analysis.comparison import rows, wording
 from rl_es.analysis.comparison.summary import Comparison
 from rl_es.analysis.comparison.verdicts import BETTER, WORSE
+from rl_es.terminal import plain_console, plain_table
 
 COLOURS = {BETTER: "green", WORSE: "red"}
-WIDE = 200  # where the output is no terminal
 
 
 def show(comparison: Comparison) -> None:
     """Prints what differs, the table, the totals and what was left out."""
-    console = Console(markup=False, highlight=False, emoji=False)
-    if not console.is_terminal:
-        console.width = WIDE
+    console = plain_console()
     for said in _before(comparison):
         console.print(Text(said))
     console.print()
@@ -48,9 +45,8 @@ def _before(comparison: Comparison) -> list[str]:
 
 
 def _table(heads: Sequence[str], body: Sequence[Sequence[str]]) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for head, right in zip(heads, rows.columns_right(heads), strict=True):
-        table.add_column(head, justify="right" if right else "left", overflow="fold")
+    right = [place for place, one in enumerate(rows.columns_right(heads)) if one]
+    table = plain_table(heads, right)
     for row in body:
         said = row[-1]
         colour = next((c for verdict, c in COLOURS.items() if said == verdict), "")
