@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from envs._adapter import implicit_promotion
 from rl_es.interfaces import Environment
+from rl_es.promotion import implicit_promotion
 
 LANES = 8
 
