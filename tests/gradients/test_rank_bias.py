@@ -1,7 +1,5 @@
 """Low rank beside full rank where both are known: what is measured, its table, figure and page."""
 
-from pathlib import Path
-
 import jax
 import numpy as np
 import pandas as pd
@@ -14,11 +12,11 @@ from rl_es.analysis.gradients.report import write
 from rl_es.gradients import execution
 from rl_es.gradients.expected import expectations
 from rl_es.sweep.cells import cells, groups
-from rl_es.sweep.loading import checked
-from rl_es.sweep.reading import parse
 from rl_es.sweep.work import training
+from tests.artifacts import REFERENCE
+from tests.running import sweep_of
 
-REFERENCE = Path(__file__).parents[2] / "results" / "reference" / "rank_bias"
+MEASURED = REFERENCE / "rank_bias"
 TEXT = """
 name: known
 seeds: 4
@@ -42,7 +40,7 @@ def folder(tmp_path_factory):
         # What a command tells jax would stay: other tests of this process have their own.
         patch.setattr(execution, "prepare", lambda devices: None)
         out = tmp_path_factory.mktemp("bias")
-        assert execution.run(checked(parse(TEXT, "known.yaml")), out, quiet=True) == 0
+        assert execution.run(sweep_of(TEXT), out, quiet=True) == 0
         write(out)
         yield out
 
@@ -93,7 +91,7 @@ def test_what_makes_estimates_others_is_not_known(change, known):
     text = TEXT.replace(*change)
     if "unrolled/linear" in text:
         text = text.replace("{inputs: 3, outputs: 2, steps: 2, control: 0.3}", "{size: 3}")
-    group = groups(cells(checked(parse(text, "known.yaml"))))[-1]
+    group = groups(cells(sweep_of(text)))[-1]
     cell, learner = group.cells[0], training(group).learner
     params = learner.policy.init(jax.random.key(0))
     found = expectations(cell, learner.env, params)
@@ -102,10 +100,10 @@ def test_what_makes_estimates_others_is_not_known(change, known):
 
 
 def test_the_committed_tables_are_drawn_and_have_the_slope(tmp_path):
-    arguments = ["figures", str(REFERENCE), "--kind", "rank_bias", "--out", str(tmp_path)]
+    arguments = ["figures", str(MEASURED), "--kind", "rank_bias", "--out", str(tmp_path)]
     assert cli.main(arguments) == 0
     assert (tmp_path / "rank_bias.png").exists()
-    for _, own in pd.read_csv(REFERENCE / "rank_bias.csv").groupby("reference"):
+    for _, own in pd.read_csv(MEASURED / "rank_bias.csv").groupby("reference"):
         assert own["rank"].tolist() == [1, 2, 4, 8, 16, 32]
         first = own.iloc[0]
         assert first["slope_low"] < -1 < first["slope_high"]
