@@ -31,6 +31,11 @@ defaults: {budget: {env_steps: 1e4}}
 environments: [Toy-v0]
 agents: [plain]
 """
+SPEED = """
+name: toy
+workloads: {environments: [Toy-v0], widths: [[8]], populations: [4]}
+contestants: [inference, plain]
+"""
 
 
 def _call(folder: Path, *arguments: str, door: str = DOOR) -> subprocess.CompletedProcess[str]:
@@ -50,44 +55,25 @@ def _refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "parts"),
+    ("verb", "changed", "parts"),
     [
-        (("agents: [plain]", "agents: [plane]"), ("agents[0].name", "did you mean 'plain'?")),
-        (("Toy-v0", "Toy-v1"), ("environments[0].name", "line 5", "did you mean 'Toy-v0'?")),
-        (("seeds: 2", "seeds: 2\nseeds: 3"), ("seeds", "key given twice (lines 3 and 4)")),
-        (("name: toy", "name: ../toy"), ("name (line 2)", "not a path")),
-        (("seeds: 2", "seeds:"), ("seeds (line 3)", "null")),
+        ("run", ("[plain]", "[plane]"), ("agents[0].name", "did you mean 'plain'?")),
+        ("run", ("Toy-v0", "Toy-v1"), ("environments[0].name", "line 5", "did you mean 'Toy-v0'?")),
+        ("run", ("seeds: 2", "seeds: 2\nseeds: 3"), ("seeds", "key given twice (lines 3 and 4)")),
+        ("run", ("name: toy", "name: ../toy"), ("name (line 2)", "not a path")),
+        ("run", ("seeds: 2", "seeds:"), ("seeds (line 3)", "null")),
+        ("speed", (", plain", ", plane"), ("contestants[1].name", "line 4", "'plain'?")),
+        ("speed", ("Toy-v0", "Toy-v1"), ("workloads.environments[0].name", "'Toy-v0'?")),
+        ("speed", ("[4]", "[5]"), ("workloads.populations[0]", "must be even, such as 6")),
+        ("speed", ("widths", "seeds"), ("workloads.seeds", "unknown key")),
     ],
 )
-def test_a_wrong_sweep_is_refused_before_anything_heavy_is_loaded(
-    tmp_path: Path, changed: tuple[str, str], parts: tuple[str, ...]
+def test_a_wrong_file_is_refused_before_anything_heavy_is_loaded(
+    tmp_path: Path, verb: str, changed: tuple[str, str], parts: tuple[str, ...]
 ) -> None:
-    (tmp_path / "toy.yaml").write_text(GOOD.replace(*changed))
-    _refused(_call(tmp_path, "run", "toy.yaml"), "toy.yaml", *parts)
-    assert [path.name for path in tmp_path.iterdir()] == ["toy.yaml"]
-
-
-SPEED = """
-name: toy
-workloads: {environments: [Toy-v0], widths: [[8]], populations: [4]}
-contestants: [inference, plain]
-"""
-
-
-@pytest.mark.parametrize(
-    ("changed", "parts"),
-    [
-        (("inference, plain", "inference, plane"), ("contestants[1].name", "line 4", "'plain'?")),
-        (("Toy-v0", "Toy-v1"), ("workloads.environments[0].name", "'Toy-v0'?")),
-        (("[4]", "[5]"), ("workloads.populations[0]", "must be even, such as 6")),
-        (("widths", "seeds"), ("workloads.seeds", "unknown key")),
-    ],
-)
-def test_a_wrong_speed_file_is_refused_before_anything_heavy_is_loaded(
-    tmp_path: Path, changed: tuple[str, str], parts: tuple[str, ...]
-) -> None:
-    (tmp_path / "toy.yaml").write_text(SPEED.replace(*changed))
-    _refused(_call(tmp_path, "speed", "toy.yaml"), "toy.yaml", *parts)
+    text = SPEED if verb == "speed" else GOOD
+    (tmp_path / "toy.yaml").write_text(text.replace(*changed))
+    _refused(_call(tmp_path, verb, "toy.yaml"), "toy.yaml", *parts)
     assert [path.name for path in tmp_path.iterdir()] == ["toy.yaml"]
 
 
