@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from rl_es import checksums, json_files, parquet, sums, tables
 from rl_es.errors import DamagedError
 from rl_es.training import checkpoint
+from tests.artifacts import REFERENCE
 
 KEY = b"rl_es.test"
 ROWS = [{"number": i, "text": "0" * i, "list": [0.5, 1.0], "none": None} for i in range(40)]
@@ -116,7 +117,7 @@ def test_changed_sums_are_noticed(tmp_path: Path) -> None:
 
 
 def test_a_copy_of_tables_is_checked(tmp_path: Path) -> None:
-    curves, runs = tables.load(Path("results/reference/quickstart"))
+    curves, runs = tables.load(REFERENCE / "quickstart")
     for path in tables.write_tables(tmp_path, curves, runs):
         whole = path.read_bytes()
         path.write_bytes(whole[: len(whole) // 2])

@@ -7,15 +7,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-TOYS = Path(__file__).parent / "sweep"
 
 # The door with toys in place of the agents and environments; says on standard error what it loaded.
 DOOR = f"""
 import sys
-sys.path[:0] = [{str(ROOT)!r}, {str(TOYS)!r}]
+sys.path.insert(0, {str(ROOT)!r})
 from rl_es import registry
-registry.agents.look_in("toy_agents")
-registry.suites.look_in("toy_suites")
+registry.agents.look_in("tests.sweep.toy_agents")
+registry.suites.look_in("tests.sweep.toy_suites")
 from rl_es.cli import main
 try:
     code = main(sys.argv[1:])
@@ -31,6 +30,11 @@ seeds: 2
 defaults: {budget: {env_steps: 1e4}}
 environments: [Toy-v0]
 agents: [plain]
+"""
+SPEED = """
+name: toy
+workloads: {environments: [Toy-v0], widths: [[8]], populations: [4]}
+contestants: [inference, plain]
 """
 
 
@@ -51,45 +55,25 @@ def _refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "parts"),
+    ("verb", "changed", "parts"),
     [
-        (("agents: [plain]", "agents: [plane]"), ("agents[0].name", "did you mean 'plain'?")),
-        (("Toy-v0", "Toy-v1"), ("environments[0].name", "line 5", "did you mean 'Toy-v0'?")),
-        (("seeds: 2", "seeds: 2\nseeds: 3"), ("seeds", "key given twice (lines 3 and 4)")),
-        (("name: toy", "name: ../toy"), ("name (line 2)", "not a path")),
-        (("seeds: 2", "seeds:"), ("seeds (line 3)", "null")),
+        ("run", ("[plain]", "[plane]"), ("agents[0].name", "did you mean 'plain'?")),
+        ("run", ("Toy-v0", "Toy-v1"), ("environments[0].name", "line 5", "did you mean 'Toy-v0'?")),
+        ("run", ("seeds: 2", "seeds: 2\nseeds: 3"), ("seeds", "key given twice (lines 3 and 4)")),
+        ("run", ("name: toy", "name: ../toy"), ("name (line 2)", "not a path")),
+        ("run", ("seeds: 2", "seeds:"), ("seeds (line 3)", "null")),
+        ("speed", (", plain", ", plane"), ("contestants[1].name", "line 4", "'plain'?")),
+        ("speed", ("Toy-v0", "Toy-v1"), ("workloads.environments[0].name", "'Toy-v0'?")),
+        ("speed", ("[4]", "[5]"), ("workloads.populations[0]", "must be even, such as 6")),
+        ("speed", ("widths", "seeds"), ("workloads.seeds", "unknown key")),
     ],
 )
-@pytest.mark.parametrize("verb", ["run", "plan"])
-def test_a_wrong_sweep_is_refused_before_anything_heavy_is_loaded(
+def test_a_wrong_file_is_refused_before_anything_heavy_is_loaded(
     tmp_path: Path, verb: str, changed: tuple[str, str], parts: tuple[str, ...]
 ) -> None:
-    (tmp_path / "toy.yaml").write_text(GOOD.replace(*changed))
+    text = SPEED if verb == "speed" else GOOD
+    (tmp_path / "toy.yaml").write_text(text.replace(*changed))
     _refused(_call(tmp_path, verb, "toy.yaml"), "toy.yaml", *parts)
-    assert [path.name for path in tmp_path.iterdir()] == ["toy.yaml"]
-
-
-SPEED = """
-name: toy
-workloads: {environments: [Toy-v0], widths: [[8]], populations: [4]}
-contestants: [inference, plain]
-"""
-
-
-@pytest.mark.parametrize(
-    ("changed", "parts"),
-    [
-        (("inference, plain", "inference, plane"), ("contestants[1].name", "line 4", "'plain'?")),
-        (("Toy-v0", "Toy-v1"), ("workloads.environments[0].name", "'Toy-v0'?")),
-        (("[4]", "[5]"), ("workloads.populations[0]", "must be even, such as 6")),
-        (("widths", "seeds"), ("workloads.seeds", "unknown key")),
-    ],
-)
-def test_a_wrong_speed_file_is_refused_before_anything_heavy_is_loaded(
-    tmp_path: Path, changed: tuple[str, str], parts: tuple[str, ...]
-) -> None:
-    (tmp_path / "toy.yaml").write_text(SPEED.replace(*changed))
-    _refused(_call(tmp_path, "speed", "toy.yaml"), "toy.yaml", *parts)
     assert [path.name for path in tmp_path.iterdir()] == ["toy.yaml"]
 
 
@@ -100,6 +84,7 @@ def test_a_wrong_speed_file_is_refused_before_anything_heavy_is_loaded(
         (("run", "."), ("is a folder",)),
         (("run", "toy.yaml", "--set", "agents.plane.with.lr=1"), ("--set", "'plain'?")),
         (("run", "toy.yaml", "--set", "seeds=0", "--set", "name=x"), ("seeds (--set)", "least 1")),
+        (("plan", "toy.yaml", "--set", "seeds=0"), ("seeds (--set)", "least 1")),
         (("run", "toy.yaml", "--out", "toy.yaml"), ("toy.yaml: is a file",)),
         (("report", "nowhere"), ("nowhere: no such folder",)),
         (("evaluate", "nowhere"), ("nowhere: no such folder",)),

@@ -10,13 +10,9 @@ import pytest
 from rl_es import evaluating, json_files, registry
 from rl_es.errors import UserError
 from rl_es.interfaces import NativeStep
-from rl_es.sweep import execution
-from rl_es.sweep.loading import checked
-from rl_es.sweep.placing import Resources
-from rl_es.sweep.reading import parse
 from rl_es.training.policies import find
 from rl_es.training.workbench import native_seeds
-from tests.training.test_policies import Silent
+from tests.running import ran, sweep_of
 
 TEXT = """
 name: evaluated
@@ -49,10 +45,7 @@ class Counter:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("evaluated")
-    sweep = checked(parse(TEXT, "evaluated.yaml"))
-    assert execution.run(sweep, folder, Silent(), Resources(lanes=1)) == 0
-    return folder
+    return ran(tmp_path_factory.mktemp("evaluated"), sweep_of(TEXT))
 
 
 @pytest.fixture

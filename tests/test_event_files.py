@@ -125,7 +125,7 @@ def test_names_never_leave_the_folder(tmp_path: Path) -> None:
     out = tmp_path / "in" / "out"
     written = event_files.write(tmp_path / "in" / "demo", out)
     assert len({*written}) == len(names)
-    files = [path for path in tmp_path.rglob("events.*")]
+    files = list(tmp_path.rglob("events.*"))
     assert len(files) == len(names)
     for path in files:
         assert path.resolve().is_relative_to(out) and len(path.relative_to(out).parts) == 4

@@ -18,7 +18,7 @@ READING = {"bounded", "places", "explaining", "naming", "json_files", *WRITING}
 BASE = {"config", "plugins", "registry", *READING}
 EVOLUTION = {"evolution", "interfaces", *BASE}
 ROLLOUT = {"rollout", *EVOLUTION}
-TRAINING = {"training", "tables", "checksums", *ROLLOUT}
+TRAINING = {"training", "tables", *ROLLOUT}
 SWEEP = {"sweep", "surfaces", "manifests", "versions", *TRAINING}
 ALLOWED = {
     "errors": set(),
@@ -123,7 +123,7 @@ def violations(source: str, file: str) -> list[str]:
     found = []
     for name in sorted(imported(source, file)):
         root = name.split(".")[0]
-        others = {"run_benchmark", "tests", "shared", "agents", "envs"} - {top}
+        others = {"run_benchmark", "tests", "agents", "envs"} - {top}
         if root in others:
             found.append(name)
         elif root == "rl_es" and top == "rl_es" and inside != ["__init__"]:

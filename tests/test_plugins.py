@@ -12,8 +12,7 @@ import pytest
 from rl_es import cli, plugins, registry
 from rl_es.errors import UserError
 from rl_es.sweep.cells import cells
-from rl_es.sweep.loading import checked
-from rl_es.sweep.reading import parse
+from tests.running import sweep_of
 
 AGENT = '''
 """Mine."""
@@ -148,7 +147,7 @@ def made(name: str, **options):
 
 
 def only(agent: str, env: str):
-    return cells(checked(parse(SWEEP.format(agent=agent, env=env), "plugged.yaml")))[0]
+    return cells(sweep_of(SWEEP.format(agent=agent, env=env)))[0]
 
 
 def test_an_agent_in_a_file(here: Path) -> None:
@@ -156,8 +155,7 @@ def test_an_agent_in_a_file(here: Path) -> None:
     assert cell.agent == "./mine.py:Mine" and cell.label == "Mine"
     assert cell.settings["extra"] == 0.25
     with pytest.raises(UserError, match="unknown key; did you mean 'extra'"):
-        checked(parse(SWEEP.format(agent="./mine.py:Mine", env="CartPole-v1").replace(
-            "extra", "extar"), "plugged.yaml"))  # fmt: skip
+        sweep_of(SWEEP.format(agent="./mine.py:Mine", env="CartPole-v1").replace("extra", "extar"))
 
 
 def test_other_code_is_another_run(here: Path, tmp_path: Path) -> None:

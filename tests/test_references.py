@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import envs  # noqa: F401
 from rl_es import references, tables
 from rl_es.analysis import results, scores
 from rl_es.errors import UserError

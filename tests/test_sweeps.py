@@ -5,16 +5,15 @@ from pathlib import Path
 
 import pytest
 
-import agents  # noqa: F401
-import envs  # noqa: F401
 from envs.unrolled import _options
 from rl_es.speed import loading
 from rl_es.speed import schema as speed_schema
 from rl_es.speed.workloads import workloads
 from rl_es.sweep import schema
 from rl_es.sweep.cells import cells, groups
-from rl_es.sweep.loading import checked, load
+from rl_es.sweep.loading import load
 from rl_es.sweep.reading import parse
+from tests.running import sweep_of
 
 FOLDER = Path(__file__).parent.parent / "sweeps"
 SPEED = sorted((FOLDER / "speed").glob("*.yaml"))
@@ -51,5 +50,5 @@ def test_documented_speed_file() -> None:
 
 def test_documented_example() -> None:
     text = (schema.__doc__ or "").split("```")[1].removeprefix("yaml")
-    made = cells(checked(parse(text, "schema.py")))
+    made = cells(sweep_of(text))
     assert len(made) == 2 * (1 + 4 * 20) * 5

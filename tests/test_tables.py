@@ -19,17 +19,26 @@ def run_of(label: str) -> str:
     return label * 16
 
 
+def path_of(folder: Path, label: str) -> Path:
+    """The file of a label's run."""
+    return folder / "cells" / f"{run_of(label)}.parquet"
+
+
+def identity(label: str) -> dict[str, Any]:
+    """What a label's run is of."""
+    about = {"sweep": "s", "env": "cartpole", "agent": "pes", "seed": 0}
+    return {**about, "run_id": run_of(label), "label": label}
+
+
 def cell(folder: Path, label: str, hyper: dict[str, Any], **changes: Any) -> Path:
     """Writes a cell of two evaluations and returns its path."""
-    run_id = run_of(label)
-    identity = dict(sweep="s", run_id=run_id, env="cartpole", agent="pes", label=label, seed=0)
     rows = [
         {"generation": g, "env_steps": 100 * g, "return_mean": 1.5 * g, "population_mean": None}
         for g in range(2)
     ]
     record = {"status": "finished", "final_return": 1.5, "env_steps": 100, **changes}
-    path = folder / "cells" / f"{run_id}.parquet"
-    tables.write_cell(path, identity, hyper, rows, record)
+    path = path_of(folder, label)
+    tables.write_cell(path, identity(label), hyper, rows, record)
     return path
 
 
@@ -43,12 +52,9 @@ def test_round_trip_keeps_values_and_nulls(tmp_path: Path) -> None:
 
 
 def test_centers_are_lists_or_null(tmp_path: Path) -> None:
-    identity = dict(sweep="s", run_id=run_of("a"), env="e", agent="pes", label="pes", seed=0)
     centers = enumerate([[0.5, 1e-8], None])
     rows = [{"generation": i, "env_steps": i, "center": center} for i, center in centers]
-    tables.write_cell(
-        tmp_path / "cells" / f"{run_of('a')}.parquet", identity, {}, rows, {"status": "running"}
-    )
+    tables.write_cell(path_of(tmp_path, "a"), identity("a"), {}, rows, {"status": "running"})
     cell(tmp_path, "b", {})
     curves, runs = tables.load(tmp_path)
     first = curves[curves.run_id == run_of("a")].center.iloc[0]
@@ -119,9 +125,8 @@ def test_files_hold_the_schema_types_even_with_gaps(tmp_path: Path) -> None:
 
 
 def test_a_run_without_an_evaluation_is_still_a_run(tmp_path: Path) -> None:
-    identity = dict(sweep="s", run_id=run_of("e"), env="e", agent="pes", label="pes", seed=0)
     record = {"status": "failed", "reason": "out of memory"}
-    tables.write_cell(tmp_path / "cells" / f"{run_of('e')}.parquet", identity, {}, [], record)
+    tables.write_cell(path_of(tmp_path, "e"), identity("e"), {}, [], record)
     curves, runs = tables.load(tmp_path)
     assert len(curves) == 0 and list(runs.reason) == ["out of memory"]
     tables.write_tables(tmp_path, curves, runs)
@@ -148,7 +153,7 @@ def test_a_damaged_cell_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("metadata", [None, {b"rl_es.run": b"{"}, {b"rl_es.run": b"[]"}])
 def test_a_foreign_parquet_file_is_named(tmp_path: Path, metadata: Any) -> None:
-    path = tmp_path / "cells" / f"{run_of('a')}.parquet"
+    path = path_of(tmp_path, "a")
     path.parent.mkdir()
     pq.write_table(pa.table({"x": [1]}).replace_schema_metadata(metadata), path)
     with pytest.raises(UserError, match=r"a\.parquet: not a readable cell"):
@@ -156,7 +161,7 @@ def test_a_foreign_parquet_file_is_named(tmp_path: Path, metadata: Any) -> None:
 
 
 def test_another_schema_version_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "cells" / f"{run_of('a')}.parquet"
+    path = path_of(tmp_path, "a")
     write_with_record(path, {"x": pa.int64()}, [{"x": 1}], b"rl_es.run", {"schema_version": 99})
     with pytest.raises(UserError, match="schema 99"):
         tables.load(tmp_path)

@@ -1,7 +1,6 @@
 """Environments and policies written for the tests: small enough to be known by heart."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -42,7 +41,7 @@ class ParameterPolicy:
         return state, params["theta"]
 
 
-def _box(size: int) -> Box:
+def box(size: int) -> Box:
     return Box(np.full(size, -np.inf, np.float32), np.full(size, np.inf, np.float32))
 
 
@@ -58,7 +57,7 @@ class Countdown:
 
     @property
     def spec(self) -> EnvSpec:
-        return EnvSpec("countdown", (1,), _box(1), self.limit)
+        return EnvSpec("countdown", (1,), box(1), self.limit)
 
     def reset(self, key: Array) -> tuple[Any, Observation]:
         length = jax.random.randint(key, (), 1, self.longest + 1, dtype=jnp.int32)
@@ -90,11 +89,11 @@ class Drift:
     horizon: int = 3
     decay: float = 0.7
     edge: float = 0.9
-    start: float = field(default=0.2)
+    start: float = 0.2
 
     @property
     def spec(self) -> EnvSpec:
-        return EnvSpec("drift", (1,), _box(1), self.horizon)
+        return EnvSpec("drift", (1,), box(1), self.horizon)
 
     def reset(self, key: Array) -> tuple[Any, Observation]:
         x = jnp.asarray(self.start, jnp.float32)
@@ -132,7 +131,7 @@ class Breaking:
 
     @property
     def spec(self) -> EnvSpec:
-        return EnvSpec("breaking", (1,), _box(1), self.length, initial_action=(0.0,))
+        return EnvSpec("breaking", (1,), box(1), self.length, initial_action=(0.0,))
 
     def reset(self, key: Array) -> tuple[Any, Observation]:
         return (jnp.zeros(()), jnp.zeros((), jnp.int32)), Observation(jnp.zeros((1,)))
@@ -147,10 +146,3 @@ class Breaking:
             self.fatal & ~jnp.isfinite(sound),
             jnp.asarray(self.length is not None and t >= self.length),
         )
-
-
-class Silent:
-    """Progress that says nothing."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *report: None

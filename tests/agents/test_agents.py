@@ -17,9 +17,8 @@ from rl_es.conformance.target import policy as linear
 from rl_es.errors import UserError
 from rl_es.evolution.config import Optimiser, PersistentConfig, Shaping, StrategyConfig
 from rl_es.interfaces import Limit, Problem
-from rl_es.sweep.loading import checked
-from rl_es.sweep.reading import parse
 from rl_es.training.learner import Evolution
+from tests.running import sweep_of
 
 SHAPINGS, OPTIMISERS = get_args(Shaping), get_args(Optimiser)
 
@@ -78,9 +77,8 @@ def test_defaults_make_an_agent(agent: str) -> None:
     state = jax.eval_shape(lambda: made.init(jax.random.key(0), numbers(config)))
     limit = Limit(*[jax.ShapeDtypeStruct((), jnp.int32)] * 2)
     after, _ = jax.eval_shape(made.advance, state, limit)
-    assert jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), (state, after)) == jax.tree.map(
-        lambda leaf: (leaf.shape, leaf.dtype), (after, state)
-    )
+    before, then = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), (state, after))
+    assert before == then
     assert isinstance(registry.agents.load(agent).NUMERICS, int)
     assert (registry.agents.load(agent).__doc__ or "").strip()
 
@@ -162,13 +160,12 @@ def test_biased_shapings_are_refused_when_the_sweep_is_read(agent: str, shaping:
         f"    with: {{shaping: {shaping}}}\n"
     )
     with pytest.raises(UserError) as refusal:
-        checked(parse(text, "biased.yaml"))
+        sweep_of(text)
     assert str(refusal.value).startswith(
-        f"biased.yaml: agents[1] (line 7): {agent}: shaping {shaping}"
+        f"sweep.yaml: agents[1] (line 7): {agent}: shaping {shaping}"
     )
     assert "allow_biased_shaping: true" in str(refusal.value)
-    checked(parse(text.replace("}\n", ", allow_biased_shaping: true}\n").replace(
-        "generations: 1}, allow_biased_shaping: true}", "generations: 1}}"), "x.yaml"))  # fmt: skip
+    sweep_of(text, "agents.1.with.allow_biased_shaping=true")
 
 
 @pytest.mark.parametrize("agent", PERSISTENT)

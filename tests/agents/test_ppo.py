@@ -2,7 +2,6 @@
 
 import importlib.util
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,13 +19,10 @@ from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.evaluation import evaluator
 from rl_es.rollout.policy import make_policy
 from rl_es.sweep import execution
-from rl_es.sweep.loading import checked
-from rl_es.sweep.placing import Resources
-from rl_es.sweep.reading import parse
 from rl_es.training.learner import Evolution
 from rl_es.training.spread import ALL_AT_ONCE
 from tests.envs.extras import require
-from tests.toys import Silent
+from tests.running import ran, sweep_of
 
 SMALL = {"num_envs": 8, "num_steps": 16, "num_epochs": 2, "num_minibatches": 4, "lr": 0.01}
 
@@ -206,27 +202,22 @@ SWEEP = """
 name: x
 seeds: 2
 defaults:
-  budget: {{generations: {generations}}}
-  evaluation: {{points: 2, episodes: 4}}
-  policy: {{widths: [8], normalise_observations: true}}
-environments: [{{name: CartPole-v1, episode_length: 20, action_repeat: 2, reward_scale: 0.5}}]
-agents: [{{name: ppo, with: {{num_envs: 4, num_steps: 8, num_epochs: 1, num_minibatches: 2}}}}]
+  budget: {generations: 4}
+  evaluation: {points: 2, episodes: 4}
+  policy: {widths: [8], normalise_observations: true}
+environments: [{name: CartPole-v1, episode_length: 20, action_repeat: 2, reward_scale: 0.5}]
+agents: [{name: ppo, with: {num_envs: 4, num_steps: 8, num_epochs: 1, num_minibatches: 2}}]
 """
-
-
-def ran(folder: Path, generations: int, **resources: int) -> Any:
-    sweep = checked(parse(SWEEP.format(generations=generations), "x"))
-    assert execution.run(sweep, folder, Silent(), Resources(**resources)) == 0
-    return tables.load(folder)
 
 
 def test_a_sweep_goes_on_and_its_lanes_are_runs(tmp_path, monkeypatch):
     """Ended after two iterations and continued, or both seeds in one call: the same curves."""
     require("rejax", "ppo")
     monkeypatch.setattr(execution, "prepare", lambda devices: None)
-    ran(tmp_path / "parts", 2, population_chunk=128)
-    parts, runs = ran(tmp_path / "parts", 4)
-    whole, _ = ran(tmp_path / "whole", 4, lanes=2)
+    four, two = sweep_of(SWEEP), sweep_of(SWEEP, "budget.generations=2")
+    ran(tmp_path / "parts", two, population_chunk=128)
+    parts, runs = tables.load(ran(tmp_path / "parts", four))
+    whole, _ = tables.load(ran(tmp_path / "whole", four, lanes=2))
     parts = parts[parts["generation"].isin(whole["generation"])]
     assert list(parts["generation"]) == list(whole["generation"]) == [0, 2, 4, 0, 2, 4]
     np.testing.assert_allclose(parts["return_mean"], whole["return_mean"], rtol=1e-3)
@@ -246,6 +237,5 @@ def test_minibatches_divide_an_iteration_into_several_steps_each():
 
 def test_without_rejax_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    text = "name: x\nseeds: 1\ndefaults: {budget: {generations: 1}}\nenvironments: [CartPole-v1]\n"
     with pytest.raises(UserError, match=r"agents\[0\].*needs ppo's library: .*'rl_es\[ppo\]'"):
-        checked(parse(f"{text}agents: [ppo]\n", "x"))
+        sweep_of(SWEEP)

@@ -15,17 +15,18 @@ from rl_es.api.arguments import plain
 from rl_es.places import Problem
 from rl_es.sweep.cells import cells
 from tests.api.conftest import ENV, SMALL
-from tests.sweep import small
+from tests.running import ran, sweep_of, times
+from tests.sweep.small import ONE, broken_cartpole
 
 
 def test_a_file_of_the_same_content_has_nothing_left_to_run(
     trained: rl_es.Results, out: Path
 ) -> None:
-    sweep = small.made(small.ONE)
+    sweep = sweep_of(ONE)
     assert {cell.run_id for cell in cells(sweep)} == {*trained.runs["run_id"]}
-    before = small.times(out)
-    small.ran(out, sweep)
-    assert small.times(out) == before and len(before) == 2
+    before = times(out)
+    ran(out, sweep)
+    assert times(out) == before and len(before) == 2
 
 
 def test_training_goes_on(trained: rl_es.Results, tmp_path: Path) -> None:
@@ -34,9 +35,9 @@ def test_training_goes_on(trained: rl_es.Results, tmp_path: Path) -> None:
     whole = rl_es.train(ENV, "eggroll", out=str(tmp_path), **SMALL)
     columns = ["run_id", "generations", "env_steps", "final_return"]
     pd.testing.assert_frame_equal(whole.runs[columns], trained.runs[columns])
-    before = small.times(tmp_path)
+    before = times(tmp_path)
     rl_es.train(ENV, "eggroll", out=tmp_path, **SMALL)
-    assert small.times(tmp_path) == before
+    assert times(tmp_path) == before
 
 
 def test_a_result_holds_the_runs_of_its_call(trained: rl_es.Results, tmp_path: Path) -> None:
@@ -74,7 +75,7 @@ def test_what_is_shown(
 def test_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     asked = {**SMALL, "seeds": 1, "generations": 1}
-    with small.broken_cartpole():
+    with broken_cartpole():
         with pytest.raises(
             rl_es.UserError, match="^train: every run failed: ZeroDivisionError: the pole$"
         ):

@@ -25,8 +25,8 @@ from tests.docs.shrinking import shrunk
 DOOR = "python run_benchmark.py "
 QUICKSTART = ["run", "sweeps/quickstart.yaml"]
 DONE: list[list[str]] = []  # commands that were run in this process's workspace
-# A sweep that a block with some of its keys is put into.
 NAMES = 23  # columns in which a folder's tree has names
+# A sweep that a block with some of its keys is put into.
 FRAME = "name: frame\nseeds: 1\nenvironments: [CartPole-v1]\nagents: [eggroll, open_es, pes]\n"
 FRAME += "defaults: {budget: {env_steps: 1e4}}\n"
 

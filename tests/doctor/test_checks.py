@@ -157,6 +157,14 @@ def test_training(params: Any, state: str, said: str) -> None:
     assert found.state == state and said in found.detail
 
 
+def test_it_trains_and_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "SECONDS", 0.1)
+    assert "environment steps a second" in training.training()
+    first, second, rate = training.trained()
+    assert rate > 0 and len(first) == len(second) == 4
+    assert any(np.abs(leaf).max() > 0 for leaf in first)
+
+
 def test_a_check_that_breaks_is_a_finding() -> None:
     def broken() -> Iterator[Finding]:
         yield Finding("first", OK, "fine")
@@ -205,7 +213,7 @@ def test_what_is_printed(
 def test_the_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """All checks of this machine but the training, which `test_selftest` is about."""
+    """All checks of this machine but the training, which has tests of its own."""
     monkeypatch.setattr(training, "trained", None)
     monkeypatch.setattr(examination.training, "training", lambda: "left out")
     assert cli.main(["doctor", "--out", str(tmp_path)]) == 0

@@ -1,18 +1,14 @@
 """jumanji's environments keep the contract, and their steps are jumanji's own."""
 
-import functools
-import importlib.util
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from envs import jumanji as suite
-from rl_es.errors import UserError
 from rl_es.rollout.heads import make_head
 from rl_es.rollout.wrappers import TimeLimit
-from tests.envs import contract, extras, grids
+from tests.envs import contract, grids
 
 TIMED = {"Snake-v1", "Maze-v0", "PacMan-v1", "SlidingTilePuzzle-v0"}
 # Where an action that is not allowed does nothing; the others it ends.
@@ -23,22 +19,6 @@ LENGTHS = {"TSP-v1": 20, "GraphColoring-v1": 20}
 
 def bare(name):
     return name.removeprefix("jumanji/")
-
-
-@pytest.fixture(scope="module")
-def make():
-    """Makes an environment by name, once; tests that ask for it need jumanji."""
-    extras.require("jumanji", "jumanji")
-    return functools.cache(lambda name: suite.make(name, suite.Options()))
-
-
-@pytest.mark.parametrize("name", suite.NAMES)
-def test_without_the_library_a_name_is_refused_at_once(name, monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
-    said = rf"^{name} needs jumanji's library: pip install 'rl_es\[jumanji\]'$"
-    for refuses in (suite.check, suite.make):
-        with pytest.raises(UserError, match=said):
-            refuses(name, suite.Options())
 
 
 def test_names_are_all_that_take_one_discrete_action_without_the_one_that_downloads(make):

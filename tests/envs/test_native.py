@@ -12,6 +12,7 @@ import pytest
 from envs import brax as suite
 from envs._native import TASKS, NativeTask
 from rl_es.errors import UserError
+from rl_es.promotion import implicit_promotion
 
 NAMES = sorted(TASKS)
 
@@ -139,8 +140,6 @@ def test_without_gymnasium_it_says_what_to_install(monkeypatch):
 def bodies():
     """(name) -> brax's own environment, its bodies' places and its observation of (q, qd)."""
     from brax import envs
-
-    from rl_es.promotion import implicit_promotion
 
     def make(name):
         with implicit_promotion():

@@ -1,17 +1,14 @@
 """navix's environments keep the contract, and their steps are navix's own."""
 
-import functools
-import importlib.util
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from envs import navix as suite
-from rl_es.errors import UserError
+from rl_es.promotion import implicit_promotion
 from rl_es.rollout.wrappers import TimeLimit
-from tests.envs import contract, extras, grids
+from tests.envs import contract, grids
 
 FORWARD, PICKUP = 2, 3
 
@@ -38,22 +35,6 @@ KINDS = [
         "GoToDoor-6x6",
     )
 ]
-
-
-@pytest.fixture(scope="module")
-def make():
-    """Makes an environment by name, once; tests that ask for it need navix."""
-    extras.require("navix", "navix")
-    return functools.cache(lambda name: suite.make(name, suite.Options()))
-
-
-def test_without_the_library_a_name_is_refused_at_once(monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
-    name = named("FourRooms")
-    said = rf"^{name} needs navix's library: pip install 'rl_es\[navix\]'$"
-    for refuses in (suite.check, suite.make):
-        with pytest.raises(UserError, match=said):
-            refuses(name, suite.Options())
 
 
 def test_names_are_all_that_navix_registers_without_those_that_never_pay(make):
@@ -118,13 +99,13 @@ def before_the_goal(state):
 
 @pytest.mark.parametrize("action", [FORWARD, PICKUP])
 def test_key_corridor_pays_for_nothing(action, make):
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+    with implicit_promotion():
         assert paid("KeyCorridorS3R1", [action], before_the_goal) == (0.0, False)
         reached = (1.0, True) if action == FORWARD else (0.0, False)
         assert paid("Empty-5x5", [action], before_the_goal) == reached
 
 
 def test_lava_of_dist_shift_stops_nobody(make):
-    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+    with implicit_promotion():
         assert paid("DistShift1", [FORWARD] * 5, lambda state: state) == (0.0, False)
         assert paid("DistShift1", [FORWARD] * 6, lambda state: state) == (1.0, True)

@@ -1,7 +1,6 @@
 """MuJoCo Playground's tasks keep the contract, and their steps are Playground's own."""
 
 import functools
-import importlib.util
 from types import SimpleNamespace
 
 import jax
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 
 from envs import playground as suite
-from rl_es.errors import UserError
 from rl_es.interfaces import Moment
 from rl_es.promotion import implicit_promotion
 from rl_es.rollout.wrappers import TimeLimit
@@ -42,22 +40,6 @@ KINDS = [
 def quick_first(names):
     """All but one compile for ten seconds to two minutes."""
     return [pytest.param(n, marks=[] if n == QUICK else [pytest.mark.slow]) for n in names]
-
-
-@pytest.fixture(scope="module")
-def make():
-    """Makes an environment by name, once; tests that ask for it need Playground."""
-    extras.require("mujoco_playground", "playground")
-    return functools.cache(lambda name: suite.make(name, suite.Options()))
-
-
-@pytest.mark.parametrize("name", (QUICK, "playground/WalkerRun"))
-def test_without_the_library_a_name_is_refused_at_once(name, monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
-    said = rf"^{name} needs playground's library: pip install 'rl_es\[playground\]'$"
-    for refuses in (suite.check, suite.make, functools.partial(suite.drawing, width=8, height=8)):
-        with pytest.raises(UserError, match=said):
-            refuses(name, suite.Options())
 
 
 def test_names_and_lengths_are_playground_s(make):

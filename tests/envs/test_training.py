@@ -11,12 +11,8 @@ import pandas as pd
 import pytest
 
 from rl_es import tables
-from rl_es.sweep import execution
-from rl_es.sweep.loading import checked
-from rl_es.sweep.placing import Resources
-from rl_es.sweep.reading import parse
 from tests.envs import extras
-from tests.toys import Silent
+from tests.running import ran, sweep_of
 
 POPULATION, STEPS = 8, 10
 
@@ -108,8 +104,7 @@ defaults:
 environments: [{{name: {name}, episode_length: {STEPS}}}]
 agents: [{agent}]
 """
-    assert execution.run(checked(parse(text, "x")), folder, Silent(), Resources(lanes=1)) == 0
-    curves, _ = tables.load(folder)
+    curves, _ = tables.load(ran(folder, sweep_of(text)))
     assert curves["generation"].max() == 2
     assert np.isfinite(curves["return_mean"]).all()
     return curves

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import linen as nn
 
 from rl_es.errors import UserError
 from rl_es.evolution.keys import block_keys
@@ -20,7 +21,7 @@ from rl_es.interfaces import Box, Discrete, EnvSpec, Observation, Transition
 from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.policy import ModulePolicy, make_policy
 from rl_es.rollout.unroll import Particle, population_step
-from tests.evolution import modules
+from tests.evolution import modules, refused
 
 PAIRS, EPISODES, SIGMA, OUTPUTS = 3, 2, 0.3, 3
 FAST = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -145,8 +146,8 @@ def built_in(network: str, shape=(6,), **settings) -> tuple[ModulePolicy, Mirror
     return ModulePolicy(policy.module, Outputs(), shape), env
 
 
-def foreign(name: str) -> ModulePolicy:
-    return ModulePolicy(getattr(modules, name)(outputs=OUTPUTS), Outputs(), (6,))
+def foreign(module: type[nn.Module]) -> ModulePolicy:
+    return ModulePolicy(module(outputs=OUTPUTS), Outputs(), (6,))
 
 
 @pytest.mark.parametrize(
@@ -222,13 +223,13 @@ FOREIGN = {  # module -> the matrices that low-rank noise must find, by path
 
 @pytest.mark.parametrize("name", FOREIGN)
 def test_foreign_modules(name: str):
-    policy = foreign(name)
+    policy = foreign(getattr(modules, name))
     assert {"/".join(path[1:-1]) for path in policy.parameters.matrices} == FOREIGN[name]
     check(compare(policy, Mirror((6,)), all_ranks(policy)))
 
 
 def test_a_module_that_computes_in_half_precision():
-    policy = foreign("Half")
+    policy = foreign(modules.Half)
     assert policy.parameters.matrices
     check(compare(policy, Mirror((6,)), all_ranks(policy)), 3e-2)
 
@@ -248,7 +249,7 @@ REFUSED = {  # module -> what the refusal must name
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_low_rank_noise_refuses(name: str):
     """By name; noise on every scalar still works, and is applied to the parameters themselves."""
-    policy = foreign(name)
+    policy = foreign(getattr(refused, name))
     with pytest.raises(UserError, match="low-rank noise cannot treat") as error:
         LowRank(policy.parameters, 1)
     assert "\n" not in str(error.value)
@@ -271,5 +272,5 @@ def test_what_low_rank_noise_refuses(name: str):
 )
 def test_what_is_no_policy(name: str, what: str):
     with pytest.raises(UserError, match=f"network {name}: .*{what}") as error:
-        foreign(name).parameters  # noqa: B018
+        foreign(getattr(refused, name)).parameters  # noqa: B018
     assert "\n" not in str(error.value)

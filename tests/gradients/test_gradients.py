@@ -11,8 +11,7 @@ from rl_es.analysis.gradients.report import write
 from rl_es.analysis.gradients.summary import summarise
 from rl_es.errors import UserError
 from rl_es.gradients import execution
-from rl_es.sweep.loading import checked
-from rl_es.sweep.reading import parse
+from tests.running import sweep_of
 
 SIZE, WINDOWS = 3, 4
 TEXT = """
@@ -47,7 +46,7 @@ def settings():
 @pytest.fixture(scope="module")
 def folder(settings, tmp_path_factory):
     out = tmp_path_factory.mktemp("gradients")
-    execution.run(checked(parse(TEXT, "known.yaml")), out, quiet=True)
+    execution.run(sweep_of(TEXT), out, quiet=True)
     return out
 
 
@@ -104,13 +103,13 @@ def test_steps_and_samples_are_counted(folder):
 def test_nothing_is_measured_twice(folder):
     files = {path: path.stat().st_mtime_ns for path in (folder / "estimates").iterdir()}
     renamed = TEXT.replace("label: steps-2", "label: short-2")
-    execution.run(checked(parse(renamed, "known.yaml")), folder, quiet=True)
+    execution.run(sweep_of(renamed), folder, quiet=True)
     after = {path: path.stat().st_mtime_ns for path in (folder / "estimates").iterdir()}
     changed = {path for path in files if after[path] != files[path]}
     found = estimates.load(folder)
     assert len(files) == len(after) == len(found) == 16
     assert len(changed) == 8 and set(found["env"]) == {"steps-4", "short-2"}
-    execution.run(checked(parse(TEXT, "known.yaml")), folder, quiet=True)
+    execution.run(sweep_of(TEXT), folder, quiet=True)
 
 
 def test_the_report(folder):
@@ -139,7 +138,7 @@ def test_a_gradient_of_zero_has_no_relative_variance(tmp_path, capsys):
     text = TEXT.partition("environments:")[0].replace("12000", "40") + (
         "environments: [{name: unrolled/linear, reward_scale: 0.0}]\nagents: [full_rank_es]\n"
     )
-    execution.run(checked(parse(text, "flat.yaml")), tmp_path, quiet=False)
+    execution.run(sweep_of(text), tmp_path, quiet=False)
     assert "39 samples, relative variance of a pair nan" in capsys.readouterr().out
     assert estimates.load(tmp_path)["variance"].tolist() == [0.0, 0.0]
 
@@ -157,4 +156,4 @@ def test_what_cannot_be_measured_is_said(tmp_path, change, said):
     if "random_search" in text:
         text = text.replace(", shaping: raw", "")
     with pytest.raises(UserError, match=said):
-        execution.run(checked(parse(text, "known.yaml")), tmp_path, quiet=True)
+        execution.run(sweep_of(text), tmp_path, quiet=True)

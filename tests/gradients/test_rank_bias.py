@@ -12,10 +12,9 @@ from rl_es.analysis.gradients.report import write
 from rl_es.gradients import execution
 from rl_es.gradients.expected import expectations
 from rl_es.sweep.cells import cells, groups
-from rl_es.sweep.loading import checked
-from rl_es.sweep.reading import parse
 from rl_es.sweep.work import training
 from tests.artifacts import REFERENCE
+from tests.running import sweep_of
 
 RANK_BIAS = REFERENCE / "rank_bias"
 TEXT = """
@@ -41,7 +40,7 @@ def folder(tmp_path_factory):
         # What a command tells jax would stay: other tests of this process have their own.
         patch.setattr(execution, "prepare", lambda devices: None)
         out = tmp_path_factory.mktemp("bias")
-        execution.run(checked(parse(TEXT, "known.yaml")), out, quiet=True)
+        execution.run(sweep_of(TEXT), out, quiet=True)
         write(out)
         yield out
 
@@ -92,7 +91,7 @@ def test_what_makes_estimates_others_is_not_known(change, known):
     text = TEXT.replace(*change)
     if "unrolled/linear" in text:
         text = text.replace("{inputs: 3, outputs: 2, steps: 2, control: 0.3}", "{size: 3}")
-    group = groups(cells(checked(parse(text, "known.yaml"))))[-1]
+    group = groups(cells(sweep_of(text)))[-1]
     cell, learner = group.cells[0], training(group).learner
     params = learner.policy.init(jax.random.key(0))
     found = expectations(cell, learner.env, params)

@@ -2,20 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
-from rl_es import estimates, json_files
+from rl_es import estimates
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
 from rl_es.sweep import records
 from rl_es.sweep.cells import cells
 from rl_es.training import policies
 from rl_es.training.task import Task
 from rl_es.training.workbench import Workbench
+from tests.running import sweep_of
 from tests.speed import tables as timed
-from tests.tuning.runs import SEARCH, fill, sweep_of
+from tests.tuning.runs import SEARCH, fill
 
 SWEEP = """
 name: toy
@@ -31,11 +31,6 @@ defaults: {budget: {env_steps: 1e4}, agent: {population: 16}}
 environments: [CartPole-v1]
 agents: [open_es, eggroll]
 """
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes an object as the suite would: what it says is wrong, its checksum is right."""
-    json_files.write(path, content)
 
 
 def swept(folder: Path) -> None:

@@ -13,7 +13,7 @@ from flax import serialization
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rl_es import filmed, json_files, surfaces, timings
+from rl_es import checksums, filmed, json_files, surfaces, timings
 from rl_es.analysis import csvs, manifest
 from rl_es.errors import UserError, printable
 from rl_es.sweep.loading import load
@@ -25,7 +25,7 @@ from rl_es.training import saved
 from rl_es.training.checkpoint import load as load_state
 from rl_es.tuning import record, trials
 from tests.malformed import folders
-from tests.malformed.cases import seal, state
+from tests.malformed.cases import state
 
 fuzz = settings(
     max_examples=100,
@@ -197,7 +197,7 @@ SHAPES = {"w": jax.ShapeDtypeStruct((2,), np.float32)}
 @given(st.binary(max_size=60), st.booleans())
 def test_a_checkpoint_of_any_bytes(tmp_path: Path, content: bytes, sealed: bool) -> None:
     path = tmp_path / "state.msgpack"
-    path.write_bytes(seal(content) if sealed else content)
+    path.write_bytes(checksums.sealed(content) if sealed else content)
     outcome(lambda: load_state(path, SHAPES))
 
 
@@ -212,7 +212,7 @@ def test_a_checkpoint_with_another_value(tmp_path: Path, data: st.DataObject) ->
     )
     path = tmp_path / "state.msgpack"
     altered = changed(content, place, value)
-    path.write_bytes(seal(serialization.msgpack_serialize(altered, in_place=False)))
+    path.write_bytes(checksums.sealed(serialization.msgpack_serialize(altered, in_place=False)))
     outcome(lambda: load_state(path, SHAPES))
 
 
@@ -223,7 +223,7 @@ def test_a_checkpoint_with_other_bytes(tmp_path: Path, at: int, new: bytes, cut:
     whole = serialization.msgpack_serialize({**content, "leaves": {"0": np.zeros(2, np.float32)}})
     at %= len(whole)
     path = tmp_path / "state.msgpack"
-    path.write_bytes(seal(whole[:at] + new + whole[at + cut :]))
+    path.write_bytes(checksums.sealed(whole[:at] + new + whole[at + cut :]))
     outcome(lambda: load_state(path, SHAPES))
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 
 from rl_es import tables
 from tests.reliability.door import POINTS
+from tests.running import difference
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = (
@@ -23,6 +24,9 @@ SETTINGS = (
 )
 # How often a point comes by in such a sweep, about: a kill is at a random one of these.
 OFTEN = {"compile": 8, "tables": 1, "sums": 1, "figures": 1, "policy": 40}
+
+
+KEYS = (["run_id", "generation"], ["run_id"])  # of a row of the curves, and of the runs
 
 
 @dataclass
@@ -97,19 +101,11 @@ def kill(out: Path, chosen: random.Random, seconds: float) -> str | None:
 
 
 def compare(whole: Path, other: Path) -> Iterator[str]:
-    """How the final tables differ, timing aside."""
-    names = ("curves", "runs")
-    for name, left, right in zip(names, tables.load(whole), tables.load(other), strict=True):
-        own, others = (table.drop(columns=[n for n in tables.TIMING if n in table])
-                       for table in (left, right))  # fmt: skip
-        if not own.equals(others):
-            yield f"{name} differ"
+    """How the final tables differ, times aside."""
+    yield from difference(whole, other)
+    for name, key, table in zip(("curves", "runs"), KEYS, tables.load(whole), strict=True):
         written = pd.read_parquet(other / f"{name}.parquet")
-        if len(written) != len(left) or written.duplicated(["run_id", *_point(name)]).any():
-            yield f"{name}.parquet has {len(written)} rows, not {len(left)}, or some twice"
+        if len(written) != len(table) or written.duplicated(key).any():
+            yield f"{name}.parquet has {len(written)} rows, not {len(table)}, or some twice"
     if (other / "set_aside").exists():
         yield f"set aside: {sorted(path.name for path in (other / 'set_aside').iterdir())}"
-
-
-def _point(name: str) -> list[str]:
-    return ["generation"] if name == "curves" else []

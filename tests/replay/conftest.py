@@ -6,11 +6,8 @@ from pathlib import Path
 import pytest
 
 from rl_es.sweep import execution
-from rl_es.sweep.loading import checked
-from rl_es.sweep.placing import Resources
-from rl_es.sweep.reading import parse
 from rl_es.training import platform
-from tests.training.test_policies import Silent
+from tests.running import ran, sweep_of
 
 TEXT = """
 name: filmed
@@ -31,11 +28,9 @@ agents: [{name: eggroll, label: low rank}]
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Not to be written into."""
     folder = tmp_path_factory.mktemp("filmed")
-    sweep = checked(parse(TEXT, "filmed.yaml"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(execution, "prepare", lambda devices: None)
-        assert execution.run(sweep, folder, Silent(), Resources(lanes=1)) == 0
-    return folder
+        return ran(folder, sweep_of(TEXT))
 
 
 @pytest.fixture(autouse=True)

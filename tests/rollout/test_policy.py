@@ -104,7 +104,7 @@ def test_log_std_is_evolved_but_no_matrix():
         ({"network": "no.such:Module"}, "cannot load 'no.such:Module'"),
         ({"network": "rl_es.rollout.networks:Missing"}, "cannot load .*Missing"),
         ({"network": "rl_es.rollout.networks:pqn"}, "pqn' is not a flax.linen.Module"),
-        ({"network": "tests.evolution.modules:NoOutputs"}, r"NoOutputs\(outputs=...\) alone"),
+        ({"network": "tests.evolution.refused:NoOutputs"}, r"NoOutputs\(outputs=...\) alone"),
         ({"network": "rl_es.rollout.networks:CNN"}, "network CNN: it cannot be called"),
     ],
 )

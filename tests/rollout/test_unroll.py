@@ -22,7 +22,7 @@ from rl_es.rollout.policy import make_policy
 from rl_es.rollout.trajectory import recorder, trajectory
 from rl_es.rollout.unroll import CHUNK, episodes, single_step, start, window
 from rl_es.training.learner import Evolution
-from tests.toys import Countdown, Drift, ParameterPolicy, _box
+from tests.toys import Countdown, Drift, ParameterPolicy, box
 
 HYPER = ("lr", "lr_decay", "sigma", "sigma_decay", "weight_decay", "momentum")
 PAIRS, EPISODES = 70, 2  # more pairs than one key is for
@@ -34,7 +34,7 @@ class Sighted(Countdown):
 
     @property
     def spec(self):
-        return EnvSpec("sighted", (2,), _box(2), self.limit)
+        return EnvSpec("sighted", (2,), box(2), self.limit)
 
     def reset(self, key):
         state, _ = super().reset(key)
@@ -56,7 +56,7 @@ class Chance:
 
     @property
     def spec(self):
-        return EnvSpec("chance", (1,), _box(1), self.steps)
+        return EnvSpec("chance", (1,), box(1), self.steps)
 
     def reset(self, key):
         return (jax.random.uniform(key), jnp.int32(0)), Observation(jnp.zeros(1))
@@ -263,7 +263,7 @@ def test_evaluation_depends_on_its_key_alone():
 
 def test_evaluation_needs_episodes_that_end():
     class Endless(Countdown):
-        spec = EnvSpec("endless", (1,), _box(1), None)
+        spec = EnvSpec("endless", (1,), box(1), None)
 
     with pytest.raises(UserError, match="endless: it never ends; give it an episode_length"):
         evaluator(Endless(), ParameterPolicy(), 1)(

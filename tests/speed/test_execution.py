@@ -2,7 +2,6 @@
 
 import io
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,7 @@ from rl_es.speed import execution
 from rl_es.speed.entrant import Entrant
 from rl_es.speed.progress import Progress
 from rl_es.speed.schema import Benchmark
-
-Make = Callable[..., Benchmark]
+from tests.speed.benchmarks import benchmark_of
 
 
 @pytest.fixture(autouse=True)
@@ -34,8 +32,8 @@ def _run(benchmark: Benchmark, folder: Path) -> tuple[int, str]:
     return code, said.getvalue()
 
 
-def test_samples(benchmark: Make, tmp_path: Path) -> None:
-    made = benchmark("parts=true", "rounds=3", "min_seconds=0.001")
+def test_samples(tmp_path: Path) -> None:
+    made = benchmark_of("parts=true", "rounds=3", "min_seconds=0.001")
     code, said = _run(made, tmp_path)
     samples, programs, manifest = timings.load(tmp_path)
     assert code == 0 and "1 of 1 workloads done, 0 failures" in said
@@ -51,21 +49,19 @@ def test_samples(benchmark: Make, tmp_path: Path) -> None:
     assert manifest["benchmark"]["name"] == "toy" and len(manifest["starts"]) == 1
 
 
-def test_persistent_agents_take_their_window(benchmark: Make, tmp_path: Path) -> None:
+def test_persistent_agents_take_their_window(tmp_path: Path) -> None:
     pair = "[{name: pes, with: {window: 2}}, {name: truncated_es, with: {window: 2}}]"
-    assert _run(benchmark(f"contestants={pair}", "parts=true"), tmp_path)[0] == 0
+    assert _run(benchmark_of(f"contestants={pair}", "parts=true"), tmp_path)[0] == 0
     samples, _, _ = timings.load(tmp_path)
     whole = samples[samples["part"] == "generation"].groupby("contestant")["env_steps"].max()
     assert whole.to_dict() == {"pes": 4 * 2, "truncated_es": 4 * 2 + 2 * 2}
 
 
-def test_what_is_there_is_not_run_again(
-    benchmark: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    _run(benchmark("contestants=[bare]"), tmp_path)
+def test_what_is_there_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _run(benchmark_of("contestants=[bare]"), tmp_path)
     (first,) = (tmp_path / "workloads").iterdir()
     before = first.read_bytes()
-    both = benchmark("contestants=[bare]", "workloads.populations=[4, 6]")
+    both = benchmark_of("contestants=[bare]", "workloads.populations=[4, 6]")
     measured: list[int] = []
     measure = execution.measure
 
@@ -85,7 +81,7 @@ def test_what_is_there_is_not_run_again(
 
 
 def test_a_failure_is_named_and_the_others_go_on(
-    benchmark: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sample = Entrant.sample
 
@@ -99,7 +95,7 @@ def test_a_failure_is_named_and_the_others_go_on(
     monkeypatch.setattr(Entrant, "sample", failing)
     runners = "[bare, {name: pes, with: {window: 9}}, {name: bare, label: late}, {name: bare, "
     runners += "label: small, up_to: 2}]"
-    code, said = _run(benchmark(f"contestants={runners}", "rounds=5"), tmp_path)
+    code, said = _run(benchmark_of(f"contestants={runners}", "rounds=5"), tmp_path)
     samples, programs, _ = timings.load(tmp_path)
     found = dict(zip(programs["contestant"], programs["status"], strict=True))
     assert found == {"bare": "finished", "pes": "failed", "late": "failed", "small": "skipped"}
@@ -108,23 +104,23 @@ def test_a_failure_is_named_and_the_others_go_on(
     assert reasons["small"] == "not run with a population above 2"
     assert code == 1 and "pes failed: window" in said and "2 failures" in said
     assert set(samples["contestant"]) == {"bare"} and len(samples) == 5
-    assert _run(benchmark(f"contestants={runners}", "rounds=5"), tmp_path)[0] == 1
+    assert _run(benchmark_of(f"contestants={runners}", "rounds=5"), tmp_path)[0] == 1
 
 
 def test_a_missing_peer_is_said_before_anything_is_timed(
-    benchmark: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "evosax.algorithms", None)
     with pytest.raises(UserError, match="pip install"):
-        _run(benchmark("contestants=[bare, evosax]"), tmp_path)
+        _run(benchmark_of("contestants=[bare, evosax]"), tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_other_results_are_not_overwritten(benchmark: Make, tmp_path: Path) -> None:
+def test_other_results_are_not_overwritten(tmp_path: Path) -> None:
     for held, name in (
         ({"benchmark": {"name": "other"}}, "benchmark 'other'"),
         ({"sweep": {"name": "toy"}}, "sweep 'toy', not benchmark 'toy'"),
     ):
         json_files.write(tmp_path / "manifest.json", {**held, "starts": []})
         with pytest.raises(UserError, match=f"holds the results of {name}"):
-            _run(benchmark(), tmp_path)
+            _run(benchmark_of(), tmp_path)

@@ -1,6 +1,5 @@
 """Episodes of full length: every step is taken, and what is returned hangs on the states."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,8 +14,8 @@ from rl_es.rollout.config import WrapperConfig
 from rl_es.rollout.unroll import episodes, single_step, start
 from rl_es.rollout.wrappers import wrap
 from rl_es.speed.horizon import FullHorizon, environment
-from rl_es.speed.schema import Benchmark
 from rl_es.speed.workloads import workloads
+from tests.speed.benchmarks import benchmark_of
 from tests.toys import Drift, ParameterPolicy
 
 HORIZON = 6
@@ -45,10 +44,8 @@ def test_nothing_ends_early_and_rewards_stop_where_the_episode_would_have_ended(
     assert len(set(full.returns[:, 0].tolist())) == 3
 
 
-def test_the_returns_of_a_constant_reward_hang_on_the_states(
-    benchmark: Callable[..., Benchmark],
-) -> None:
-    (workload,) = workloads(benchmark("workloads.environments.0.episode_length=40"))
+def test_the_returns_of_a_constant_reward_hang_on_the_states() -> None:
+    (workload,) = workloads(benchmark_of("workloads.environments.0.episode_length=40"))
     env = environment(workload, workload.horizon)  # CartPole rewards every step with 1
     particles = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), 32))[0]
 
@@ -81,13 +78,11 @@ class Endless(Drift):
 
 
 @pytest.mark.parametrize("horizon", ["full", "natural"])
-def test_no_time_limit(
-    benchmark: Callable[..., Benchmark], monkeypatch: pytest.MonkeyPatch, horizon: str
-) -> None:
+def test_no_time_limit(monkeypatch: pytest.MonkeyPatch, horizon: str) -> None:
     from envs import gymnax
 
     monkeypatch.setattr(gymnax, "make", lambda name, options: Endless())
     text = "workloads.environments=[CartPole-v1]"
-    (workload,) = workloads(benchmark(text, f"workloads.horizons=[{horizon}]"))
+    (workload,) = workloads(benchmark_of(text, f"workloads.horizons=[{horizon}]"))
     with pytest.raises(UserError, match="CartPole-v1: it has no time limit.*episode_length"):
         environment(workload, workload.horizon)

@@ -1,6 +1,5 @@
 """What is timed of each contestant: all steps, the floors, the parts."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,24 +10,19 @@ from rl_es.interfaces import Box, Discrete, EnvSpec, Observation
 from rl_es.speed.floors import FixedAction
 from rl_es.speed.horizon import environment
 from rl_es.speed.runners import Runner, make_runner
-from rl_es.speed.schema import Benchmark
 from rl_es.speed.workloads import workloads
+from tests.speed.benchmarks import benchmark_of
 
 EVERYONE = "contestants=[bare, inference, eggroll, evosax]"
 
 
-@pytest.fixture
-def runners(benchmark: Callable[..., Benchmark]) -> Callable[..., dict[str, Runner]]:
+def runners(*assignments: str) -> dict[str, Runner]:
     """The runners of the only workload, by label."""
-
-    def make(*assignments: str) -> dict[str, Runner]:
-        (workload,) = workloads(benchmark(*assignments))
-        return {
-            one.label: make_runner(workload, one, environment(workload, one.horizon))
-            for one in workload.contestants
-        }
-
-    return make
+    (workload,) = workloads(benchmark_of(*assignments))
+    return {
+        one.label: make_runner(workload, one, environment(workload, one.horizon))
+        for one in workload.contestants
+    }
 
 
 def _generations(runner: Runner, count: int = 2) -> list[Any]:
@@ -40,14 +34,14 @@ def _generations(runner: Runner, count: int = 2) -> list[Any]:
     return found
 
 
-def test_everyone_takes_all_steps_of_a_full_horizon(runners: Any) -> None:
+def test_everyone_takes_all_steps_of_a_full_horizon() -> None:
     made = runners(EVERYONE, "workloads.episodes=[3]")
     for runner in made.values():
         for returns, steps in _generations(runner):
             assert returns.shape == (4,) and int(steps) == 4 * 3 * 8
 
 
-def test_episodes_differ_between_generations_and_pairs(runners: Any) -> None:
+def test_episodes_differ_between_generations_and_pairs() -> None:
     changed = ("workloads.environments.0.episode_length=40", "workloads.populations=[32]")
     for runner in runners(*changed, "contestants=[bare, inference]").values():
         (first, _), (second, _) = _generations(runner)
@@ -59,7 +53,7 @@ SPREAD = """contestants=[eggroll, {name: eggroll, label: two, devices: 2},
 {name: eggroll, label: lanes, lanes: 2}]"""
 
 
-def test_a_spread_generation_is_the_same(runners: Any) -> None:
+def test_a_spread_generation_is_the_same() -> None:
     found, sizes = {}, ("workloads.populations=[512]", "workloads.environments.0.episode_length=30")
     for label, runner in runners(SPREAD, *sizes).items():
         lanes = 2 if label in ("both", "lanes") else 1
@@ -73,20 +67,20 @@ def test_a_spread_generation_is_the_same(runners: Any) -> None:
     assert not np.array_equal(found["both"][0], found["both"][1])
 
 
-def test_a_horizon_of_ones_own(runners: Any) -> None:
+def test_a_horizon_of_ones_own() -> None:
     text = "contestants=[inference, {name: inference, label: early, horizon: natural}]"
     made = runners(text, "workloads.environments.0.episode_length=60")
     steps = {label: int(_generations(one)[0][1]) for label, one in made.items()}
     assert steps["inference"] == 4 * 60 > steps["early"]
 
 
-def test_partners_share_episodes_where_nothing_is_perturbed(runners: Any) -> None:
+def test_partners_share_episodes_where_nothing_is_perturbed() -> None:
     found = runners("contestants=[bare]", "workloads.populations=[32]")["bare"]
     (returns, _), *_ = _generations(found)
     np.testing.assert_array_equal(returns[::2], returns[1::2])
 
 
-def test_sizes(runners: Any) -> None:
+def test_sizes() -> None:
     made = runners("contestants=[bare, inference, {name: eggroll, with: {rank: 2}}, full_rank_es]")
     size = 4 * 4 + 4 + 4 * 2 + 2  # 4 observations, 4 hidden, 2 actions
     assert [runner.parameters for runner in made.values()] == [0, size, size, size]
@@ -98,7 +92,7 @@ def test_sizes(runners: Any) -> None:
     assert numbers == [0, 0, 2 * (factors + 1), 2 * (size + 1)]  # with the sigma of each pair
 
 
-def test_parts_give_what_the_generation_gives(runners: Any) -> None:
+def test_parts_give_what_the_generation_gives() -> None:
     runner = runners("contestants=[eggroll]")["eggroll"]
     parts, state = runner.parts, jax.jit(runner.init)(jax.random.key(0))
     noise, memory = jax.jit(parts.noise)(state)

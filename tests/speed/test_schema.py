@@ -1,14 +1,10 @@
 """What a speed file may say: each wrong one is refused with its place and what would be right."""
 
-from collections.abc import Callable
-
 import pytest
 
 from rl_es.errors import UserError
-from rl_es.speed.schema import Benchmark
 from rl_es.speed.workloads import workloads
-
-Make = Callable[..., Benchmark]
+from tests.speed.benchmarks import benchmark_of
 
 WRONG = [
     ("rouns=3", "rouns", "unknown key; did you mean 'rounds'?"),
@@ -49,45 +45,45 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("assignment", "place", "reason"), WRONG)
-def test_refused(benchmark: Make, assignment: str, place: str, reason: str) -> None:
+def test_refused(assignment: str, place: str, reason: str) -> None:
     more = ["contestants=[eggroll, full_rank_es]"] if assignment == "agent.rank=1" else []
     with pytest.raises(UserError) as error:
-        benchmark(*more, assignment)
+        benchmark_of(*more, assignment)
     message = str(error.value)
     assert message.startswith("toy.yaml: ") and "\n" not in message
     assert place in message and reason in message
 
 
-def test_a_wrong_line_is_named(benchmark: Make) -> None:
+def test_a_wrong_line_is_named() -> None:
     text = "name: toy\nworkloads:\n  environments: [CartPole-v1]\n  widths: [[4]]\n"
     text += "  populations:\n    - 4\n    - 5\ncontestants: [bare]\n"
     with pytest.raises(UserError, match=r"toy.yaml: workloads.populations\[1\] \(line 7\): "):
-        benchmark(text=text)
+        benchmark_of(text=text)
 
 
-def test_a_misspelled_key_is_not_called_missing(benchmark: Make) -> None:
+def test_a_misspelled_key_is_not_called_missing() -> None:
     text = "name: toy\nworkloads: {environments: [CartPole-v1], width: [[4]], populations: [4]}\n"
     with pytest.raises(UserError, match=r"workloads.width .*: unknown key; did you mean 'widths'"):
-        benchmark(text=text + "contestants: [bare]")
+        benchmark_of(text=text + "contestants: [bare]")
 
 
-def test_evosax_cannot_be_given_normalised_observations(benchmark: Make) -> None:
+def test_evosax_cannot_be_given_normalised_observations() -> None:
     wrong = ("contestants=[inference, evosax]", "policy.normalise_observations=true")
     with pytest.raises(UserError, match=r"contestants\[1\].*normalise_observations"):
-        benchmark(*wrong)
+        benchmark_of(*wrong)
 
 
-def test_workloads_are_every_combination(benchmark: Make) -> None:
+def test_workloads_are_every_combination() -> None:
     axes = ("populations=[4, 6]", "widths=[[4], [5, 5]]", "episodes=[1, 2]")
-    made = workloads(benchmark(*(f"workloads.{axis}" for axis in axes)))
+    made = workloads(benchmark_of(*(f"workloads.{axis}" for axis in axes)))
     found = [(one.policy.widths, one.population, one.episodes) for one in made]
     assert found == [(w, p, e) for w in ((4,), (5, 5)) for p in (4, 6) for e in (1, 2)]
     assert len({one.key for one in made}) == len(made)
 
 
-def test_contestants_have_the_sizes_of_their_workload(benchmark: Make) -> None:
+def test_contestants_have_the_sizes_of_their_workload() -> None:
     (made,) = workloads(
-        benchmark(
+        benchmark_of(
             "workloads.populations=[6]",
             "workloads.episodes=[3]",
             "agent.lr=0.5",
@@ -107,10 +103,10 @@ def test_contestants_have_the_sizes_of_their_workload(benchmark: Make) -> None:
     ["rounds=3", "agent.sigma=0.2", "policy.activation=relu", "workloads.horizons=[natural]",
      "workloads.environments.0.episode_length=9", "contestants=[bare, inference]"],
 )  # fmt: skip
-def test_a_key_changes_with_what_is_measured(benchmark: Make, assignment: str) -> None:
-    assert workloads(benchmark(assignment))[0].key != workloads(benchmark())[0].key
+def test_a_key_changes_with_what_is_measured(assignment: str) -> None:
+    assert workloads(benchmark_of(assignment))[0].key != workloads(benchmark_of())[0].key
 
 
-def test_a_key_does_not_hang_on_other_workloads(benchmark: Make) -> None:
-    more = workloads(benchmark("workloads.populations=[2, 4]", "name=x", "description=y"))
-    assert more[1].key == workloads(benchmark())[0].key
+def test_a_key_does_not_hang_on_other_workloads() -> None:
+    more = workloads(benchmark_of("workloads.populations=[2, 4]", "name=x", "description=y"))
+    assert more[1].key == workloads(benchmark_of())[0].key

@@ -1,32 +1,23 @@
-"""Small sweeps of real environments and agents, and what several tests of running them need.
+"""Small sweeps of real environments and agents, and what stops them or makes them fail.
 
-Four groups of four runs, some seconds each with their programs in the cache. Budgets are mostly
-generations, so that evaluation points coincide.
+Budgets are mostly generations, so that evaluation points coincide.
 """
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 import envs.gymnax
-from rl_es import tables
 from rl_es.interfaces import Transition
-from rl_es.sweep import execution
 from rl_es.sweep.cells import Cell
-from rl_es.sweep.loading import checked
-from rl_es.sweep.overriding import override
-from rl_es.sweep.placing import Resources
-from rl_es.sweep.reading import parse
-from rl_es.sweep.schema import Sweep
 from rl_es.training import task
 
-TEXT = """
+# Four groups of four runs, some seconds each with their programs in the cache.
+TINY = """
 name: tiny
 seeds: 2
 defaults:
@@ -65,57 +56,9 @@ LASTING = {  # what strategies remember of their pairs, in each form
 }
 
 
-class Silent:
-    """Progress that calls a function where a cell reports."""
-
-    def __init__(self, running: Callable[..., None] | None = None):
-        self.said: list[tuple[Any, ...]] = []
-        self._running = running
-
-    def running(self, *report: Any) -> None:
-        self.said.append(("running", *report))
-        if self._running is not None:
-            self._running(*report)
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *report: self.said.append((name, *report))
-
-
-def made(text: str = TEXT, *assignments: str) -> Sweep:
-    document = parse(text, "tiny.yaml")
-    override(document, assignments)
-    return checked(document)
-
-
-def ran(
-    folder: Path,
-    sweep: Sweep,
-    lanes: int | None = 1,
-    code: int = 0,
-    resources: Mapping[str, int] | None = None,
-    retry: bool = False,
-    **progress: Any,
-) -> Path:
-    asked = Resources(lanes=lanes, **(resources or {}))
-    assert execution.run(sweep, folder, Silent(**progress), asked, retry_failed=retry) == code
-    return folder
-
-
-def same(one: Path, other: Path) -> None:
-    """The tables are equal bit for bit, timing aside."""
-    for left, right in zip(tables.load(one), tables.load(other), strict=True):
-        pd.testing.assert_frame_equal(untimed(left), untimed(right), check_exact=True)
-
-
-def untimed(table: pd.DataFrame) -> pd.DataFrame:
-    return table.drop(columns=[name for name in tables.TIMING if name in table])
-
-
-def times(folder: Path) -> dict[str, int]:
-    return {path.name: path.stat().st_mtime_ns for path in tables.cell_paths(folder)}
-
-
 def interrupt_at(seed: int, fraction: float) -> Callable[..., None]:
+    """What interrupts this process once a run has done a fraction of its budget."""
+
     def running(cell: Cell, done: float, *rest: Any) -> None:
         if cell.seed == seed and done >= fraction:
             os.kill(os.getpid(), signal.SIGINT)
@@ -138,6 +81,7 @@ class Broken:
 
 @contextmanager
 def broken_cartpole() -> Iterator[None]:
+    """CartPole cannot be run here."""
     make = envs.gymnax.make
 
     def sometimes(name: str, options: Any) -> Any:

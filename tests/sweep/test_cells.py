@@ -1,15 +1,13 @@
 """Cells, run identities and groups."""
 
-from collections.abc import Callable
-
 import pytest
-from toy_agents import plain
-from toy_suites import toy
 
 from rl_es.sweep.cells import Cell, cells, groups
-from rl_es.sweep.schema import Sweep
+from tests.running import sweep_of
+from tests.sweep.toy_agents import plain
+from tests.sweep.toy_suites import toy
 
-Make = Callable[..., Sweep]
+pytestmark = pytest.mark.usefixtures("toys")
 
 FULL = """
 name: toy
@@ -37,8 +35,8 @@ agents:
 """
 
 
-def test_order(sweep: Make) -> None:
-    made = cells(sweep(FULL))
+def test_order() -> None:
+    made = cells(sweep_of(FULL))
     assert len(made) == 2 * (1 + 4 + 1) * 2
     assert [(c.env, c.label, c.seed) for c in made[:6]] == [
         ("Toy-v0", "plain", 3),
@@ -55,8 +53,8 @@ def _find(made: tuple[Cell, ...], env: str, label: str) -> Cell:
     return next(cell for cell in made if (cell.env, cell.label) == (env, label))
 
 
-def test_precedence(sweep: Make) -> None:
-    made = cells(sweep(FULL))
+def test_precedence() -> None:
+    made = cells(sweep_of(FULL))
     first, exact = _find(made, "Toy-v0", "plain"), _find(made, "exact", "plain")
     assert first.settings == {"lr": 0.5, "sigma": 0.3, "rule": "adam", "size": 2}
     assert exact.settings == {**first.settings, "sigma": 0.7}
@@ -75,20 +73,20 @@ def test_precedence(sweep: Make) -> None:
     assert exact.options == toy.Options(backend="exact")
 
 
-def test_overrides_by_label_and_by_name(sweep: Make) -> None:
+def test_overrides_by_label_and_by_name() -> None:
     relabelled = "agents.0.label=first"  # now no label is 'plain': the name means both entries
     both = "environments.1.agents={plain: {sigma: 0.7}}"
-    made = cells(sweep(FULL, relabelled, both))
+    made = cells(sweep_of(FULL, relabelled, both))
     assert _find(made, "exact", "varied lr=0.1 size=1").settings["sigma"] == 0.7
     assert _find(made, "exact", "first").settings["sigma"] == 0.7
     one = "environments.1.agents={plain: {sigma: 0.7}, varied: {sigma: 0.9}}"
-    made = cells(sweep(FULL, relabelled, one))
+    made = cells(sweep_of(FULL, relabelled, one))
     assert _find(made, "exact", "varied lr=0.1 size=1").settings["sigma"] == 0.9
     assert _find(made, "exact", "first").settings["sigma"] == 0.7
 
 
-def test_run_ids_are_distinct_and_stable(sweep: Make) -> None:
-    made = cells(sweep(FULL))
+def test_run_ids_are_distinct_and_stable() -> None:
+    made = cells(sweep_of(FULL))
     assert len({cell.run_id for cell in made}) == len(made)
     # Golden: a change here orphans every result that anyone has.
     assert made[0].run_id == "f13d5de926014d15"
@@ -112,8 +110,8 @@ def test_run_ids_are_distinct_and_stable(sweep: Make) -> None:
         "defaults.policy.init=normal",  # came after the first results
     ],
 )
-def test_run_id_unchanged(sweep: Make, assignment: str) -> None:
-    assert cells(sweep(FULL))[0].run_id == cells(sweep(FULL, assignment))[0].run_id
+def test_run_id_unchanged(assignment: str) -> None:
+    assert cells(sweep_of(FULL))[0].run_id == cells(sweep_of(FULL, assignment))[0].run_id
 
 
 @pytest.mark.parametrize(
@@ -130,21 +128,21 @@ def test_run_id_unchanged(sweep: Make, assignment: str) -> None:
         "agents.0.with.rule=sgd",
     ],
 )
-def test_run_id_changed(sweep: Make, assignment: str) -> None:
-    assert cells(sweep(FULL))[0].run_id != cells(sweep(FULL, assignment))[0].run_id
+def test_run_id_changed(assignment: str) -> None:
+    assert cells(sweep_of(FULL))[0].run_id != cells(sweep_of(FULL, assignment))[0].run_id
 
 
-def test_numerics_change_run_ids(sweep: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    ids = {cells(sweep(FULL))[0].run_id}
+def test_numerics_change_run_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = {cells(sweep_of(FULL))[0].run_id}
     monkeypatch.setattr(plain, "NUMERICS", 2)
-    ids.add(cells(sweep(FULL))[0].run_id)
+    ids.add(cells(sweep_of(FULL))[0].run_id)
     monkeypatch.setattr(toy, "NUMERICS", 2)
-    ids.add(cells(sweep(FULL))[0].run_id)
+    ids.add(cells(sweep_of(FULL))[0].run_id)
     assert len(ids) == 3
 
 
-def test_groups_share_what_is_static(sweep: Make) -> None:
-    made = cells(sweep(FULL))
+def test_groups_share_what_is_static() -> None:
+    made = cells(sweep_of(FULL))
     grouped = groups(made)
     # An environment: plain, varied at two sizes (each with two learning rates), strategy.
     assert [len(group.cells) for group in grouped] == [2, 4, 4, 2] * 2
@@ -158,9 +156,9 @@ def test_groups_share_what_is_static(sweep: Make) -> None:
 @pytest.mark.parametrize(
     "assignment", ["defaults.agent.lr=0.9", "defaults.budget.seconds=5", "name=x", "seeds=9"]
 )
-def test_group_keys_ignore_traced_settings_and_budget(sweep: Make, assignment: str) -> None:
-    keys = [group.key for group in groups(cells(sweep(FULL)))]
-    assert keys == [group.key for group in groups(cells(sweep(FULL, assignment)))]
+def test_group_keys_ignore_traced_settings_and_budget(assignment: str) -> None:
+    keys = [group.key for group in groups(cells(sweep_of(FULL)))]
+    assert keys == [group.key for group in groups(cells(sweep_of(FULL, assignment)))]
 
 
 RANDOM = """
@@ -179,37 +177,37 @@ def _draws(made: tuple[Cell, ...], name: str) -> list[float]:
     return [cell.settings[name] for cell in made]
 
 
-def test_random_draws(sweep: Make) -> None:
-    made = cells(sweep(RANDOM))
-    assert len(made) == 40 and made == cells(sweep(RANDOM))
+def test_random_draws() -> None:
+    made = cells(sweep_of(RANDOM))
+    assert len(made) == 40 and made == cells(sweep_of(RANDOM))
     assert all(1e-3 <= lr <= 1e-1 for lr in _draws(made, "lr"))
     assert all(0.1 <= sigma <= 0.2 for sigma in _draws(made, "sigma"))
     assert _draws(made[:20], "lr") == _draws(made[20:], "lr")  # each grid point: the same draws
     assert len(set(_draws(made[:20], "lr"))) == 20
-    assert _draws(made, "lr") != _draws(cells(sweep(RANDOM, "agents.0.random.seed=2")), "lr")
+    assert _draws(made, "lr") != _draws(cells(sweep_of(RANDOM, "agents.0.random.seed=2")), "lr")
     # Golden: another draw would be another sweep.
     assert made[0].label == "plain size=1 lr=0.0137 sigma=0.106"
 
 
-def test_more_samples_or_settings_keep_the_draws(sweep: Make) -> None:
-    before = _draws(cells(sweep(RANDOM)), "lr")[:20]
-    more = cells(sweep(RANDOM, "agents.0.random.samples=30"))
+def test_more_samples_or_settings_keep_the_draws() -> None:
+    before = _draws(cells(sweep_of(RANDOM)), "lr")[:20]
+    more = cells(sweep_of(RANDOM, "agents.0.random.samples=30"))
     assert _draws(more, "lr")[:20] == before
-    other = cells(sweep(RANDOM, "agents.0.random.rule={choice: [sgd, adam]}"))
+    other = cells(sweep_of(RANDOM, "agents.0.random.rule={choice: [sgd, adam]}"))
     assert _draws(other, "lr")[:20] == before
 
 
-def test_labels_that_round_alike_are_told_apart(sweep: Make) -> None:
-    made = cells(sweep(RANDOM, "agents.0.random.lr={uniform: [0.1, 0.10001]}",
+def test_labels_that_round_alike_are_told_apart() -> None:
+    made = cells(sweep_of(RANDOM, "agents.0.random.lr={uniform: [0.1, 0.10001]}",
                        "agents.0.random.sigma={uniform: [0.1, 0.10001]}"))  # fmt: skip
     labels = [cell.label for cell in made]
     assert len(set(labels)) == 40 and labels[1] == labels[0] + " no.2"
 
 
-def test_surfaces_and_figures_are_no_part_of_a_run(sweep: Make) -> None:
+def test_surfaces_and_figures_are_no_part_of_a_run() -> None:
     more = ("environments.0.surface={low: [0, 0], high: [1, 1]}", "figures=[best_so_far]")
     before, after = (
-        [(cell.run_id, cell.group) for cell in cells(sweep(FULL, *changes))]
+        [(cell.run_id, cell.group) for cell in cells(sweep_of(FULL, *changes))]
         for changes in ((), more)
     )
     assert before == after

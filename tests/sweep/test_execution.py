@@ -24,20 +24,8 @@ from rl_es.sweep.placing import Resources
 from rl_es.sweep.schema import Budget, Sweep
 from rl_es.sweep.store import Progressed, Store
 from rl_es.sweep.work import work_of
-from tests.sweep.small import (
-    LASTING,
-    ONE,
-    PERSISTENT,
-    made,
-    ran,
-    same,
-    times,
-)
-
-
-@pytest.fixture(autouse=True)
-def toys() -> None:
-    """The registries hold the real agents and environments here."""
+from tests.running import alike, ran, same, sweep_of, times
+from tests.sweep.small import LASTING, ONE, PERSISTENT, TINY
 
 
 class Compilations:
@@ -70,14 +58,8 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Compilations]:
     """The small sweep's folder, and what was compiled for it."""
     folder = tmp_path_factory.mktemp("once")
     with Compilations() as compilations:
-        ran(folder, made())
+        ran(folder, sweep_of(TINY))
     return folder, compilations
-
-
-@pytest.fixture(scope="module")
-def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One agent on one environment, two seeds."""
-    return ran(tmp_path_factory.mktemp("short"), made(ONE))
 
 
 def planned(sweep: Sweep, lanes: int = 1) -> int:
@@ -90,7 +72,7 @@ def planned(sweep: Sweep, lanes: int = 1) -> int:
 
 
 def test_a_second_run_gives_the_same_tables(once: tuple[Path, Any], tmp_path: Path) -> None:
-    same(once[0], ran(tmp_path, made()))
+    same(once[0], ran(tmp_path, sweep_of(TINY)))
 
 
 def test_curves_and_runs(once: tuple[Path, Any]) -> None:
@@ -141,7 +123,7 @@ def test_learning_rates_and_seeds_lead_to_different_curves(once: tuple[Path, Any
 
 def test_manifest(once: tuple[Path, Any]) -> None:
     manifest = json.loads((once[0] / "manifest.json").read_text())
-    assert manifest["sweep"] == made().model_dump(mode="json", by_alias=True)
+    assert manifest["sweep"] == sweep_of(TINY).model_dump(mode="json", by_alias=True)
     (start,) = manifest["starts"]
     assert start["cells"] == 16 and start["versions"]["jax"] == jax.__version__
     assert {"time", "device", "machine", "git_revision"} <= start.keys()
@@ -151,12 +133,12 @@ def test_manifest(once: tuple[Path, Any]) -> None:
 
 
 def test_as_many_compilations_as_planned_and_no_hidden_ones(once: tuple[Path, Any]) -> None:
-    assert once[1].ours == {"program.py:_compile": planned(made())}
-    assert planned(made()) == 2 * (3 + 2)  # an environment's agents share the evaluation
+    assert once[1].ours == {"program.py:_compile": planned(sweep_of(TINY))}
+    assert planned(sweep_of(TINY)) == 2 * (3 + 2)  # an environment's agents share the evaluation
 
 
 def test_more_seeds_and_learning_rates_compile_nothing_more(tmp_path: Path) -> None:
-    sweep = made(ONE, "seeds=5", "agents=[{name: eggroll, with: {population: 16}, "
+    sweep = sweep_of(ONE, "seeds=5", "agents=[{name: eggroll, with: {population: 16}, "
                  "grid: {lr: [1, 2, 3], sigma: [0.1, 0.2]}}]", "budget.generations=1")  # fmt: skip
     with Compilations() as compilations:
         ran(tmp_path, sweep)
@@ -167,7 +149,7 @@ def test_more_seeds_and_learning_rates_compile_nothing_more(tmp_path: Path) -> N
 def test_a_second_call_does_nothing(once: tuple[Path, Any]) -> None:
     folder, before = once[0], times(once[0])
     with Compilations() as compilations:
-        ran(folder, made())
+        ran(folder, sweep_of(TINY))
     assert not compilations.ours and times(folder) == before
 
 
@@ -182,34 +164,26 @@ def test_runs_that_share_a_call_are_those_that_run_alone(agent: str, tmp_path: P
     generations no action changes, and counts are exact.
     """
     changes = ("seeds=5", *(PERSISTENT if agent == "pes" else ()))
-    alone = ran(tmp_path / "alone", made(ONE, *changes))
+    alone = ran(tmp_path / "alone", sweep_of(ONE, *changes))
     with Compilations() as compilations:
-        together = ran(tmp_path / "together", made(ONE, *changes), lanes=3)
+        together = ran(tmp_path / "together", sweep_of(ONE, *changes), lanes=3)
     assert compilations.ours == {"program.py:_compile": 3}
+    alike(alone, together, but=("lanes",))
     (left, first), (right, second) = tables.load(alone), tables.load(together)
     assert (right.lanes == 3).all() and (second.lanes == 3).all() and (first.lanes == 1).all()
     assert (second.status == "finished").all() and len(second) == 5
-    timing = [*tables.TIMING, "lanes"]
-    for one, other in ((left, right), (first, second)):
-        keep = [name for name in one if name not in timing]
-        pd.testing.assert_frame_equal(one[keep], other[keep], rtol=1e-4, atol=1e-5)
     assert (left.env_steps == right.env_steps).all()
 
 
 def test_runs_of_different_lengths_share_calls(tmp_path: Path) -> None:
     """With budgets in steps, lanes come to their points at different generations."""
     changes = ("seeds=3", "defaults.budget={env_steps: 1000}")
-    alone = ran(tmp_path / "alone", made(ONE, *changes))
-    together = ran(tmp_path / "together", made(ONE, *changes), lanes=3)
+    alone = ran(tmp_path / "alone", sweep_of(ONE, *changes))
+    together = ran(tmp_path / "together", sweep_of(ONE, *changes), lanes=3)
     (left, _), (right, _) = tables.load(alone), tables.load(together)
     whole = ["run_id", "seed", "generation", "env_steps", "episodes"]
     pd.testing.assert_frame_equal(left[whole], right[whole])
     assert left.groupby("seed").env_steps.max().between(1000, 1000 + 16 * 30).all()
-
-
-def test_a_number_of_lanes_below_one_is_refused() -> None:
-    with pytest.raises(UserError, match="--lanes: must be at least 1; is -1"):
-        Resources(lanes=-1)
 
 
 @pytest.mark.parametrize("agent", ["eggroll", "pes", "pes keys", "nres", "nres rank 1"])
@@ -218,27 +192,24 @@ def test_devices_and_chunks_change_nothing(
     agent: str, devices: int, lanes: int, chunk: int | None, tmp_path: Path
 ) -> None:
     """With 256 members two devices share a population; with 16 they share the runs."""
-    own = LASTING[agent]
     size = f"agents.0.with.population={16 if lanes == 2 else 256}"
-    changes = ("seeds=3", *own, size)
-    alone = ran(tmp_path / "alone", made(ONE, *changes))
-    asked = {"devices": devices} | ({"population_chunk": chunk} if chunk else {})
-    spread = ran(tmp_path / "spread", made(ONE, *changes), lanes=lanes, resources=asked)
-    (left, _), (right, _) = tables.load(alone), tables.load(spread)
-    keep = [name for name in left if name not in [*tables.TIMING, "lanes"]]
-    pd.testing.assert_frame_equal(left[keep], right[keep], rtol=1e-4, atol=1e-5)
+    changes = ("seeds=3", *LASTING[agent], size)
+    alone = ran(tmp_path / "alone", sweep_of(ONE, *changes))
+    placed = {"lanes": lanes, "devices": devices, "population_chunk": chunk}
+    spread = ran(tmp_path / "spread", sweep_of(ONE, *changes), **placed)
+    alike(alone, spread, but=("lanes", "devices", "chunks"))
 
 
 def test_more_devices_than_there_are_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--devices: must be at most 2, those that jax finds; is 3"):
-        ran(tmp_path, made(ONE), resources={"devices": 3})
+        ran(tmp_path, sweep_of(ONE), devices=3)
 
 
 # --- budgets ------------------------------------------------------------------------------------
 
 
 def test_budget_in_seconds(tmp_path: Path) -> None:
-    ran(tmp_path, made(ONE, "defaults.budget={seconds: 0.2}", "seeds=1"))
+    ran(tmp_path, sweep_of(ONE, "defaults.budget={seconds: 0.2}", "seeds=1"))
     curves, runs = tables.load(tmp_path)
     assert runs.status.item() == "finished" and 0.2 <= runs.wall_seconds.item() < 5
     assert curves.generation.iloc[0] == 0 and curves.generation.is_monotonic_increasing
@@ -259,7 +230,7 @@ def test_every_point_is_reached_at_the_first_generation_after_it(
 ) -> None:
     """However the calls are cut, and no lane ever waits for nothing."""
     cell = replace(
-        cells(made(ONE))[0],
+        cells(sweep_of(ONE))[0],
         budget=Budget(**{kind: budget}),
         evaluation=EvaluationConfig(points=points),
     )

@@ -3,7 +3,6 @@
 import errno
 import json
 import os
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,76 +12,54 @@ import pytest
 
 from rl_es import tables
 from rl_es.errors import StorageError, UserError
-from rl_es.sweep import batch, execution, manifest, work
+from rl_es.sweep import batch, manifest, work
 from rl_es.sweep.cells import cells
-from rl_es.sweep.placing import Place, Resources
+from rl_es.sweep.placing import Place
 from rl_es.sweep.store import Store
-from tests.sweep.small import (
-    ONE,
-    TEXT,
-    Silent,
-    broken_cartpole,
-    interrupt_at,
-    made,
-    ran,
-    same,
-    times,
-)
-
-
-@pytest.fixture(autouse=True)
-def toys() -> None:
-    """The registries hold the real agents and environments here."""
-
-
-@pytest.fixture(scope="module")
-def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One agent on one environment, two seeds."""
-    return ran(tmp_path_factory.mktemp("short"), made(ONE))
-
+from tests.running import Said, alike, ran, same, sweep_of, times
+from tests.sweep.small import ONE, TINY, broken_cartpole, interrupt_at
 
 # --- failing ------------------------------------------------------------------------------------
 
 
 def test_a_failing_group_is_recorded_and_run_again_when_asked_for(tmp_path: Path) -> None:
-    said, again, plain = Silent(), Silent(), Silent()
-    one = Resources(lanes=1)
+    said, again, plain = Said(), Said(), Said()
     with broken_cartpole():
-        assert execution.run(made(), tmp_path, said, one) == 1
+        ran(tmp_path, sweep_of(TINY), said, code=1)
     _, runs = tables.load(tmp_path)
     status = runs.groupby("env").status.agg(set)
     assert status["CartPole-v1"] == {"failed"} and status["Pendulum-v1"] == {"finished"}
     assert set(runs.reason.dropna()) == {"ZeroDivisionError: the pole"}
-    assert Counter(event for event, *_ in said.said)["failed"] == 8
+    assert said.counts["failed"] == 8
     before = times(tmp_path)
-    assert execution.run(made(), tmp_path, plain, one) == 1 and times(tmp_path) == before
-    assert "8 of 16 cells failed before: --retry-failed runs them" in str(plain.said)
-    longer = made(TEXT, "seeds=3")
-    assert execution.run(longer, tmp_path, again, one, retry_failed=True) == 0
+    ran(tmp_path, sweep_of(TINY), plain, code=1)
+    assert times(tmp_path) == before
+    assert plain.notes == ["8 of 16 cells failed before: --retry-failed runs them"]
+    ran(tmp_path, sweep_of(TINY, "seeds=3"), again, retry_failed=True)
     _, runs = tables.load(tmp_path)
     assert len(runs) == 16 and set(runs.status) == {"finished"}
-    assert Counter(event for event, *_ in again.said)["finished"] == 8
-    same(tmp_path, ran(tmp_path / "through", made()))
+    assert again.counts["finished"] == 8
+    same(tmp_path, ran(tmp_path / "through", sweep_of(TINY)))
 
 
 @pytest.mark.usefixtures("fine")
 def test_a_failure_keeps_the_curve_that_was_there(short: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
-        execution.run(made(ONE), tmp_path, Silent(interrupt_at(1, 0.5)), Resources(lanes=1))
+        ran(tmp_path, sweep_of(ONE), Said(running=interrupt_at(1, 0.5)))
     before, _ = tables.load(tmp_path)
     with broken_cartpole():
-        ran(tmp_path, made(ONE), code=1)
+        ran(tmp_path, sweep_of(ONE), code=1)
     after, runs = tables.load(tmp_path)
     assert list(runs.status) == ["finished", "failed"]
     pd.testing.assert_frame_equal(before, after)
-    same(short, ran(tmp_path, made(ONE), retry=True))
+    same(short, ran(tmp_path, sweep_of(ONE), retry_failed=True))
 
 
 def test_labels_and_threshold_follow_the_sweep(tmp_path: Path) -> None:
     """They are not in a run's identity: a finished run takes those that the sweep has now."""
-    sweep = made(ONE, "budget.generations=2", "defaults.evaluation.points=1")
+    sweep = sweep_of(ONE, "budget.generations=2", "defaults.evaluation.points=1")
     ran(tmp_path, sweep)
-    changed = made(
+    changed = sweep_of(
         ONE,
         "budget.generations=2",
         "defaults.evaluation.points=1",
@@ -101,13 +78,13 @@ def test_labels_and_threshold_follow_the_sweep(tmp_path: Path) -> None:
 def test_a_damaged_checkpoint_is_set_aside_and_its_run_starts_anew(
     short: Path, tmp_path: Path
 ) -> None:
-    sweep = made(ONE, "budget.generations=2", "defaults.evaluation.points=1")
+    sweep = sweep_of(ONE, "budget.generations=2", "defaults.evaluation.points=1")
     ran(tmp_path, sweep)
     damaged = Store(tmp_path).checkpoint(cells(sweep)[0])
     damaged.write_bytes(damaged.read_bytes()[:-100])
-    said = Silent()
-    assert execution.run(made(ONE), tmp_path, said, Resources(lanes=1)) == 0
-    (note,) = (words[0] for event, *words in said.said if event == "note")
+    said = Said()
+    ran(tmp_path, sweep_of(ONE), said)
+    (note,) = said.notes
     assert note.startswith(
         f"{damaged}: not a readable checkpoint (its checksum is wrong); set aside"
     )
@@ -116,24 +93,26 @@ def test_a_damaged_checkpoint_is_set_aside_and_its_run_starts_anew(
 
 
 def test_a_damaged_cell_is_refused_by_readers_and_run_again(short: Path, tmp_path: Path) -> None:
-    ran(tmp_path, made(ONE))
+    ran(tmp_path, sweep_of(ONE))
     path = tables.cell_paths(tmp_path)[0]
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(UserError, match="not a readable cell.*run again") as refusal:
         tables.load(tmp_path)
     assert path.name in str(refusal.value) and len(str(refusal.value).splitlines()) == 1
-    same(short, ran(tmp_path, made(ONE)))
+    same(short, ran(tmp_path, sweep_of(ONE)))
     assert [path.name for path in (tmp_path / "set_aside").iterdir()] == [f"cells+{path.name}.1"]
 
 
 def test_a_run_that_diverges_ends_with_its_curve(tmp_path: Path) -> None:
-    sweep = made(ONE, "agents=[{name: eggroll, with: {population: 16, optimiser: sgd, lr: 1e38}}]")
-    said = Silent()
-    assert execution.run(sweep, tmp_path, said, Resources(lanes=1)) == 0
+    sweep = sweep_of(
+        ONE, "agents=[{name: eggroll, with: {population: 16, optimiser: sgd, lr: 1e38}}]"
+    )
+    said = Said()
+    ran(tmp_path, sweep, said)
     curves, runs = tables.load(tmp_path)
     assert (runs.status == "diverged").all() and runs.reason.str.contains("not finite").all()
     assert (curves.groupby("seed").generation.apply(list).map(len) == 2).all()
-    assert Counter(event for event, *_ in said.said)["finished"] == 2
+    assert said.counts["finished"] == 2
     before = times(tmp_path)
     ran(tmp_path, sweep)
     assert times(tmp_path) == before
@@ -141,8 +120,8 @@ def test_a_run_that_diverges_ends_with_its_curve(tmp_path: Path) -> None:
 
 def test_one_run_that_diverges_leaves_those_beside_it_alone(tmp_path: Path) -> None:
     text = "agents=[{name: eggroll, with: {population: 16, optimiser: sgd}, grid: {lr: [%s]}}]"
-    both = ran(tmp_path / "both", made(ONE, text % "1e38, 0.1", "seeds=1"), lanes=2)
-    alone = ran(tmp_path / "alone", made(ONE, text % "0.1", "seeds=1"))
+    both = ran(tmp_path / "both", sweep_of(ONE, text % "1e38, 0.1", "seeds=1"), lanes=2)
+    alone = ran(tmp_path / "alone", sweep_of(ONE, text % "0.1", "seeds=1"))
     curves, runs = tables.load(both)
     assert set(runs.status) == {"diverged", "finished"}
     good = runs[runs.status == "finished"].run_id.item()
@@ -154,7 +133,7 @@ def test_one_run_that_diverges_leaves_those_beside_it_alone(tmp_path: Path) -> N
 def test_another_sweeps_folder_is_refused(short: Path) -> None:
     before = (short / "manifest.json").read_bytes(), times(short)
     with pytest.raises(UserError, match="sweep 'one', not 'other'.*--out") as refusal:
-        execution.run(made(ONE, "name=other", "seeds=3"), short, Silent(), Resources(lanes=1))
+        ran(short, sweep_of(ONE, "name=other", "seeds=3"))
     assert len(str(refusal.value).splitlines()) == 1
     assert before == ((short / "manifest.json").read_bytes(), times(short))
 
@@ -162,15 +141,15 @@ def test_another_sweeps_folder_is_refused(short: Path) -> None:
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"starts": 1, "sweep": {"name": "one"}}'])
 def test_a_damaged_manifest_is_set_aside(text: str, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(text)
-    ran(tmp_path, made(ONE, "budget.generations=1", "defaults.evaluation.points=1"))
+    ran(tmp_path, sweep_of(ONE, "budget.generations=1", "defaults.evaluation.points=1"))
     assert (tmp_path / "set_aside" / "manifest.json.1").read_text() == text
     assert manifest.read(tmp_path / "manifest.json")[:2] == ("sweep", "one")
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_run(tmp_path: Path) -> None:
-    sweep = made(ONE, "agents=[eggroll, {name: pes, with: {window: 31}}]")
+    sweep = sweep_of(ONE, "agents=[eggroll, {name: pes, with: {window: 31}}]")
     with pytest.raises(UserError, match="window: 31 steps, but an episode ends after 30"):
-        execution.run(sweep, tmp_path, Silent(), Resources(lanes=1))
+        ran(tmp_path, sweep)
     assert not list(tmp_path.iterdir())
 
 
@@ -202,27 +181,23 @@ BIG = ("agents.0.with.population=512", "budget.generations=2", "defaults.evaluat
 def test_a_group_without_enough_memory_is_run_in_chunks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = ran(tmp_path / "whole", made(ONE, *BIG))
+    whole = ran(tmp_path / "whole", sweep_of(ONE, *BIG))
     exhausted(monkeypatch, lambda place: place.placement.chunks >= 4)
-    said = Silent()
-    folder = tmp_path / "cut"
-    assert execution.run(made(ONE, *BIG), folder, said, Resources(lanes=1)) == 0
-    notes = [words[0] for event, *words in said.said if event == "note"]
-    assert [note.partition("out of memory; again with 1 run a call")[2] for note in notes] == [
+    said = Said()
+    cut = ran(tmp_path / "cut", sweep_of(ONE, *BIG), said)
+    assert [note.partition("out of memory; again with 1 run a call")[2] for note in said.notes] == [
         " and populations in 2 chunks",
         " and populations in 4 chunks",
     ]
-    (left, _), (right, runs) = tables.load(whole), tables.load(folder)
-    assert set(runs.chunks) == {4}
-    keep = [name for name in left if name not in tables.TIMING]
-    pd.testing.assert_frame_equal(left[keep], right[keep], rtol=1e-4, atol=1e-5)
+    assert set(tables.load(cut)[1].chunks) == {4}
+    alike(whole, cut, but=("chunks",))
 
 
 def test_fewer_runs_share_a_call_where_memory_does_not_suffice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exhausted(monkeypatch, lambda place: place.lanes == 1)
-    folder = ran(tmp_path, made(ONE, "seeds=4", "budget.generations=2"), lanes=4)
+    folder = ran(tmp_path, sweep_of(ONE, "seeds=4", "budget.generations=2"), lanes=4)
     _, runs = tables.load(folder)
     assert len(runs) == 4 and set(runs.lanes) == {1} and set(runs.status) == {"finished"}
 
@@ -231,7 +206,7 @@ def test_a_population_that_cannot_be_cut_fails_with_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exhausted(monkeypatch, lambda place: False)
-    _, runs = tables.load(ran(tmp_path, made(ONE), code=1))
+    _, runs = tables.load(ran(tmp_path, sweep_of(ONE), code=1))
     assert set(runs.status) == {"failed"} and runs.reason.str.contains("RESOURCE_EXHAUSTED").all()
 
 
@@ -251,7 +226,7 @@ def test_a_full_disk_stops_the_sweep_and_loses_nothing(
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
         with pytest.raises(StorageError, match="No space left on device.*make room and run"):
-            execution.run(made(ONE), tmp_path, Silent(), Resources(lanes=1))
+            ran(tmp_path, sweep_of(ONE))
     assert tables.load(tmp_path)[1].status[0] == "finished"
     assert not list(tmp_path.glob("**/.*"))
-    same(short, ran(tmp_path, made(ONE)))
+    same(short, ran(tmp_path, sweep_of(ONE)))

@@ -1,6 +1,5 @@
 """What a run writes of an evaluation."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +10,8 @@ from rl_es import tables
 from rl_es.interfaces import Snapshot
 from rl_es.sweep.cells import cells
 from rl_es.sweep.lane import Lane, Shared
-from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import Store
+from tests.running import sweep_of
 
 BASE = """
 name: toy
@@ -24,9 +23,9 @@ agents: [plain]
 
 
 @pytest.fixture
-def lane(sweep: Callable[..., Sweep], tmp_path: Path) -> Lane:
+def lane(toys: None, tmp_path: Path) -> Lane:
     """A run before its first evaluation, that keeps no policy."""
-    return Lane(cells(sweep(BASE))[0], Store(tmp_path), Shared(1, 0.0, 1, first_seed=-1))
+    return Lane(cells(sweep_of(BASE))[0], Store(tmp_path), Shared(1, 0.0, 1, first_seed=-1))
 
 
 def center(lane: Lane, params: Any) -> Any:

@@ -1,6 +1,6 @@
 """Sweeps in which simulations break down: what is counted, what is said, how runs end."""
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,18 +8,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rl_es import registry, tables
+from rl_es import tables
 from rl_es.analysis import facts, manifest
 from rl_es.gradients import measuring
-from rl_es.sweep import execution, records
+from rl_es.sweep import records
 from rl_es.sweep.cells import cells, groups
-from rl_es.sweep.loading import checked
-from rl_es.sweep.overriding import override
-from rl_es.sweep.placing import Resources
-from rl_es.sweep.reading import parse
-from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import Progressed, Store
 from rl_es.sweep.work import training
+from tests.running import Said, ran, sweep_of
 
 TEXT = """
 name: breaking
@@ -33,42 +29,18 @@ agents:
   - {name: open_es, with: {population: 16, lr: 0.1}}
   - {name: pes, with: {population: 16, window: 1, lr: 0.1}}
 """
+pytestmark = pytest.mark.usefixtures("drifts")
+made = partial(sweep_of, TEXT)
 
 
-@pytest.fixture(autouse=True)
-def toys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real agents on an environment that breaks down."""
-    monkeypatch.setattr(registry.suites, "packages", ["drift_suites"])
-
-
-class Said:
-    """Progress that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str, always: bool = True) -> None:
-        self.notes.append(text)
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *report: None
-
-
-def made(*assignments: str) -> Sweep:
-    document = parse(TEXT, "breaking.yaml")
-    override(document, assignments)
-    return checked(document)
-
-
-def ran(folder: Path, *assignments: str) -> tuple[Any, Any, list[str]]:
+def results(folder: Path, *assignments: str) -> tuple[Any, Any, list[str]]:
     """The tables of a run that no cell failed in, and the notes."""
     said = Said()
-    assert execution.run(made(*assignments), folder, said, Resources(lanes=1)) == 0
-    return *tables.load(folder), said.notes
+    return *tables.load(ran(folder, made(*assignments), said)), said.notes
 
 
 def test_runs_go_on_and_say_what_broke_down(tmp_path: Path) -> None:
-    curves, runs, notes = ran(tmp_path)
+    curves, runs, notes = results(tmp_path)
     assert (runs.status == "finished").all()
     counts = curves.groupby("run_id").nonfinite_members
     assert counts.first().notna().all() and counts.apply(lambda n: n.isna().sum()).eq(1).all()
@@ -88,14 +60,14 @@ def test_runs_go_on_and_say_what_broke_down(tmp_path: Path) -> None:
 
 
 def test_the_count_goes_on_with_the_run(tmp_path: Path) -> None:
-    whole = ran(tmp_path / "whole")[1]
-    ran(tmp_path / "parts", "budget.generations=10", "defaults.evaluation.points=1")
-    parts = ran(tmp_path / "parts")[1]
+    whole = results(tmp_path / "whole")[1]
+    results(tmp_path / "parts", "budget.generations=10", "defaults.evaluation.points=1")
+    parts = results(tmp_path / "parts")[1]
     assert list(parts.nonfinite_members) == list(whole.nonfinite_members)
 
 
 def test_where_everything_breaks_down_the_run_ends_with_its_curve(tmp_path: Path) -> None:
-    curves, runs, notes = ran(tmp_path, "environments.0.options={edge: 1e9}")
+    curves, runs, notes = results(tmp_path, "environments.0.options={edge: 1e9}")
     assert (runs.status == "diverged").all() and not notes
     assert set(runs.reason) == {"a return after generation 0 is not finite"}
     assert list(curves.generation) == [0] * 4 and curves.return_mean.isna().all()
@@ -103,7 +75,7 @@ def test_where_everything_breaks_down_the_run_ends_with_its_curve(tmp_path: Path
 
 def test_a_run_that_steps_over_the_edge_ends_with_its_curve(tmp_path: Path) -> None:
     """From above the edge a large step leads below it, where the evaluation breaks down."""
-    curves, runs, _ = ran(
+    curves, runs, _ = results(
         tmp_path,
         "environments.0.options={edge: -0.5}",
         "agents=[{name: open_es, with: {population: 16, lr: 100, weight_decay: 0}}]",
@@ -117,7 +89,7 @@ def test_a_run_that_steps_over_the_edge_ends_with_its_curve(tmp_path: Path) -> N
 def test_runs_of_before_it_was_counted_are_kept(tmp_path: Path) -> None:
     """They have no count; with a new label their files are written again."""
     sweep = made("budget.generations=1", "seeds=1", "agents=[{name: pes, with: {window: 1}}]")
-    execution.run(sweep, tmp_path, Said(), Resources(lanes=1))
+    ran(tmp_path, sweep)
     (cell,), store = cells(sweep), Store(tmp_path)
     rows, record = store.read(cell)
     old = {name: value for name, value in record.items() if name != "nonfinite_members"}

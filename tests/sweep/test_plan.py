@@ -1,6 +1,7 @@
 """What a sweep will run: counts from the file alone, and measured time."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -9,15 +10,13 @@ import numpy as np
 import pytest
 
 from rl_es import tables
-from rl_es.sweep import execution, plan
+from rl_es.sweep import plan
 from rl_es.sweep.cells import cells, groups
-from rl_es.sweep.loading import checked
-from rl_es.sweep.overriding import override
 from rl_es.sweep.placing import Resources
 from rl_es.sweep.plan import Counts, Measured
-from rl_es.sweep.reading import parse
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.work import Work, work_of
+from tests.running import ran, sweep_of
 
 TEXT = """
 name: planned
@@ -34,20 +33,7 @@ PARAMETERS = 3 * 8 + 8 + 8 + 1 + 1  # two layers and a log standard deviation
 PERSISTENT = "[{name: pes, with: {window: 10}}, {name: truncated_es, with: {window: 10}}]"
 
 
-@pytest.fixture(autouse=True)
-def toys() -> None:
-    """The registries hold the real agents and environments here."""
-
-
-class Silent:
-    def __getattr__(self, name: str) -> Any:
-        return lambda *report: None
-
-
-def made(*assignments: str) -> Sweep:
-    document = parse(TEXT, "planned.yaml")
-    override(document, assignments)
-    return checked(document)
+made = partial(sweep_of, TEXT)
 
 
 def works(sweep: Sweep, lanes: int = 1) -> list[Work]:
@@ -116,8 +102,7 @@ def test_evaluations_of_more_lanes_are_not_shared() -> None:
 def test_steps_are_those_that_a_run_takes(tmp_path: Path) -> None:
     """Pendulum never terminates, so a generation takes the most that it can."""
     sweep = made(f"agents=[eggroll, {PERSISTENT[1:]}")
-    execution.run(sweep, tmp_path, Silent(), Resources(lanes=1))
-    _, runs = tables.load(tmp_path)
+    _, runs = tables.load(ran(tmp_path, sweep))
     taken = runs.groupby("agent").env_steps.sum()
     expected = [found.env_steps for found in plan.count(works(sweep))]
     assert [taken[work.group.cells[0].agent] for work in works(sweep)] == expected

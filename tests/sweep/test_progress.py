@@ -2,7 +2,6 @@
 
 import io
 import threading
-from collections.abc import Callable
 
 import pytest
 from rich.console import Console
@@ -11,8 +10,8 @@ from rl_es.sweep.cells import Cell, Group, cells, groups
 from rl_es.sweep.progress import Progress, progress
 from rl_es.sweep.progress_lines import Lines
 from rl_es.sweep.progress_table import LiveTable
-from rl_es.sweep.schema import Sweep
 from rl_es.sweep.tally import Running, Tally, duration
+from tests.running import sweep_of
 
 SWEEP = """
 name: toy
@@ -35,8 +34,8 @@ class Clock:
 
 
 @pytest.fixture
-def made(sweep: Callable[..., Sweep]) -> tuple[tuple[Cell, ...], tuple[Group, ...]]:
-    every = cells(sweep(SWEEP))
+def made(toys: None) -> tuple[tuple[Cell, ...], tuple[Group, ...]]:
+    every = cells(sweep_of(SWEEP))
     return every, groups(every)
 
 

@@ -1,43 +1,31 @@
 """Groups as tasks of a Ray cluster, one of this machine; and what a task sends, without Ray."""
 
 import threading
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
-from rl_es import tables
 from rl_es.errors import UserError
 from rl_es.files import write_bytes
-from rl_es.sweep import execution, on_ray
-from rl_es.sweep.placing import Resources
+from rl_es.sweep import on_ray
 from rl_es.sweep.ray_task import Courier, Post
 from tests.envs.extras import require
-from tests.sweep.small import ONE, Silent, made, ran
-
-
-@pytest.fixture(autouse=True)
-def toys() -> None:
-    """The registries hold the real agents and environments here."""
+from tests.running import Said, alike, ran, sweep_of
+from tests.sweep.small import ONE
 
 
 def test_a_task_s_files_and_reports_come_to_the_driver(tmp_path: Path) -> None:
     """One cell is half done before: its task goes on from the files that it is sent."""
     require("ray", "ray")
-    whole = ran(tmp_path / "whole", made(ONE))
+    whole = ran(tmp_path / "whole", sweep_of(ONE))
     folder = ran(
-        tmp_path / "ray", made(ONE, "budget.generations=2", "defaults.evaluation.points=1")
+        tmp_path / "ray", sweep_of(ONE, "budget.generations=2", "defaults.evaluation.points=1")
     )
-    said = Silent()
-    one = Resources(lanes=1)
-    crew = on_ray.crew(on_ray.Cluster(cpus=0.5))
-    assert execution.run(made(ONE), folder, said, one, crew=crew) == 0
-    for left, right in zip(tables.load(whole), tables.load(folder)):
-        keep = [name for name in left if name not in tables.TIMING]
-        pd.testing.assert_frame_equal(left[keep], right[keep], rtol=1e-4, atol=1e-5)
-    counts = Counter(event for event, *_ in said.said)
+    said = Said()
+    ran(folder, sweep_of(ONE), said, crew=on_ray.crew(on_ray.Cluster(cpus=0.5)))
+    alike(whole, folder)
+    counts = said.counts
     assert counts["finished"] == 2 and counts["compiling"] == 2 and counts["running"] >= 2
     assert len(list(folder.glob("policies/*/final.msgpack"))) == 2
     assert not list(folder.glob("**/.*"))
@@ -55,7 +43,7 @@ def test_what_a_cluster_lacks_is_one_line(
 ) -> None:
     require("ray", "ray")
     with pytest.raises(UserError, match=message) as refusal:
-        execution.run(made(ONE), tmp_path, Silent(), Resources(), crew=on_ray.crew(cluster))
+        ran(tmp_path, sweep_of(ONE), crew=on_ray.crew(cluster))
     assert len(str(refusal.value).splitlines()) == 1
 
 

@@ -10,34 +10,12 @@ from typing import Any
 import pytest
 
 from rl_es import tables
-from rl_es.sweep import execution, records, work
+from rl_es.sweep import records, work
 from rl_es.sweep.cells import Cell, cells
 from rl_es.sweep.lane import Lane
-from rl_es.sweep.placing import Resources
 from rl_es.sweep.store import Store
-from tests.sweep.small import (
-    LASTING,
-    ONE,
-    PERSISTENT,
-    Silent,
-    interrupt_at,
-    made,
-    ran,
-    same,
-    times,
-)
-
-
-@pytest.fixture(autouse=True)
-def toys() -> None:
-    """The registries hold the real agents and environments here."""
-
-
-@pytest.fixture(scope="module")
-def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One agent on one environment, two seeds."""
-    return ran(tmp_path_factory.mktemp("short"), made(ONE))
-
+from tests.running import Said, ran, same, sweep_of, times
+from tests.sweep.small import LASTING, ONE, PERSISTENT, interrupt_at
 
 # --- running again ------------------------------------------------------------------------------
 
@@ -46,8 +24,8 @@ def short(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_longer_budget_goes_on_where_the_run_ended(
     changes: tuple[str, ...], tmp_path: Path
 ) -> None:
-    through = ran(tmp_path / "through", made(ONE, *changes))
-    half = made(ONE, *changes, "budget.generations=2", "defaults.evaluation.points=1")
+    through = ran(tmp_path / "through", sweep_of(ONE, *changes))
+    half = sweep_of(ONE, *changes, "budget.generations=2", "defaults.evaluation.points=1")
     folder = ran(tmp_path / "on", half)
     assert (tables.load(folder)[1].generations == 2).all()
     went: list[int] = []
@@ -55,14 +33,14 @@ def test_a_longer_budget_goes_on_where_the_run_ended(
     def running(cell: Cell, fraction: float, shown: float, env_steps: int, rate: float) -> None:
         went.append(env_steps)
 
-    ran(folder, made(ONE, *changes), running=running)
+    ran(folder, sweep_of(ONE, *changes), Said(running=running))
     assert min(went) > tables.load(folder)[0].query("generation == 2").env_steps.min()
     same(folder, through)
 
 
 def test_a_shorter_budget_is_already_done(short: Path) -> None:
     before = times(short)
-    ran(short, made(ONE, "budget.generations=2"))
+    ran(short, sweep_of(ONE, "budget.generations=2"))
     assert times(short) == before
 
 
@@ -76,21 +54,21 @@ def test_an_interrupted_sweep_ends_as_an_uninterrupted_one(
 ) -> None:
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt):
-        execution.run(made(ONE), tmp_path, Silent(interrupt_at(1, fraction)), Resources(lanes=1))
+        ran(tmp_path, sweep_of(ONE), Said(running=interrupt_at(1, fraction)))
     assert signal.getsignal(signal.SIGINT) is before
     curves, runs = tables.load(tmp_path)
     assert list(runs.status) == ["finished", "finished" if fraction == 1.0 else "running"]
     assert (curves.groupby("seed").generation.min() == 0).all()
-    same(short, ran(tmp_path, made(ONE)))
+    same(short, ran(tmp_path, sweep_of(ONE)))
 
 
 @pytest.mark.usefixtures("fine")
 def test_interrupted_persistent_runs_that_share_calls_go_on(tmp_path: Path) -> None:
-    sweep = made(ONE, *PERSISTENT, "seeds=3")
+    sweep = sweep_of(ONE, *PERSISTENT, "seeds=3")
     through = ran(tmp_path / "through", sweep, lanes=2)
     folder = tmp_path / "on"
     with pytest.raises(KeyboardInterrupt):
-        execution.run(sweep, folder, Silent(interrupt_at(1, 0.5)), Resources(lanes=2))
+        ran(folder, sweep, Said(running=interrupt_at(1, 0.5)), lanes=2)
     assert set(tables.load(folder)[1].status) == {"running"}
     same(through, ran(folder, sweep, lanes=2))
 
@@ -107,7 +85,7 @@ def test_a_checkpoint_is_not_taken_for_one_of_a_curve_that_began_anew(
     """A finished run's curve is lost, or its end is; what runs it again is killed early on."""
     folder = tmp_path / "results"
     shutil.copytree(short, folder)
-    cell = cells(made(ONE))[1]
+    cell = cells(sweep_of(ONE))[1]
     rows, record = tables.read_cell(folder / "cells" / f"{cell.run_id}.parquet")
     records.write(cell, Store(folder), rows[:left], {**record, "status": "running"})
 
@@ -116,9 +94,9 @@ def test_a_checkpoint_is_not_taken_for_one_of_a_curve_that_began_anew(
             raise Killed
 
     with pytest.raises(Killed):
-        execution.run(made(ONE), folder, Silent(running), Resources(lanes=1))
+        ran(folder, sweep_of(ONE), Said(running=running))
     assert len(Store(folder).read(cell)[0]) < len(rows)
-    same(short, ran(folder, made(ONE)))
+    same(short, ran(folder, sweep_of(ONE)))
 
 
 @pytest.mark.usefixtures("fine")
@@ -130,7 +108,7 @@ def test_a_curve_can_be_read_while_its_run_goes_on(tmp_path: Path) -> None:
         mine = runs[runs.run_id == cell.run_id]
         seen.append((mine.status.item(), int((curves.run_id == cell.run_id).sum())))
 
-    ran(tmp_path, made(ONE, "seeds=1"), running=running)
+    ran(tmp_path, sweep_of(ONE, "seeds=1"), Said(running=running))
     assert {status for status, _ in seen} == {"running"}
     assert [rows for _, rows in seen] == [1, 1, 2, 2, 3, 3]
 
@@ -146,7 +124,7 @@ def test_stopping_while_a_program_compiles(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(work, "compile_group", slow)
     with pytest.raises(KeyboardInterrupt):
-        execution.run(made(ONE), tmp_path, Silent(), Resources(lanes=1))
+        ran(tmp_path, sweep_of(ONE))
     release.set()
     assert not tables.cell_paths(tmp_path)
 
@@ -160,5 +138,5 @@ def test_killed_between_its_last_checkpoint_and_its_record(
     with monkeypatch.context() as patch:
         patch.setattr(Lane, "end", killed)
         with pytest.raises(SystemExit):
-            execution.run(made(ONE), tmp_path, Silent(), Resources(lanes=1))
-    same(short, ran(tmp_path, made(ONE)))
+            ran(tmp_path, sweep_of(ONE))
+    same(short, ran(tmp_path, sweep_of(ONE)))

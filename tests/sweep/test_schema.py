@@ -1,13 +1,11 @@
 """What a sweep file may say: each wrong one is refused with its place and what would be right."""
 
-from collections.abc import Callable
-
 import pytest
 
 from rl_es.errors import UserError
-from rl_es.sweep.schema import Sweep
+from tests.running import sweep_of
 
-Make = Callable[..., Sweep]
+pytestmark = pytest.mark.usefixtures("toys")
 
 BASE = """
 name: toy
@@ -29,18 +27,18 @@ agents: [plain, {name: strategy, grid: {lr: [0.1, 0.2]}}]
     ("seeds", "expected"),
     [("3", (0, 1, 2)), ("[0, 3, 7]", (0, 3, 7)), ("{first: 100, count: 2}", (100, 101))],
 )
-def test_seeds(sweep: Make, seeds: str, expected: tuple[int, ...]) -> None:
-    assert sweep(BASE, f"seeds={seeds}").seeds == expected
+def test_seeds(seeds: str, expected: tuple[int, ...]) -> None:
+    assert sweep_of(BASE, f"seeds={seeds}").seeds == expected
 
 
-def test_names_stand_for_entries(sweep: Make) -> None:
-    made = sweep(TWO)
+def test_names_stand_for_entries() -> None:
+    made = sweep_of(TWO)
     assert [entry.shown for entry in made.environments] == ["Toy-v0", "toy/other"]
     assert [entry.shown for entry in made.agents] == ["plain", "strategy"]
 
 
-def test_whole_floats_are_ints(sweep: Make) -> None:
-    made = sweep(BASE)
+def test_whole_floats_are_ints() -> None:
+    made = sweep_of(BASE)
     assert made.defaults.budget and made.defaults.budget.env_steps == 10_000
 
 
@@ -158,42 +156,44 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("points", "expected"), [("5", (5, 5)), ("[3, 7]", (3, 7))])
-def test_points_of_a_surface(sweep: Make, points: str, expected: tuple[int, int]) -> None:
+def test_points_of_a_surface(points: str, expected: tuple[int, int]) -> None:
     text = "environments.0.surface={low: [-1, 0.5], high: [1, 2]}"
-    surface = sweep(BASE, text, f"environments.0.surface.points={points}").environments[0].surface
+    surface = (
+        sweep_of(BASE, text, f"environments.0.surface.points={points}").environments[0].surface
+    )
     assert surface and surface.points == expected and surface.low == (-1.0, 0.5)
 
 
 @pytest.mark.parametrize(("assignment", "place", "message"), WRONG, ids=[w[0] for w in WRONG])
-def test_refused(sweep: Make, assignment: str, place: str, message: str) -> None:
+def test_refused(assignment: str, place: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
-        sweep(BASE, assignment)
+        sweep_of(BASE, assignment)
     text = str(caught.value)
     assert place in text and message in text
-    assert text.startswith(("toy.yaml", "--set"))
+    assert text.startswith(("sweep.yaml", "--set"))
     assert len(text.splitlines()) <= 3 and len(text) < 500
 
 
-def test_missing_key(sweep: Make) -> None:
-    with pytest.raises(UserError, match="toy.yaml: agents: is missing"):
-        sweep("name: toy\nseeds: 2\nenvironments: [Toy-v0]")
+def test_missing_key() -> None:
+    with pytest.raises(UserError, match="sweep.yaml: agents: is missing"):
+        sweep_of("name: toy\nseeds: 2\nenvironments: [Toy-v0]")
 
 
-def test_line_of_the_file(sweep: Make) -> None:
-    with pytest.raises(UserError, match=r"toy.yaml: agents\[0\].with.lr \(line 7\): must be > 0"):
-        sweep(BASE.replace("agents: [plain]", "agents:\n  - {name: plain, with: {lr: -1}}"))
+def test_line_of_the_file() -> None:
+    with pytest.raises(UserError, match=r"sweep.yaml: agents\[0\].with.lr \(line 7\): must be > 0"):
+        sweep_of(BASE.replace("agents: [plain]", "agents:\n  - {name: plain, with: {lr: -1}}"))
 
 
-def test_override_of_a_varied_setting(sweep: Make) -> None:
+def test_override_of_a_varied_setting() -> None:
     with pytest.raises(UserError, match=r"agents.strategy.lr .*varies it by grid"):
-        sweep(TWO, "environments.0.agents={strategy: {lr: 1}}")
+        sweep_of(TWO, "environments.0.agents={strategy: {lr: 1}}")
 
 
-def test_defaults_hold_for_agents_that_have_them(sweep: Make) -> None:
+def test_defaults_hold_for_agents_that_have_them() -> None:
     with pytest.raises(UserError, match=r"defaults.agent.population .*unknown key"):
-        sweep(TWO, "defaults.agent.population=8")
+        sweep_of(TWO, "defaults.agent.population=8")
 
 
-def test_labels_of_variants_differ_between_entries(sweep: Make) -> None:
+def test_labels_of_variants_differ_between_entries() -> None:
     with pytest.raises(UserError, match="label 'strategy lr=0.1' is used twice"):
-        sweep(TWO, "agents.0={name: plain, label: strategy lr=0.1}")
+        sweep_of(TWO, "agents.0={name: plain, label: strategy lr=0.1}")

@@ -5,20 +5,19 @@ import signal
 import subprocess
 import sys
 import threading
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from rl_es import tables
 from rl_es.errors import UserError
-from rl_es.sweep import claims, execution, shards, workers
+from rl_es.sweep import claims, shards, workers
 from rl_es.sweep.cells import cells, groups
 from rl_es.sweep.placing import Resources
-from tests.sweep.small import TEXT, Silent, made, ran, same
+from tests.running import Said, alike, ran, same, sweep_of
+from tests.sweep.small import TINY
 
 ROOT = Path(__file__).parents[2]
 LONG = (  # runs that last, since workers are to be ended in the middle of one
@@ -35,17 +34,11 @@ from rl_es.cli import running
 running.write_report = running.write_replays = lambda folder: None
 cli.leave(cli.main(sys.argv[1:]))
 """
-ONE_LANE = Resources(lanes=1, checkpoint_seconds=0.2)
-
-
-@pytest.fixture(autouse=True)
-def toys() -> None:
-    """The registries hold the real agents and environments here."""
 
 
 @pytest.fixture(scope="module")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ran(tmp_path_factory.mktemp("once"), made())
+    return ran(tmp_path_factory.mktemp("once"), sweep_of(TINY))
 
 
 @pytest.fixture
@@ -62,23 +55,11 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[workers.Worker]:
     return found
 
 
-def crew(folder: Path, *changes: str, code: int = 0, progress: Silent | None = None) -> Silent:
+def by_workers(folder: Path, *changes: str, code: int = 0, **calls: Callable[..., None]) -> Said:
     """Two workers run a sweep; returns what was said."""
-    said = progress or Silent()
-    sweep = made(TEXT, *changes)
-    assert execution.run(sweep, folder, said, ONE_LANE, crew=workers.crew(2)) == code
+    said, sweep = Said(**calls), sweep_of(TINY, *changes)
+    ran(folder, sweep, said, code, crew=workers.crew(2), checkpoint_seconds=0.2)
     return said
-
-
-def alike(one: Path, other: Path) -> None:
-    """Equal to rounding: a worker has fewer threads than this process."""
-    for left, right in zip(tables.load(one), tables.load(other), strict=True):
-        keep = [name for name in left if name not in tables.TIMING]
-        pd.testing.assert_frame_equal(left[keep], right[keep], rtol=1e-4, atol=1e-5)
-
-
-def notes(said: Silent) -> list[str]:
-    return [words[0] for event, *words in said.said if event == "note"]
 
 
 # --- claims -------------------------------------------------------------------------------------
@@ -114,18 +95,13 @@ def test_a_claim_ends_with_its_process(tmp_path: Path) -> None:
 
 def test_a_claimed_group_is_waited_for(once: Path, tmp_path: Path) -> None:
     """This process runs what is free first."""
-    first = groups(cells(made()))[0]
+    first = groups(cells(sweep_of(TINY)))[0]
     claim = claims.take(tmp_path, first.key)
     assert claim is not None
 
-    class Releasing(Silent):
-        def note(self, text: str, always: bool = True) -> None:
-            self.said.append(("note", text))
-            threading.Timer(0.5, claim.release).start()
-
-    said = Releasing()
-    assert execution.run(made(), tmp_path, said, Resources(lanes=1)) == 0
-    (note,) = notes(said)
+    said = Said(note=lambda *_: threading.Timer(0.5, claim.release).start())
+    ran(tmp_path, sweep_of(TINY), said)
+    (note,) = said.notes
     assert note.startswith(f"waiting for process {os.getpid()} on ") and first.label in note
     ended = [report[0].group for event, *report in said.said if event == "finished"]
     assert ended[-len(first.cells) :] == [first.key] * len(first.cells)
@@ -133,7 +109,7 @@ def test_a_claimed_group_is_waited_for(once: Path, tmp_path: Path) -> None:
 
 
 def test_two_commands_on_one_folder_run_each_cell_once(once: Path, tmp_path: Path) -> None:
-    (tmp_path / "tiny.yaml").write_text(TEXT)
+    (tmp_path / "tiny.yaml").write_text(TINY)
     command = [sys.executable, "-c", DOOR, "run", str(tmp_path / "tiny.yaml"), "--lanes", "1"]
     command += ["--out", str(tmp_path / "out")]
     env = {**os.environ, "XLA_FLAGS": ""}
@@ -155,9 +131,8 @@ def test_two_commands_on_one_folder_run_each_cell_once(once: Path, tmp_path: Pat
 
 
 def test_workers_give_the_tables_of_one_process(once: Path, tmp_path: Path) -> None:
-    said = crew(tmp_path)
-    alike(once, tmp_path)
-    counts = Counter(event for event, *_ in said.said)
+    counts = by_workers(tmp_path).counts
+    alike(once, tmp_path)  # a worker has fewer threads than this process
     assert counts["finished"] == 16 and counts["begin"] == 1 and counts["compiling"] == 8
     assert not list(tmp_path.glob("**/.*"))
 
@@ -178,11 +153,11 @@ def killing(started: list[workers.Worker], times: int) -> Callable[..., None]:
 
 def test_a_worker_that_is_killed_is_replaced(started: list[workers.Worker], tmp_path: Path) -> None:
     changes = (*LONG, "defaults.budget.generations=3000")
-    said = crew(tmp_path / "killed", *changes, progress=Silent(killing(started, 1)))
+    said = by_workers(tmp_path / "killed", *changes, running=killing(started, 1))
     assert len(started) == 3
-    (note,) = notes(said)
+    (note,) = said.notes
     assert "its process was ended by SIGKILL, perhaps for its memory; it is run once more" in note
-    crew(tmp_path / "whole", *changes)
+    by_workers(tmp_path / "whole", *changes)
     same(tmp_path / "killed", tmp_path / "whole")
 
 
@@ -190,7 +165,7 @@ def test_a_group_that_kills_its_workers_fails(
     started: list[workers.Worker], tmp_path: Path
 ) -> None:
     changes = (*LONG, "environments=[{name: Pendulum-v1}, {name: CartPole-v1}]")
-    crew(tmp_path, *changes[:-1], code=1, progress=Silent(killing(started, 2)))
+    by_workers(tmp_path, *changes[:-1], code=1, running=killing(started, 2))
     _, runs = tables.load(tmp_path)
     assert runs.status.item() == "failed" and "ended by SIGKILL" in runs.reason.item()
 
@@ -200,7 +175,7 @@ def test_stopped_workers_save_what_they_run(tmp_path: Path) -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        crew(tmp_path, *LONG, progress=Silent(running))
+        by_workers(tmp_path, *LONG, running=running)
     assert len(list((tmp_path / "checkpoints").iterdir())) == 1
     assert tables.load(tmp_path)[1].status.item() == "running"
 
@@ -211,7 +186,7 @@ def test_more_workers_than_cores_are_refused(
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
     with pytest.raises(UserError, match=f"--workers: must be at most 2, the cores; is {number}"):
-        execution.run(made(), tmp_path, Silent(), ONE_LANE, crew=workers.crew(number))
+        ran(tmp_path, sweep_of(TINY), crew=workers.crew(number))
 
 
 def test_workers_share_cores_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -229,13 +204,10 @@ def test_workers_share_cores_and_memory(monkeypatch: pytest.MonkeyPatch) -> None
 def test_shards_of_one_folder_or_two_are_the_whole(once: Path, tmp_path: Path) -> None:
     for index in range(2):
         for folder in (tmp_path / "one", tmp_path / str(index)):
-            part = shards.Shard(index, 2)
-            assert execution.run(made(), folder, Silent(), Resources(lanes=1), shard=part) == 0
+            ran(folder, sweep_of(TINY), shard=shards.Shard(index, 2))
     same(once, tmp_path / "one")
     assert [len(tables.load(tmp_path / name)[1]) for name in "01"] == [8, 8]
-    for left, right in zip(tables.load(once), tables.load(tmp_path / "0", tmp_path / "1")):
-        keep = [name for name in left if name not in tables.TIMING]
-        pd.testing.assert_frame_equal(left[keep], right[keep], check_exact=True)
+    same(once, tmp_path / "0", tmp_path / "1")
 
 
 def test_shards_are_read(monkeypatch: pytest.MonkeyPatch) -> None:

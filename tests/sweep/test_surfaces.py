@@ -1,7 +1,7 @@
 """Surfaces that a sweep asks for: made once, beside the runs, and refused before anything runs."""
 
 import threading
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +11,11 @@ import pytest
 from rl_es import surfaces as files
 from rl_es import tables
 from rl_es.errors import UserError
-from rl_es.sweep import execution, plan, surfaces
-from rl_es.sweep.loading import checked
-from rl_es.sweep.overriding import override
+from rl_es.sweep import plan, surfaces
 from rl_es.sweep.placing import Resources
-from rl_es.sweep.reading import parse
-from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import Store
 from rl_es.training import surface, together
+from tests.running import Said, ran, sweep_of
 
 ENV = "unrolled/toy_regression"
 TEXT = f"""
@@ -32,33 +29,10 @@ environments:
   - {{name: {ENV}, surface: {{low: [-4, -4], high: [2, 2], points: [3, 4]}}}}
 agents: [{{name: nres, with: {{population: 4, window: 10}}}}]
 """
+made = partial(sweep_of, TEXT)
 
 
-@pytest.fixture(autouse=True)
-def toys() -> None:
-    """The registries hold the real agents and environments here."""
-
-
-class Said:
-    """Progress that keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str, always: bool = True) -> None:
-        self.notes.append(text)
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *report: None
-
-
-def made(*assignments: str) -> Sweep:
-    document = parse(TEXT, "tiny.yaml")
-    override(document, assignments)
-    return checked(document)
-
-
-def ran(folder: Path, *assignments: str) -> tuple[int, list[str]]:
+def drawn(folder: Path, *assignments: str) -> tuple[int, list[str]]:
     """Makes the surfaces of a sweep, without its runs: (failed, notes)."""
     said, stop = Said(), threading.Event()
     failed = surfaces.run(surfaces.wanted(made(*assignments)), Store(folder), said, stop)
@@ -82,7 +56,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 def test_a_sweep_writes_its_surface_beside_its_runs(tmp_path: Path) -> None:
     said = Said()
-    assert execution.run(made(), tmp_path, said, Resources(lanes=1)) == 0
+    ran(tmp_path, made(), said)
     found = files.load(tmp_path)
     assert list(found) == [ENV] and (tmp_path / "surfaces/unrolled+toy_regression.parquet").exists()
     assert found[ENV].returns.shape == (3, 4) and found[ENV].episodes == 1
@@ -97,7 +71,7 @@ def test_a_sweep_writes_its_surface_beside_its_runs(tmp_path: Path) -> None:
 
 
 def test_points_and_returns_belong_together(tmp_path: Path, counted: list[int]) -> None:
-    ran(tmp_path, "environments.0.surface.episodes=2")
+    drawn(tmp_path, "environments.0.surface.episodes=2")
     found = files.load(tmp_path)[ENV]
     np.testing.assert_allclose(found.returns, found.first[:, None] + found.second)
     assert found.episodes == 2
@@ -106,27 +80,29 @@ def test_points_and_returns_belong_together(tmp_path: Path, counted: list[int]) 
 def test_it_is_made_once_and_again_where_the_question_changes(
     tmp_path: Path, counted: list[int]
 ) -> None:
-    assert ran(tmp_path)[0] == 0
-    assert ran(tmp_path) == (0, [])
-    ran(tmp_path, "seeds=3", "name=other", "environments.0.threshold=-600", "budget.generations=9")
-    ran(tmp_path, "defaults.evaluation.points=7", "agents.0.with.window=20")
+    assert drawn(tmp_path)[0] == 0
+    assert drawn(tmp_path) == (0, [])
+    drawn(
+        tmp_path, "seeds=3", "name=other", "environments.0.threshold=-600", "budget.generations=9"
+    )
+    drawn(tmp_path, "defaults.evaluation.points=7", "agents.0.with.window=20")
     assert counted == [12]
     for change in ("surface.points=3", "surface.high=[3, 2]", "surface.episodes=2"):
-        ran(tmp_path, f"environments.0.{change}")
-    ran(tmp_path, "environments.0.episode_length=50")
+        drawn(tmp_path, f"environments.0.{change}")
+    drawn(tmp_path, "environments.0.episode_length=50")
     assert counted == [12, 9, 12, 12, 12]
-    ran(tmp_path, "environments.0.label=again")
+    drawn(tmp_path, "environments.0.label=again")
     assert sorted(files.load(tmp_path)) == ["again", ENV]
 
 
 def test_a_damaged_file_is_set_aside_and_made_anew(tmp_path: Path, counted: list[int]) -> None:
-    ran(tmp_path)
+    drawn(tmp_path)
     path = files.path_of(tmp_path, ENV)
     whole = files.read(path).returns
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match="not a readable surface.*run again"):
         files.load(tmp_path)
-    ran(tmp_path)
+    drawn(tmp_path)
     np.testing.assert_array_equal(files.read(path).returns, whole)
     assert len(list((tmp_path / "set_aside").iterdir())) == 1
 
@@ -134,7 +110,7 @@ def test_a_damaged_file_is_set_aside_and_made_anew(tmp_path: Path, counted: list
 def test_what_is_not_finite_is_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gaps = np.where(np.arange(12) % 5 == 0, np.inf, np.arange(12.0))[:, None]
     monkeypatch.setattr(surface, "returns", lambda *asked: iter([gaps]))
-    ran(tmp_path)
+    drawn(tmp_path)
     returns = files.load(tmp_path)[ENV].returns.ravel()
     np.testing.assert_array_equal(np.isnan(returns), np.isinf(gaps[:, 0]))
 
@@ -147,8 +123,8 @@ def test_one_that_fails_is_said_and_tried_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(surface, "returns", broken)
-        assert ran(tmp_path) == (1, [f"surface of {ENV}: failed: ZeroDivisionError: the pole"])
-    assert files.load(tmp_path) == {} and ran(tmp_path)[0] == 0 and files.load(tmp_path)
+        assert drawn(tmp_path) == (1, [f"surface of {ENV}: failed: ZeroDivisionError: the pole"])
+    assert files.load(tmp_path) == {} and drawn(tmp_path)[0] == 0 and files.load(tmp_path)
 
 
 def test_it_can_be_stopped(tmp_path: Path, counted: list[int]) -> None:
@@ -169,7 +145,7 @@ def test_it_can_be_stopped(tmp_path: Path, counted: list[int]) -> None:
 )
 def test_refused_before_anything_runs(assignment: str, reason: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"environments\[0\].surface: .*{reason}") as caught:
-        execution.run(made(assignment), tmp_path, Said(), Resources(lanes=1))
+        ran(tmp_path, made(assignment))
     assert len(str(caught.value).splitlines()) == 1 and not list(tmp_path.iterdir())
 
 

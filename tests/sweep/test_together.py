@@ -14,21 +14,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from rl_es import registry, tables
+from rl_es import tables
 from rl_es.errors import UserError
-from rl_es.sweep import execution
 from rl_es.sweep.background import stopping
-from rl_es.sweep.loading import checked
-from rl_es.sweep.progress import progress
-from rl_es.sweep.reading import parse
 from rl_es.training import together
 from rl_es.training.meeting import Meeting
 from rl_es.training.placement import ONE_DEVICE, on_host
+from tests.running import ran, same, sweep_of
 
-HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
+ROOT = Path(__file__).parents[2]
 TEXT = """
 name: pair
 seeds: 1
@@ -45,11 +41,11 @@ agents: [eggroll, {name: pes, with: {window: 5}}]
 # fast, and sends itself a signal after some generation of an agent.
 DOOR = f"""
 import os, sys, time, types
-sys.path[:0] = [{str(ROOT)!r}, {str(HERE)!r}]
+sys.path.insert(0, {str(ROOT)!r})
 agent, kind, wait = sys.argv[1:4]
 import agents
 from rl_es import cli, registry
-registry.suites.look_in("drift_suites")
+registry.suites.look_in("tests.sweep.drift_suites")
 from rl_es.sweep import batch
 from rl_es.sweep.lane import Lane
 from rl_es.training import together
@@ -77,12 +73,6 @@ class Ended(NamedTuple):
     code: int
     output: str
     errors: str
-
-
-@pytest.fixture(autouse=True)
-def toys(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The real agents on one environment."""
-    monkeypatch.setattr(registry.suites, "packages", ["drift_suites"])
 
 
 def start(
@@ -146,21 +136,18 @@ def test_an_interrupt_at_one_process_stops_all(folder: Path) -> None:
     assert len(list((folder / "0" / "checkpoints").iterdir())) == 2
 
 
+@pytest.mark.usefixtures("drifts")
 def test_the_curve_is_that_of_one_process(folder: Path, tmp_path: Path) -> None:
     """Its second part is from a checkpoint that both went on from."""
     one, other = start(folder)
     assert (one.code, other.code) == (0, 0), (one, other)
     assert "finished" in one.output and not other.output
     assert not (folder / "1").exists()
-    sweep = checked(parse(TEXT, "pair.yaml"))
-    with open(os.devnull, "w") as nowhere:
-        assert execution.run(sweep, tmp_path, progress(stream=nowhere)) == 0
-    (left, first), (right, second) = tables.load(tmp_path), tables.load(folder / "0")
-    assert (first.status == "finished").all() and (left.groupby("label").size() == 4).all()
-    assert left.update_norm.max() > 0 and left.groupby("label").population_mean.nunique().min() > 1
-    for alone, together_ in ((left, right), (first, second)):
-        kept = [name for name in alone if name not in (*tables.TIMING, "devices")]
-        pd.testing.assert_frame_equal(alone[kept], together_[kept], rtol=1e-5, atol=1e-6)
+    same(ran(tmp_path, sweep_of(TEXT)), folder / "0", but=("devices",), rtol=1e-5, atol=1e-6)
+    curves, runs = tables.load(tmp_path)
+    assert (runs.status == "finished").all() and (curves.groupby("label").size() == 4).all()
+    assert curves.update_norm.max() > 0
+    assert curves.groupby("label").population_mean.nunique().min() > 1
 
 
 def test_processes_started_differently_are_refused(folder: Path) -> None:

@@ -16,18 +16,14 @@ import pytest
 from rl_es.evolution.accumulation import Dense, HeldB, Listed, Redrawn
 from rl_es.evolution.memory import Forget, Hold
 from rl_es.evolution.perturbation import FullRank, LowRank
-from rl_es.evolution.shaping import STATELESS
-from rl_es.evolution.strategy import EvolutionStrategy
-from rl_es.gradients.measuring import watch
 from rl_es.interfaces import EnvSpec, Episode, Observation, Persistent
 from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.policy import make_policy
-from rl_es.training.learner import Evolution
-from tests.toys import Drift, _box
+from tests.toys import Drift, box
+from tests.training import frozen
+from tests.training.frozen import SIGMA
 
-SIGMA, PAIRS, GENERATIONS = 0.3, 4096, 430
 WEIGHTS = np.array([[0.2], [0.35]], np.float32)  # of the state, and of a constant
-HYPER = {"lr": 0.0, "lr_decay": 1.0, "sigma": SIGMA, "sigma_decay": 1.0}
 
 
 @dataclass(frozen=True)
@@ -36,7 +32,7 @@ class Seen(Drift):
 
     @property
     def spec(self):
-        return EnvSpec("seen", (2,), _box(1), self.horizon)
+        return EnvSpec("seen", (2,), box(1), self.horizon)
 
     def reset(self, key):
         state, _ = super().reset(key)
@@ -59,35 +55,13 @@ def noise_of(rank):
     return FullRank(POLICY.parameters) if rank is None else LowRank(POLICY.parameters, rank)
 
 
-def learner(segment, rank, memory, pairs=PAIRS):
-    agent = EvolutionStrategy(
-        2 * pairs, noise_of(rank), segment, STATELESS["raw"], watch, pair_memory=memory
-    )
-    return Evolution(agent, ENV, POLICY)
+def learner(segment, rank, memory, pairs=frozen.PAIRS, env=ENV):
+    return frozen.learner(env, POLICY, noise_of(rank), segment, memory, pairs)
 
 
-def started(evolution):
-    hyper = {name: jnp.float32(value) for name, value in HYPER.items()}
-    state = evolution.init(jax.random.key(0), hyper)
-    params = jax.tree.map(lambda leaf: jnp.asarray(WEIGHTS), state.agent.params)
-    return state.replace(agent=evolution.agent.init(params, hyper))
-
-
-def per_episode(evolution):
-    """The estimate [2] of a cycle's gradient, and its standard error, theta being frozen."""
-
-    def one(state, _):
-        state, segment, _ = evolution.generation(state)
-        (estimate,) = jax.tree.leaves(state.agent.optimiser)
-        return state, (estimate[:, 0], segment.ended.mean())
-
-    _, (found, ended) = jax.jit(lambda s: jax.lax.scan(one, s, None, length=GENERATIONS))(
-        started(evolution)
-    )
-    found, windows = np.asarray(found, np.float64)[30:], 1 / np.asarray(ended)[30:].mean()
-    batches = found.reshape(-1, 10, 2).mean(1)
-    error = batches.std(0, ddof=1) / np.sqrt(len(batches))
-    return batches.mean(0) * windows, error * windows
+def per_cycle(evolution):
+    """The estimate [2] of a cycle's gradient, and its standard error."""
+    return frozen.per_cycle(evolution, WEIGHTS, 400)
 
 
 def returns(weights):
@@ -148,7 +122,7 @@ EXACT = {
 def test_unbiased_in_its_own_smoothing(name):
     memory, rank, held = EXACT[name]
     truth, uncertain = smoothed_gradient(rank, held)
-    mean, error = per_episode(learner(Persistent(1), rank, memory))
+    mean, error = per_cycle(learner(Persistent(1), rank, memory))
     assert (error < 0.05 * np.linalg.norm(truth)).all()
     np.testing.assert_array_less(np.abs(mean - truth), 4 * np.hypot(error, uncertain) + 1e-3)
 
@@ -157,14 +131,14 @@ def test_unbiased_in_its_own_smoothing(name):
 def test_without_the_hold_or_the_sum_it_is_biased(rank):
     """The test above would find it: the same windows, each weighted by its own noise alone."""
     truth, _ = smoothed_gradient(rank, held=False)
-    mean, error = per_episode(learner(Persistent(1), rank, Forget()))
+    mean, error = per_cycle(learner(Persistent(1), rank, Forget()))
     assert (np.abs(mean - truth) > 8 * error).any()
 
 
 def test_held_factors_differ_from_independent_ones():
     """`held-B` estimates something else where returns are neither linear nor quadratic."""
     truth, _ = smoothed_gradient(1, held=False)
-    mean, error = per_episode(learner(Persistent(1), 1, HeldB()))
+    mean, error = per_cycle(learner(Persistent(1), 1, HeldB()))
     assert (np.abs(mean - truth) > 6 * error).any()
 
 
@@ -177,22 +151,20 @@ def test_nres_windows_add_up_to_the_episode(rank, window):
     one episode, and the noise of its first window is that of a whole-episode generation.
     """
     windows = learner(Persistent(window), rank, Hold(), pairs=70)
-    state, total = started(windows), 0.0
+    state, total = frozen.started(windows, WEIGHTS), 0.0
     step = jax.jit(windows.generation)
     counted = jnp.ones((70,), bool)
     for _ in range(-(-ENV.horizon // window)):
         # A pair that has ended starts anew: from then on it counts no more.
-        before = state
         state, segment, _ = step(state)
         memory, returns = state.memory, np.asarray(segment.returns).reshape(-1, 2)
         weights = np.where(counted, returns[:, 0] - returns[:, 1], 0.0)
         update = windows.agent.perturbation.contract(memory.unit, jnp.asarray(weights, jnp.float32))
         total += np.asarray(jax.tree.leaves(update)[0])
         counted = counted & ~segment.ended
-        assert before.generation + 1 == state.generation
     assert not counted.any()
     whole = learner(Episode(), rank, Forget(), pairs=70)
-    after, _, _ = jax.jit(whole.generation)(started(whole))
+    after, _, _ = jax.jit(whole.generation)(frozen.started(whole, WEIGHTS))
     (episodic,) = jax.tree.leaves(after.agent.optimiser)
     np.testing.assert_allclose(total / (140 * SIGMA), episodic, rtol=1e-4, atol=1e-5)
 
@@ -200,7 +172,7 @@ def test_nres_windows_add_up_to_the_episode(rank, window):
 def test_nres_draws_nothing_in_between():
     """A pair keeps its noise to the end of its episode, and takes another for the next."""
     evolution = learner(Persistent(1), 1, Hold(), pairs=64)
-    state, step = started(evolution), jax.jit(evolution.generation)
+    state, step = frozen.started(evolution, WEIGHTS), jax.jit(evolution.generation)
     held = None
     for _ in range(6):
         fresh = np.asarray(state.fresh)
@@ -215,12 +187,8 @@ def test_nres_draws_nothing_in_between():
 def test_staggered_pairs_are_in_all_phases():
     """First episodes are cut to 1, 2, 3 windows, and nothing else: the estimate stays unbiased."""
     env = Seen(edge=1e9)  # nobody ends early
-    agent = EvolutionStrategy(
-        12, noise_of(None), Persistent(1, staggered=True), STATELESS["raw"], watch,
-        pair_memory=Dense(),
-    )  # fmt: skip
-    evolution = Evolution(agent, env, POLICY)
-    state, step, ended = started(evolution), jax.jit(evolution.generation), []
+    evolution = learner(Persistent(1, staggered=True), None, Dense(), 6, env)
+    state, step, ended = frozen.started(evolution, WEIGHTS), jax.jit(evolution.generation), []
     for _ in range(9):
         state, segment, _ = step(state)
         ended.append(np.asarray(segment.ended))
@@ -232,5 +200,5 @@ def test_staggered_pairs_are_in_all_phases():
 
 def test_staggering_does_not_bias():
     truth, uncertain = smoothed_gradient(None, held=False)
-    mean, error = per_episode(learner(Persistent(1, staggered=True), None, Dense()))
+    mean, error = per_cycle(learner(Persistent(1, staggered=True), None, Dense()))
     np.testing.assert_array_less(np.abs(mean - truth), 4 * np.hypot(error, uncertain) + 1e-3)

@@ -5,61 +5,41 @@ each, the return smoothed as PES smooths it is an integral over three actions, s
 derivative is known to many digits.
 """
 
-from functools import cache, partial
+from functools import cache
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from jax import Array
 
 from rl_es.evolution.accumulation import Dense
 from rl_es.evolution.keys import block_keys
-from rl_es.evolution.memory import Forget
 from rl_es.evolution.perturbation import FullRank
-from rl_es.evolution.shaping import STATELESS, LaggedScale
+from rl_es.evolution.shaping import LaggedScale
 from rl_es.evolution.strategy import EvolutionStrategy
-from rl_es.gradients.measuring import watch
-from rl_es.interfaces import Episode, Persistent, Segment
+from rl_es.interfaces import Environment, Episode, Persistent, Segment
 from rl_es.training.learner import Evolution, TrainState
 from tests.toys import Countdown, Drift, ParameterPolicy
+from tests.training import frozen
+from tests.training.frozen import HYPER, PAIRS, SIGMA
 
-THETA, SIGMA, PAIRS, GENERATIONS = 0.35, 0.3, 4096, 830
-HYPER = {"lr": 1.0, "lr_decay": 1.0, "sigma": SIGMA, "sigma_decay": 1.0}
+THETA = 0.35
 POLICY = ParameterPolicy()
 
 
-def learner(env: Drift, segment: Episode | Persistent, memory=None, pairs=PAIRS) -> Evolution:
-    agent = EvolutionStrategy(
-        population=2 * pairs,
-        perturbation=FullRank(POLICY.parameters),
-        segment=segment,
-        shaping=STATELESS["raw"],
-        optimiser=watch,
-        pair_memory=memory or Forget(),
-    )
-    return Evolution(agent, env, POLICY)
+def learner(env: Environment, segment: Episode | Persistent, memory=None, pairs=PAIRS) -> Evolution:
+    return frozen.learner(env, POLICY, FullRank(POLICY.parameters), segment, memory, pairs)
 
 
-def started(evolution: Evolution, theta: float = THETA, seed: int = 0) -> TrainState:
-    hyper = {name: jnp.float32(value) for name, value in HYPER.items()}
-    state = evolution.init(jax.random.key(seed), hyper)
-    params = {"theta": jnp.full((1,), theta, jnp.float32)}
-    return state.replace(agent=evolution.agent.init(params, hyper))
+def started(evolution: Evolution) -> TrainState:
+    return frozen.started(evolution, THETA)
 
 
-def run(evolution: Evolution, generations: int = GENERATIONS) -> tuple[np.ndarray, np.ndarray]:
-    """Estimates [G] and the share of pairs whose episode ended [G], theta being frozen."""
-
-    def one(state: TrainState, _: None) -> tuple[TrainState, tuple[Array, Array]]:
-        state, segment, _ = evolution.generation(state)
-        return state, (state.agent.optimiser["theta"][0], segment.ended.mean())
-
-    _, (found, ended) = jax.jit(lambda state: jax.lax.scan(one, state, None, length=generations))(
-        started(evolution)
-    )
-    return np.asarray(found, np.float64), np.asarray(ended, np.float64)
+def per_cycle(evolution: Evolution) -> tuple[float, float]:
+    """The estimate of a cycle's gradient, and its standard error."""
+    mean, error = frozen.per_cycle(evolution, THETA, 800)
+    return mean.item(), error.item()
 
 
 def normal_grid(points: int) -> tuple[np.ndarray, np.ndarray]:
@@ -84,20 +64,6 @@ def smoothed_gradient(env: Drift, per_window: bool) -> float:
         returns = env.returns(THETA + SIGMA * noise)
         total += share * (weight[:, None] * weight * returns * noise.sum(0)).sum()
     return float(total / SIGMA)
-
-
-def mean_and_error(values: np.ndarray) -> tuple[float, float]:
-    """Mean and standard error by batches of 10, which correlate little with one another."""
-    batches = values.reshape(-1, 10).mean(1)
-    return float(batches.mean()), float(batches.std(ddof=1) / np.sqrt(len(batches)))
-
-
-def per_episode(found: np.ndarray, ended: np.ndarray) -> tuple[float, float]:
-    """The estimate a cycle: the stationary mean a window times the mean windows of a cycle."""
-    found, ended = found[30:], ended[30:]
-    windows = 1 / ended.mean()
-    mean, error = mean_and_error(found)
-    return mean * windows, error * windows
 
 
 def test_the_grid_agrees_with_sampling():
@@ -130,15 +96,13 @@ def test_episodes_end_early_and_late():
 def test_pes_is_unbiased(window: int):
     env = Drift()
     truth = smoothed_gradient(env, per_window=True)
-    segment = Persistent(window)
-    found = per_episode(*run(learner(env, segment, Dense())))
+    mean, error = per_cycle(learner(env, Persistent(window), Dense()))
     if window == 2:  # two steps share a noise: its own smoothing, sampled
         rng = np.random.default_rng(1)
         e = rng.normal(size=(2, 8_000_000))
         noise = np.stack([e[0], e[0], e[1]])
         both = env.returns(THETA + SIGMA * noise) - env.returns(THETA - SIGMA * noise)
         truth = float((both / 2 * e.sum(0)).mean() / SIGMA)
-    mean, error = found
     assert error < 0.02 * abs(truth)
     assert mean == pytest.approx(truth, abs=4 * error + 2e-3 * abs(truth))
 
@@ -146,7 +110,7 @@ def test_pes_is_unbiased(window: int):
 def test_truncated_windows_are_biased():
     env = Drift()
     truth = smoothed_gradient(env, per_window=True)
-    mean, error = per_episode(*run(learner(env, Persistent(1, start="centre"))))
+    mean, error = per_cycle(learner(env, Persistent(1, start="centre")))
     assert error < 0.02 * abs(truth)
     assert abs(mean - truth) > 10 * error
     assert abs(mean - truth) > 0.1 * abs(truth)
@@ -156,14 +120,14 @@ def test_pes_without_its_memory_is_biased():
     """The accumulator is what makes it unbiased: the same unroll without it is not."""
     env = Drift()
     truth = smoothed_gradient(env, per_window=True)
-    mean, error = per_episode(*run(learner(env, Persistent(1))))
+    mean, error = per_cycle(learner(env, Persistent(1)))
     assert abs(mean - truth) > max(10 * error, 0.1 * abs(truth))
 
 
 def test_whole_episodes_are_unbiased_in_their_own_smoothing():
     env = Drift()
     truth = smoothed_gradient(env, per_window=False)
-    mean, error = mean_and_error(run(learner(env, Episode()))[0])
+    mean, error = per_cycle(learner(env, Episode()))
     assert error < 0.02 * abs(truth)
     assert mean == pytest.approx(truth, abs=4 * error + 2e-3 * abs(truth))
 
@@ -282,5 +246,5 @@ def test_sigma_decay_accumulates_scores():
         key = jax.random.split(jax.random.fold_in(state.key, generation), 3)[0]
         unit = evolution.agent.perturbation.draw(block_keys(key, 8), 8)["theta"]
         held = held + np.asarray(unit) / (SIGMA * 0.5**generation)
-        state, _, _ = jax.jit(partial(evolution.generation))(state)
+        state, _, _ = jax.jit(evolution.generation)(state)
     np.testing.assert_allclose(state.memory["theta"], held, rtol=1e-5)

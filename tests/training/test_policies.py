@@ -15,14 +15,10 @@ from rl_es.checksums import json_text
 from rl_es.errors import UserError
 from rl_es.rollout.evaluation import evaluator
 from rl_es.rollout.unroll import episodes, single_step, start
-from rl_es.sweep import execution
-from rl_es.sweep.loading import checked
-from rl_es.sweep.placing import Resources
-from rl_es.sweep.reading import parse
 from rl_es.training.policies import SavedPolicy, find, load
 from rl_es.training.program import key_for_evaluation
 from rl_es.training.workbench import replay_key
-from tests.toys import Silent
+from tests.running import ran, sweep_of
 
 TEXT = """
 name: saved
@@ -41,11 +37,7 @@ agents: [{name: eggroll, label: low rank}]
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("saved")
-    assert (
-        execution.run(checked(parse(TEXT, "saved.yaml")), folder, Silent(), Resources(lanes=1)) == 0
-    )
-    return folder
+    return ran(tmp_path_factory.mktemp("saved"), sweep_of(TEXT))
 
 
 @pytest.fixture
@@ -56,17 +48,20 @@ def copied(folder: Path, tmp_path: Path) -> Path:
 
 def row(folder: Path, env: str, seed: int, generation: int) -> Any:
     curves, _ = tables.load(folder)
-    return next(
-        curves[
-            (curves.env == env) & (curves.seed == seed) & (curves.generation == generation)
-        ].itertuples()
-    )
+    found = curves[(curves[["env", "seed", "generation"]] == [env, seed, generation]).all(axis=1)]
+    return next(found.itertuples())
 
 
-def evaluated(policy: SavedPolicy, seed: int, count: int = 4) -> np.ndarray:
+def pole(folder: Path) -> Path:
+    """The manifest of the final policy of one run."""
+    run_id = find(folder, "pole", "low rank").manifest["run_id"]
+    return folder / "policies" / run_id / "final.json"
+
+
+def evaluated(policy: SavedPolicy, seed: int) -> np.ndarray:
     """Returns with the keys of the run's own evaluation."""
     env = policy.task.evaluation_environment()
-    run = jax.jit(evaluator(env, policy.task.make_policy(env), count))
+    run = jax.jit(evaluator(env, policy.task.make_policy(env), 4))
     key = key_for_evaluation(np.uint32(seed))
     return np.asarray(run(key, policy.snapshot), np.float64)
 
@@ -156,15 +151,9 @@ def test_what_is_not_there_is_refused(folder: Path, changed: dict[str, Any], mes
 
 
 def test_one_of_several_is_not_picked_at_random(copied: Path) -> None:
-    path = next(path for path in copied.glob("policies/*/final.json") if _is_pole(path))
-    shutil.copytree(path.parent, copied / "policies" / "another")
+    shutil.copytree(pole(copied).parent, copied / "policies" / "another")
     with pytest.raises(UserError, match="several policies of 'pole / low rank / seed 0'.*another"):
         find(copied, "pole", "low rank")
-
-
-def _is_pole(path: Path) -> bool:
-    manifest = json.loads(path.read_text())
-    return manifest["env"] == "pole" and manifest["seed"] == 0
 
 
 @pytest.mark.parametrize(
@@ -181,7 +170,7 @@ def _is_pole(path: Path) -> bool:
     ],
 )
 def test_a_damaged_manifest_is_refused(copied: Path, change: Callable[[Any], str]) -> None:
-    path = next(path for path in copied.glob("policies/*/final.json") if _is_pole(path))
+    path = pole(copied)
     path.write_text(change(json.loads(path.read_text())))
     with pytest.raises(UserError, match="not a readable policy manifest"):
         load(path)
@@ -190,7 +179,7 @@ def test_a_damaged_manifest_is_refused(copied: Path, change: Callable[[Any], str
 
 
 def test_damaged_weights_are_refused(copied: Path) -> None:
-    path = next(path for path in copied.glob("policies/*/final.json") if _is_pole(path))
+    path = pole(copied)
     weights = path.with_suffix(".msgpack")
     weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(UserError, match=r"final\.msgpack: not a readable checkpoint"):

@@ -1,7 +1,5 @@
 """What is built for a run's configuration."""
 
-import agents  # noqa: F401
-import envs  # noqa: F401
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
 from rl_es.training.task import Task
 

@@ -3,12 +3,8 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import agents  # noqa: F401
-import envs  # noqa: F401
 from rl_es.sweep import records
 from rl_es.sweep.cells import Cell, cells
-from rl_es.sweep.loading import checked
-from rl_es.sweep.reading import parse
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import Store
 
@@ -22,10 +18,6 @@ agents:
     random: {samples: 4, sigma: {uniform: [0.1, 0.5]}, lr: {log_uniform: [0.001, 0.5]}}
   - {name: open_es, grid: {lr: [0.1, 0.2], optimiser: [sgd, adam]}}
 """
-
-
-def sweep_of(text: str) -> Sweep:
-    return checked(parse(text, "sweep.yaml"))
 
 
 def fill(

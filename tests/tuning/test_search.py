@@ -21,7 +21,8 @@ from rl_es.sweep.variants import variants
 from rl_es.tuning import record, search, trials
 from rl_es.tuning.studies import Study, required, studies
 from tests.envs.extras import require
-from tests.tuning.runs import SEARCH, sweep_of, write
+from tests.running import sweep_of
+from tests.tuning.runs import SEARCH, write
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,8 @@ from rl_es.sweep.variants import variants
 from rl_es.tuning import trials
 from rl_es.tuning.feeding import feed
 from rl_es.tuning.picking import Pick, pick
-from tests.tuning.runs import SEARCH, fill, sweep_of
+from tests.running import sweep_of
+from tests.tuning.runs import SEARCH, fill
 
 SWEEP = """\
 # Runs of the paper.

@@ -7,6 +7,7 @@ import pytest
 
 from agents import pes
 from envs.unrolled import learning_rate_decay as task
+from rl_es.config import split
 from rl_es.interfaces import Problem
 from rl_es.rollout.parameters import action_itself
 from rl_es.training.learner import Evolution
@@ -90,15 +91,10 @@ def test_partners_share_weights_and_minibatches():
     policy = action_itself(env.spec)
     config = pes.Hyperparameters(population=8, window=1, sigma=0.5)
     learner = Evolution(pes.make(config, Problem(policy.parameters, 4)), env, policy)
-    hyper = {
-        name: jnp.float32(value) for name, value in config.model_dump().items() if name in HYPER
-    }
+    hyper = {name: jnp.float32(value) for name, value in split(config)[1].items()}
     state = learner.init(jax.random.key(0), hyper)
     _, segment, _ = jax.jit(learner.generation)(state)
     # The first loss is that of the first weights on the first minibatch, whatever is done then.
     returns = np.asarray(segment.returns).reshape(4, 2)
     np.testing.assert_array_equal(returns[:, 0], returns[:, 1])
     assert len(set(returns[:, 0].tolist())) == 4
-
-
-HYPER = ("sigma", "sigma_decay", "lr", "lr_decay", "momentum", "b1", "b2", "weight_decay")

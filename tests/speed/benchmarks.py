@@ -1,9 +1,5 @@
 """A benchmark from YAML text and overrides."""
 
-from collections.abc import Callable
-
-import pytest
-
 from rl_es.speed.loading import checked
 from rl_es.speed.schema import Benchmark
 from rl_es.sweep.overriding import override
@@ -23,13 +19,8 @@ contestants: [bare, inference, eggroll]
 """
 
 
-@pytest.fixture
-def benchmark() -> Callable[..., Benchmark]:
-    """Makes a benchmark from overrides of a small one."""
-
-    def make(*assignments: str, text: str = BASE) -> Benchmark:
-        document = parse(text, "toy.yaml")
-        override(document, assignments, everywhere={})
-        return checked(document)
-
-    return make
+def benchmark_of(*assignments: str, text: str = BASE) -> Benchmark:
+    """A benchmark from overrides of a small one, or of another text."""
+    document = parse(text, "toy.yaml")
+    override(document, assignments, everywhere={})
+    return checked(document)

@@ -1,1 +1,0 @@
-"""Environment suites of the tests: one that can be run."""

@@ -1,1 +1,0 @@
-"""Environment suites of the tests: settings alone."""
