@@ -17,7 +17,7 @@ from rich.text import Text
 
 from rl_es import registry
 from rl_es.errors import MOST_SEED, UserError, check_number
-from rl_es.files import write_text
+from rl_es.files.whole import write_text
 from rl_es.terminal import plain_console, plain_table
 from rl_es.training.saved import IDENTITY, Saved, chosen
 

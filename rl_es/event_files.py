@@ -16,8 +16,8 @@ import pandas as pd
 
 from rl_es import registry
 from rl_es.analysis import results
-from rl_es.files import replacing
-from rl_es.naming import folder_of_results, slug
+from rl_es.files.naming import folder_of_results, slug
+from rl_es.files.whole import replacing
 
 FOLDER = "tensorboard"  # in the results folder
 NAME = "events.out.tfevents.0.rl_es"  # TensorBoard finds event files by such names

@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from rl_es import json_files
 from rl_es.errors import UserError
-from rl_es.json_files import Stated, read_as
-from rl_es.naming import is_beside
+from rl_es.files import json_files
+from rl_es.files.json_files import Stated, read_as
+from rl_es.files.naming import is_beside
 
 SCHEMA_VERSION = 1  # raised when films would look otherwise: those of another one are made anew
 FOLDER, FILE = "replays", "replays.json"

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from rl_es.json_files import Stated
+from rl_es.files.json_files import Stated
 
 
 class Start(Stated):

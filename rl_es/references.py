@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rl_es import json_files, tables
+from rl_es import tables
 from rl_es.analysis import alignment, variants
 from rl_es.errors import MOST_SEED, UserError, check_number, did_you_mean, why
-from rl_es.files import write_text
-from rl_es.naming import folder_of_results
+from rl_es.files import json_files
+from rl_es.files.naming import folder_of_results
+from rl_es.files.whole import write_text
 from rl_es.training.saved import MadeOf
 
 USUAL = ("ppo",)

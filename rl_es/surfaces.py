@@ -14,11 +14,11 @@ import pandas as pd
 import pyarrow as pa
 from pydantic import Field
 
-from rl_es import naming
-from rl_es.checking import check_record, check_rows, damaged
 from rl_es.errors import brief
-from rl_es.json_files import Stated
-from rl_es.parquet import read_with_record, write_with_record
+from rl_es.files import naming
+from rl_es.files.checking import check_record, check_rows, damaged
+from rl_es.files.json_files import Stated
+from rl_es.files.parquet import read_with_record, write_with_record
 
 SCHEMA_VERSION = 1
 POINT = {

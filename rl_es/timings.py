@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from rl_es import json_files
-from rl_es.checking import as_frame, check_record, check_rows, damaged
 from rl_es.errors import UserError
-from rl_es.files import replacing
-from rl_es.json_files import Key, Stated
-from rl_es.parquet import as_json, read_with_record, write_with_record
+from rl_es.files import json_files
+from rl_es.files.checking import as_frame, check_record, check_rows, damaged
+from rl_es.files.json_files import Key, Stated
+from rl_es.files.parquet import as_json, read_with_record, write_with_record
+from rl_es.files.whole import replacing
 
 SCHEMA_VERSION = 1
 

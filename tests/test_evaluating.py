@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rl_es import evaluating, json_files, registry
+from rl_es import evaluating, registry
 from rl_es.errors import UserError
+from rl_es.files import json_files
 from rl_es.interfaces import NativeStep
 from rl_es.training.policies import find
 from rl_es.training.workbench import native_seeds

@@ -13,8 +13,7 @@ FILES = sorted(
 )
 
 # What a part of the engine may import of it, besides itself; parts that are not named, nothing.
-WRITING = {"errors", "files", "checksums"}
-READING = {"bounded", "places", "explaining", "naming", "json_files", *WRITING}
+READING = {"files", "errors", "places", "explaining"}
 BASE = {"config", "plugins", "registry", *READING}
 EVOLUTION = {"evolution", "interfaces", *BASE}
 ROLLOUT = {"rollout", *EVOLUTION}
@@ -22,16 +21,9 @@ TRAINING = {"training", "tables", *ROLLOUT}
 SWEEP = {"sweep", "surfaces", "manifests", "versions", *TRAINING}
 ALLOWED = {
     "errors": set(),
-    "checksums": set(),
-    "files": {"errors"},
-    "bounded": set(),
     "places": {"errors"},
     "explaining": {"errors", "places"},
-    "naming": {"errors", "files"},
-    "json_files": READING,
-    "sums": {"errors", "files"},
-    "checking": READING,
-    "csv_files": READING,
+    "files": READING,
     "manifests": READING,
     "versions": set(),
     "config": set(),
@@ -40,11 +32,10 @@ ALLOWED = {
     "terminal": set(),
     "plugins": {"config", "errors"},
     "registry": {"errors", "plugins"},
-    "parquet": {"checksums", *READING},
-    "tables": {"parquet", "checking", "csv_files", "sums", *READING},
-    "timings": {"parquet", "checking", *READING},
-    "surfaces": {"parquet", "checking", *READING},
-    "estimates": {"parquet", "checking", *READING},
+    "tables": READING,
+    "timings": READING,
+    "surfaces": READING,
+    "estimates": READING,
     "filmed": READING,
     "evolution": EVOLUTION,
     "rollout": ROLLOUT,
@@ -59,8 +50,6 @@ ALLOWED = {
         "filmed",
         "manifests",
         "versions",
-        "sums",
-        "csv_files",
         "terminal",
         *READING,
     },

@@ -11,7 +11,7 @@ import pytest
 
 from rl_es import tables
 from rl_es.errors import UserError
-from rl_es.parquet import write_with_record
+from rl_es.files.parquet import write_with_record
 
 
 def run_of(label: str) -> str:

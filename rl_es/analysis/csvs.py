@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from rl_es import csv_files
 from rl_es.errors import UserError, brief
+from rl_es.files import csv_files
 
 MAX_BYTES = 64 * 2**20
 

@@ -9,7 +9,7 @@ import pandas as pd
 from rl_es.analysis import scores, summary, totals
 from rl_es.analysis.best import supported_best
 from rl_es.analysis.results import Results
-from rl_es.files import write_text
+from rl_es.files.whole import write_text
 
 
 @dataclass(frozen=True)

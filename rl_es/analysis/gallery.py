@@ -16,7 +16,7 @@ from rl_es.analysis.gradients.catalogue import KINDS as OF_GRADIENTS
 from rl_es.analysis.speed import source as speed
 from rl_es.analysis.speed.catalogue import KINDS as OF_SPEED
 from rl_es.errors import UserError, did_you_mean
-from rl_es.naming import apart, folder_of_results, slug
+from rl_es.files.naming import apart, folder_of_results, slug
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import Field
 
-from rl_es.json_files import Stated, read_as
+from rl_es.files.json_files import Stated, read_as
 from rl_es.manifests import Start
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rl_es import json_files, tables
+from rl_es import tables
 from rl_es.analysis import manifest
 from rl_es.errors import UserError
-from rl_es.naming import folder_of_results
+from rl_es.files import json_files
+from rl_es.files.naming import folder_of_results
 
 
 def merge(folders: Sequence[Path], out: Path) -> list[Path]:

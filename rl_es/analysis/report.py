@@ -12,7 +12,7 @@ from rl_es.analysis.drawing import files as drawn
 from rl_es.analysis.figures.catalogue import KINDS
 from rl_es.analysis.html import page as html_page
 from rl_es.analysis.html import replays
-from rl_es.files import write_text
+from rl_es.files.whole import write_text
 
 
 def write(folder: Path, say: Callable[[str], None] = lambda text: None) -> list[Path]:

@@ -11,7 +11,7 @@ import pandas as pd
 from rl_es.analysis import results, summary
 from rl_es.api.arguments import choice, path, whole
 from rl_es.errors import UserError, brief, did_you_mean
-from rl_es.naming import folder_of_results
+from rl_es.files.naming import folder_of_results
 from rl_es.training.saved import STAGES
 
 if TYPE_CHECKING:

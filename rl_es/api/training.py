@@ -15,7 +15,7 @@ from rl_es.api.arguments import Call, Entries, path, whole
 from rl_es.api.packages import bring
 from rl_es.api.results import Results
 from rl_es.errors import MOST_SEED, UserError, brief
-from rl_es.files import check_folder
+from rl_es.files.whole import check_folder
 from rl_es.sweep.cells import cells
 from rl_es.sweep.loading import checked
 from rl_es.sweep.progress import Progress, progress

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from rl_es.files import check_folder
+from rl_es.files.whole import check_folder
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 from tyro.conf import arg
 
 from rl_es.cli.flags import ResultsFolder
-from rl_es.files import check_folder
+from rl_es.files.whole import check_folder
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
 from rl_es.errors import UserError
-from rl_es.files import check_folder
+from rl_es.files.whole import check_folder
 
 if TYPE_CHECKING:
     from rl_es.sweep.placing import Resources

@@ -7,8 +7,8 @@ from typing import Annotated
 from tyro.conf import Positional, UseAppendAction, arg
 
 from rl_es.cli.afterwards import write_report
-from rl_es.files import check_folder
-from rl_es.naming import check_file
+from rl_es.files.naming import check_file
+from rl_es.files.whole import check_folder
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,8 @@ from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 from rl_es.cli.afterwards import write_replays, write_report
 from rl_es.cli.flags import NoReplays, ResultsFolder
 from rl_es.errors import UserError, check_number
-from rl_es.files import check_folder, write_text
-from rl_es.naming import check_file, folder_of_results
+from rl_es.files.naming import check_file, folder_of_results
+from rl_es.files.whole import check_folder, write_text
 
 TableFormat = Literal["latex", "markdown", "csv"]
 MetricName = Literal["final", "best", "auc", "steps_to_threshold", "seconds"]

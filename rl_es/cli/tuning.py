@@ -17,7 +17,7 @@ from rl_es.cli.flags import (
     results_folder,
 )
 from rl_es.errors import UserError, check_number
-from rl_es.files import write_text
+from rl_es.files.whole import write_text
 
 
 @dataclasses.dataclass(frozen=True)

@@ -50,7 +50,7 @@ def checks(name: str, stated: Mapping[str, Any], steps: int) -> Mapping[str, Che
 def _of_agent(name: str, stated: Mapping[str, Any], steps: int) -> Mapping[str, Check]:
     from rl_es.conformance.agents import AgentChecks
     from rl_es.conformance.strategies import StrategyChecks
-    from rl_es.json_files import validated
+    from rl_es.files.json_files import validated
 
     module = registry.agents.load(name)
     if hasattr(module, "check"):

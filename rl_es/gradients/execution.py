@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from rl_es import estimates
-from rl_es.files import Note, read_whole
+from rl_es.files.whole import Note, read_whole
 from rl_es.gradients.measuring import measure, sampler
 from rl_es.sweep import manifest, provenance
 from rl_es.sweep.cells import Cell, cells, groups

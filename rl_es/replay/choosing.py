@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rl_es.errors import UserError, did_you_mean
-from rl_es.naming import folder_of_results
+from rl_es.files.naming import folder_of_results
 from rl_es.training.saved import STAGES, Saved, saved
 
 if TYPE_CHECKING:

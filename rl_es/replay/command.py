@@ -9,7 +9,7 @@ from rich.console import Console
 
 from rl_es import filmed
 from rl_es.errors import MOST_SEED, UserError, brief, check_number
-from rl_es.naming import check_file, slug
+from rl_es.files.naming import check_file, slug
 from rl_es.replay import choosing
 from rl_es.replay.choosing import ALL
 from rl_es.training.saved import Saved

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from rl_es.errors import UserError
-from rl_es.files import replacing
+from rl_es.files.whole import replacing
 
 _HOLD = 1000  # milliseconds that a GIF rests at its end before it starts again
 

@@ -8,7 +8,7 @@ from importlib import resources
 from pathlib import Path
 from string import Template
 
-from rl_es.files import write_text
+from rl_es.files.whole import write_text
 from rl_es.replay.encoding import write_mp4
 from rl_es.replay.films import Film
 

@@ -12,8 +12,8 @@ from typing import Any
 
 from rl_es import filmed, tables
 from rl_es.errors import UserError
+from rl_es.files.naming import slug
 from rl_es.filmed import Catalogue
-from rl_es.naming import slug
 from rl_es.replay import choosing
 from rl_es.replay.command import SIZE
 from rl_es.training.saved import IDENTITY, Saved

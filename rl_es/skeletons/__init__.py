@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from rl_es.errors import UserError, brief
-from rl_es.files import check_folder, write_bytes
+from rl_es.files.whole import check_folder, write_bytes
 
 HERE = Path(__file__).parent
 Kind = Literal["env", "agent"]

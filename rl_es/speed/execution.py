@@ -10,7 +10,7 @@ from typing import Any
 import jax
 
 from rl_es import timings
-from rl_es.files import read_whole
+from rl_es.files.whole import read_whole
 from rl_es.interfaces import Environment
 from rl_es.speed import peers
 from rl_es.speed.entrant import Entrant

@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rl_es import json_files, versions
+from rl_es import versions
 from rl_es.errors import DamagedError, UserError
-from rl_es.files import Note, read_whole
-from rl_es.json_files import Stated
+from rl_es.files import json_files
+from rl_es.files.json_files import Stated
+from rl_es.files.whole import Note, read_whole
 from rl_es.manifests import Start
 from rl_es.sweep import claims, provenance
 

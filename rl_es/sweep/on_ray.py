@@ -16,7 +16,7 @@ from typing import Any
 
 from rl_es import registry
 from rl_es.errors import UserError
-from rl_es.files import write_bytes
+from rl_es.files.whole import write_bytes
 from rl_es.sweep import claims, protocol, records
 from rl_es.sweep.cells import Cell, Group
 from rl_es.sweep.claims import Claim

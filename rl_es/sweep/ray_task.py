@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rl_es.files import write_bytes
+from rl_es.files.whole import write_bytes
 from rl_es.sweep import claims, protocol
 from rl_es.sweep.member import Member
 from rl_es.sweep.protocol import Setup

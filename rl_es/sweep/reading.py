@@ -16,8 +16,8 @@ from typing import Any
 
 import yaml
 
-from rl_es.bounded import read_bytes
 from rl_es.errors import UserError, brief, control, did_you_mean, why
+from rl_es.files.bounded import read_bytes
 from rl_es.places import Place, Problem, spelled
 
 MAX_BYTES = 256 * 1024

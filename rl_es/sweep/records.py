@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rl_es import json_files, tables
-from rl_es.files import read_whole
+from rl_es import tables
+from rl_es.files import json_files
+from rl_es.files.whole import read_whole
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
 from rl_es.sweep import provenance
 from rl_es.sweep.cells import Cell

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from rl_es import tables
 from rl_es.errors import DamagedError
-from rl_es.files import Note, read_whole, set_aside, tidy
+from rl_es.files.whole import Note, read_whole, set_aside, tidy
 from rl_es.sweep import manifest
 from rl_es.sweep.cells import Cell
 from rl_es.sweep.schema import Sweep

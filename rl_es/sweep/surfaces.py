@@ -13,7 +13,7 @@ import numpy as np
 
 from rl_es import surfaces, tables
 from rl_es.errors import StorageError, UserError
-from rl_es.files import read_whole
+from rl_es.files.whole import read_whole
 from rl_es.places import Problem
 from rl_es.rollout.config import SurfaceConfig
 from rl_es.sweep import provenance, records, resolving

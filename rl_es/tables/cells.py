@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rl_es.checking import check_curves, check_rows, check_runs, damaged
-from rl_es.parquet import read_with_record, write_with_record
+from rl_es.files.checking import check_curves, check_rows, check_runs, damaged
+from rl_es.files.parquet import read_with_record, write_with_record
 from rl_es.tables.columns import (
     IDENTITY,
     MEASURES,

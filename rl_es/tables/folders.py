@@ -8,11 +8,11 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rl_es import sums
-from rl_es.checking import check_curves, check_rows, check_runs, damaged
 from rl_es.errors import UserError, why
-from rl_es.files import replacing, write_text
-from rl_es.parquet import as_json
+from rl_es.files import sums
+from rl_es.files.checking import check_curves, check_rows, check_runs, damaged
+from rl_es.files.parquet import as_json
+from rl_es.files.whole import replacing, write_text
 from rl_es.tables import typed_text
 from rl_es.tables.cells import cell_paths, read_cell
 from rl_es.tables.columns import IDENTITY, MEASURES, NEEDED, RUN, SCHEMA_VERSION, hyper_type

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from rl_es import csv_files
+from rl_es.files import csv_files
 
 
 def read(path: Path, what: str, columns: Mapping[str, pa.DataType]) -> list[dict[str, Any]]:

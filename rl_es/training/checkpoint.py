@@ -13,9 +13,9 @@ import jax
 import numpy as np
 from flax import serialization
 
-from rl_es import checksums, json_files
 from rl_es.errors import DamagedError, UserError, why
-from rl_es.files import write_bytes
+from rl_es.files import checksums, json_files
+from rl_es.files.whole import write_bytes
 
 FORMAT = 3
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from rl_es import json_files
 from rl_es.errors import UserError, did_you_mean
+from rl_es.files import json_files
 from rl_es.interfaces import Snapshot
 from rl_es.places import Problem
 from rl_es.rollout.trajectory import Trajectory

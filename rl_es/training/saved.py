@@ -7,10 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from rl_es import json_files
 from rl_es.errors import UserError, did_you_mean
-from rl_es.json_files import Key, Stated, read_as
-from rl_es.naming import folder_of_results
+from rl_es.files import json_files
+from rl_es.files.json_files import Key, Stated, read_as
+from rl_es.files.naming import folder_of_results
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
 
 STAGES = ("early", "middle", "final")

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from rl_es import json_files, places, registry
+from rl_es import places, registry
 from rl_es.config import Config
 from rl_es.errors import UserError
+from rl_es.files import json_files
 from rl_es.interfaces import Environment, Learner, Policy, Problem
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
 from rl_es.rollout.evaluation import evaluator

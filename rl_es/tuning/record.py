@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rl_es import json_files
-from rl_es.json_files import Stated
+from rl_es.files import json_files
+from rl_es.files.json_files import Stated
 
 NAME = "trials.json"
 WHAT = "list of trials"

@@ -12,9 +12,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from rl_es import json_files, tables
+from rl_es import tables
 from rl_es.errors import UserError
-from rl_es.json_files import Stated
+from rl_es.files import json_files
+from rl_es.files.json_files import Stated
 from rl_es.places import Problem
 from rl_es.sweep.cells import check_size
 from rl_es.sweep.entries import Variation

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from rl_es import json_files
+from rl_es.files import json_files
 from rl_es.replay.encoding import write_mp4
 
 SIZE, RATE = (64, 48), 10  # pixels; frames a second

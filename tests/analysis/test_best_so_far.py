@@ -7,12 +7,12 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from rl_es import json_files
 from rl_es.analysis.drawing.options import Options
 from rl_es.analysis.figures import best_so_far as best
 from rl_es.analysis.figures.catalogue import KINDS, OPTIONAL
 from rl_es.analysis.results import Results, load
 from rl_es.errors import UserError
+from rl_es.files import json_files
 from rl_es.sweep.schema import OptionalFigure
 from tests.looks import misplaced, named, texts, titles
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rl_es import cli, json_files
+from rl_es import cli
 from rl_es.analysis import cells, digest, html, manifest, overview, report
 from rl_es.analysis.alignment import align, counted, of_runs
 from rl_es.analysis.drawing.palette import COLOURS, LINES, MARKERS, Style
@@ -18,6 +18,7 @@ from rl_es.analysis.html import curves, look, media, page, replays
 from rl_es.analysis.results import load
 from rl_es.analysis.statistics import bootstrap
 from rl_es.errors import UserError
+from rl_es.files import json_files
 from tests.analysis import films, kinds
 
 Results = Callable[..., Path]

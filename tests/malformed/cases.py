@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from rl_es import checksums, json_files
+from rl_es.files import checksums, json_files
 
 CORPUS = Path(__file__).parent / "corpus"
 FILES = ("sweeps", "overrides", "speed", "command_lines")  # about one file, in a folder of its own

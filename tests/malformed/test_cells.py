@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rl_es import cli, parquet, sums, tables
+from rl_es import cli, tables
+from rl_es.files import parquet, sums
 from tests.malformed import folders
 from tests.malformed.cases import state
 

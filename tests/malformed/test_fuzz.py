@@ -13,9 +13,10 @@ from flax import serialization
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rl_es import checksums, filmed, json_files, surfaces, timings
+from rl_es import filmed, surfaces, timings
 from rl_es.analysis import csvs, manifest
 from rl_es.errors import UserError, printable
+from rl_es.files import checksums, json_files
 from rl_es.sweep.loading import load
 from rl_es.sweep.loading import validated as valid
 from rl_es.sweep.overriding import override

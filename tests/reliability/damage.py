@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rl_es import estimates, json_files, sums, surfaces, tables, timings
+from rl_es import estimates, surfaces, tables, timings
 from rl_es.errors import DamagedError
+from rl_es.files import json_files, sums
 
 ROOT = Path(__file__).parents[2]
 BLOCK = 4096  # bytes
@@ -21,7 +22,7 @@ def _json(path: Path) -> Any:
 
 
 def _msgpack(path: Path) -> Any:
-    from rl_es import checksums
+    from rl_es.files import checksums
 
     try:
         return checksums.unsealed(path.read_bytes())

@@ -25,9 +25,9 @@ POINTS = {
     "checkpoint": ("rl_es.training.checkpoint", "save"),
     "curve": ("rl_es.tables", "write_cell"),
     "policy": ("rl_es.training.policies", "save"),
-    "flush": ("rl_es.files", "_flush"),
+    "flush": ("rl_es.files.whole", "_flush"),
     "tables": ("rl_es.tables", "write_tables"),
-    "sums": ("rl_es.sums", "write"),
+    "sums": ("rl_es.files.sums", "write"),
     "figures": ("rl_es.analysis.drawing.files", "write"),
 }
 

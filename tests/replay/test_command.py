@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from rl_es import json_files, tables
+from rl_es import tables
 from rl_es.errors import UserError
+from rl_es.files import json_files
 from rl_es.replay import choosing, command
 from rl_es.training import workbench
 from rl_es.training.policies import Loader

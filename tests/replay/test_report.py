@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from rl_es import cli, filmed, json_files, registry
+from rl_es import cli, filmed, registry
 from rl_es.cli import reading
 from rl_es.errors import UserError
+from rl_es.files import json_files
 from rl_es.replay import encoding, report
 from tests.replay import videos
 from tests.replay.test_command import relabelled

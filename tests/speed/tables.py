@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from rl_es import json_files, timings
+from rl_es import timings
+from rl_es.files import json_files
 
 KEY = "{:016x}"
 SHARES = {"noise": 0.1, "rollout": 0.8, "shaping": 0.02, "update": 0.08}

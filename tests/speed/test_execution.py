@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from rl_es import json_files, timings
+from rl_es import timings
 from rl_es.errors import UserError
+from rl_es.files import json_files
 from rl_es.speed import execution
 from rl_es.speed.entrant import Entrant
 from rl_es.speed.progress import Progress

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rl_es.errors import UserError
-from rl_es.files import write_bytes
+from rl_es.files.whole import write_bytes
 from rl_es.sweep import on_ray
 from rl_es.sweep.ray_task import Courier, Post
 from tests.envs.extras import require

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from rl_es import tables
-from rl_es.checksums import json_text
 from rl_es.errors import UserError
+from rl_es.files.checksums import json_text
 from rl_es.rollout.evaluation import evaluator
 from rl_es.rollout.unroll import episodes, single_step, start
 from rl_es.training.policies import SavedPolicy, find, load

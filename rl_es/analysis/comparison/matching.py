@@ -8,7 +8,7 @@ from rl_es.analysis import results
 from rl_es.analysis.drawing.palette import natural
 from rl_es.analysis.results import Results
 from rl_es.errors import UserError, did_you_mean
-from rl_es.naming import apart, folder_of_results
+from rl_es.files.naming import apart, folder_of_results
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from rl_es.analysis.comparison.summary import Comparison, compare
 from rl_es.analysis.metrics import FINAL, METRICS
 from rl_es.analysis.statistics import MANY_REPLICATES
 from rl_es.errors import UserError
-from rl_es.files import check_folder, write_text
-from rl_es.naming import slug
+from rl_es.files.naming import slug
+from rl_es.files.whole import check_folder, write_text
 
 LONGEST = 200  # characters of a folder's name
 

@@ -9,7 +9,7 @@ from rl_es.analysis.drawing import panels
 from rl_es.analysis.drawing.kinds import Kind, Source
 from rl_es.analysis.drawing.options import USUAL, Options
 from rl_es.analysis.drawing.sheet import AUTO
-from rl_es.files import write_bytes
+from rl_es.files.whole import write_bytes
 
 FORMATS = ("png", "svg")
 T = TypeVar("T", bound=Source)

@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
-from rl_es import estimates, sums
+from rl_es import estimates
 from rl_es.analysis.drawing import files as drawn
 from rl_es.analysis.gradients import page, source
 from rl_es.analysis.gradients.catalogue import KINDS
 from rl_es.analysis.gradients.rank_bias import rank_bias
 from rl_es.analysis.gradients.summary import summarise
-from rl_es.files import write_text
+from rl_es.files import sums
+from rl_es.files.whole import write_text
 
 
 def write(folder: Path) -> list[Path]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from rl_es import estimates, sums
+from rl_es import estimates
 from rl_es.analysis import csvs
 from rl_es.analysis.digits import span
 from rl_es.analysis.drawing import palette
@@ -14,6 +14,7 @@ from rl_es.analysis.drawing.palette import Style
 from rl_es.analysis.gradients import rank_bias
 from rl_es.analysis.gradients.summary import COLUMNS, summarise
 from rl_es.errors import UserError
+from rl_es.files import sums
 
 BIAS = "rank_bias.csv"
 _TEXTS = ("env", "family", "label", "agent", "reference")

@@ -10,8 +10,8 @@ from rl_es.analysis import cells
 from rl_es.analysis.digits import number
 from rl_es.analysis.drawing.palette import natural
 from rl_es.analysis.html import media
+from rl_es.files.naming import beside
 from rl_es.filmed import FILES
-from rl_es.naming import beside
 
 STAGES = ("early", "middle", "final")
 

@@ -14,7 +14,7 @@ from rl_es.analysis.publication.content import Content, caption, content, footno
 from rl_es.analysis.publication.layout import TOTAL, Entry, Layout, Rows, layout
 from rl_es.analysis.statistics import MANY_REPLICATES, Interval
 from rl_es.errors import UserError
-from rl_es.naming import folder_of_results
+from rl_es.files.naming import folder_of_results
 
 Format = Literal["latex", "markdown", "csv"]
 

@@ -7,7 +7,7 @@ from rl_es.analysis.drawing import files as drawn
 from rl_es.analysis.speed import page, source
 from rl_es.analysis.speed.catalogue import KINDS
 from rl_es.analysis.speed.summary import summarise
-from rl_es.files import write_text
+from rl_es.files.whole import write_text
 
 
 def write(folder: Path) -> list[Path]:

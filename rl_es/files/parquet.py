@@ -8,9 +8,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rl_es import checksums, json_files
 from rl_es.errors import DamagedError, UserError, why
-from rl_es.files import replacing
+from rl_es.files import checksums, json_files
+from rl_es.files.whole import replacing
 
 
 def write_with_record(

@@ -13,9 +13,9 @@ import pandas as pd
 import pyarrow as pa
 from pydantic import BaseModel
 
-from rl_es import json_files
 from rl_es.errors import DamagedError, brief, control, why
-from rl_es.naming import is_key
+from rl_es.files import json_files
+from rl_es.files.naming import is_key
 from rl_es.places import Problem
 
 REMEDY = "copy it again, or run its sweep again, which makes it anew"

@@ -7,8 +7,8 @@ import csv
 import io
 from pathlib import Path
 
-from rl_es.bounded import read_bytes
 from rl_es.errors import UserError, control, why
+from rl_es.files.bounded import read_bytes
 
 MAX_BYTES = 2**30
 

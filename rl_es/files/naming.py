@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rl_es.errors import UserError, brief, did_you_mean
-from rl_es.files import check_folder
+from rl_es.files.whole import check_folder
 
 LONGEST = 80  # characters of a label in a name, where several may be joined in one
 _KEY = re.compile(r"[0-9a-f]{16}")

@@ -6,10 +6,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from rl_es import filmed, json_files, naming
+from rl_es import filmed
 from rl_es.analysis import facts
 from rl_es.analysis.html import replays
 from rl_es.errors import UserError
+from rl_es.files import json_files, naming
 from tests.analysis import films
 
 

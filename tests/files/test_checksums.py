@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rl_es import checksums, json_files, parquet, sums, tables
+from rl_es import tables
 from rl_es.errors import DamagedError
+from rl_es.files import checksums, json_files, parquet, sums
 from rl_es.training import checkpoint
 from tests.artifacts import REFERENCE
 

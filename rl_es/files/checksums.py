@@ -2,7 +2,7 @@
 
 Plain bytes end with theirs, JSON holds it under `sha256`, and Parquet in its metadata. Each covers
 every other byte of its file. Tables that people read as text carry none: `SHA256SUMS` beside them
-does, as `sha256sum --check` reads it (`rl_es.sums`).
+does, as `sha256sum --check` reads it (`rl_es.files.sums`).
 """
 
 import hashlib

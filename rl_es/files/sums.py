@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from rl_es.errors import DamagedError
-from rl_es.files import write_text
+from rl_es.files.whole import write_text
 
 NAME = "SHA256SUMS"
 

@@ -13,12 +13,12 @@ from typing import Annotated, Any, ClassVar, TypeVar
 import pydantic
 from pydantic import AfterValidator
 
-from rl_es import checksums
-from rl_es.bounded import read_bytes
 from rl_es.errors import DamagedError, brief, why
 from rl_es.explaining import explain
-from rl_es.files import write_text
-from rl_es.naming import is_key
+from rl_es.files import checksums
+from rl_es.files.bounded import read_bytes
+from rl_es.files.naming import is_key
+from rl_es.files.whole import write_text
 from rl_es.places import Problem
 
 MAX_BYTES = 64 * 2**20
