@@ -144,12 +144,13 @@ def _trains(name: str, stated: Mapping[str, Any]) -> str:
 
     from rl_es.config import split
     from rl_es.interfaces import Limit
+    from rl_es.training.program import scalars
     from rl_es.training.task import Task, make_training
 
     task = Task(name, stated, WrapperConfig(episode_length=EPISODE), PolicyConfig(widths=(8,)))
     config = registry.agents.load(AGENT).Hyperparameters(population=16)
     learner = make_training(task, AGENT, config, 1).learner
-    hyper = {key: jnp.float32(value) for key, value in split(config)[1].items()}
+    hyper = scalars(split(config)[1])
 
     @jax.jit
     def train(key: Any) -> Any:

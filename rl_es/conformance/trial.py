@@ -14,9 +14,9 @@ import numpy as np
 from rl_es import registry
 from rl_es.config import Config, split
 from rl_es.conformance.target import Target, policy
-from rl_es.interfaces import Learner, Limit
+from rl_es.interfaces import Hyper, Learner, Limit
 from rl_es.training import checkpoint
-from rl_es.training.program import as_data, as_keys
+from rl_es.training.program import as_data, as_keys, scalars
 from rl_es.training.spread import Spread
 from rl_es.training.task import make_learner
 
@@ -54,9 +54,9 @@ class Trial:
         return make_learner(self.name, self.config, self.env, policy(self.env), False)
 
     @property
-    def numbers(self) -> dict[str, Any]:
+    def numbers(self) -> Hyper:
         """The traced settings, as arrays."""
-        return {name: jnp.float32(value) for name, value in split(self.config)[1].items()}
+        return scalars(split(self.config)[1])
 
     @cached_property
     def init(self) -> Any:
@@ -80,7 +80,7 @@ class Trial:
 
     def run(self, generations: int, seed: int = 0, changed: Mapping[str, float] = FIXED) -> Any:
         """The state after so many generations, with some traced settings changed."""
-        hyper = self.numbers | {name: jnp.float32(value) for name, value in changed.items()}
+        hyper = {**self.numbers, **scalars(changed)}
         return self.advance(self.init(np.uint32(seed), hyper), np.int32(generations))
 
     def params(self, state: Any) -> np.ndarray:

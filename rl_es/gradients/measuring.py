@@ -28,6 +28,7 @@ from rl_es.rollout.evaluation import horizon
 from rl_es.sweep.cells import Cell
 from rl_es.training.learner import Evolution, TrainState
 from rl_es.training.platform import quiet_loading
+from rl_es.training.program import scalars
 
 _NUMBERS = 2**22  # the most numbers that one call of the program returns
 
@@ -152,7 +153,7 @@ def measure(cell: Cell, sampler: Sampler) -> Mapping[str, Any]:
     The first sample is left out, because a lagged scale is filled during it.
     """
     learner, samples = sampler.learner, wanted(cell, sampler.learner)
-    hyper = {name: jnp.float32(value) for name, value in split(cell.config)[1].items()}
+    hyper = scalars(split(cell.config)[1])
     state = sampler.init(np.uint32(cell.seed), hyper)
     known = expectations(cell, learner.env, learner.agent.center(state.agent))
     found, env_steps, skipped = Moments(), 0, 1

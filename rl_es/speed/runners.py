@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import jax
-import jax.numpy as jnp
 from jax import Array
 
 from rl_es import registry
@@ -22,7 +21,7 @@ from rl_es.speed.spreading import spread
 from rl_es.speed.workloads import Workload
 from rl_es.training.learner import Evolution, TrainState
 from rl_es.training.placement import Placement
-from rl_es.training.program import lane_axis
+from rl_es.training.program import lane_axis, scalars
 from rl_es.training.segments import Held, Unfolded
 from rl_es.training.spread import ALL_AT_ONCE
 from rl_es.training.task import MOST_GENERATION_STEPS
@@ -131,7 +130,7 @@ def _of_learner(
     contestant: Contestant,
     parts: Parts | None = None,
 ) -> Runner:
-    hyper = {name: jnp.float32(value) for name, value in settings.items()}
+    hyper = scalars(settings)
 
     def init(key: Array) -> TrainState:
         return learner.init(key, hyper)

@@ -7,13 +7,14 @@ import jax
 from jax import Array
 
 from rl_es.errors import UserError
+from rl_es.interfaces import Hyper
 from rl_es.training.learner import Evolution
 from rl_es.training.placement import Placement, kinds
 from rl_es.training.program import as_data, as_keys, in_lanes
 
 
 def spread(
-    learner: Evolution, hyper: dict[str, Any], placement: Placement, lanes: int
+    learner: Evolution, hyper: Hyper, placement: Placement, lanes: int
 ) -> tuple[Callable[[Array], Any], Callable[[Any], Any]]:
     """The `init` and `generation` of a `Runner`, for a learner that is spread so.
 

@@ -18,6 +18,7 @@ from rl_es.evolution.keys import PAIRS_PER_KEY
 from rl_es.interfaces import Episode, Learner
 from rl_es.rollout.unroll import start
 from rl_es.training.learner import Evolution
+from rl_es.training.program import scalars
 
 _FLOAT = 4
 
@@ -48,8 +49,7 @@ def pair_bytes(learner: Learner, settings: Mapping[str, float]) -> PairBytes:
 
     def drawn() -> Any:
         key = jax.random.key(0)
-        hyper = {name: jnp.float32(value) for name, value in settings.items()}
-        state = agent.init(policy.init(key), hyper)
+        state = agent.init(policy.init(key), scalars(settings))
         fresh = jnp.ones((PAIRS_PER_KEY,), bool)
         return agent.ask(key[None], state, agent.remember(PAIRS_PER_KEY), fresh)
 
@@ -68,8 +68,7 @@ def pair_bytes(learner: Learner, settings: Mapping[str, float]) -> PairBytes:
 
 
 def _state(learner: Learner, settings: Mapping[str, float]) -> Any:
-    hyper = {name: jnp.float32(value) for name, value in settings.items()}
-    return jax.eval_shape(lambda: learner.init(jax.random.key(0), hyper))
+    return jax.eval_shape(lambda: learner.init(jax.random.key(0), scalars(settings)))
 
 
 def _seen(learner: Learner) -> int:

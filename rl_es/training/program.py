@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rl_es.interfaces import Learner, Limit, Rows, Snapshot
+from rl_es.interfaces import Hyper, Learner, Limit, Rows, Snapshot
 from rl_es.training.placement import ONE_DEVICE, Placement, kinds
 from rl_es.training.platform import quiet_loading
 
@@ -29,6 +29,11 @@ State = Any  # a learner's state with a leading lane axis, keys as integers
 def lane_axis(lanes: int) -> str | None:
     """The axis name that a learner or evaluator of so many lanes a device is told of."""
     return LANES if lanes > 1 else None
+
+
+def scalars(settings: Mapping[str, float]) -> Hyper:
+    """Traced settings as a learner's `init` takes them."""
+    return {name: jnp.float32(value) for name, value in settings.items()}
 
 
 def key_for_evaluation(seed: Any) -> jax.Array:
