@@ -6,8 +6,6 @@ Both act on one member's input; the engine vmaps them over pairs, signs and epis
 unperturbed product x W, which they do not touch, stays one product shared by the population.
 """
 
-from typing import Any
-
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -86,6 +84,3 @@ class Dense:
     def take(self, index: Array) -> Array:
         """Rows of E at integer `index` [...], as [..., N]."""
         return self.sigma * self.e[index]
-
-
-Product = Any  # LowRank or Dense
