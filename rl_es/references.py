@@ -23,7 +23,8 @@ from rl_es.training.saved import MadeOf
 
 USUAL = ("ppo",)
 MOST_EPISODES = 1_000_000
-RESERVED = {"env", "environment", "random", "untrained", "sweeps", "git_revisions", "date"}
+# Columns that every table has, besides those of `random` and `untrained`.
+OWN = ("env", "environment", "random_seed", "sweeps", "git_revisions", "date")
 
 
 def write(
@@ -50,11 +51,22 @@ def write(
     for label in labels:
         if label not in known:
             raise UserError(f"--label: no label '{label}' here{did_you_mean(label, known)}")
-        if label in RESERVED:
-            raise UserError(f"--label: '{label}' is a column of its own; give it another label")
+    _check_columns(labels)
     rows = list(_rows(curves, runs, labels or [n for n in USUAL if n in known], episodes, seed))
     write_text(out, pd.DataFrame(rows).to_csv(index=False))
     return out
+
+
+def _check_columns(labels: Sequence[str]) -> None:
+    """Refuses a label one of whose columns is there already, of another label or of the table."""
+    taken = {*OWN, *_columns("random", "episodes"), *_columns("untrained", "policies")}
+    for label in dict.fromkeys(labels):
+        own = {*_columns(label, "runs"), f"{label}_env_steps"}
+        if both := sorted(own & taken):
+            raise UserError(
+                f"--label: the table has a column '{both[0]}' already; give '{label}' another label"
+            )
+        taken |= own
 
 
 def _rows(
@@ -88,13 +100,18 @@ def _rows(
         }
 
 
+def _columns(name: str, of: str) -> tuple[str, str, str]:
+    """The columns of a mean: itself, its standard error, and how many values it is of."""
+    return name, f"{name}_standard_error", f"{name}_{of}"
+
+
 def _told(name: str, values: Any, of: str) -> dict[str, Any]:
     """Mean, standard error and number of some values."""
     known = np.asarray(values, np.float64)
     known = known[np.isfinite(known)]
     error = known.std(ddof=1) / np.sqrt(len(known)) if len(known) > 1 else None
     mean = known.mean() if len(known) else None
-    return {name: mean, f"{name}_standard_error": error, f"{name}_{of}": len(known)}
+    return dict(zip(_columns(name, of), (mean, error, len(known)), strict=True))
 
 
 def _world(env: str, texts: set[Any]) -> tuple[MadeOf, Any]:

@@ -1,6 +1,7 @@
 """Reference scores: what random actions get, and what the tables say."""
 
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -13,6 +14,7 @@ from rl_es.errors import UserError
 from rl_es.interfaces import Box, Discrete, EnvSpec, Observation
 from rl_es.rollout.uniform import UniformActions
 from rl_es.training import platform
+from tests.analysis.conftest import write_run
 from tests.artifacts import REFERENCE
 
 RANKS = REFERENCE / "ranks"
@@ -35,6 +37,15 @@ def test_the_table_says_what_the_runs_say(tmp_path, monkeypatch):
     on = scores.scale(results.load(RANKS), f"{path}:random", f"{path}:{label}")
     found = on.score(["CartPole-v1"] * 2, row[["random", label]])
     assert found[0] == 0 and found[1] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("label", ["untrained_policies", "sweeps", "eggroll_runs"])
+def test_a_label_with_a_column_of_another_is_refused(label: str, tmp_path: Path):
+    for one in ("eggroll", label):
+        write_run(tmp_path / "results", "CartPole-v1", one, 0)
+    with pytest.raises(UserError, match=f"has a column '{label}' already"):
+        references.write([tmp_path / "results"], tmp_path / "x.csv", ["eggroll", label], 2, 0)
+    assert not (tmp_path / "x.csv").exists()
 
 
 def test_an_unknown_label_is_refused(tmp_path):
