@@ -108,7 +108,7 @@ _KINDS: tuple[Kind[Results], ...] = (
         "Training time over that of another agent in the same sweep",
         time_ratio.draw,
         time_ratio.where,
-        f"times of --reference ({time_ratio.USUAL_REFERENCE}) and of another label on the same seeds",
+        f"times of --reference ({time_ratio.USUAL_REFERENCE}) and another label on the same seeds",
         ALL,
     ),
     Kind(
