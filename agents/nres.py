@@ -1,4 +1,4 @@
-"""NRES: windows of K steps, one noise an episode, reused in each of its windows.
+"""NRES: windows of K steps, one noise per episode, reused in each of its windows.
 
 Li, Harrison, Sohl-Dickstein, Smith and Metz, "Noise-Reuse in Online Evolution Strategies", 2023,
 https://arxiv.org/abs/2304.12180; the same as ES-Single, Vicol, Kolter and Swersky, 2023,

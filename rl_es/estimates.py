@@ -1,4 +1,4 @@
-"""What is measured of gradient estimates: one row a cell, one Parquet file a row."""
+"""What is measured of gradient estimates: one row per cell, one Parquet file per row."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -74,7 +74,7 @@ def read(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise damaged(file, what, f"it is of run {row['run_id']}, not {file.stem}")
     lengths = [len(row[name]) for name in VECTORS if row[name] is not None]
     if set(lengths) != {row["parameters"]} or not row["parameters"] or not row["samples"]:
-        raise damaged(file, what, "its estimates have not a number a parameter")
+        raise damaged(file, what, "its estimates do not have a number per parameter")
     return row, record
 
 

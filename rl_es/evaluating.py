@@ -1,7 +1,7 @@
 """Saved policies evaluated anew: on fresh episodes where they were trained, and in native physics.
 
-`evaluations.csv` has a row a policy and physics, of the last evaluation of its folder; the columns
-are described in results/README.md.
+`evaluations.csv` has a row per policy and physics, of its folder's last evaluation; its columns are
+described in results/README.md.
 """
 
 import csv

@@ -55,8 +55,8 @@ class Catalogue:
     """What the file says.
 
     Attributes:
-      replays: a dictionary a film.
-      missing: a dictionary an environment that has none.
+      replays: a dictionary per film.
+      missing: a dictionary per environment that has none.
     """
 
     replays: list[dict[str, Any]] = field(default_factory=list)

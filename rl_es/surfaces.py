@@ -1,7 +1,7 @@
 """The file of a surface: the objective on a grid of a policy's two parameters.
 
-`surfaces/<environment>.parquet` has one row a grid point; its metadata holds what it was made from.
-A run of a sweep writes it, its report reads it.
+`surfaces/<environment>.parquet` has one row per grid point; its metadata says what it was made
+from. A run of a sweep writes it, its report reads it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -58,7 +58,7 @@ class Surface:
     settings: str
 
     def table(self) -> pd.DataFrame:
-        """One row a grid point."""
+        """One row per grid point."""
         first, second = np.meshgrid(self.first, self.second, indexing="ij")
         values = {"first": first, "second": second, "return_mean": self.returns}
         return pd.DataFrame({"env": self.env, **{n: v.ravel() for n, v in values.items()}})

@@ -1,6 +1,6 @@
 """The results schema of the speed benchmark: write a workload, read the workloads of a folder.
 
-A workload's file, `workloads/<key>.parquet`, has one row a (contestant, part, round), the sample;
+A workload's file, `workloads/<key>.parquet`, has one row per (contestant, part, round), the sample;
 its metadata holds the workload's record: what was compiled for each contestant, which of them could
 not be run and why, and where it ran. The folder's manifest names the workloads that belong to the
 benchmark as its file stands now, in order; files of other workloads are left alone and not read.

@@ -6,7 +6,7 @@ optimizers", 2022, arXiv 2203.11860) and the experiments on noise reuse (Li et a
 2304.12180); the features are our own choice. The task of `unrolled/sgd` is the same, trained by
 SGD.
 
-The observation is [n, 13], a row a parameter, and the action [n] its update in units of
+The observation is [n, 13], a row per parameter, and the action [n] its update in units of
 `step_scale`; the policy for it is `network: shared_mlp, head: deterministic`. The reward of a step
 is minus the training loss of the new weights on a new minibatch. What is evaluated is minus the
 loss on training images at the end (the first 2048, if there are more).

@@ -12,7 +12,7 @@ from rl_es.files.whole import check_folder
 
 @dataclasses.dataclass(frozen=True)
 class Tensorboard:
-    """Write the curves of a results folder as TensorBoard's event files, a folder a run."""
+    """Write the curves of a results folder as TensorBoard's event files, a folder per run."""
 
     folder: ResultsFolder
     out: Annotated[

@@ -57,7 +57,7 @@ class EpisodicConfig(StrategyConfig):
 class PersistentConfig(StrategyConfig):
     """A strategy that evaluates each member on windows of a longer episode."""
 
-    window: int = static(50, "steps of a window (K), one a generation", ge=1)
+    window: int = static(50, "steps of a window (K), one per generation", ge=1)
     shaping: Shaping = static("lagged_scale", "how a window's returns become weights")
     staggered: bool = static(
         False, "cut first episodes short by whole windows, so that pairs are in all phases at once"

@@ -15,6 +15,6 @@ def block_keys(key: Array, pairs: int, first: Array | int = 0) -> Array:
 
 
 def pair_keys(keys: Array, pairs: int, episodes: int) -> Array:
-    """[H, E] keys, one a pair and episode, which partners share. Consumes `keys` [blocks]."""
+    """[H, E] keys, one per pair and episode, which partners share. Consumes `keys` [blocks]."""
     split = jax.vmap(lambda key: jax.random.split(key, (PAIRS_PER_KEY, episodes)))(keys)
     return split.reshape(-1, episodes)[:pairs]

@@ -1,7 +1,7 @@
 """Which noise a pair is perturbed with, and what is remembered of it between segments.
 
 `Forget`: fresh noise every segment, and nothing of it is kept.
-`Hold`: one noise an episode (NRES), which is all that has to be kept.
+`Hold`: one noise per episode (NRES), which is all that has to be kept.
 
 What an episode's noises add up to (PES) is in `rl_es.evolution.accumulation`.
 """
@@ -43,7 +43,7 @@ class PairMemory(Protocol):
 
         Args:
           perturbation: draws the noise.
-          keys: [blocks], one a block of 64 pairs. Consumed.
+          keys: [blocks], one per block of 64 pairs. Consumed.
           memory: as it was left.
           fresh: [H] bool, pairs whose episode starts now, and of which nothing is remembered.
           sigma: [] the scale of noise that is drawn now.
@@ -87,7 +87,7 @@ class Forget:
 
 
 class Hold:
-    """One noise an episode: drawn when the pair's episode starts, and kept to its end.
+    """One noise per episode: drawn when the pair's episode starts, and kept to its end.
 
     The noise itself is kept: of rank R that is R (M + N) numbers a matrix, and of full rank as much
     as PES accumulates. Nothing is drawn in a segment in which no episode starts. A pair keeps the

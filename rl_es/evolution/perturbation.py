@@ -34,7 +34,7 @@ class Factors:
 
 
 def _normal(keys: Array, pairs: int, sizes: list[int]) -> list[Array]:
-    """Standard normal numbers, [H, size] for each size: one draw a block, cut there.
+    """Standard normal numbers, [H, size] for each size: one draw per block, cut there.
 
     Block by block, the generator's temporaries and the uncut draw stay small.
     """

@@ -16,7 +16,7 @@ class Moment(NamedTuple):
 
 
 class Drawing(Protocol):
-    """Draws an environment, a picture a step. It may hold what has to be given back: close it."""
+    """Draws an environment, a picture per step. It may hold what has to be given back: close it."""
 
     @property
     def step_seconds(self) -> float | None:

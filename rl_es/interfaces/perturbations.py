@@ -31,7 +31,7 @@ class Perturbation(Protocol):
     def parameters(self) -> ParameterSpec: ...
 
     def draw(self, keys: Array, pairs: int) -> Noise:
-        """Unit noise of the plus members [H, ...]; `keys` [blocks] is one a block of 64 pairs."""
+        """Unit noise of the plus members [H, ...]; `keys` [blocks] is one per block of 64 pairs."""
         ...
 
     def members(self, params: Params, noise: Noise, sigma: Array) -> Members:

@@ -39,7 +39,7 @@ def compiled(
 
     Args:
       function: pure.
-      shapes: pytrees of `jax.ShapeDtypeStruct`, one an argument.
+      shapes: pytrees of `jax.ShapeDtypeStruct`, one per argument.
       donate: the first argument is consumed.
       measure: compile with an empty cache in a folder of its own, then once more from there. This
         clears everything that jax holds compiled, so it has to come before anything is timed.

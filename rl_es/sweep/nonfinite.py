@@ -6,7 +6,7 @@ from rl_es.sweep.lane import Lane
 
 
 def told(lanes: Iterable[Lane]) -> Iterator[str]:
-    """A line an environment and label of which a run had such members."""
+    """A line per environment and label of which a run had such members."""
     found: dict[tuple[str, str], dict[int, int]] = {}
     for lane in lanes:
         if lane.come.nonfinite_members:

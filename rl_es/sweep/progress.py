@@ -1,4 +1,4 @@
-"""What a person sees while a sweep runs: a live table on a terminal, else one line an event.
+"""What a person sees while a sweep runs: a live table on a terminal, else one line per event.
 
 Calls may come from any thread.
 """

@@ -1,4 +1,4 @@
-"""Progress where there is no terminal: one line an event."""
+"""Progress where there is no terminal: one line per event."""
 
 import threading
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from rl_es.sweep.tally import Running, Tally, cell_name, duration, summary
 
 
 class Lines:
-    """One line an event; reports of running cells at most every `interval` seconds."""
+    """One line per event; reports of running cells at most every `interval` seconds."""
 
     def __init__(
         self,

@@ -5,8 +5,8 @@ A cell is one run (environment x agent x hyper-parameters x seed): one Parquet f
 to time with status `running`, so that a curve can be read while its run goes on, and a last time
 with the run's end. The tables of a results folder are made from whatever cells are there:
 
-`curves.parquet`  one row a (run, evaluation);
-`runs.parquet`, `runs.csv`  one row a run;
+`curves.parquet`  one row per (run, evaluation);
+`runs.parquet`, `runs.csv`  one row per run;
 `SHA256SUMS`      checksums of these.
 
 Columns named `hyper.*` hold the agent's settings; one that an agent does not have is null, and one

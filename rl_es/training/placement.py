@@ -68,7 +68,7 @@ class Placement:
 
         Args:
           function: of arrays with a leading lane axis.
-          inputs: one prefix an argument.
+          inputs: one prefix per argument.
           outputs: the prefix of what it returns.
         """
         if self.devices == 1:

@@ -27,7 +27,7 @@ def replay_key(seed: int) -> jax.Array:
 
 
 def native_seeds(seed: int, episodes: int) -> list[int]:
-    """A seed an episode [E], for simulators on the host; more episodes begin with the same ones."""
+    """A seed per episode [E], for simulators on the host; more of them begin with the same ones."""
     return np.random.SeedSequence([seed, _REPLAY]).generate_state(episodes).tolist()
 
 

@@ -113,7 +113,7 @@ class Guided:
 
 
 def studies(env: str, entry: Variation, startup: int) -> Iterator[Study]:
-    """The studies of an entry in an environment: guided ones, one a grid point, if it is random."""
+    """An entry's studies in an environment: guided ones, one per grid point, if it is random."""
     if entry.random is None:
         yield Listed(entry)
         return

@@ -1,4 +1,4 @@
-"""What is remembered of pairs: exact sums in each form, one noise an episode, keys of blocks."""
+"""What is remembered of pairs: exact sums in each form, one noise per episode, keys of blocks."""
 
 import jax
 import jax.numpy as jnp

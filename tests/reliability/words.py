@@ -12,7 +12,7 @@ Each part is made again by `python -m tests.reliability PART`, which writes its 
 
 
 def page(found: dict[str, Any]) -> str:
-    """The page: a row a part, then the kills and the damage in detail."""
+    """The page: a row per part, then the kills and the damage in detail."""
     rows = [f"| {name} | {ROWS[name](part)} | {_verdict(part)} | {part['on']} | {part['took']} s |"
             for name, part in found.items()]  # fmt: skip
     details = [DETAILS[name](part) for name, part in found.items() if name in DETAILS]

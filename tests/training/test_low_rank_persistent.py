@@ -1,7 +1,7 @@
 """PES and NRES with full-rank and low-rank noise, where episodes end as their state says.
 
 Each is held against its own smoothing: the expectation of half the difference of a pair's returns
-times the noise of the whole episode, sampled in NumPy. PES draws a noise a window, NRES one an
+times the noise of the whole episode, sampled in NumPy. PES draws a noise per window, NRES one per
 episode; of rank R the noise of a matrix is A B^T / sqrt(R).
 """
 
