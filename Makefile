@@ -64,7 +64,7 @@ reference: .venv/stamp  ## what in docs/ is made from the code: tables of sweep 
 EXTRAS = dev
 .venv/stamp-all $(if $(wildcard .venv/stamp-all),.venv/stamp): EXTRAS = all,dev
 
-# Needs uv. Pins that are there stay (jax above 0.9.0 breaks brax's swimmer): delete a line to move
+# Needs uv. Pins that are there stay (jax 0.9.0 is what kinetix-env allows): delete a line to move
 # its package. The file names no package index.
 constraints:
 	$(UV) pip compile pyproject.toml --extra all --extra dev --python-version 3.11 \

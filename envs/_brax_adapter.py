@@ -15,8 +15,22 @@ from rl_es.interfaces import EnvState
 from rl_es.promotion import implicit_promotion
 
 with contextlib.redirect_stdout(io.StringIO()):  # brax reports every optional package it misses
-    from brax import envs
+    from brax import envs, fluid
     from brax.envs.base import State
+
+
+class _Numpy:
+    """`jax.numpy` for `brax.fluid`, which calls `clip` by a name that jax above 0.9 has dropped."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(jnp, name)
+
+    def clip(self, values: Array, a_min: float) -> Array:
+        """`values`, none of them below `a_min`."""
+        return jnp.clip(values, min=a_min)
+
+
+fluid.jp = _Numpy()
 
 
 def made(name: str, backend: str) -> Any:
