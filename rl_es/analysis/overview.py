@@ -51,7 +51,7 @@ def legend(digest: Digest) -> str:
         said += (
             " Steps to threshold: the steps by which half of the runs have reached it, by the "
             "Kaplan-Meier estimate: a run that ended before counts up to its end only, so where "
-            "runs differ in length few may decide; infinite where fewer than half reach it. "
+            "runs differ in length few may decide; infinite where it stays below one half. "
             "Success at the end: the share of runs whose last evaluation is at or above the "
             f"threshold, with its {CONFIDENCE:.0%} Wilson interval; diverged runs are failures."
         )

@@ -13,16 +13,17 @@ from rl_es.analysis.markdown import escape, figure, file_list, table
 
 def compose(folder: Path, runs: pd.DataFrame, digest: Digest, drawn: Sequence[Path]) -> str:
     """The page, from the runs table, the tables made of it and the figures' paths."""
-    lost = facts.lost(runs)
+    lost, asked = facts.lost(runs), manifest.read(folder)
     sections = [
         f"# Results: {escape(folder.resolve().name)}",
+        escape(asked.description),
         facts.outcome(runs) + ".",
         f"**{escape(mixed)}.**" if (mixed := facts.mixed(runs)) else "",
         f"## Summary\n\n{_table(overview.table(digest))}\n\n{overview.legend(digest)}",
         _totals(digest),
         "## Figures\n\n" + "\n\n".join(_figure(path) for path in drawn),
         "## Runs that diverged or failed\n\n" + _table(lost) if lost.rows else "",
-        "## What was run\n\n" + _what(facts.what(runs, manifest.read(folder))),
+        "## What was run\n\n" + _what(facts.what(runs, asked)),
         "## Settings\n\n" + _table(facts.settings(runs)),
         "## Files\n\n" + file_list(facts.files(folder)),
         "## Run it again\n\n" + _again(*facts.commands(folder, runs)),

@@ -1,9 +1,13 @@
 """Keeps apart what must not be averaged: runs that share a label but not their settings.
 
 A folder may hold cells of two sweeps, or of one sweep whose file was changed in between. Where one
-label then stands for several variants, each gets its own by what tells it from the others: the
-sweep's name, else the settings that differ.
+label then stands for several variants, each gets its own by what tells it from the others in an
+environment: the sweep's name, parts of the policy, settings, the code of a plug-in.
 """
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,19 +42,47 @@ def _variants(runs: pd.DataFrame) -> pd.Series:
 
 def _names(runs: pd.DataFrame, label: str) -> dict[str, str]:
     """By run_id, a label that stands for one variant in each environment."""
-    settings = [name for name in runs if name.startswith("hyper.")]
     told = pd.Series("", index=runs.index)
-    for column in (*_OF_VARIANT[:1], "sweep", *_OF_VARIANT[1:], *settings):
-        text = runs[column].map(_text)
-        if text.nunique() > 1:
-            name = "" if column in _OF_VARIANT else column.removeprefix("hyper.") + "="
-            told = told + ", " + name + text
-            if not _repeats(runs, told):
-                break
+    for name, text in _differing(runs):
+        told = told + ", " + (f"{name}=" if name else "") + text
+        if not _repeats(runs, told):
+            break
     told = told.str.removeprefix(", ")
     if _repeats(runs, told):  # the same settings twice: other code, or another environment's option
         told = (told + ", run " + runs["run_id"].str[:8]).str.removeprefix(", ")
     return dict(zip(runs["run_id"], label + " (" + told + ")", strict=True))
+
+
+def _differing(runs: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
+    """What differs between runs of one environment: its name, if it needs one, and the texts."""
+    parts: dict[str, pd.Series] = {"": runs["agent"].map(_text), "sweep": runs["sweep"].map(_text)}
+    parts |= _keys(runs["policy"])
+    parts |= {
+        name.removeprefix("hyper."): runs[name].map(_text)
+        for name in runs
+        if name.startswith("hyper.")
+    }
+    parts |= {
+        f"code of {name}": text.str[:8]
+        for name, text in _keys(runs.get("versions", pd.Series("{}", runs.index))).items()
+        if ":" in name  # a plug-in's reference, not a package
+    }
+    for name, text in parts.items():
+        if (text.groupby(runs["env"]).nunique() > 1).any():
+            yield name, text
+
+
+def _keys(texts: pd.Series) -> dict[str, pd.Series]:
+    """The values of JSON objects, by key."""
+    objects = [_object(text) for text in texts]
+    names = sorted({name for one in objects for name in one})
+    return {
+        name: pd.Series([_text(one.get(name)) for one in objects], texts.index) for name in names
+    }
+
+
+def _object(text: Any) -> Mapping[str, Any]:
+    return json.loads(text) if isinstance(text, str) else {}
 
 
 def _repeats(runs: pd.DataFrame, told: pd.Series) -> bool:

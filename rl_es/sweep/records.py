@@ -3,9 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rl_es import tables
+from rl_es import registry, tables
+from rl_es.errors import UserError, raised_at
 from rl_es.files import json_files
 from rl_es.files.whole import read_whole
+from rl_es.plugins import is_reference
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
 from rl_es.sweep import provenance
 from rl_es.sweep.cells import Cell
@@ -27,7 +29,13 @@ def identity(cell: Cell) -> dict[str, Any]:
 
 def origin(cell: Cell) -> dict[str, Any]:
     """What a run's environment and policy are built from, and by which code."""
-    return made_of(cell.env_name, cell.env_options, cell.wrappers, cell.policy)
+    content = made_of(cell.env_name, cell.env_options, cell.wrappers, cell.policy)
+    named = {
+        cell.agent: registry.agents.load(cell.agent),
+        cell.env_name: registry.environment_suite(cell.env_name),
+    }
+    code = {name: str(one.NUMERICS) for name, one in named.items() if is_reference(name)}
+    return {**content, "versions": {**content["versions"], **code}}
 
 
 def made_of(
@@ -45,7 +53,8 @@ def made_of(
 
 def reason(error: Exception) -> str:
     """Why something failed, on one line."""
-    return f"{type(error).__name__}: {error}".splitlines()[0][:500]
+    place = "" if isinstance(error, UserError) else raised_at(error)
+    return f"{type(error).__name__}: {error}".splitlines()[0][:500] + place
 
 
 def outcome(rows: Sequence[Mapping[str, Any]], threshold: float | None) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def write_run(
     hyper = changes.pop("hyper", {"lr": 0.1})
     evaluations = changes.pop("evaluations", 11)
     own_returns, centers = changes.pop("returns", None), changes.pop("centers", [None] * 11)
-    run_id = digest([sweep, env, label, seed, sorted(hyper.items())])
+    run_id = changes.pop("run_id", digest([sweep, env, label, seed, sorted(hyper.items())]))
     random = np.random.default_rng([seed, len(label), len(env)])
     steps = np.arange(11) * (1_000 + 7 * seed)
     returns = 100 * (1 - np.exp(-steps / 4_000)) + random.normal(0, 5, 11)

@@ -21,6 +21,7 @@ from rl_es.analysis.figures.catalogue import KINDS
 from rl_es.analysis.markdown import escape, table
 from rl_es.analysis.summary import summarise
 from rl_es.errors import UserError
+from rl_es.files import json_files
 
 Results = Callable[..., Path]
 TOLD = ("summary.csv", "aggregates.csv", "comparisons.csv")
@@ -144,6 +145,14 @@ def test_other_settings_of_other_seeds_are_not_averaged(
     }
 
 
+def test_the_page_says_what_the_sweep_is_for(results: Results) -> None:
+    folder = results(["cartpole"], seeds=1)
+    about = {"sweep": {"name": "demo", "description": "ranks, and *why*"}, "starts": []}
+    json_files.write(folder / "manifest.json", about)
+    report.write(folder)
+    assert "\n\nranks, and \\*why\\*\n\n" in (folder / "index.md").read_text()
+
+
 def test_variants_under_one_label_are_not_averaged(
     results: Results, add_run: Callable[..., None]
 ) -> None:
@@ -156,6 +165,36 @@ def test_variants_under_one_label_are_not_averaged(
     curves, runs = variants.apart(*tables.load(folder))
     assert not runs.duplicated(["env", "label", "seed"]).any()
     assert set(curves.label) == set(runs.label)
+
+
+def test_variants_are_called_by_what_differs_in_an_environment(
+    results: Results, add_run: Callable[..., None]
+) -> None:
+    folder = results(["cartpole"], [], 0)
+    for env, network in (("cartpole", "mlp"), ("pendulum", "linear")):
+        policy = {"network": network, "widths": [32]}
+        for lr in (0.1, 0.2):
+            add_run(folder, env, "pes", 0, hyper={"lr": lr}, policy=policy)
+    _, runs = variants.apart(*tables.load(folder))
+    assert set(runs.label) == {"pes (lr=0.1)", "pes (lr=0.2)"}
+    add_run(folder, "cartpole", "pes", 0, run_id="0" * 16, policy={"network": "gru", "widths": [8]})
+    _, runs = variants.apart(*tables.load(folder))
+    assert runs.set_index("run_id").label["0" * 16] == "pes (network=gru, widths=[8], lr=0.1)"
+
+
+def test_code_of_a_plug_in_that_was_changed_is_another_variant(
+    results: Results, add_run: Callable[..., None]
+) -> None:
+    folder = results(["cartpole"], [], 0)
+    for sign in "01":
+        for seed in range(2):
+            versions = {"jax": "0.9.0", "./mine.py:Mine": 16 * sign}
+            run_id = f"{sign}{seed}" + "a" * 14
+            add_run(folder, "cartpole", "Mine", seed, run_id=run_id, versions=versions)
+    _, runs = variants.apart(*tables.load(folder))
+    counts = runs.label.value_counts()
+    assert set(counts) == {2}
+    assert set(counts.index) == {f"Mine (code of ./mine.py:Mine={n * 8})" for n in "01"}
 
 
 def test_summary_numbers(results: Results) -> None:
