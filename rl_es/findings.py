@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rl_es.errors import why
+from rl_es.errors import raised_at, why
 from rl_es.terminal import plain_table
 
 State = Literal["ok", "warn", "fail"]
@@ -65,8 +65,8 @@ def examined(what: str, check: Check) -> Iterator[Finding]:
     try:
         yield from check()
     except Exception as error:
-        detail = f"{type(error).__name__}: {why(error)}"
-        yield Finding(what, FAIL, detail, f"see why {what} cannot be examined")
+        detail = f"{type(error).__name__}: {why(error)}{raised_at(error)}"
+        yield Finding(what, FAIL, detail, "see to what raises this, which keeps it from its check")
 
 
 def run(wanted: Mapping[str, Check], console: Console | None = None) -> int:
@@ -89,8 +89,11 @@ def run(wanted: Mapping[str, Check], console: Console | None = None) -> int:
 def conclusion(found: Iterable[Finding]) -> str:
     """The last line: that all is well, or what to do, beginning with what fails."""
     amiss = sorted((one for one in found if one.state != OK), key=lambda one: one.state)
-    remedies = dict.fromkeys(f"{one.what}: {one.remedy}" for one in amiss)
-    return f"to do: {'; '.join(remedies)}" if amiss else WELL
+    remedies: dict[str, dict[str, None]] = {}  # of each remedy what needs it, once and in order
+    for one in amiss:
+        remedies.setdefault(one.remedy, {})[one.what] = None
+    told = [f"{', '.join(needing)}: {remedy}" for remedy, needing in remedies.items()]
+    return f"to do: {'; '.join(told)}" if amiss else WELL
 
 
 def _lines(found: Iterable[Finding]) -> Iterator[str]:

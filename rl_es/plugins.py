@@ -96,6 +96,19 @@ def is_agent(reference: str) -> bool:
     return hasattr(load(reference)[0], "Hyperparameters")
 
 
+def _needs_class(reference: str, found: Any) -> None:
+    """Refuses a reference to a whole file that has classes of its own, and names one.
+
+    Raises:
+      UserError: names the last of them, which is most likely the one.
+    """
+    if isinstance(found, ModuleType):
+        own = [name for name, one in vars(found).items()
+               if isinstance(one, type) and one.__module__ == found.__name__]  # fmt: skip
+        if own:
+            raise UserError(f"{reference} is a file: name a class of it, as {reference}:{own[-1]}")
+
+
 def numerics(found: Any, module: ModuleType) -> int | str:
     """A plug-in's `NUMERICS`, or a hash of its module's code where it states none."""
     stated = getattr(found, "NUMERICS", None)
@@ -119,6 +132,7 @@ def agent(reference: str) -> Any:
     found, module = load(reference)
     settings = getattr(found, "Hyperparameters", None)
     if not (isinstance(settings, type) and issubclass(settings, Config)):
+        _needs_class(reference, found)
         raise UserError(
             f"{reference} has no Hyperparameters: an agent needs a class of that name, derived "
             "from rl_es.config.Config or from those of rl_es.evolution.config"
@@ -151,6 +165,7 @@ def suite(reference: str, name: str, adapted: Callable[[str, Any], Any]) -> Any:
     if hasattr(found, "NAMES") and hasattr(found, "make"):
         return found
     if isinstance(found, ModuleType) or not _steps(found):
+        _needs_class(reference, found)
         raise UserError(
             f"{reference} is no environment: it needs reset(key) and step(key, state, action), as "
             "in rl_es.interfaces.Environment, or those of gymnax or brax"

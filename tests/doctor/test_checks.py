@@ -1,5 +1,6 @@
 """What the checks say of machines that are well, and of those that are not."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -172,7 +173,7 @@ def test_a_check_that_breaks_is_a_finding() -> None:
 
     found = list(examined("devices", broken))
     assert [finding.state for finding in found] == [OK, FAIL]
-    assert found[1].detail == "RuntimeError: no such device"
+    assert re.fullmatch(r"RuntimeError: no such device \(test_checks\.py:\d+\)", found[1].detail)
 
 
 WELL = Finding("a", OK, "fine", "pip install 'more'")
