@@ -94,6 +94,10 @@ class Variation(Config):
 
     @model_validator(mode="after")
     def _varied_once(self) -> Self:
+        if both := sorted(self.varied & {*self.fixed}):
+            raise ValueError(
+                f"'{brief(both[0])}' is fixed by `with` and varied by grid or random; keep one"
+            )
         for name in self.random.settings if self.random else ():
             if name in self.grid:
                 raise ValueError(f"'{brief(name)}' is varied by grid and by random; keep one")

@@ -122,6 +122,11 @@ WRONG = [
         "agents[0]",
         "'lr' is varied by grid and by random",
     ),
+    (
+        "agents.0={name: plain, with: {lr: 1}, grid: {lr: [1]}}",
+        "agents[0]",
+        "'lr' is fixed by `with`",
+    ),
     ("agents.0.random={samples: 5, size: {choice: [1, 2]}}", "", "two runs are the same"),
     ("agents.0.random={samples: 1e6, lr: {uniform: [1, 2]}}", "", "at most 1,000,000"),
     # overrides of an environment
