@@ -23,6 +23,7 @@ from rl_es.training.saved import IDENTITY, Saved, chosen
 
 MOST_EPISODES = 1_000_000
 TRAINING, NATIVE = "training", "native"
+HEADS = {TRAINING: "where it was trained", NATIVE: "native physics"}
 MEASURES = ("return_mean", "return_std", "return_min", "return_max")
 COLUMNS: tuple[str, ...] = (
     *IDENTITY,
@@ -128,21 +129,23 @@ def _show(rows: Sequence[Row]) -> None:
     """Prints a table of runs, and one of labels over their runs."""
     console = plain_console()
     kinds = [kind for kind in (TRAINING, NATIVE) if any(row["physics"] == kind for row in rows)]
-    runs = plain_table(("environment", "label", "seed", *kinds), (3, 4))
+    heads = [HEADS[kind] for kind in kinds]
+    runs = plain_table(("environment", "label", "seed", *heads), (3, 4))
     for (env, label, seed, _), own in _grouped(rows, "env", "label", "seed", "run_id"):
         runs.add_row(Text(env), Text(label), str(seed), *_means(own, kinds))
-    labels = plain_table(("environment", "label", "runs", *kinds), (3, 4))
+    labels = plain_table(("environment", "label", "runs", *heads), (3, 4))
     for (env, label), own in _grouped(rows, "env", "label"):
         count = len({row["run_id"] for row in own})
         labels.add_row(Text(env), Text(label), str(count), *_means(own, kinds))
+    episodes = f"{rows[0]['episodes']:,} fresh episodes"
     for title, table in (
-        ("Runs: mean return over episodes", runs),
+        (f"Runs: mean return over {episodes}", runs),
         ("Labels: mean over runs (their standard deviation)", labels),
     ):
         console.print(title, table, "", sep="\n")
     for kind in kinds:
         simulators = dict.fromkeys(row["simulator"] for row in rows if row["physics"] == kind)
-        console.print(Text(f"{kind}: {'; '.join(simulators)}"))
+        console.print(Text(f"{HEADS[kind]}: {'; '.join(simulators)}"))
 
 
 def _means(rows: Sequence[Row], kinds: Sequence[str]) -> Iterator[str]:

@@ -96,7 +96,7 @@ def test_native_physics_beside_it(
     over_runs = next(line for line in shown if line.startswith("pendulum low rank 2 "))
     assert over_runs.endswith(f" {paid.mean():.1f} (0.0)")  # the same seeds: the same returns
     assert next(line for line in shown if line.startswith("car low rank 2 ")).endswith(" -")
-    assert "native: Counter 1.0" in shown
+    assert "native physics: Counter 1.0" in shown
 
 
 def test_native_seeds_are_a_function_of_the_seed() -> None:

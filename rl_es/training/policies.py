@@ -52,6 +52,11 @@ class SavedPolicy:
     workbench: Workbench
     snapshot: Snapshot
 
+    def __repr__(self) -> str:
+        """What it was trained on, by what, and when it was saved."""
+        told = "{env} / {label} / seed {seed}, {stage}".format(**self.manifest)
+        return f"<SavedPolicy of {told}: {self.workbench.policy.parameters.size:,} parameters>"
+
     @property
     def task(self) -> Task:
         """Environment and policy."""
