@@ -66,7 +66,7 @@ def examined(what: str, check: Check) -> Iterator[Finding]:
         yield from check()
     except Exception as error:
         detail = f"{type(error).__name__}: {why(error)}{raised_at(error)}"
-        yield Finding(what, FAIL, detail, "see to what raises this, which keeps it from its check")
+        yield Finding(what, FAIL, detail, "mend what raises this first")
 
 
 def run(wanted: Mapping[str, Check], console: Console | None = None) -> int:

@@ -54,7 +54,10 @@ class Stated:
                 raise Problem(where, f"{shown}: {problem.reason}") from None
             name = problem.place[0]
             place = self._places.get(str(name), (*where, "with", name))
-            raise Problem((*place, *problem.place[1:]), problem.reason) from None
+            reason = problem.reason
+            if place[:2] == ("defaults", "agent") and name not in model.model_fields:
+                reason += f" ({shown} has none; what only some agents have goes under their `with`)"
+            raise Problem((*place, *problem.place[1:]), reason) from None
 
 
 def settings(sweep: Sweep, i: int, j: int, variant: Variant) -> Config:

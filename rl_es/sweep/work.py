@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from rl_es.config import split
+from rl_es.errors import UserError
 from rl_es.evolution.keys import PAIRS_PER_KEY
 from rl_es.sweep.cells import Cell, Group
 from rl_es.sweep.placing import Place, Resources, place
@@ -50,7 +51,10 @@ def training(group: Group) -> Training:
     """
     cell = group.cells[0]
     task = Task(cell.env_name, cell.env_options, cell.wrappers, cell.policy)
-    return make_training(task, cell.agent, cell.config, cell.evaluation.episodes)
+    try:
+        return make_training(task, cell.agent, cell.config, cell.evaluation.episodes)
+    except UserError as error:
+        raise UserError(f"{group.label}: {error}") from None
 
 
 def work_of(group: Group, resources: Resources) -> Work:

@@ -156,7 +156,7 @@ def make_training(task: Task, agent: str, config: Config, evaluation_episodes: i
     most = learner.generation_steps * task.wrappers.action_repeat
     if most > MOST_GENERATION_STEPS:
         raise UserError(
-            f"{task.name} / {agent}: a generation may take {most:,} environment steps; at most "
+            f"a generation may take {most:,} environment steps; at most "
             f"{MOST_GENERATION_STEPS:,} can be counted: choose fewer "
             f"{'environments' if learner.pairs is None else 'members'}"
         )

@@ -77,7 +77,8 @@ def test_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = {**SMALL, "seeds": 1, "generations": 1}
     with broken_cartpole():
         with pytest.raises(
-            rl_es.UserError, match="^train: every run failed: ZeroDivisionError: the pole$"
+            rl_es.UserError,
+            match=r"^train: every run failed: ZeroDivisionError: the pole \(small\.py:\d+\)$",
         ):
             rl_es.train(ENV, "eggroll", **asked)
         assert not list(tmp_path.iterdir())
