@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from rl_es.sweep.cells import Cell, Group
 
+LITTLE, SOON = 0.02, 20.0  # share of the budget, and seconds, before which no pace is known
+
 
 @dataclass
 class Running:
@@ -88,8 +90,8 @@ class Tally:
 
     @property
     def seconds_to_go(self) -> float | None:
-        """Estimate; None before anything is done."""
-        if self.share <= 0:
+        """Estimate; None before enough is done, since the first calls are compiled and short."""
+        if self.share <= 0 or (self.share < LITTLE and self.run_seconds < SOON):
             return None
         return (self.clock() - self.started) * (1 - self.share) / self.share
 

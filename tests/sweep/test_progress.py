@@ -48,6 +48,8 @@ def test_tally(made: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
     tally.compile(grouped[0], None)
     clock.now = 2.0
     tally.compile(grouped[0], 2.0)
+    tally.run(Running(first, 0.1, 1.0, 10, 10.0))
+    assert 0 < tally.share < 0.02 and tally.seconds_to_go is None
     tally.run(Running(first, 0.5, 1.0, 50, 10.0))
     clock.now = 8.0
     tally.leave(first, failed=False)
