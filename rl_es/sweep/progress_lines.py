@@ -38,7 +38,7 @@ class Lines:
             self._tally.begin(groups, done, total)
             self._begun = True
             left = f"{total - done} of {total} cells to run"
-            self._print(f"{left}, in {len(groups)} groups")
+            self._print(f"{left}, in {len(groups)} group{'' if len(groups) == 1 else 's'}")
 
     def compiling(self, group: Group, seconds: float | None) -> None:
         """Prints a compilation's start or end."""

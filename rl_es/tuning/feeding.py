@@ -175,10 +175,12 @@ def _differing(new: Mapping[Pair, Sequence[Cell]], picks: Mapping[Pair, Pick]) -
     for pair, found in picks.items():
         run, cell = found.best.run, new[pair][0]
         told = []
-        for column, value in tables.hyper_columns(cell.settings).items():
-            name = column.removeprefix("hyper.")
-            if name not in found.best.settings and not _same(run.get(column), value):
-                told.append(f"{name} {_spelled(run.get(column))}, here {_spelled(value)}")
+        columns_of = [tables.hyper_columns(one.settings) for one in new[pair]]
+        for column in columns_of[0]:
+            name, then = column.removeprefix("hyper."), run.get(column)
+            values = dict.fromkeys(settings[column] for settings in columns_of)
+            if name not in found.best.settings and not all(_same(then, one) for one in values):
+                told.append(f"{name} {_spelled(then)}, here {', '.join(map(_spelled, values))}")
         world = _held(run.get("environment"))
         for then, now in (
             (_held(world.get("options")), cell.env_options),

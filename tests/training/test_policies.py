@@ -73,6 +73,7 @@ def test_early_and_middle_are_saved_for_the_first_seed(folder: Path) -> None:
             found = find(folder, env, "low rank", stage=stage)
             assert found.manifest["generation"] == generation
             assert found.manifest["stage"] == stage
+            assert repr(found).startswith(f"<SavedPolicy of {env} / low rank / seed 0, {stage}: ")
         assert find(folder, env, "low rank", seed=1).manifest["seed"] == 1
         with pytest.raises(UserError, match=f"no early policy of '{env} / low rank / seed 1'"):
             find(folder, env, "low rank", seed=1, stage="early")

@@ -137,6 +137,9 @@ def test_what_else_differs_is_noted(folder: Path):
     path.write_text(SWEEP.replace("population: 16", "population: 64"))
     notes = feed(trials.read(folder / "search"), path).notes
     assert "eggroll on CartPole-v1: tuned with population 16, here 64" in notes
+    path.write_text(SWEEP.replace("[eggroll,", "[{name: eggroll, grid: {rank: [1, 4]}},"))
+    notes = feed(trials.read(folder / "search"), path).notes
+    assert "eggroll on CartPole-v1: tuned with rank 1, here 1, 4" in notes
 
 
 def test_a_tuning_that_has_not_ended_leaves_its_pair_alone(tmp_path: Path):
