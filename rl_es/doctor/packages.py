@@ -65,7 +65,9 @@ def tried(path: Path = TRIED, found: Installed = installed) -> Iterator[Finding]
         return
     more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
     detail = f"{', '.join(differing[:SHOWN])}{more}"
-    yield Finding("tried versions", WARN, detail, f"pip install --constraint {path} --editable .")
+    names = " ".join(name for name, (is_, pin) in known.items() if is_ != pin)
+    remedy = f"pip install --upgrade --constraint {path} {names}"
+    yield Finding("tried versions", WARN, detail, remedy)
 
 
 def extras(requirements: Sequence[Requirement], found: Installed = installed) -> Iterator[Finding]:
