@@ -11,10 +11,6 @@ from typing import Any
 MOST_SEED = 2**31 - 1
 LONGEST = 2000  # characters of a message
 LONGEST_NAME = 300  # of a name that a nearer one is sought for
-_NOT_THEIRS = [  # whose lines do not help a plug-in's author
-    Path(__file__).parent,
-    *(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")),
-]
 _CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _MOVING = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -83,9 +79,11 @@ def why(error: BaseException) -> str:
 
 def raised_at(error: BaseException) -> str:
     """` (my_env.py:57)`: the innermost line that is neither the engine's nor a library's; or ''."""
+    libraries = (Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))
+    passed_over = [Path(__file__).parent, *libraries]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
-        if path.suffix == ".py" and not any(map(path.is_relative_to, _NOT_THEIRS)):
+        if path.suffix == ".py" and not any(map(path.is_relative_to, passed_over)):
             return f" ({path.name}:{frame.lineno})"
     return ""
 

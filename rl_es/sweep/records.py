@@ -30,11 +30,8 @@ def identity(cell: Cell) -> dict[str, Any]:
 def origin(cell: Cell) -> dict[str, Any]:
     """What a run's environment and policy are built from, and by which code."""
     content = made_of(cell.env_name, cell.env_options, cell.wrappers, cell.policy)
-    named = {
-        cell.agent: registry.agents.load(cell.agent),
-        cell.env_name: registry.environment_suite(cell.env_name),
-    }
-    code = {name: str(one.NUMERICS) for name, one in named.items() if is_reference(name)}
+    loads = {cell.agent: registry.agents.load, cell.env_name: registry.environment_suite}
+    code = {name: str(load(name).NUMERICS) for name, load in loads.items() if is_reference(name)}
     return {**content, "versions": {**content["versions"], **code}}
 
 

@@ -91,9 +91,10 @@ class Tally:
     @property
     def seconds_to_go(self) -> float | None:
         """Estimate; None before enough is done, since the first calls are compiled and short."""
-        if self.share <= 0 or (self.share < LITTLE and self.run_seconds < SOON):
+        share = self.share
+        if share <= 0 or (share < LITTLE and self.run_seconds < SOON):
             return None
-        return (self.clock() - self.started) * (1 - self.share) / self.share
+        return (self.clock() - self.started) * (1 - share) / share
 
     def _weigh(self, cell: Cell) -> float:
         return float(getattr(cell.budget, _kind(cell))) if self._one_kind else 1.0
