@@ -5,12 +5,12 @@ label then stands for several variants, each gets its own by what tells it from 
 environment: the sweep's name, parts of the policy, settings, the code of a plug-in.
 """
 
-import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
+
+from rl_es.files.json_files import mapping
 
 _OF_VARIANT = ("agent", "policy")
 
@@ -74,15 +74,11 @@ def _differing(runs: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
 
 def _keys(texts: pd.Series) -> dict[str, pd.Series]:
     """The values of JSON objects, by key."""
-    objects = [_object(text) for text in texts]
+    objects = [mapping(text) for text in texts]
     names = sorted({name for one in objects for name in one})
     return {
         name: pd.Series([_text(one.get(name)) for one in objects], texts.index) for name in names
     }
-
-
-def _object(text: Any) -> Mapping[str, Any]:
-    return json.loads(text) if isinstance(text, str) else {}
 
 
 def _repeats(runs: pd.DataFrame, told: pd.Series) -> bool:

@@ -109,6 +109,12 @@ def loads(text: str | bytes) -> Any:
     return content
 
 
+def mapping(value: Any) -> dict[str, Any]:
+    """A mapping, plain or as a table's JSON text; an empty one where there is none."""
+    held = json.loads(value) if isinstance(value, str) else value
+    return dict(held) if isinstance(held, Mapping) else {}
+
+
 def _check_text(content: Any) -> None:
     """Raises a `ValueError` for half a letter, which an escape can spell."""
     json.dumps(content, ensure_ascii=False).encode()

@@ -1,6 +1,5 @@
 """The best settings of a tuning run, put into the text of another sweep file."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 from rl_es import tables
 from rl_es.errors import UserError
+from rl_es.files.json_files import mapping
 from rl_es.sweep.cells import Cell, cells
 from rl_es.sweep.loading import checked, load
 from rl_es.sweep.reading import parse
@@ -181,11 +181,11 @@ def _differing(new: Mapping[Pair, Sequence[Cell]], picks: Mapping[Pair, Pick]) -
             values = dict.fromkeys(settings[column] for settings in columns_of)
             if name not in found.best.settings and not all(_same(then, one) for one in values):
                 told.append(f"{name} {_spelled(then)}, here {', '.join(map(_spelled, values))}")
-        world = _held(run.get("environment"))
+        world = mapping(run.get("environment"))
         for then, now in (
-            (_held(world.get("options")), cell.env_options),
-            (_held(world.get("wrappers")), cell.wrappers.model_dump(mode="json")),
-            (_held(run.get("policy")), cell.policy.model_dump(mode="json")),
+            (mapping(world.get("options")), cell.env_options),
+            (mapping(world.get("wrappers")), cell.wrappers.model_dump(mode="json")),
+            (mapping(run.get("policy")), cell.policy.model_dump(mode="json")),
         ):
             told += [
                 f"{name} {_spelled(then[name])}, here {_spelled(value)}"
@@ -195,12 +195,6 @@ def _differing(new: Mapping[Pair, Sequence[Cell]], picks: Mapping[Pair, Pick]) -
         if told:
             more = f" and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
             yield f"{pair[1]} on {pair[0]}: tuned with {'; '.join(told[:SHOWN])}{more}"
-
-
-def _held(value: Any) -> Mapping[str, Any]:
-    """A mapping, plain or as a table's JSON text; an empty one where there is none."""
-    held = json.loads(value) if isinstance(value, str) else value
-    return held if isinstance(held, Mapping) else {}
 
 
 def _same(one: Any, other: Any) -> bool:
