@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rl_es.errors import raised_at, why
-from rl_es.terminal import plain_table
+from rl_es.terminal import plain_console, plain_table
 
 State = Literal["ok", "warn", "fail"]
 OK: State = "ok"
@@ -71,7 +71,7 @@ def examined(what: str, check: Check) -> Iterator[Finding]:
 
 def run(wanted: Mapping[str, Check], console: Console | None = None) -> int:
     """Runs checks and prints what they find; returns 1 if anything fails, else 0."""
-    console = console or Console(markup=False, highlight=False, emoji=False, soft_wrap=True)
+    console = console or plain_console(soft_wrap=True)
     found: list[Finding] = []
     for name, check in wanted.items():
         with console.status(f"looking at {name}"):

@@ -8,9 +8,12 @@ from rich.table import Table
 WIDE = 200  # columns where the output is no terminal, and has no width of its own
 
 
-def plain_console() -> Console:
-    """A console that prints text as it is: without markup, colours of words or emoji."""
-    console = Console(markup=False, highlight=False, emoji=False)
+def plain_console(soft_wrap: bool = False) -> Console:
+    """A console that prints text as it is: without markup, colours of words or emoji.
+
+    `soft_wrap` leaves long lines to the terminal.
+    """
+    console = Console(markup=False, highlight=False, emoji=False, soft_wrap=soft_wrap)
     if not console.is_terminal:
         console.width = WIDE
     return console

@@ -59,14 +59,15 @@ def tried(path: Path = TRIED, found: Installed = installed) -> Iterator[Finding]
     pins = dict(line.split("==") for line in path.read_text().splitlines() if "==" in line)
     there = {name: (found(name), pin) for name, pin in pins.items()}
     known = {name: both for name, both in there.items() if both[0] is not None}
-    differing = [f"{name} {is_} (tried: {pin})" for name, (is_, pin) in known.items() if is_ != pin]
+    differing = {
+        name: f"{name} {is_} (tried: {pin})" for name, (is_, pin) in known.items() if is_ != pin
+    }
     if not differing:
         yield Finding("tried versions", OK, f"{len(known)} packages as in {path.name}")
         return
     more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
-    detail = f"{', '.join(differing[:SHOWN])}{more}"
-    names = " ".join(name for name, (is_, pin) in known.items() if is_ != pin)
-    remedy = f"pip install --upgrade --constraint {path} {names}"
+    detail = f"{', '.join([*differing.values()][:SHOWN])}{more}"
+    remedy = f"pip install --upgrade --constraint {path} {' '.join(differing)}"
     yield Finding("tried versions", WARN, detail, remedy)
 
 

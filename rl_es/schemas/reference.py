@@ -27,6 +27,7 @@ PARTS: dict[type[Config], str] = {
     Distribution: "A random setting",
     Tuning: "tuning",
 }
+# How lists are written that have shorter forms, too.
 _FORMS = {"seeds": "count, list or {first, count}", "points": "int or a pair of int"}
 
 
@@ -78,16 +79,10 @@ def _options_of_suites() -> Iterator[str]:
     return _table(("suite", "option", "value", "default", "meaning"), rows)
 
 
-def _form(name: str, field: FieldInfo) -> str:
-    """How a key is written that takes more than its type says."""
-    if name == "points" and not isinstance(field.default, tuple):  # of an evaluation: a number
-        return ""
-    return _FORMS.get(name, "")
-
-
 def _type(name: str, field: FieldInfo) -> str:
     """The values that a key takes, with a link where they are mappings of their own."""
-    told = _form(name, field) or " ".join([spelled(field.annotation), *limits(field.metadata)])
+    form = _FORMS.get(name) if typing.get_origin(field.annotation) is tuple else None
+    told = form or " ".join([spelled(field.annotation), *limits(field.metadata)])
     for config in set(_configs(field.annotation)) & set(PARTS):
         anchor = PARTS[config].lower().replace(" ", "-")
         told = told.replace(config.__name__, f"[{PARTS[config]}](#{anchor})")
