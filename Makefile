@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist=worksteal
 UV ?= uv
 
-.PHONY: quickstart tour setup-all system test test-slow lint format docs reference constraints clean
+.PHONY: quickstart tour setup-all system test test-extras test-slow lint format docs reference constraints clean
 
 quickstart: .venv/stamp  ## install, then run the small sweep
 	$(BIN)/python run_benchmark.py run sweeps/quickstart.yaml
@@ -33,6 +33,9 @@ system:  ## as root; else it says what to install
 
 test: .venv/stamp  ## all tests but the slow ones
 	$(PYTEST) -m "not slow"
+
+test-extras: .venv/stamp-all  ## of these, what `make test` skips where only `make` has been
+	RL_ES_EXTRAS=1 $(PYTEST) -m "extra and not slow"
 
 test-slow: .venv/stamp
 	$(PYTEST) -m slow

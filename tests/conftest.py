@@ -28,6 +28,7 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 import agents  # noqa: F401  (tells the registry where agents are)
 import envs  # noqa: F401  (tells the registry where environments are)
+from tests import extras
 from tests.artifacts import ARTIFACTS
 
 _STARTED = time.time()
@@ -47,6 +48,12 @@ def browser() -> Iterator[playwright.Browser]:
         opened = driver.chromium.launch(executable_path=found, args=["--no-sandbox"])
         yield opened
         opened.close()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips a test that lacks an extra, before its fixtures."""
+    for mark in item.iter_markers("extra"):
+        extras.require(*mark.args)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

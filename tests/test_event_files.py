@@ -9,14 +9,8 @@ import pytest
 from rl_es import cli, event_files, tables
 from rl_es.errors import UserError
 from tests.analysis.conftest import write_run
-from tests.envs import extras
 
-
-@pytest.fixture(autouse=True)
-def tensorboard(request: pytest.FixtureRequest) -> None:
-    """Skips what reads or writes event files without the library."""
-    if "lacking" not in request.fixturenames:
-        extras.require("tensorboard", "tensorboard")
+needs_tensorboard = pytest.mark.extra("tensorboard")
 
 
 @pytest.fixture
@@ -60,6 +54,7 @@ def settings(found: Any) -> dict[str, Any]:
     } | {"group": start.group_name}
 
 
+@needs_tensorboard
 def test_what_was_written_is_read(folder: Path) -> None:
     written = event_files.write(folder)
     there = folder / "tensorboard" / "brax-ant"
@@ -83,6 +78,7 @@ def test_what_was_written_is_read(folder: Path) -> None:
     assert not read(written[3]).Tags()["scalars"] and settings(read(written[3]))["agent"] == "pes"
 
 
+@needs_tensorboard
 def test_all_scalars(tmp_path: Path) -> None:
     measures = {name: float(place) for place, name in enumerate(event_files.SCALARS)}
     row = {"generation": 1, "env_steps": 7, "wall_seconds": 2.5, **measures}
@@ -96,6 +92,7 @@ def test_all_scalars(tmp_path: Path) -> None:
         assert (event.step, event.wall_time, event.value) == (7, 2.5, value)
 
 
+@needs_tensorboard
 def test_writing_twice_replaces(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
 
@@ -118,6 +115,7 @@ def test_writing_twice_replaces(folder: Path, tmp_path: Path) -> None:
     assert not (out / "brax-ant" / "pes" / "seed_0").exists()
 
 
+@needs_tensorboard
 def test_names_never_leave_the_folder(tmp_path: Path) -> None:
     names = ["../../x", "/etc/x", "..", "a b", "a_b", "a/b", "-", "é" * 300]
     for label in names:
@@ -132,6 +130,7 @@ def test_names_never_leave_the_folder(tmp_path: Path) -> None:
     assert {settings(read(place))["label"] for place in written} == {*names}
 
 
+@needs_tensorboard
 def test_the_command(folder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["tensorboard", str(folder), "--out", str(tmp_path / "out")]) == 0
     assert capfd.readouterr().out.startswith(f"5 runs in {tmp_path / 'out'}; tensorboard --logdir")

@@ -21,9 +21,9 @@ from rl_es.rollout.policy import make_policy
 from rl_es.sweep import execution
 from rl_es.training.learner import Evolution
 from rl_es.training.spread import ALL_AT_ONCE
-from tests.envs.extras import require
 from tests.running import ran, sweep_of
 
+needs_rejax = pytest.mark.extra("ppo")
 SMALL = {"num_envs": 8, "num_steps": 16, "num_epochs": 2, "num_minibatches": 4, "lr": 0.01}
 
 
@@ -58,7 +58,6 @@ class Corridor:
 
 
 def made(env: Any, normalise: bool = False, policy: Any = None, **settings: Any) -> Any:
-    require("rejax", "ppo")
     module = registry.agents.load("ppo")
     config = module.Hyperparameters(**{**SMALL, **settings})
     policy = make_policy(PolicyConfig(network="mlp", widths=(8,), **(policy or {})), env.spec)
@@ -83,6 +82,7 @@ def mean_return(learner: Any, state: Any) -> float:
         (Corridor(real=True), {"head": "deterministic"}),
     ],
 )
+@needs_rejax
 def test_it_learns(env, policy):
     """Of a forbidden action each would cost a thousand."""
     learner, hyper = made(env, True, policy)
@@ -93,6 +93,7 @@ def test_it_learns(env, policy):
     assert set(learner.snapshot(state).params) == set(learner.policy.parameters.shapes)
 
 
+@needs_rejax
 def test_scaled_rewards_leave_what_is_reported_as_it_is():
     learner, hyper = made(Corridor(masked=True), True, normalise_rewards=True)
     state = learner.init(jax.random.key(0), hyper)
@@ -101,6 +102,7 @@ def test_scaled_rewards_leave_what_is_reported_as_it_is():
     assert 4 < float(rows.population_mean) <= float(rows.population_best) <= 6
 
 
+@needs_rejax
 def test_steps_and_episodes_are_counted():
     """Eight environments of sixteen steps, each of two of the environment; episodes of six."""
     learner, hyper = made(Corridor(masked=True))
@@ -114,12 +116,14 @@ def test_steps_and_episodes_are_counted():
     assert 0 <= float(first.population_mean) <= float(first.population_best) <= 6
 
 
+@needs_rejax
 def test_an_iteration_without_an_end_reports_no_return():
     learner, hyper = made(Corridor(masked=True), num_steps=4)
     _, rows = jax.jit(learner.advance)(learner.init(jax.random.key(0), hyper), limit(1))
     assert int(rows.episodes) == 0 and np.isnan(rows.population_mean)
 
 
+@needs_rejax
 def test_it_starts_where_an_evolution_strategy_of_the_same_seed_does():
     learner, hyper = made(Corridor())
     agents = registry.agents.load("open_es")
@@ -135,6 +139,7 @@ def test_it_starts_where_an_evolution_strategy_of_the_same_seed_does():
     )
 
 
+@needs_rejax
 def test_how_calls_are_cut_changes_no_number():
     learner, hyper = made(Corridor(masked=True), True)
     advance = jax.jit(learner.advance)
@@ -146,6 +151,7 @@ def test_how_calls_are_cut_changes_no_number():
             np.testing.assert_array_equal(a, b)
 
 
+@needs_rejax
 def test_lanes_are_runs_of_their_own():
     learner, hyper = made(Corridor(masked=True), True)
     keys = jax.random.split(jax.random.key(0), 2)
@@ -166,6 +172,7 @@ def test_lanes_are_runs_of_their_own():
         assert int(rows.env_steps[i]) == int(row.env_steps)
 
 
+@needs_rejax
 def test_statistics_are_those_of_what_was_seen():
     """The second number of an observation counts an episode's steps: 1 to 5, then 0 again."""
     learner, hyper = made(Corridor(masked=True), True, num_steps=12)
@@ -185,8 +192,8 @@ def test_statistics_are_those_of_what_was_seen():
         ({"network": "shared_mlp"}, "SharedMLP cannot give one value: of one output it gives 4"),
     ],
 )
+@needs_rejax
 def test_a_policy_that_it_cannot_train_is_refused(policy, reason):
-    require("rejax", "ppo")
     module, env = registry.agents.load("ppo"), Corridor(real=True)
     with pytest.raises(UserError, match=reason):
         made_for = make_policy(PolicyConfig(**policy), _bounded(env.spec))
@@ -210,9 +217,9 @@ agents: [{name: ppo, with: {num_envs: 4, num_steps: 8, num_epochs: 1, num_miniba
 """
 
 
+@needs_rejax
 def test_a_sweep_goes_on_and_its_lanes_are_runs(tmp_path, monkeypatch):
     """Ended after two iterations and continued, or both seeds in one call: the same curves."""
-    require("rejax", "ppo")
     monkeypatch.setattr(execution, "prepare", lambda devices: None)
     four, two = sweep_of(SWEEP), sweep_of(SWEEP, "budget.generations=2")
     ran(tmp_path / "parts", two, population_chunk=128)

@@ -10,8 +10,8 @@ from rl_es.conformance import subjects
 from rl_es.conformance.environments import EnvironmentChecks
 from rl_es.conformance.strategies import StrategyChecks
 from rl_es.findings import FAIL, OK, WARN, Finding, examined
+from tests import extras
 from tests.conformance import faults
-from tests.envs.extras import require, require_for
 
 FAULTS = Path(faults.__file__)
 ENVIRONMENTS = {
@@ -63,10 +63,10 @@ def test_a_fault_of_an_agent(fault: str, check: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("agent", registry.agents.files())
+@pytest.mark.parametrize(
+    "agent", [pytest.param(one, marks=extras.marks(one)) for one in registry.agents.files()]
+)
 def test_every_agent_passes(agent: str) -> None:
-    if agent == "ppo":
-        require("rejax", "ppo")
     checks = subjects.checks(agent, {}, 0)
     wrong = [finding for name in checks for finding in found(checks, name) if finding.state != OK]
     assert not wrong
@@ -78,10 +78,12 @@ EVERY = registry.environment_names()
 
 @pytest.mark.parametrize(
     "name",
-    [one if one in QUICK else pytest.param(one, marks=pytest.mark.slow) for one in EVERY],
+    [
+        pytest.param(one, marks=extras.marks(one) + ([] if one in QUICK else [pytest.mark.slow]))
+        for one in EVERY
+    ],
 )
 def test_every_environment_passes(name: str) -> None:
-    require_for(name)
     checks = subjects.checks(name, {}, 0)
     wrong = [finding for each in checks for finding in found(checks, each) if finding.state != OK]
     # Several libraries draw twice from one key, which is said, and theirs to change.

@@ -36,3 +36,9 @@ SLOW = {
     "results/reference/ranks": "the report of two whole ablations",
     "sweeps/pes/swimmer.yaml": "brax's generalized backend compiles for long",
 }
+
+# Commands that need an extra beyond `dev`, and the extra.
+EXTRAS = {
+    "run_benchmark.py tensorboard ": "tensorboard",
+    "run_benchmark.py tune ": "hpo",
+}

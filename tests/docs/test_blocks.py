@@ -19,7 +19,7 @@ from rl_es.speed import loading as speed_files
 from rl_es.sweep import loading
 from rl_es.sweep.reading import Document, parse
 from tests.docs.blocks import EVERY, ROOT, Block, arguments, commands
-from tests.docs.excused import EXCUSED, SLOW
+from tests.docs.excused import EXCUSED, EXTRAS, SLOW
 from tests.docs.shrinking import shrunk
 
 DOOR = "python run_benchmark.py "
@@ -37,7 +37,9 @@ def _blocks(language: str) -> list[Block]:
 
 def _parameters(language: str) -> pytest.MarkDecorator:
     def marks(block: Block) -> list[pytest.MarkDecorator]:
-        return [pytest.mark.slow] if any(word in block.text for word in SLOW) else []
+        slow = [pytest.mark.slow] if any(word in block.text for word in SLOW) else []
+        needed = {extra for command, extra in EXTRAS.items() if command in block.text}
+        return slow + [pytest.mark.extra(extra) for extra in sorted(needed)]
 
     found = [pytest.param(b, id=b.name, marks=marks(b)) for b in _blocks(language)]
     return pytest.mark.parametrize("block", found)
@@ -208,5 +210,5 @@ def test_every_language_is_run():
 def test_every_excuse_is_needed():
     shown = {command for block in _blocks("sh") for command in commands(block.text)}
     assert set(EXCUSED) <= shown, f"no page shows {set(EXCUSED) - shown}"
-    slow = {word for word in SLOW for command in shown if word in command}
-    assert slow == set(SLOW)
+    for words in (SLOW, EXTRAS):
+        assert {word for word in words for command in shown if word in command} == set(words)

@@ -1,4 +1,4 @@
-"""Environments of the suites whose libraries are extras."""
+"""Environments of the suite that a module tests."""
 
 import functools
 from collections.abc import Callable
@@ -6,12 +6,10 @@ from collections.abc import Callable
 import pytest
 
 from rl_es.interfaces import Environment
-from tests.envs import extras
 
 
 @pytest.fixture(scope="module")
 def make(request: pytest.FixtureRequest) -> Callable[[str], Environment]:
-    """Makes an environment of the module's `suite` by name, once; skips without its library."""
+    """Makes an environment of the module's `suite` by name, once."""
     suite = request.module.suite
-    extras.require_for(suite.NAMES[0])
     return functools.cache(lambda name: suite.make(name, suite.Options()))

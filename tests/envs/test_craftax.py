@@ -9,6 +9,8 @@ from envs import craftax as suite
 from rl_es.rollout.wrappers import TimeLimit
 from tests.envs import contract, limited
 
+pytestmark = pytest.mark.extra("craftax")
+
 CLASSIC, FULL = suite.NAMES
 SIZES = {CLASSIC: (1345, 17, 10_000), FULL: (8268, 43, 100_000)}
 BOTH = [CLASSIC, pytest.param(FULL, marks=pytest.mark.slow)]  # it compiles for a minute

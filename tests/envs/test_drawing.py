@@ -11,7 +11,7 @@ from PIL import ImageColor
 from envs import _mujoco, brax, gymnax
 from rl_es.errors import UserError
 from rl_es.interfaces import Moment
-from tests.envs import extras
+from tests import extras
 
 WIDTH, HEIGHT = 320, 220
 BLUE, AMBER = "#4477aa", "#c98a1b"

@@ -1,16 +1,19 @@
-"""Suites whose libraries are not installed."""
+"""Suites whose libraries are not installed, and the extras that tests may need."""
 
 import functools
 import importlib.util
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 
 from rl_es import registry
 from rl_es.errors import UserError
-from tests.envs import extras
+from tests import extras
 
 
-@pytest.mark.parametrize("suite", extras.LIBRARIES)
+@pytest.mark.parametrize("suite", extras.SUITES)
 def test_every_name_is_refused_at_once(suite: str, monkeypatch: pytest.MonkeyPatch) -> None:
     module = registry.suites.load(suite)
     refusing = [module.check, module.make]
@@ -22,3 +25,14 @@ def test_every_name_is_refused_at_once(suite: str, monkeypatch: pytest.MonkeyPat
             said = rf"^{name} needs {suite}'s library: pip install 'rl_es\[{suite}\]'$"
             with pytest.raises(UserError, match=said):
                 refuses(name, module.Options())
+
+
+def test_tests_know_every_extra_that_dev_does_not_install() -> None:
+    project = tomllib.loads(Path(__file__).parents[2].joinpath("pyproject.toml").read_text())
+    groups = project["project"]["optional-dependencies"]
+
+    def members(group: str) -> set[str]:
+        text = next(part for part in groups[group] if part.startswith("rl_es["))
+        return set(re.findall(r"\w+", text.removeprefix("rl_es")))
+
+    assert set(extras.MODULES) == members("all") - members("dev")

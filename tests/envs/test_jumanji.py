@@ -10,6 +10,8 @@ from rl_es.rollout.heads import make_head
 from rl_es.rollout.wrappers import TimeLimit
 from tests.envs import contract, grids
 
+pytestmark = pytest.mark.extra("jumanji")
+
 TIMED = {"Snake-v1", "Maze-v0", "PacMan-v1", "SlidingTilePuzzle-v0"}
 # Where an action that is not allowed does nothing; the others it ends.
 HARMLESS = {"Game2048-v1", "Maze-v0", "SlidingTilePuzzle-v0", "PacMan-v1"}

@@ -7,6 +7,8 @@ from envs import kinetix as suite
 from rl_es.rollout.wrappers import TimeLimit
 from tests.envs import contract, limited
 
+pytestmark = pytest.mark.extra("kinetix")
+
 LEVEL = "kinetix/s/h1_thrust_over_ball"
 # A polygon takes 26 values, a circle 18, and so on: the more of them a level has room for.
 SIZES = dict(zip(suite.NAMES, (679, 247, 140)))

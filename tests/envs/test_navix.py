@@ -10,6 +10,8 @@ from rl_es.promotion import implicit_promotion
 from rl_es.rollout.wrappers import TimeLimit
 from tests.envs import contract, grids
 
+pytestmark = pytest.mark.extra("navix")
+
 FORWARD, PICKUP = 2, 3
 
 

@@ -12,7 +12,10 @@ from envs import playground as suite
 from rl_es.interfaces import Moment
 from rl_es.promotion import implicit_promotion
 from rl_es.rollout.wrappers import TimeLimit
-from tests.envs import contract, extras
+from tests import extras
+from tests.envs import contract
+
+pytestmark = pytest.mark.extra("playground")
 
 QUICK = "playground/PendulumSwingup"
 # One a robot and reward of its own; the others differ from these in numbers only.
@@ -131,9 +134,8 @@ def test_a_simulation_that_breaks_down_ends_the_episode_in_finite_numbers(make):
     ("name", "moved"),
     [(QUICK, {"qpos": 1.0}), ("playground/ReacherEasy", {"mocap_pos": 0.1})],
 )
-def test_robots_and_their_targets_are_rendered(name, moved, make):
+def test_robots_and_their_targets_are_rendered(name, moved):
     """The first place of each field changes the picture."""
-    make(QUICK)
     extras.require_rendering()
     drawing = suite.drawing(name, suite.Options(), 160, 120)
     assert drawing.step_seconds == pytest.approx(0.02)

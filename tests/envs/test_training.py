@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from rl_es import tables
-from tests.envs import extras
+from tests import extras
 from tests.running import ran, sweep_of
 
 POPULATION, STEPS = 8, 10
@@ -68,7 +68,7 @@ DENSE = ("Pendulum-v1", "brax/")
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow])
+        pytest.param(name, marks=extras.marks(name) + ([] if name in QUICK else [pytest.mark.slow]))
         for name in (*PAPER, *OTHERS)
     ],
 )
@@ -80,10 +80,12 @@ def test_eggroll_trains(name: str, tmp_path: Path):
     assert 2 * POPULATION <= curves["env_steps"].max() <= most
 
 
-@pytest.mark.parametrize("name", ["Pendulum-v1", "jumanji/Knapsack-v1"])
+@pytest.mark.extra("ppo")
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=extras.marks(n)) for n in ("Pendulum-v1", "jumanji/Knapsack-v1")]
+)
 def test_ppo_trains(name: str, tmp_path: Path):
     """On real actions, and on masked ones."""
-    extras.require("rejax", "ppo")
     sizes = "{num_envs: 4, num_steps: 12, num_epochs: 2, num_minibatches: 2}"
     curves = trained(name, "ppo", sizes, tmp_path)
     assert curves["update_norm"].iloc[-1] > 0
@@ -92,7 +94,6 @@ def test_ppo_trains(name: str, tmp_path: Path):
 
 def trained(name: str, agent: str, settings: str, folder: Path) -> pd.DataFrame:
     """The curve of two generations."""
-    extras.require_for(name)
     text = f"""
 name: two_generations
 seeds: 1

@@ -10,14 +10,13 @@ from rl_es.errors import UserError
 from rl_es.files.whole import write_bytes
 from rl_es.sweep import on_ray
 from rl_es.sweep.ray_task import Courier, Post
-from tests.envs.extras import require
 from tests.running import Said, alike, ran, sweep_of
 from tests.sweep.small import ONE
 
 
+@pytest.mark.extra("ray")
 def test_a_task_s_files_and_reports_come_to_the_driver(tmp_path: Path) -> None:
     """One cell is half done before: its task goes on from the files that it is sent."""
-    require("ray", "ray")
     whole = ran(tmp_path / "whole", sweep_of(ONE))
     folder = ran(
         tmp_path / "ray", sweep_of(ONE, "budget.generations=2", "defaults.evaluation.points=1")
@@ -38,10 +37,10 @@ def test_a_task_s_files_and_reports_come_to_the_driver(tmp_path: Path) -> None:
         (on_ray.Cluster(gpus=5000), "--ray-gpus: a task takes 5000 .* none has more than"),
     ],
 )
+@pytest.mark.extra("ray")
 def test_what_a_cluster_lacks_is_one_line(
     cluster: on_ray.Cluster, message: str, tmp_path: Path
 ) -> None:
-    require("ray", "ray")
     with pytest.raises(UserError, match=message) as refusal:
         ran(tmp_path, sweep_of(ONE), crew=on_ray.crew(cluster))
     assert len(str(refusal.value).splitlines()) == 1

@@ -20,15 +20,10 @@ from rl_es.sweep.store import Store
 from rl_es.sweep.variants import variants
 from rl_es.tuning import record, search, trials
 from rl_es.tuning.studies import Study, required, studies
-from tests.envs.extras import require
 from tests.running import sweep_of
 from tests.tuning.runs import SEARCH, write
 
-
-@pytest.fixture(autouse=True)
-def _optuna() -> None:
-    require("optuna", "hpo")
-
+pytestmark = pytest.mark.extra("hpo")
 
 SPACE = """
       lr: {log_uniform: [1e-4, 1]}

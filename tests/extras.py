@@ -1,0 +1,53 @@
+"""Extras that a test needs beyond `dev`.
+
+A test that needs one carries the mark `extra`, with the extra's name. Where the extra is missing,
+the test is skipped; under RL_ES_EXTRAS=1 it fails. `make test-extras` selects the marked tests.
+What `dev` installs, with the extras inside it, every test may use.
+"""
+
+import importlib.util
+import os
+
+import pytest
+
+from envs import _mujoco
+from rl_es.errors import UserError
+
+# The suites of environments that are extras, and the module that each extra installs.
+SUITES = {
+    "craftax": "craftax",
+    "jumanji": "jumanji",
+    "kinetix": "kinetix",
+    "navix": "navix",
+    "playground": "mujoco_playground",
+}
+MODULES = {
+    **SUITES,
+    "hpo": "optuna",
+    "ppo": "rejax",
+    "ray": "ray",
+    "tensorboard": "tensorboard",
+}
+
+
+def require(extra: str) -> None:
+    """Skips the calling test where an extra is missing; under RL_ES_EXTRAS=1 it fails."""
+    if importlib.util.find_spec(MODULES[extra]) is None:
+        message = f"no {MODULES[extra]}: pip install -e '.[{extra}]'"
+        pytest.fail(message) if os.environ.get("RL_ES_EXTRAS") == "1" else pytest.skip(message)
+
+
+def marks(name: str) -> list[pytest.MarkDecorator]:
+    """Returns the marks of a test of an agent or an environment, by its name in sweep files."""
+    extra = name.partition("/")[0]
+    return [pytest.mark.extra(extra)] if extra in MODULES else []
+
+
+def require_rendering() -> None:
+    """Skips the calling test where there is nothing to render robots with; under CI it fails."""
+    try:
+        _mujoco.backend()
+    except UserError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
