@@ -1,0 +1,66 @@
+"""Compares two recordings: the output of their commands, and the files that these wrote."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.frozen.contents import Entries, entries, text_entries
+from tests.frozen.recorder import COMMANDS, folders
+
+# Files that equal runs may differ in as a whole: locks, films, event files, checksums of others.
+IGNORED = ("*.lock", "SHA256SUMS", "events.out.*", "*.gif", "*.mp4", COMMANDS)
+
+
+def compared_jobs(first: Path, second: Path) -> list[str]:
+    """Returns the names of the jobs that both recordings have."""
+    names = {folder.name for folder in folders(first)}
+    return sorted(names & {folder.name for folder in folders(second)})
+
+
+def differences(first: Path, second: Path) -> Iterator[str]:
+    """Yields a line about each difference between the jobs that both recordings have."""
+    for job in compared_jobs(first, second):
+        left, right = (recording / "jobs" / job for recording in (first, second))
+        yield from _commands(job, left, right)
+        yield from _files(job, left, right)
+
+
+def _commands(job: str, left: Path, right: Path) -> Iterator[str]:
+    pair = [json.loads((folder / COMMANDS).read_text()) for folder in (left, right)]
+    if len(pair[0]) != len(pair[1]):
+        yield f"{job}: {len(pair[0])} commands against {len(pair[1])}"
+    for one, other in zip(*pair, strict=False):
+        name = f"{job}: `{' '.join(one['arguments'])}`"
+        if one["arguments"] != other["arguments"]:
+            yield f"{name}: against `{' '.join(other['arguments'])}`"
+        if one["code"] != other["code"]:
+            yield f"{name}: exit code {one['code']} against {other['code']}"
+        for stream in ("output", "errors"):
+            texts = (text_entries(one[stream]), text_entries(other[stream]))
+            yield from _entries(f"{name}: {stream}", *texts)
+
+
+def _files(job: str, left: Path, right: Path) -> Iterator[str]:
+    names = [_names(folder) for folder in (left, right)]
+    for name in sorted(names[0] ^ names[1]):
+        yield f"{job}/{name}: only in the {'first' if name in names[0] else 'second'}"
+    for name in sorted(names[0] & names[1]):
+        if (left / name).read_bytes() != (right / name).read_bytes():
+            yield from _entries(f"{job}/{name}", entries(left / name), entries(right / name))
+
+
+def _names(folder: Path) -> set[str]:
+    """Returns the names of the files below a folder; links are not followed."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
+    kept = (path for path in paths if not any(path.match(pattern) for pattern in IGNORED))
+    return {path.relative_to(folder).as_posix() for path in kept if "__pycache__" not in path.parts}
+
+
+def _entries(name: str, left: Entries, right: Entries) -> Iterator[str]:
+    """Yields a line about the first entry that differs, and how many more do."""
+    differing = [key for key in {**left, **right} if left.get(key) != right.get(key)]
+    if differing:
+        key = differing[0]
+        more = f" (and {len(differing) - 1} more entries)" if len(differing) > 1 else ""
+        values = [repr(held.get(key, "absent")) for held in (left, right)]
+        yield f"{name}: {key}: {' against '.join(values)}{more}"
