@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.frozen import comparison, jobs, rereading
-from tests.frozen.recorder import Job, Recorder, record
+from tests.frozen.recorder import Job, Recorder, check_imports, record
 
 ROOT = Path(__file__).parents[2]
 
@@ -25,6 +25,11 @@ def main() -> int:
     unknown = {*names} - {*table}
     if unknown:
         print(f"error: --jobs: no job {', '.join(sorted(unknown))}; there are {', '.join(table)}")
+        return 2
+    try:
+        check_imports(arguments.checkout.resolve())
+    except ValueError as error:
+        print(f"error: --checkout: {error}")
         return 2
     recorders = [Recorder(arguments.checkout.resolve(), out, name, base) for name in names]
     _record(recorders, table, arguments.number)

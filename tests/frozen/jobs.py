@@ -50,7 +50,7 @@ def layouts(recorder: Recorder) -> None:
 
 
 def continued(recorder: Recorder) -> None:
-    """Runs a sweep to a short budget, then to a longer one, then with a failing setting."""
+    """Runs a sweep to a short budget, then to a longer one, then again with nothing left to run."""
     sweep = recorder.sweep("layouts")
     small = ("--set", "defaults.agent.population=32")
     recorder.run("run", sweep, "--out", "results", *QUIET, *small, "--set", "budget.generations=5")

@@ -121,6 +121,22 @@ class Recorder:
 Job = Callable[[Recorder], None]
 
 
+def check_imports(checkout: Path) -> None:
+    """Checks that a process as the recorder starts it imports the checkout's own packages.
+
+    Raises:
+      ValueError: it does not, such as where an installed copy comes first.
+    """
+    script = "import rl_es, agents, envs; print(rl_es.__file__, agents.__file__, envs.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd="/", env=os.environ | {"PYTHONPATH": str(checkout)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    paths = done.stdout.split()
+    if len(paths) != 3 or not all(Path(path).is_relative_to(checkout) for path in paths):
+        raise ValueError(f"{checkout}: imports {done.stdout.strip() or done.stderr.strip()}")
+
+
 def record(recorder: Recorder, job: Job) -> str:
     """Runs a job in an empty folder; returns a line about it."""
     begun = time.perf_counter()
