@@ -26,6 +26,7 @@ VARIABLE = re.compile(
     r"|^times?_|^date$|^started|sha256|^source$|_ms$|_ns$|per_second|share|^ratio|^cores",
     re.IGNORECASE,
 )
+FIGURES = (".png", ".svg", ".pdf")
 # Figures that are drawn of seconds.
 TIMED_FIGURES = re.compile(
     r"wall_clock|frontier|time_ratio|time_to_threshold|share_of|cost|parts|ablation|widths"
@@ -46,9 +47,14 @@ _TEXT = (
 _ANY_NUMBER = re.compile(_NUMBER)
 
 
-def entries(path: Path) -> Entries:
-    """Returns the entries of a file, by its kind; of an unknown kind, its checksum."""
-    if "figures" in path.parts and TIMED_FIGURES.search(path.stem):
+def entries(path: Path, fixed: bool = False) -> Entries:
+    """Returns the entries of a file, by its kind; of an unknown kind, its checksum.
+
+    Args:
+      path: The file.
+      fixed: It was made from committed tables, so that figures of seconds are equal, too.
+    """
+    if not fixed and path.suffix in FIGURES and TIMED_FIGURES.search(path.stem):
         return {"file": "a figure of seconds"}
     reader = _READERS.get(path.suffix, _bytes)
     try:

@@ -16,7 +16,8 @@ COMMANDS = "commands.json"
 JOBS = "jobs"
 KEPT = "kept"  # folders that `reread` starts from, and that `compare` does not look at
 SWEEPS = Path(__file__).with_name("sweeps")
-TIMEOUT = 900.0
+TIMEOUT = 900.0  # seconds of a command
+DELAY = 0.3  # seconds from what an interruption waits for to the interruption
 SETTINGS = {"COLUMNS": "100", "LINES": "50", "TERM": "dumb", "NO_COLOR": "1"}
 
 
@@ -69,7 +70,7 @@ class Recorder:
         return done.returncode
 
     def interrupt(self, ready: Callable[[], bool], *arguments: str) -> int:
-        """Runs a command, sends it SIGINT once `ready`, and records its exit code alone.
+        """Runs a command, sends it SIGINT soon after `ready`, and records its exit code alone.
 
         How far the command has come by then depends on the machine, and so does its output.
         """
@@ -80,6 +81,7 @@ class Recorder:
         )  # fmt: skip
         while process.poll() is None and not ready() and time.perf_counter() - begun < TIMEOUT:
             time.sleep(0.02)
+        time.sleep(DELAY)
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
         process.communicate(timeout=TIMEOUT)
