@@ -38,17 +38,23 @@ def _commands(job: str, left: Path, right: Path) -> Iterator[str]:
             yield f"{name}: exit code {one['code']} against {other['code']}"
         for stream in ("output", "errors"):
             texts = (text_entries(one[stream]), text_entries(other[stream]))
-            yield from _entries(f"{name}: {stream}", *texts)
+            for line in _entries(*texts):
+                yield f"{name}: {stream}: {line}"
 
 
 def _files(job: str, left: Path, right: Path) -> Iterator[str]:
     names = [_names(folder) for folder in (left, right)]
     for name in sorted(names[0] ^ names[1]):
         yield f"{job}/{name}: only in the {'first' if name in names[0] else 'second'}"
+    alike: dict[str, list[str]] = {}  # names of files that differ in the same way
     for name in sorted(names[0] & names[1]):
         if (left / name).read_bytes() != (right / name).read_bytes():
             pair = (entries(folder / name, job in FIXED) for folder in (left, right))
-            yield from _entries(f"{job}/{name}", *pair)
+            for line in _entries(*pair):
+                alike.setdefault(line, []).append(name)
+    for line, files in alike.items():
+        more = f" (and {len(files) - 1} more files in the same way)" if len(files) > 1 else ""
+        yield f"{job}/{files[0]}: {line}{more}"
 
 
 def _names(folder: Path) -> set[str]:
@@ -58,11 +64,11 @@ def _names(folder: Path) -> set[str]:
     return {path.relative_to(folder).as_posix() for path in kept if "__pycache__" not in path.parts}
 
 
-def _entries(name: str, left: Entries, right: Entries) -> Iterator[str]:
+def _entries(left: Entries, right: Entries) -> Iterator[str]:
     """Yields a line about the first entry that differs, and how many more do."""
     differing = [key for key in {**left, **right} if left.get(key) != right.get(key)]
     if differing:
         key = differing[0]
         more = f" (and {len(differing) - 1} more entries)" if len(differing) > 1 else ""
         values = [repr(held.get(key, "absent")) for held in (left, right)]
-        yield f"{name}: {key}: {' against '.join(values)}{more}"
+        yield f"{key}: {' against '.join(values)}{more}"
