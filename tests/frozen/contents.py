@@ -17,6 +17,7 @@ import flax.serialization
 import msgpack
 import numpy as np
 import pyarrow.parquet as pq
+from PIL import Image
 
 Entries = dict[str, str]
 
@@ -44,6 +45,7 @@ _TEXT = (
     (re.compile(r"[ \t─━═]+"), " "),
     (re.compile(r"(?m)^- (?:Machine|Processor|Device|Versions|Revision): .*$"), "- MACHINE"),
 )
+_HASH = re.compile(r"\b[0-9a-f]{64}\b")  # of a figure's rows, whose seconds differ
 _ANY_NUMBER = re.compile(_NUMBER)
 
 
@@ -56,7 +58,7 @@ def entries(path: Path, fixed: bool = False) -> Entries:
     """
     if not fixed and path.suffix in FIGURES and TIMED_FIGURES.search(path.stem):
         return {"file": "a figure of seconds"}
-    reader = _READERS.get(path.suffix, _bytes)
+    reader = _bytes if fixed and path.suffix in FIGURES else _READERS.get(path.suffix, _bytes)
     try:
         return reader(path)
     except (ValueError, OSError, msgpack.UnpackException) as error:
@@ -220,6 +222,21 @@ def _html(path: Path) -> Entries:
     return {f"node {number}": node for number, node in enumerate(structure.nodes)}
 
 
+def _png(path: Path) -> Entries:
+    with Image.open(path) as image:
+        pixels = hashlib.sha256(image.convert("RGBA").tobytes()).hexdigest()
+        found = {"size": str(image.size), "pixels": pixels}
+        for key, value in sorted(image.info.items()):
+            found[str(key)] = _HASH.sub("HASH", str(value))
+    return found
+
+
+def _svg(path: Path) -> Entries:
+    return {
+        f"line {n}": line for n, line in enumerate(_HASH.sub("HASH", path.read_text()).splitlines())
+    }
+
+
 def _text(path: Path) -> Entries:
     return text_entries(path.read_text())
 
@@ -229,6 +246,8 @@ _READERS: Mapping[str, Callable[[Path], Entries]] = {
     ".csv": _csv,
     ".json": _json,
     ".msgpack": _msgpack,
+    ".png": _png,
+    ".svg": _svg,
     ".md": _markdown,
     ".html": _html,
     ".yaml": _text,
