@@ -1,5 +1,6 @@
 """Sweeps from YAML text, runs of them without output, and comparisons of what they wrote."""
 
+import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
@@ -72,6 +73,12 @@ def ran(
     told = said or Said()
     assert execution.run(sweep, folder, told, asked, retry_failed, shard, crew) == code
     return folder
+
+
+def single_device() -> dict[str, str]:
+    """Returns the environment variables of a process that sees one device and compiles as here."""
+    flags = os.environ["XLA_FLAGS"].split()
+    return {**os.environ, "XLA_FLAGS": " ".join(f for f in flags if "device_count" not in f)}
 
 
 def same(one: Path, *others: Path, but: Collection[str] = (), **allowed: float) -> None:

@@ -16,7 +16,7 @@ from rl_es.errors import UserError
 from rl_es.sweep import claims, shards, workers
 from rl_es.sweep.cells import cells, groups
 from rl_es.sweep.placing import Resources
-from tests.running import Said, alike, ran, same, sweep_of
+from tests.running import Said, alike, ran, same, single_device, sweep_of
 from tests.sweep.small import TINY
 
 ROOT = Path(__file__).parents[2]
@@ -112,9 +112,8 @@ def test_two_commands_on_one_folder_run_each_cell_once(once: Path, tmp_path: Pat
     (tmp_path / "tiny.yaml").write_text(TINY)
     command = [sys.executable, "-c", DOOR, "run", str(tmp_path / "tiny.yaml"), "--lanes", "1"]
     command += ["--out", str(tmp_path / "out")]
-    env = {**os.environ, "XLA_FLAGS": ""}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    both = [subprocess.Popen(command, cwd=ROOT, env=env, **pipes) for _ in range(2)]
+    both = [subprocess.Popen(command, cwd=ROOT, env=single_device(), **pipes) for _ in range(2)]
     try:
         said = [process.communicate(timeout=300) for process in both]
     finally:

@@ -22,7 +22,7 @@ from rl_es.sweep.background import stopping
 from rl_es.training import together
 from rl_es.training.meeting import Meeting
 from rl_es.training.placement import ONE_DEVICE, on_host
-from tests.running import ran, same, sweep_of
+from tests.running import ran, same, single_device, sweep_of
 
 ROOT = Path(__file__).parents[2]
 TEXT = """
@@ -89,7 +89,7 @@ def start(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
-    env = {**os.environ, "XLA_FLAGS": "", "JAX_PLATFORMS": "cpu"}
+    env = {**single_device(), "JAX_PLATFORMS": "cpu"}
     started = []
     for process in processes:
         command = [sys.executable, "-c", DOOR, agent, str(int(kind)), str(wait), "run", "pair.yaml"]
