@@ -1,7 +1,6 @@
-"""The door to the suite: `python run_benchmark.py --help`."""
+"""The command line of a clone: `python run_benchmark.py --help`, the same as `rl_es --help`."""
 
-import agents  # noqa: F401  (importing these tells the registry where to look)
-import envs  # noqa: F401
+from rl_es import agents, envs  # noqa: F401  (importing them tells the registry where to look)
 from rl_es.cli import leave, main
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from rl_es.config import static
 from rl_es.evolution.config import EpisodicConfig
 
 if TYPE_CHECKING:
-    from rl_es.interfaces import Agent, Problem
+    from rl_es.interfaces import Agent, ProblemSpec
 
 NUMERICS = 1
 
@@ -23,8 +23,8 @@ class Hyperparameters(EpisodicConfig):
     rank: int = static(1, "rank of the noise on a weight matrix (R)", ge=1)
 
 
-def make(config: Hyperparameters, problem: Problem) -> Agent:
-    from rl_es.evolution.build import episodic
+def make(config: Hyperparameters, problem: ProblemSpec) -> Agent:
     from rl_es.evolution.perturbation import LowRank
+    from rl_es.evolution.strategy import episodic_strategy
 
-    return episodic(config, LowRank(problem.parameters, config.rank))
+    return episodic_strategy(config, LowRank(problem.parameters, config.rank))

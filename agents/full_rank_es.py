@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rl_es.evolution.config import EpisodicConfig
 
 if TYPE_CHECKING:
-    from rl_es.interfaces import Agent, Problem
+    from rl_es.interfaces import Agent, ProblemSpec
 
 NUMERICS = 1
 
@@ -19,8 +19,8 @@ class Hyperparameters(EpisodicConfig):
     """Settings of full-rank ES."""
 
 
-def make(config: Hyperparameters, problem: Problem) -> Agent:
-    from rl_es.evolution.build import episodic
+def make(config: Hyperparameters, problem: ProblemSpec) -> Agent:
     from rl_es.evolution.perturbation import FullRank
+    from rl_es.evolution.strategy import episodic_strategy
 
-    return episodic(config, FullRank(problem.parameters))
+    return episodic_strategy(config, FullRank(problem.parameters))

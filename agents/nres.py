@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from rl_es.evolution.config import LowRankPersistentConfig
 
 if TYPE_CHECKING:
-    from rl_es.interfaces import Agent, Problem
+    from rl_es.interfaces import Agent, ProblemSpec
 
 NUMERICS = 1
 
@@ -22,8 +22,10 @@ class Hyperparameters(LowRankPersistentConfig):
     """Settings of noise-reuse ES."""
 
 
-def make(config: Hyperparameters, problem: Problem) -> Agent:
-    from rl_es.evolution.build import noise, persistent
-    from rl_es.evolution.memory import Hold
+def make(config: Hyperparameters, problem: ProblemSpec) -> Agent:
+    from rl_es.evolution.noise_memory import EpisodeNoise
+    from rl_es.evolution.strategy import make_perturbation, persistent_strategy
 
-    return persistent(config, noise(problem.parameters, config.rank), problem, memory=Hold())
+    return persistent_strategy(
+        config, make_perturbation(problem.parameters, config.rank), problem, memory=EpisodeNoise()
+    )

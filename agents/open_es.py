@@ -12,7 +12,7 @@ from rl_es.config import static, traced
 from rl_es.evolution.config import EpisodicConfig, Shaping
 
 if TYPE_CHECKING:
-    from rl_es.interfaces import Agent, Problem
+    from rl_es.interfaces import Agent, ProblemSpec
 
 NUMERICS = 1
 
@@ -26,8 +26,8 @@ class Hyperparameters(EpisodicConfig):
     )
 
 
-def make(config: Hyperparameters, problem: Problem) -> Agent:
-    from rl_es.evolution.build import episodic
+def make(config: Hyperparameters, problem: ProblemSpec) -> Agent:
     from rl_es.evolution.perturbation import FullRank
+    from rl_es.evolution.strategy import episodic_strategy
 
-    return episodic(config, FullRank(problem.parameters))
+    return episodic_strategy(config, FullRank(problem.parameters))

@@ -15,7 +15,7 @@ from rl_es.config import static
 from rl_es.evolution.config import Accumulator, LowRankPersistentConfig
 
 if TYPE_CHECKING:
-    from rl_es.interfaces import Agent, Problem
+    from rl_es.interfaces import Agent, ProblemSpec
 
 NUMERICS = 1
 
@@ -36,10 +36,10 @@ class Hyperparameters(LowRankPersistentConfig):
         return self
 
 
-def make(config: Hyperparameters, problem: Problem) -> Agent:
-    from rl_es.evolution.accumulation import accumulator
-    from rl_es.evolution.build import noise, persistent, windows
+def make(config: Hyperparameters, problem: ProblemSpec) -> Agent:
+    from rl_es.evolution.noise_memory import accumulator
+    from rl_es.evolution.strategy import make_perturbation, persistent_strategy, windows_per_episode
 
-    perturbation = noise(problem.parameters, config.rank)
-    memory = accumulator(config.accumulator, perturbation, windows(config, problem))
-    return persistent(config, perturbation, problem, memory=memory)
+    perturbation = make_perturbation(problem.parameters, config.rank)
+    memory = accumulator(config.accumulator, perturbation, windows_per_episode(config, problem))
+    return persistent_strategy(config, perturbation, problem, memory=memory)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Self
 from pydantic import model_validator
 
 from rl_es.config import Config, static, traced
-from rl_es.registry import needs
+from rl_es.registry import require
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Environment, Learner, Policy
@@ -60,12 +60,12 @@ class Hyperparameters(Config):
 
 
 def check() -> None:
-    needs("rejax", "ppo", "ppo")
+    require("rejax", "ppo", "ppo")
 
 
 def make_learner(
     config: Hyperparameters, env: Environment, policy: Policy, normalise_observations: bool
 ) -> Learner:
-    from agents._ppo_learner import make
+    from rl_es.agents._ppo import make_ppo
 
-    return make(config, env, policy, normalise_observations)
+    return make_ppo(config, env, policy, normalise_observations)

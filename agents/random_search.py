@@ -15,7 +15,7 @@ from rl_es.config import Config, static, traced
 from rl_es.evolution.config import whole_pairs
 
 if TYPE_CHECKING:
-    from rl_es.interfaces import Agent, Problem
+    from rl_es.interfaces import Agent, ProblemSpec
 
 NUMERICS = 1
 
@@ -33,8 +33,8 @@ class Hyperparameters(Config):
         return whole_pairs(population)
 
 
-def make(config: Hyperparameters, problem: Problem) -> Agent:
-    from rl_es.evolution.search import RandomSearch
+def make(config: Hyperparameters, problem: ProblemSpec) -> Agent:
+    from rl_es.agents._random_search import RandomSearch
     from rl_es.interfaces import Episode
 
     return RandomSearch(config.population, problem.parameters, Episode(config.episodes))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rl_es.evolution.config import PersistentConfig
 
 if TYPE_CHECKING:
-    from rl_es.interfaces import Agent, Problem
+    from rl_es.interfaces import Agent, ProblemSpec
 
 NUMERICS = 1
 
@@ -19,8 +19,8 @@ class Hyperparameters(PersistentConfig):
     """Settings of truncated ES."""
 
 
-def make(config: Hyperparameters, problem: Problem) -> Agent:
-    from rl_es.evolution.build import persistent
+def make(config: Hyperparameters, problem: ProblemSpec) -> Agent:
     from rl_es.evolution.perturbation import FullRank
+    from rl_es.evolution.strategy import persistent_strategy
 
-    return persistent(config, FullRank(problem.parameters), problem, start="centre")
+    return persistent_strategy(config, FullRank(problem.parameters), problem, start="centre")

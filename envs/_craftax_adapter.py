@@ -4,12 +4,12 @@ from typing import Any
 
 from craftax.craftax_env import make_craftax_env_from_name
 
-from envs._limited_adapter import LimitedEnvironment
+from rl_es.envs._adapter import LimitedEnvironment
 from rl_es.interfaces import Discrete
-from rl_es.promotion import implicit_promotion
+from rl_es.rollout.wrappers import implicit_promotion
 
 
-def made(name: str) -> Any:
+def make_adapted(name: str) -> Any:
     """The environment that Craftax itself has under a name."""
     with implicit_promotion():
         return make_craftax_env_from_name(f"{name.removeprefix('craftax/')}-v1", auto_reset=False)
@@ -17,6 +17,6 @@ def made(name: str) -> Any:
 
 def craftax_environment(name: str) -> LimitedEnvironment:
     """One of Craftax's environments."""
-    env = made(name)
+    env = make_adapted(name)
     params = env.default_params
     return LimitedEnvironment(name, env, params, Discrete(int(env.action_space(params).n)))

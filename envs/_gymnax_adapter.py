@@ -18,9 +18,9 @@ from gymnax.environments import spaces
 from gymnax.environments.classic_control.continuous_mountain_car import ContinuousMountainCar
 from jax import Array
 
-from envs._adapter import box, cast, no_action, state_types, valid_action
+from rl_es.envs._adapter import box, cast, no_action, state_types, valid_action
 from rl_es.interfaces import Discrete, EnvSpec, EnvState, Observation, Transition
-from rl_es.promotion import implicit_promotion
+from rl_es.rollout.wrappers import implicit_promotion
 
 
 class WalledMountainCar(ContinuousMountainCar):
@@ -41,7 +41,7 @@ class WalledMountainCar(ContinuousMountainCar):
         return self.get_obs(moved), moved, reward + 100.0 * terminated, terminated, info
 
 
-def made(name: str) -> tuple[Any, Any]:
+def make_environment(name: str) -> tuple[Any, Any]:
     """The environment that gymnax has under a name, and its parameters."""
     with implicit_promotion():
         if name == "MountainCarContinuous-v0":

@@ -13,14 +13,14 @@ import numpy as np
 from jax import Array
 from jumanji.registration import make
 
-from envs._adapter import cast, no_action, state_types, valid_action
+from rl_es.envs._adapter import cast, no_action, state_types, valid_action
 from rl_es.interfaces import Discrete, EnvSpec, EnvState, Observation, Transition
-from rl_es.promotion import implicit_promotion
+from rl_es.rollout.wrappers import implicit_promotion
 
 NEVER = int(np.iinfo(np.int32).max)
 
 
-def made(name: str, **settings: Any) -> Any:
+def make_environment(name: str, **settings: Any) -> Any:
     """The environment that jumanji itself has under a name."""
     with implicit_promotion():
         return make(name.removeprefix("jumanji/"), **settings)
@@ -35,8 +35,8 @@ class JumanjiEnvironment:
     """
 
     def __init__(self, name: str, steps: int):
-        env = made(name)
-        self._env = made(name, time_limit=NEVER) if hasattr(env, "time_limit") else env
+        env = make_environment(name)
+        self._env = make_environment(name, time_limit=NEVER) if hasattr(env, "time_limit") else env
         self._steps = steps
         space = Discrete(int(env.action_spec.num_values))
         self._types = state_types(

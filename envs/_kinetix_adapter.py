@@ -6,12 +6,11 @@ from kinetix.environment.env import make_kinetix_env
 from kinetix.environment.spaces import ActionType, ObservationType
 from kinetix.util.saving import load_from_json_file
 
-from envs._adapter import box
-from envs._limited_adapter import LimitedEnvironment
-from rl_es.promotion import implicit_promotion
+from rl_es.envs._adapter import LimitedEnvironment, box
+from rl_es.rollout.wrappers import implicit_promotion
 
 
-def made(name: str) -> tuple[Any, Any]:
+def make_adapted(name: str) -> tuple[Any, Any]:
     """The environment that Kinetix itself makes of a level, and the level's parameters."""
     with implicit_promotion():
         start, sizes, params = load_from_json_file(name.removeprefix("kinetix/"))
@@ -28,7 +27,7 @@ def made(name: str) -> tuple[Any, Any]:
 
 def kinetix_environment(name: str) -> LimitedEnvironment:
     """One level."""
-    env, params = made(name)
+    env, params = make_adapted(name)
     actions = env.action_space(params)
     space = box(actions.low, actions.high, actions.shape)
     return LimitedEnvironment(name, env, params, space, None)

@@ -27,7 +27,7 @@ with mujoco.Renderer(model, 8, 8) as renderer:
 
 
 @contextmanager
-def unlogged() -> Iterator[None]:
+def without_logging() -> Iterator[None]:
     """Within it MuJoCo gives no warnings, such as that a model uses an outdated feature.
 
     MuJoCo would write them to MUJOCO_LOG.TXT in the current folder.

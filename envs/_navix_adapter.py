@@ -12,12 +12,12 @@ from jax import Array
 from navix.environments.environment import StepType, Timestep
 from navix.environments.registry import make
 
-from envs._adapter import cast, no_action, state_types, valid_action
+from rl_es.envs._adapter import cast, no_action, state_types, valid_action
 from rl_es.interfaces import Discrete, EnvSpec, EnvState, Observation, Transition
-from rl_es.promotion import implicit_promotion
+from rl_es.rollout.wrappers import implicit_promotion
 
 
-def made(name: str) -> Any:
+def make_environment(name: str) -> Any:
     """The environment that navix itself has under a name."""
     with implicit_promotion():
         return make(name.removeprefix("navix/"))
@@ -27,7 +27,7 @@ class NavixEnvironment:
     """One of navix's environments; it has no time limit."""
 
     def __init__(self, name: str):
-        self._env = made(name)
+        self._env = make_environment(name)
         # Under jit navix's Python runs once for all programs that step or reset this environment.
         self._reset, self._step = jax.jit(self._reset_once), jax.jit(self._step_once)
         space = Discrete(len(self._env.action_set))

@@ -14,17 +14,17 @@ import jax.numpy as jnp
 from jax import Array
 from mujoco_playground import State, dm_control_suite
 
-from envs._adapter import box
-from envs._brax_style import BraxStyleEnvironment
-from envs._mujoco import mujoco, unlogged
+from rl_es.envs._adapter import box
+from rl_es.envs._brax_adapter import BraxStyleEnvironment
+from rl_es.envs._mujoco import mujoco, without_logging
 from rl_es.interfaces import EnvState, Observation, Transition
-from rl_es.promotion import implicit_promotion
+from rl_es.rollout.wrappers import implicit_promotion
 
 
-def made(name: str) -> Any:
+def make_environment(name: str) -> Any:
     """The environment that Playground itself has under a name."""
     task = name.removeprefix("playground/")
-    with implicit_promotion(), unlogged(), _named_as_before():
+    with implicit_promotion(), without_logging(), _named_as_before():
         return dm_control_suite.load(task, config_overrides={"impl": "jax"})
 
 
@@ -36,7 +36,7 @@ class PlaygroundEnvironment(BraxStyleEnvironment):
     """
 
     def __init__(self, name: str):
-        env = made(name)
+        env = make_environment(name)
         bounds = env.mj_model.actuator_ctrlrange
         super().__init__(name, env, box(bounds[:, 0], bounds[:, 1], (env.action_size,)))
 

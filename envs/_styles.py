@@ -4,10 +4,10 @@ from typing import Any
 
 from rl_es.errors import UserError
 from rl_es.interfaces import Environment
-from rl_es.promotion import implicit_promotion
+from rl_es.rollout.wrappers import implicit_promotion
 
 
-def adapted(name: str, made: Any) -> Environment:
+def adapt(name: str, made: Any) -> Environment:
     """The engine's environment of an object in any of the styles.
 
     gymnax: `reset_env`, `step_env` and `default_params`, of its versions 0.0.x and 1.x. brax:
@@ -20,13 +20,13 @@ def adapted(name: str, made: Any) -> Environment:
     if hasattr(made, "spec"):
         return made
     if hasattr(made, "step_env") and hasattr(made, "default_params"):
-        from envs._gymnax_adapter import GymnaxEnvironment
+        from rl_es.envs._gymnax_adapter import GymnaxEnvironment
 
         with implicit_promotion():
             params = made.default_params
         return GymnaxEnvironment(name, made, params)
     if hasattr(made, "action_size") and hasattr(made, "observation_size"):
-        from envs._brax_style import BraxStyleEnvironment
+        from rl_es.envs._brax_adapter import BraxStyleEnvironment
 
         return BraxStyleEnvironment(name, made)
     raise UserError(

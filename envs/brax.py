@@ -65,10 +65,12 @@ def make(name: str, options: Options) -> Environment:
       UserError: it does not run on the backend asked for.
     """
     check(name, options)
-    from envs._brax_adapter import BraxEnvironment, made
+    from rl_es.envs._brax_adapter import BraxEnvironment, make_environment
     from rl_es.rollout.wrappers import TimeLimit
 
-    return TimeLimit(BraxEnvironment(name, made(name, _backend(name, options))), EPISODE_LENGTH)
+    return TimeLimit(
+        BraxEnvironment(name, make_environment(name, _backend(name, options))), EPISODE_LENGTH
+    )
 
 
 def native(name: str) -> Native:
@@ -77,7 +79,7 @@ def native(name: str) -> Native:
     Raises:
       UserError: Gymnasium, which has the models, is not installed.
     """
-    from envs._native import NativeTask
+    from rl_es.envs._native_mujoco import NativeTask
 
     return NativeTask(name)
 
@@ -88,7 +90,7 @@ def drawing(name: str, options: Options, width: int, height: int) -> Drawing:
     Raises:
       UserError: there is nothing to render with.
     """
-    from envs._brax_drawing import BraxDrawing
+    from rl_es.envs._mujoco_rendering import BraxDrawing
 
     return BraxDrawing(name, _backend(name, options), width, height)
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rl_es.config import Config
-from rl_es.registry import requiring
+from rl_es.registry import check_requires
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Environment
@@ -27,7 +27,7 @@ class Options(Config):
     """Craftax environments are used with their default parameters."""
 
 
-check = requiring("craftax", "craftax")
+check = check_requires("craftax", "craftax")
 
 
 def make(name: str, options: Options) -> Environment:
@@ -37,6 +37,6 @@ def make(name: str, options: Options) -> Environment:
       UserError: Craftax is not installed.
     """
     check(name, options)
-    from envs._craftax_adapter import craftax_environment
+    from rl_es.envs._craftax_adapter import craftax_environment
 
     return craftax_environment(name)

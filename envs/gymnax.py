@@ -50,15 +50,15 @@ class Options(Config):
 
 def make(name: str, options: Options) -> Environment:
     """The environment of this name, one of `NAMES`."""
-    from envs._gymnax_adapter import GymnaxEnvironment, made
+    from rl_es.envs._gymnax_adapter import GymnaxEnvironment, make_environment
 
     del options
-    return GymnaxEnvironment(name, *made(name))
+    return GymnaxEnvironment(name, *make_environment(name))
 
 
 def drawing(name: str, options: Options, width: int, height: int) -> Drawing:
     """Pictures of one of `DRAWN`."""
-    from envs._classic_control import ClassicControl
+    from rl_es.envs._classic_control_rendering import ClassicControl
 
     del options
     return ClassicControl(name, width, height)

@@ -25,7 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rl_es.config import Config
-from rl_es.registry import requiring
+from rl_es.registry import check_requires
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Environment
@@ -51,7 +51,7 @@ class Options(Config):
     """jumanji environments are used as jumanji registers them."""
 
 
-check = requiring("jumanji", "jumanji")
+check = check_requires("jumanji", "jumanji")
 
 
 def make(name: str, options: Options) -> Environment:
@@ -61,7 +61,7 @@ def make(name: str, options: Options) -> Environment:
       UserError: jumanji is not installed.
     """
     check(name, options)
-    from envs._jumanji_adapter import JumanjiEnvironment
+    from rl_es.envs._jumanji_adapter import JumanjiEnvironment
     from rl_es.rollout.wrappers import TimeLimit
 
     steps = EPISODE_LENGTHS[name]

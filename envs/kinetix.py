@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rl_es.config import Config
-from rl_es.registry import requiring
+from rl_es.registry import check_requires
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Environment
@@ -35,7 +35,7 @@ class Options(Config):
     """Kinetix levels are used with the parameters that their files say."""
 
 
-check = requiring("kinetix", "kinetix")
+check = check_requires("kinetix", "kinetix")
 
 
 def make(name: str, options: Options) -> Environment:
@@ -45,6 +45,6 @@ def make(name: str, options: Options) -> Environment:
       UserError: Kinetix is not installed.
     """
     check(name, options)
-    from envs._kinetix_adapter import kinetix_environment
+    from rl_es.envs._kinetix_adapter import kinetix_environment
 
     return kinetix_environment(name)

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rl_es.config import Config
-from rl_es.registry import requiring
+from rl_es.registry import check_requires
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Environment
@@ -58,7 +58,7 @@ class Options(Config):
     """navix environments are used as navix registers them."""
 
 
-check = requiring("navix", "navix")
+check = check_requires("navix", "navix")
 
 
 def make(name: str, options: Options) -> Environment:
@@ -68,7 +68,7 @@ def make(name: str, options: Options) -> Environment:
       UserError: navix is not installed.
     """
     check(name, options)
-    from envs._navix_adapter import NavixEnvironment
+    from rl_es.envs._navix_adapter import NavixEnvironment
     from rl_es.rollout.wrappers import TimeLimit
 
     return TimeLimit(NavixEnvironment(name), EPISODE_LENGTH)

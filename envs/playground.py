@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rl_es.config import Config
-from rl_es.registry import requiring
+from rl_es.registry import check_requires
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Drawing, Environment
@@ -56,7 +56,7 @@ class Options(Config):
     """Playground's tasks are used with their default settings."""
 
 
-check = requiring("mujoco_playground", "playground")
+check = check_requires("mujoco_playground", "playground")
 
 
 def make(name: str, options: Options) -> Environment:
@@ -66,7 +66,7 @@ def make(name: str, options: Options) -> Environment:
       UserError: Playground is not installed.
     """
     check(name, options)
-    from envs._playground_adapter import PlaygroundEnvironment
+    from rl_es.envs._playground_adapter import PlaygroundEnvironment
     from rl_es.rollout.wrappers import TimeLimit
 
     return TimeLimit(PlaygroundEnvironment(name), EPISODE_LENGTH)
@@ -79,6 +79,6 @@ def drawing(name: str, options: Options, width: int, height: int) -> Drawing:
       UserError: Playground is not installed, or there is nothing to render with.
     """
     check(name, options)
-    from envs._playground_drawing import PlaygroundDrawing
+    from rl_es.envs._mujoco_rendering import PlaygroundDrawing
 
     return PlaygroundDrawing(name, width, height)

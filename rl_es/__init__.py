@@ -14,9 +14,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rl_es.api.policies import evaluate, load_policy
-    from rl_es.api.results import Results, load, plot
-    from rl_es.api.training import train
+    from rl_es.api.results import Results, evaluate, load, load_policy, plot
+    from rl_es.api.train import train
     from rl_es.errors import UserError
     from rl_es.training.policies import SavedPolicy
 
@@ -37,11 +36,11 @@ _WHERE = {
     "Results": "rl_es.api.results",
     "SavedPolicy": "rl_es.training.policies",
     "UserError": "rl_es.errors",
-    "evaluate": "rl_es.api.policies",
+    "evaluate": "rl_es.api.results",
     "load": "rl_es.api.results",
-    "load_policy": "rl_es.api.policies",
+    "load_policy": "rl_es.api.results",
     "plot": "rl_es.api.results",
-    "train": "rl_es.api.training",
+    "train": "rl_es.api.train",
 }
 
 

@@ -40,7 +40,7 @@ def traced_names(config: type[Config]) -> tuple[str, ...]:
     )
 
 
-def split(config: Config) -> tuple[dict[str, Any], dict[str, float]]:
+def split_traced(config: Config) -> tuple[dict[str, Any], dict[str, float]]:
     """Splits a configuration into its (static, traced) values."""
     names = traced_names(type(config))
     values = config.model_dump()

@@ -23,7 +23,7 @@ An environment file `envs/SUITE.py` has
 
 Those of others (`rl_es.plugins`) have the same, and are named by where they are, or by the entry
 points of installed packages. A package of suites may have a module `_styles` with
-`adapted(name, made)`, which makes an `Environment` out of another library's.
+`adapt(name, made)`, which makes an `Environment` out of another library's.
 """
 
 import importlib
@@ -37,7 +37,7 @@ from rl_es import plugins
 from rl_es.errors import UserError, brief, did_you_mean
 
 
-class Folder:
+class ModuleFolder:
     """The modules of some packages by file name, and the plug-ins of an entry point group."""
 
     def __init__(self, kind: str, group: str):
@@ -92,8 +92,8 @@ class Folder:
         return importlib.import_module(found[name])
 
 
-agents = Folder("agent", "rl_es.agents")
-suites = Folder("environment suite", "rl_es.envs")
+agents = ModuleFolder("agent", "rl_es.agents")
+suites = ModuleFolder("environment suite", "rl_es.envs")
 _entry_points = cache(plugins.entry_points)
 
 
@@ -113,11 +113,11 @@ def _adapted(name: str, made: Any) -> Any:
     """
     for package in suites.packages:
         if importlib.util.find_spec(f"{package}._styles") is not None:
-            return importlib.import_module(f"{package}._styles").adapted(name, made)
+            return importlib.import_module(f"{package}._styles").adapt(name, made)
     return made
 
 
-def needs(module: str, extra: str, what: str) -> None:
+def require(module: str, extra: str, what: str) -> None:
     """Refuses `what` where the library that it needs is not installed. Imports nothing.
 
     Args:
@@ -132,16 +132,16 @@ def needs(module: str, extra: str, what: str) -> None:
         raise UserError(f"{what} needs {extra}'s library: pip install 'rl_es[{extra}]'")
 
 
-def requiring(module: str, extra: str) -> Callable[[str, Any], None]:
+def check_requires(module: str, extra: str) -> Callable[[str, Any], None]:
     """The `check` of a suite whose environments all need a library, and take any options."""
 
     def check(name: str, options: Any) -> None:
-        needs(module, extra, name)
+        require(module, extra, name)
 
     return check
 
 
-def strategies() -> list[str]:
+def strategy_names() -> list[str]:
     """Names of the agents that are evolution strategies."""
     return [name for name in agents.files() if not hasattr(agents.load(name), "make_learner")]
 

@@ -30,15 +30,17 @@ import jax
 import pytest
 from playwright import sync_api as playwright
 
-from rl_es.training.platform import cache_folder
+from rl_es.training.compilation import cache_folder
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
-import agents  # noqa: F401  (tells the registry where agents are)
-import envs  # noqa: F401  (tells the registry where environments are)
+from rl_es import (
+    agents,  # noqa: F401  (tells the registry where agents are)
+    envs,  # noqa: F401  (tells the registry where environments are)
+)
 from tests import extras
 from tests.artifacts import ARTIFACTS
 

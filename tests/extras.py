@@ -10,7 +10,7 @@ import os
 
 import pytest
 
-from envs import _mujoco
+from rl_es.envs import _mujoco
 from rl_es.errors import UserError
 
 # The suites of environments that are extras, and the module that each extra installs.

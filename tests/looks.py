@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
-from rl_es.analysis.drawing import panels
+from rl_es.analysis.drawing import layout
 
 
 def texts(figure: Figure) -> str:
@@ -32,7 +32,7 @@ def named(axes: Axes) -> dict[str, object]:
 
 def misplaced(figure: Figure) -> list[str]:
     """Which of the legend, the notes, the panels and their writing overlap or are cut off."""
-    with panels.paper():
+    with layout.paper():
         figure.draw_without_rendering()
         named = list(_boxes(figure))
     names = [name for name, _, _ in named]

@@ -8,15 +8,14 @@ from typing import Any
 
 import pandas as pd
 
-from rl_es import tables
+from rl_es.results import tables
 from rl_es.sweep import execution
+from rl_es.sweep.cells import ALL_GROUPS, Shard
 from rl_es.sweep.execution import Crew
-from rl_es.sweep.loading import checked
-from rl_es.sweep.overriding import override
-from rl_es.sweep.placing import Resources
-from rl_es.sweep.reading import parse
+from rl_es.sweep.loading import check_document, override
 from rl_es.sweep.schema import Sweep
-from rl_es.sweep.shards import WHOLE, Shard
+from rl_es.sweep.yaml_reader import parse_yaml
+from rl_es.training.resources import Resources
 
 ROUNDING = {"rtol": 1e-4, "atol": 1e-5}
 
@@ -50,9 +49,9 @@ class Said:
 
 def sweep_of(text: str, *assignments: str) -> Sweep:
     """The sweep of a YAML text, with `PATH=VALUE` overrides."""
-    document = parse(text, "sweep.yaml")
+    document = parse_yaml(text, "sweep.yaml")
     override(document, assignments)
-    return checked(document)
+    return check_document(document)
 
 
 def ran(
@@ -61,7 +60,7 @@ def ran(
     said: Said | None = None,
     code: int = 0,
     retry_failed: bool = False,
-    shard: Shard = WHOLE,
+    shard: Shard = ALL_GROUPS,
     crew: Crew | None = None,
     **resources: Any,
 ) -> Path:
@@ -71,7 +70,7 @@ def ran(
     """
     asked = Resources(**{"lanes": 1, **resources})
     told = said or Said()
-    assert execution.run(sweep, folder, told, asked, retry_failed, shard, crew) == code
+    assert execution.run_sweep(sweep, folder, told, asked, retry_failed, shard, crew) == code
     return folder
 
 
@@ -87,7 +86,7 @@ def same(one: Path, *others: Path, but: Collection[str] = (), **allowed: float) 
     They are equal bit for bit, unless tolerances (`rtol`, `atol`) are allowed.
     """
     apart = {*tables.TIMING, *but}
-    for both in zip(tables.load(one), tables.load(*others), strict=True):
+    for both in zip(tables.load_tables(one), tables.load_tables(*others), strict=True):
         left, right = (table[[name for name in table if name not in apart]] for table in both)
         pd.testing.assert_frame_equal(left, right, check_exact=not allowed, **allowed)
 

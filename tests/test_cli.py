@@ -162,10 +162,10 @@ def test_long_list(tmp_path: Path) -> None:
 FAKES = """
 import sys, types
 fake = types.ModuleType("rl_es.sweep.execution")
-def run(sweep, out, progress, resources, **how):
+def run_sweep(sweep, out, progress, resources, **how):
     print(sweep.name, sweep.seeds, out)
     {body}
-fake.run = run
+fake.run_sweep = run_sweep
 sys.modules["rl_es.sweep.execution"] = fake
 report = types.ModuleType("rl_es.analysis.report")
 report.write = lambda folder, say: [folder / "index.md"]

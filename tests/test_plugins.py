@@ -11,13 +11,13 @@ import pytest
 
 from rl_es import cli, plugins, registry
 from rl_es.errors import UserError
-from rl_es.sweep.cells import cells
+from rl_es.sweep.cells import expand_cells
 from tests.running import sweep_of
 
 AGENT = '''
 """Mine."""
 from rl_es.config import traced
-from rl_es.evolution.build import episodic
+from rl_es.evolution.strategy import episodic_strategy
 from rl_es.evolution.config import EpisodicConfig
 from rl_es.evolution.perturbation import FullRank
 
@@ -30,7 +30,7 @@ class Mine:
 
     @staticmethod
     def make(config, problem):
-        return episodic(config, FullRank(problem.parameters))
+        return episodic_strategy(config, FullRank(problem.parameters))
 '''
 ENVIRONMENTS = '''
 """Environments in other libraries' styles."""
@@ -147,7 +147,7 @@ def made(name: str, **options):
 
 
 def only(agent: str, env: str):
-    return cells(sweep_of(SWEEP.format(agent=agent, env=env)))[0]
+    return expand_cells(sweep_of(SWEEP.format(agent=agent, env=env)))[0]
 
 
 def test_an_agent_in_a_file(here: Path) -> None:

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from envs.unrolled import _options
-from rl_es.speed import loading
+from rl_es.envs._unrolled import options
 from rl_es.speed import schema as speed_schema
+from rl_es.speed import workloads as speed_workloads
 from rl_es.speed.workloads import workloads
 from rl_es.sweep import schema
-from rl_es.sweep.cells import cells, groups
-from rl_es.sweep.loading import load
-from rl_es.sweep.reading import parse
+from rl_es.sweep.cells import expand_cells, group_cells
+from rl_es.sweep.loading import load_sweep
+from rl_es.sweep.yaml_reader import parse_yaml
 from tests.running import sweep_of
 
 FOLDER = Path(__file__).parent.parent / "sweeps"
@@ -29,26 +29,26 @@ def _libraries(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("path", FILES, ids=[str(path.relative_to(FOLDER)) for path in FILES])
 def test_sweep(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Those of a paper's size need data that is not everywhere: all else of them is checked.
-    monkeypatch.setattr(_options, "check", lambda options, batch: None)
-    made = cells(load(path))
-    assert sum(len(group.cells) for group in groups(made)) == len(made) > 0
+    monkeypatch.setattr(options, "check_options", lambda chosen, batch: None)
+    made = expand_cells(load_sweep(path))
+    assert sum(len(group.cells) for group in group_cells(made)) == len(made) > 0
 
 
 @pytest.mark.parametrize("path", SPEED, ids=[path.name for path in SPEED])
 def test_speed_file(path: Path) -> None:
-    benchmark = loading.load(path)
+    benchmark = speed_workloads.load(path)
     assert benchmark.name == path.stem
     assert all(workload.contestants for workload in workloads(benchmark))
 
 
 def test_documented_speed_file() -> None:
     text = (speed_schema.__doc__ or "").split("```")[1].removeprefix("yaml")
-    benchmark = loading.checked(parse(text, "schema.py"))
+    benchmark = speed_workloads.checked(parse_yaml(text, "schema.py"))
     assert len(workloads(benchmark)) == 2 * 2 * 2
     assert {len(workload.contestants) for workload in workloads(benchmark)} == {8}
 
 
 def test_documented_example() -> None:
     text = (schema.__doc__ or "").split("```")[1].removeprefix("yaml")
-    made = cells(sweep_of(text))
+    made = expand_cells(sweep_of(text))
     assert len(made) == 2 * (1 + 4 * 20) * 5

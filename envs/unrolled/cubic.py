@@ -56,6 +56,6 @@ class Options(Config):
 
 def make(name: str, options: Options) -> Environment:
     """The environment of this name, one of `NAMES`."""
-    from envs.unrolled._cubic import Cubic
+    from rl_es.envs._unrolled.cubic import Cubic
 
     return Cubic(name, options.steps, options.inputs, options.outputs, options.control)

@@ -26,6 +26,6 @@ class Options(Config):
 
 def make(name: str, options: Options) -> Environment:
     """The environment of this name, one of `NAMES`."""
-    from envs.unrolled._influence_balancing import InfluenceBalancing
+    from rl_es.envs._unrolled.influence_balancing import InfluenceBalancing
 
     return InfluenceBalancing(name, options.loss_every)

@@ -16,8 +16,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from envs.unrolled import _options
 from rl_es.config import static
+from rl_es.envs._unrolled.options import TrainingOptions, check_suite
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Environment
@@ -26,7 +26,7 @@ NUMERICS = 1
 NAMES = ("unrolled/learned_optimiser",)
 
 
-class Options(_options.TrainingOptions):
+class Options(TrainingOptions):
     """Settings of the learned optimiser."""
 
     step_scale: float = static(
@@ -34,7 +34,7 @@ class Options(_options.TrainingOptions):
     )
 
 
-check = _options.check_suite
+check = check_suite
 
 
 def make(name: str, options: Options) -> Environment:
@@ -44,8 +44,8 @@ def make(name: str, options: Options) -> Environment:
       UserError: the data is not there, damaged or does not suffice.
     """
     check(name, options)
-    from envs.unrolled._learned_optimiser import LearnedRule
-    from envs.unrolled._training import Training
+    from rl_es.envs._unrolled.inner_training import InnerTraining
+    from rl_es.envs._unrolled.learned_optimiser import LearnedRule
 
     scale, steps = options.step_scale, options.steps
-    return Training(name, options, lambda weights: LearnedRule(weights, scale, steps))
+    return InnerTraining(name, options, lambda weights: LearnedRule(weights, scale, steps))

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from envs.unrolled import _options
 from rl_es.config import static
+from rl_es.envs._unrolled.options import ValidatedOptions, Width, check_suite
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Environment
@@ -24,12 +24,10 @@ NUMERICS = 1
 NAMES = ("unrolled/learning_rate_decay",)
 
 
-class Options(_options.ValidatedOptions):
+class Options(ValidatedOptions):
     """Settings of learning-rate decay."""
 
-    widths: tuple[_options.Width, ...] = static(
-        (32,), "the classifier's hidden layers", strict=False
-    )
+    widths: tuple[Width, ...] = static((32,), "the classifier's hidden layers", strict=False)
     batch: int = static(50, "images of a minibatch", ge=1)
     steps: int = static(1000, "inner steps of an episode (T)", ge=1)
     time_scale: float | None = static(
@@ -42,7 +40,7 @@ class Options(_options.ValidatedOptions):
     )
 
 
-check = _options.check_suite
+check = check_suite
 
 
 def make(name: str, options: Options) -> Environment:
@@ -52,12 +50,12 @@ def make(name: str, options: Options) -> Environment:
       UserError: the data is not there, damaged or does not suffice.
     """
     check(name, options)
-    from envs.unrolled._data import load
-    from envs.unrolled._learning_rate_decay import LearningRateDecay
+    from rl_es.envs._unrolled.datasets import load_images
+    from rl_es.envs._unrolled.learning_rate_decay import LearningRateDecay
 
     return LearningRateDecay(
         name,
-        load(options),
+        load_images(options),
         widths=options.widths,
         batch=options.batch,
         steps=options.steps,

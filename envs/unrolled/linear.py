@@ -33,7 +33,7 @@ class Options(Config):
 
 def make(name: str, options: Options) -> Environment:
     """The environment of this name, one of `NAMES`."""
-    from envs.unrolled._linear import Linear
+    from rl_es.envs._unrolled.linear import Linear
 
     return Linear(
         name, options.steps, options.size, options.gradients, options.decay, options.response

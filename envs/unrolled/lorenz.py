@@ -26,6 +26,6 @@ class Options(Config):
 
 def make(name: str, options: Options) -> Environment:
     """The environment of this name, one of `NAMES`."""
-    from envs.unrolled._lorenz import Lorenz
+    from rl_es.envs._unrolled.lorenz import Lorenz
 
     return Lorenz(name, options.steps)

@@ -14,8 +14,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from envs.unrolled import _options
 from rl_es.config import static
+from rl_es.envs._unrolled.options import ValidatedOptions, check_suite
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Environment
@@ -24,7 +24,7 @@ NUMERICS = 1
 NAMES = ("unrolled/many_hyperparameters",)
 
 
-class Options(_options.ValidatedOptions):
+class Options(ValidatedOptions):
     """Settings of many hyper-parameters."""
 
     width: int = static(32, "units of each of the five hidden layers", ge=1)
@@ -32,7 +32,7 @@ class Options(_options.ValidatedOptions):
     steps: int = static(1000, "inner steps of an episode (T)", ge=1)
 
 
-check = _options.check_suite
+check = check_suite
 
 
 def make(name: str, options: Options) -> Environment:
@@ -42,7 +42,9 @@ def make(name: str, options: Options) -> Environment:
       UserError: the data is not there, damaged or does not suffice.
     """
     check(name, options)
-    from envs.unrolled._data import load
-    from envs.unrolled._many_hyperparameters import ManyHyperparameters
+    from rl_es.envs._unrolled.datasets import load_images
+    from rl_es.envs._unrolled.many_hyperparameters import ManyHyperparameters
 
-    return ManyHyperparameters(name, load(options), options.width, options.batch, options.steps)
+    return ManyHyperparameters(
+        name, load_images(options), options.width, options.batch, options.steps
+    )

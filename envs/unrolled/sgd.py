@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from envs.unrolled import _options
+from rl_es.envs._unrolled.options import TrainingOptions, check_suite
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Environment
@@ -18,11 +18,11 @@ NUMERICS = 1
 NAMES = ("unrolled/sgd",)
 
 
-class Options(_options.TrainingOptions):
+class Options(TrainingOptions):
     """Settings of the task, those of the learned optimiser."""
 
 
-check = _options.check_suite
+check = check_suite
 
 
 def make(name: str, options: Options) -> Environment:
@@ -32,7 +32,7 @@ def make(name: str, options: Options) -> Environment:
       UserError: the data is not there, damaged or does not suffice.
     """
     check(name, options)
-    from envs.unrolled._sgd import Momentum
-    from envs.unrolled._training import Training
+    from rl_es.envs._unrolled.inner_training import InnerTraining
+    from rl_es.envs._unrolled.sgd import Momentum
 
-    return Training(name, options, lambda weights: Momentum())
+    return InnerTraining(name, options, lambda weights: Momentum())

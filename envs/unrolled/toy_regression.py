@@ -26,6 +26,6 @@ class Options(Config):
 
 def make(name: str, options: Options) -> Environment:
     """The environment of this name, one of `NAMES`."""
-    from envs.unrolled._toy_regression import ToyRegression
+    from rl_es.envs._unrolled.toy_regression import ToyRegression
 
     return ToyRegression(name, options.steps)

@@ -5,18 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rl_es import estimates, tables
 from rl_es.analysis import results
-from rl_es.analysis.drawing import files
-from rl_es.analysis.drawing.kinds import Kind
-from rl_es.analysis.drawing.options import USUAL, Options
+from rl_es.analysis.drawing import figure_kinds
+from rl_es.analysis.drawing.figure_kinds import DEFAULT_OPTIONS, FigureKind, FigureOptions
 from rl_es.analysis.figures.catalogue import KINDS as OF_RESULTS
-from rl_es.analysis.gradients import source as gradients
-from rl_es.analysis.gradients.catalogue import KINDS as OF_GRADIENTS
-from rl_es.analysis.speed import source as speed
-from rl_es.analysis.speed.catalogue import KINDS as OF_SPEED
+from rl_es.analysis.gradients import tables as gradients
+from rl_es.analysis.gradients.figures import KINDS as OF_GRADIENTS
+from rl_es.analysis.speed import tables as speed
+from rl_es.analysis.speed.figures import KINDS as OF_SPEED
 from rl_es.errors import UserError, did_you_mean
-from rl_es.files.naming import apart, folder_of_results, slug
+from rl_es.results import gradient_estimates, tables
+from rl_es.results.files import distinct_names, folder_of_results, slug
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Collection:
     what: str
     holds: Callable[[Path], bool]
     load: Callable[[Path], Any]
-    kinds: Mapping[str, Kind[Any]]
+    kinds: Mapping[str, FigureKind[Any]]
 
 
 def _has_runs(folder: Path) -> bool:
@@ -41,7 +40,7 @@ def _has_runs(folder: Path) -> bool:
 
 
 def _has_estimates(folder: Path) -> bool:
-    return (folder / estimates.FOLDER).is_dir() or (folder / "gradients.csv").exists()
+    return (folder / gradient_estimates.FOLDER).is_dir() or (folder / "gradients.csv").exists()
 
 
 COLLECTIONS = (
@@ -89,8 +88,8 @@ def draw(
     folders: Sequence[Path],
     out: Path | None = None,
     kinds: Sequence[str] = (),
-    options: Options = USUAL,
-    formats: Sequence[str] = files.FORMATS,
+    options: FigureOptions = DEFAULT_OPTIONS,
+    formats: Sequence[str] = figure_kinds.FORMATS,
 ) -> Iterator[Path]:
     """Draws the figures of folders and of those below them. All is read before any is written.
 
@@ -126,7 +125,7 @@ def draw(
         told = ", ".join(map(str, folders))
         raise UserError(f"{told}: nothing to draw as '{name}', which needs {needs}")
     for one in found:
-        yield from files.write_kinds(
+        yield from figure_kinds.write_figures(
             one.to, one.having, one.source, options, formats, removed=one.wanted
         )
 
@@ -137,8 +136,8 @@ class _Drawn:
 
     to: Path
     source: Any
-    having: Sequence[Kind[Any]]
-    wanted: Sequence[Kind[Any]]
+    having: Sequence[FigureKind[Any]]
+    wanted: Sequence[FigureKind[Any]]
 
 
 def _to(folders: Sequence[Path], folder: Path, place: Path, out: Path | None) -> Path:
@@ -147,7 +146,7 @@ def _to(folders: Sequence[Path], folder: Path, place: Path, out: Path | None) ->
         return place / "figures"
     if len(folders) == 1:
         return out / place.relative_to(folder)
-    own = dict(zip(folders, apart(folders), strict=True))[folder]
+    own = dict(zip(folders, distinct_names(folders), strict=True))[folder]
     return out / slug(own) / place.relative_to(folder)
 
 

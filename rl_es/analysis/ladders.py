@@ -8,7 +8,7 @@ from itertools import takewhile
 import numpy as np
 import pandas as pd
 
-from rl_es.files.json_files import mapping
+from rl_es.results.text_files import parse_mapping
 
 AXES = ("rank", "width")
 FEWEST = 3  # values of the setting that a ladder has at least
@@ -72,7 +72,7 @@ def _ranks(runs: pd.DataFrame) -> pd.DataFrame:
 
 def _widths(runs: pd.DataFrame) -> pd.DataFrame:
     """The table with the width of equal layers as `setting`, and all other settings in `same`."""
-    policies = [mapping(text) for text in runs["policy"]]
+    policies = [parse_mapping(text) for text in runs["policy"]]
     layers = [_layers(policy.pop("widths", None)) for policy in policies]
     setting = [float(widths[0]) if len(set(widths)) == 1 else np.nan for widths in layers]
     rest = [

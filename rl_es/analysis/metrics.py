@@ -13,18 +13,24 @@ one that never arrives. For areas and for steps to a threshold a run counts only
 evaluated after its start: otherwise all others would have to be cut off at its start too.
 
 Axis letters: S runs (of one environment and label).
+
+Which label is the best in an environment, where the runs are enough to say so.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from rl_es.analysis import alignment, reaching
-from rl_es.analysis.results import Results
-from rl_es.analysis.shares import TRIED
-from rl_es.analysis.statistics import Interval, Reaching, Scores, bootstrap, median_time
+from rl_es.analysis import curves as analysis_curves
+from rl_es.analysis.curves import TRIED, threshold_times
+from rl_es.analysis.results import ResultTables
+from rl_es.analysis.statistics import two_samples
+from rl_es.analysis.statistics.aggregates import Scores
+from rl_es.analysis.statistics.intervals import CONFIDENCE, Interval, bootstrap
+from rl_es.analysis.statistics.threshold import Reaching, median_time
+from rl_es.analysis.statistics.two_samples import adjust_p_values, student_p
 
 STEPS = 1_000_000  # environment steps that `seconds` is for
 
@@ -57,7 +63,7 @@ METRICS = {
 }
 
 
-def measured(folders: Sequence[Results], name: str) -> list[pd.DataFrame]:
+def measure_runs(folders: Sequence[ResultTables], name: str) -> list[pd.DataFrame]:
     """The metric of the runs of each folder that have one.
 
     Args:
@@ -74,7 +80,7 @@ def measured(folders: Sequence[Results], name: str) -> list[pd.DataFrame]:
         if name == ARRIVAL:
             runs = _arrivals(results)
         else:
-            runs = runs[runs["status"].isin(alignment.COUNTED)]
+            runs = runs[runs["status"].isin(analysis_curves.COUNTED)]
             values = _areas(results, runs, folders) if name == AREA else _each(results, runs, name)
             runs = runs.assign(value=values.astype(float))
             runs = runs[np.isfinite(runs["value"])]
@@ -82,46 +88,46 @@ def measured(folders: Sequence[Results], name: str) -> list[pd.DataFrame]:
     return found
 
 
-def _each(results: Results, runs: pd.DataFrame, name: str) -> pd.Series:
+def _each(results: ResultTables, runs: pd.DataFrame, name: str) -> pd.Series:
     if name == FINAL:
-        return alignment.final_returns(results.curves, runs)
+        return analysis_curves.final_returns(results.curves, runs)
     if name == BEST:
         returns = results.curves["return_mean"].astype(float)
         finite = results.curves[np.isfinite(returns)]
         return runs["run_id"].map(finite.groupby("run_id")["return_mean"].max())
     last = results.curves.sort_values("generation").groupby("run_id").nth(-1)
     steps = last["env_steps"].astype(float)
-    per_run = alignment.per_run_seconds(last) / steps.where(steps > 0) * STEPS
+    per_run = analysis_curves.per_run_seconds(last) / steps.where(steps > 0) * STEPS
     return runs["run_id"].map(dict(zip(last["run_id"], per_run, strict=True)))
 
 
-def _areas(results: Results, runs: pd.DataFrame, folders: Sequence[Results]) -> pd.Series:
+def _areas(results: ResultTables, runs: pd.DataFrame, folders: Sequence[ResultTables]) -> pd.Series:
     bounds = {env: _covered(folders, env) for env in runs["env"].unique()}
     values = pd.Series(np.nan, index=runs.index)
     for (env, _), own in runs.groupby(["env", "label"]):
-        areas = {c.seed: alignment.area(c, *bounds[env]) for c in _curves(results, own)}
+        areas = {c.seed: analysis_curves.area(c, *bounds[env]) for c in _curves(results, own)}
         values[own.index] = own["seed"].map(areas)
     return values
 
 
-def _covered(folders: Sequence[Results], env: str) -> tuple[float, float]:
+def _covered(folders: Sequence[ResultTables], env: str) -> tuple[float, float]:
     """From where to where all runs of an environment that count have a curve."""
-    curves: list[alignment.Curve] = []
+    curves: list[analysis_curves.Curve] = []
     for results in folders:
         own = results.runs[results.runs["env"] == env]
-        curves += _curves(results, own[own["status"].isin(alignment.COUNTED)])
+        curves += _curves(results, own[own["status"].isin(analysis_curves.COUNTED)])
     curves = [c for c in curves if c.x[-1] > c.x[0]] or curves
     return max((c.x[0] for c in curves), default=0), min((c.x[-1] for c in curves), default=0)
 
 
-def _curves(results: Results, runs: pd.DataFrame) -> list[alignment.Curve]:
-    return alignment.of_runs(results.curves, runs, results.curves["env_steps"])
+def _curves(results: ResultTables, runs: pd.DataFrame) -> list[analysis_curves.Curve]:
+    return analysis_curves.curves_of_runs(results.curves, runs, results.curves["env_steps"])
 
 
-def _arrivals(results: Results) -> pd.DataFrame:
+def _arrivals(results: ResultTables) -> pd.DataFrame:
     runs = results.runs[results.runs["threshold"].notna()]
     runs = runs[runs["status"].isin(TRIED)].sort_values(["seed", "run_id"])
-    found = reaching.of_runs(results.curves, runs, results.curves["env_steps"])
+    found = threshold_times(results.curves, runs, results.curves["env_steps"])
     runs = runs.assign(value=found.times, reached=found.reached)
     return runs[runs["reached"] | (runs["value"] > 0)]
 
@@ -132,7 +138,7 @@ def scores(runs: pd.DataFrame) -> Scores:
     return Scores(*columns)
 
 
-def until(runs: Sequence[pd.DataFrame]) -> float:
+def until_steps(runs: Sequence[pd.DataFrame]) -> float:
     """The number of steps up to which all of these runs were observed, or had arrived."""
     ends = [own["value"][~own["reached"]].min() for own in runs if not own["reached"].all()]
     known = [end for end in ends if np.isfinite(end)]
@@ -140,20 +146,75 @@ def until(runs: Sequence[pd.DataFrame]) -> float:
     return float(min(known)) if known else float(max(arrived, default=np.nan))
 
 
-def restricted(runs: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+def restrict_runs(runs: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
     """The runs with their times cut at `until`: a run that has not arrived by then has that time.
 
     Their mean is the restricted mean time of survival analysis (P. Royston and M. Parmar,
     "Restricted mean survival time", BMC Medical Research Methodology 13 (2013), 152): defined, and
     comparable, where some runs never arrive and budgets differ.
     """
-    end = until(runs)
+    end = until_steps(runs)
     return [own.assign(value=own["value"].clip(upper=end)) for own in runs]
 
 
-def typical(runs: pd.DataFrame, name: str, replicates: int) -> Interval:
+def typical_value(runs: pd.DataFrame, name: str, replicates: int) -> Interval:
     """The mean over runs with its interval; of steps to a threshold the censored median."""
     values = runs["value"].to_numpy(float)
     if name == ARRIVAL:
         return median_time(Reaching(values, runs["reached"].to_numpy(bool)), replicates=replicates)
     return bootstrap(values, replicates=replicates)
+
+
+def supported_best(results: ResultTables, metric: str = FINAL) -> dict[str, str | None]:
+    """The best label of each environment; None where the runs do not support one.
+
+    The label with the best mean must differ from every rival: Student's test (paired where seeds
+    are the same), adjusted by Holm for the number of rivals, has p < 0.05, and the 95 % bootstrap
+    interval of the difference does not contain 0. It must not have lost more runs (diverged or
+    failed) than a rival, because what is left of it would not be a fair sample.
+
+    Args:
+      results: of a folder.
+      metric: one of `rl_es.analysis.metrics.METRICS`.
+    """
+    (runs,) = measure_runs([results], metric)
+    return {env: _of(results.runs, runs, env, metric) for env in results.environments}
+
+
+def _of(everyone: pd.DataFrame, runs: pd.DataFrame, env: str, metric: str) -> str | None:
+    here = {str(label): own for label, own in runs[runs["env"] == env].groupby("label")}
+    if metric == ARRIVAL:
+        here = dict(zip(here, restrict_runs(list(here.values())), strict=True))
+    there = everyone[everyone["env"] == env]["label"].value_counts()
+    lost = {str(label): int(many) - len(here.get(label, ())) for label, many in there.items()}
+    return best_labels(
+        {label: scores(own) for label, own in here.items()},
+        lost,
+        lower=METRICS[metric].lower,
+    )
+
+
+def best_labels(
+    labels: Mapping[str, Scores], lost: Mapping[str, int], lower: bool = False
+) -> str | None:
+    """The label that differs from all others of one environment for the better, if there is one.
+
+    Args:
+      labels: the values of each label.
+      lost: by label, how many runs have no value; also for labels without any value.
+      lower: whether less is better.
+    """
+    sign = -1 if lower else 1
+    if len(labels) < 2:
+        return None
+    first = max(labels, key=lambda label: sign * labels[label].values.mean())
+    rivals = [label for label in labels if label != first]
+    ps = adjust_p_values(np.array([student_p(labels[first], labels[rival]) for rival in rivals]))
+    if not (ps < 1 - CONFIDENCE).all():
+        return None
+    for rival in rivals:
+        found = two_samples(labels[first], labels[rival])
+        apart = float(found.low) > 0 or float(found.high) < 0
+        if not apart or lost.get(first, 0) > lost.get(rival, 0):
+            return None
+    return first

@@ -13,28 +13,91 @@ that lacks a reference, or whose reference for 1 is not above that for 0 (a bett
 score less), is left out and named. Runs that diverged or failed have no score.
 
 Axis letters: S runs (of all environments).
+
+CSV files that people or other programs wrote, read as tables of text, then of numbers.
+
+A file is UTF-8 text of no more than some bytes, whatever its name ends in.
+
+Labels over all environments of a folder: aggregates of scores, and labels against each other.
+
+`aggregates`   one row per (label, statistic): mean, median, interquartile mean and optimality gap
+               of normalised final returns;
+`comparisons`  one row per (first label, second label, environment), and one over all environments.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from rl_es.analysis import alignment, csvs
-from rl_es.analysis.drawing.palette import natural
-from rl_es.analysis.results import Results
-from rl_es.analysis.statistics import Scores
+from rl_es.analysis import curves
+from rl_es.analysis.drawing.palette import natural_order
+from rl_es.analysis.results import ResultTables
+from rl_es.analysis.statistics import aggregates
+from rl_es.analysis.statistics.aggregates import MANY_REPLICATES, Scores
+from rl_es.analysis.statistics.intervals import Interval
+from rl_es.analysis.statistics.two_samples import (
+    are_paired,
+    common_seeds,
+    comparisons,
+    probability_of_improvement,
+)
 from rl_es.errors import UserError, brief, did_you_mean
+from rl_es.results import text_files
+
+MAX_BYTES = 64 * 2**20
+
+
+def read_scale(path: Path, columns: Sequence[str], what: str) -> pd.DataFrame:
+    """The rows of a file, every cell as text.
+
+    Args:
+      path: the file.
+      columns: that it must have; it may have others.
+      what: its kind, for messages.
+
+    Raises:
+      UserError: it cannot be read, a row has more or fewer cells than the head, or a column is
+        missing or there twice.
+    """
+    head, rows = text_files.read_csv(path, what, MAX_BYTES)
+    for name in columns:
+        if name not in head:
+            there = ", ".join(map(brief, head[:20])) or "none"
+            raise UserError(f"{path}: no column '{brief(name)}'; it has {there}")
+        if head.count(name) > 1:
+            raise UserError(f"{path}: column '{brief(name)}' stands there twice")
+    return pd.DataFrame(rows, columns=head, dtype=str)
+
+
+def read_numbers(path: Path, table: pd.DataFrame, column: str) -> pd.Series:
+    """A column as numbers; NaN where a cell is empty.
+
+    Raises:
+      UserError: a cell holds something else.
+    """
+    cells = table[column].str.strip()
+    found = pd.to_numeric(cells, errors="coerce").astype(float)
+    wrong = cells[found.isna() & ~cells.str.lower().isin(["", "nan", "none", "null", "na"])]
+    if len(wrong):
+        place = int(wrong.index[0]) + 2
+        raise UserError(
+            f"{path}: column '{brief(column)}', row {place}: must be a number, "
+            f"is '{brief(wrong.iloc[0])}'"
+        )
+    return found
+
 
 UNTRAINED, THRESHOLD, BEST = "untrained", "threshold", "best"
 LOW = UNTRAINED
 
 
 @dataclass(frozen=True)
-class Scale:
+class ScoreScale:
     """The returns that are 0 and 1 in each environment.
 
     Attributes:
@@ -50,7 +113,7 @@ class Scale:
     @property
     def environments(self) -> list[str]:
         """The environments that are on the scale, in natural order."""
-        return sorted(self.low[1], key=natural)
+        return sorted(self.low[1], key=natural_order)
 
     @cached_property
     def told(self) -> str:
@@ -64,7 +127,7 @@ class Scale:
         return (np.asarray(returns, dtype=float) - low) / (high - low)
 
 
-def scale(results: Results, low: str = LOW, high: str | None = None) -> Scale:
+def scale(results: ResultTables, low: str = LOW, high: str | None = None) -> ScoreScale:
     """The scale of a folder's environments.
 
     Args:
@@ -83,26 +146,26 @@ def scale(results: Results, low: str = LOW, high: str | None = None) -> Scale:
     fitting = [
         env for env in results.environments if lows.get(env, np.nan) < highs.get(env, np.nan)
     ]
-    return Scale(
+    return ScoreScale(
         (low, {env: lows[env] for env in fitting}),
         (high, {env: highs[env] for env in fitting}),
         tuple(env for env in results.environments if env not in fitting),
     )
 
 
-def finals(results: Results, on: Scale) -> dict[str, Scores]:
+def final_scores(results: ResultTables, on: ScoreScale) -> dict[str, Scores]:
     """The scores of final returns, by label in the order of legends.
 
     Of finished runs, and of running ones with what they have; see `alignment.COUNTED`.
     """
-    returns = alignment.final_returns(results.curves, results.runs)
-    return of_runs(results, on, returns)
+    returns = curves.final_returns(results.curves, results.runs)
+    return scores_of_runs(results, on, returns)
 
 
-def of_runs(results: Results, on: Scale, returns: pd.Series) -> dict[str, Scores]:
+def scores_of_runs(results: ResultTables, on: ScoreScale, returns: pd.Series) -> dict[str, Scores]:
     """The scores of some return of each run, aligned with the runs table, by label."""
     runs = results.runs.assign(value=returns.astype(float))
-    runs = runs[runs["status"].isin(alignment.COUNTED) & np.isfinite(runs["value"])]
+    runs = runs[runs["status"].isin(curves.COUNTED) & np.isfinite(runs["value"])]
     runs = runs[runs["env"].isin(on.environments)]
     found = {}
     for label in results.shown:
@@ -112,9 +175,9 @@ def of_runs(results: Results, on: Scale, returns: pd.Series) -> dict[str, Scores
     return found
 
 
-def _reference(results: Results, name: str) -> dict[str, float]:
+def _reference(results: ResultTables, name: str) -> dict[str, float]:
     """A reference's return by environment, where it has one."""
-    known: dict[str, Callable[[Results], dict[str, float]]] = {
+    known: dict[str, Callable[[ResultTables], dict[str, float]]] = {
         UNTRAINED: _untrained,
         THRESHOLD: _thresholds,
         BEST: _best,
@@ -133,27 +196,27 @@ def _reference(results: Results, name: str) -> dict[str, float]:
     )
 
 
-def _untrained(results: Results) -> dict[str, float]:
+def _untrained(results: ResultTables) -> dict[str, float]:
     rows = results.curves[results.curves["env_steps"] == 0]
     return _plain(rows.groupby("env")["return_mean"].mean())
 
 
-def _thresholds(results: Results) -> dict[str, float]:
+def _thresholds(results: ResultTables) -> dict[str, float]:
     return _plain(results.runs.groupby("env")["threshold"].max())
 
 
-def _means(results: Results) -> pd.Series:
+def _means(results: ResultTables) -> pd.Series:
     """Mean final returns by (env, label), of the runs that count."""
-    final = alignment.final_returns(results.curves, results.runs)
+    final = curves.final_returns(results.curves, results.runs)
     runs = results.runs.assign(final=final)
-    return runs[runs["status"].isin(alignment.COUNTED)].groupby(["env", "label"])["final"].mean()
+    return runs[runs["status"].isin(curves.COUNTED)].groupby(["env", "label"])["final"].mean()
 
 
-def _best(results: Results) -> dict[str, float]:
+def _best(results: ResultTables) -> dict[str, float]:
     return _plain(_means(results).groupby("env").max())
 
 
-def _of_label(results: Results, label: str) -> dict[str, float]:
+def _of_label(results: ResultTables, label: str) -> dict[str, float]:
     means = _means(results)
     return _plain(means[means.index.get_level_values("label") == label].droplevel("label"))
 
@@ -163,9 +226,9 @@ def _plain(series: pd.Series) -> dict[str, float]:
 
 
 def _from_file(path: Path, column: str) -> dict[str, float]:
-    table = csvs.read(path, ["env", column], "table of references")
+    table = read_scale(path, ["env", column], "table of references")
     _distinct(path, table["env"])
-    values = csvs.numbers(path, table, column)
+    values = read_numbers(path, table, column)
     return _plain(pd.Series(values.to_numpy(float), index=table["env"]))
 
 
@@ -175,3 +238,57 @@ def _distinct(path: Path, environments: Iterable[object]) -> None:
         if env in seen:
             raise UserError(f"{path}: environment '{brief(env)}' stands there twice")
         seen.add(env)
+
+
+ALL = "all"  # environments together
+MOST_LABELS = 12  # up to here every pair is compared; beyond, each label with the best one
+
+
+def aggregate_scores(
+    results: ResultTables, on: ScoreScale, *, replicates: int = MANY_REPLICATES
+) -> pd.DataFrame:
+    """Columns label, statistic, estimate, low, high, n (runs), environments, zero, one."""
+    rows = []
+    for label, own in final_scores(results, on).items():
+        if not len(own.values):
+            continue
+        for name, found in aggregates(own, replicates=replicates).items():
+            row = {"label": label, "statistic": name, **found.named()}
+            rows.append({**row, "n": found.n, "environments": len(own.names)})
+    named = {"zero": on.low[0], "one": on.high[0]}
+    columns = ["label", "statistic", "estimate", "low", "high", "n", "environments"]
+    return pd.DataFrame(rows, columns=columns).assign(**named)
+
+
+def compare_scores(results: ResultTables, on: ScoreScale) -> pd.DataFrame:
+    """Columns first, second, env, probability, low, high, paired, p, p_adjusted.
+
+    `probability` is that a run of the first label scores above one of the second. P-values are
+    of single environments, adjusted for their number; the row of `all` has none.
+    """
+    found = {label: own for label, own in final_scores(results, on).items() if len(own.values)}
+    rows = []
+    for first, second in _pairs(found):
+        x, y = found[first], found[second]
+        if not common_seeds(x, y):
+            continue
+        pair = {"first": first, "second": second}
+        total = probability_of_improvement(x, y)
+        rows.append({**pair, "env": ALL, **_probability(total), "paired": are_paired(x, y)})
+        for one in comparisons(x, y):
+            row = {**pair, "env": one.task, **_probability(one.probability)}
+            rows.append({**row, "paired": one.paired, "p": one.p, "p_adjusted": one.adjusted})
+    columns = ["first", "second", "env", "probability", "low", "high", "paired", "p", "p_adjusted"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _pairs(found: dict[str, Scores]) -> list[tuple[str, str]]:
+    if len(found) <= MOST_LABELS:
+        return list(combinations(found, 2))
+    best = max(found, key=lambda label: found[label].values.mean())
+    return [(best, label) for label in found if label != best]
+
+
+def _probability(found: Interval) -> dict[str, float]:
+    bounds = found.named()
+    return {"probability": bounds.pop("estimate"), **bounds}

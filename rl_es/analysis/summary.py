@@ -1,11 +1,29 @@
-"""The summary table: one row per (environment, label), over its seeds."""
+"""The summary table: one row per (environment, label), over its seeds.
+
+The tables that a report is made from: a summary, aggregates of scores, comparisons of labels.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from rl_es.analysis import alignment, reaching, shares
-from rl_es.analysis.drawing.palette import natural, styles
-from rl_es.analysis.statistics import REPLICATES, bootstrap, median_time
+from rl_es.analysis import scores
+from rl_es.analysis.curves import (
+    COUNTED,
+    final_returns,
+    final_share,
+    per_run_seconds,
+    threshold_times,
+)
+from rl_es.analysis.drawing.palette import natural_order, styles
+from rl_es.analysis.metrics import supported_best
+from rl_es.analysis.results import ResultTables
+from rl_es.analysis.statistics.intervals import REPLICATES, bootstrap
+from rl_es.analysis.statistics.threshold import median_time
+from rl_es.results.files import write_text
 
 
 def summarise(
@@ -25,19 +43,19 @@ def summarise(
     `success_low` and `success_high`; empty without a threshold. Seconds are per run: elapsed over
     lanes; those of compilation are the group's.
     """
-    runs = runs.assign(final=alignment.final_returns(curves, runs))
+    runs = runs.assign(final=final_returns(curves, runs))
     rows = [
         {"env": env, "label": label, **_row(curves, group, replicates)}
         for (env, label), group in runs.groupby(["env", "label"])
     ]
     place = list(styles(dict(zip(runs["label"], runs["agent"], strict=True))))
-    rows.sort(key=lambda row: (natural(row["env"]), place.index(row["label"])))
+    rows.sort(key=lambda row: (natural_order(row["env"]), place.index(row["label"])))
     return pd.DataFrame(rows).astype({"reached_threshold": "Int64"})
 
 
 def _row(curves: pd.DataFrame, runs: pd.DataFrame, replicates: int) -> dict[str, object]:
     status = runs["status"].value_counts()
-    mean = runs[runs["status"].isin(alignment.COUNTED) & np.isfinite(runs["final"])]
+    mean = runs[runs["status"].isin(COUNTED) & np.isfinite(runs["final"])]
     points = curves[curves["run_id"].isin(mean["run_id"])].sort_values("generation")
     first, last = (points.groupby("run_id").nth(place) for place in (0, -1))
     interval = bootstrap(mean["final"].to_numpy(float), replicates=replicates)
@@ -56,15 +74,15 @@ def _row(curves: pd.DataFrame, runs: pd.DataFrame, replicates: int) -> dict[str,
         "threshold": runs["threshold"].max(),
         **_to_threshold(curves, runs, replicates),
         **_success(runs),
-        "wall_seconds_mean": alignment.per_run_seconds(last).mean(),
+        "wall_seconds_mean": per_run_seconds(last).mean(),
         "compile_seconds_mean": last["compile_seconds"].mean(),
     }
 
 
 def _to_threshold(curves: pd.DataFrame, runs: pd.DataFrame, replicates: int) -> dict[str, object]:
     known = runs["threshold"].notna().any()
-    counted = {"steps": curves["env_steps"], "seconds": alignment.per_run_seconds(curves)}
-    reached = {name: reaching.of_runs(curves, runs, x) for name, x in counted.items()}
+    counted = {"steps": curves["env_steps"], "seconds": per_run_seconds(curves)}
+    reached = {name: threshold_times(curves, runs, x) for name, x in counted.items()}
     arrived = int(reached["steps"].reached.sum())
     found: dict[str, object] = {"reached_threshold": arrived if known else None}
     for name, of in reached.items():
@@ -76,7 +94,47 @@ def _to_threshold(curves: pd.DataFrame, runs: pd.DataFrame, replicates: int) -> 
 
 
 def _success(runs: pd.DataFrame) -> dict[str, float]:
-    share = shares.final(runs)
+    share = final_share(runs)
     known = runs["threshold"].notna().any()
     bounds = {"rate": share.estimate, "low": share.low, "high": share.high}
     return {f"success_{n}": float(value) if known else np.nan for n, value in bounds.items()}
+
+
+@dataclass(frozen=True)
+class Digest:
+    """The tables of a results folder.
+
+    Attributes:
+      summary: a row per (environment, label), `summary.summarise`.
+      aggregates: a row per (label, statistic), `totals.of`; empty without a scale for scores.
+      comparisons: a row per pair of labels and environment, `totals.between`; none without a scale.
+      scale: of the scores; None where no environment has both references.
+      best: the (environment, label) pairs that `best.supported_best` finds.
+    """
+
+    summary: pd.DataFrame
+    aggregates: pd.DataFrame
+    comparisons: pd.DataFrame
+    scale: scores.ScoreScale | None
+    best: Collection[tuple[str, str]] = ()
+
+
+def make_digest(results: ResultTables) -> Digest:
+    """The tables of a folder, on its default scale."""
+    scale = scores.scale(results)
+    return Digest(
+        summarise(results.curves, results.runs),
+        scores.aggregate_scores(results, scale),
+        scores.compare_scores(results, scale),
+        scale if scale.environments else None,
+        {(env, label) for env, label in supported_best(results).items() if label is not None},
+    )
+
+
+def write_digest(folder: Path, digest: Digest) -> list[Path]:
+    """Writes `summary.csv`, `aggregates.csv` and `comparisons.csv`; returns their paths."""
+    written = []
+    for name in ("summary", "aggregates", "comparisons"):
+        written.append(folder / f"{name}.csv")
+        write_text(written[-1], getattr(digest, name).to_csv(index=False))
+    return written

@@ -2,69 +2,84 @@
 
 Numbers become what a file would have said (1e6 is a whole number), so that a call and a file that
 mean the same have the same runs.
+
+The installed packages that hold agents and environments.
+
+A distribution lists them under the entry points `rl_es.packages`; importing one tells the registry
+where to look (as `run_benchmark.py` does for the command line).
 """
 
 import difflib
+import importlib.metadata
 import math
 import os
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rl_es.errors import UserError, brief, control, did_you_mean
-from rl_es.places import Place, Problem, spelled
-from rl_es.sweep.fields import MAX_CELLS
-from rl_es.sweep.reading import MAX_DEPTH, Document
+from rl_es import registry
+from rl_es.errors import (
+    ConfigError,
+    ConfigPath,
+    UserError,
+    brief,
+    control,
+    did_you_mean,
+    format_path,
+    why,
+)
+from rl_es.sweep.schema import MAX_CELLS
+from rl_es.sweep.yaml_reader import MAX_DEPTH, Document
 
 Entry = str | Mapping[str, Any]  # a name, or a mapping as an entry of a sweep file
 Entries = Entry | Sequence[Entry]
 _LISTS = {"environments": "env", "agents": "agent"}  # keys of a sweep, and their arguments
 
 
-def plain(value: Any, place: Place = ()) -> Any:
+def plain_value(value: Any, place: ConfigPath = ()) -> Any:
     """A Python value as a sweep file would hold it; arrays and tuples are lists.
 
     Raises:
-      Problem: a file could not hold it.
+      ConfigError: a file could not hold it.
     """
     if len(place) > MAX_DEPTH:
-        raise Problem(place[:3], "nested too deep for a sweep")
+        raise ConfigError(place[:3], "nested too deep for a sweep")
     if hasattr(value, "tolist"):  # of numpy or jax
         value = value.tolist()
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     if isinstance(value, str):
         if sign := control(value):
-            raise Problem(place, f"text must be without control characters, has {sign}")
+            raise ConfigError(place, f"text must be without control characters, has {sign}")
         return str(value)
     if isinstance(value, bool | int):
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise Problem(place, f"must be a finite number, is {value}")
+            raise ConfigError(place, f"must be a finite number, is {value}")
         return int(value) if value.is_integer() and abs(value) <= 2**53 else value
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
-                raise Problem(place, f"a key must be text, is {brief(key)}")
-        return {key: plain(inner, (*place, key)) for key, inner in value.items()}
+                raise ConfigError(place, f"a key must be text, is {brief(key)}")
+        return {key: plain_value(inner, (*place, key)) for key, inner in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
         if len(value) > MAX_CELLS:
-            raise Problem(place, f"must have at most {MAX_CELLS:,} items, has {len(value):,}")
-        return [plain(inner, (*place, number)) for number, inner in enumerate(value)]
+            raise ConfigError(place, f"must have at most {MAX_CELLS:,} items, has {len(value):,}")
+        return [plain_value(inner, (*place, number)) for number, inner in enumerate(value)]
     kinds = "text, a number, True or False, a list or a mapping"
-    raise Problem(place, f"must be {kinds}, is {brief(value)}")
+    raise ConfigError(place, f"must be {kinds}, is {brief(value)}")
 
 
-def whole(name: str, value: Any, least: int, most: int) -> int:
+def whole_number(name: str, value: Any, least: int, most: int) -> int:
     """An argument that is a whole number.
 
     Raises:
       UserError: it is something else, or out of bounds.
     """
     try:
-        number = plain(value)
-    except Problem as problem:
+        number = plain_value(value)
+    except ConfigError as problem:
         raise UserError(f"{name}: {problem.reason}") from None
     if isinstance(number, bool) or not isinstance(number, int):
         raise UserError(f"{name}: must be a whole number, is {brief(value)}")
@@ -85,7 +100,7 @@ def choice(name: str, value: Any, valid: Collection[str]) -> str:
     raise UserError(f"{name}: there is no '{brief(value)}'{did_you_mean(str(value), valid)}")
 
 
-def path(name: str, value: Any) -> Path:
+def existing_path(name: str, value: Any) -> Path:
     """An argument that is the path of a file or a folder.
 
     Raises:
@@ -96,7 +111,7 @@ def path(name: str, value: Any) -> Path:
     raise UserError(f"{name}: must be a path, is {brief(value)}")
 
 
-class Call(Document):
+class CallDocument(Document):
     """The content of a sweep, given by the arguments of a function."""
 
     def __init__(self, source: str, content: Mapping[str, Any], own: Sequence[str]):
@@ -113,8 +128,8 @@ class Call(Document):
         super().__init__(source, {})
         self._own = own
         try:
-            self.content = plain(content)
-        except Problem as problem:
+            self.content = plain_value(content)
+        except ConfigError as problem:
             raise self.error(problem) from None
         self._single: set[str] = set()
         for key, argument in _LISTS.items():
@@ -125,12 +140,12 @@ class Call(Document):
                 self.content[key] = [self.content[key]]
                 self._single.add(key)
 
-    def error(self, problem: Problem) -> UserError:
+    def error(self, problem: ConfigError) -> UserError:
         """The problem as one message that names the argument."""
         reason, place = problem.reason, self._argument(problem.place)
         if reason.startswith("unknown key") and place == problem.place[2:] and len(place) == 1:
             reason = self._unknown(str(place[0])) or reason
-        where = f"{spelled(place)}: " if place else ""
+        where = f"{format_path(place)}: " if place else ""
         return UserError(f"{self.source}: {where}{reason}")
 
     def _unknown(self, name: str) -> str:
@@ -138,7 +153,7 @@ class Call(Document):
         near = difflib.get_close_matches(name, self._own, n=1, cutoff=0.7)
         return f"unknown argument; did you mean '{near[0]}'?" if near else ""
 
-    def _argument(self, place: Place) -> Place:
+    def _argument(self, place: ConfigPath) -> ConfigPath:
         """The place among the arguments of something in a sweep."""
         match place:
             case ("defaults", "agent" | "budget", first, *rest):
@@ -155,3 +170,26 @@ class Call(Document):
             case (("environments" | "agents") as key, *rest):
                 return (_LISTS[key], *rest)
         return place
+
+
+GROUP = "rl_es.packages"
+
+
+def import_packages() -> None:
+    """Imports the packages that are installed. Loads no jax.
+
+    Raises:
+      UserError: one of them cannot be imported, or afterwards no agent or environment is known.
+    """
+    for point in importlib.metadata.entry_points(group=GROUP):
+        try:
+            point.load()
+        except (ImportError, AttributeError) as error:
+            raise UserError(
+                f"{brief(point.value)}: is installed as a package of agents or environments, and "
+                f"cannot be imported ({why(error)})"
+            ) from None
+    if not registry.agents.files() or not registry.suites.files():
+        raise UserError(
+            "no agents or no environments are known: install this package again (pip install -e .)"
+        )

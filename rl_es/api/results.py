@@ -1,4 +1,7 @@
-"""Results of training, in Python: tables, trained policies and figures."""
+"""Results of training, in Python: tables, trained policies and figures.
+
+Trained policies, in Python.
+"""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -6,18 +9,70 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
-from rl_es.analysis import results, summary
-from rl_es.api.arguments import choice, path, whole
-from rl_es.errors import UserError, brief, did_you_mean
-from rl_es.files.naming import folder_of_results
-from rl_es.training.saved import STAGES
+from rl_es.analysis import results as analysis_results
+from rl_es.analysis import summary
+from rl_es.api.arguments import choice, existing_path, import_packages, whole_number
+from rl_es.errors import MOST_SEED, UserError, brief, did_you_mean
+from rl_es.results.files import folder_of_results
+from rl_es.training import policies
+from rl_es.training.compilation import prepare_jax
+from rl_es.training.policies import SavedPolicy
+from rl_es.training.policy_manifest import STAGES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from rl_es.training.policies import Loader, SavedPolicy
+
+MOST_EPISODES = 1_000_000
+
+
+def policy_loader() -> policies.Loader:
+    """A loader of policies; those of one environment and network share their compiled programs.
+
+    Raises:
+      UserError: no agents or environments are known.
+    """
+    import_packages()
+    prepare_jax()
+    return policies.Loader()
+
+
+def load_policy(manifest: str | Path) -> SavedPolicy:
+    """The policy of a manifest, `policies/<run_id>/final.json` of a results folder.
+
+    Raises:
+      UserError: there is no such manifest, or it or its weights are damaged.
+    """
+    file = existing_path("load_policy: manifest", manifest)
+    return policy_loader().load(file)
+
+
+def evaluate(policy: SavedPolicy | str | Path, episodes: int = 100, seed: int = 0) -> np.ndarray:
+    """Evaluates a trained policy, unperturbed, on fresh whole episodes.
+
+    Args:
+      policy: from `Results.policy` or `load_policy`, or the path of its manifest.
+      episodes: how many (E).
+      seed: a seed for the episodes, which are none of those seen in training.
+
+    Returns:
+      [E] undiscounted returns.
+
+    Raises:
+      UserError: an argument is wrong, or the path leads to no policy.
+    """
+    episodes = whole_number("evaluate: episodes", episodes, 1, MOST_EPISODES)
+    seed = whole_number("evaluate: seed", seed, 0, MOST_SEED)
+    if isinstance(policy, str | Path):
+        policy = load_policy(policy)
+    if not isinstance(policy, SavedPolicy):
+        raise UserError(f"evaluate: policy: must be one that was saved, is {brief(policy)}")
+    return policy.evaluate(episodes, seed)
+
 
 MOST_REPLICATES = 1_000_000
 _SHOWN = ["env", "label", "n", "final_mean", "ci_low", "ci_high", "env_steps_mean"]
@@ -40,8 +95,8 @@ class Results:
         Raises:
           UserError: it holds no results, or damaged ones.
         """
-        self.folder = path("load: folder", folder)
-        self._results = results.load(folder_of_results(self.folder), runs)
+        self.folder = existing_path("load: folder", folder)
+        self._results = analysis_results.load(folder_of_results(self.folder), runs)
 
     @property
     def curves(self) -> pd.DataFrame:
@@ -103,9 +158,9 @@ class Results:
     @cached_property
     def _loader(self) -> "Loader":
         """One for all policies: those of one environment and network share compiled programs."""
-        from rl_es.api.policies import loader
+        pass  # REFOLD
 
-        return loader()
+        return policy_loader()
 
     def plot(self, kind: str = "learning_curves", **options: Any) -> "Figure":
         """A figure of them; `rl_es.plot` says which, and what the options are."""
@@ -174,13 +229,13 @@ def plot(
     Raises:
       UserError: an argument is wrong, or there is nothing to draw of this kind.
     """
-    from rl_es.analysis.drawing.options import USUAL
-    from rl_es.analysis.drawing.sheet import SIZES
+    from rl_es.analysis.drawing.figure_kinds import DEFAULT_OPTIONS
+    from rl_es.analysis.drawing.layout import SIZES
     from rl_es.analysis.figures.catalogue import KINDS
 
     one = KINDS[choice("plot: kind", kind, KINDS)]
     sheet = SIZES[choice("plot: size", size, SIZES)]
-    options = replace(USUAL, sheet=sheet, reference=reference)
+    options = replace(DEFAULT_OPTIONS, sheet=sheet, reference=reference)
     if normalise is not None:
         if isinstance(normalise, str) or len(normalise) != 2:
             raise UserError(
@@ -188,7 +243,7 @@ def plot(
             )
         options = replace(options, low=normalise[0], high=normalise[1])
     if replicates is not None:
-        count = whole("plot: replicates", replicates, 1, MOST_REPLICATES)
+        count = whole_number("plot: replicates", replicates, 1, MOST_REPLICATES)
         options = replace(options, replicates=count)
     found = (results if isinstance(results, Results) else load(results))._results
     subjects = one.where(found, options)

@@ -4,6 +4,6 @@ Nothing heavy is imported before a command needs it: a wrong sweep file is refus
 shown, without loading jax.
 """
 
-from rl_es.cli.door import leave, main
+from rl_es.cli.main import leave, main
 
 __all__ = ["leave", "main"]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from rl_es.evolution.tree import norm
+from rl_es.evolution.perturbation import norm
 from rl_es.interfaces import Hyper, Params, Update
 
 Build = Callable[[Hyper, Array], optax.GradientTransformation]

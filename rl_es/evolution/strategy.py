@@ -7,29 +7,36 @@ accumulates, sigma times the accumulated score), ascended by the optimiser in on
   paper     1 / N sum z_i E_i           as the EGGROLL paper writes it: sigma times `gradient`
   official  sigma / sqrt(N) sum z_i E_i sigma sqrt(N) times `paper`, which is what the paper's
                                         learning rates for SGD were selected with
+
+From an agent's settings to its composition.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import jax
 import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
-from rl_es.evolution.memory import Forget, PairMemory
-from rl_es.evolution.optimiser import Build, ascend
-from rl_es.evolution.shaping import Shaping
+from rl_es.errors import UserError
+from rl_es.evolution.config import EpisodicConfig, PersistentConfig, StrategyConfig
+from rl_es.evolution.fitness_shaping import STATELESS, LaggedScale, Shaping
+from rl_es.evolution.noise_memory import FreshNoise, PairMemory
+from rl_es.evolution.optimiser import OPTIMISERS, Build, ascend
+from rl_es.evolution.perturbation import FullRank, LowRank
 from rl_es.interfaces import (
     Episode,
     Hyper,
     Members,
     Memory,
     Noise,
+    ParameterSpec,
     Params,
     Persistent,
     Perturbation,
+    ProblemSpec,
     Segment,
     Update,
 )
@@ -62,7 +69,7 @@ class EvolutionStrategy:
     shaping: Shaping
     optimiser: Build
     update_scale: str = "gradient"
-    pair_memory: PairMemory = field(default_factory=Forget)
+    pair_memory: PairMemory = field(default_factory=FreshNoise)
 
     def init(self, params: Params, hyper: Hyper) -> StrategyState:
         return StrategyState(
@@ -129,3 +136,73 @@ class EvolutionStrategy:
     def _sigma(self, state: StrategyState) -> Array:
         power = state.generation.astype(jnp.float32)
         return state.hyper["sigma"] * state.hyper["sigma_decay"] ** power
+
+
+Strategy = TypeVar("Strategy", bound=EvolutionStrategy)
+ENDLESS_CYCLE = 10  # windows taken for a cycle where episodes never end
+
+
+def make_perturbation(parameters: ParameterSpec, rank: int | None) -> Perturbation:
+    """Noise of rank R on weight matrices, or of full rank where there is none.
+
+    Raises:
+      UserError: the policy has a matrix that cannot be perturbed as a product.
+    """
+    return FullRank(parameters) if rank is None else LowRank(parameters, rank)
+
+
+def windows_per_episode(config: PersistentConfig, problem: ProblemSpec) -> int | None:
+    """Most windows of an episode; None where it never ends."""
+    length = problem.episode_length
+    return None if length is None else Persistent(config.window).windows(length)
+
+
+def episodic_strategy(
+    config: EpisodicConfig, perturbation: Perturbation, kind: type[Strategy] = EvolutionStrategy
+) -> Strategy:
+    """A strategy whose members are evaluated on whole episodes; `kind` may be one of your own."""
+    return kind(
+        population=config.population,
+        perturbation=perturbation,
+        segment=Episode(config.episodes),
+        shaping=_shaping(config, cycle=1),
+        optimiser=OPTIMISERS[config.optimiser],
+        update_scale=config.update_scale,
+    )
+
+
+def persistent_strategy(
+    config: PersistentConfig,
+    perturbation: Perturbation,
+    problem: ProblemSpec,
+    *,
+    start: Literal["particle", "centre"] = "particle",
+    memory: PairMemory | None = None,
+    kind: type[Strategy] = EvolutionStrategy,
+) -> Strategy:
+    """A strategy whose members live on from window to window; `kind` may be one of your own.
+
+    Raises:
+      UserError: the window is longer than an episode, or episodes that never end are staggered.
+    """
+    length, cycle = problem.episode_length, windows_per_episode(config, problem)
+    if length is not None and config.window > length:
+        raise UserError(
+            f"window: {config.window} steps, but an episode ends after {length}; "
+            f"choose at most {length}, and no longer than a typical early episode"
+        )
+    if cycle is None and config.staggered:
+        raise UserError("staggered: episodes that never end have no phases; leave it out")
+    return kind(
+        population=config.population,
+        perturbation=perturbation,
+        segment=Persistent(config.window, start, config.staggered),
+        shaping=_shaping(config, cycle or ENDLESS_CYCLE),
+        optimiser=OPTIMISERS[config.optimiser],
+        update_scale=config.update_scale,
+        pair_memory=memory or FreshNoise(),
+    )
+
+
+def _shaping(config: StrategyConfig, cycle: int) -> Shaping:
+    return LaggedScale(cycle) if config.shaping == "lagged_scale" else STATELESS[config.shaping]

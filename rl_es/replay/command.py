@@ -1,25 +1,236 @@
-"""`replay`: one film, or one page of films, of a policy of a results folder."""
+"""`replay`: one film, or one page of films, of a policy of a results folder.
 
+Which policies of a results folder are filmed. Nothing here loads jax.
+
+One HTML file that plays films side by side. It holds them itself and needs no network.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
 import re
 import sys
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from importlib import resources
 from pathlib import Path
+from string import Template
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from rl_es import filmed
-from rl_es.errors import MOST_SEED, UserError, brief, check_number
-from rl_es.files.naming import check_file, slug
-from rl_es.replay import choosing
-from rl_es.replay.choosing import ALL
-from rl_es.training.saved import Saved
+from rl_es.errors import MOST_SEED, UserError, brief, check_number, did_you_mean
+from rl_es.results import replays
+from rl_es.results.files import check_file, folder_of_results, slug, write_text
+from rl_es.training.policy_manifest import STAGES, PolicyManifest, saved_policies
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from rl_es.replay.films import Film
+
+ALL = "all"
+
+
+def all_runs(folder: Path) -> list[PolicyManifest]:
+    """Every saved policy of a results folder.
+
+    Raises:
+      UserError: there is none.
+    """
+    folder_of_results(folder)
+    found = [policy for stage in STAGES for policy in saved_policies(folder, stage)]
+    if not found:
+        raise UserError(f"{folder}: no policies here (no policies/*/final.json)")
+    return found
+
+
+def final_returns(runs: pd.DataFrame, env: str) -> pd.Series[float]:
+    """Mean final return of the finished runs of each label, the highest first."""
+    finished = runs[(runs["env"] == env) & (runs["status"] == "finished")]
+    means = finished.groupby("label")["final_return"].mean().dropna()
+    return means.sort_values(ascending=False, kind="stable")
+
+
+def shown_runs(
+    policies: Iterable[PolicyManifest], env: str, label: str
+) -> dict[str, PolicyManifest]:
+    """By stage, the policies of a seed: of those with the most stages, the first."""
+    seeds: dict[int, dict[str, PolicyManifest]] = defaultdict(dict)
+    for one in policies:
+        if (one.manifest["env"], one.manifest["label"]) == (env, label):
+            seeds[one.manifest["seed"]][one.path.stem] = one
+    best = min(seeds, key=lambda seed: (-len(seeds[seed]), seed), default=None)
+    return {} if best is None else order_runs(seeds[best])
+
+
+def order_runs(policies: Mapping[str, PolicyManifest]) -> dict[str, PolicyManifest]:
+    """Early before middle before final."""
+    return {stage: policies[stage] for stage in STAGES if stage in policies}
+
+
+def pick_run(
+    folder: Path,
+    env: str | None,
+    label: str | None,
+    agent: str | None,
+    seed: int,
+    stage: str,
+) -> tuple[dict[str, PolicyManifest], str]:
+    """The policies asked for, by stage, and a remark on the choice, empty for none.
+
+    Args:
+      folder: the results folder.
+      env: the environment's name or label; None where there is only one.
+      label: the agent's label; None for the one with the highest final return.
+      agent: the agent's name, where no label is given.
+      seed: the run's.
+      stage: one of `STAGES`, or `ALL` for those that there are.
+
+    Raises:
+      UserError: nothing fits, or more than one run; says what there is.
+    """
+    found = all_runs(folder)
+    env = _only(folder, found, env)
+    found = [one for one in found if one.manifest["env"] == env]
+    label, said = _label(folder, found, env, label, agent)
+    stages = _stages(folder, found, env, label, seed)
+    what = _named(env, label, seed)
+    if stage == ALL:
+        lacking = [name for name in STAGES if name not in stages]
+        if lacking:
+            said += f"\nno {' or '.join(lacking)} policy of {what}: only the first seed has all"
+        return stages, said.strip()
+    if stage not in stages:
+        there = ", ".join(stages)
+        raise UserError(f"{folder}: no {stage} policy of {what}; there is: {there}")
+    return {stage: stages[stage]}, said
+
+
+def _named(env: str, label: str, seed: int) -> str:
+    return f"'{env} / {label} / seed {seed}'"
+
+
+def _only(folder: Path, found: Sequence[PolicyManifest], env: str | None) -> str:
+    """The environment asked for, or the only one."""
+    there = sorted({one.manifest["env"] for one in found})
+    if env is None:
+        if len(there) > 1:
+            raise UserError(f"{folder}: several environments, choose --env: {', '.join(there)}")
+        return there[0]
+    if env not in there:
+        raise UserError(f"{folder}: no policy of environment '{env}'{did_you_mean(env, there)}")
+    return env
+
+
+def _label(
+    folder: Path, found: Sequence[PolicyManifest], env: str, label: str | None, agent: str | None
+) -> tuple[str, str]:
+    """The label asked for, or else the best, and a remark on the choice."""
+    if label is None:
+        return _best(folder, found, env, agent)
+    if agent is not None:
+        raise UserError("--label and --agent: give one of them")
+    labels = {one.manifest["label"] for one in found}
+    if label not in labels:
+        raise UserError(f"{folder}: no policy of label '{label}'{did_you_mean(label, labels)}")
+    return label, ""
+
+
+def _stages(
+    folder: Path, found: Sequence[PolicyManifest], env: str, label: str, seed: int
+) -> dict[str, PolicyManifest]:
+    """The policies of a run, by stage."""
+    runs: dict[str, dict[str, PolicyManifest]] = defaultdict(dict)
+    for one in found:
+        if (one.manifest["label"], one.manifest["seed"]) == (label, seed):
+            runs[one.manifest["run_id"]][one.path.stem] = one
+    what = _named(env, label, seed)
+    if len(runs) > 1:
+        raise UserError(f"{folder}: several runs of {what}: {', '.join(sorted(runs))}")
+    if not runs:
+        raise UserError(f"{folder}: no policy of {what}{_reason(folder, found, env, label, seed)}")
+    (stages,) = runs.values()
+    return order_runs(stages)
+
+
+def _best(
+    folder: Path, found: Sequence[PolicyManifest], env: str, agent: str | None
+) -> tuple[str, str]:
+    """The label with the highest final return of an environment, of one agent or of all."""
+    agents = {one.manifest["label"]: one.manifest["agent"] for one in found}
+    if agent is not None:
+        if agent not in agents.values():
+            hint = did_you_mean(agent, set(agents.values()))
+            raise UserError(f"{folder}: no policy of agent '{agent}'{hint}")
+        agents = {label: own for label, own in agents.items() if own == agent}
+    if len(agents) == 1:
+        return next(iter(agents)), ""
+    means = final_returns(_runs(folder), env)
+    means = means[means.index.isin(list(agents))]
+    if means.empty:
+        raise UserError(f"{folder}: no run is finished, choose --label: {', '.join(agents)}")
+    best = str(means.index[0])
+    return best, f"{env}: {best}, the highest mean final return ({means.iloc[0]:.1f})"
+
+
+def _reason(folder: Path, found: Sequence[PolicyManifest], env: str, label: str, seed: int) -> str:
+    """Why a run has no policy: its status, or the seeds that there are."""
+    if any(folder.glob("cells/*.parquet")):
+        runs = _runs(folder)
+        own = runs[(runs["env"] == env) & (runs["label"] == label) & (runs["seed"] == seed)]
+        if len(own) and own["status"].iloc[0] != "finished":
+            why = own["reason"].iloc[0]
+            said = f" ({why})" if isinstance(why, str) else ""
+            return f": it is {own['status'].iloc[0]}{said}"
+    seeds = sorted({one.manifest["seed"] for one in found if one.manifest["label"] == label})
+    return f"; seeds: {', '.join(map(str, seeds))}"
+
+
+def _runs(folder: Path) -> pd.DataFrame:
+    from rl_es.results import tables
+
+    return tables.load_tables(folder)[1]
+
+
+def write_page(path: Path, shown: Sequence[Film]) -> None:
+    """Writes the films of one run as a page.
+
+    Raises:
+      UserError: imageio-ffmpeg is not installed.
+    """
+    template = Template(resources.files("rl_es.replay").joinpath("page.html").read_text())
+    title = html.escape(shown[0].policy.title)
+    write_text(path, template.substitute(title=title, films="\n".join(map(_figure, shown))))
+
+
+def _figure(film: Film) -> str:
+    from rl_es.replay.films import write_mp4
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "film.mp4"
+        write_mp4(path, film.frames(), film.painter.size, film.pace.frames_per_second)
+        video = base64.b64encode(path.read_bytes()).decode()
+    trained = film.policy.manifest.get("env_steps")
+    after = f", after {trained:,} steps of training" if isinstance(trained, int) else ""
+    width, height = film.painter.size
+    return (
+        f'<figure><video muted playsinline preload="auto" width="{width}" height="{height}" '
+        f'src="data:video/mp4;base64,{video}"></video>'
+        f"<figcaption><b>{film.stage}</b>{after}: return {film.total:.1f} in {film.steps} steps, "
+        f"{film.pace}</figcaption></figure>"
+    )
+
 
 FORMATS = ("mp4", "gif", "html")
 LEAST, MOST = 64, 4096  # pixels in a direction
 SIZE = 320, 240
 
 
-def run(
+def run_replay(
     folder: Path,
     env: str | None = None,
     label: str | None = None,
@@ -52,13 +263,15 @@ def run(
     check_number("--seed", seed, 0, MOST_SEED)
     check_number("--episode-seed", episode_seed, 0, MOST_SEED)
     stage = stage or (ALL if kind == "html" else "final")
-    policies, said = choosing.pick(folder, env, label, agent, seed, stage)
+    policies, said = pick_run(folder, env, label, agent, seed, stage)
     console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     if said:
         console.print(said)
     if out is None:
         out = (
-            folder / filmed.FOLDER / _name(next(iter(policies.values())), stage, episode_seed, kind)
+            folder
+            / replays.FOLDER
+            / _name(next(iter(policies.values())), stage, episode_seed, kind)
         )
     _write(out, kind, policies, pixels, episode_seed, console)
     return out
@@ -67,23 +280,24 @@ def run(
 def _write(
     out: Path,
     kind: str,
-    policies: dict[str, Saved],
+    policies: dict[str, PolicyManifest],
     size: tuple[int, int],
     episode_seed: int,
     console: Console,
 ) -> None:
-    from rl_es.replay.encoding import check_encoder, write_gif, write_mp4
+    from rl_es.replay.films import check_encoder, write_gif, write_mp4
 
     if kind != "gif":
         check_encoder()
-    from rl_es.replay.films import films, frame_rate, side_by_side
-    from rl_es.replay.page import write_page
-    from rl_es.training.platform import prepare
+    from rl_es.replay.films import frame_rate, make_films, side_by_side
+
+    pass  # REFOLD
+    from rl_es.training.compilation import prepare_jax
     from rl_es.training.policies import Loader
 
-    prepare()
+    prepare_jax()
     with ExitStack() as kept:
-        shown = films(Loader(), policies, size, episode_seed, kept)
+        shown = make_films(Loader(), policies, size, episode_seed, kept)
         rate = frame_rate(shown)
         if kind == "html":
             write_page(out, shown)
@@ -121,7 +335,7 @@ def _format(format: str | None, out: Path | None) -> str:
     return named
 
 
-def _name(policy: Saved, stage: str, episode_seed: int, kind: str) -> str:
+def _name(policy: PolicyManifest, stage: str, episode_seed: int, kind: str) -> str:
     manifest = policy.manifest
     parts = [slug(manifest["env"]), slug(manifest["label"]), f"seed{manifest['seed']}", stage]
     if episode_seed:

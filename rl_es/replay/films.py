@@ -1,16 +1,79 @@
-"""Episodes of saved policies as films."""
+"""Episodes of saved policies as films.
 
-from collections.abc import Iterator, Mapping, Sequence
+Pictures to files: MP4 by the ffmpeg of imageio-ffmpeg, GIF and PNG by Pillow.
+
+How fast an episode is played: at most about ten seconds, and thirty pictures a second.
+"""
+
+import contextlib
+import importlib.util
+import math
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from subprocess import DEVNULL, PIPE, Popen
 
 import numpy as np
+from PIL import Image
 
-from rl_es.replay.pace import Pace, pace
-from rl_es.replay.painting import Painter, Size
-from rl_es.rollout.trajectory import Trajectory
+from rl_es.errors import UserError
+from rl_es.replay.rendering import Painter, Size
+from rl_es.results.files import atomic_path
+from rl_es.rollout.evaluation import Trajectory
 from rl_es.training.policies import Loader
-from rl_es.training.saved import Saved
+from rl_es.training.policy_manifest import PolicyManifest
+
+MOST_SECONDS = 10.0
+LEAST_SECONDS = 3.0  # of a film that would be over in half of that beside a longer one
+MOST_FRAMES_PER_SECOND = 30.0
+STEPS_PER_SECOND = 10.0  # where steps have no duration
+
+
+@dataclass(frozen=True)
+class FilmPace:
+    """How steps become frames.
+
+    Attributes:
+      stride: steps from one frame to the next.
+      frames_per_second: of the film.
+      speed: relative to real time; None where steps have no duration.
+    """
+
+    stride: int
+    frames_per_second: float
+    speed: float | None
+
+    def shown(self, steps: int) -> list[int]:
+        """The numbers of steps after which a frame of an episode is shown; the last always is."""
+        shown = list(range(0, steps + 1, self.stride))
+        return shown if shown[-1] == steps else [*shown, steps]
+
+    def __str__(self) -> str:
+        """For people."""
+        if self.speed is None:
+            return f"{self.stride * self.frames_per_second:.3g} steps a second"
+        return "real time" if self.speed == 1 else f"{self.speed:.3g} x real time"
+
+
+def film_pace(steps: int, step_seconds: float | None, longest: int | None = None) -> FilmPace:
+    """The pace of an episode: real time where that is short enough.
+
+    Args:
+      steps: of the episode.
+      step_seconds: how long a step lasts; None where time is only counted.
+      longest: steps of the longest of the episodes beside it. An episode takes the pace of that one
+        unless it would be over at once; then it is slower, but not slower than in real time.
+    """
+    usual = STEPS_PER_SECOND if step_seconds is None else 1 / step_seconds
+    own, common = (max(usual, count / MOST_SECONDS) for count in (steps, longest or steps))
+    at_once = steps / common < LEAST_SECONDS / 2
+    rate = max(own, steps / LEAST_SECONDS) if at_once else common
+    stride = math.ceil(rate / MOST_FRAMES_PER_SECOND - 1e-9)
+    speed = None if step_seconds is None else round(rate * step_seconds, 3)
+    return FilmPace(stride, round(rate / stride, 3), speed)
 
 
 @dataclass(frozen=True)
@@ -24,10 +87,10 @@ class Film:
       pace: how fast it is played.
     """
 
-    policy: Saved
+    policy: PolicyManifest
     episode: Trajectory
     painter: Painter
-    pace: Pace
+    pace: FilmPace
 
     @property
     def stage(self) -> str:
@@ -52,8 +115,12 @@ class Film:
         return map(picture, self.pace.shown(self.steps))
 
 
-def films(
-    loader: Loader, policies: Mapping[str, Saved], size: Size, episode_seed: int, kept: ExitStack
+def make_films(
+    loader: Loader,
+    policies: Mapping[str, PolicyManifest],
+    size: Size,
+    episode_seed: int,
+    kept: ExitStack,
 ) -> list[Film]:
     """An episode of each policy, to be drawn while `kept` is open.
 
@@ -72,7 +139,9 @@ def films(
     shown = [(policy, own.rollout(episode_seed, painter.states)) for policy, own in loaded]
     longest = max(len(episode.rewards) for _, episode in shown)
     return [
-        Film(policy, episode, painter, pace(len(episode.rewards), painter.step_seconds, longest))
+        Film(
+            policy, episode, painter, film_pace(len(episode.rewards), painter.step_seconds, longest)
+        )
         for policy, episode in shown
     ]
 
@@ -101,3 +170,76 @@ def _at_rate(film: Film, rate: float) -> Iterator[np.ndarray]:
         for _ in range(until - shown):
             yield frame
         shown = until
+
+
+_HOLD = 1000  # milliseconds that a GIF rests at its end before it starts again
+
+
+def check_encoder() -> None:
+    """Refuses to go on without the library that writes MP4.
+
+    Raises:
+      UserError: it is not installed.
+    """
+    if importlib.util.find_spec("imageio_ffmpeg") is None:
+        raise UserError("an MP4 needs imageio-ffmpeg: pip install 'rl_es[report]'")
+
+
+def write_mp4(path: Path, frames: Iterable[np.ndarray], size: tuple[int, int], fps: float) -> None:
+    """Writes H.264, which every browser plays, so that it can start before all of it is loaded.
+
+    Args:
+      path: of the file.
+      frames: [height, width, 3] uint8 each.
+      size: width and height, even numbers.
+      fps: frames a second.
+
+    Raises:
+      UserError: imageio-ffmpeg is not installed, or cannot write it.
+    """
+    check_encoder()
+    from imageio_ffmpeg import get_ffmpeg_exe
+
+    rate = str(Fraction(fps).limit_denominator(1000))
+    before = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-r", rate]
+    after = ["-c:v", "libx264", "-crf", "22", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
+    with atomic_path(path) as temporary, tempfile.TemporaryFile() as said:
+        command = [get_ffmpeg_exe(), "-y", "-v", "error", *before, "-i", "-", *after, "-bitexact"]
+        # imageio-ffmpeg's own writer forks this process, which may hang beside jax's threads.
+        with Popen([*command, str(temporary)], stdin=PIPE, stdout=DEVNULL, stderr=said) as encoder:
+            assert encoder.stdin is not None
+            with contextlib.suppress(BrokenPipeError):  # then it has said why
+                for frame in frames:
+                    encoder.stdin.write(np.ascontiguousarray(frame).data)
+        if encoder.returncode != 0:
+            said.seek(0)
+            text = said.read().decode(errors="replace").strip()
+            raise UserError(f"{path}: ffmpeg could not write it ({text})")
+
+
+def write_gif(path: Path, frames: Sequence[np.ndarray], fps: float) -> None:
+    """Writes a GIF that is played in a loop; all frames share one palette."""
+    images = [Image.fromarray(frame) for frame in frames]
+    palette = _palette(images)
+    shown = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    ends = np.round(100 * np.arange(len(shown) + 1) / fps) * 10  # GIF counts in 10 ms
+    durations = np.diff(ends).astype(int).tolist()
+    durations[-1] += _HOLD
+    with atomic_path(path) as temporary:
+        shown[0].save(temporary, save_all=True, append_images=shown[1:], duration=durations, loop=0)
+
+
+def _palette(images: Sequence[Image.Image]) -> Image.Image:
+    """A palette for eight frames, taken evenly from the film."""
+    some = [images[index] for index in np.linspace(0, len(images) - 1, 8).round().astype(int)]
+    width, height = some[0].size
+    sheet = Image.new("RGB", (width, height * len(some)))
+    for row, image in enumerate(some):
+        sheet.paste(image, (0, row * height))
+    return sheet.quantize(256, method=Image.Quantize.MEDIANCUT)
+
+
+def write_png(path: Path, frame: np.ndarray) -> None:
+    """Writes one picture."""
+    with atomic_path(path) as temporary:
+        Image.fromarray(frame).save(temporary, optimize=True)

@@ -10,13 +10,13 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from rl_es import filmed, tables
 from rl_es.errors import UserError
-from rl_es.files.naming import slug
-from rl_es.filmed import Catalogue
-from rl_es.replay import choosing
+from rl_es.replay import command
 from rl_es.replay.command import SIZE
-from rl_es.training.saved import IDENTITY, Saved
+from rl_es.results import replays, tables
+from rl_es.results.files import slug
+from rl_es.results.replays import ReplayIndex
+from rl_es.training.policy_manifest import IDENTITY, PolicyManifest
 
 EPISODE_SEED = 0
 
@@ -36,14 +36,14 @@ def write(folder: Path, say: Callable[[str], None]) -> Path | None:
     """
     if not any(folder.glob("policies/*/*.json")):
         return None
-    policies, runs = choosing.every(folder), tables.load(folder)[1]
-    before, after, maker = filmed.usable(folder), Catalogue(), _Maker(folder, say)
+    policies, runs = command.all_runs(folder), tables.load_tables(folder)[1]
+    before, after, maker = replays.usable_replays(folder), ReplayIndex(), _Maker(folder, say)
     rest = before.replays
     for env in sorted({one.manifest["env"] for one in policies}):
         rest = [film for film in rest if film["env"] != env]
-        means = choosing.final_returns(runs, env)
+        means = command.final_returns(runs, env)
         label = str(means.index[0]) if len(means) else None
-        stages = choosing.shown(policies, env, label) if label else {}
+        stages = command.shown_runs(policies, env, label) if label else {}
         kept = _kept(folder, before, stages)
         try:
             after.replays += kept or maker.make(label, stages)
@@ -53,26 +53,28 @@ def write(folder: Path, say: Callable[[str], None]) -> Path | None:
             after.missing.append({"env": env, "label": label, "reason": reason})
             say(f"no replay of {env}: {reason}")
         if not kept:  # so that what was made is known even if the next one is interrupted
-            filmed.write(folder, Catalogue(after.replays + rest, after.missing))
+            replays.write_replays(folder, ReplayIndex(after.replays + rest, after.missing))
     for name in before.files() - after.files():
-        (folder / filmed.FOLDER / name).unlink(missing_ok=True)
-    return filmed.write(folder, after)
+        (folder / replays.FOLDER / name).unlink(missing_ok=True)
+    return replays.write_replays(folder, after)
 
 
-def source(policy: Saved) -> str:
+def source(policy: PolicyManifest) -> str:
     """A hash of a policy's manifest and weights."""
     both = policy.path.read_bytes() + policy.path.with_suffix(".msgpack").read_bytes()
     return hashlib.sha256(both).hexdigest()[:16]
 
 
-def _kept(folder: Path, before: Catalogue, stages: dict[str, Saved]) -> list[dict[str, Any]]:
+def _kept(
+    folder: Path, before: ReplayIndex, stages: dict[str, PolicyManifest]
+) -> list[dict[str, Any]]:
     """The films of these policies, if all are there; else none, as they share their pace."""
     wanted = {
         (one.manifest["run_id"], stage, source(one), EPISODE_SEED, *SIZE)
         for stage, one in stages.items()
     }
     found = before.of(wanted)
-    there = all((folder / filmed.FOLDER / name).is_file() for name in found.files())
+    there = all((folder / replays.FOLDER / name).is_file() for name in found.files())
     return found.replays if there and found.sources() == wanted else []
 
 
@@ -83,7 +85,7 @@ class _Maker:
         self._folder, self._say = folder, say
         self._loader: Any = None
 
-    def make(self, label: str | None, stages: dict[str, Saved]) -> list[dict[str, Any]]:
+    def make(self, label: str | None, stages: dict[str, PolicyManifest]) -> list[dict[str, Any]]:
         """Writes the films of one environment, and returns their entries.
 
         Raises:
@@ -93,34 +95,34 @@ class _Maker:
             raise UserError("no run is finished")
         if not stages:
             raise UserError(f"no policy of {label} is saved")
-        from rl_es.replay.encoding import check_encoder
+        from rl_es.replay.films import check_encoder
 
         check_encoder()
-        from rl_es.replay.films import films
-        from rl_es.training.platform import prepare
+        from rl_es.replay.films import make_films
+        from rl_es.training.compilation import prepare_jax
         from rl_es.training.policies import Loader
 
         if self._loader is None:
-            prepare()
+            prepare_jax()
             self._loader = Loader()
         first = next(iter(stages.values())).manifest
         began = time.monotonic()
         with ExitStack() as kept:
-            shown = films(self._loader, stages, SIZE, EPISODE_SEED, kept)
+            shown = make_films(self._loader, stages, SIZE, EPISODE_SEED, kept)
             made = [self._film(film) for film in shown]
         seconds = time.monotonic() - began
         self._say(f"filmed {first['env']} ({first['label']}) in {seconds:.1f} s")
         return made
 
     def _film(self, film: Any) -> dict[str, Any]:
-        from rl_es.replay.encoding import write_mp4, write_png
+        from rl_es.replay.films import write_mp4, write_png
 
         manifest, (width, height) = film.policy.manifest, film.painter.size
         identity = {name: manifest[name] for name in IDENTITY}
         name = "-".join(
             [slug(manifest["env"]), slug(manifest["label"]), manifest["run_id"], film.stage]
         )
-        folder, pace = self._folder / filmed.FOLDER, film.pace
+        folder, pace = self._folder / replays.FOLDER, film.pace
         frames = list(film.frames())
         write_mp4(folder / f"{name}.mp4", frames, film.painter.size, pace.frames_per_second)
         write_png(folder / f"{name}.png", frames[len(frames) // 2])

@@ -24,7 +24,7 @@ class Statistics:
     m2: Array  # [*observation_shape] sum of squared deviations from the mean
 
 
-def empty(shape: tuple[int, ...]) -> Statistics:
+def empty_statistics(shape: tuple[int, ...]) -> Statistics:
     """Statistics of nothing: they leave observations as they are."""
     return Statistics(jnp.zeros(()), jnp.zeros(shape), jnp.zeros(shape))
 
@@ -40,7 +40,7 @@ def normalise(statistics: Statistics | None, observation: Observation) -> Observ
     return observation._replace(values=values)
 
 
-def moments(statistics: Statistics, values: Array, alive: Array) -> Statistics:
+def batch_moments(statistics: Statistics, values: Array, alive: Array) -> Statistics:
     """Sums of one step about the frozen mean: count, sum, sum of squares.
 
     Args:
@@ -63,7 +63,7 @@ def moments(statistics: Statistics, values: Array, alive: Array) -> Statistics:
     )
 
 
-def merge(statistics: Statistics, sums: Statistics) -> Statistics:
+def merge_moments(statistics: Statistics, sums: Statistics) -> Statistics:
     """The running statistics with a segment's `moments` (summed over its steps) taken in."""
     count = statistics.count + sums.count
     safe = jnp.maximum(count, 1.0)
@@ -78,6 +78,6 @@ def merge(statistics: Statistics, sums: Statistics) -> Statistics:
     )
 
 
-def add(a: Statistics, b: Statistics) -> Statistics:
+def add_moments(a: Statistics, b: Statistics) -> Statistics:
     """Adds two sets of `moments`."""
     return jax.tree.map(jnp.add, a, b)

@@ -1,4 +1,12 @@
-"""A policy: any Flax Linen module, an action head, and what of it can be perturbed as matrices."""
+"""A policy: any Flax Linen module, an action head, and what of it can be perturbed as matrices.
+
+A policy that is its action: what is evolved are the parameters of the environment's own unroll.
+
+For unrolled problems (`envs/unrolled`), where each step of the environment is one step of an inner
+computation, and the action says with which parameters.
+
+Policies without a network: every allowed action is as likely as any other.
+"""
 
 import importlib
 from dataclasses import dataclass
@@ -7,17 +15,70 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from flax.errors import FlaxError
 from jax import Array
 
 from rl_es.errors import UserError, brief, why
-from rl_es.evolution.matrices import matrices
-from rl_es.interfaces import EnvSpec, Observation, ParameterSpec, Params, Policy, PolicyState
+from rl_es.evolution.linen import matrices
+from rl_es.interfaces import (
+    Box,
+    Discrete,
+    EnvSpec,
+    Observation,
+    ParameterSpec,
+    Params,
+    Policy,
+    PolicyState,
+)
 from rl_es.rollout.config import PolicyConfig
-from rl_es.rollout.heads import Head, make_head
+from rl_es.rollout.heads import Categorical, Head, make_head
 from rl_es.rollout.networks import CNN, GRU, MLP, SharedMLP, carry_of, is_recurrent
-from rl_es.rollout.parameters import action_itself
+
+THETA = "theta"
+
+
+@dataclass(frozen=True, eq=False)
+class ParameterPolicy:
+    """The action is the parameter vector, whatever is observed."""
+
+    space: Box
+    start: tuple[float, ...]
+
+    @property
+    def parameters(self) -> ParameterSpec:
+        """What is evolved: {"theta": [A]}, within the action's bounds where it has any."""
+        shapes = {THETA: jax.ShapeDtypeStruct(self.space.shape, jnp.float32)}
+        low, high = self.space.low, self.space.high
+        known = bool(np.isfinite(low).all() and np.isfinite(high).all())
+        bounds = ({THETA: low}, {THETA: high}) if known else None
+        return ParameterSpec(shapes, bounds=bounds)
+
+    def init(self, key: Array) -> Params:
+        return {THETA: jnp.asarray(self.start, jnp.float32)}
+
+    def initial_state(self) -> PolicyState:
+        return ()
+
+    def act(
+        self, params: Params, state: PolicyState, observation: Observation, key: Array
+    ) -> tuple[PolicyState, Array]:
+        return state, params[THETA]
+
+
+def parameter_policy(spec: EnvSpec) -> ParameterPolicy:
+    """The policy for an environment.
+
+    Raises:
+      UserError: its actions are not real numbers, or it does not say where they start.
+    """
+    if not isinstance(spec.action_space, Box) or spec.initial_action is None:
+        raise UserError(
+            f"network: parameters is for unrolled problems, whose action is what is evolved; "
+            f"{spec.name} is none, choose another network, such as mlp"
+        )
+    return ParameterPolicy(spec.action_space, spec.initial_action)
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,7 +188,7 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
     if config.network == "parameters":
         if config.init == "zeros":
             raise UserError("init: zeros is for networks; parameters start where the problem says")
-        return action_itself(spec)
+        return parameter_policy(spec)
     head = make_head(config.head, spec.action_space)
     shape = spec.observation_shape
     common = {"outputs": head.outputs, "widths": config.widths, "activation": config.activation}
@@ -171,3 +232,39 @@ def _foreign(name: str, outputs: int) -> nn.Module:
         raise UserError(
             f"network: '{name}' must be made by {attribute}(outputs=...) alone ({error})"
         ) from None
+
+
+class EmptyNetwork:
+    """A policy without parameters; what is derived from it chooses actions."""
+
+    parameters = ParameterSpec({})
+
+    def init(self, key: Array) -> Params:
+        return {}
+
+    def initial_state(self) -> PolicyState:
+        return ()
+
+
+class UniformPolicy(EmptyNetwork):
+    """Uniform over the allowed discrete actions, or over the box.
+
+    Raises:
+      UserError: the box has no bounds.
+    """
+
+    def __init__(self, spec: EnvSpec):
+        space = spec.action_space
+        if not isinstance(space, Discrete) and not np.isfinite([space.low, space.high]).all():
+            raise UserError(f"{spec.name}: its actions have no bounds, so none are uniform")
+        self._space = space
+
+    def act(
+        self, params: Params, state: PolicyState, observation: Observation, key: Array
+    ) -> tuple[PolicyState, Array]:
+        space = self._space
+        if not isinstance(space, Discrete):
+            low, high = jnp.asarray(space.low), jnp.asarray(space.high)
+            return (), jax.random.uniform(key, space.shape, minval=low, maxval=high)
+        head = Categorical(space.n)
+        return (), head.act({}, jnp.zeros(space.n), observation.action_mask, key)

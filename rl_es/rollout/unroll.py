@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from rl_es.evolution.linen import perturbed
-from rl_es.evolution.tree import by_path, nested
+from rl_es.evolution.perturbation import leaves_by_path, nest_by_path
 from rl_es.interfaces import (
     Environment,
     EnvState,
@@ -26,7 +26,7 @@ from rl_es.interfaces import (
     PolicyState,
     Transition,
 )
-from rl_es.rollout.normalisation import Statistics, add, moments, normalise
+from rl_es.rollout.normalisation import Statistics, add_moments, batch_moments, normalise
 
 CHUNK = 25  # most steps between two looks at whether any particle is alive
 
@@ -40,7 +40,7 @@ class Particle(NamedTuple):
     done: Array  # bool
 
 
-class Unrolled(NamedTuple):
+class UnrollOutcome(NamedTuple):
     """What an unroll gives; `moments` is None where observations are not normalised."""
 
     particles: Particle
@@ -53,7 +53,7 @@ class Unrolled(NamedTuple):
 Step = Callable[[Particle, Array], tuple[Particle, Array, Array]]
 
 
-def start(env: Environment, policy: Policy, key: Array) -> Particle:
+def start_particle(env: Environment, policy: Policy, key: Array) -> Particle:
     """A particle at the start of an episode. Consumes `key`."""
     state, observation = env.reset(key)
     return Particle(state, observation, policy.initial_state(), jnp.zeros((), bool))
@@ -120,8 +120,8 @@ def population_step(
     def act(products: Any, direct: Any, sign: Array, particle: Particle, key: Array) -> Any:
         params = members.shared
         if direct:
-            own = by_path(params)
-            params = nested({**own, **{at: own[at] + sign * e for at, e in direct.items()}})
+            own = leaves_by_path(params)
+            params = nest_by_path({**own, **{at: own[at] + sign * e for at, e in direct.items()}})
         with perturbed(products, sign):
             return _act(policy, params, statistics, particle, key)
 
@@ -196,9 +196,9 @@ def _fold(keys: Array, t: Array) -> Array:
     return jax.vmap(jax.random.fold_in, (0, None))(keys.reshape(-1), t).reshape(keys.shape)
 
 
-def _begin(particles: Particle, statistics: Statistics | None) -> Unrolled:
+def _begin(particles: Particle, statistics: Statistics | None) -> UnrollOutcome:
     zeros = None if statistics is None else jax.tree.map(jnp.zeros_like, statistics)
-    return Unrolled(
+    return UnrollOutcome(
         particles,
         returns=jnp.zeros(particles.done.shape),
         lengths=jnp.zeros(particles.done.shape, jnp.int32),
@@ -207,37 +207,37 @@ def _begin(particles: Particle, statistics: Statistics | None) -> Unrolled:
 
 
 def _go_on(
-    step: Step, so_far: Unrolled, keys: Array, times: Array, statistics: Statistics | None
-) -> Unrolled:
-    def body(carry: Unrolled, t: Array) -> tuple[Unrolled, None]:
+    step: Step, so_far: UnrollOutcome, keys: Array, times: Array, statistics: Statistics | None
+) -> UnrollOutcome:
+    def body(carry: UnrollOutcome, t: Array) -> tuple[UnrollOutcome, None]:
         alive = ~carry.particles.done
         gathered = carry.moments
         if statistics is not None and gathered is not None:
-            seen = moments(statistics, carry.particles.observation.values, alive)
-            gathered = add(gathered, seen)
+            seen = batch_moments(statistics, carry.particles.observation.values, alive)
+            gathered = add_moments(gathered, seen)
         particles, rewards, steps = step(carry.particles, _fold(keys, t))
-        after = Unrolled(particles, carry.returns + rewards, carry.lengths + steps, gathered)
+        after = UnrollOutcome(particles, carry.returns + rewards, carry.lengths + steps, gathered)
         return after, None
 
     return jax.lax.scan(body, so_far, times)[0]
 
 
-def window(
+def unroll_window(
     step: Step, particles: Particle, keys: Array, steps: int, statistics: Statistics | None = None
-) -> Unrolled:
+) -> UnrollOutcome:
     """Exactly `steps` steps. Consumes `keys`."""
     times = jnp.arange(steps, dtype=jnp.int32)
     return _go_on(step, _begin(particles, statistics), keys, times, statistics)
 
 
-def episodes(
+def unroll_episodes(
     step: Step,
     particles: Particle,
     keys: Array,
     horizon: int,
     statistics: Statistics | None = None,
     lanes: str | None = None,
-) -> Unrolled:
+) -> UnrollOutcome:
     """Steps until every particle is done, in chunks of equal length. Consumes `keys`.
 
     Args:
@@ -251,14 +251,14 @@ def episodes(
     """
     length = -(-horizon // -(-horizon // CHUNK))  # chunks that hardly reach beyond the horizon
 
-    def unfinished(carry: tuple[Array, Unrolled]) -> Array:
+    def unfinished(carry: tuple[Array, UnrollOutcome]) -> Array:
         t, so_far = carry
         alive = jnp.any(~so_far.particles.done)
         if lanes is not None:
             alive = jax.lax.pmax(alive.astype(jnp.int32), lanes) > 0
         return alive & (t < horizon)
 
-    def chunk(carry: tuple[Array, Unrolled]) -> tuple[Array, Unrolled]:
+    def chunk(carry: tuple[Array, UnrollOutcome]) -> tuple[Array, UnrollOutcome]:
         t, so_far = carry
         times = t + jnp.arange(length, dtype=jnp.int32)
         return t + length, _go_on(step, so_far, keys, times, statistics)

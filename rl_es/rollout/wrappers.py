@@ -1,10 +1,14 @@
 """What is put around an environment: a time limit, repeated actions, scaled rewards.
 
 Each wrapper is an `Environment` itself, of the same state structure at reset and at every step.
+
+How other libraries' code is called from ours, which may run under strict promotion rules.
 """
 
+import contextlib
 import dataclasses
 import math
+from collections.abc import Iterator
 from typing import cast
 
 import jax
@@ -17,7 +21,7 @@ from rl_es.rollout.config import WrapperConfig
 
 
 @struct.dataclass
-class Timed:
+class TimeLimitState:
     """The state of a `TimeLimit`."""
 
     inner: EnvState
@@ -38,13 +42,13 @@ class TimeLimit:
 
     def reset(self, key: Array) -> tuple[EnvState, Observation]:
         state, observation = self.env.reset(key)
-        return Timed(state, jnp.zeros((), jnp.int32)), observation
+        return TimeLimitState(state, jnp.zeros((), jnp.int32)), observation
 
     def step(self, key: Array, state: EnvState, action: Array) -> Transition:
         transition = self.env.step(key, state.inner, action)
         steps = state.steps + 1
         return transition._replace(
-            state=Timed(transition.state, steps),
+            state=TimeLimitState(transition.state, steps),
             truncated=(steps >= self.steps) & ~transition.terminated,
         )
 
@@ -111,9 +115,9 @@ class RewardScale:
         return _score(self.env, state)
 
 
-def bare(state: EnvState) -> EnvState:
+def strip_wrappers(state: EnvState) -> EnvState:
     """The state of the environment itself, without what wrappers added to it."""
-    while isinstance(state, Timed):
+    while isinstance(state, TimeLimitState):
         state = state.inner
     return state
 
@@ -127,7 +131,7 @@ def _score(env: Environment, state: EnvState) -> Array:
     return cast(Scored, env).score(state)
 
 
-def wrap(env: Environment, config: WrapperConfig) -> Environment:
+def wrap_environment(env: Environment, config: WrapperConfig) -> Environment:
     """The environment under these settings; itself where they change nothing.
 
     The configured time limit counts the agent's steps: with an action repeat of n, a limit of T is
@@ -142,3 +146,10 @@ def wrap(env: Environment, config: WrapperConfig) -> Environment:
     if config.reward_scale != 1.0:
         env = RewardScale(env, config.reward_scale)
     return env
+
+
+@contextlib.contextmanager
+def implicit_promotion() -> Iterator[None]:
+    """Within it, dtypes and ranks promote as they do by default."""
+    with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        yield

@@ -1,21 +1,119 @@
-"""A contestant made ready on a workload: compiled, warm, and sampled round after round."""
+"""A contestant made ready on a workload: compiled, warm, and sampled round after round.
 
+Compiles a generation, and measures what that costs: cold, and from the persistent cache.
+"""
+
+import contextlib
 import gc
 import math
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
 
 from rl_es.interfaces import Environment
-from rl_es.speed.compiling import compiled
-from rl_es.speed.contestants import Contestant
-from rl_es.speed.runners import Runner, make_runner
-from rl_es.speed.workloads import Workload
-from rl_es.timings import PARTS, WHOLE
-from rl_es.training.footprint import size
+from rl_es.results.timings import PARTS, WHOLE
+from rl_es.speed.runners import TimedFunctions, make_runner
+from rl_es.speed.workloads import Contestant, Workload
+from rl_es.training.compilation import hold_back_loader_messages
+from rl_es.training.resources import tree_bytes
+
+
+@dataclass(frozen=True)
+class CompiledFunction:
+    """A compiled function, and what XLA and the clock say of it.
+
+    Attributes:
+      call: the function.
+      memory_bytes: arguments, outputs and temporaries, those that share memory counted once.
+      trace_seconds: from Python to XLA's input, which no cache saves.
+      cold_seconds: XLA's compilation with an empty cache, and its storing; None if not measured.
+      cached_seconds: loading it from the persistent cache instead; None if not measured.
+    """
+
+    call: Callable[..., Any]
+    memory_bytes: int
+    trace_seconds: float
+    cold_seconds: float | None = None
+    cached_seconds: float | None = None
+
+
+def compile_timed(
+    function: Callable[..., Any], *shapes: Any, donate: bool = False, measure: bool = False
+) -> CompiledFunction:
+    """Compiles a function for arguments of these shapes.
+
+    Args:
+      function: pure.
+      shapes: pytrees of `jax.ShapeDtypeStruct`, one per argument.
+      donate: the first argument is consumed.
+      measure: compile with an empty cache in a folder of its own, then once more from there. This
+        clears everything that jax holds compiled, so it has to come before anything is timed.
+    """
+    if not measure:
+        lowered, traced = _lowered(function, shapes, donate)
+        program, _ = _compiled(lowered)
+        return CompiledFunction(program, _bytes(program), traced)
+    with _empty_cache():
+        jax.clear_caches()  # so that tracing does not use what an earlier contestant traced
+        lowered, traced = _lowered(function, shapes, donate)
+        program, cold = _compiled(lowered)
+        jax.clear_caches()
+        again, _ = _lowered(function, shapes, donate)
+        _, cached = _compiled(again)
+    return CompiledFunction(program, _bytes(program), traced, cold, cached)
+
+
+def _lowered(function: Any, shapes: tuple[Any, ...], donate: bool) -> tuple[Any, float]:
+    began = time.perf_counter()
+    lowered = jax.jit(function, donate_argnums=(0,) if donate else ()).lower(*shapes)
+    return lowered, time.perf_counter() - began
+
+
+def _compiled(lowered: Any) -> tuple[Any, float]:
+    with hold_back_loader_messages():
+        began = time.perf_counter()
+        program = lowered.compile()
+        return program, time.perf_counter() - began
+
+
+def _bytes(program: Any) -> int:
+    memory = program.memory_analysis()
+    if memory is None:
+        return 0
+    used = memory.temp_size_in_bytes + memory.argument_size_in_bytes
+    return int(used + memory.output_size_in_bytes - memory.alias_size_in_bytes)
+
+
+_CACHE = {
+    "jax_compilation_cache_dir": None,  # the folder
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
+    "jax_persistent_cache_min_entry_size_bytes": -1,
+}
+
+
+@contextlib.contextmanager
+def _empty_cache() -> Iterator[None]:
+    """A persistent cache in a temporary folder that keeps everything; the usual one afterwards."""
+    before = {name: getattr(jax.config, name) for name in _CACHE}
+    with tempfile.TemporaryDirectory(prefix="rl_es_cache_") as folder:
+        try:
+            _configure({**_CACHE, "jax_compilation_cache_dir": folder})
+            yield
+        finally:
+            _configure(before)
+
+
+def _configure(settings: dict[str, Any]) -> None:
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()  # it keeps the folder that it was first used with
+
 
 MOST_REPEATS = 10_000
 PART_SHARE = 0.2  # of a sample's shortest time: the shortest time for a part
@@ -61,7 +159,7 @@ class Entrant:
         key = jax.random.key(0)
         state = jax.jit(runner.init)(key)
         shape = jax.tree.map(_shape, state)
-        generation = compiled(runner.generation, shape, donate=True, measure=measure)
+        generation = compile_timed(runner.generation, shape, donate=True, measure=measure)
         self._generation = generation.call
         self._parts = _compiled_parts(runner, shape) if parts else {}
         self._state = state
@@ -69,7 +167,7 @@ class Entrant:
             **self._who,
             "parameters": runner.parameters,
             "memory_bytes": generation.memory_bytes,
-            "perturbation_bytes": size(jax.eval_shape(runner.perturbation, key)),
+            "perturbation_bytes": tree_bytes(jax.eval_shape(runner.perturbation, key)),
             "trace_seconds": generation.trace_seconds,
             "compile_cold_seconds": generation.cold_seconds,
             "compile_cached_seconds": generation.cached_seconds,
@@ -152,7 +250,7 @@ def _shape(leaf: jax.Array) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding if several else None)
 
 
-def _compiled_parts(runner: Runner, state: Any) -> dict[str, Callable[..., Any]]:
+def _compiled_parts(runner: TimedFunctions, state: Any) -> dict[str, Callable[..., Any]]:
     """The parts' programs by name; none where a generation cannot be taken apart."""
     parts = runner.parts
     if parts is None:
@@ -166,4 +264,4 @@ def _compiled_parts(runner: Runner, state: Any) -> dict[str, Callable[..., Any]]
         "shaping": (state, unfolded.segment),
         "update": (state, noise, memory, weights, unfolded.segment),
     }
-    return {name: compiled(getattr(parts, name), *arguments[name]).call for name in PARTS}
+    return {name: compile_timed(getattr(parts, name), *arguments[name]).call for name in PARTS}

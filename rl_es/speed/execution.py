@@ -1,31 +1,112 @@
-"""Runs a speed benchmark: workload after workload, the contestants of each interleaved."""
+"""Runs a speed benchmark: workload after workload, the contestants of each interleaved.
+
+What a person sees while a speed benchmark runs: one live line on a terminal, else lines.
+"""
 
 import gc
 import random
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import jax
 
-from rl_es import timings
-from rl_es.files.whole import read_whole
 from rl_es.interfaces import Environment
+from rl_es.results import manifest, timings
+from rl_es.results.files import read_or_set_aside
 from rl_es.speed import peers
 from rl_es.speed.entrant import Entrant
-from rl_es.speed.horizon import environment
-from rl_es.speed.names import EVOSAX
-from rl_es.speed.progress import Progress
-from rl_es.speed.schema import Benchmark, Horizon
+from rl_es.speed.runners import full_horizon
+from rl_es.speed.schema import EVOSAX, Benchmark, Horizon
 from rl_es.speed.workloads import Workload, workloads
-from rl_es.sweep import manifest, provenance
-from rl_es.training.platform import prepare
+from rl_es.sweep.progress import format_duration
+from rl_es.training.compilation import prepare_jax
+
+
+class SpeedProgress:
+    """Prints each workload's start and end, and on a terminal what happens in between.
+
+    The live line is drawn when something happens and at no other time: a thread that animates it
+    would take its share of what is timed.
+    """
+
+    def __init__(self, stream: TextIO | None = None, quiet: bool = False):
+        """Writes to standard output by default; `quiet`: failures and the end only."""
+        from rich.console import Console
+
+        target = stream or sys.stdout
+        self._console = Console(
+            file=target, markup=False, highlight=False, emoji=False, soft_wrap=True
+        )
+        live = self._console.is_terminal and not quiet
+        self._live: Any = None
+        if live:
+            from rich.live import Live
+
+            self._live = Live(console=self._console, auto_refresh=False, transient=True)
+        self._quiet = quiet
+        self._done = self._total = self._failed = 0
+
+    def begin(self, missing: int, total: int) -> None:
+        """Work starts: so many workloads are left of so many."""
+        self._done, self._total = total - missing, total
+        self._say(f"{missing} of {total} workloads to run")
+        if self._live is not None:
+            self._live.start()
+
+    def note(self, text: str) -> None:
+        """Something worth a line."""
+        self._say(text, always=True)
+
+    def workload(self, workload: Workload) -> None:
+        """A workload starts."""
+        self._say(f"[{self._done + 1}/{self._total}] {workload.label}")
+
+    def preparing(self, workload: Workload, contestant: str) -> None:
+        """A contestant is compiled and warmed up."""
+        self._now(f"{workload.label}: compiling {contestant}")
+
+    def round(self, workload: Workload, number: int, rounds: int) -> None:
+        """A round starts, counted from 0."""
+        self._now(f"{workload.label}: round {number + 1} of {rounds}")
+
+    def failed(self, workload: Workload, contestant: str, reason: str) -> None:
+        """A contestant could not be run; the others go on."""
+        self._failed += 1
+        short = " ".join(reason.split())[:300]
+        self._say(f"{workload.label}: {contestant} failed: {short}", always=True)
+
+    def finished(self, workload: Workload, seconds: float) -> None:
+        """A workload is measured and written."""
+        self._done += 1
+        self._say(f"[{self._done}/{self._total}] done in {format_duration(seconds)}")
+
+    def end(self) -> None:
+        """No more reports; may be called twice."""
+        if self._live is not None:
+            self._live.stop()
+        if self._total:
+            said = f"{self._done} of {self._total} workloads done, {self._failed} failures"
+            self._say(said, always=True)
+        self._total = 0
+
+    def _say(self, text: str, always: bool = False) -> None:
+        if always or not self._quiet:
+            self._console.print(text)
+
+    def _now(self, text: str) -> None:
+        if self._live is not None:
+            from rich.text import Text
+
+            self._live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
+
 
 Row = dict[str, Any]
 
 
-def run(benchmark: Benchmark, folder: Path, progress: Progress) -> int:
+def run(benchmark: Benchmark, folder: Path, progress: SpeedProgress) -> int:
     """Measures the workloads that are missing from a results folder.
 
     A workload is written once all of it is measured. One that exists is not measured again, even if
@@ -38,7 +119,7 @@ def run(benchmark: Benchmark, folder: Path, progress: Progress) -> int:
       UserError: the folder holds other results, an environment has no time limit, or a peer is not
         installed.
     """
-    prepare(max(entry.devices for entry in benchmark.contestants))
+    prepare_jax(max(entry.devices for entry in benchmark.contestants))
     whole = workloads(benchmark)
     missing = [one for one in whole if not _is_there(folder, one, progress)]
     environments = _environments(missing)
@@ -47,7 +128,7 @@ def run(benchmark: Benchmark, folder: Path, progress: Progress) -> int:
     stated = benchmark.model_dump(mode="json", by_alias=True, exclude_unset=True)
     keys = [one.key for one in whole]
     start = {"missing": len(missing)}
-    manifest.write(folder, "benchmark", stated, start, progress.note, workloads=keys)
+    manifest.write_manifest(folder, "benchmark", stated, start, progress.note, workloads=keys)
     progress.begin(len(missing), len(whole))
     for workload in missing:
         progress.workload(workload)
@@ -64,16 +145,16 @@ def run(benchmark: Benchmark, folder: Path, progress: Progress) -> int:
     return int("failed" in statuses)
 
 
-def _is_there(folder: Path, workload: Workload, progress: Progress) -> bool:
+def _is_there(folder: Path, workload: Workload, progress: SpeedProgress) -> bool:
     path = timings.path_of(folder, workload.key)
-    return read_whole(folder, path, timings.read, progress.note) is not None
+    return read_or_set_aside(folder, path, timings.read, progress.note) is not None
 
 
 def measure(
     workload: Workload,
     environments: Mapping[tuple[str, Horizon], Environment],
     benchmark: Benchmark,
-    progress: Progress,
+    progress: SpeedProgress,
 ) -> tuple[list[Row], list[Row]]:
     """The samples of a workload, round by round, and the row of each contestant's program."""
     entrants: dict[str, Entrant] = {}
@@ -129,15 +210,15 @@ def _environments(missing: list[Workload]) -> dict[tuple[str, Horizon], Environm
         for one in (workload, *workload.contestants):
             key = workload.world.shown, one.horizon
             if key not in made:
-                made[key] = environment(workload, one.horizon)
+                made[key] = full_horizon(workload, one.horizon)
     return made
 
 
 def _origin() -> Row:
     return {
-        "device": provenance.device(),
-        "machine": provenance.machine(),
-        "processor": provenance.processor(),
-        "git_revision": provenance.revision(),
-        "versions": provenance.versions() | peers.versions(),
+        "device": manifest.device_name(),
+        "machine": manifest.machine_record(),
+        "processor": manifest.processor_name(),
+        "git_revision": manifest.git_revision(),
+        "versions": manifest.package_versions() | peers.versions(),
     }

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rl_es.interfaces import Environment, Params, Policy
 
 
-class Settings(Config):
+class PeerSettings(Config):
     """Settings of evosax's Open_ES."""
 
     population: int = static(256, "members (P)", ge=2)
@@ -68,7 +68,7 @@ def versions() -> dict[str, str]:
         return {}
 
 
-def evosax(env: Environment, policy: Policy, settings: Settings) -> Peer:
+def evosax(env: Environment, policy: Policy, settings: PeerSettings) -> Peer:
     """The Open_ES of evosax on an environment.
 
     Raises:
@@ -78,10 +78,10 @@ def evosax(env: Environment, policy: Policy, settings: Settings) -> Peer:
     import jax.numpy as jnp
     import optax
 
-    from rl_es.evolution.keys import block_keys, pair_keys
-    from rl_es.promotion import implicit_promotion
+    from rl_es.evolution.perturbation import block_keys, pair_keys
     from rl_es.rollout.evaluation import horizon
-    from rl_es.rollout.unroll import episodes, separate_step, start
+    from rl_es.rollout.unroll import separate_step, start_particle, unroll_episodes
+    from rl_es.rollout.wrappers import implicit_promotion
 
     made = require_evosax()
     shapes = policy.parameters.shapes
@@ -109,12 +109,12 @@ def evosax(env: Environment, policy: Policy, settings: Settings) -> Peer:
         resets, steps = (
             pair_keys(block_keys(key, pairs), pairs, count) for key in (reset_key, step_key)
         )
-        fresh = jax.vmap(jax.vmap(lambda key: start(env, policy, key)))(resets)
+        fresh = jax.vmap(jax.vmap(lambda key: start_particle(env, policy, key)))(resets)
         # Its members are all plus ones, then all minus ones: [2, H] of [P].
         first = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), fresh)
         signed = jax.tree.map(lambda leaf: leaf.reshape(2, pairs, *leaf.shape[1:]), params)
 
-        return episodes(separate_step(env, policy, signed, None), first, steps, limit)
+        return unroll_episodes(separate_step(env, policy, signed, None), first, steps, limit)
 
     def generation(carried: Any) -> Any:
         run_key, state = carried

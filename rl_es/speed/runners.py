@@ -1,36 +1,168 @@
-"""From a contestant to the functions that are compiled and timed."""
+"""From a contestant to the functions that are compiled and timed.
+
+The floors of a generation: the same rollout, with nothing done to the policy.
+
+`Unperturbed` is an agent that draws no noise and learns nothing, so that its generation is the
+suite's own rollout of the unperturbed policy, shared by all members: pure batch inference. With
+`FixedAction` as the policy it is the bare environment.
+
+A workload's environment, and episodes that all last to the time limit.
+
+With a full horizon every contestant takes exactly P x E x T steps, whatever its policies do.
+
+A learner's generation over devices, in chunks, and for several runs at once.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import jax
+import jax.numpy as jnp
+from flax import struct
 from jax import Array
 
 from rl_es import registry
-from rl_es.config import split
+from rl_es.config import split_traced
 from rl_es.errors import UserError
-from rl_es.evolution.keys import block_keys
-from rl_es.interfaces import Agent, Environment, Episode, Noise, Policy, Problem, Segment
-from rl_es.rollout.policy import make_policy
+from rl_es.evolution.perturbation import block_keys
+from rl_es.interfaces import (
+    Agent,
+    Discrete,
+    Environment,
+    EnvSpec,
+    EnvState,
+    Episode,
+    Hyper,
+    Members,
+    Memory,
+    Noise,
+    Observation,
+    Params,
+    Policy,
+    PolicyState,
+    ProblemSpec,
+    Segment,
+    Transition,
+    Update,
+)
+from rl_es.rollout.policy import EmptyNetwork, make_policy
+from rl_es.rollout.segments import SegmentOutcome, SegmentStart
+from rl_es.rollout.wrappers import wrap_environment
 from rl_es.speed import peers
-from rl_es.speed.contestants import Contestant
-from rl_es.speed.floors import FixedAction, Unperturbed
-from rl_es.speed.names import BARE, EVOSAX, FLOORS
-from rl_es.speed.spreading import spread
-from rl_es.speed.workloads import Workload
+from rl_es.speed.schema import BARE, EVOSAX, FLOORS, Horizon
+from rl_es.speed.workloads import Contestant, Workload
+from rl_es.training.compilation import (
+    data_to_keys,
+    keys_to_data,
+    lane_axis,
+    scalar_leaves,
+    split_lanes,
+)
 from rl_es.training.learner import Evolution, TrainState
-from rl_es.training.placement import Placement
-from rl_es.training.program import lane_axis, scalars
-from rl_es.training.segments import Held, Unfolded
-from rl_es.training.spread import ALL_AT_ONCE
+from rl_es.training.sharding import UNSHARDED, Placement, device_kinds
 from rl_es.training.task import MOST_GENERATION_STEPS
+
+
+@dataclass(frozen=True)
+class Unperturbed:
+    """An agent all of whose members are the initial policy. Its state is that policy."""
+
+    population: int
+    segment: Episode
+
+    def init(self, params: Params, hyper: Hyper) -> Params:
+        return params
+
+    def remember(self, pairs: int) -> Memory:
+        return ()
+
+    def ask(self, keys: Array, state: Params, memory: Memory, fresh: Array) -> tuple[Noise, Memory]:
+        return (), memory
+
+    def members(self, state: Params, noise: Noise) -> Members:
+        return Members(shared=state, direct={}, products={})
+
+    def shape(self, state: Params, segment: Segment) -> Array:
+        return segment.returns
+
+    def contract(self, state: Params, noise: Noise, memory: Memory, weights: Array) -> Update:
+        return ()
+
+    def tell(self, state: Params, update: Update, segment: Segment) -> tuple[Params, Array]:
+        return state, jnp.zeros(())
+
+    def center(self, state: Params) -> Params:
+        return state
+
+
+class FixedAction(EmptyNetwork):
+    """A policy without a network: the first discrete action, or the middle of the box."""
+
+    def __init__(self, spec: EnvSpec):
+        self._space = spec.action_space
+
+    def act(
+        self, params: Params, state: PolicyState, observation: Observation, key: Array
+    ) -> tuple[PolicyState, Array]:
+        return state, self._action()
+
+    def _action(self) -> Any:
+        space = self._space
+        if isinstance(space, Discrete):
+            return jnp.zeros((), jnp.int32)
+        low, high = jnp.asarray(space.low), jnp.asarray(space.high)
+        bounded = jnp.isfinite(low) & jnp.isfinite(high)
+        return jnp.where(bounded, (low + high) / 2, 0.0)
+
+
+def spread_devices(
+    learner: Evolution, hyper: Hyper, placement: Placement, lanes: int
+) -> tuple[Callable[[Array], Any], Callable[[Any], Any]]:
+    """The `init` and `generation` of a `Runner`, for a learner that is spread so.
+
+    Args:
+      learner: built with the placement's spread and the name of the lane axis.
+      hyper: its traced settings.
+      placement: devices and chunks.
+      lanes: runs that share a call (L).
+
+    Returns:
+      key -> state, and state -> (state, (returns [L, P], environment steps [L])).
+
+    Raises:
+      UserError: there are not so many devices.
+    """
+    if placement.devices > jax.device_count():
+        raise UserError(f"it needs {placement.devices} devices; jax finds {jax.device_count()}")
+
+    def begin(data: Array) -> Any:
+        return learner.init(jax.random.wrap_key_data(data), hyper)
+
+    shapes = device_kinds(begin, jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0))))
+
+    def advance(state: Any) -> Any:
+        state, segment, _ = learner.generation(data_to_keys(state, shapes))
+        return keys_to_data(state), (segment.returns, segment.steps)
+
+    held = learner.pairwise
+    first = placement.over(
+        split_lanes(lambda data: keys_to_data(begin(data)), lanes), (False,), held
+    )
+    following = placement.over(split_lanes(advance, lanes), (held,), (held, False))
+
+    def init(key: Array) -> Any:
+        keys = jax.random.split(key, lanes) if lanes > 1 else key[None]
+        return first(jax.random.key_data(keys))
+
+    return init, following
+
 
 State = Any
 
 
 @dataclass(frozen=True)
-class Parts:
+class GenerationParts:
     """The parts of a generation, each a function of what the earlier ones gave."""
 
     learner: Evolution
@@ -40,10 +172,10 @@ class Parts:
         keys = self._keys(state)[0]
         return self.learner.agent.ask(keys, state.agent, state.memory, state.fresh)
 
-    def rollout(self, state: TrainState, noise: Noise) -> Unfolded:
+    def rollout(self, state: TrainState, noise: Noise) -> SegmentOutcome:
         """The population's segment."""
         members = self.learner.agent.members(state.agent, noise)
-        held = Held(state.particles, state.fresh, state.statistics)
+        held = SegmentStart(state.particles, state.fresh, state.statistics)
         _, reset_keys, step_keys = self._keys(state)
         return self.learner.unfolding.run(members, held, reset_keys, step_keys)
 
@@ -65,7 +197,7 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Runner:
+class TimedFunctions:
     """What is timed of a contestant.
 
     Attributes:
@@ -81,10 +213,10 @@ class Runner:
     generation: Callable[[State], tuple[State, tuple[Array, Array]]]
     perturbation: Callable[[Array], Any]
     parameters: int
-    parts: Parts | None = None
+    parts: GenerationParts | None = None
 
 
-def make_runner(workload: Workload, contestant: Contestant, env: Environment) -> Runner:
+def make_runner(workload: Workload, contestant: Contestant, env: Environment) -> TimedFunctions:
     """The functions of a contestant.
 
     Raises:
@@ -93,8 +225,10 @@ def make_runner(workload: Workload, contestant: Contestant, env: Environment) ->
     policy = make_policy(workload.policy, env.spec)
     size = policy.parameters.size
     if contestant.name == EVOSAX:
-        peer = peers.evosax(env, policy, cast(peers.Settings, contestant.config))
-        return Runner(peer.init, peer.generation, lambda key: peer.population(peer.init(key)), size)
+        peer = peers.evosax(env, policy, cast(peers.PeerSettings, contestant.config))
+        return TimedFunctions(
+            peer.init, peer.generation, lambda key: peer.population(peer.init(key)), size
+        )
     if contestant.name in FLOORS:
         bare = contestant.name == BARE
         agent = Unperturbed(workload.population, Episode(workload.episodes))
@@ -102,14 +236,14 @@ def make_runner(workload: Workload, contestant: Contestant, env: Environment) ->
         learner = _learner(workload, contestant, agent, env, acting)
         return _of_learner(learner, {}, 0 if bare else size, contestant)
     assert contestant.config is not None
-    problem = Problem(policy.parameters, env.spec.episode_length)
+    problem = ProblemSpec(policy.parameters, env.spec.episode_length)
     made = registry.agents.load(contestant.name).make(contestant.config, problem)
     learner = _learner(workload, contestant, made, env, policy)
     most = learner.generation_steps * workload.world.wrappers.action_repeat
     if most > MOST_GENERATION_STEPS:
         raise UserError(f"a generation may take {most:,} environment steps; too many to be counted")
-    parts = None if contestant.is_spread else Parts(learner)
-    return _of_learner(learner, split(contestant.config)[1], size, contestant, parts)
+    parts = None if contestant.is_spread else GenerationParts(learner)
+    return _of_learner(learner, split_traced(contestant.config)[1], size, contestant, parts)
 
 
 def _learner(
@@ -128,9 +262,9 @@ def _of_learner(
     settings: dict[str, float],
     parameters: int,
     contestant: Contestant,
-    parts: Parts | None = None,
-) -> Runner:
-    hyper = scalars(settings)
+    parts: GenerationParts | None = None,
+) -> TimedFunctions:
+    hyper = scalar_leaves(settings)
 
     def init(key: Array) -> TrainState:
         return learner.init(key, hyper)
@@ -140,10 +274,63 @@ def _of_learner(
         return state, (segment.returns, segment.steps)
 
     def perturbation(key: Array) -> Noise:
-        whole = replace(learner, spread=ALL_AT_ONCE)
-        return Parts(whole).noise(whole.init(key, hyper))[0]
+        whole = replace(learner, spread=UNSHARDED)
+        return GenerationParts(whole).noise(whole.init(key, hyper))[0]
 
     if contestant.is_spread:
-        functions = spread(learner, hyper, _placement(contestant), contestant.lanes)
-        return Runner(*functions, perturbation, parameters)
-    return Runner(init, generation, perturbation, parameters, parts)
+        functions = spread_devices(learner, hyper, _placement(contestant), contestant.lanes)
+        return TimedFunctions(*functions, perturbation, parameters)
+    return TimedFunctions(init, generation, perturbation, parameters, parts)
+
+
+@struct.dataclass
+class FullHorizonState:
+    """The state of a `FullHorizon`."""
+
+    inner: EnvState
+    over: Array  # [] bool: the environment itself has ended the episode
+    steps: Array  # [] int32, since the reset
+
+
+class FullHorizon:
+    """Ends no episode before the time limit; rewards stop where the environment would have ended.
+
+    That keeps returns a function of the states. XLA deletes what no output depends on, so a reward
+    that is always 1 would let it delete the physics, and the rollout would cost nothing.
+    """
+
+    def __init__(self, env: Environment):
+        self.env = env
+        self.spec = env.spec
+
+    def reset(self, key: Array) -> tuple[EnvState, Observation]:
+        state, observation = self.env.reset(key)
+        return FullHorizonState(state, jnp.zeros((), bool), jnp.zeros((), jnp.int32)), observation
+
+    def step(self, key: Array, state: EnvState, action: Array) -> Transition:
+        transition = self.env.step(key, state.inner, action)
+        steps, limit = state.steps + 1, self.spec.episode_length
+        return transition._replace(
+            state=FullHorizonState(transition.state, state.over | transition.terminated, steps),
+            reward=jnp.where(state.over, 0.0, transition.reward),
+            terminated=jnp.zeros((), bool),
+            truncated=jnp.zeros((), bool) if limit is None else steps >= limit,
+        )
+
+
+def full_horizon(workload: Workload, horizon: Horizon) -> Environment:
+    """A fresh environment of a workload, with this horizon.
+
+    Raises:
+      UserError: it has no time limit.
+    """
+    world = workload.world
+    suite = registry.environment_suite(world.name)
+    made = suite.make(world.name, suite.Options(**workload.options))
+    env = wrap_environment(FullHorizon(made) if horizon == "full" else made, world.wrappers)
+    if env.spec.episode_length is None:
+        raise UserError(
+            f"environment {world.shown}: it has no time limit, so its episodes have no length "
+            "to be timed over; give it an episode_length"
+        )
+    return env

@@ -34,6 +34,8 @@ contestants:
     with: {shaping: z_score}
   - evosax                    # evosax's Open_ES, with the extra `peers`
 ```
+
+Who can be timed, besides the suite's own agents.
 """
 
 from typing import Annotated, Literal, TypeVar
@@ -45,15 +47,31 @@ from rl_es.config import Config
 from rl_es.errors import brief, did_you_mean
 from rl_es.evolution.config import whole_pairs
 from rl_es.rollout.config import PolicyConfig, Width
-from rl_es.speed.names import FLOORS, PEERS
-from rl_es.sweep.entries import Variation, World, labels_differ, named
-from rl_es.sweep.fields import SweepName, distinct
+from rl_es.sweep.schema import (
+    EnvironmentChoice,
+    SweepName,
+    Variation,
+    check_distinct,
+    labels_differ,
+    name_of,
+)
+
+BARE, INFERENCE, EVOSAX = "bare", "inference", "evosax"
+
+# A generation without noise, shaping and update.
+FLOORS = {
+    BARE: "the environment under a fixed action",
+    INFERENCE: "the unperturbed policy, shared by all members: pure batch inference",
+}
+# Other libraries, on the same network, population and steps.
+PEERS = {EVOSAX: "Open_ES of evosax (extra `peers`)"}
+
 
 Horizon = Literal["full", "natural"]
 
 
 T = TypeVar("T")
-Listed = Annotated[tuple[T, ...], Field(min_length=1, strict=False), AfterValidator(distinct)]
+Listed = Annotated[tuple[T, ...], Field(min_length=1, strict=False), AfterValidator(check_distinct)]
 Count = Annotated[int, Strict(), Field(ge=1)]
 Population = Annotated[int, Strict(), Field(ge=2), AfterValidator(whole_pairs)]
 Layers = Annotated[tuple[Width, ...], Field(strict=False)]
@@ -63,7 +81,7 @@ class Workloads(Config):
     """The axes of the workloads, which are all their combinations."""
 
     environments: Annotated[
-        tuple[Annotated[World, BeforeValidator(named)], ...],
+        tuple[Annotated[EnvironmentChoice, BeforeValidator(name_of)], ...],
         Field(min_length=1, strict=False),
         AfterValidator(labels_differ),
     ]
@@ -85,7 +103,7 @@ class ContestantEntry(Variation):
     @field_validator("name")
     @classmethod
     def _known(cls, name: str) -> str:
-        known = [*FLOORS, *PEERS, *registry.strategies()]
+        known = [*FLOORS, *PEERS, *registry.strategy_names()]
         if name not in known:
             raise ValueError(f"unknown contestant '{brief(name)}'{did_you_mean(name, known)}")
         return name
@@ -104,7 +122,7 @@ class Benchmark(Config):
     policy: PolicyConfig = PolicyConfig()
     agent: dict[str, object] = Field(default_factory=dict)
     contestants: Annotated[
-        tuple[Annotated[ContestantEntry, BeforeValidator(named)], ...],
+        tuple[Annotated[ContestantEntry, BeforeValidator(name_of)], ...],
         Field(min_length=1, strict=False),
         AfterValidator(labels_differ),
     ]

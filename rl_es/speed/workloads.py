@@ -1,21 +1,177 @@
-"""The workloads of a speed file: every combination of its axes."""
+"""The workloads of a speed file: every combination of its axes.
+
+The contestants of a workload, with complete settings.
+
+An agent's settings, weakest first: its own defaults, the file's `agent`, its `with`, its `grid` and
+`random`. Population and episodes are the workload's. A peer takes from `agent` the settings that it
+has.
+
+A speed file, and what the command line sets, to a checked `Benchmark`.
+"""
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rl_es import registry
-from rl_es.places import Problem
+from rl_es.config import Config
+from rl_es.errors import ConfigError, ConfigPath
 from rl_es.rollout.config import PolicyConfig
-from rl_es.speed import contestants as entered
-from rl_es.speed.contestants import Contestant
-from rl_es.speed.schema import Benchmark, Horizon
-from rl_es.sweep import resolving
-from rl_es.sweep.cells import digest
-from rl_es.sweep.entries import World
-from rl_es.sweep.variants import count
+from rl_es.speed import peers
+from rl_es.speed.schema import EVOSAX, FLOORS, PEERS, Benchmark, ContestantEntry, Horizon
+from rl_es.sweep import cells
+from rl_es.sweep.cells import StatedSettings, digest
+from rl_es.sweep.loading import override, validate
+from rl_es.sweep.schema import EnvironmentChoice
+from rl_es.sweep.variants import Variant, count_variants, expand_variants
+from rl_es.sweep.yaml_reader import Document, read_yaml
+
+MEMBERS_PER_KEY = 128  # those of a block of antithetic pairs, `rl_es.evolution.perturbation`
+_BY_WORKLOAD = {"population": "populations", "episodes": "episodes"}
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A floor, a peer or an agent that is timed.
+
+    Attributes:
+      label: unique in the file.
+      name: `bare`, `inference`, `evosax` or the agent's name in the registry.
+      config: its settings; None for a floor, which has none.
+      up_to: the largest population that it is run with; None: any.
+      numerics: the `NUMERICS` of the agent's file, raised by hand when the agent's numbers change.
+      horizon: `full` or `natural`.
+      devices: how many devices share its population.
+      chunks: how many chunks each device evaluates its part in.
+      lanes: how many runs share a call.
+    """
+
+    label: str
+    name: str
+    config: Config | None
+    up_to: int | None
+    numerics: int
+    horizon: Horizon
+    devices: int
+    chunks: int
+    lanes: int
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides what is timed, as JSON."""
+        settings = {} if self.config is None else self.config.model_dump(mode="json")
+        return {"label": self.label, "name": self.name, "settings": settings,
+                "up_to": self.up_to, "numerics": self.numerics, "horizon": self.horizon,
+                "devices": self.devices, "chunks": self.chunks, "lanes": self.lanes}  # fmt: skip
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether its generation is more than one run on one device, all at once."""
+        return (self.devices, self.chunks, self.lanes) != (1, 1, 1)
+
+
+def contestants(benchmark: Benchmark, i: int, j: int, horizon: Horizon) -> Iterator[Contestant]:
+    """The contestants for the i-th population and j-th number of episodes, in the file's order.
+
+    Raises:
+      ConfigError: some settings do not fit.
+    """
+    for k, entry in enumerate(benchmark.contestants):
+        for variant in expand_variants(entry):
+            config = None if entry.name in FLOORS else _settings(benchmark, i, j, k, variant)
+            ours = entry.name not in FLOORS and entry.name not in PEERS
+            numerics = registry.agents.load(entry.name).NUMERICS if ours else 1
+            yield Contestant(
+                variant.label,
+                entry.name,
+                config,
+                entry.up_to,
+                numerics,
+                horizon=entry.horizon or horizon,
+                devices=entry.devices,
+                chunks=entry.chunks,
+                lanes=entry.lanes,
+            )
+
+
+def check_contestants(benchmark: Benchmark) -> None:
+    """Checks the contestants, as far as that needs no workload.
+
+    Raises:
+      ConfigError: the first thing that is wrong.
+    """
+    _no_sizes(benchmark.agent, ("agent",))
+    labels: set[str] = set()
+    for k, entry in enumerate(benchmark.contestants):
+        place: ConfigPath = ("contestants", k)
+        _no_settings_of_floors(entry, place)
+        for below, settings in (("with", entry.fixed), ("grid", entry.grid)):
+            _no_sizes(settings, (*place, below))
+        if entry.random:
+            _no_sizes(entry.random.settings, (*place, "random"))
+        _no_spread_of_peers(entry, place)
+        _whole_blocks(benchmark, entry, place)
+        if entry.name == EVOSAX and benchmark.policy.normalise_observations:
+            raise ConfigError(place, "runs without policy.normalise_observations; leave one out")
+        for variant in expand_variants(entry):
+            if variant.label in labels:
+                raise ConfigError(place, f"label '{variant.label}' is used twice; give another")
+            labels.add(variant.label)
+
+
+def _settings(benchmark: Benchmark, i: int, j: int, k: int, variant: Variant) -> Config:
+    entry = benchmark.contestants[k]
+    peer = entry.name in PEERS
+    model = peers.PeerSettings if peer else registry.agents.load(entry.name).Hyperparameters
+    shared = {n: v for n, v in benchmark.agent.items() if not peer or n in model.model_fields}
+    stated = StatedSettings()
+    stated.put(shared, ("agent",))
+    stated.put(entry.fixed, ("contestants", k, "with"))
+    stated.vary(variant, ("contestants", k))
+    for name, position in (("population", i), ("episodes", j)):
+        axis = _BY_WORKLOAD[name]
+        if name in model.model_fields:
+            value = getattr(benchmark.workloads, axis)[position]
+            stated.add(name, value, ("workloads", axis, position))
+    return stated.checked(model, entry.shown, ("contestants", k))
+
+
+def _no_sizes(settings: Any, place: ConfigPath) -> None:
+    for name, axis in _BY_WORKLOAD.items():
+        if name in settings:
+            raise ConfigError(
+                (*place, name), f"every contestant has the workload's; see workloads.{axis}"
+            )
+
+
+def _no_spread_of_peers(entry: ContestantEntry, place: ConfigPath) -> None:
+    for key in ("devices", "chunks", "lanes"):
+        if entry.name in PEERS and getattr(entry, key) != 1:
+            raise ConfigError((*place, key), f"{entry.name} runs alone, at once, on one device")
+
+
+def _whole_blocks(benchmark: Benchmark, entry: ContestantEntry, place: ConfigPath) -> None:
+    parts = entry.devices * entry.chunks
+    for population in benchmark.workloads.populations:
+        run = entry.up_to is None or population <= entry.up_to
+        if run and parts > 1 and population % (parts * MEMBERS_PER_KEY):
+            raise ConfigError(
+                place,
+                f"devices times chunks must divide each population into whole multiples of "
+                f"{MEMBERS_PER_KEY} members; {population} / {parts} is none",
+            )
+
+
+def _no_settings_of_floors(entry: ContestantEntry, place: ConfigPath) -> None:
+    if entry.name not in FLOORS:
+        return
+    for key, given in (("with", entry.fixed), ("grid", entry.grid), ("random", entry.random)):
+        if given:
+            raise ConfigError((*place, key), f"{entry.name} is no agent, it has no settings")
+
 
 MOST_PROGRAMS = 100_000
 
@@ -36,7 +192,7 @@ class Workload:
     """
 
     key: str
-    world: World
+    world: EnvironmentChoice
     options: dict[str, Any]
     policy: PolicyConfig
     population: int
@@ -70,40 +226,42 @@ def workloads(benchmark: Benchmark) -> tuple[Workload, ...]:
     """Every combination of the axes, the last fastest.
 
     Raises:
-      Problem: values that do not fit together.
+      ConfigError: values that do not fit together.
     """
     return tuple(_workloads(benchmark))
 
 
-def check(benchmark: Benchmark) -> None:
+def check_benchmark(benchmark: Benchmark) -> None:
     """Checks how the values of a speed file fit together.
 
     Raises:
-      Problem: the first value that does not fit.
+      ConfigError: the first value that does not fit.
     """
     if "widths" in benchmark.policy.model_fields_set:
-        raise Problem(("policy", "widths"), "the workloads state them; see workloads.widths")
+        raise ConfigError(("policy", "widths"), "the workloads state them; see workloads.widths")
     _check_size(benchmark)
-    entered.check(benchmark)
+    check_contestants(benchmark)
     seen: dict[str, str] = {}
     for workload in _workloads(benchmark):
         if workload.key in seen:
-            raise Problem(("workloads",), f"two are the same: {workload.label}; remove one")
+            raise ConfigError(("workloads",), f"two are the same: {workload.label}; remove one")
         seen[workload.key] = workload.label
 
 
 def _check_size(benchmark: Benchmark) -> None:
     axes = (getattr(benchmark.workloads, name) for name in type(benchmark.workloads).model_fields)
-    total = math.prod(map(len, axes)) * sum(map(count, benchmark.contestants))
+    total = math.prod(map(len, axes)) * sum(map(count_variants, benchmark.contestants))
     if total > MOST_PROGRAMS:
-        raise Problem((), f"has {total:,} contestants in workloads; at most {MOST_PROGRAMS:,} fit")
+        raise ConfigError(
+            (), f"has {total:,} contestants in workloads; at most {MOST_PROGRAMS:,} fit"
+        )
 
 
 def _workloads(benchmark: Benchmark) -> Iterator[Workload]:
     axes = benchmark.workloads
     how = benchmark.model_dump(include={"rounds", "min_seconds", "compile", "parts"})
     runners = {
-        (i, j, horizon): tuple(entered.contestants(benchmark, i, j, horizon))
+        (i, j, horizon): tuple(contestants(benchmark, i, j, horizon))
         for i in range(len(axes.populations))
         for j in range(len(axes.episodes))
         for horizon in axes.horizons
@@ -111,7 +269,7 @@ def _workloads(benchmark: Benchmark) -> Iterator[Workload]:
     for e, world in enumerate(axes.environments):
         suite = registry.environment_suite(world.name)
         place = ("workloads", "environments", e, "options")
-        options = resolving.options(suite, world, place)
+        options = cells.resolve_options(suite, world, place)
         environment = {
             "name": world.name,
             "options": options,
@@ -143,3 +301,15 @@ def _workloads(benchmark: Benchmark) -> Iterator[Workload]:
                 horizon=horizon,
                 contestants=runners[i, j, horizon],
             )
+
+
+def load(path: Path, assignments: Iterable[str] = ()) -> Benchmark:
+    """Reads, overrides and checks a speed file, as `rl_es.sweep.loading.load` does a sweep file."""
+    document = read_yaml(path)
+    override(document, assignments, everywhere={})
+    return checked(document)
+
+
+def checked(document: Document) -> Benchmark:
+    """The benchmark of a document, as `rl_es.sweep.loading.checked` does it."""
+    return validate(document, Benchmark, check_benchmark)

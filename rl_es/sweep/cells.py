@@ -4,23 +4,144 @@ Settings, weakest first: the agent's own defaults, `defaults.agent`, the agent's
 and `random`, the environment's `agents`. A policy, key by key: `PolicyConfig`, `defaults.policy`,
 the environment's `policy`, the agent's `policy`. Evaluation, key by key: `defaults.evaluation`, the
 environment's. A budget is taken whole: the environment's, else the default.
+
+What holds for one cell: the settings, options and policies of a sweep, the strongest winning.
+
+Every function raises `ConfigError`, with the place in the sweep file, for values that do not fit.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from types import ModuleType
+from typing import Any, TypeVar
+
+import pydantic
 
 from rl_es import registry
-from rl_es.config import Config, split
-from rl_es.places import Place, Problem
+from rl_es.config import Config, split_traced
+from rl_es.errors import ConfigError, ConfigPath, UserError, brief, did_you_mean, explain_validation
 from rl_es.rollout.config import EvaluationConfig, PolicyConfig, WrapperConfig
-from rl_es.sweep import resolving
-from rl_es.sweep.entries import World
-from rl_es.sweep.fields import MAX_CELLS
-from rl_es.sweep.schema import Budget, Sweep
-from rl_es.sweep.variants import count, variants
+from rl_es.sweep.schema import (
+    MAX_CELLS,
+    AgentEntry,
+    Budget,
+    EnvironmentChoice,
+    EnvironmentEntry,
+    Sweep,
+)
+from rl_es.sweep.variants import Variant, count_variants, expand_variants
+
+AnyConfig = TypeVar("AnyConfig", bound=Config)
+
+
+class StatedSettings:
+    """Settings of one variant, and where in the file each of them stands."""
+
+    def __init__(self) -> None:
+        """Starts with none: the agent's own defaults hold."""
+        self._values: dict[str, Any] = {}
+        self._places: dict[str, ConfigPath] = {}
+
+    def put(self, settings: Mapping[str, Any], where: ConfigPath) -> None:
+        """Adds the settings of the mapping at `where`; they win over earlier ones."""
+        for name, value in settings.items():
+            self.add(name, value, (*where, name))
+
+    def add(self, name: str, value: Any, place: ConfigPath) -> None:
+        """Adds one setting."""
+        self._values[name] = value
+        self._places[name] = place
+
+    def vary(self, variant: Variant, where: ConfigPath) -> None:
+        """Adds the varied settings of the entry at `where`."""
+        for name, value in variant.settings.items():
+            self.add(name, value, (*where, *variant.places[name]))
+
+    def checked(self, model: type[AnyConfig], shown: str, where: ConfigPath) -> AnyConfig:
+        """The complete settings, by their class; `shown` and `where` name the entry."""
+        try:
+            return model.model_validate(self._values)
+        except pydantic.ValidationError as error:
+            problem = explain_validation(error, model)
+            if not problem.place:
+                raise ConfigError(where, f"{shown}: {problem.reason}") from None
+            name = problem.place[0]
+            place = self._places.get(str(name), (*where, "with", name))
+            reason = problem.reason
+            if place[:2] == ("defaults", "agent") and name not in model.model_fields:
+                reason += f" ({shown} has none; what only some agents have goes under their `with`)"
+            raise ConfigError((*place, *problem.place[1:]), reason) from None
+
+
+def resolve_settings(sweep: Sweep, i: int, j: int, variant: Variant) -> Config:
+    """The complete settings of a variant in an environment, by the agent's own class."""
+    agent, overrides = sweep.agents[j], sweep.environments[i].agents
+    stated = StatedSettings()
+    stated.put(sweep.defaults.agent, ("defaults", "agent"))
+    stated.put(agent.fixed, ("agents", j, "with"))
+    stated.vary(variant, ("agents", j))
+    for key in dict.fromkeys((agent.name, agent.shown)):
+        if agent in settings_class(sweep, key):
+            stated.put(overrides.get(key, {}), ("environments", i, "agents", key))
+    module = registry.agents.load(agent.name)
+    if hasattr(module, "check"):
+        _checked_by(module.check, ("agents", j))
+    return stated.checked(module.Hyperparameters, agent.shown, ("agents", j))
+
+
+def settings_class(sweep: Sweep, key: str) -> list[AgentEntry]:
+    """The entries that an environment's `agents` key means: one label's, else all of one name."""
+    labelled = [agent for agent in sweep.agents if agent.shown == key]
+    return labelled or [agent for agent in sweep.agents if agent.name == key]
+
+
+def check_overrides(sweep: Sweep, environment: EnvironmentEntry, place: ConfigPath) -> None:
+    """Refuses overrides of an agent that is not there, or of a setting that varies."""
+    for key, settings in environment.agents.items():
+        meant = settings_class(sweep, key)
+        if not meant:
+            near = did_you_mean(brief(key), {a.shown for a in sweep.agents})
+            raise ConfigError((*place, key), f"no agent of this sweep has this label{near}")
+        for name in settings:
+            if any(name in agent.varied for agent in meant):
+                raise ConfigError(
+                    (*place, key, name), "the agent varies it by grid or random; keep one"
+                )
+
+
+def resolve_options(
+    suite: ModuleType, environment: EnvironmentChoice, place: ConfigPath
+) -> dict[str, Any]:
+    """The complete options of an environment, by the suite's own class."""
+    try:
+        options = suite.Options.model_validate(environment.options)
+    except pydantic.ValidationError as error:
+        problem = explain_validation(error, suite.Options)
+        raise ConfigError((*place, *problem.place), problem.reason) from None
+    if hasattr(suite, "check"):
+        _checked_by(lambda: suite.check(environment.name, options), place)
+    return options.model_dump()
+
+
+def _checked_by(check: Callable[[], None], place: ConfigPath) -> None:
+    try:
+        check()
+    except UserError as error:
+        raise ConfigError(place, str(error)) from None
+
+
+def merge_settings(place: ConfigPath, *layers: AnyConfig) -> AnyConfig:
+    """One configuration from what each layer states, the last winning."""
+    values = {name: getattr(layer, name) for layer in layers for name in layer.model_fields_set}
+    model = type(layers[0])
+    try:
+        return model(**values)
+    except pydantic.ValidationError as error:
+        problem = explain_validation(error, model)
+        raise ConfigError((*place, *problem.place), problem.reason) from None
 
 
 @dataclass(frozen=True)
@@ -96,7 +217,7 @@ class Group:
         return f"{first.env} / {agent}"
 
 
-def cells(sweep: Sweep) -> tuple[Cell, ...]:
+def expand_cells(sweep: Sweep) -> tuple[Cell, ...]:
     """Every cell: environments and agents as listed, then variants, then seeds.
 
     Variants come in the order of `rl_es.sweep.variants`: the grid's last key fastest, and random
@@ -108,31 +229,33 @@ def cells(sweep: Sweep) -> tuple[Cell, ...]:
     return tuple(_cells(sweep, sweep.seeds))
 
 
-def check(sweep: Sweep) -> None:
+def check_sweep(sweep: Sweep) -> None:
     """Checks how the values of a sweep fit together, with one seed.
 
     Raises:
-      Problem: the first value that does not fit.
+      ConfigError: the first value that does not fit.
     """
     check_size(sweep)
     for record in sweep.tuning:
         if both := sorted({*sweep.seeds} & {*record.seeds}):
             told = ", ".join(map(str, both[:5])) + (", ..." if len(both) > 5 else "")
-            raise Problem(
+            raise ConfigError(
                 ("seeds",),
                 f"tuning seeds and test seeds must be disjoint; '{record.name}' tuned with {told}",
             )
     labels: set[str] = set()
     for j, agent in enumerate(sweep.agents):
-        for variant in variants(agent):
+        for variant in expand_variants(agent):
             if variant.label in labels:
-                raise Problem(("agents", j), f"label '{variant.label}' is used twice; give another")
+                raise ConfigError(
+                    ("agents", j), f"label '{variant.label}' is used twice; give another"
+                )
             labels.add(variant.label)
     runs: dict[str, str] = {}
     for cell in _cells(sweep, sweep.seeds[:1]):
         name = f"{cell.env} / {cell.label}"
         if cell.run_id in runs:
-            raise Problem(
+            raise ConfigError(
                 (), f"two runs are the same: '{runs[cell.run_id]}' and '{name}'; remove one"
             )
         runs[cell.run_id] = name
@@ -142,14 +265,14 @@ def check_size(sweep: Sweep) -> None:
     """Refuses more cells than fit; nothing is built.
 
     Raises:
-      Problem: says how many there are.
+      ConfigError: says how many there are.
     """
-    total = len(sweep.environments) * len(sweep.seeds) * sum(map(count, sweep.agents))
+    total = len(sweep.environments) * len(sweep.seeds) * sum(map(count_variants, sweep.agents))
     if total > MAX_CELLS:
-        raise Problem((), f"has {total:,} cells; at most {MAX_CELLS:,} fit")
+        raise ConfigError((), f"has {total:,} cells; at most {MAX_CELLS:,} fit")
 
 
-def groups(cells: tuple[Cell, ...]) -> tuple[Group, ...]:
+def group_cells(cells: tuple[Cell, ...]) -> tuple[Group, ...]:
     """The groups of a sweep's cells, in order of their first cell."""
     members: dict[str, list[Cell]] = {}
     for cell in cells:
@@ -158,24 +281,24 @@ def groups(cells: tuple[Cell, ...]) -> tuple[Group, ...]:
 
 
 def _cells(sweep: Sweep, seeds: tuple[int, ...]) -> Iterator[Cell]:
-    chosen = [tuple(variants(agent)) for agent in sweep.agents]
+    chosen = [tuple(expand_variants(agent)) for agent in sweep.agents]
     for i, environment in enumerate(sweep.environments):
-        place: Place = ("environments", i)
-        resolving.check_overrides(sweep, environment, (*place, "agents"))
-        own = world(environment, place)
+        place: ConfigPath = ("environments", i)
+        check_overrides(sweep, environment, (*place, "agents"))
+        own = environment_of(environment, place)
         budget = environment.budget or sweep.defaults.budget
         if budget is None:
-            raise Problem(place, "has no budget; add defaults: {budget: {env_steps: 1e6}}")
-        evaluation = resolving.merged(
+            raise ConfigError(place, "has no budget; add defaults: {budget: {env_steps: 1e6}}")
+        evaluation = merge_settings(
             (*place, "evaluation"), sweep.defaults.evaluation, environment.evaluation
         )
         for j, agent in enumerate(sweep.agents):
-            policy = resolving.merged(
+            policy = merge_settings(
                 ("agents", j, "policy"), sweep.defaults.policy, environment.policy, agent.policy
             )
             for variant in chosen[j]:
-                config = resolving.settings(sweep, i, j, variant)
-                fixed, _ = split(config)
+                config = resolve_settings(sweep, i, j, variant)
+                fixed, _ = split_traced(config)
                 common = {
                     "environment": own,
                     "agent": agent.name,
@@ -206,16 +329,16 @@ def _cells(sweep: Sweep, seeds: tuple[int, ...]) -> Iterator[Cell]:
                     )
 
 
-def world(environment: World, place: Place) -> dict[str, Any]:
+def environment_of(environment: EnvironmentChoice, place: ConfigPath) -> dict[str, Any]:
     """What of an environment determines numbers, as JSON; `place` is that of its entry.
 
     Raises:
-      Problem: its options do not fit.
+      ConfigError: its options do not fit.
     """
     suite = registry.environment_suite(environment.name)
     return {
         "name": environment.name,
-        "options": resolving.options(suite, environment, (*place, "options")),
+        "options": resolve_options(suite, environment, (*place, "options")),
         "wrappers": environment.wrappers.model_dump(mode="json"),
         "numerics": suite.NUMERICS,
     }
@@ -225,3 +348,41 @@ def digest(content: Any) -> str:
     """16 hex digits of the SHA-256 of canonical JSON: sorted keys, shortest numbers, no spaces."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Every n-th group, from the i-th on: 0 <= i < n. It is fixed by the sweep file alone."""
+
+    index: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether what is run once for a sweep, beside its groups, is this one's to run."""
+        return self.index == 0
+
+    def of(self, groups: Sequence[Group]) -> tuple[Group, ...]:
+        """Its groups, in order."""
+        return tuple(groups[self.index :: self.count])
+
+    def __str__(self) -> str:
+        return f"{self.index}/{self.count}"
+
+
+ALL_GROUPS = Shard()
+
+
+def parse_shard(text: str) -> Shard:
+    """Reads 'i/n'.
+
+    Raises:
+      UserError: it is none.
+    """
+    found = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    index, count = map(int, found.groups()) if found else (0, 0)
+    if not index < count:
+        raise UserError(
+            f"--shard: must be I/N with I from 0 to N - 1, such as 0/4; is '{brief(text)}'"
+        )
+    return Shard(index, count)

@@ -1,23 +1,41 @@
-"""One group, claimed and compiled: its runs batch after batch, and how each of them ended."""
+"""One group, claimed and compiled: its runs batch after batch, and how each of them ended.
+
+What is said, when runs have ended, of members whose return was not finite.
+"""
 
 import threading
-from collections.abc import Collection, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 
 from rl_es.errors import StorageError, UserError
-from rl_es.sweep import batch, nonfinite, records
-from rl_es.sweep.lane import Lane, Shared
-from rl_es.sweep.placing import ANY_RESOURCES, Resources
+from rl_es.sweep import runs, store
 from rl_es.sweep.progress import Progress
-from rl_es.sweep.queue import Taken
+from rl_es.sweep.queue import ClaimedGroup, Compile, PlacedGroup, shrink_placement
+from rl_es.sweep.runs import ActiveRun, GroupRecord
 from rl_es.sweep.store import Store
-from rl_es.sweep.work import Compile, Work, smaller
-from rl_es.training import together
-from rl_es.training.program import Program
+from rl_es.training import multihost
+from rl_es.training.compilation import Program
+from rl_es.training.resources import ANY_RESOURCES, Resources
+
+
+def nonfinite_message(lanes: Iterable[ActiveRun]) -> Iterator[str]:
+    """A line per environment and label of which a run had such members."""
+    found: dict[tuple[str, str], dict[int, int]] = {}
+    for lane in lanes:
+        if lane.come.nonfinite_members:
+            own = found.setdefault((lane.cell.env, lane.cell.label), {})
+            own[lane.cell.seed] = lane.come.nonfinite_members
+    for (env, label), counts in found.items():
+        seeds = ", ".join(map(str, counts))
+        yield (
+            f"{env} / {label}: {sum(counts.values()):,} times a member's return was not finite and "
+            f"counted as the worst of its generation ({'seed' if len(counts) == 1 else 'seeds'} "
+            f"{seeds})"
+        )
 
 
 @dataclass(frozen=True)
-class Runner:
+class GroupRunner:
     """Runs groups.
 
     Attributes:
@@ -34,19 +52,19 @@ class Runner:
     compiled: Compile
     resources: Resources = ANY_RESOURCES
 
-    def whole(self, taken: Taken) -> int:
+    def whole(self, taken: ClaimedGroup) -> int:
         """Compiles and runs a group that was taken, and lets go of it; else as `run`."""
         work = taken.work
         try:
             try:
                 program = self.compiled(work)
             except Exception as error:
-                return self.fail(work, taken.wanted, records.reason(error))
+                return self.fail(work, taken.wanted, store.cell_reason(error))
             return self.run(work, taken.wanted, program)
         finally:
             taken.release()
 
-    def run(self, work: Work, wanted: Set[str], program: Program) -> int:
+    def run(self, work: PlacedGroup, wanted: Set[str], program: Program) -> int:
         """Runs the wanted cells of a group, in smaller parts where memory does not suffice.
 
         Args:
@@ -62,17 +80,19 @@ class Runner:
           StorageError: the results folder cannot be written.
         """
         shared = _shared(work, program.compile_seconds)
-        failed, left, ran = 0, {*wanted}, list[Lane]()
+        failed, left, ran = 0, {*wanted}, list[ActiveRun]()
         for members in work.batches():
             lanes = [
-                Lane(cell, self.store, shared, status="running" if cell.run_id in left else "done")
+                ActiveRun(
+                    cell, self.store, shared, status="running" if cell.run_id in left else "done"
+                )
                 for cell in members
             ]
             working = [lane for lane in lanes if lane.active]
             if not working:
                 continue
             # A program has a fixed number of lanes: the ones left over do nothing.
-            idle = [Lane(members[0], self.store, shared, status="done")]
+            idle = [ActiveRun(members[0], self.store, shared, status="done")]
             lanes += idle * (work.lanes - len(members))
             less = self._batch(work, program, lanes)
             if less is not None:
@@ -80,49 +100,51 @@ class Runner:
             failed += self._tell(working)
             left -= {lane.cell.run_id for lane in working}
             ran += working
-        for text in nonfinite.told(ran):
+        for text in nonfinite_message(ran):
             self.progress.note(text)
         return failed
 
-    def fail(self, work: Work, wanted: Collection[str], reason: str) -> int:
+    def fail(self, work: PlacedGroup, wanted: Collection[str], reason: str) -> int:
         """Records that cells of a group could not be run; returns how many they are."""
         shared = _shared(work, 0.0)
         cells = [cell for cell in work.group.cells if cell.run_id in wanted]
-        lanes = [Lane(cell, self.store, shared) for cell in cells]
+        lanes = [ActiveRun(cell, self.store, shared) for cell in cells]
         for lane in lanes:
             lane.fail(reason)
         return self._tell(lanes)
 
-    def give_up(self, work: Work, wanted: Collection[str], reason: str) -> int:
+    def give_up(self, work: PlacedGroup, wanted: Collection[str], reason: str) -> int:
         """`fail` of what is left of a group that others ran: cells that have ended are kept."""
         cells = [cell for cell in work.group.cells if cell.run_id in wanted]
         left = {cell.run_id for cell in cells if self.store.state(cell) != "done"}
         return self.fail(work, left, reason)
 
-    def _batch(self, work: Work, program: Program, lanes: Sequence[Lane]) -> Work | None:
+    def _batch(
+        self, work: PlacedGroup, program: Program, lanes: Sequence[ActiveRun]
+    ) -> PlacedGroup | None:
         """Runs a batch; returns the smaller work to be done instead where memory did not suffice.
 
         What else goes wrong ends the lanes that have not ended yet.
         """
         try:
             every = self.resources.checkpoint_seconds
-            batch.run(program, lanes, self.progress, self.stop, every)
-        except batch.Stopped:
-            raise together.Interrupted from None
+            runs.run_batch(program, lanes, self.progress, self.stop, every)
+        except runs.StopRequested:
+            raise multihost.Interrupted from None
         except StorageError:
             raise
         except Exception as error:
-            if together.several() and not isinstance(error, UserError):
+            if multihost.is_multihost() and not isinstance(error, UserError):
                 raise  # the others may not have it, and would wait in vain
-            less = smaller(work, self.resources) if out_of_memory(error) else None
+            less = shrink_placement(work, self.resources) if out_of_memory(error) else None
             if less is not None:
                 return less
             for lane in lanes:
                 if lane.active:
-                    lane.fail(records.reason(error))
+                    lane.fail(store.cell_reason(error))
         return None
 
-    def _again(self, less: Work, left: Set[str]) -> int:
+    def _again(self, less: PlacedGroup, left: Set[str]) -> int:
         """Goes on with a group in less memory, each run from its last checkpoint."""
         where = less.place
         self.progress.note(
@@ -133,10 +155,10 @@ class Runner:
         try:
             program = self.compiled(less)
         except Exception as error:
-            return self.fail(less, left, records.reason(error))
+            return self.fail(less, left, store.cell_reason(error))
         return self.run(less, left, program)
 
-    def _tell(self, lanes: Sequence[Lane]) -> int:
+    def _tell(self, lanes: Sequence[ActiveRun]) -> int:
         """Reports how runs ended; returns how many failed."""
         for lane in lanes:
             if lane.status == "failed":
@@ -153,8 +175,8 @@ def out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
-def _shared(work: Work, compile_seconds: float) -> Shared:
-    return Shared(
+def _shared(work: PlacedGroup, compile_seconds: float) -> GroupRecord:
+    return GroupRecord(
         lanes=work.lanes,
         compile_seconds=compile_seconds,
         parameters=work.training.parameters,

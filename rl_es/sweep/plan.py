@@ -2,29 +2,97 @@
 
 Counts follow from the file alone. Time and memory are measured: each group's program is compiled
 (it stays in the cache, so the work is not lost) and trains one run for a moment, in vain.
+
+What a plan says of devices, shared calls and chunks, in sentences.
 """
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from rl_es.config import split
+from rl_es.config import split_traced
 from rl_es.interfaces import Limit
-from rl_es.sweep import describing, provenance, surfaces
-from rl_es.sweep.cells import Cell, Group, cells, groups
-from rl_es.sweep.lane import MOST_STEPS
-from rl_es.sweep.placing import ANY_RESOURCES, Resources
+from rl_es.results import manifest
+from rl_es.sweep import surfaces
+from rl_es.sweep.cells import Cell, Group, expand_cells, group_cells
+from rl_es.sweep.progress import format_duration
+from rl_es.sweep.queue import PlacedGroup, compile_group, evaluation_key, place_groups
+from rl_es.sweep.runs import MOST_STEPS
 from rl_es.sweep.schema import Sweep
-from rl_es.sweep.tally import duration
-from rl_es.sweep.work import Work, compile_group, evaluation_key, work_of
-from rl_es.training.platform import prepare
-from rl_es.training.program import Compiler, Program
+from rl_es.training.compilation import Compiler, Program, prepare_jax
+from rl_es.training.resources import ANY_RESOURCES, Resources
+
+
+def described_places(works: Sequence[PlacedGroup]) -> Iterator[str]:
+    """One line for each thing that people should know of where groups run."""
+    if not works:
+        return
+    if max(work.lanes for work in works) > 1:
+        yield f"Runs that share a call of their program: {_each(works, _shared)}."
+    elif jax.default_backend() == "cpu":
+        yield (
+            "Runs of a group are called in turn: on CPU, sharing a call was measured to be no "
+            "faster (--lanes changes it)."
+        )
+    if max(work.place.placement.devices for work in works) > 1:
+        yield f"Devices: {_each(works, _devices)}."
+    for work in works:
+        if work.place.placement.chunks > 1:
+            yield f"{work.group.label}: {_chunks(work)}."
+        if work.place.needed > work.place.budget:
+            yield (
+                f"{work.group.label}: it needs about {_gib(work.place.needed)} where "
+                f"{_gib(work.place.budget)} may be used (--memory), and cannot be cut further."
+            )
+
+
+def _each(works: Sequence[PlacedGroup], what: Callable[[PlacedGroup], str]) -> str:
+    """What is said of all groups, or of each where they differ."""
+    said = [(work.group.label, what(work)) for work in works]
+    if len({text for _, text in said}) == 1:
+        return said[0][1]
+    return "; ".join(f"{label}: {text}" for label, text in said)
+
+
+def _shared(work: PlacedGroup) -> str:
+    return str(work.lanes)
+
+
+def _devices(work: PlacedGroup) -> str:
+    where = work.place.placement
+    parts = []
+    if where.shards > 1:
+        parts.append(f"{where.shards} share each population")
+    if where.runs > 1:
+        parts.append(f"{where.runs} share the runs")
+    return " and ".join(parts) or "1 (more cannot share its population or its runs)"
+
+
+def _chunks(work: PlacedGroup) -> str:
+    place, members = work.place, 2 * (work.training.learner.pairs or 0)
+    where = place.placement
+    said = (
+        f"its population is evaluated in {where.chunks} chunks of "
+        f"{members // where.shards // where.chunks:,} members"
+    )
+    if place.asked:
+        return f"{said}, as asked for"
+    return (
+        f"{said}: all at once would need about {_gib(place.whole)}, and {_gib(place.budget)} may "
+        "be used (--memory, --population-chunk)"
+    )
+
+
+def _gib(size: int) -> str:
+    return f"{size / 2**30:,.2g} GiB" if size < 10 * 2**30 else f"{size / 2**30:,.0f} GiB"
+
 
 PROBE_SECONDS = 1.5
 
@@ -49,7 +117,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Measured:
+class GroupEstimate:
     """What a probe of a group says, in seconds of one run unless said otherwise."""
 
     compile: float  # of the group, from nothing or from what the cache had
@@ -58,7 +126,7 @@ class Measured:
     memory: int  # bytes of its largest program, by XLA's own account
 
 
-def count(works: Sequence[Work]) -> list[Counts]:
+def count_work(works: Sequence[PlacedGroup]) -> list[Counts]:
     """The counts of each group, in order."""
     seen: set[Any] = set()
     found = []
@@ -79,11 +147,11 @@ def count(works: Sequence[Work]) -> list[Counts]:
     return found
 
 
-def measure(work: Work, program: Program) -> Measured:
+def measure_groups(work: PlacedGroup, program: Program) -> GroupEstimate:
     """Trains the group's first run for a moment, and says what the whole group would take."""
     cell, runs = work.group.cells[0], len(work.group.cells)
     lanes = np.arange(program.lanes, dtype=np.uint32)
-    names = split(cell.config)[1].items()
+    names = split_traced(cell.config)[1].items()
     hyper = {name: np.full(program.lanes, value, np.float32) for name, value in names}
     state = program.init(lanes, hyper)
     once = np.ones(program.lanes, np.int32)
@@ -101,7 +169,7 @@ def measure(work: Work, program: Program) -> Measured:
     np.asarray(program.evaluate(lanes, program.snapshot(state)))
     evaluations = (cell.evaluation.points + 1) * (time.perf_counter() - began)
     batches = math.ceil(runs / program.lanes)
-    return Measured(
+    return GroupEstimate(
         program.compile_seconds,
         min(program.compile_seconds, 1.3 * program.trace_seconds),
         batches * (training_seconds + evaluations),
@@ -128,7 +196,7 @@ def _extrapolate(cell: Cell, marks: Sequence[tuple[float, float, int]]) -> float
     return end + max(0.0, 1 - share) * pace
 
 
-def elapsed(measured: Sequence[Measured], cached: bool) -> float:
+def elapsed_seconds(measured: Sequence[GroupEstimate], cached: bool) -> float:
     """Seconds of the whole sweep: the next group compiles while one runs."""
     compiles = [m.cached if cached else m.compile for m in measured]
     total = compiles[0] if compiles else 0.0
@@ -137,7 +205,7 @@ def elapsed(measured: Sequence[Measured], cached: bool) -> float:
     return total
 
 
-def show(sweep: Sweep, probe: bool = True, resources: Resources = ANY_RESOURCES) -> None:
+def show_plan(sweep: Sweep, probe: bool = True, resources: Resources = ANY_RESOURCES) -> None:
     """Prints the plan.
 
     Args:
@@ -145,36 +213,40 @@ def show(sweep: Sweep, probe: bool = True, resources: Resources = ANY_RESOURCES)
       probe: compile each program and measure it, for time and memory.
       resources: as for a run.
     """
-    prepare(resources.devices)
-    every = groups(cells(sweep))
-    asked = surfaces.wanted(sweep)
-    works = [work_of(group, resources) for group in every]
-    counts = count(works)
+    prepare_jax(resources.devices)
+    every = group_cells(expand_cells(sweep))
+    asked = surfaces.requested_surfaces(sweep)
+    works = [place_groups(group, resources) for group in every]
+    counts = count_work(works)
     console = Console(width=None if Console().is_terminal else 120)
     compiler, measured = Compiler(), []
     if probe:
         with console.status("compiling and measuring") as status:
             for i, work in enumerate(works):
                 status.update(f"measuring {work.group.label} ({i + 1} of {len(works)})")
-                measured.append(measure(work, compile_group(compiler, work)))
+                measured.append(measure_groups(work, compile_group(compiler, work)))
     console.print(_table(sweep, every, counts, measured))
     console.print(_totals(every, counts))
     for one in asked:
         console.print(f"With a {one.shown}.")
-    for line in describing.places(works):
+    for line in described_places(works):
         console.print(line)
     if measured:
-        seconds = elapsed(measured, cached=True)
+        seconds = elapsed_seconds(measured, cached=True)
         cold = sum(m.compile for m in measured)
         console.print(
-            f"Estimated on {provenance.device()}: {duration(seconds)} for the whole sweep, now "
-            f"that its programs are in the cache (compiling them took {duration(cold)}); "
-            f"peak memory of the process {provenance.peak_memory() / 2**30:.1f} GiB."
+            f"Estimated on {manifest.device_name()}: {format_duration(seconds)} for the whole "
+            "sweep, now that its programs are in the cache (compiling them took "
+            f"{format_duration(cold)}); "
+            f"peak memory of the process {manifest.peak_memory() / 2**30:.1f} GiB."
         )
 
 
 def _table(
-    sweep: Sweep, every: Sequence[Group], counts: Sequence[Counts], measured: Sequence[Measured]
+    sweep: Sweep,
+    every: Sequence[Group],
+    counts: Sequence[Counts],
+    measured: Sequence[GroupEstimate],
 ) -> Table:
     table = Table(title=f"Plan of sweep {sweep.name}", title_justify="left")
     table.add_column("group")
@@ -192,7 +264,7 @@ def _table(
         generations = fewest if exact or fewest == "-" else f">= {fewest}"
         row = [group.label, runs, found.programs, f"{found.parameters:,}", steps, generations]
         if measured:
-            row += [duration(measured[i].compile), duration(measured[i].run)]
+            row += [format_duration(measured[i].compile), format_duration(measured[i].run)]
             row += [f"{measured[i].memory / 2**20:,.1f} MiB"]
         table.add_row(*map(str, row))
     return table

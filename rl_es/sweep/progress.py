@@ -1,14 +1,333 @@
 """What a person sees while a sweep runs: a live table on a terminal, else one line per event.
 
 Calls may come from any thread.
+
+Progress where there is no terminal: one line per event.
+
+Progress on a terminal: a table that is redrawn in place.
+
+What a running sweep has done so far, and how long the rest will take.
 """
 
 import sys
-from collections.abc import Sequence
-from typing import Protocol, TextIO
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TextIO
 
 from rl_es.sweep.cells import Cell, Group
-from rl_es.sweep.progress_lines import Lines
+
+LITTLE, SOON = 0.02, 20.0  # share of the budget, and seconds, before which no pace is known
+
+
+@dataclass
+class CellReport:
+    """The last report of a cell that runs."""
+
+    cell: Cell
+    fraction: float  # of its budget, 0 to 1
+    return_mean: float
+    env_steps: int
+    steps_per_second: float
+
+
+class ProgressTally:
+    """Counts and times. Not locked: whoever shows it locks.
+
+    Time to go is judged by the share of the budget that is done. Budgets of one kind count by their
+    size; where kinds are mixed, each cell counts the same.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        """Starts at zero; `clock` gives seconds."""
+        self.clock = clock
+        self.total = self.done = self.failed = 0
+        self.compile_seconds = self.run_seconds = 0.0
+        self.current: dict[str, CellReport] = {}
+        self.compiling: dict[str, Group] = {}
+        self.started = self._last = clock()
+        self._one_kind = False
+        self._weight = self._weight_done = 0.0
+
+    def begin(self, groups: Sequence[Group], done: int, total: int) -> None:
+        """Starts the count; `groups` are those with cells left to run."""
+        self.done, self.total = done, total
+        cells = [cell for group in groups for cell in group.cells]
+        self._one_kind = len({_kind(cell) for cell in cells}) <= 1
+        # Groups may hold cells that were done before: only the share that is left counts.
+        left = min(1.0, (total - done) / len(cells)) if cells else 0.0
+        self._weight = left * sum(map(self._weigh, cells))
+        self.started = self._last = self.clock()
+
+    def tick(self) -> None:
+        """Counts the time since the last call as run time if any cell runs."""
+        now = self.clock()
+        if self.current:
+            self.run_seconds += now - self._last
+        self._last = now
+
+    def run(self, running: CellReport) -> None:
+        """Notes a cell's report."""
+        self.tick()
+        self.current[running.cell.run_id] = running
+
+    def compile(self, group: Group, seconds: float | None) -> None:
+        """Notes the start (None) or the end of a compilation."""
+        if seconds is None:
+            self.compiling[group.key] = group
+        else:
+            self.compiling.pop(group.key, None)
+            self.compile_seconds += seconds
+
+    def leave(self, cell: Cell, failed: bool) -> None:
+        """Notes a cell's end."""
+        self.tick()
+        self.current.pop(cell.run_id, None)
+        self.compiling.pop(cell.group, None)  # still there where compilation failed
+        self._weight_done += self._weigh(cell)
+        self.done += not failed
+        self.failed += failed
+
+    @property
+    def left(self) -> int:
+        """Cells neither done nor failed."""
+        return max(0, self.total - self.done - self.failed)
+
+    @property
+    def share(self) -> float:
+        """Share of the budget that is done, of the cells that were left at the start."""
+        running = sum(self._weigh(r.cell) * r.fraction for r in self.current.values())
+        return min(1.0, (self._weight_done + running) / self._weight) if self._weight else 0.0
+
+    @property
+    def seconds_to_go(self) -> float | None:
+        """Estimate; None before enough is done, since the first calls are compiled and short."""
+        share = self.share
+        if share <= 0 or (share < LITTLE and self.run_seconds < SOON):
+            return None
+        return (self.clock() - self.started) * (1 - share) / share
+
+    def _weigh(self, cell: Cell) -> float:
+        return float(getattr(cell.budget, _kind(cell))) if self._one_kind else 1.0
+
+
+def _kind(cell: Cell) -> str:
+    return next(name for name, value in cell.budget.model_dump().items() if value is not None)
+
+
+def format_duration(seconds: float | None) -> str:
+    """A time for people: `4.2 s`, `3 min 20 s`, `2 h 05 min`."""
+    if seconds is None:
+        return "unknown"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    if round(seconds) < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return (
+        f"{minutes} min {rest:02d} s"
+        if minutes < 60
+        else f"{minutes // 60} h {minutes % 60:02d} min"
+    )
+
+
+def cell_name(cell: Cell) -> str:
+    """A cell for people."""
+    return f"{cell.env} / {cell.label}, seed {cell.seed}"
+
+
+def progress_summary(tally: ProgressTally) -> str:
+    """Counts and times on one line."""
+    return (
+        f"{tally.done} of {tally.total} cells done, {tally.failed} failed, {tally.left} left; "
+        f"run {format_duration(tally.run_seconds)}, "
+        f"compile {format_duration(tally.compile_seconds)}"
+    )
+
+
+class ProgressLines:
+    """One line per event; reports of running cells at most every `interval` seconds."""
+
+    def __init__(
+        self,
+        stream: TextIO,
+        quiet: bool = False,
+        interval: float = 10.0,
+        tally: ProgressTally | None = None,
+    ):
+        """Writes to `stream`, flushing each line."""
+        self._stream, self._quiet, self._interval = stream, quiet, interval
+        self._tally = tally or ProgressTally()
+        self._lock = threading.RLock()
+        self._reported = self._tally.clock()
+        self._begun = False
+
+    def _print(self, text: str, always: bool = False) -> None:
+        if always or not self._quiet:
+            print(" ".join(text.split()), file=self._stream, flush=True)
+
+    def _count(self) -> str:
+        return f"[{self._tally.done + self._tally.failed}/{self._tally.total}]"
+
+    def begin(self, groups: Sequence[Group], done: int, total: int) -> None:
+        """Prints how much there is to do."""
+        with self._lock:
+            self._tally.begin(groups, done, total)
+            self._begun = True
+            left = f"{total - done} of {total} cells to run"
+            self._print(f"{left}, in {len(groups)} group{'' if len(groups) == 1 else 's'}")
+
+    def compiling(self, group: Group, seconds: float | None) -> None:
+        """Prints a compilation's start or end."""
+        with self._lock:
+            self._tally.compile(group, seconds)
+            if seconds is None:
+                self._print(f"compiling {group.label}")
+            else:
+                self._print(f"compiled {group.label} in {format_duration(seconds)}")
+
+    def running(
+        self,
+        cell: Cell,
+        fraction: float,
+        return_mean: float,
+        env_steps: int,
+        steps_per_second: float,
+    ) -> None:
+        """Prints where a cell is, unless another line was printed just before."""
+        with self._lock:
+            self._tally.run(CellReport(cell, fraction, return_mean, env_steps, steps_per_second))
+            if self._tally.clock() - self._reported < self._interval:
+                return
+            self._reported = self._tally.clock()
+            self._print(
+                f"{cell_name(cell)}: {fraction:.0%}, return {return_mean:.4g}, "
+                f"{env_steps:,} steps, {steps_per_second:,.0f} steps/s; "
+                f"{format_duration(self._tally.seconds_to_go)} to go"
+            )
+
+    def finished(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:
+        """Prints a cell's end."""
+        with self._lock:
+            self._tally.leave(cell, failed=False)
+            end = f"{status}, return {final_return:.4g}, {format_duration(seconds)}"
+            self._print(f"{self._count()} {cell_name(cell)}: {end}")
+
+    def failed(self, cell: Cell, reason: str) -> None:
+        """Prints why a cell failed."""
+        with self._lock:
+            self._tally.leave(cell, failed=True)
+            self._print(f"{self._count()} {cell_name(cell)}: failed: {reason}", always=True)
+
+    def note(self, text: str, always: bool = True) -> None:
+        """Prints the text."""
+        with self._lock:
+            self._print(text, always)
+
+    def end(self) -> None:
+        """Prints the counts and times."""
+        with self._lock:
+            if self._begun:
+                self._tally.tick()
+                self._print(progress_summary(self._tally), always=True)
+            self._begun = False
+
+
+class LiveTable:
+    """A table that is redrawn in place: counts, times, what compiles, what runs."""
+
+    def __init__(self, console: Any = None, tally: ProgressTally | None = None, rows: int = 8):
+        """Shows at most `rows` running cells; `console` is a rich console."""
+        from rich.console import Console
+        from rich.live import Live
+
+        self._tally, self._rows = tally or ProgressTally(), rows
+        self._lock = threading.RLock()
+        self._live = Live(
+            console=console or Console(), get_renderable=self._render, refresh_per_second=4
+        )
+
+    def _render(self) -> Any:
+        from rich.console import Group as Stack
+        from rich.table import Table
+        from rich.text import Text
+
+        with self._lock:
+            tally = self._tally
+            tally.tick()
+            current = list(tally.current.values())
+            table = Table(expand=False)
+            table.add_column("environment / agent, seed")
+            for name in ("done", "return", "steps", "steps/s"):
+                table.add_column(name, justify="right")
+            for r in current[: self._rows]:
+                table.add_row(
+                    Text(cell_name(r.cell)),
+                    f"{r.fraction:.0%}",
+                    f"{r.return_mean:.4g}",
+                    f"{r.env_steps:,}",
+                    f"{r.steps_per_second:,.0f}",
+                )
+            lines = [
+                Text(f"{progress_summary(tally)}; {format_duration(tally.seconds_to_go)} to go")
+            ]
+            if tally.compiling:
+                names = ", ".join(group.label for group in tally.compiling.values())
+                lines.append(Text(f"compiling {names}"))
+            if len(current) > self._rows:
+                lines.append(Text(f"and {len(current) - self._rows} more running"))
+            return Stack(table, *lines) if current else Stack(*lines)
+
+    def _print(self, text: str) -> None:
+        self._live.console.print(text, markup=False, highlight=False)
+
+    def begin(self, groups: Sequence[Group], done: int, total: int) -> None:
+        """Starts the display."""
+        with self._lock:
+            self._tally.begin(groups, done, total)
+        self._live.start()
+
+    def compiling(self, group: Group, seconds: float | None) -> None:
+        """Shows what compiles."""
+        with self._lock:
+            self._tally.compile(group, seconds)
+
+    def running(
+        self,
+        cell: Cell,
+        fraction: float,
+        return_mean: float,
+        env_steps: int,
+        steps_per_second: float,
+    ) -> None:
+        """Shows where a cell is."""
+        with self._lock:
+            self._tally.run(CellReport(cell, fraction, return_mean, env_steps, steps_per_second))
+
+    def finished(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:
+        """Takes a cell off the table; prints one that did not finish well."""
+        with self._lock:
+            self._tally.leave(cell, failed=False)
+        if status != "finished":
+            self._print(
+                f"{cell_name(cell)}: {status}, return {final_return:.4g}, "
+                f"{format_duration(seconds)}"
+            )
+
+    def failed(self, cell: Cell, reason: str) -> None:
+        """Prints why a cell failed, above the table."""
+        with self._lock:
+            self._tally.leave(cell, failed=True)
+        self._print(f"{cell_name(cell)}: failed: {reason}")
+
+    def note(self, text: str, always: bool = True) -> None:
+        """Prints the text, above the table."""
+        self._print(text)
+
+    def end(self) -> None:
+        """Leaves the last state of the display on the screen."""
+        self._live.stop()
 
 
 class Progress(Protocol):
@@ -56,7 +375,7 @@ class Progress(Protocol):
         ...
 
 
-def progress(quiet: bool = False, stream: TextIO | None = None) -> Progress:
+def make_progress(quiet: bool = False, stream: TextIO | None = None) -> Progress:
     """A live table if the stream (standard output) is a terminal, else lines.
 
     Args:
@@ -67,7 +386,7 @@ def progress(quiet: bool = False, stream: TextIO | None = None) -> Progress:
     if target.isatty() and not quiet:
         from rich.console import Console
 
-        from rl_es.sweep.progress_table import LiveTable
+        pass  # REFOLD
 
         return LiveTable(Console(file=target))
-    return Lines(target, quiet=quiet)
+    return ProgressLines(target, quiet=quiet)

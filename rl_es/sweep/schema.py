@@ -37,18 +37,207 @@ A random setting has one of uniform: [low, high], log_uniform: [low, high] and c
 A surface is the objective on a grid of both parameters, for the report; it changes no run.
 Two things are checked later, where the values come together (`rl_es.sweep.cells`): an agent's
 settings, by its own `Hyperparameters`, and whether every cell has a budget and differs from others.
+
+What files of several kinds name: agents with settings that vary, environments with wrappers.
+
+Kinds of values in a sweep file: names, labels, seeds, lists of values.
 """
 
-from typing import Annotated, Any, Literal, Self
+import re
+from typing import Annotated, Any, ClassVar, Literal, Self
 
+import pydantic
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from rl_es import registry
 from rl_es.config import Config, static
-from rl_es.errors import UserError
-from rl_es.rollout.config import EvaluationConfig, PolicyConfig, SurfaceConfig
-from rl_es.sweep.entries import Variation, World, labels_differ, named
-from rl_es.sweep.fields import Seeds, SweepName, distinct
+from rl_es.errors import UserError, brief
+from rl_es.plugins import short
+from rl_es.rollout.config import EvaluationConfig, PolicyConfig, SurfaceConfig, WrapperConfig
+
+MAX_CELLS = 1_000_000
+MAX_SEED = 2**31 - 1
+
+NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+
+
+def _matching(pattern: str, means: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if len(text) > 100:
+            raise ValueError(f"must be at most 100 characters, has {len(text)}")
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"must be {means}, is {brief(text)!r}")
+        return text
+
+    return AfterValidator(check)
+
+
+def check_distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuses a value that is listed twice."""
+    seen = set()
+    for value in values:
+        if (key := repr(value)) in seen:
+            raise ValueError(f"lists {brief(value)} twice")
+        seen.add(key)
+    return values
+
+
+def _seeds(value: Any) -> Any:
+    """Every form of `seeds` as a list: 5, [0, 3, 7], {first: 100, count: 10}."""
+    first, count = 0, value
+    if isinstance(value, dict):
+        if set(value) != {"first", "count"}:
+            raise ValueError("must hold 'first' and 'count', such as {first: 100, count: 10}")
+        first, count = value["first"], value["count"]
+    elif isinstance(value, list):
+        return tuple(value)
+    if not all(
+        isinstance(number, int) and not isinstance(number, bool) for number in (first, count)
+    ):
+        raise ValueError(
+            f"must be a count, a list or {{first: 100, count: 10}}, is {brief(value)!r}"
+        )
+    if not 1 <= count <= MAX_CELLS:
+        raise ValueError(f"must be at least 1 and at most {MAX_CELLS}, is {brief(count)}")
+    return tuple(range(first, first + count)) if abs(first) <= MAX_SEED else (first,)
+
+
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+Seeds = Annotated[
+    tuple[Seed, ...], BeforeValidator(_seeds), Field(min_length=1), AfterValidator(check_distinct)
+]
+SweepName = Annotated[str, _matching(NAME, "letters, digits, '_', '.' and '-', not a path")]
+EnvironmentLabel = Annotated[
+    str, _matching(rf"{NAME}(/{NAME})*", "letters, digits, '_', '.', '-' and inner '/'")
+]
+AgentLabel = Annotated[
+    str,
+    _matching(
+        r"[A-Za-z0-9]([A-Za-z0-9 _.=,+-]*[A-Za-z0-9_.=,+-])?", "letters, digits and ' _.=,+-'"
+    ),
+]
+Values = Annotated[
+    tuple[Any, ...], Field(min_length=1, strict=False), AfterValidator(check_distinct)
+]
+
+
+def name_of(value: Any) -> Any:
+    """An entry that is a plain name, as a mapping."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+def labels_differ(entries: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Refuses two entries of one label."""
+    seen: set[str] = set()
+    for entry in entries:
+        if entry.shown in seen:
+            raise ValueError(f"two are labelled '{entry.shown}'; give one another label")
+        seen.add(entry.shown)
+    return entries
+
+
+class Distribution(Config):
+    """What a random setting is drawn from; exactly one."""
+
+    uniform: tuple[float, float] | None = static(None, "between low and high", strict=False)
+    log_uniform: tuple[float, float] | None = static(
+        None, "between low and high, both above 0, on a logarithmic scale", strict=False
+    )
+    choice: Values | None = static(None, "one of these values")
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        kinds = [name for name in type(self).model_fields if getattr(self, name) is not None]
+        if len(kinds) != 1:
+            given = " and ".join(kinds) or "none"
+            raise ValueError(f"needs exactly one of uniform, log_uniform and choice, has {given}")
+        low, high = self.uniform or self.log_uniform or (1.0, 2.0)
+        if not low < high or (self.log_uniform and low <= 0):
+            positive = "0 < " if self.log_uniform else ""
+            raise ValueError(f"{kinds[0]}: must be [low, high] with {positive}low < high")
+        return self
+
+
+class RandomSampling(Config):
+    """Random settings: `samples` and `seed`, and a distribution for each setting drawn."""
+
+    model_config: ClassVar[pydantic.ConfigDict] = pydantic.ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Distribution] = Field(init=False)  # pyright: ignore
+
+    samples: int = static(help="settings that are drawn", ge=1, le=MAX_CELLS)
+    seed: int = static(0, "of the draws", ge=0, le=MAX_SEED)
+
+    @property
+    def settings(self) -> dict[str, Distribution]:
+        """Distributions by setting."""
+        return self.__pydantic_extra__ or {}
+
+    @model_validator(mode="after")
+    def _some(self) -> Self:
+        if not self.settings:
+            raise ValueError("draws nothing; add a line such as lr: {log_uniform: [1e-3, 1e-1]}")
+        return self
+
+
+class Variation(Config):
+    """Something by name: fixed settings, and settings that vary."""
+
+    name: str = static(help="as `list` shows it")
+    label: AgentLabel | None = static(None, "unique in the file; the name if absent")
+    fixed: dict[str, Any] = Field(default_factory=dict, alias="with", description="fixed settings")
+    grid: dict[str, Values] = Field(
+        default_factory=dict, description="values by setting: every combination of them"
+    )
+    random: RandomSampling | None = static(None, "settings drawn at random, beside the grid")
+
+    @property
+    def shown(self) -> str:
+        """The label: unless one is given the name, or the class that a reference names."""
+        return self.label or short(self.name)
+
+    @property
+    def varied(self) -> set[str]:
+        """Settings that grid or random gives."""
+        return {*self.grid, *(self.random.settings if self.random else ())}
+
+    @model_validator(mode="after")
+    def _varied_once(self) -> Self:
+        if both := sorted(self.varied & {*self.fixed}):
+            raise ValueError(
+                f"'{brief(both[0])}' is fixed by `with` and varied by grid or random; keep one"
+            )
+        for name in self.random.settings if self.random else ():
+            if name in self.grid:
+                raise ValueError(f"'{brief(name)}' is varied by grid and by random; keep one")
+        return self
+
+
+class EnvironmentChoice(WrapperConfig):
+    """An environment by name: its suite's options and its wrappers."""
+
+    name: str = static(help="as `list` shows it")
+    label: EnvironmentLabel | None = static(None, "unique in the file; the name if absent")
+    options: dict[str, Any] = Field(default_factory=dict, description="of the suite")
+
+    @property
+    def shown(self) -> str:
+        """The label: unless one is given the name, or the class that a reference names."""
+        return self.label or short(self.name)
+
+    @property
+    def wrappers(self) -> WrapperConfig:
+        """The wrappers' settings alone."""
+        return WrapperConfig(**{name: getattr(self, name) for name in WrapperConfig.model_fields})
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        try:
+            registry.environment_suite(name)
+        except UserError as error:
+            raise ValueError(str(error)) from None
+        return name
+
 
 # Those that a report draws only where they are asked for.
 OptionalFigure = Literal["best_so_far", "frontier", "time_ratio", "time_to_threshold"]
@@ -87,7 +276,7 @@ class AgentEntry(Variation):
         return name
 
 
-class EnvironmentEntry(World):
+class EnvironmentEntry(EnvironmentChoice):
     """One environment of a sweep, and what it overrides."""
 
     threshold: float | None = static(  # bounded as float32, in which returns are
@@ -138,16 +327,16 @@ class Sweep(Config):
     )
     defaults: Defaults = static(Defaults(), "what holds wherever nothing overrides it")
     environments: Annotated[
-        tuple[Annotated[EnvironmentEntry, BeforeValidator(named)], ...],
+        tuple[Annotated[EnvironmentEntry, BeforeValidator(name_of)], ...],
         Field(min_length=1, strict=False),
         AfterValidator(labels_differ),
     ] = static(help="names, or mappings with a name")
     agents: Annotated[
-        tuple[Annotated[AgentEntry, BeforeValidator(named)], ...],
+        tuple[Annotated[AgentEntry, BeforeValidator(name_of)], ...],
         Field(min_length=1, strict=False),
         AfterValidator(labels_differ),
     ] = static(help="names, or mappings with a name")
-    figures: Annotated[tuple[OptionalFigure, ...], AfterValidator(distinct)] = static(
+    figures: Annotated[tuple[OptionalFigure, ...], AfterValidator(check_distinct)] = static(
         (), "further figures of the report", strict=False
     )
     tuning: Annotated[tuple[Tuning, ...], Field(strict=False)] = static(

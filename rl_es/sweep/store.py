@@ -8,26 +8,39 @@ set_aside/                     files that were found damaged; nothing reads them
 manifest.json                  what made the folder
 
 A file that is damaged is set aside, and what it held is made anew.
+
+What is recorded of an evaluation, and whether the run can go on after it.
+
+What is written of a run, beside its numbers: who it is, and what came out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
-from rl_es import tables
-from rl_es.errors import DamagedError
-from rl_es.files.whole import Note, read_whole, set_aside, tidy
-from rl_es.sweep import manifest
+import jax
+import numpy as np
+
+from rl_es import registry
+from rl_es.errors import DamagedError, UserError, raised_at
+from rl_es.interfaces import Snapshot
+from rl_es.plugins import is_reference
+from rl_es.results import manifest as results_manifest
+from rl_es.results import tables, text_files
+from rl_es.results.files import Note, read_or_set_aside, remove_temporary, set_aside
+from rl_es.results.manifest import git_revision, package_versions
+from rl_es.rollout.config import PolicyConfig, WrapperConfig
 from rl_es.sweep.cells import Cell
 from rl_es.sweep.schema import Sweep
+from rl_es.training import policy_manifest
 
 State = Literal["missing", "failed", "done"]
 
 
 @dataclass
-class Progressed:
+class RunProgress:
     """How far a run has come."""
 
     generation: int = 0
@@ -37,7 +50,7 @@ class Progressed:
     nonfinite_members: int | None = None  # None where none were counted
 
     @classmethod
-    def of(cls, record: Mapping[str, Any]) -> "Progressed":
+    def of(cls, record: Mapping[str, Any]) -> "RunProgress":
         """What a run's record says."""
         return cls(
             record["generations"],
@@ -92,7 +105,7 @@ class Store:
         """Its (curve rows, record) so far, both empty where there is nothing."""
         if not self.mine:
             return [], {}
-        found = read_whole(self.folder, self.cell(cell), tables.read_cell, self.note)
+        found = read_or_set_aside(self.folder, self.cell(cell), tables.read_cell, self.note)
         return found or ([], {})
 
     def state(self, cell: Cell) -> State:
@@ -101,7 +114,7 @@ class Store:
         status = record.get("status")
         if status in ("diverged", "failed"):
             return "done" if status == "diverged" else "failed"
-        if status == "finished" and Progressed.of(record).fraction(cell) >= 1.0:
+        if status == "finished" and RunProgress.of(record).fraction(cell) >= 1.0:
             return "done"
         return "missing"
 
@@ -114,8 +127,8 @@ class Store:
         """Removes what a killed process left half-written of a cell that is claimed."""
         if self.mine:
             for path in (self.cell(cell), self.checkpoint(cell)):
-                tidy(path.parent, cell.run_id)
-            tidy(self.policies(cell))
+                remove_temporary(path.parent, cell.run_id)
+            remove_temporary(self.policies(cell))
 
     def write_manifest(self, sweep: Sweep, cells: int, **start: Any) -> None:
         """Writes `manifest.json`, or adds this start to the one that is there.
@@ -129,4 +142,133 @@ class Store:
           UserError: the folder holds the results of another sweep.
         """
         stated = sweep.model_dump(mode="json", by_alias=True)
-        manifest.write(self.folder, "sweep", stated, {"cells": cells, **start}, self.note)
+        results_manifest.write_manifest(
+            self.folder, "sweep", stated, {"cells": cells, **start}, self.note
+        )
+
+
+def _finite(tree: Any) -> bool:
+    return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree))
+
+
+def return_statistics(returns: np.ndarray, snapshot: Snapshot) -> dict[str, float | None]:
+    """Of an evaluation's returns [E]: None where they are not finite, or the policy is not.
+
+    A policy that is not finite may have finite returns: the index of the greatest of outputs that
+    are not numbers is an action like any other. They would say nothing of it.
+    """
+    known = returns if _finite(snapshot) else np.full_like(returns, np.nan)
+    with np.errstate(invalid="ignore"):
+        found = {
+            "return_mean": known.mean(),
+            "return_std": known.std(),
+            "return_min": known.min(),
+            "return_max": known.max(),
+        }
+    return {name: tables.finite(float(value)) for name, value in found.items()}
+
+
+def divergence_reason(generation: int, returns: np.ndarray, snapshot: Snapshot) -> str | None:
+    """Why a run cannot go on after an evaluation; None where it can."""
+    if not _finite(snapshot):
+        return f"the policy after generation {generation} is not finite"
+    if not np.isfinite(returns).all():
+        return f"a return after generation {generation} is not finite"
+    return None
+
+
+def center_parameters(snapshot: Snapshot) -> list[float] | None:
+    """The parameters as one list, in the tree's order; None of too many, or not finite ones."""
+    leaves = [np.ravel(leaf) for leaf in jax.tree.leaves(snapshot.params)]
+    if sum(leaf.size for leaf in leaves) > tables.MOST_CENTER:
+        return None
+    whole = np.concatenate(leaves).astype(np.float64)
+    return whole.tolist() if np.isfinite(whole).all() else None
+
+
+def cell_identity(cell: Cell) -> dict[str, Any]:
+    """The `tables.IDENTITY` of a run."""
+    return {
+        "sweep": cell.sweep,
+        "run_id": cell.run_id,
+        "env": cell.env,
+        "agent": cell.agent,
+        "label": cell.label,
+        "seed": cell.seed,
+    }
+
+
+def cell_origin(cell: Cell) -> dict[str, Any]:
+    """What a run's environment and policy are built from, and by which code."""
+    content = cell_source(cell.env_name, cell.env_options, cell.wrappers, cell.policy)
+    loads = {cell.agent: registry.agents.load, cell.env_name: registry.environment_suite}
+    code = {name: str(load(name).NUMERICS) for name, load in loads.items() if is_reference(name)}
+    return {**content, "versions": {**content["versions"], **code}}
+
+
+def cell_source(
+    name: str, options: Mapping[str, Any], wrappers: WrapperConfig, policy: PolicyConfig
+) -> dict[str, Any]:
+    """What an environment and a policy are built from, and by which code."""
+    wrapped = wrappers.model_dump(mode="json")
+    return {
+        "environment": {"name": name, "options": dict(options), "wrappers": wrapped},
+        "policy": policy.model_dump(mode="json"),
+        "versions": package_versions(),
+        "git_revision": git_revision(),
+    }
+
+
+def cell_reason(error: Exception) -> str:
+    """Why something failed, on one line."""
+    place = "" if isinstance(error, UserError) else raised_at(error)
+    return f"{type(error).__name__}: {error}".splitlines()[0][:500] + place
+
+
+def cell_outcome(rows: Sequence[Mapping[str, Any]], threshold: float | None) -> dict[str, Any]:
+    """Final and best return of a curve, and when it first reached the threshold."""
+    means = [row["return_mean"] for row in rows]
+    reached = [
+        row["env_steps"]
+        for row in rows
+        if None not in (threshold, row["return_mean"]) and row["return_mean"] >= threshold
+    ]
+    return {
+        "final_return": means[-1] if means else None,
+        "best_return": max((mean for mean in means if mean is not None), default=None),
+        "threshold": threshold,
+        "steps_to_threshold": min(reached, default=None),
+    }
+
+
+def write_cell_record(
+    cell: Cell, store: Store, rows: Sequence[Mapping[str, Any]], record: Mapping[str, Any]
+) -> None:
+    """Writes a run's curve and record."""
+    if not store.mine:
+        return
+    curve = [{name: row.get(name) for name in tables.MEASURES} for row in rows]
+    whole = {**record, **cell_outcome(rows, cell.threshold)}
+    tables.write_cell(store.cell(cell), cell_identity(cell), cell.settings, curve, whole)
+
+
+def refresh_cell(cell: Cell, store: Store) -> None:
+    """Gives a finished run the labels and the threshold that the sweep has now.
+
+    Raises:
+      UserError: a manifest of its policies is damaged.
+    """
+    rows, record = store.read(cell)
+    named = cell_identity(cell)
+    if {**named, "threshold": cell.threshold}.items() <= record.items():
+        return
+    for path in store.policies(cell).glob("*.json"):
+        manifest = read_or_set_aside(
+            store.folder,
+            path,
+            lambda path: text_files.read_json(path, policy_manifest.WHAT),
+            store.note,
+        )
+        if manifest is not None:
+            text_files.write_json(path, {**manifest, **named})
+    write_cell_record(cell, store, rows, {name: record[name] for name in tables.RUN})

@@ -1,35 +1,111 @@
 """The surfaces that a sweep asks for: the objective on a grid of an environment's two parameters.
 
 They are beside the cells: no cell's identity depends on them, and each is made once.
+
+The objective of a policy of two parameters, on a grid of them.
+
+Axis letters: G grid points, C points evaluated at once, E episodes.
 """
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
-from rl_es import surfaces, tables
-from rl_es.errors import StorageError, UserError
-from rl_es.files.whole import read_whole
-from rl_es.places import Problem
+from rl_es.errors import ConfigError, StorageError, UserError
+from rl_es.interfaces import Params, Snapshot
+from rl_es.results import manifest, surfaces, tables
+from rl_es.results.files import read_or_set_aside
 from rl_es.rollout.config import SurfaceConfig
-from rl_es.sweep import provenance, records, resolving
-from rl_es.sweep.cells import digest, world
-from rl_es.sweep.progress import Progress
+from rl_es.rollout.evaluation import evaluator
+from rl_es.sweep import cells
+from rl_es.sweep.cells import digest, environment_of
+from rl_es.sweep.progress import Progress, format_duration
 from rl_es.sweep.schema import Sweep
-from rl_es.sweep.store import Store
-from rl_es.sweep.tally import duration
-from rl_es.training import surface, together
+from rl_es.sweep.store import Store, cell_reason, cell_source
+from rl_es.training import multihost
+from rl_es.training.compilation import (
+    hold_back_loader_messages,
+    key_for_evaluation,
+    lane_axis,
+    split_lanes,
+)
 from rl_es.training.task import Task
+
+AXES = 2
+CHUNK = 64  # points evaluated at once: enough for vector units, few enough for any task's memory
+SEED = 0  # whose evaluation episodes all points share, whatever seeds a sweep has
+
+
+def check_surface(task: Task) -> None:
+    """Checks that a task's objective is a function of two parameters alone.
+
+    Raises:
+      UserError: it is none.
+    """
+    if task.policy.normalise_observations:
+        raise UserError("needs a policy that does not normalise observations")
+    size = task.make_policy(task.evaluation_environment()).parameters.size
+    if size != AXES:
+        raise UserError(f"needs a policy of two parameters; that of {task.name} has {size:,}")
+
+
+def surface_lattice(config: SurfaceConfig) -> np.ndarray:
+    """[G, 2] float32 the grid points, the second parameter fastest."""
+    spans = zip(config.low, config.high, config.points, strict=True)
+    axes = [np.linspace(low, high, count, dtype=np.float32) for low, high, count in spans]
+    return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, AXES)
+
+
+def surface_returns(task: Task, points: np.ndarray, episodes: int) -> Iterator[np.ndarray]:
+    """The returns of the points [G, 2], some points [C, E] at a time, as they are evaluated.
+
+    Raises:
+      UserError: episodes never end, and the environment names no evaluation of its own.
+    """
+    env = task.evaluation_environment()
+    policy = task.make_policy(env)
+    size = min(CHUNK, len(points))
+    evaluate = evaluator(env, policy, episodes, lane_axis(size))
+    shapes = policy.parameters.shapes
+
+    def one(point: Array) -> Array:
+        return evaluate(key_for_evaluation(SEED), Snapshot(unflatten_parameters(shapes, point)))
+
+    run = _compiled(split_lanes(one, size), (size, AXES))
+    for start in range(0, len(points), size):
+        chunk = points[start : start + size]
+        # The last chunk repeats its last point: a program has a fixed number of them.
+        filled = np.pad(chunk, ((0, size - len(chunk)), (0, 0)), mode="edge")
+        yield np.asarray(run(filled), np.float64)[: len(chunk)]
+
+
+def unflatten_parameters(shapes: Any, vector: Array) -> Params:
+    """Parameters of these shapes from one vector, in the tree's order."""
+    leaves, structure = jax.tree.flatten(shapes)
+    ends = np.cumsum([leaf.size for leaf in leaves])[:-1]
+    parts = jnp.split(vector, ends)
+    shaped = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
+    return jax.tree.unflatten(structure, shaped)
+
+
+def _compiled(function: Callable[..., Array], shape: tuple[int, ...]) -> Callable[..., Array]:
+    lowered = jax.jit(function).lower(jax.ShapeDtypeStruct(shape, jnp.float32))
+    with hold_back_loader_messages():
+        return lowered.compile()
+
 
 NOTE_SECONDS = 10.0  # between two reports of one surface
 
 
 @dataclass(frozen=True)
-class Wanted:
+class SurfaceRequest:
     """A surface that a sweep asks for.
 
     Attributes:
@@ -53,33 +129,35 @@ class Wanted:
         return f"surface of {self.env}: {first} x {second} points"
 
 
-def wanted(sweep: Sweep) -> tuple[Wanted, ...]:
+def requested_surfaces(sweep: Sweep) -> tuple[SurfaceRequest, ...]:
     """The surfaces of a sweep, in order.
 
     Raises:
-      Problem: one is of a policy that has not two parameters.
+      ConfigError: one is of a policy that has not two parameters.
     """
     return tuple(_wanted(sweep))
 
 
-def _wanted(sweep: Sweep) -> Iterator[Wanted]:
+def _wanted(sweep: Sweep) -> Iterator[SurfaceRequest]:
     for i, environment in enumerate(sweep.environments):
         if environment.surface is None:
             continue
         place = ("environments", i)
-        made_of = world(environment, place)
-        policy = resolving.merged((*place, "policy"), sweep.defaults.policy, environment.policy)
+        made_of = environment_of(environment, place)
+        policy = cells.merge_settings((*place, "policy"), sweep.defaults.policy, environment.policy)
         task = Task(environment.name, made_of["options"], environment.wrappers, policy)
         try:
-            surface.check(task)
+            check_surface(task)
         except UserError as error:
-            raise Problem((*place, "surface"), str(error)) from None
+            raise ConfigError((*place, "surface"), str(error)) from None
         grid = environment.surface.model_dump(mode="json")
-        settings = digest([made_of, policy.model_dump(mode="json"), grid, surface.SEED])
-        yield Wanted(sweep.name, environment.shown, task, environment.surface, settings)
+        settings = digest([made_of, policy.model_dump(mode="json"), grid, SEED])
+        yield SurfaceRequest(sweep.name, environment.shown, task, environment.surface, settings)
 
 
-def run(asked: Sequence[Wanted], store: Store, progress: Progress, stop: threading.Event) -> int:
+def evaluate_surfaces(
+    asked: Sequence[SurfaceRequest], store: Store, progress: Progress, stop: threading.Event
+) -> int:
     """Evaluates the surfaces that are not there yet.
 
     Args:
@@ -96,41 +174,41 @@ def run(asked: Sequence[Wanted], store: Store, progress: Progress, stop: threadi
     """
     failed = 0
     for one in asked:
-        if together.first(lambda one=one: _is_there(one, store)):
+        if multihost.call_on_first(lambda one=one: _is_there(one, store)):
             continue
         try:
             _make(one, store, progress, stop)
         except StorageError:
             raise
         except Exception as error:
-            if together.several() and not isinstance(error, UserError):
+            if multihost.is_multihost() and not isinstance(error, UserError):
                 raise  # the others may not have it, and would wait in vain
-            progress.note(f"surface of {one.env}: failed: {records.reason(error)}")
+            progress.note(f"surface of {one.env}: failed: {cell_reason(error)}")
             failed += 1
     return failed
 
 
-def _is_there(one: Wanted, store: Store) -> bool:
+def _is_there(one: SurfaceRequest, store: Store) -> bool:
     path = surfaces.path_of(store.folder, one.env)
-    found = read_whole(store.folder, path, surfaces.read, store.note)
+    found = read_or_set_aside(store.folder, path, surfaces.read, store.note)
     return found is not None and found.settings == one.settings
 
 
-def _make(one: Wanted, store: Store, progress: Progress, stop: threading.Event) -> None:
+def _make(one: SurfaceRequest, store: Store, progress: Progress, stop: threading.Event) -> None:
     began = noted = time.monotonic()
-    points = surface.lattice(one.config)
+    points = surface_lattice(one.config)
     rows: list[dict[str, Any]] = []
-    for returns in surface.returns(one.task, points, one.config.episodes):
+    for returns in surface_returns(one.task, points, one.config.episodes):
         rows += map(_row, points[len(rows) : len(rows) + len(returns)], returns)
-        if together.anyone(stop.is_set()):
-            raise together.Interrupted
+        if multihost.any_process(stop.is_set()):
+            raise multihost.Interrupted
         if len(rows) < len(points) and time.monotonic() - noted > NOTE_SECONDS:
             noted = time.monotonic()
             progress.note(f"{one.shown}, {len(rows) / len(points):.0%} done", False)
     seconds = time.monotonic() - began
     if store.mine:
         surfaces.write(surfaces.path_of(store.folder, one.env), rows, _record(one, seconds))
-    progress.note(f"{one.shown} in {duration(seconds)}", False)
+    progress.note(f"{one.shown} in {format_duration(seconds)}", False)
 
 
 def _row(point: np.ndarray, returns: np.ndarray) -> dict[str, float | None]:
@@ -141,7 +219,7 @@ def _row(point: np.ndarray, returns: np.ndarray) -> dict[str, float | None]:
     return {"first": first, "second": second, "return_mean": mean, "return_std": std}
 
 
-def _record(one: Wanted, seconds: float) -> dict[str, Any]:
+def _record(one: SurfaceRequest, seconds: float) -> dict[str, Any]:
     task = one.task
     return {
         "sweep": one.sweep,
@@ -149,6 +227,6 @@ def _record(one: Wanted, seconds: float) -> dict[str, Any]:
         "settings": one.settings,
         **one.config.model_dump(mode="json"),
         "seconds": seconds,
-        "device": provenance.device(),
-        **records.made_of(task.name, task.options, task.wrappers, task.policy),
+        "device": manifest.device_name(),
+        **cell_source(task.name, task.options, task.wrappers, task.policy),
     }

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from rl_es.places import Place
-from rl_es.sweep.entries import Distribution, RandomSearch, Variation
+from rl_es.errors import ConfigPath
+from rl_es.sweep.schema import Distribution, RandomSampling, Variation
 
 
 @dataclass(frozen=True)
@@ -29,30 +29,30 @@ class Variant:
 
     label: str
     settings: dict[str, Any]
-    places: dict[str, Place]
+    places: dict[str, ConfigPath]
 
 
-def count(entry: Variation) -> int:
+def count_variants(entry: Variation) -> int:
     """How many variants an entry has; nothing is built."""
     combinations = math.prod(len(values) for values in entry.grid.values())
     return combinations * (entry.random.samples if entry.random else 1)
 
 
-def variants(entry: Variation) -> Iterator[Variant]:
+def expand_variants(entry: Variation) -> Iterator[Variant]:
     """The variants of an entry: grid combinations, the last key fastest, then random samples."""
     points = list(itertools.product(*(enumerate(values) for values in entry.grid.values())))
-    drawn = list(samples(entry.random)) if entry.random else [{}]
+    drawn = list(sample_variants(entry.random)) if entry.random else [{}]
     taken: set[str] = set()
     for point, sample in itertools.product(points, drawn):
         grid = {name: value for name, (_, value) in zip(entry.grid, point, strict=True)}
-        places: dict[str, Place] = {
+        places: dict[str, ConfigPath] = {
             name: ("grid", name, i) for name, (i, _) in zip(entry.grid, point, strict=True)
         }
         places |= {name: ("random", name) for name in sample}
-        yield Variant(labelled(entry, grid, sample, taken), grid | sample, places)
+        yield Variant(label_variants(entry, grid, sample, taken), grid | sample, places)
 
 
-def labelled(
+def label_variants(
     entry: Variation, grid: dict[str, Any], sample: dict[str, Any], taken: set[str]
 ) -> str:
     """The label of a variant, none of those `taken`, to which it is added."""
@@ -77,7 +77,7 @@ def _unique(label: str, taken: set[str]) -> str:
     return label
 
 
-def samples(search: RandomSearch) -> Iterator[dict[str, Any]]:
+def sample_variants(search: RandomSampling) -> Iterator[dict[str, Any]]:
     """The random settings of a search, in order."""
     streams = {name: random.Random(f"{search.seed}:{name}") for name in search.settings}
     for _ in range(search.samples):
@@ -90,12 +90,12 @@ def _draw(stream: random.Random, distribution: Distribution) -> Any:
         return distribution.choice[int(u * len(distribution.choice))]
     if distribution.uniform:
         low, high = distribution.uniform
-        return rounded(low + u * (high - low))
+        return round_sample(low + u * (high - low))
     assert distribution.log_uniform
     low, high = map(math.log, distribution.log_uniform)
-    return rounded(math.exp(low + u * (high - low)))
+    return round_sample(math.exp(low + u * (high - low)))
 
 
-def rounded(value: float) -> float:
+def round_sample(value: float) -> float:
     """A drawn number to eight significant digits."""
     return float(f"{value:.8g}")

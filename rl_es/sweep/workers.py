@@ -3,6 +3,13 @@
 Each worker keeps to its own cores, or devices, and writes what it runs itself; what it reports is
 shown here. One that ends before its time, as when the system kills it for its memory, is replaced,
 and its group is run once more, from its last checkpoint.
+
+A process that runs groups of a sweep for another one: `python -m rl_es.sweep.workers`.
+
+Messages come on standard input and go to what was standard output (`rl_es.sweep.protocol`).
+Whatever else is written there goes to standard error. When its input ends the process that started
+it has ended, and it ends at once: the system lets go of its claims, and somebody else goes on from
+its last checkpoint.
 """
 
 import contextlib
@@ -17,21 +24,20 @@ from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, BinaryIO
 
 import jax
 
 from rl_es.errors import EndedError, UserError
 from rl_es.sweep import protocol
 from rl_es.sweep.execution import Crew
-from rl_es.sweep.groups import Runner
-from rl_es.sweep.placing import Resources
-from rl_es.sweep.protocol import Setup
+from rl_es.sweep.groups import GroupRunner
+from rl_es.sweep.protocol import MessageProgress, WorkerSetup
+from rl_es.sweep.queue import PlacedGroup
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import State
-from rl_es.sweep.work import Work
-from rl_es.training import together
-from rl_es.training.footprint import device_memory
+from rl_es.training import multihost
+from rl_es.training.resources import Resources, device_memory
 
 TRIES = 2  # of a group whose worker ends
 LOOK_SECONDS = 0.2  # between two looks at whether a stop was asked for
@@ -47,10 +53,10 @@ class Worker:
       work: what it runs now.
     """
 
-    def __init__(self, setup: Setup, environment: Mapping[str, str], inbox: Inbox):
-        self.work: Work | None = None
+    def __init__(self, setup: WorkerSetup, environment: Mapping[str, str], inbox: Inbox):
+        self.work: PlacedGroup | None = None
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "rl_es.sweep.worker"],
+            [sys.executable, "-m", "rl_es.sweep.workers"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -69,7 +75,7 @@ class Worker:
         """Sends a message; one that has ended hears nothing."""
         assert self.process.stdin is not None
         with contextlib.suppress(BrokenPipeError):
-            protocol.send(self.process.stdin, content)
+            protocol.send_message(self.process.stdin, content)
 
     def wait(self) -> int:
         """Waits for its end; returns its exit code."""
@@ -88,30 +94,30 @@ class Worker:
         return f"its process was ended by {signal.Signals(-code).name}{killed}"
 
 
-def crew(number: int) -> Crew:
+def worker_pool(number: int) -> Crew:
     """So many workers, as a sweep's execution takes them."""
-    return partial(Team, number=number)
+    return partial(WorkerPool, number=number)
 
 
-class Team:
+class WorkerPool:
     """The workers of a sweep, and what is left for them."""
 
-    def __init__(self, sweep: Sweep, runner: Runner, state: State, number: int):
+    def __init__(self, sweep: Sweep, runner: GroupRunner, state: State, number: int):
         """Starts them, for cells in this state; they wait for groups."""
         self._runner = runner
         self._inbox: Inbox = queue.SimpleQueue()
         folder = runner.store.folder
         self._places = [
-            (Setup.here(sweep, folder, resources, state, cores), environment)
-            for resources, cores, environment in shares(runner.resources, number)
+            (WorkerSetup.here(sweep, folder, resources, state, cores), environment)
+            for resources, cores, environment in core_shares(runner.resources, number)
         ]
         self._workers = [Worker(*place, self._inbox) for place in self._places]
-        self._left: deque[Work] = deque()
+        self._left: deque[PlacedGroup] = deque()
         self._wanted: dict[str, Set[str]] = {}
         self._ends: Counter[str] = Counter()
         self._failed = 0
 
-    def run(self, works: Sequence[Work], wanted: Set[str]) -> int:
+    def run(self, works: Sequence[PlacedGroup], wanted: Set[str]) -> int:
         """Has them run groups, and leaves when all have ended.
 
         Args:
@@ -130,19 +136,19 @@ class Team:
             work.group.key: {c.run_id for c in work.group.cells if c.run_id in wanted}
             for work in works
         }
-        known = protocol.named(work.group for work in works)
+        known = protocol.name_message(work.group for work in works)
         try:
             for worker in self._workers:
                 self._next(worker)
             while any(worker.work is not None for worker in self._workers):
                 if self._runner.stop.is_set():
-                    raise together.Interrupted
+                    raise multihost.Interrupted
                 with contextlib.suppress(queue.Empty):
                     worker, told = self._inbox.get(timeout=LOOK_SECONDS)
                     if told is None:
                         self._lost(worker)
                     elif "call" in told:
-                        protocol.tell(self._runner.progress, told, known)
+                        protocol.dispatch_message(self._runner.progress, told, known)
                     else:
                         self._answered(worker, told)
         finally:
@@ -191,7 +197,7 @@ class Team:
 Share = tuple[Resources, tuple[int, ...], dict[str, str]]
 
 
-def shares(resources: Resources, number: int) -> Iterator[Share]:
+def core_shares(resources: Resources, number: int) -> Iterator[Share]:
     """What each of so many workers may use: resources, cores, and environment variables.
 
     On CPU each has its own cores and its part of the memory; elsewhere its own devices, or where
@@ -218,3 +224,56 @@ def shares(resources: Resources, number: int) -> Iterator[Share]:
         environment = {"CUDA_VISIBLE_DEVICES": ",".join(names)}
         environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.8 / sharing:.3f}"
         yield resources, (), environment
+
+
+BUSY_SECONDS = 1.0  # after which a group that another process has is given back
+
+Orders = queue.SimpleQueue[dict[str, Any]]
+
+
+def worker_main() -> None:
+    """Runs groups until there are no more."""
+    told = os.fdopen(os.dup(0), "rb")
+    sender = MessageProgress(os.fdopen(os.dup(1), "wb"))
+    os.dup2(2, 1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C: the parent says stop
+    setup = WorkerSetup.of(json.loads(told.readline()))
+    stop, orders = threading.Event(), Orders()
+    threading.Thread(target=_listen, args=(told, orders, stop), daemon=True).start()
+    with contextlib.suppress(KeyboardInterrupt):  # it was stopped
+        try:
+            _work(setup, orders, sender, stop)
+        except UserError as error:
+            sender.send({"error": str(error), "code": error.code})
+    os._exit(0)
+
+
+def _listen(told: BinaryIO, orders: Orders, stop: threading.Event) -> None:
+    for line in told:
+        order = json.loads(line)
+        if "stop" in order:
+            stop.set()
+        orders.put(order)
+    os._exit(1)
+
+
+def _work(
+    setup: WorkerSetup, orders: Orders, sender: MessageProgress, stop: threading.Event
+) -> None:
+    from rl_es.sweep.protocol import GroupWorker
+
+    member = GroupWorker(setup, sender, stop)
+    while not stop.is_set():
+        order = orders.get()
+        if "run" not in order:
+            return
+        failed = member.run(order["run"], order["wanted"])
+        if failed is None:
+            stop.wait(BUSY_SECONDS)
+            sender.send({"busy": order["run"]})
+        else:
+            sender.send({"done": order["run"], "failed": failed})
+
+
+if __name__ == "__main__":
+    worker_main()

@@ -14,8 +14,8 @@ import numpy as np
 from flax import serialization
 
 from rl_es.errors import DamagedError, UserError, why
-from rl_es.files import checksums, json_files
-from rl_es.files.whole import write_bytes
+from rl_es.results import checksums, text_files
+from rl_es.results.files import write_bytes
 
 FORMAT = 3
 
@@ -38,7 +38,7 @@ def save(path: Path, tree: Any, counters: Mapping[str, Any]) -> None:
         "counters": json.dumps(dict(counters)),
         "leaves": {str(i): leaf for i, leaf in enumerate(jax.tree.leaves(tree))},
     }
-    write_bytes(path, checksums.sealed(serialization.msgpack_serialize(content)))
+    write_bytes(path, checksums.seal(serialization.msgpack_serialize(content)))
 
 
 def load(
@@ -59,7 +59,7 @@ def load(
       UserError: it holds a state of another structure.
     """
     try:
-        content = serialization.msgpack_restore(checksums.unsealed(read(path)))
+        content = serialization.msgpack_restore(checksums.unseal(read(path)))
         wanted = _description(shapes)
         if content["format"] != FORMAT or content["description"] != wanted:
             raise UserError(
@@ -70,7 +70,7 @@ def load(
         tree = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
         if any(type(leaf) is not np.ndarray for leaf in leaves) or _description(tree) != wanted:
             raise ValueError("its arrays are not what it says")
-        counters = json_files.loads(str(content["counters"]))
+        counters = text_files.loads_json(str(content["counters"]))
         if not isinstance(counters, dict):
             raise ValueError("its counters are no mapping")
         return tree, counters

@@ -8,6 +8,8 @@ Agents see finite returns only: a member whose return is not finite counts as th
 generation. A generation that has no finite return at all tells the agent nothing, and leaves it as
 it was, momentum and decays included: of an update of zeros an optimiser would still make a step.
 The next one draws other noise around the same centre.
+
+Generation after generation inside one compiled call.
 """
 
 from collections.abc import Callable
@@ -20,7 +22,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
-from rl_es.evolution.fitness import Fitness, fitness
+from rl_es.evolution.fitness_shaping import Fitness, fitness
 from rl_es.interfaces import (
     Agent,
     Environment,
@@ -36,10 +38,54 @@ from rl_es.interfaces import (
     Update,
 )
 from rl_es.rollout.evaluation import horizon
-from rl_es.rollout.normalisation import Statistics, empty, merge
-from rl_es.training.generations import Done, until
-from rl_es.training.segments import Held, Unfolded, Unfolding, unfolding
-from rl_es.training.spread import ALL_AT_ONCE, Spread, sum_chunks
+from rl_es.rollout.normalisation import Statistics, empty_statistics, merge_moments
+from rl_es.rollout.segments import SegmentOutcome, SegmentStart, Unroller, make_unroller
+from rl_es.training.sharding import UNSHARDED, PopulationSharding, sum_chunks
+
+
+class GenerationMetrics(NamedTuple):
+    """What is counted and reported of one generation."""
+
+    env_steps: Array  # [] int32
+    episodes: Array  # [] int32, finished
+    population_mean: Array  # [] float32
+    population_best: Array  # [] float32
+    update_norm: Array  # [] float32, of the change of the policy's parameters
+    nonfinite_members: Array  # [] int32, whose return is not finite
+
+
+def run_generations(
+    limit: Limit, generation: Callable[[Any], tuple[Any, GenerationMetrics]], state: Any
+) -> tuple[Any, Rows]:
+    """Generations until either limit is reached (none if it already is), or one diverges.
+
+    Args:
+      limit: of this call.
+      generation: state -> the next state, and what is reported of it.
+      state: any pytree of arrays.
+    """
+    none, unknown = jnp.zeros((), jnp.int32), jnp.full((), jnp.nan)
+    rows = Rows(none, none, none, unknown, unknown, unknown, none)
+
+    def unfinished(carry: tuple[Any, Rows]) -> Array:
+        _, rows = carry
+        within = (rows.generations < limit.generations) & (rows.env_steps < limit.env_steps)
+        return within & ((rows.generations == 0) | jnp.isfinite(rows.update_norm))
+
+    def one(carry: tuple[Any, Rows]) -> tuple[Any, Rows]:
+        state, rows = carry
+        state, done = generation(state)
+        return state, Rows(
+            generations=rows.generations + 1,
+            env_steps=rows.env_steps + done.env_steps,
+            episodes=rows.episodes + done.episodes,
+            population_mean=done.population_mean,
+            population_best=done.population_best,
+            update_norm=done.update_norm,
+            nonfinite_members=rows.nonfinite_members + done.nonfinite_members,  # pyright: ignore
+        )
+
+    return jax.lax.while_loop(unfinished, one, (state, rows))
 
 
 @struct.dataclass
@@ -66,10 +112,10 @@ class TrainState:
 
 
 # memory, what the rollout leaves behind, and weights [2H] -> the sum of their update
-Evaluated = tuple[Memory, Unfolded, Callable[[Array], Update]]
+EvaluatedPopulation = tuple[Memory, SegmentOutcome, Callable[[Array], Update]]
 
 
-class Part(NamedTuple):
+class PopulationSlice(NamedTuple):
     """What a part of a population starts a generation from: block keys [blocks], the rest [H]."""
 
     noise_keys: Array
@@ -96,7 +142,7 @@ class Evolution:
     policy: Policy
     normalise_observations: bool = False
     lanes: str | None = None
-    spread: Spread = ALL_AT_ONCE
+    spread: PopulationSharding = UNSHARDED
 
     @property
     def pairs(self) -> int:
@@ -112,14 +158,14 @@ class Evolution:
         centres = population // 2 if segment.start == "centre" else 0
         return (population + centres) * segment.steps
 
-    def placed(self, lanes: str | None, spread: Spread) -> "Evolution":
+    def placed(self, lanes: str | None, spread: PopulationSharding) -> "Evolution":
         """The same for lanes vmapped under this axis name, and a population so spread."""
         return replace(self, lanes=lanes, spread=spread)
 
     @cached_property
-    def unfolding(self) -> Unfolding:
+    def unfolding(self) -> Unroller:
         """How a generation's population is unrolled."""
-        return unfolding(self.agent.segment, self.env, self.policy, self.lanes)
+        return make_unroller(self.agent.segment, self.env, self.policy, self.lanes)
 
     @property
     def pairwise(self) -> Any:
@@ -140,28 +186,28 @@ class Evolution:
             memory=self.agent.remember(pairs),
             particles=self.unfolding.particles(self.spread.own(jnp.arange(self.pairs))),
             fresh=jnp.ones((pairs,), bool),
-            statistics=empty(shape) if self.normalise_observations else None,
+            statistics=empty_statistics(shape) if self.normalise_observations else None,
         )
 
     def advance(self, state: TrainState, limit: Limit) -> tuple[TrainState, Rows]:
         """Generations until either limit is reached (none if it already is), or one diverges."""
 
-        def generation(state: TrainState) -> tuple[TrainState, Done]:
+        def generation(state: TrainState) -> tuple[TrainState, GenerationMetrics]:
             state, _, done = self.generation(state)
             return state, done
 
-        return until(limit, generation, state)
+        return run_generations(limit, generation, state)
 
     def snapshot(self, state: TrainState) -> Snapshot:
         """What is evaluated and saved."""
         return Snapshot(self.agent.center(state.agent), state.statistics)
 
-    def generation(self, state: TrainState) -> tuple[TrainState, Segment, Done]:
+    def generation(self, state: TrainState) -> tuple[TrainState, Segment, GenerationMetrics]:
         """One generation: the next state, the segment that the agent saw, what is reported."""
         agent, spread = self.agent, self.spread
         key = jax.random.fold_in(state.key, state.generation)
         noise, reset, step = (spread.keys(part, self.pairs) for part in jax.random.split(key, 3))
-        part = Part(noise, reset, step, state.memory, state.particles, state.fresh)
+        part = PopulationSlice(noise, reset, step, state.memory, state.particles, state.fresh)
         evaluate = self._at_once if spread.chunks == 1 else self._in_chunks
         memory, unfolded, contract = evaluate(state, part)
         found = unfolded.segment
@@ -177,7 +223,7 @@ class Evolution:
         agent_state, change = self._told(state.agent, update, segment, judged)
         statistics = state.statistics
         if statistics is not None and unfolded.moments is not None:
-            statistics = merge(statistics, spread.total(unfolded.moments))
+            statistics = merge_moments(statistics, spread.total(unfolded.moments))
         after = TrainState(
             key=state.key,
             generation=state.generation + 1,
@@ -187,7 +233,7 @@ class Evolution:
             fresh=found.ended,
             statistics=statistics,
         )
-        done = Done(
+        done = GenerationMetrics(
             env_steps=segment.steps,
             episodes=segment.episodes,
             population_mean=judged.mean,
@@ -206,14 +252,16 @@ class Evolution:
         kept = jax.tree.map(lambda new, old: jnp.where(known, new, old), after, agent_state)
         return kept, jnp.where(known, change, 0.0)
 
-    def _evaluate(self, state: TrainState, part: Part) -> tuple[Noise, Memory, Unfolded]:
+    def _evaluate(
+        self, state: TrainState, part: PopulationSlice
+    ) -> tuple[Noise, Memory, SegmentOutcome]:
         """Draws a part's noise and unrolls its members."""
         noise, memory = self.agent.ask(part.noise_keys, state.agent, part.memory, part.fresh)
         members = self.agent.members(state.agent, noise)
-        held = Held(part.particles, part.fresh, state.statistics)
+        held = SegmentStart(part.particles, part.fresh, state.statistics)
         return noise, memory, self.unfolding.run(members, held, part.reset_keys, part.step_keys)
 
-    def _at_once(self, state: TrainState, part: Part) -> Evaluated:
+    def _at_once(self, state: TrainState, part: PopulationSlice) -> EvaluatedPopulation:
         """All of a device's pairs; their noise is kept for the update."""
         noise, memory, unfolded = self._evaluate(state, part)
         return (
@@ -222,12 +270,12 @@ class Evolution:
             lambda weights: self.agent.contract(state.agent, noise, memory, weights),
         )
 
-    def _in_chunks(self, state: TrainState, part: Part) -> Evaluated:
+    def _in_chunks(self, state: TrainState, part: PopulationSlice) -> EvaluatedPopulation:
         """Chunk after chunk; the noise of each is drawn again for the update."""
         spread, parts = self.spread, self.spread.cut(part)
         memory, unfolded = jax.lax.map(lambda part: self._evaluate(state, part)[1:], parts)
         found = unfolded.segment
-        whole = Unfolded(
+        whole = SegmentOutcome(
             Segment(
                 returns=spread.join(found.returns),
                 ended=spread.join(found.ended),
@@ -239,12 +287,14 @@ class Evolution:
         )
 
         def contract(weights: Array) -> Update:
-            def add_up(part: Part, memory: Memory, weights: Array) -> Update:
+            def add_up(part: PopulationSlice, memory: Memory, weights: Array) -> Update:
                 # What was remembered is there; where only that is read, XLA draws nothing anew.
                 noise, _ = self.agent.ask(part.noise_keys, state.agent, part.memory, part.fresh)
                 return self.agent.contract(state.agent, noise, memory, weights)
 
-            def add(total: Update, chunk: tuple[Part, Memory, Array]) -> tuple[Update, None]:
+            def add(
+                total: Update, chunk: tuple[PopulationSlice, Memory, Array]
+            ) -> tuple[Update, None]:
                 return jax.tree.map(jnp.add, total, add_up(*chunk)), None
 
             chunks = parts, memory, spread.cut(weights)

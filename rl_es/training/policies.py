@@ -1,29 +1,125 @@
 """Trained policies on disk: weights as msgpack, and a JSON manifest that says what they are.
 
 In Python `rl_es.load_policy`, and `policy` of what `rl_es.load` gives, lead here.
+
+An environment and a network, built once for all the policies that were saved of them.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
-from rl_es.errors import UserError, did_you_mean
-from rl_es.files import json_files
-from rl_es.interfaces import Snapshot
-from rl_es.places import Problem
-from rl_es.rollout.trajectory import Trajectory
-from rl_es.training import saved
+from rl_es import registry
+from rl_es.errors import ConfigError, UserError, did_you_mean
+from rl_es.interfaces import Native, Snapshot
+from rl_es.results import text_files
+from rl_es.rollout.evaluation import Trajectory, evaluator, native_evaluator, recorder, trajectory
+from rl_es.rollout.normalisation import empty_statistics
+from rl_es.training import policy_manifest
 from rl_es.training.checkpoint import load as load_state
 from rl_es.training.checkpoint import save as save_state
+from rl_es.training.compilation import hold_back_loader_messages
 from rl_es.training.task import Task
-from rl_es.training.workbench import Workbench
+
+_REPLAY = 0x7265706C  # folded into the key of a replay
 
 
-def save(folder: Path, stage: str, snapshot: Snapshot, manifest: Mapping[str, Any]) -> Path:
+def replay_key(seed: int) -> jax.Array:
+    """A key that neither training nor its evaluations use, whatever their seed."""
+    with hold_back_loader_messages():  # a small program, too, may come from the cache
+        return jax.random.fold_in(jax.random.key(seed), np.uint32(_REPLAY))
+
+
+def native_seeds(seed: int, episodes: int) -> list[int]:
+    """A seed per episode [E], for simulators on the host; more of them begin with the same ones."""
+    return np.random.SeedSequence([seed, _REPLAY]).generate_state(episodes).tolist()
+
+
+class PolicyEvaluator:
+    """Evaluates any snapshot of one environment and network; what is compiled for one serves all.
+
+    Attributes:
+      task: environment and policy.
+      env: the environment as it is evaluated on.
+      policy: the network and its head.
+    """
+
+    def __init__(self, task: Task):
+        """Builds both.
+
+        Raises:
+          UserError: they do not fit together.
+        """
+        self.task = task
+        self.env = task.evaluation_environment()
+        self.policy = task.make_policy(self.env)
+        self._compiled: dict[int, Callable[..., Any]] = {}
+        self._recorders: dict[bool, Callable[..., Any]] = {}
+
+    @property
+    def shapes(self) -> Snapshot:
+        """What a snapshot is made of."""
+        shape = self.env.spec.observation_shape
+        normalised = self.task.policy.normalise_observations
+        statistics = jax.eval_shape(lambda: empty_statistics(shape)) if normalised else None
+        return Snapshot(self.policy.parameters.shapes, statistics)
+
+    def evaluate(self, snapshot: Snapshot, episodes: int, seed: int) -> np.ndarray:
+        """Returns [E] of fresh whole episodes."""
+        key = replay_key(seed)
+        if episodes not in self._compiled:
+            run = evaluator(self.env, self.policy, episodes)
+            self._compiled[episodes] = _compiled(run, key, snapshot)
+        return np.asarray(self._compiled[episodes](key, snapshot))
+
+    def evaluate_natively(self, snapshot: Snapshot, episodes: int, seed: int) -> np.ndarray:
+        """Returns [E] of fresh whole episodes in the environment's own simulator.
+
+        Raises:
+          UserError: it cannot be had there.
+        """
+        return self._native_evaluator(replay_key(seed), native_seeds(seed, episodes), snapshot)
+
+    def rollout(self, snapshot: Snapshot, seed: int, states: bool = True) -> Trajectory:
+        """One episode, step by step; with the environment's states, or without."""
+        key = replay_key(seed)
+        if states not in self._recorders:
+            run = recorder(self.env, self.policy, states)
+            self._recorders[states] = _compiled(run, key, snapshot)
+        return trajectory(self._recorders[states](key, snapshot))
+
+    @cached_property
+    def native(self) -> Native:
+        """The environment's task in its own simulator.
+
+        Raises:
+          UserError: it cannot be had there.
+        """
+        name, names = self.task.name, registry.native_names()
+        if name not in names:
+            there = ", ".join(names) or "none"
+            raise UserError(f"{name} has no native physics; environments that have: {there}")
+        return registry.environment_suite(name).native(name)
+
+    @cached_property
+    def _native_evaluator(self) -> Callable[..., np.ndarray]:
+        return native_evaluator(self.native, self.policy, self.task.wrappers)
+
+
+def _compiled(run: Callable[..., Any], key: jax.Array, snapshot: Snapshot) -> Callable[..., Any]:
+    """The function compiled for all keys, and for all snapshots that are like this one."""
+    lowered = jax.jit(run).lower(key, snapshot)
+    with hold_back_loader_messages():
+        return lowered.compile()
+
+
+def save_policy(folder: Path, stage: str, snapshot: Snapshot, manifest: Mapping[str, Any]) -> Path:
     """Writes `STAGE.msgpack`, then `STAGE.json`, into a run's folder; returns the manifest's path.
 
     Args:
@@ -34,7 +130,7 @@ def save(folder: Path, stage: str, snapshot: Snapshot, manifest: Mapping[str, An
     """
     save_state(folder / f"{stage}.msgpack", snapshot, {})
     path = folder / f"{stage}.json"
-    json_files.write(path, {**manifest, "stage": stage})
+    text_files.write_json(path, {**manifest, "stage": stage})
     return path
 
 
@@ -49,7 +145,7 @@ class SavedPolicy:
     """
 
     manifest: Mapping[str, Any]
-    workbench: Workbench
+    workbench: PolicyEvaluator
     snapshot: Snapshot
 
     def __repr__(self) -> str:
@@ -84,7 +180,7 @@ class Loader:
 
     def __init__(self) -> None:
         """Starts with nothing built."""
-        self._workbenches: dict[str, Workbench] = {}
+        self._workbenches: dict[str, PolicyEvaluator] = {}
 
     def load(self, path: str | Path) -> SavedPolicy:
         """Loads a policy from its manifest (`policies/<run_id>/final.json`).
@@ -93,29 +189,29 @@ class Loader:
           UserError: no such manifest, or it or its weights are damaged.
         """
         path = Path(path)
-        found = saved.read(path)
+        found = policy_manifest.read_policy_manifest(path)
         manifest, made_of = found.manifest, found.stated.environment
         task = Task(made_of.name, made_of.options, made_of.wrappers, found.stated.policy)
         try:
             task.check()
-        except Problem as problem:
-            raise saved.unreadable(path, problem) from None
+        except ConfigError as problem:
+            raise policy_manifest.unreadable(path, problem) from None
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
         key = json.dumps([manifest["environment"], manifest["policy"]], sort_keys=True)
         if key not in self._workbenches:
-            self._workbenches[key] = Workbench(task)
+            self._workbenches[key] = PolicyEvaluator(task)
         workbench = self._workbenches[key]
         snapshot, _ = load_state(path.with_suffix(".msgpack"), workbench.shapes)
         return SavedPolicy(manifest, workbench, snapshot)
 
 
-def load(path: str | Path) -> SavedPolicy:
+def load_policy(path: str | Path) -> SavedPolicy:
     """Loads one policy, as a `Loader` does."""
     return Loader().load(path)
 
 
-def find(
+def find_policies(
     folder: str | Path, env: str, label: str, seed: int = 0, stage: str = "final"
 ) -> SavedPolicy:
     """Loads a policy from a results folder by what it was trained on.
@@ -131,7 +227,7 @@ def find(
       UserError: there is none such, or more than one; says what there is.
     """
     found: dict[str, list[Path]] = {}
-    for one in saved.saved(Path(folder), stage):
+    for one in policy_manifest.saved_policies(Path(folder), stage):
         found.setdefault(one.title, []).append(one.path)
     wanted = f"{env} / {label} / seed {seed}"
     if wanted not in found:
@@ -139,4 +235,4 @@ def find(
     if len(found[wanted]) > 1:
         paths = ", ".join(map(str, found[wanted]))
         raise UserError(f"{folder}: several policies of '{wanted}'; load one of {paths}")
-    return load(found[wanted][0])
+    return load_policy(found[wanted][0])

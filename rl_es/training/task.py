@@ -6,18 +6,18 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
-from rl_es import places, registry
+from rl_es import errors, registry
 from rl_es.config import Config
 from rl_es.errors import UserError
-from rl_es.files import json_files
-from rl_es.interfaces import Environment, Learner, Policy, Problem
+from rl_es.interfaces import Environment, Learner, Policy, ProblemSpec
+from rl_es.results import text_files
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
 from rl_es.rollout.evaluation import evaluator
 from rl_es.rollout.policy import make_policy
-from rl_es.rollout.wrappers import wrap
+from rl_es.rollout.wrappers import wrap_environment
+from rl_es.training.compilation import hold_back_loader_messages
 from rl_es.training.learner import Evolution
-from rl_es.training.platform import quiet_loading
-from rl_es.training.spread import Spread
+from rl_es.training.sharding import PopulationSharding
 
 MOST_GENERATION_STEPS = 10**9  # a call's steps, at most as many again, are counted in int32
 
@@ -46,10 +46,10 @@ class Task:
         """
         suite = registry.environment_suite(self.name)
         try:
-            options = json_files.validated(dict(self.options), suite.Options)
-        except places.Problem as problem:
+            options = text_files.validated(dict(self.options), suite.Options)
+        except errors.ConfigError as problem:
             place = ("environment", "options", *problem.place)
-            raise places.Problem(place, problem.reason) from None
+            raise errors.ConfigError(place, problem.reason) from None
         if hasattr(suite, "check"):
             suite.check(self.name, options)
 
@@ -80,8 +80,10 @@ class Task:
 @lru_cache(maxsize=8)
 def _environment(name: str, options: str, wrappers: WrapperConfig) -> Environment:
     suite = registry.environment_suite(name)
-    with quiet_loading():  # libraries run small programs while they are imported, and made
-        return wrap(suite.make(name, suite.Options(**json.loads(options))), wrappers)
+    with (
+        hold_back_loader_messages()
+    ):  # libraries run small programs while they are imported, and made
+        return wrap_environment(suite.make(name, suite.Options(**json.loads(options))), wrappers)
 
 
 @lru_cache(maxsize=8)
@@ -89,14 +91,14 @@ def _policy(config: PolicyConfig, env: Environment) -> Policy:
     return make_policy(config, env.spec)
 
 
-def forget() -> None:
+def clear_cache() -> None:
     """Lets go of everything that was built: the next task builds its own."""
     _environment.cache_clear()
     _policy.cache_clear()
 
 
 @dataclass(frozen=True, eq=False)
-class Training:
+class TrainingSetup:
     """A learner, the evaluation of what it learns, and the sizes a planner asks for.
 
     Attributes:
@@ -118,7 +120,7 @@ class Training:
     def evaluate(self) -> Callable[..., Any]:
         return self.evaluator(self.lanes)
 
-    def placed(self, lanes: str | None, spread: Spread) -> "Training":
+    def placed(self, lanes: str | None, spread: PopulationSharding) -> "TrainingSetup":
         """The same for lanes vmapped under this axis name, and a population so spread."""
         return replace(self, learner=self.learner.placed(lanes, spread), lanes=lanes)
 
@@ -134,11 +136,13 @@ def make_learner(
     module = registry.agents.load(agent)
     if hasattr(module, "make_learner"):
         return module.make_learner(config, env, policy, normalise_observations)
-    made = module.make(config, Problem(policy.parameters, env.spec.episode_length))
+    made = module.make(config, ProblemSpec(policy.parameters, env.spec.episode_length))
     return Evolution(made, env, policy, normalise_observations)
 
 
-def make_training(task: Task, agent: str, config: Config, evaluation_episodes: int) -> Training:
+def make_training_setup(
+    task: Task, agent: str, config: Config, evaluation_episodes: int
+) -> TrainingSetup:
     """Builds everything that one group runs.
 
     Args:
@@ -161,7 +165,7 @@ def make_training(task: Task, agent: str, config: Config, evaluation_episodes: i
             f"{'environments' if learner.pairs is None else 'members'}"
         )
     evaluated_on = task.evaluation_environment(env)
-    return Training(
+    return TrainingSetup(
         learner,
         lambda lanes: evaluator(evaluated_on, policy, evaluation_episodes, lanes),
         policy.parameters.size,

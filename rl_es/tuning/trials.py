@@ -3,6 +3,8 @@
 A tuning run is an ordinary sweep whose entries vary settings, by `random` or `grid`: each variant
 is a trial, run with every seed. Which settings a label stands for is known from the sweep that the
 manifest holds, by the code that made the labels; a guided search leaves a list of its trials.
+
+The best trial: by mean final return over the tuning seeds.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,19 +12,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
-from rl_es import tables
-from rl_es.errors import UserError
-from rl_es.files import json_files
-from rl_es.files.json_files import Stated
-from rl_es.places import Problem
+from rl_es.errors import ConfigError, UserError
+from rl_es.results import tables, text_files
+from rl_es.results.text_files import FileModel
 from rl_es.sweep.cells import check_size
-from rl_es.sweep.entries import Variation
-from rl_es.sweep.schema import Sweep
-from rl_es.sweep.variants import count, variants
-from rl_es.tuning import record
-from rl_es.tuning.record import Ran
+from rl_es.sweep.schema import Sweep, Variation
+from rl_es.sweep.variants import count_variants, expand_variants
+from rl_es.tuning.search import TrialRecord, read_trials
 
 Known = list[tuple[str, Mapping[str, Any]]]  # labels and varied settings of trials, in order
 
@@ -30,7 +29,7 @@ WHAT = "manifest of a sweep"
 ENDED = ("finished", "diverged", "failed")
 
 
-class _Manifest(Stated):
+class _TuningManifest(FileModel):
     sweep: Sweep
 
 
@@ -60,7 +59,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Tuned:
+class TuningResults:
     """A tuning run.
 
     Attributes:
@@ -74,17 +73,17 @@ class Tuned:
     trials: Mapping[tuple[str, str], tuple[Trial, ...]]
 
 
-def read(folder: Path) -> Tuned:
+def read(folder: Path) -> TuningResults:
     """Reads a tuning run.
 
     Raises:
       UserError: the folder holds no sweep, or one that varies nothing.
     """
-    sweep, listed = _sweep(folder / "manifest.json"), record.read(folder)
+    sweep, listed = _sweep(folder / "manifest.json"), read_trials(folder)
     varied = [entry for entry in sweep.agents if entry.varied]
     if not varied:
         raise UserError(f"{folder}: its sweep '{sweep.name}' varies nothing by random or grid")
-    curves, runs = tables.load(folder)
+    curves, runs = tables.load_tables(folder)
     ended = curves[curves["generation"] > 0].groupby("run_id")["return_mean"].mean()
     runs = runs.assign(area=runs["run_id"].map(ended))
     found: dict[tuple[str, str], tuple[Trial, ...]] = {}
@@ -96,18 +95,18 @@ def read(folder: Path) -> Tuned:
             found[pair] = tuple(_trials(folder, sweep, known, here))
     drawn = any(entry.random for entry in varied)
     search = "tpe" if listed is not None else "random" if drawn else "grid"
-    return Tuned(sweep, search, found)
+    return TuningResults(sweep, search, found)
 
 
 def _variants(entry: Variation) -> Known:
     """The variants of an entry."""
-    return [(variant.label, variant.settings) for variant in variants(entry)]
+    return [(variant.label, variant.settings) for variant in expand_variants(entry)]
 
 
-def _listed(entry: Variation, pair: tuple[str, str], listed: Sequence[Ran]) -> Known:
+def _listed(entry: Variation, pair: tuple[str, str], listed: Sequence[TrialRecord]) -> Known:
     """The trials that a guided search ran; those that it has not reached have no settings."""
     known: Known = [(ran.label, ran.settings) for ran in listed if (ran.env, ran.agent) == pair]
-    return known + [("", {})] * (count(entry) - len(known))
+    return known + [("", {})] * (count_variants(entry) - len(known))
 
 
 def _sweep(path: Path) -> Sweep:
@@ -118,11 +117,11 @@ def _sweep(path: Path) -> Sweep:
     """
     if not path.exists():
         raise UserError(f"{path}: no such file; name the results folder of a tuning run")
-    sweep = json_files.read_as(path, _Manifest, WHAT)[0].sweep
+    sweep = text_files.read_json_as(path, _TuningManifest, WHAT)[0].sweep
     try:
         check_size(sweep)
-    except Problem as problem:
-        raise json_files.unreadable(path, WHAT, problem) from None
+    except ConfigError as problem:
+        raise text_files.unreadable(path, WHAT, problem) from None
     return sweep
 
 
@@ -157,3 +156,47 @@ def _trials(folder: Path, sweep: Sweep, known: Known, runs: pd.DataFrame) -> Ite
 def _words(label: str) -> str:
     """A label with its settings sorted: a manifest does not keep the order of the file."""
     return " ".join(sorted(label.split(" ")))
+
+
+CHOSEN_BY = "mean final return"
+
+
+@dataclass(frozen=True)
+class BestTrial:
+    """What was picked of the trials of an agent in an environment.
+
+    Attributes:
+      best: the trial.
+      second: the runner-up; None where no other trial counts.
+      trials: how many there were.
+      lost: how many of them do not count, since a run diverged or failed.
+    """
+
+    best: Trial
+    second: Trial | None
+    trials: int
+    lost: int
+
+
+def pick_best(trials: Sequence[Trial]) -> BestTrial | str:
+    """The best trial and the next one, or the reason why none can be named.
+
+    A trial counts only if all its runs finished: the mean of those that are left after a divergence
+    is no fair sample. Equal means, such as those of a task that many trials solve, are ranked by
+    the mean over all evaluations, which favours the faster trial, and then by the trials' order.
+    """
+    missing = sum(trial.missing > 0 for trial in trials)
+    if missing or not trials:
+        return f"{missing} of {len(trials)} trials have not ended; run the tuning to its end"
+    whole = [trial for trial in trials if not trial.lost]
+    if not whole:
+        return f"each of {len(trials)} trials lost a run (diverged or failed)"
+    ranked = sorted(whole, key=lambda t: (-mean_score(t), -float(np.mean(t.area)), t.number))
+    # A search may propose the same settings twice: those are one run.
+    second = next((trial for trial in ranked if trial.label != ranked[0].label), None)
+    return BestTrial(ranked[0], second, len(trials), len(trials) - len(whole))
+
+
+def mean_score(trial: Trial) -> float:
+    """The mean final return of a trial's finished runs."""
+    return float(np.mean(trial.final))

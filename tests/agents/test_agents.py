@@ -11,12 +11,12 @@ import pytest
 from jax import Array
 
 from rl_es import registry
-from rl_es.config import Config, split
-from rl_es.conformance.target import Target, distance
-from rl_es.conformance.target import policy as linear
+from rl_es.config import Config, split_traced
 from rl_es.errors import UserError
 from rl_es.evolution.config import Optimiser, PersistentConfig, Shaping, StrategyConfig
-from rl_es.interfaces import Limit, Problem
+from rl_es.interfaces import Limit, ProblemSpec
+from rl_es.tools.check_agent import Target, target_distance
+from rl_es.tools.check_agent import target_policy as linear
 from rl_es.training.learner import Evolution
 from tests.running import sweep_of
 
@@ -35,13 +35,13 @@ def learner(agent: str, env: Target, **settings: Any) -> tuple[Evolution, Config
     policy = linear(env)
     config = hyperparameters(agent)(**settings)
     made = registry.agents.load(agent).make(
-        config, Problem(policy.parameters, env.spec.episode_length)
+        config, ProblemSpec(policy.parameters, env.spec.episode_length)
     )
     return Evolution(made, env, policy), config
 
 
 def numbers(config: Config) -> dict[str, Array]:
-    return {name: jnp.float32(value) for name, value in split(config)[1].items()}
+    return {name: jnp.float32(value) for name, value in split_traced(config)[1].items()}
 
 
 def options(agent: str, **settings: Any) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def distances(agent: str, **settings: Any) -> tuple[float, float]:
     def run(key: Array, hyper: Any) -> tuple[Array, Array]:
         first = made.init(key, hyper)
         last, _ = made.advance(first, Limit(jnp.int32(200), jnp.int32(2**30)))
-        return tuple(distance(made.policy, made.snapshot(state)) for state in (first, last))
+        return tuple(target_distance(made.policy, made.snapshot(state)) for state in (first, last))
 
     before, after = run(jax.random.key(1), numbers(config))
     return float(before), float(after)

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 
 from rl_es import registry
-from rl_es.config import split
-from rl_es.interfaces import Limit, Problem
+from rl_es.config import split_traced
+from rl_es.interfaces import Limit, ProblemSpec
 from rl_es.rollout.evaluation import evaluator
+from rl_es.training.compilation import Compiler
 from rl_es.training.learner import Evolution
-from rl_es.training.placement import Placement, on_host
-from rl_es.training.program import Compiler
+from rl_es.training.sharding import Placement, is_on_host
 from tests.toys import Breaking, ParameterPolicy
 
-AGENTS = registry.strategies()
+AGENTS = registry.strategy_names()
 POLICY = ParameterPolicy()  # it starts at 0, so that one member of each pair breaks down
 
 
@@ -26,8 +26,8 @@ def made(agent: str, env: Breaking, population: int = 32) -> tuple[Evolution, di
     fields = module.Hyperparameters.model_fields
     asked = {"population": population, "window": 1, "lr": 0.05}
     config = module.Hyperparameters(**{n: value for n, value in asked.items() if n in fields})
-    strategy = module.make(config, Problem(POLICY.parameters, env.spec.episode_length))
-    return Evolution(strategy, env, POLICY, normalise_observations=True), split(config)[1]
+    strategy = module.make(config, ProblemSpec(POLICY.parameters, env.spec.episode_length))
+    return Evolution(strategy, env, POLICY, normalise_observations=True), split_traced(config)[1]
 
 
 def limit(generations: int) -> Limit:
@@ -78,7 +78,7 @@ def trained(learner: Evolution, settings: dict[str, float], placement: Placement
     hyper = {name: np.full(1, value, np.float32) for name, value in settings.items()}
     state = program.init(np.zeros(1, np.uint32), hyper)
     one = np.ones(1, np.int32)
-    return on_host(program.advance(state, Limit(3 * one, 10**8 * one)))
+    return is_on_host(program.advance(state, Limit(3 * one, 10**8 * one)))
 
 
 @pytest.mark.parametrize("agent", ["eggroll", "pes", "truncated_es"])

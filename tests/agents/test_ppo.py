@@ -11,16 +11,17 @@ import pydantic
 import pytest
 from jax import Array
 
-from rl_es import registry, tables
-from rl_es.config import split
+from rl_es import registry
+from rl_es.config import split_traced
 from rl_es.errors import UserError
-from rl_es.interfaces import Box, Discrete, EnvSpec, Limit, Observation, Problem, Transition
+from rl_es.interfaces import Box, Discrete, EnvSpec, Limit, Observation, ProblemSpec, Transition
+from rl_es.results import tables
 from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.evaluation import evaluator
 from rl_es.rollout.policy import make_policy
 from rl_es.sweep import execution
 from rl_es.training.learner import Evolution
-from rl_es.training.spread import ALL_AT_ONCE
+from rl_es.training.sharding import UNSHARDED
 from tests.running import ran, sweep_of
 
 needs_rejax = pytest.mark.extra("ppo")
@@ -62,7 +63,7 @@ def made(env: Any, normalise: bool = False, policy: Any = None, **settings: Any)
     config = module.Hyperparameters(**{**SMALL, **settings})
     policy = make_policy(PolicyConfig(network="mlp", widths=(8,), **(policy or {})), env.spec)
     learner = module.make_learner(config, env, policy, normalise)
-    return learner, {name: jnp.float32(value) for name, value in split(config)[1].items()}
+    return learner, {name: jnp.float32(value) for name, value in split_traced(config)[1].items()}
 
 
 def limit(generations: int) -> Limit:
@@ -127,10 +128,10 @@ def test_an_iteration_without_an_end_reports_no_return():
 def test_it_starts_where_an_evolution_strategy_of_the_same_seed_does():
     learner, hyper = made(Corridor())
     agents = registry.agents.load("open_es")
-    problem = Problem(learner.policy.parameters, 6)
+    problem = ProblemSpec(learner.policy.parameters, 6)
     strategy = agents.make(agents.Hyperparameters(population=4), problem)
     evolution = Evolution(strategy, learner.env, learner.policy)
-    numbers = {n: jnp.float32(v) for n, v in split(agents.Hyperparameters())[1].items()}
+    numbers = {n: jnp.float32(v) for n, v in split_traced(agents.Hyperparameters())[1].items()}
     key = jax.random.key(3)
     jax.tree.map(
         np.testing.assert_array_equal,
@@ -157,7 +158,7 @@ def test_lanes_are_runs_of_their_own():
     keys = jax.random.split(jax.random.key(0), 2)
     both = {name: jnp.stack([value, value / 2]) for name, value in hyper.items()}
     limits = Limit(jnp.array([2, 3]), jnp.array([2**30] * 2))
-    placed = learner.placed("lanes", ALL_AT_ONCE)
+    placed = learner.placed("lanes", UNSHARDED)
     together = jax.vmap(placed.init)(keys, both)
     together, rows = jax.jit(jax.vmap(placed.advance, axis_name="lanes"))(together, limits)
     for i in range(2):
@@ -220,11 +221,11 @@ agents: [{name: ppo, with: {num_envs: 4, num_steps: 8, num_epochs: 1, num_miniba
 @needs_rejax
 def test_a_sweep_goes_on_and_its_lanes_are_runs(tmp_path, monkeypatch):
     """Ended after two iterations and continued, or both seeds in one call: the same curves."""
-    monkeypatch.setattr(execution, "prepare", lambda devices: None)
+    monkeypatch.setattr(execution, "prepare_jax", lambda devices: None)
     four, two = sweep_of(SWEEP), sweep_of(SWEEP, "budget.generations=2")
     ran(tmp_path / "parts", two, population_chunk=128)
-    parts, runs = tables.load(ran(tmp_path / "parts", four))
-    whole, _ = tables.load(ran(tmp_path / "whole", four, lanes=2))
+    parts, runs = tables.load_tables(ran(tmp_path / "parts", four))
+    whole, _ = tables.load_tables(ran(tmp_path / "whole", four, lanes=2))
     parts = parts[parts["generation"].isin(whole["generation"])]
     assert list(parts["generation"]) == list(whole["generation"]) == [0, 2, 4, 0, 2, 4]
     np.testing.assert_allclose(parts["return_mean"], whole["return_mean"], rtol=1e-3)

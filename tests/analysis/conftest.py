@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rl_es import tables
+from rl_es.results import tables
 from rl_es.sweep.cells import digest
 
 REASON = "`lr` | <b>too large</b>\n$x$"

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from rl_es.files import json_files
-from rl_es.replay.encoding import write_mp4
+from rl_es.replay.films import write_mp4
+from rl_es.results import text_files
 
 SIZE, RATE = (64, 48), 10  # pixels; frames a second
 SECONDS = {"early": 1.0, "middle": 2.0, "final": 3.0}
@@ -29,7 +29,7 @@ def write(
             Image.new("RGB", SIZE, (0, 114, 178)).save(replays / f"{name}.png")
             entries.append(_entry(env, label, stage, name, round(seconds * RATE)))
     content = {"schema_version": 1, "replays": entries, "missing": list(missing)}
-    json_files.write(replays / "replays.json", content)
+    text_files.write_json(replays / "replays.json", content)
     return films
 
 

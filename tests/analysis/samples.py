@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rl_es import surfaces
 from rl_es.analysis import results
-from rl_es.analysis.drawing.kinds import Kind
+from rl_es.analysis.drawing.figure_kinds import FigureKind
 from rl_es.analysis.gallery import COLLECTIONS
-from rl_es.analysis.gradients import source as gradients
-from rl_es.analysis.gradients.rank_bias import COLUMNS as BIAS
-from rl_es.analysis.gradients.summary import COLUMNS
-from rl_es.analysis.speed import source as speed
+from rl_es.analysis.gradients import tables as gradients
+from rl_es.analysis.gradients.tables import RANK_BIAS_COLUMNS as BIAS
+from rl_es.analysis.gradients.tables import SUMMARY_COLUMNS
+from rl_es.analysis.speed import tables as speed
+from rl_es.results import surfaces
 from tests.analysis.conftest import write_run
 from tests.speed import tables as timed
 
@@ -26,7 +26,7 @@ KINDS = {name: kind for collection in COLLECTIONS for name, kind in collection.k
 
 
 def source(
-    kind: Kind[Any],
+    kind: FigureKind[Any],
     envs: Sequence[str] = ("cartpole", "brax/pendulum"),
     seeds: int = 3,
     status: str = "finished",
@@ -42,7 +42,7 @@ def source(
 
 
 @functools.cache
-def folder(envs: tuple[str, ...], seeds: int, status: str, more: str) -> results.Results:
+def folder(envs: tuple[str, ...], seeds: int, status: str, more: str) -> results.ResultTables:
     """Runs at three ranks, and at five learning rates; two parameters, surfaces, a threshold.
 
     Args:
@@ -86,16 +86,16 @@ def _run(place: Path, env: str, label: str, seed: int, hyper: dict, status: str)
 
 
 @functools.cache
-def _speed() -> speed.Speed:
+def _speed() -> speed.SpeedResults:
     with tempfile.TemporaryDirectory() as place:
         timed.ladder(Path(place))
         return speed.load(Path(place))
 
 
 @functools.cache
-def _gradients() -> gradients.Gradients:
+def _gradients() -> gradients.GradientResults:
     rows = [
-        {**dict.fromkeys(COLUMNS, 1), "env": f"{family}-{windows}", "family": family}
+        {**dict.fromkeys(SUMMARY_COLUMNS, 1), "env": f"{family}-{windows}", "family": family}
         | {"windows": windows, "label": label, "agent": label, "relative_variance": 2.0 * windows}
         for family in ("linear", "sgd")
         for windows in (1, 10, 100)

@@ -7,12 +7,12 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from rl_es.analysis.drawing.options import Options
-from rl_es.analysis.figures import best_so_far as best
+from rl_es.analysis.drawing.figure_kinds import FigureOptions
+from rl_es.analysis.figures import returns as best
 from rl_es.analysis.figures.catalogue import KINDS, OPTIONAL
-from rl_es.analysis.results import Results, load
+from rl_es.analysis.results import ResultTables, load
 from rl_es.errors import UserError
-from rl_es.files import json_files
+from rl_es.results import text_files
 from rl_es.sweep.schema import OptionalFigure
 from tests.looks import misplaced, named, texts, titles
 
@@ -23,14 +23,16 @@ RISEN = [5, 5, 5, 9, 9, 9, 9, 10, 10, 10]  # without the one that is not finite
 
 def ask(folder: Path, *figures: str) -> Path:
     manifest = {"sweep": {"name": "demo", "figures": figures}, "starts": []}
-    json_files.write(folder / "manifest.json", manifest)
+    text_files.write_json(folder / "manifest.json", manifest)
     return folder
 
 
 def test_drawn_only_where_it_is_asked_for(results: Make) -> None:
     folder, reported = results(["a", "b"]), KINDS["best_so_far"].reported
     assert not reported(load(folder)) and not reported(load(ask(folder)))
-    json_files.write(folder / "manifest.json", {"sweep": {"name": "demo"}})  # of an earlier version
+    text_files.write_json(
+        folder / "manifest.json", {"sweep": {"name": "demo"}}
+    )  # of an earlier version
     assert not reported(load(folder))
     assert reported(load(ask(folder, "best_so_far")))
 
@@ -58,7 +60,7 @@ def test_the_best_of_each_seed_up_to_there(
     results: Make, returns: np.ndarray, expected: list[float], name: str, scale: str
 ) -> None:
     folder = results(["e"], ["pes"], 1, returns=returns, threshold=-20.0)
-    figure = best.draw(load(folder), Options(replicates=50))
+    figure = best.draw_best_so_far(load(folder), FigureOptions(replicates=50))
     (axes,) = figure.axes
     np.testing.assert_allclose(named(axes)["pes"].get_ydata(), expected)
     assert axes.get_ylabel() == name and axes.get_yscale() == scale and titles(figure) == ["e"]
@@ -76,5 +78,7 @@ def test_the_line_is_the_mean_of_the_seeds_bests(results: Make, add_run: Callabl
     curves_of_all, runs = (table.assign(label="pes") for table in (found.curves, found.runs))
     styles = {"pes": next(iter(found.styles.values()))}
     expected = np.mean([np.maximum.accumulate(curve) for curve in curves], axis=0)
-    figure = best.draw(Results(curves_of_all, runs, styles), Options(replicates=50))
+    figure = best.draw_best_so_far(
+        ResultTables(curves_of_all, runs, styles), FigureOptions(replicates=50)
+    )
     np.testing.assert_allclose(named(figure.axes[0])["pes"].get_ydata(), expected)

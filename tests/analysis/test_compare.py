@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rl_es.analysis.comparison import figures, page, report, rows
+from rl_es.analysis.comparison import figures, report
+from rl_es.analysis.comparison.findings import seeds_needed, verdict
 from rl_es.analysis.comparison.summary import Comparison
-from rl_es.analysis.comparison.verdicts import seeds_needed, verdict
-from rl_es.analysis.statistics import Interval
-from rl_es.cli import main
+from rl_es.analysis.statistics.intervals import Interval
+from rl_es.cli.main import main
 from rl_es.errors import UserError
 from tests.looks import legend, misplaced, texts
 
@@ -123,7 +123,7 @@ def test_pairs_of_one_folder_alone_are_listed(folder: Folders):
     assert [(f.env, f.label) for f in found.findings] == [("cartpole", "eggroll")]
     assert found.left["other"] == [("cartpole", "nres")]
     assert ("pendulum", "eggroll") in found.left["base"]
-    text = page.compose(found, [])
+    text = report.compose(found, [])
     assert "only in other: nres" in text and "only in base: " in text
 
 
@@ -165,7 +165,7 @@ def test_a_run_that_diverged_is_counted_named_and_no_gain(folder: Folders):
     # What is left is better, but the run that is lost is not in it.
     assert {f.verdict for f in eggroll} == {"cannot tell"}
     assert {f.verdict for f in found.findings if f.label == "pes"} == {"better"}
-    text = page.compose(found, [])
+    text = report.compose(found, [])
     assert "eggroll on cartpole, seed 3 (diverged)" in text and "(1 lost)" in text
 
 
@@ -174,7 +174,7 @@ def test_where_nothing_is_left_or_a_seed_is_alone_one_cannot_tell(folder: Folder
     gone = compared(base, folder("gone", seeds=range(2), lost=(0, 1)))
     eggroll = next(f for f in gone.findings if f.label == "eggroll")
     assert eggroll.verdict == "cannot tell" and eggroll.lost == (0, 2) and eggroll.against.n == 0
-    json.loads(rows.as_json(gone), parse_constant=pytest.fail)
+    json.loads(report.as_json(gone), parse_constant=pytest.fail)
     alone = compared(base, folder("alone", seeds=range(1), shift=10, noise=1))
     assert verdicts(alone) == {"cannot tell"} and not any(f.seeds for f in alone.findings)
 

@@ -8,38 +8,40 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rl_es.analysis.drawing.options import Options
+from rl_es.analysis.drawing.figure_kinds import FigureOptions
 from rl_es.analysis.drawing.palette import KNOWN
-from rl_es.analysis.figures import aggregate_curves, frontier, sensitivity, time_ratio
-from rl_es.analysis.figures import time_to_threshold as reach
+from rl_es.analysis.figures import aggregates, settings
+from rl_es.analysis.figures import cost as figures_cost
+from rl_es.analysis.figures import returns as reach
+from rl_es.analysis.figures.cost import Point, _points, front, nearly_there
 from rl_es.analysis.ladders import ladders
 from rl_es.analysis.results import load
-from rl_es.analysis.statistics import Interval
+from rl_es.analysis.statistics.intervals import Interval
 from rl_es.errors import UserError
 from tests.looks import legend, named, texts
 
 Results = Callable[..., Path]
 AddRun = Callable[..., None]
-FEW = Options(replicates=50)
+FEW = FigureOptions(replicates=50)
 HEAD = "env,label,reference,ratio\n"
 
 
-def point(cost: float, final: float) -> frontier.Point:
+def point(cost: float, final: float) -> Point:
     value = np.float64(final)
-    return frontier.Point(KNOWN["pes"], cost, Interval(value, value, value, 1))
+    return Point(KNOWN["pes"], cost, Interval(value, value, value, 1))
 
 
 def test_the_front_holds_what_no_other_is_above_for_less() -> None:
     points = [point(1, 0), point(2, 5), point(2, 4), point(3, 5), point(4, 6), point(9, 1)]
-    found = [(p.cost, float(p.final.estimate)) for p in frontier.front(points)]
+    found = [(p.cost, float(p.final.estimate)) for p in front(points)]
     assert found == [(1, 0), (2, 5), (4, 6)]
 
 
 def test_nearly_there_is_where_the_line_crosses() -> None:
     grid = np.array([0.0, 10.0, 20.0, 30.0])
-    assert frontier.nearly_there(grid, np.array([0.0, 50, 100, 100])) == pytest.approx(19)
-    assert frontier.nearly_there(grid, np.array([0.0, 200, 100, 100])) == pytest.approx(4.75)
-    assert frontier.nearly_there(grid, np.array([5.0, 9, 9, 4])) == 30, "never above its start"
+    assert nearly_there(grid, np.array([0.0, 50, 100, 100])) == pytest.approx(19)
+    assert nearly_there(grid, np.array([0.0, 200, 100, 100])) == pytest.approx(4.75)
+    assert nearly_there(grid, np.array([5.0, 9, 9, 4])) == 30, "never above its start"
 
 
 def test_ratios_pair_seeds_and_weigh_environments_alike(results: Results, add_run: AddRun) -> None:
@@ -49,16 +51,19 @@ def test_ratios_pair_seeds_and_weigh_environments_alike(results: Results, add_ru
             # A run's time is the group's over its lanes.
             add_run(folder, env, "open_es", seed, lanes=lanes)
     found = load(folder)
-    costs = time_ratio._costs(found)
+    costs = figures_cost._costs(found)
     for what in ("per_step", "to_budget"):
         for envs, expected in ((["e"], 1), (["f"], 1 / 8), (["e", "f"], 8**-0.5)):
-            ratio = time_ratio.ratios(costs, "open_es", "eggroll", envs, what, 50)
+            ratio = figures_cost.time_ratios(costs, "open_es", "eggroll", envs, what, 50)
             assert float(ratio.estimate) == pytest.approx(expected)
             assert ratio.low == pytest.approx(ratio.high) == pytest.approx(expected)
-    assert time_ratio.where(found) == ["e", "f"]
-    assert time_ratio.where(found, Options(reference="open_es")) == ["e", "f"]
-    assert time_ratio.where(found, Options(reference="pes")) == []
-    said = texts(time_ratio.draw(found, FEW))
+    assert figures_cost.time_ratio_environments(found) == ["e", "f"]
+    assert figures_cost.time_ratio_environments(found, FigureOptions(reference="open_es")) == [
+        "e",
+        "f",
+    ]
+    assert figures_cost.time_ratio_environments(found, FigureOptions(reference="pes")) == []
+    said = texts(figures_cost.draw_time_ratio(found, FEW))
     assert "not a speed benchmark (lanes = 1 to 8" in said
 
 
@@ -69,11 +74,11 @@ def test_published_ratios_stand_beside_those_that_were_measured(
     file.write_text(
         f"{HEAD}e,open_es,eggroll,1.83\nf,open_es,pes,9\nelsewhere,open_es,eggroll,40\n"
     )
-    figure = time_ratio.draw(load(folder), replace(FEW, published=file))
+    figure = figures_cost.draw_time_ratio(load(folder), replace(FEW, published=file))
     stars = [line for ax in figure.axes for line in ax.lines if line.get_marker() == "*"]
     at = [float(line.get_xdata()[0]) for line in stars]
     assert at == [1.83] and "published" in legend(figure)
-    assert "published" not in legend(time_ratio.draw(load(folder), FEW))
+    assert "published" not in legend(figures_cost.draw_time_ratio(load(folder), FEW))
 
 
 @pytest.mark.parametrize(
@@ -89,7 +94,7 @@ def test_a_table_that_holds_no_ratios_is_refused(tmp_path: Path, content: str, r
     file = tmp_path / "ratios.csv"
     file.write_text(content)
     with pytest.raises(UserError, match=reason):
-        time_ratio.published(file, "eggroll")
+        figures_cost.published_ratios(file, "eggroll")
 
 
 def test_a_label_that_has_just_begun_is_no_point_of_the_front(
@@ -98,22 +103,24 @@ def test_a_label_that_has_just_begun_is_no_point_of_the_front(
     folder = results(["e"], ["eggroll"], 2)
     add_run(folder, "e", "pes", 0, status="running", evaluations=1)
     found = load(folder)
-    (point,) = frontier._points(found, found.runs, found.curves["env_steps"], 9)
+    (point,) = _points(found, found.runs, found.curves["env_steps"], 9)
     assert point.style == found.styles["eggroll"]
 
 
 def test_without_common_seeds_there_is_no_ratio(results: Results, add_run: AddRun) -> None:
     folder = results(["e"], ["eggroll"], 2)
     add_run(folder, "e", "open_es", 7)
-    costs = time_ratio._costs(load(folder))
-    assert np.isnan(time_ratio.ratios(costs, "open_es", "eggroll", ["e"], "per_step", 9).estimate)
+    costs = figures_cost._costs(load(folder))
+    assert np.isnan(
+        figures_cost.time_ratios(costs, "open_es", "eggroll", ["e"], "per_step", 9).estimate
+    )
 
 
 def test_a_seed_that_never_arrives_is_not_dropped(results: Results) -> None:
     ends = {("e", "pes", 0): "diverged", ("e", "pes", 1): "failed"}
     rising = np.linspace(0, 100, 11)
     folder = results(["e"], ["pes"], 5, ends=ends, returns=rising, threshold=50.0)
-    figure = reach.draw(load(folder), FEW)
+    figure = reach.draw_time_to_threshold(load(folder), FEW)
     line = named(figure.axes[0])["pes"]
     assert np.asarray(line.get_ydata())[-1] == pytest.approx(3 / 4)  # pyright: ignore
     assert "without (1 of 4 in all)" in texts(figure)
@@ -146,7 +153,7 @@ def test_ladders_of_widths() -> None:
 def test_the_running_median_counts_values_not_runs() -> None:
     x = np.repeat([1.0, 2, 3, 4, 5, 6], 2)
     y = np.array([0.0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 100, 100])
-    values, medians = sensitivity.running_median(x, y)
+    values, medians = settings.running_median(x, y)
     np.testing.assert_array_equal(values, [1, 2, 3, 4, 5, 6])
     np.testing.assert_array_equal(medians, [1, 1.5, 2, 3, 3.5, 4])
 
@@ -154,10 +161,10 @@ def test_the_running_median_counts_values_not_runs() -> None:
 def test_a_budget_is_what_finished_runs_took(results: Results) -> None:
     ends = {("e", "pes", 0): "running", ("f", "pes", 0): "running"}
     found = load(results(["e", "f"], ["pes"], 1, ends={("f", "pes", 0): "running"}))
-    budgets = aggregate_curves._budgets(found.runs, found.curves)
+    budgets = aggregates._budgets(found.runs, found.curves)
     taken = found.runs.set_index("run_id")
     assert budgets[taken[taken.env == "e"].index[0]] == 10_000
     assert budgets[taken[taken.env == "f"].index[0]] == 5_000, "of its own, where none finished"
     found = load(results(["e"], ["pes"], 2, ends=ends))
-    budgets = aggregate_curves._budgets(found.runs, found.curves)
+    budgets = aggregates._budgets(found.runs, found.curves)
     assert set(budgets[found.runs[found.runs.env == "e"].run_id]) == {10_070}

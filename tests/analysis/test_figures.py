@@ -10,17 +10,17 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from rl_es.analysis.drawing import panels, ticks
-from rl_es.analysis.drawing.options import Options
+from rl_es.analysis.drawing import layout, ticks
+from rl_es.analysis.drawing.figure_kinds import FigureOptions
+from rl_es.analysis.drawing.layout import wrap_text
 from rl_es.analysis.drawing.palette import KNOWN
-from rl_es.analysis.drawing.writing import wrapped
-from rl_es.analysis.figures import final_returns, learning_curves
+from rl_es.analysis.figures import returns
 from rl_es.analysis.results import load
 from tests.looks import legend, texts
 
 Results = Callable[..., Path]
-ALL = [learning_curves.draw, final_returns.draw, learning_curves.draw_over_time]
-FEW: dict[str, Any] = {"options": Options(replicates=200)}
+ALL = [returns.draw_learning_curves, returns.draw_final_returns, returns.draw_over_time]
+FEW: dict[str, Any] = {"options": FigureOptions(replicates=200)}
 
 
 @pytest.mark.parametrize("draw", ALL)
@@ -30,7 +30,7 @@ def test_a_panel_an_environment_and_every_agent_named(
     figure = draw(load(results(envs=["a", "b", "c", "d", "e"])), **FEW)
     assert [axes.get_title() for axes in figure.axes] == ["a", "b", "c", "d", "e"]
     ticks = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    named = ticks if draw is final_returns.draw else legend(figure)
+    named = ticks if draw is returns.draw_final_returns else legend(figure)
     assert named == ["eggroll", "pes"]
     assert "n = 3 seeds" in texts(figure)
     assert "95% stratified bootstrap interval" in texts(figure)
@@ -39,20 +39,20 @@ def test_a_panel_an_environment_and_every_agent_named(
 
 def test_one_look_a_label_in_all_figures_and_panels(results: Results) -> None:
     loaded = load(results(labels=["eggroll", "pes", "eggroll r4"]))
-    for draw in (learning_curves.draw, learning_curves.draw_over_time):
+    for draw in (returns.draw_learning_curves, returns.draw_over_time):
         for axes in draw(loaded, **FEW).axes:
             colours = {line.get_label(): to_hex(str(line.get_color())) for line in axes.lines}
             assert colours["eggroll"] == KNOWN["eggroll"].colour.lower()
             assert colours["pes"] == KNOWN["pes"].colour.lower()
             assert len({colours[name] for name in ("eggroll", "pes", "eggroll r4")}) == 3
-    bars = final_returns.draw(loaded, **FEW).axes[0].patches
+    bars = returns.draw_final_returns(loaded, **FEW).axes[0].patches
     assert to_hex(bars[0].get_facecolor()) == KNOWN["eggroll"].colour.lower()
 
 
 def test_the_line_is_the_mean_over_seeds(results: Results) -> None:
     found = load(results(envs=["e"], labels=["pes"]))
     curves = found.curves.assign(env_steps=found.curves["generation"] * 100)
-    (axes,) = learning_curves.draw(replace(found, curves=curves), **FEW).axes
+    (axes,) = returns.draw_learning_curves(replace(found, curves=curves), **FEW).axes
     mean = curves.groupby("env_steps")["return_mean"].mean()
     np.testing.assert_array_equal(np.asarray(axes.lines[0].get_xdata()), mean.index)
     np.testing.assert_allclose(np.asarray(axes.lines[0].get_ydata(), float), mean)
@@ -73,7 +73,7 @@ def test_what_is_missing_is_said(results: Results, draw: Callable[..., Figure]) 
 
 
 def test_one_seed_has_no_interval(results: Results) -> None:
-    figure = learning_curves.draw(load(results(seeds=1)), **FEW)
+    figure = returns.draw_learning_curves(load(results(seeds=1)), **FEW)
     assert "no interval from a single seed" in texts(figure)
     assert "shaded" not in texts(figure)
 
@@ -81,22 +81,22 @@ def test_one_seed_has_no_interval(results: Results) -> None:
 @pytest.mark.parametrize("draw", ALL)
 def test_thresholds_lie_inside(results: Results, draw: Callable[..., Figure]) -> None:
     figure = draw(load(results(threshold=300.0)), **FEW)
-    across = draw is final_returns.draw
+    across = draw is returns.draw_final_returns
     for axes in figure.axes:
         assert (axes.get_xlim() if across else axes.get_ylim())[1] > 300
     assert legend(figure)[-1] == "threshold"
 
 
 def test_shared_time_is_said(results: Results) -> None:
-    figure = learning_curves.draw_over_time(load(results(lanes=5)), **FEW)
+    figure = returns.draw_over_time(load(results(lanes=5)), **FEW)
     assert "divided by the runs that ran at once (lanes = 5)" in texts(figure)
     assert max(np.asarray(line.get_xdata()).max() for line in figure.axes[0].lines) == 4.0
 
 
 def test_names_are_text_not_formulas(results: Results) -> None:
-    figure = learning_curves.draw(load(results(["$e"], ["_a $x_1$"])), **FEW)
+    figure = returns.draw_learning_curves(load(results(["$e"], ["_a $x_1$"])), **FEW)
     assert legend(figure) == [" _a $x_1$"]
-    assert b"PNG" in panels.encode(figure, "png")[:8]
+    assert b"PNG" in layout.encode(figure, "png")[:8]
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_numbers_on_axes(number: float, largest: float, text: str) -> None:
 
 
 def test_long_names_are_broken_after_a_joint() -> None:
-    with panels.paper():
-        assert wrapped("MountainCarContinuous-v0", 1.25, 7) == "MountainCarContinuous-\nv0"
-        assert wrapped("two words", 0.4, 7) == "two\nwords"
-        assert "".join(wrapped("x" * 50, 1.0, 7).split("\n")) == "x" * 50
+    with layout.paper():
+        assert wrap_text("MountainCarContinuous-v0", 1.25, 7) == "MountainCarContinuous-\nv0"
+        assert wrap_text("two words", 0.4, 7) == "two\nwords"
+        assert "".join(wrap_text("x" * 50, 1.0, 7).split("\n")) == "x" * 50

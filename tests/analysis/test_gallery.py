@@ -7,17 +7,18 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from rl_es import cli, tables
+from rl_es import cli
 from rl_es.analysis import gallery, report, results
 from rl_es.analysis.drawing import captions
 from rl_es.analysis.drawing.captions import fingerprint
-from rl_es.analysis.drawing.options import Options
+from rl_es.analysis.drawing.figure_kinds import FigureOptions
 from rl_es.errors import UserError
+from rl_es.results import tables
 from tests.artifacts import REFERENCE
 from tests.speed import tables as timed
 
 Results = Callable[..., Path]
-FEW = Options(replicates=20)
+FEW = FigureOptions(replicates=20)
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def tree(results: Results, tmp_path: Path) -> Path:
     cells = results(threshold=50.0, hyper={"lr": 0.1, "staggered": True, "shaping": "z_score"})
     report_like = tmp_path / "tree" / "tables"
     report_like.mkdir(parents=True)
-    tables.write_tables(report_like, *tables.load(cells))
+    tables.write_tables(report_like, *tables.load_tables(cells))
     (report_like / "runs.parquet").unlink()
     shutil.move(cells, tmp_path / "tree" / "cells here")
     timed.ladder(tmp_path / "tree" / "deep" / "speed")
@@ -34,7 +35,7 @@ def tree(results: Results, tmp_path: Path) -> Path:
 
 
 def test_tables_are_as_good_as_cells(tree: Path) -> None:
-    whole, read = (tables.load(tree / name) for name in ("cells here", "tables"))
+    whole, read = (tables.load_tables(tree / name) for name in ("cells here", "tables"))
     for first, second in zip(whole, read, strict=True):
         pd.testing.assert_frame_equal(first, second)
     names = ("cells here", "tables")
@@ -55,7 +56,7 @@ def test_damaged_tables_are_named(tree: Path, name: str, content: str, said: str
     (tree / "tables" / "SHA256SUMS").unlink()  # which would say it first
     (tree / "tables" / name).write_text(content)
     with pytest.raises(UserError, match=f"{name}: {said}"):
-        tables.load(tree / "tables")
+        tables.load_tables(tree / "tables")
 
 
 def test_each_folder_has_its_own_figures(tree: Path, tmp_path: Path) -> None:
@@ -68,7 +69,7 @@ def test_each_folder_has_its_own_figures(tree: Path, tmp_path: Path) -> None:
         *(f"{name}/learning_curves.{form}" for name in ("cells here", "tables") for form in forms),
         *(f"deep/speed/cost_against_width.{form}" for form in forms),
     }
-    hashes = {captions.read(out / name / "learning_curves.png").input for name in
+    hashes = {captions.read_caption(out / name / "learning_curves.png").input for name in
               ("cells here", "tables")}  # fmt: skip
     assert len(hashes) == 1
 

@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 
 from rl_es import cli
-from rl_es.analysis import cells, digest, html, manifest, overview, report
-from rl_es.analysis.alignment import align, counted, of_runs
+from rl_es.analysis import formatting, html, pages, report, summary
+from rl_es.analysis.curves import align, counted, curves_of_runs
 from rl_es.analysis.drawing.palette import COLOURS, LINES, MARKERS, Style
-from rl_es.analysis.html import curves, look, media, page, replays
+from rl_es.analysis.html import embedded
+from rl_es.analysis.html import report as html_report
 from rl_es.analysis.results import load
-from rl_es.analysis.statistics import bootstrap
+from rl_es.analysis.statistics.intervals import bootstrap
 from rl_es.errors import UserError
-from rl_es.files import json_files
+from rl_es.results import manifest, text_files
 from tests.analysis import films, kinds
 
 Results = Callable[..., Path]
@@ -86,7 +87,7 @@ def test_films_beyond_the_room_lie_beside(
 ) -> None:
     folder = results(["cartpole"], ["pes"])
     large = films.write(folder, [("cartpole", "pes")])
-    large[0].write_bytes(large[0].read_bytes() + bytes(page.WHOLE))
+    large[0].write_bytes(large[0].read_bytes() + bytes(html_report.WHOLE))
     report.write(folder)
     videos = [
         value for tag, name, value in _addresses(folder).found if (tag, name) == ("video", "src")
@@ -94,7 +95,7 @@ def test_films_beyond_the_room_lie_beside(
     assert videos[0] == "replays/0-early.mp4"
     assert all(video.startswith("data:video/mp4;base64,") for video in videos[1:])
     assert (folder / html.NAME).stat().st_size < 15_000_000
-    monkeypatch.setattr(page, "PICTURES", 0)
+    monkeypatch.setattr(html_report, "PICTURES", 0)
     report.write(folder)
     pictures = [value for tag, name, value in _addresses(folder).found if tag == "img"]
     assert pictures == ["figures/learning_curves.png"]
@@ -104,17 +105,20 @@ def test_the_smallest_files_are_held(tmp_path: Path) -> None:
     paths = [tmp_path / f"{size}.png" for size in (30, 3, 300)]
     for path in paths:
         path.write_bytes(bytes(int(path.stem)))
-    assert media.fitting(paths, 3) == frozenset()
-    assert media.fitting(paths, 4) == {paths[1]}
-    assert media.fitting(paths, 44) == set(paths[:2])
-    assert media.fitting([*paths, *paths], 444) == set(paths)
-    assert all(media.characters(p) == len(media.address(p, paths).split(",")[1]) for p in paths)
+    assert embedded.fit_bytes(paths, 3) == frozenset()
+    assert embedded.fit_bytes(paths, 4) == {paths[1]}
+    assert embedded.fit_bytes(paths, 44) == set(paths[:2])
+    assert embedded.fit_bytes([*paths, *paths], 444) == set(paths)
+    assert all(
+        embedded.encoded_length(p) == len(embedded.data_address(p, paths).split(",")[1])
+        for p in paths
+    )
 
 
 def test_the_curves_are_those_of_the_figures(results: Results) -> None:
     folder = results(lanes=2, ends={("pendulum", "pes", 1): "diverged"})
     found = load(folder)
-    data = curves.data(found, replicates=100)
+    data = embedded.curve_data(found, replicates=100)
     axes = {"environment steps": "env_steps", "generations": "generation"}
     titles = [axis["title"] for axis in data["axes"]]
     assert titles == ["environment steps", "wall-clock seconds per run", "generations"]
@@ -124,10 +128,10 @@ def test_the_curves_are_those_of_the_figures(results: Results) -> None:
                 label = data["labels"][curve["label"]]["name"]
                 runs = found.runs
                 runs = runs[(runs["env"] == environment["name"]) & (runs["label"] == label)]
-                seeds = of_runs(found.curves, runs, found.curves[column])
+                seeds = curves_of_runs(found.curves, runs, found.curves[column])
                 grid, returns = align(counted(seeds))
                 interval = bootstrap(returns, replicates=100)
-                close = {"rtol": 10.0 ** (1 - curves.DIGITS)}
+                close = {"rtol": 10.0 ** (1 - embedded.DIGITS)}
                 np.testing.assert_allclose(curve["x"], grid, **close)
                 np.testing.assert_allclose(curve["mean"], interval.estimate, **close)
                 np.testing.assert_allclose(curve["low"], interval.low, **close)
@@ -143,15 +147,15 @@ def test_the_curves_are_those_of_the_figures(results: Results) -> None:
 def test_an_axis_that_one_environment_lacks(results: Results) -> None:
     found = load(results(["a", "b"]))
     found.curves.loc[found.curves["env"] == "a", "generation"] = None
-    first, second = curves.data(found, replicates=10)["environments"]
+    first, second = embedded.curve_data(found, replicates=10)["environments"]
     assert [curve["x"] for curve in first["curves"][2]] == [[], []]
     assert all(curve["x"][-1] == 100 for curve in second["curves"][2])
 
 
 def test_many_curves_are_thinned(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(curves, "MOST_NUMBERS", 100)
-    monkeypatch.setattr(curves, "FEWEST_POINTS", 4)
-    data = curves.data(load(results(["a", "b"])), replicates=10)
+    monkeypatch.setattr(embedded, "MOST_NUMBERS", 100)
+    monkeypatch.setattr(embedded, "FEWEST_POINTS", 4)
+    data = embedded.curve_data(load(results(["a", "b"])), replicates=10)
     assert not data["seeds"]
     drawn = [curve for environment in data["environments"] for curve in environment["curves"][0]]
     for curve in drawn:
@@ -160,7 +164,7 @@ def test_many_curves_are_thinned(results: Results, monkeypatch: pytest.MonkeyPat
 
 def test_every_style_of_the_figures_has_a_look() -> None:
     looks = {
-        tuple(look.of(Style(colour, line, marker)).items())
+        tuple(embedded.label_styles(Style(colour, line, marker)).items())
         for colour in COLOURS
         for line in LINES
         for marker in MARKERS
@@ -183,9 +187,9 @@ def test_without_the_libraries_all_else_is_written(
 
 
 def test_a_lead_stands_out_only_where_it_is_supported(results: Results) -> None:
-    told = replace(digest.of(load(results())), best=[])
-    assert not any(cell.strong for row in overview.table(told).rows for cell in row)
-    rows = overview.table(replace(told, best=[("pendulum", "pes")])).rows
+    told = replace(summary.make_digest(load(results())), best=[])
+    assert not any(cell.strong for row in pages.summary_table(told).rows for cell in row)
+    rows = pages.summary_table(replace(told, best=[("pendulum", "pes")])).rows
     strong = [[cell.text for cell in row if cell.strong] for row in rows]
     assert [row[0] for row in strong if row] == ["pes"]
 
@@ -194,8 +198,8 @@ def test_the_header_says_when_and_where(results: Results) -> None:
     folder = results(lanes=2)
     start = {"time": "2026-05-01T10:20:30+00:00", "processor": "A <fast> one", "machine": "Linux"}
     content = {"sweep": {"name": "demo", "description": "why & how"}, "starts": [start, start]}
-    json_files.write(folder / "manifest.json", content)
-    assert manifest.read(folder).of_starts("processor") == ["A <fast> one"]
+    text_files.write_json(folder / "manifest.json", content)
+    assert manifest.read_sweep_manifest(folder).of_starts("processor") == ["A <fast> one"]
     report.write(folder)
     text = (folder / html.NAME).read_text()
     assert "<title>demo: results</title>" in text and "why &amp; how" in text
@@ -215,9 +219,9 @@ def test_the_header_says_when_and_where(results: Results) -> None:
 def test_a_damaged_list_of_replays_is_the_readers_error(tmp_path: Path, change: dict) -> None:
     (tmp_path / "replays").mkdir()
     content = {"schema_version": 1, "replays": [], "missing": [], **change}
-    json_files.write(tmp_path / "replays" / "replays.json", content)
+    text_files.write_json(tmp_path / "replays" / "replays.json", content)
     with pytest.raises(UserError, match="not a readable list of replays"):
-        replays.read(tmp_path)
+        embedded.read_film_strips(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["../secret.mp4", "gone.mp4", "javascript:alert(1)", None])
@@ -227,8 +231,8 @@ def test_a_film_that_is_not_in_the_folder_is_not_shown(tmp_path: Path, name: str
     path = tmp_path / "replays" / "replays.json"
     content = json.loads(path.read_text())
     content["replays"][1]["video"] = name
-    json_files.write(path, content)
-    (strip,) = replays.read(tmp_path).strips(())
+    text_files.write_json(path, content)
+    (strip,) = embedded.read_film_strips(tmp_path).strips(())
     assert [film.stage for film in strip.films] == ["early", "final"]
 
 
@@ -245,16 +249,25 @@ def test_what_is_said_of_a_film(tmp_path: Path, change: dict, said: str) -> None
     path = tmp_path / "replays" / "replays.json"
     content = json.loads(path.read_text())
     content["replays"][0] |= change
-    json_files.write(path, content)
-    assert replays.read(tmp_path).strips(())[0].films[0].said == said
+    text_files.write_json(path, content)
+    assert embedded.read_film_strips(tmp_path).strips(())[0].films[0].said == said
 
 
 def test_cells() -> None:
-    unknown = [cells.number(None), cells.number(float("nan")), cells.interval(np.nan, 1.0)]
+    unknown = [
+        formatting.number_cell(None),
+        formatting.number_cell(float("nan")),
+        formatting.interval_cell(np.nan, 1.0),
+    ]
     assert all(cell.text == "\N{EM DASH}" and cell.key != cell.key for cell in unknown)
-    shown = [cells.steps(steps).text for steps in (np.inf, 999.4, 999.6, 98_916, 1.5e6, 9.996e5)]
+    shown = [
+        formatting.steps_cell(steps).text
+        for steps in (np.inf, 999.4, 999.6, 98_916, 1.5e6, 9.996e5)
+    ]
     assert shown == ["\N{INFINITY}", "999", "1.00k", "98.9k", "1.50M", "1.00M"]
-    assert cells.words(float("nan")) == cells.words(None) == cells.Cell("")
+    assert (
+        formatting.text_cell(float("nan")) == formatting.text_cell(None) == formatting.TableCell("")
+    )
 
 
 def test_totals_stand_in_both_pages_where_there_are_several(results: Results) -> None:
@@ -264,7 +277,7 @@ def test_totals_stand_in_both_pages_where_there_are_several(results: Results) ->
         text = (folder / name).read_text()
         assert "Over all environments" in text and "interquartile mean" in text
         assert "0 is untrained, 1 is threshold" in text
-    told = digest.of(load(folder))
-    assert [row[0].text for row in overview.totals(told).rows] == ["eggroll", "pes"]
-    alone = digest.of(load(folder).within(["cartpole"]))
-    assert overview.has_totals(told) and not overview.has_totals(alone)
+    told = summary.make_digest(load(folder))
+    assert [row[0].text for row in pages.totals_table(told).rows] == ["eggroll", "pes"]
+    alone = summary.make_digest(load(folder).within(["cartpole"]))
+    assert pages.has_totals(told) and not pages.has_totals(alone)

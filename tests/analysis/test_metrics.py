@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rl_es.analysis import alignment, digits, metrics, results
-from rl_es.analysis.statistics import Interval
+from rl_es.analysis import curves, formatting, metrics, results
+from rl_es.analysis.statistics.intervals import Interval
 
 Make = Callable[..., Path]
 
@@ -17,11 +17,11 @@ def interval(estimate: float, low: float, high: float) -> Interval:
 
 
 def test_the_area_under_a_straight_line_is_its_middle():
-    curve = alignment.Curve(0, "finished", np.array([0.0, 1.0, 4.0]), np.array([0.0, 2.0, 8.0]))
-    assert alignment.area(curve, 0, 4) == pytest.approx(4)
-    assert alignment.area(curve, 0.5, 3) == pytest.approx(3.5)
-    assert alignment.area(curve, 2, 2) == pytest.approx(4)
-    assert np.isnan(alignment.area(curve, 0, 5))
+    curve = curves.Curve(0, "finished", np.array([0.0, 1.0, 4.0]), np.array([0.0, 2.0, 8.0]))
+    assert curves.area(curve, 0, 4) == pytest.approx(4)
+    assert curves.area(curve, 0.5, 3) == pytest.approx(3.5)
+    assert curves.area(curve, 2, 2) == pytest.approx(4)
+    assert np.isnan(curves.area(curve, 0, 5))
 
 
 def test_areas_end_where_all_runs_of_all_folders_have_come(add_run: Make, tmp_path: Path):
@@ -29,7 +29,7 @@ def test_areas_end_where_all_runs_of_all_folders_have_come(add_run: Make, tmp_pa
     for name, evaluations in (("long", 11), ("short", 6)):
         add_run(tmp_path / name, "e", "a", 0, returns=ramp, evaluations=evaluations)
     folders = [results.load(tmp_path / name) for name in ("long", "short")]
-    alone, together = metrics.measured(folders[:1], "auc"), metrics.measured(folders, "auc")
+    alone, together = metrics.measure_runs(folders[:1], "auc"), metrics.measure_runs(folders, "auc")
     assert alone[0]["value"].tolist() == pytest.approx([5.0])
     assert [own["value"].item() for own in together] == pytest.approx([2.5, 2.5])
 
@@ -40,7 +40,7 @@ def test_best_final_and_seconds(add_run: Make, tmp_path: Path):
     add_run(tmp_path, "e", "a", 0, **own)
     folder = results.load(tmp_path)
     found = {
-        name: metrics.measured([folder], name)[0]["value"].item()
+        name: metrics.measure_runs([folder], name)[0]["value"].item()
         for name in ("final", "best", "seconds")
     }
     # The last row's 20 s shared by 4 lanes over 10,000 steps: 500 s for a million.
@@ -52,20 +52,20 @@ def test_who_never_arrives_counts_up_to_where_all_are_known(add_run: Make, tmp_p
     add_run(tmp_path, "e", "a", 0, returns=early, threshold=5.0)
     add_run(tmp_path, "e", "a", 1, returns=never, threshold=5.0)
     add_run(tmp_path, "e", "b", 0, returns=never, threshold=5.0, status="diverged")
-    (runs,) = metrics.measured([results.load(tmp_path)], "steps_to_threshold")
+    (runs,) = metrics.measure_runs([results.load(tmp_path)], "steps_to_threshold")
     a, b = (runs[runs["label"] == label] for label in "ab")
     assert a["value"].tolist() == [3000.0, 10_070.0] and a["reached"].tolist() == [True, False]
     assert b["value"].tolist() == [np.inf]
-    first, second = metrics.restricted([a, b])
+    first, second = metrics.restrict_runs([a, b])
     assert first["value"].tolist() == [3000.0, 10_070.0] and second["value"].tolist() == [10_070.0]
 
 
 @pytest.mark.parametrize("name", ["auc", "steps_to_threshold"])
 def test_a_run_that_has_just_begun_cuts_off_no_other(add_run: Make, tmp_path: Path, name: str):
     add_run(tmp_path, "e", "a", 0, returns=np.arange(11.0), threshold=5.0)
-    (alone,) = metrics.measured([results.load(tmp_path)], name)
+    (alone,) = metrics.measure_runs([results.load(tmp_path)], name)
     add_run(tmp_path, "e", "a", 1, status="running", evaluations=1, threshold=500.0)
-    (runs,) = metrics.measured([results.load(tmp_path)], name)
+    (runs,) = metrics.measure_runs([results.load(tmp_path)], name)
     assert runs["value"].tolist() == alone["value"].tolist() == [5.0 if name == "auc" else 5000.0]
 
 
@@ -84,9 +84,13 @@ def test_a_run_that_has_just_begun_cuts_off_no_other(add_run: Make, tmp_path: Pa
     ],
 )
 def test_digits_follow_the_interval(found: tuple[float, float, float], said: str):
-    assert digits.both(interval(*found)) == said
+    assert formatting.format_both(interval(*found)) == said
 
 
 def test_changes_and_p_values():
-    assert [digits.change(x) for x in (0.5, -0.013, np.nan)] == ["+50%", "−1.3%", "—"]
-    assert [digits.p_value(x) for x in (0.0421, 1e-5, np.nan)] == ["0.042", "<0.001", "—"]
+    assert [formatting.format_change(x) for x in (0.5, -0.013, np.nan)] == ["+50%", "−1.3%", "—"]
+    assert [formatting.format_p_value(x) for x in (0.0421, 1e-5, np.nan)] == [
+        "0.042",
+        "<0.001",
+        "—",
+    ]

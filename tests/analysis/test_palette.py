@@ -2,7 +2,7 @@
 
 import pytest
 
-from rl_es.analysis.drawing.palette import KNOWN, natural, styles
+from rl_es.analysis.drawing.palette import KNOWN, natural_order, styles
 
 
 def own(*labels: str) -> dict[str, str]:
@@ -43,4 +43,4 @@ def test_the_order_of_the_table_does_not_matter() -> None:
 
 def test_natural_order() -> None:
     names = ["r16", "r4", "lr=0.1", "lr=0.01", "1a", "a", ""]
-    assert sorted(names, key=natural) == ["", "1a", "a", "lr=0.01", "lr=0.1", "r4", "r16"]
+    assert sorted(names, key=natural_order) == ["", "1a", "a", "lr=0.01", "lr=0.1", "r4", "r16"]

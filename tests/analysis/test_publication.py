@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rl_es.analysis import results
-from rl_es.analysis.best import best, supported_best
-from rl_es.analysis.publication import latex, layout, report
-from rl_es.analysis.statistics import Scores
-from rl_es.cli import main
+from rl_es.analysis import publication, results
+from rl_es.analysis.metrics import best_labels, supported_best
+from rl_es.analysis.statistics.aggregates import Scores
+from rl_es.cli.main import main
 
 Write = Callable[..., None]
 ENVS = ("cart_pole & co", "pendulum")
@@ -45,13 +44,13 @@ def scores(values: list[float]) -> Scores:
 
 def test_the_best_is_told_from_every_rival():
     clear = {"a": scores([9, 10, 11, 10]), "b": scores([0, 2, 0, 3]), "c": scores([0, 1, 0, 1])}
-    assert best(clear, {}) == "a"
-    assert best(clear, {}, lower=True) is None  # b and c are not told apart
+    assert best_labels(clear, {}) == "a"
+    assert best_labels(clear, {}, lower=True) is None  # b and c are not told apart
     close = clear | {"b": scores([9, 11, 10, 9.5])}
-    assert best(close, {}) is None
-    assert best({"a": clear["a"]}, {}) is None
-    assert best(clear, {"a": 1}) is None
-    assert best(clear, {"a": 1, "b": 1, "c": 2}) == "a"
+    assert best_labels(close, {}) is None
+    assert best_labels({"a": clear["a"]}, {}) is None
+    assert best_labels(clear, {"a": 1}) is None
+    assert best_labels(clear, {"a": 1, "b": 1, "c": 2}) == "a"
 
 
 def test_a_best_by_chance_is_rare():
@@ -59,7 +58,7 @@ def test_a_best_by_chance_is_rare():
 
     def found() -> bool:
         labels = {name: scores(list(rng.normal(size=6))) for name in "abcdef"}
-        return best(labels, {}) is not None
+        return best_labels(labels, {}) is not None
 
     assert sum(found() for _ in range(200)) < 10
 
@@ -72,9 +71,9 @@ def test_supported_best_of_a_folder(folder: Callable[..., Path]):
 
 
 def test_markdown_has_bold_only_where_it_is_supported(folder: Callable[..., Path]):
-    text = report.compose(folder({"eggroll": 80, "pes": 80}), "markdown", "final")
+    text = publication.compose(folder({"eggroll": 80, "pes": 80}), "markdown", "final")
     assert "**" not in text and "so none is bold" in text
-    text = report.compose(folder({"eggroll": 80, "pes": 60}), "markdown", "final")
+    text = publication.compose(folder({"eggroll": 80, "pes": 60}), "markdown", "final")
     assert text.count("**") == 4 and "**80 \\[80, 80\\]" not in text and "**80**" in text
     assert "n = 8 seeds" in text and "50,000 replicates" in text
     assert re.search(r"\| \*total\* \| 0\.\d+ \\\[0\.\d+, 0\.\d+\\\] \|", text)
@@ -83,7 +82,7 @@ def test_markdown_has_bold_only_where_it_is_supported(folder: Callable[..., Path
 def test_diverged_runs_stand_in_the_footnote(folder: Callable[..., Path]):
     made = folder({"eggroll": 80, "pes": 60}, lost=("eggroll",))
     for form in ("markdown", "latex"):
-        text = report.compose(made, form, "final")
+        text = publication.compose(made, form, "final")
         assert "seed 3 (diverged)" in text and ("†" in text or r"$^\dagger$" in text)
         # What lost a run is not the best for what is left of it.
         assert r"\textbf" not in text and "**" not in text
@@ -92,7 +91,7 @@ def test_diverged_runs_stand_in_the_footnote(folder: Callable[..., Path]):
 
 
 def _csv(made: Path) -> str:
-    (made.parent / "table.csv").write_text(report.compose(made, "csv", "final"))
+    (made.parent / "table.csv").write_text(publication.compose(made, "csv", "final"))
     return "table.csv"
 
 
@@ -100,7 +99,7 @@ def test_latex_is_balanced_and_escaped(folder: Callable[..., Path]):
     made = folder({"eggroll": -1234.5, "pes_{50%}": -2000})
     for rows in ("environments", "labels"):
         for interval in (True, False):
-            text = report.compose(made, "latex", "final", rows, interval=interval)
+            text = publication.compose(made, "latex", "final", rows, interval=interval)
             _check(text)
             assert r"cart\_pole \& co" in text and r"pes\_\{50\%\}" in text
             assert r"\textbf{$-$1,23" in text and "−" not in text
@@ -127,18 +126,18 @@ def _check(text: str) -> None:
 
 
 def test_latex_escapes_each_special_sign():
-    assert latex.escape("a_b ~^\\ 5 % {x} #$&") == (
+    assert publication.escape_latex("a_b ~^\\ 5 % {x} #$&") == (
         r"a\_b \textasciitilde{}\textasciicircum{}\textbackslash{} 5 \% \{x\} \#\$\&"
     )
-    laid = layout.Layout("label", ["x"], [("[a]", [layout.Entry("1")])])
-    assert "\n    {[a]} & 1" in latex.write(laid, "", "", "x")
-    assert latex.escape("a|b") == r"a\textbar{}b"  # else a dash in TeX's own fonts
-    assert latex.escape("−1.5 → ∞\n<") == r"$-$1.5 $\rightarrow$ $\infty$ \textless{}"
+    laid = publication.Layout("label", ["x"], [("[a]", [publication.LayoutEntry("1")])])
+    assert "\n    {[a]} & 1" in publication.write_latex(laid, "", "", "x")
+    assert publication.escape_latex("a|b") == r"a\textbar{}b"  # else a dash in TeX's own fonts
+    assert publication.escape_latex("−1.5 → ∞\n<") == r"$-$1.5 $\rightarrow$ $\infty$ \textless{}"
 
 
 def test_labels_may_have_the_rows_and_intervals_be_left_out(folder: Callable[..., Path]):
     made = folder({"eggroll": 80, "pes": 60})
-    text = report.compose(made, "markdown", "final", "labels", interval=False)
+    text = publication.compose(made, "markdown", "final", "labels", interval=False)
     lines = text.splitlines()
     assert lines[0] == r"| label | cart\_pole &amp; co | pendulum | total |"
     assert [line.split(" | ")[0] for line in lines[2:4]] == ["| eggroll", "| pes"]
@@ -161,7 +160,7 @@ def test_the_command_writes_a_file_or_to_standard_output(
 
 def test_runs_that_go_on_are_said(folder: Callable[..., Path], add_run: Write) -> None:
     place = folder({"a": 40, "b": 60}, seeds=3)
-    assert "running" not in report.compose(place, "markdown", "final", replicates=9)
+    assert "running" not in publication.compose(place, "markdown", "final", replicates=9)
     add_run(place, ENVS[0], "a", 3, status="running", evaluations=6, threshold=90.0)
-    told = report.compose(place, "latex", "final", replicates=9)
+    told = publication.compose(place, "latex", "final", replicates=9)
     assert "1 running: counted with what it has so far." in told

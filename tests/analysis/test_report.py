@@ -13,15 +13,14 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from rl_es import tables
-from rl_es.analysis import report, variants
-from rl_es.analysis.digits import number
-from rl_es.analysis.drawing.options import Options
+from rl_es.analysis import report
+from rl_es.analysis.drawing.figure_kinds import FigureOptions
 from rl_es.analysis.figures.catalogue import KINDS
-from rl_es.analysis.markdown import escape, table
+from rl_es.analysis.formatting import escape_markdown, format_number, markdown_table
+from rl_es.analysis.results import separate_variants
 from rl_es.analysis.summary import summarise
 from rl_es.errors import UserError
-from rl_es.files import json_files
+from rl_es.results import tables, text_files
 
 Results = Callable[..., Path]
 TOLD = ("summary.csv", "aggregates.csv", "comparisons.csv")
@@ -33,7 +32,7 @@ ENDS = {
 }
 
 
-def _quickly(draw: Callable[..., Figure], results: object, options: Options) -> Figure:
+def _quickly(draw: Callable[..., Figure], results: object, options: FigureOptions) -> Figure:
     return draw(results, replace(options, replicates=100))
 
 
@@ -148,7 +147,7 @@ def test_other_settings_of_other_seeds_are_not_averaged(
 def test_the_page_says_what_the_sweep_is_for(results: Results) -> None:
     folder = results(["cartpole"], seeds=1)
     about = {"sweep": {"name": "demo", "description": "ranks, and *why*"}, "starts": []}
-    json_files.write(folder / "manifest.json", about)
+    text_files.write_json(folder / "manifest.json", about)
     report.write(folder)
     assert "\n\nranks, and \\*why\\*\n\n" in (folder / "index.md").read_text()
 
@@ -159,10 +158,10 @@ def test_variants_under_one_label_are_not_averaged(
     folder = results(["cartpole"], ["pes"], 2)
     add_run(folder, "cartpole", "pes", 0, hyper={"lr": 0.2})
     add_run(folder, "cartpole", "pes", 1, hyper={"lr": 0.2})
-    _, runs = variants.apart(*tables.load(folder))
+    _, runs = separate_variants(*tables.load_tables(folder))
     assert sorted(runs.label.unique()) == ["pes (lr=0.1)", "pes (lr=0.2)"]
     add_run(folder, "cartpole", "pes", 0, sweep="late", hyper={"lr": 0.1})
-    curves, runs = variants.apart(*tables.load(folder))
+    curves, runs = separate_variants(*tables.load_tables(folder))
     assert not runs.duplicated(["env", "label", "seed"]).any()
     assert set(curves.label) == set(runs.label)
 
@@ -175,10 +174,10 @@ def test_variants_are_called_by_what_differs_in_an_environment(
         policy = {"network": network, "widths": [32]}
         for lr in (0.1, 0.2):
             add_run(folder, env, "pes", 0, hyper={"lr": lr}, policy=policy)
-    _, runs = variants.apart(*tables.load(folder))
+    _, runs = separate_variants(*tables.load_tables(folder))
     assert set(runs.label) == {"pes (lr=0.1)", "pes (lr=0.2)"}
     add_run(folder, "cartpole", "pes", 0, run_id="0" * 16, policy={"network": "gru", "widths": [8]})
-    _, runs = variants.apart(*tables.load(folder))
+    _, runs = separate_variants(*tables.load_tables(folder))
     assert runs.set_index("run_id").label["0" * 16] == "pes (network=gru, widths=[8], lr=0.1)"
 
 
@@ -191,7 +190,7 @@ def test_code_of_a_plug_in_that_was_changed_is_another_variant(
             versions = {"jax": "0.9.0", "./mine.py:Mine": 16 * sign}
             run_id = f"{sign}{seed}" + "a" * 14
             add_run(folder, "cartpole", "Mine", seed, run_id=run_id, versions=versions)
-    _, runs = variants.apart(*tables.load(folder))
+    _, runs = separate_variants(*tables.load_tables(folder))
     counts = runs.label.value_counts()
     assert set(counts) == {2}
     assert set(counts.index) == {f"Mine (code of ./mine.py:Mine={n * 8})" for n in "01"}
@@ -200,7 +199,7 @@ def test_code_of_a_plug_in_that_was_changed_is_another_variant(
 def test_summary_numbers(results: Results) -> None:
     ends = {("cartpole", "pes", 0): "failed", ("cartpole", "eggroll", 1): "diverged"}
     folder = results(["cartpole"], seeds=4, ends=ends, lanes=2, threshold=50.0)
-    curves, runs = tables.load(folder)
+    curves, runs = tables.load_tables(folder)
     overview = summarise(curves, runs, replicates=100).set_index("label")
     assert list(overview.index) == ["eggroll", "pes"]
     kept = runs[(runs.label == "eggroll") & (runs.status == "finished")]
@@ -229,9 +228,9 @@ def test_summary_numbers(results: Results) -> None:
 
 
 def test_markdown_pieces() -> None:
-    assert escape("a_b\n `c` <d> & [e](f)") == r"a\_b \`c\` &lt;d&gt; &amp; \[e\](f)"
-    assert table(["x", "n"], [["a", "1"]]) == "| x | n |\n| --- | ---: |\n| a | 1 |"
-    shown = [number(value) for value in (None, float("nan"), -1234.5, 0.5, 999.99)]
+    assert escape_markdown("a_b\n `c` <d> & [e](f)") == r"a\_b \`c\` &lt;d&gt; &amp; \[e\](f)"
+    assert markdown_table(["x", "n"], [["a", "1"]]) == "| x | n |\n| --- | ---: |\n| a | 1 |"
+    shown = [format_number(value) for value in (None, float("nan"), -1234.5, 0.5, 999.99)]
     assert shown == ["—", "—", "\N{MINUS SIGN}1,234", "0.5000", "1000"]
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rl_es.analysis import digest, overview, scores, totals
-from rl_es.analysis.drawing.options import Options
-from rl_es.analysis.figures import across, improvement
+from rl_es.analysis import pages, scores, summary
+from rl_es.analysis.drawing.figure_kinds import FigureOptions
+from rl_es.analysis.figures import aggregates
 from rl_es.analysis.figures.catalogue import KINDS
 from rl_es.analysis.results import load
 from rl_es.errors import UserError
@@ -42,7 +42,7 @@ def folder(tmp_path: Path, add_run: Callable[..., None]) -> Path:
 def test_references(folder: Path, low: str, high: str | None, expected: float) -> None:
     found = load(folder)
     on = scores.scale(found, low, high)
-    values = scores.finals(found, on)["eggroll"].of("a").values
+    values = scores.final_scores(found, on)["eggroll"].of("a").values
     np.testing.assert_allclose(values.mean(), expected)
     assert on.environments == ["a", "b"] and on.left_out == ()
     assert on.told == f"0 is {low}, 1 is {high or 'threshold'}"
@@ -55,7 +55,7 @@ def test_references_of_a_file(folder: Path) -> None:
     on = scores.scale(found, f"{path}:random", f"{path}:expert")
     assert on.environments == ["a"] and on.left_out == ("b",)  # there both references are equal
     np.testing.assert_allclose(on.score(["a"] * 3, [0.0, 50.0, 200.0]), [0, 0.25, 1])
-    assert set(scores.finals(found, on)["pes"].tasks) == {"a"}
+    assert set(scores.final_scores(found, on)["pes"].tasks) == {"a"}
 
 
 def test_a_better_return_never_scores_less(folder: Path) -> None:
@@ -92,7 +92,7 @@ def test_bad_files_of_references(folder: Path) -> None:
 def test_runs_that_are_lost_have_no_score(results: Results) -> None:
     ends = {("cartpole", "pes", 0): "diverged", ("pendulum", "pes", 1): "failed"}
     found = load(results(ends=ends, threshold=90.0))
-    own = scores.finals(found, scores.scale(found))
+    own = scores.final_scores(found, scores.scale(found))
     assert len(own["eggroll"].values) == 6 and len(own["pes"].values) == 4
     assert list(own["pes"].of("cartpole").seeds) == [1, 2]
 
@@ -100,7 +100,7 @@ def test_runs_that_are_lost_have_no_score(results: Results) -> None:
 def test_totals(folder: Path) -> None:
     found = load(folder)
     on = scores.scale(found)
-    table = totals.of(found, on, replicates=200).set_index(["label", "statistic"])
+    table = scores.aggregate_scores(found, on, replicates=200).set_index(["label", "statistic"])
     np.testing.assert_allclose(table.loc[("eggroll", "mean"), "estimate"], 0.815)
     np.testing.assert_allclose(table.loc[("pes", "optimality_gap"), "estimate"], 1 - 0.615)
     assert (table.n == 8).all() and (table.environments == 2).all()
@@ -109,7 +109,7 @@ def test_totals(folder: Path) -> None:
 
 def test_every_pair_is_compared(folder: Path) -> None:
     found = load(folder)
-    table = totals.between(found, scores.scale(found))
+    table = scores.compare_scores(found, scores.scale(found))
     assert list(table.env) == ["all", "a", "b"]
     assert (table["first"] == "eggroll").all() and (table["second"] == "pes").all()
     assert (table.probability == 1).all() and table.paired.all()
@@ -121,9 +121,9 @@ def test_every_pair_is_compared(folder: Path) -> None:
 def test_of_many_labels_each_is_compared_with_the_best(
     results: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(totals, "MOST_LABELS", 2)
+    monkeypatch.setattr(scores, "MOST_LABELS", 2)
     found = load(results(labels=["eggroll", "pes", "nres"], threshold=90.0))
-    table = totals.between(found, scores.scale(found))
+    table = scores.compare_scores(found, scores.scale(found))
     assert table["first"].nunique() == 1 and table["second"].nunique() == 2
 
 
@@ -134,10 +134,18 @@ def test_figures_have_the_scale_of_the_whole_folder(
         for seed in range(2):  # no threshold, and worse than before: not on the scale
             add_run(folder, "c", label, seed, returns=np.linspace(0, -9, 11))
     found = load(folder)
-    assert across.where(found) == improvement.where(found) == ["a", "b"]
-    other = Options(low="pes", high="eggroll")
-    assert across.where(found, other) == improvement.where(found, other) == ["a", "b"]
-    assert across.where(found, Options(low="eggroll", high="pes")) == []
+    assert (
+        aggregates.scale_environments(found)
+        == aggregates.improvement_environments(found)
+        == ["a", "b"]
+    )
+    other = FigureOptions(low="pes", high="eggroll")
+    assert (
+        aggregates.scale_environments(found, other)
+        == aggregates.improvement_environments(found, other)
+        == ["a", "b"]
+    )
+    assert aggregates.scale_environments(found, FigureOptions(low="eggroll", high="pes")) == []
     for kind in ("normalised", "improvement"):
         (drawn,) = KINDS[kind].figures(found)
         assert "where 0 is untrained, 1 is best, so not here: c." in texts(drawn.figure)
@@ -150,9 +158,9 @@ def test_only_labels_in_every_environment_are_told_in_total(
 ) -> None:
     for seed in range(4):
         add_run(folder, "a", "nres", seed, returns=np.linspace(0, 99, 11), threshold=100.0)
-    told = digest.of(load(folder))
-    assert [row[0].text for row in overview.totals(told).rows] == ["eggroll", "pes"]
-    said = overview.legend_of_totals(told)
+    told = summary.make_digest(load(folder))
+    assert [row[0].text for row in pages.totals_table(told).rows] == ["eggroll", "pes"]
+    said = pages.totals_legend(told)
     assert "Without a score in each of them: nres." in said and "50,000 replicates" in said
     (drawn,) = KINDS["improvement"].figures(load(folder))
     assert "environments that both have runs in" in texts(drawn.figure)

@@ -6,10 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rl_es import timings
-from rl_es.analysis.speed import ladder, look, report
-from rl_es.analysis.speed.summary import COLUMNS, network, summarise
+from rl_es.analysis.speed import report
+from rl_es.analysis.speed.figures import slope, width_ladders
+from rl_es.analysis.speed.tables import COLUMNS, format_seconds, network_text, summarise
 from rl_es.errors import UserError
+from rl_es.results import timings
 from tests.speed import tables
 
 TIMES = {
@@ -90,7 +91,7 @@ def test_report(folder: Path) -> None:
 
 def test_slopes_of_a_ladder(tmp_path: Path) -> None:
     tables.ladder(tmp_path)
-    (group,) = ladder.ladders(summarise(*timings.load(tmp_path)[:2]))
+    (group,) = width_ladders(summarise(*timings.load(tmp_path)[:2]))
     for label, column, expected in (
         ("eggroll", "noise_seconds", 1),
         ("full_rank_es", "noise_seconds", 2),
@@ -98,14 +99,14 @@ def test_slopes_of_a_ladder(tmp_path: Path) -> None:
         ("full_rank_es", "perturbation_bytes", 2),
     ):
         own = group[group["contestant"] == label].sort_values("width")
-        found = ladder.slope(own["width"].to_numpy(), own[column].to_numpy(float))
+        found = slope(own["width"].to_numpy(), own[column].to_numpy(float))
         assert found == pytest.approx(expected, abs=1e-6)
     assert tmp_path / "figures" / "cost_against_width.svg" in report.write(tmp_path)
 
 
 def test_two_widths_are_no_ladder(folder: Path) -> None:
-    assert ladder.ladders(summarise(*timings.load(folder)[:2])) == []
-    assert ladder.slope(np.array([1.0, 2.0]), np.array([1.0, 2.0])) is None
+    assert width_ladders(summarise(*timings.load(folder)[:2])) == []
+    assert slope(np.array([1.0, 2.0]), np.array([1.0, 2.0])) is None
 
 
 def test_only_workloads_of_the_manifest_are_read(folder: Path) -> None:
@@ -129,11 +130,11 @@ def test_nothing_there(tmp_path: Path) -> None:
     ("time", "text"), [(2.0, "2 s"), (0.0123456, "12.3 ms"), (5e-6, "5 μs"), (4e-8, "0.04 μs")]
 )
 def test_seconds(time: float, text: str) -> None:
-    assert look.seconds(time) == text
+    assert format_seconds(time) == text
 
 
 def test_networks() -> None:
-    assert [network(w) for w in ("64x64", "8", "64x32", "")] == [
+    assert [network_text(w) for w in ("64x64", "8", "64x32", "")] == [
         "2 × 64",
         "1 × 8",
         "64×32",

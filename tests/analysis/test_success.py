@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rl_es import tables
-from rl_es.analysis import shares, summary
-from rl_es.analysis.alignment import Curve, held
-from rl_es.analysis.drawing.options import Options
-from rl_es.analysis.figures import success
+from rl_es.analysis import summary
+from rl_es.analysis.curves import Curve, held, share_along
+from rl_es.analysis.drawing.figure_kinds import FigureOptions
+from rl_es.analysis.figures.returns import draw_success, threshold_environments
 from rl_es.analysis.results import load
-from rl_es.analysis.statistics import wilson
+from rl_es.analysis.statistics.intervals import wilson
+from rl_es.results import tables
 from tests.looks import legend, misplaced, texts, titles
 
 Results = Callable[..., Path]
@@ -20,7 +20,7 @@ HALF = np.array([0, 0, 60, 60, 40, 60, 0, 60, 60, 60, 60.0])  # beside a thresho
 
 
 def rates(folder: Path) -> tuple[np.ndarray, np.ndarray, int]:
-    grid, share = shares.along(*tables.load(folder))
+    grid, share = share_along(*tables.load_tables(folder))
     return grid, share.estimate, share.n
 
 
@@ -57,14 +57,14 @@ def test_the_summary_has_the_final_share(results: Results) -> None:
     ends = {("e", "pes", 0): "diverged", ("e", "pes", 1): "failed", ("e", "pes", 2): "running"}
     reached = np.linspace(0, 100, 11)  # a running one has come to 50
     folder = results(["e", "f"], ["pes"], 6, ends=ends, returns=reached, threshold=50.0)
-    overview = summary.summarise(*tables.load(folder), replicates=10).set_index("env")
+    overview = summary.summarise(*tables.load_tables(folder), replicates=10).set_index("env")
     row, expected = overview.loc["e"], wilson(np.array(4), 5)
     assert row.success_rate == 0.8 and row.success_low == expected.low
     assert row.success_high == expected.high and overview.loc["f"].success_rate == 1.0
 
 
 def test_without_a_threshold_there_is_no_rate(results: Results) -> None:
-    overview = summary.summarise(*tables.load(results()), replicates=10)
+    overview = summary.summarise(*tables.load_tables(results()), replicates=10)
     assert overview[["success_rate", "success_low", "success_high"]].isna().all(axis=None)
 
 
@@ -72,8 +72,8 @@ def test_a_row_an_environment_that_has_a_threshold(results: Results, add_run: Ca
     folder = results(["a", "b"], threshold=50.0)
     add_run(folder, "c", "pes", 0)
     found = load(folder)
-    assert success.where(found) == ["a", "b"]
-    figure = success.draw(found.within(["a", "b"]), Options(replicates=50))
+    assert threshold_environments(found) == ["a", "b"]
+    figure = draw_success(found.within(["a", "b"]), FigureOptions(replicates=50))
     assert titles(figure) == ["a", "a", "b", "b"]
     assert [axes.get_ylabel() for axes in figure.axes] == ["return", "success rate"] * 2
     assert legend(figure) == ["eggroll", "pes", "threshold"]
@@ -82,14 +82,14 @@ def test_a_row_an_environment_that_has_a_threshold(results: Results, add_run: Ca
     rate = figure.axes[1].lines[0]
     curves, runs = found.curves, found.runs
     mine = runs[(runs.env == "a") & (runs.label == "eggroll")]
-    _, share = shares.along(curves, mine)
+    _, share = share_along(curves, mine)
     np.testing.assert_array_equal(np.asarray(rate.get_ydata(), float), share.estimate)
 
 
 @pytest.mark.parametrize("status", ["failed", "diverged", "running"])
 def test_any_state_can_be_drawn(results: Results, status: str) -> None:
     folder = results(["e"], ["pes"], 1, ends={("e", "pes", 0): status}, threshold=50.0)
-    success.draw(load(folder), Options(replicates=10))
+    draw_success(load(folder), FigureOptions(replicates=10))
 
 
 def test_held() -> None:
@@ -103,8 +103,8 @@ def test_losses_over_decades_are_on_a_logarithmic_axis(
     results: Results, smallest: float, name: str
 ) -> None:
     returns = np.linspace(-8.0, smallest, 11)
-    figure = success.draw(
-        load(results(["e"], returns=returns, threshold=-3.0)), Options(replicates=50)
+    figure = draw_success(
+        load(results(["e"], returns=returns, threshold=-3.0)), FigureOptions(replicates=50)
     )
     left, right = figure.axes
     assert left.get_ylabel() == name and right.get_ylabel() == "success rate"

@@ -14,7 +14,7 @@ import pytest
 
 import rl_es
 from rl_es import registry
-from rl_es.api import packages
+from rl_es.api import arguments
 from rl_es.errors import UserError
 
 ROOT = Path(__file__).parents[2]
@@ -58,13 +58,14 @@ def test_another_name_is_refused() -> None:
 def test_an_installation_says_where_agents_and_environments_are(tmp_path: Path) -> None:
     """Of what pyproject.toml declares, the metadata that installing makes, before any other's."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = [f"{k} = {v}" for k, v in project["entry-points"][packages.GROUP].items()]
+    lines = [f"{k} = {v}" for k, v in project["entry-points"][arguments.GROUP].items()]
     made = tmp_path / f"rl_es-{rl_es.__version__}.dist-info"
     made.mkdir()
     (made / "METADATA").write_text(f"Name: rl_es\nVersion: {rl_es.__version__}\n")
-    (made / "entry_points.txt").write_text("\n".join([f"[{packages.GROUP}]", *lines]))
+    (made / "entry_points.txt").write_text("\n".join([f"[{arguments.GROUP}]", *lines]))
     code = (
-        "import sys\nfrom rl_es import registry\nfrom rl_es.api.packages import bring\nbring()\n"
+        "import sys\nfrom rl_es import registry\n"
+        "from rl_es.api.arguments import import_packages\nimport_packages()\n"
         "print('eggroll' in registry.agents.files(), 'gymnax' in registry.suites.files())\n"
         "print('jax' in sys.modules)"
     )
@@ -82,8 +83,8 @@ def test_an_installation_says_where_agents_and_environments_are(tmp_path: Path) 
 def test_packages_that_are_not_there(
     points: list[str], said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = [EntryPoint("x", value, packages.GROUP) for value in points]
+    made = [EntryPoint("x", value, arguments.GROUP) for value in points]
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: made)
     monkeypatch.setattr(registry.agents, "packages", [])
     with pytest.raises(UserError, match=said):
-        packages.bring()
+        arguments.import_packages()

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 import rl_es
-from rl_es import tables
 from rl_es.analysis import gallery, summary
-from rl_es.analysis.drawing import panels
+from rl_es.analysis.drawing import layout
+from rl_es.results import tables
 from tests.analysis.conftest import write_run
 
 
@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_tables(folder: Path) -> None:
     found = rl_es.load(folder)
-    for mine, theirs in zip((found.curves, found.runs), tables.load(folder), strict=True):
+    for mine, theirs in zip((found.curves, found.runs), tables.load_tables(folder), strict=True):
         pd.testing.assert_frame_equal(mine, theirs)
     assert found.environments == ["brax/pendulum", "cartpole"]
     assert found.labels == ["eggroll", "pes"]
@@ -56,7 +56,7 @@ def test_a_change_of_a_table_changes_nothing_else(folder: Path) -> None:
 def test_a_figure_is_that_of_the_command(kind: str, folder: Path, tmp_path: Path) -> None:
     (path,) = gallery.draw([folder], tmp_path / "figures", [kind], formats=["png"])
     figure = rl_es.load(folder).plot(kind)
-    drawn = Image.open(io.BytesIO(panels.encode(figure, "png")))
+    drawn = Image.open(io.BytesIO(layout.encode(figure, "png")))
     assert np.array_equal(np.asarray(drawn), np.asarray(Image.open(path)))
     other = rl_es.plot(folder, kind, size="column", replicates=10)
     assert other.get_size_inches()[0] == 3.25

@@ -3,7 +3,7 @@
 INSTALLS = "installs from a registry; CI runs it"
 CLUSTER = "needs Slurm; tests/sweep/test_sharing.py runs shards"
 RAY = "starts or joins Ray, which takes a machine's cores; tests/sweep/test_ray.py does it"
-JOINED = "two processes that wait for each other; tests/sweep/test_together.py joins two"
+JOINED = "two processes that wait for each other; tests/sweep/test_multihost.py joins two"
 
 EXCUSED = {
     "make quickstart": "installs, then runs a sweep that takes minutes; its command is run small",

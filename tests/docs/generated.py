@@ -9,20 +9,25 @@ BEGIN, END = "<!-- what follows is made by `make reference` -->", "<!-- end of w
 
 def contents() -> dict[Path, str]:
     """Every file that is made, or has a part that is, as it has to be."""
-    from rl_es.schemas import editor, reference
+    from rl_es.tools import catalogue
 
     page = DOCS / "sweeps.md"
     before, _, rest = page.read_text().partition(BEGIN)
     _, _, after = rest.partition(END)
     return {
-        DOCS / "sweep.schema.json": json.dumps(editor.sweep(), indent=1, ensure_ascii=False) + "\n",
-        page: f"{before}{BEGIN}\n\n{reference.markdown()}\n{END}{after}",
+        DOCS / "sweep.schema.json": json.dumps(
+            catalogue.sweep_schema(), indent=1, ensure_ascii=False
+        )
+        + "\n",
+        page: f"{before}{BEGIN}\n\n{catalogue.reference_markdown()}\n{END}{after}",
     }
 
 
 if __name__ == "__main__":
-    import agents  # noqa: F401
-    import envs  # noqa: F401
+    from rl_es import (
+        agents,  # noqa: F401
+        envs,  # noqa: F401
+    )
 
     for path, text in contents().items():
         path.write_text(text)

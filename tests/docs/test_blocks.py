@@ -15,9 +15,9 @@ import pytest
 
 from rl_es import cli
 from rl_es.errors import UserError
-from rl_es.speed import loading as speed_files
+from rl_es.speed import workloads as speed_files
 from rl_es.sweep import loading
-from rl_es.sweep.reading import Document, parse
+from rl_es.sweep.yaml_reader import Document, parse_yaml
 from tests.docs.blocks import EVERY, ROOT, Block, arguments, commands
 from tests.docs.excused import EXCUSED, EXTRAS, SLOW
 from tests.docs.shrinking import shrunk
@@ -139,15 +139,15 @@ def test_sweep_files_are_right(block: Block, tmp_path: Path, monkeypatch: pytest
         Path(name).write_text(text)
     path = tmp_path / "shown.yaml"
     path.write_text(block.text)
-    keys = set(parse(block.text, block.name).content)
+    keys = set(parse_yaml(block.text, block.name).content)
     if "contestants" in keys:
         speed_files.load(path)
     elif {"environments", "agents"} <= keys:
-        loading.load(path)
+        loading.load_sweep(path)
     else:
-        frame = parse(FRAME, block.name)
-        shown = parse(block.text, block.name).content
-        loading.checked(Document(block.name, frame.content | shown))
+        frame = parse_yaml(FRAME, block.name)
+        shown = parse_yaml(block.text, block.name).content
+        loading.check_document(Document(block.name, frame.content | shown))
 
 
 @_parameters("json")
@@ -197,7 +197,7 @@ def _messages(block: Block) -> set[str]:
     for place in re.finditer(rf"\b{right}\b", text):
         changed = text[: place.start()] + wrong + text[place.end() :]
         try:
-            loading.checked(parse(changed, f"{file}.yaml"))
+            loading.check_document(parse_yaml(changed, f"{file}.yaml"))
         except UserError as error:
             said.add(str(error))
     return said

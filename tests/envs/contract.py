@@ -1,13 +1,12 @@
-"""What every environment has to keep: the checks of `rl_es.conformance` that need one program."""
+"""What every environment has to keep: the checks of `rl_es.tools.check` that need one program."""
 
 import numpy as np
 
-from rl_es.conformance.environments import EnvironmentChecks
-from rl_es.conformance.run import Run
-from rl_es.findings import OK
 from rl_es.interfaces import Environment
+from rl_es.terminal import OK
+from rl_es.tools.check_environment import EnvironmentChecks, LaneRollout
 
-# The others compile programs of their own: tests/conformance asks them of every environment.
+# The others compile programs of their own: tests/tools asks them of every environment.
 ASKED = ("specification", "types", "finite", "ends", "after the end", "action mask")
 
 
@@ -16,7 +15,7 @@ def check_types(env: Environment) -> None:
     EnvironmentChecks(env).types()
 
 
-def check(env: Environment, steps: int) -> Run:
+def check(env: Environment, steps: int) -> LaneRollout:
     """Everything that holds for every environment, over `steps` steps."""
     checks = EnvironmentChecks(env, steps)
     for name in ASKED:

@@ -8,7 +8,7 @@ import numpy as np
 from jax import Array
 
 from rl_es.interfaces import Environment
-from rl_es.promotion import implicit_promotion
+from rl_es.rollout.wrappers import implicit_promotion
 
 LANES = 8
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs import brax as suite
+from rl_es.envs import brax as suite
 from rl_es.errors import UserError
 from tests.envs import contract
 

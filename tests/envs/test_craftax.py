@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs import craftax as suite
+from rl_es.envs import craftax as suite
 from rl_es.rollout.wrappers import TimeLimit
 from tests.envs import contract, limited
 
@@ -29,9 +29,9 @@ def test_contract(name, make):
 @pytest.mark.parametrize("name", suite.NAMES)
 def test_episodes_are_craftax_s_own(name, make):
     """Rewards, ends and observations under random actions, up to the first end."""
-    from envs._craftax_adapter import made
+    from rl_es.envs._craftax_adapter import make_adapted
 
-    env, own = make(name), made(name)
+    env, own = make(name), make_adapted(name)
     shape = 400, limited.LANES
     actions = np.random.default_rng(1).integers(0, env.spec.action_space.n, shape)
     ours, theirs = limited.beside(env, own, own.default_params, actions.astype(np.int32))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import ImageColor
 
-from envs import _mujoco, brax, gymnax
+from rl_es.envs import _mujoco, brax, gymnax
 from rl_es.errors import UserError
 from rl_es.interfaces import Moment
 from tests import extras
@@ -118,10 +118,10 @@ def rendering() -> None:
 
 @pytest.mark.parametrize("name", brax.DRAWN)
 def test_robots_are_rendered(rendering: None, name: str) -> None:
-    from envs._brax_adapter import made
-    from envs._brax_drawing import VIEWS
+    from rl_es.envs._brax_adapter import make_environment
+    from rl_es.envs._mujoco_rendering import VIEWS
 
-    env = made(name, brax.BACKENDS[name][0])
+    env = make_environment(name, brax.BACKENDS[name][0])
     start, rest = np.array(env.sys.init_q), np.zeros(env.sys.qd_size())
     drawing = brax.drawing(name, brax.Options(), WIDTH, HEIGHT)
     assert drawing.step_seconds == pytest.approx(float(env.dt), rel=1e-4)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs import gymnax as suite
+from rl_es.envs import gymnax as suite
 from tests.envs import contract
 
 # Truncation alone ends them.

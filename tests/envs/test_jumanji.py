@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs import jumanji as suite
+from rl_es.envs import jumanji as suite
 from rl_es.rollout.heads import make_head
 from rl_es.rollout.wrappers import TimeLimit
 from tests.envs import contract, grids
@@ -27,12 +27,12 @@ def test_names_are_all_that_take_one_discrete_action_without_the_one_that_downlo
     import jumanji
     from jumanji.specs import DiscreteArray
 
-    from envs._jumanji_adapter import made
+    from rl_es.envs._jumanji_adapter import make_environment
 
     single = {
         f"jumanji/{name}"
         for name in jumanji.registered_environments() - {"Sokoban-v0"}
-        if isinstance(made(name).action_spec, DiscreteArray)
+        if isinstance(make_environment(name).action_spec, DiscreteArray)
     }
     assert single == set(suite.NAMES)
 
@@ -50,9 +50,9 @@ def test_contract(name, make):
 @pytest.mark.parametrize("name", suite.NAMES)
 def test_episodes_are_jumanji_s_own(name, make):
     """Rewards and ends over an episode of allowed actions; Snake's starts late in it."""
-    from envs._jumanji_adapter import made
+    from rl_es.envs._jumanji_adapter import make_environment
 
-    env, own = make(name), made(name)
+    env, own = make(name), make_environment(name)
     steps = min(suite.EPISODE_LENGTHS[name], 600)
 
     def step(key, state, action):
@@ -74,10 +74,10 @@ def test_episodes_are_jumanji_s_own(name, make):
 
 @pytest.mark.parametrize("name", [name for name in suite.NAMES if bare(name) in TIMED])
 def test_the_time_limit_is_jumanji_s_and_a_truncation(name, make):
-    from envs._jumanji_adapter import made
+    from rl_es.envs._jumanji_adapter import make_environment
 
     env, limit = make(name), suite.EPISODE_LENGTHS[name]
-    assert made(name).time_limit == limit
+    assert make_environment(name).time_limit == limit
 
     def last(key, steps):
         state, observation = env.reset(key)

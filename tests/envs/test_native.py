@@ -9,10 +9,10 @@ import mujoco
 import numpy as np
 import pytest
 
-from envs import brax as suite
-from envs._native import TASKS, NativeTask
+from rl_es.envs import brax as suite
+from rl_es.envs._native_mujoco import TASKS, NativeTask
 from rl_es.errors import UserError
-from rl_es.promotion import implicit_promotion
+from rl_es.rollout.wrappers import implicit_promotion
 
 NAMES = sorted(TASKS)
 

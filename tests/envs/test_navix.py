@@ -5,9 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs import navix as suite
-from rl_es.promotion import implicit_promotion
-from rl_es.rollout.wrappers import TimeLimit
+from rl_es.envs import navix as suite
+from rl_es.rollout.wrappers import TimeLimit, implicit_promotion
 from tests.envs import contract, grids
 
 pytestmark = pytest.mark.extra("navix")
@@ -48,20 +47,20 @@ def test_names_are_all_that_navix_registers_without_those_that_never_pay(make):
 
 @pytest.mark.parametrize("name", quick(suite.NAMES, PAPER))
 def test_contract(name, make):
-    from envs._navix_adapter import made
+    from rl_es.envs._navix_adapter import make_environment
 
     env = make(name)
     assert (env.spec.name, env.spec.action_space.n) == (name, 7)
-    assert env.spec.episode_length == made(name).max_steps
+    assert env.spec.episode_length == make_environment(name).max_steps
     contract.check(TimeLimit(env, 30), 30)
 
 
 @pytest.mark.parametrize("name", quick(KINDS, ["FourRooms"]))
 def test_episodes_are_navix_s_own(name, make):
     """Rewards and ends over an episode."""
-    from envs._navix_adapter import made
+    from rl_es.envs._navix_adapter import make_environment
 
-    env, own = make(name), made(name)
+    env, own = make(name), make_environment(name)
 
     def step(key, before, action):
         after = own.step(before.replace(state=before.state.replace(key=key)), action)
@@ -78,9 +77,9 @@ def test_episodes_are_navix_s_own(name, make):
 
 def paid(task, steps, place):
     """What navix itself pays for some actions, from a state that `place` makes of a start."""
-    from envs._navix_adapter import made
+    from rl_es.envs._navix_adapter import make_environment
 
-    own = made(named(task))
+    own = make_environment(named(task))
     timestep = own.reset(jax.random.key(0))
     timestep = timestep.replace(state=place(timestep.state))
     total, ended = 0.0, False

@@ -8,10 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs import playground as suite
+from rl_es.envs import playground as suite
 from rl_es.interfaces import Moment
-from rl_es.promotion import implicit_promotion
-from rl_es.rollout.wrappers import TimeLimit
+from rl_es.rollout.wrappers import TimeLimit, implicit_promotion
 from tests import extras
 from tests.envs import contract
 
@@ -72,9 +71,9 @@ def test_episodes_are_playground_s_own(name, make):
 
     Each step is compared from Playground's own state before it, so that rounding does not grow.
     """
-    from envs._playground_adapter import made
+    from rl_es.envs._playground_adapter import make_environment
 
-    env, own = make(name).env, made(name)
+    env, own = make(name).env, make_environment(name)
     rng = np.random.default_rng(1)
     actions = rng.uniform(-1, 1, (100, *env.spec.action_space.shape)).astype(np.float32)
 

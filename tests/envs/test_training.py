@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rl_es import tables
+from rl_es.results import tables
 from tests import extras
 from tests.running import ran, sweep_of
 
@@ -105,7 +105,7 @@ defaults:
 environments: [{{name: {name}, episode_length: {STEPS}}}]
 agents: [{agent}]
 """
-    curves, _ = tables.load(ran(folder, sweep_of(text)))
+    curves, _ = tables.load_tables(ran(folder, sweep_of(text)))
     assert curves["generation"].max() == 2
     assert np.isfinite(curves["return_mean"]).all()
     return curves

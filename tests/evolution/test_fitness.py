@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from rl_es.evolution.fitness import fitness
+from rl_es.evolution.fitness_shaping import fitness
 
 RETURNS = arrays.arrays(
     np.float32,

@@ -13,9 +13,8 @@ import optax
 import pytest
 from jax import Array
 
-from rl_es.evolution.keys import block_keys
-from rl_es.evolution.perturbation import FullRank, LowRank
-from rl_es.evolution.shaping import STATELESS, Stateless, centred_ranks, z_score
+from rl_es.evolution.fitness_shaping import STATELESS, Stateless, centred_ranks, z_score
+from rl_es.evolution.perturbation import FullRank, LowRank, block_keys
 from rl_es.evolution.strategy import EvolutionStrategy
 from rl_es.interfaces import Episode, Matrix, ParameterSpec, Perturbation, Segment
 

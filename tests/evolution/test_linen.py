@@ -15,8 +15,7 @@ import pytest
 from flax import linen as nn
 
 from rl_es.errors import UserError
-from rl_es.evolution.keys import block_keys
-from rl_es.evolution.perturbation import FullRank, LowRank
+from rl_es.evolution.perturbation import FullRank, LowRank, block_keys
 from rl_es.interfaces import Box, Discrete, EnvSpec, Observation, Transition
 from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.policy import ModulePolicy, make_policy

@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from rl_es.evolution.fitness_shaping import STATELESS
 from rl_es.evolution.optimiser import sgd
 from rl_es.evolution.perturbation import FullRank, LowRank
-from rl_es.evolution.shaping import STATELESS
 from rl_es.evolution.strategy import EvolutionStrategy
 from rl_es.interfaces import Episode
 from rl_es.rollout.config import PolicyConfig

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rl_es.evolution.keys import block_keys
-from rl_es.evolution.search import RandomSearch
+from rl_es.agents._random_search import RandomSearch
+from rl_es.evolution.perturbation import block_keys
 from rl_es.interfaces import Episode, ParameterSpec, Segment
 
 PAIRS = 200

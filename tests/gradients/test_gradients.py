@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from envs.unrolled._linear import Linear
-from rl_es import cli, estimates
+from rl_es import cli, gradients
 from rl_es.analysis.gradients.report import write
-from rl_es.analysis.gradients.summary import summarise
+from rl_es.analysis.gradients.tables import summarise
+from rl_es.envs._unrolled.linear import Linear
 from rl_es.errors import UserError
-from rl_es.gradients import execution
+from rl_es.results import gradient_estimates
 from tests.running import sweep_of
 
 SIZE, WINDOWS = 3, 4
@@ -39,19 +39,19 @@ agents:
 def settings():
     """What a command tells jax is taken back: other tests of this process have their own."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(execution, "prepare", lambda devices: None)
+        patch.setattr(gradients, "prepare_jax", lambda devices: None)
         yield
 
 
 @pytest.fixture(scope="module")
 def folder(settings, tmp_path_factory):
     out = tmp_path_factory.mktemp("gradients")
-    execution.run(sweep_of(TEXT), out, quiet=True)
+    gradients.run_gradients(sweep_of(TEXT), out, quiet=True)
     return out
 
 
 def rows(folder: Path, label: str):
-    found = estimates.load(folder)
+    found = gradient_estimates.load(folder)
     return found[(found["label"] == label) & (found["env"] == "steps-4")]
 
 
@@ -103,19 +103,19 @@ def test_steps_and_samples_are_counted(folder):
 def test_nothing_is_measured_twice(folder):
     files = {path: path.stat().st_mtime_ns for path in (folder / "estimates").iterdir()}
     renamed = TEXT.replace("label: steps-2", "label: short-2")
-    execution.run(sweep_of(renamed), folder, quiet=True)
+    gradients.run_gradients(sweep_of(renamed), folder, quiet=True)
     after = {path: path.stat().st_mtime_ns for path in (folder / "estimates").iterdir()}
     changed = {path for path in files if after[path] != files[path]}
-    found = estimates.load(folder)
+    found = gradient_estimates.load(folder)
     assert len(files) == len(after) == len(found) == 16
     assert len(changed) == 8 and set(found["env"]) == {"steps-4", "short-2"}
-    execution.run(sweep_of(TEXT), folder, quiet=True)
+    gradients.run_gradients(sweep_of(TEXT), folder, quiet=True)
 
 
 def test_the_report(folder):
     written = {path.name for path in write(folder)}
     assert {"gradients.csv", "summary.csv", "variance.png", "variance.svg", "index.md"} <= written
-    table = summarise(estimates.load(folder)).set_index(["env", "label"])
+    table = summarise(gradient_estimates.load(folder)).set_index(["env", "label"])
     assert table.loc[("steps-4", "nres"), "family"] == "steps"
     assert np.isnan(table.loc[("steps-4", "pes"), "distance"])
     near, far = table.loc[("steps-4", "nres")], table.loc[("steps-4", "truncated_es")]
@@ -138,9 +138,9 @@ def test_a_gradient_of_zero_has_no_relative_variance(tmp_path, capsys):
     text = TEXT.partition("environments:")[0].replace("12000", "40") + (
         "environments: [{name: unrolled/linear, reward_scale: 0.0}]\nagents: [full_rank_es]\n"
     )
-    execution.run(sweep_of(text), tmp_path, quiet=False)
+    gradients.run_gradients(sweep_of(text), tmp_path, quiet=False)
     assert "39 samples, relative variance of a pair nan" in capsys.readouterr().out
-    assert estimates.load(tmp_path)["variance"].tolist() == [0.0, 0.0]
+    assert gradient_estimates.load(tmp_path)["variance"].tolist() == [0.0, 0.0]
 
 
 @pytest.mark.parametrize(
@@ -156,4 +156,4 @@ def test_what_cannot_be_measured_is_said(tmp_path, change, said):
     if "random_search" in text:
         text = text.replace(", shaping: raw", "")
     with pytest.raises(UserError, match=said):
-        execution.run(sweep_of(text), tmp_path, quiet=True)
+        gradients.run_gradients(sweep_of(text), tmp_path, quiet=True)

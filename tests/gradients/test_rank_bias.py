@@ -5,14 +5,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rl_es import cli, estimates
-from rl_es.analysis.gradients import source
-from rl_es.analysis.gradients.rank_bias import rank_bias
+from rl_es import cli, gradients
+from rl_es.analysis.gradients import tables
 from rl_es.analysis.gradients.report import write
-from rl_es.gradients import execution
-from rl_es.gradients.expected import expectations
-from rl_es.sweep.cells import cells, groups
-from rl_es.sweep.work import training
+from rl_es.analysis.gradients.tables import rank_bias
+from rl_es.gradients import expectations
+from rl_es.results import gradient_estimates
+from rl_es.sweep.cells import expand_cells, group_cells
+from rl_es.sweep.queue import make_group_training
 from tests.artifacts import REFERENCE
 from tests.running import sweep_of
 
@@ -38,16 +38,16 @@ agents:
 def folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         # What a command tells jax would stay: other tests of this process have their own.
-        patch.setattr(execution, "prepare", lambda devices: None)
+        patch.setattr(gradients, "prepare_jax", lambda devices: None)
         out = tmp_path_factory.mktemp("bias")
-        execution.run(sweep_of(TEXT), out, quiet=True)
+        gradients.run_gradients(sweep_of(TEXT), out, quiet=True)
         write(out)
         yield out
 
 
 def test_estimates_are_on_average_what_is_known(folder):
     """Through the strategies themselves: also the order of the numbers of a matrix."""
-    for _, own in estimates.load(folder).groupby("label"):
+    for _, own in gradient_estimates.load(folder).groupby("label"):
         mean, exact = np.mean(own["mean"].to_list(), 0), np.array(own["exact"].iloc[0])
         error = np.sqrt((own["variance"] / own["samples"]).mean() / len(own))
         assert np.linalg.norm(mean - exact) < 3 * error
@@ -55,7 +55,7 @@ def test_estimates_are_on_average_what_is_known(folder):
 
 
 def test_the_table_holds_the_distances(folder):
-    table = rank_bias(estimates.load(folder))
+    table = rank_bias(gradient_estimates.load(folder))
     assert table["reference"].tolist() == ["known"] * 2 + ["measured"] * 2
     assert table["rank"].tolist() == [1, 3] * 2 and (table["n"] == 4).all()
     np.testing.assert_allclose(table["exact"] * table["rank"], table["exact"].iloc[0])
@@ -71,7 +71,7 @@ def test_the_report_and_what_is_drawn_of_tables_alone(folder, tmp_path):
     for name in ("gradients.csv", "summary.csv", "rank_bias.csv"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())
     pd.testing.assert_frame_equal(
-        source.load(tmp_path).bias, source.load(folder).bias, check_dtype=False
+        tables.load(tmp_path).bias, tables.load(folder).bias, check_dtype=False
     )
 
 
@@ -91,8 +91,8 @@ def test_what_makes_estimates_others_is_not_known(change, known):
     text = TEXT.replace(*change)
     if "unrolled/linear" in text:
         text = text.replace("{inputs: 3, outputs: 2, steps: 2, control: 0.3}", "{size: 3}")
-    group = groups(cells(sweep_of(text)))[-1]
-    cell, learner = group.cells[0], training(group).learner
+    group = group_cells(expand_cells(sweep_of(text)))[-1]
+    cell, learner = group.cells[0], make_group_training(group).learner
     params = learner.policy.init(jax.random.key(0))
     found = expectations(cell, learner.env, params)
     assert found["rank"] == 3

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from rl_es.files import checksums, json_files
+from rl_es.results import checksums, text_files
 
 CORPUS = Path(__file__).parent / "corpus"
 FILES = ("sweeps", "overrides", "speed", "command_lines")  # about one file, in a folder of its own
@@ -100,7 +100,7 @@ def _copy(path: Path, source: str) -> None:
 
 def _merge_json(path: Path, changed: Mapping[str, Any]) -> None:
     held = json.loads(path.read_text())
-    json_files.write(path, _merged(held, changed))
+    text_files.write_json(path, _merged(held, changed))
 
 
 def _merged(content: Any, changed: Any) -> Any:
@@ -122,8 +122,8 @@ _CHANGES: Mapping[str, Callable[[Path, Any], Any]] = {
     "repeat": lambda path, of: path.write_text(of[0] * of[1]),
     "append": lambda path, text: path.write_bytes(path.read_bytes() + bytes.fromhex(text)),
     "cut": lambda path, size: path.write_bytes(path.read_bytes()[:size]),
-    "sealed": lambda path, text: path.write_bytes(checksums.sealed(bytes.fromhex(text))),
-    "whole": lambda path, content: _put(path, lambda: json_files.write(path, content)),
+    "sealed": lambda path, text: path.write_bytes(checksums.seal(bytes.fromhex(text))),
+    "whole": lambda path, content: _put(path, lambda: text_files.write_json(path, content)),
     "json": _merge_json,
     "copy": _copy,
     "link": lambda path, target: _put(path, lambda: path.symlink_to(target)),

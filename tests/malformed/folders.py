@@ -6,13 +6,13 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from rl_es import estimates
+from rl_es.results import gradient_estimates
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
-from rl_es.sweep import records
-from rl_es.sweep.cells import cells
+from rl_es.sweep import store
+from rl_es.sweep.cells import expand_cells
 from rl_es.training import policies
+from rl_es.training.policies import PolicyEvaluator
 from rl_es.training.task import Task
-from rl_es.training.workbench import Workbench
 from tests.running import sweep_of
 from tests.speed import tables as timed
 from tests.tuning.runs import SEARCH, fill
@@ -41,11 +41,13 @@ def swept(folder: Path) -> None:
 def trained(folder: Path) -> None:
     """The same with the final policy of the first run, all of whose weights are zero."""
     swept(folder)
-    cell = cells(sweep_of(SWEEP))[0]
+    cell = expand_cells(sweep_of(SWEEP))[0]
     task = Task(cell.env_name, cell.env_options, WrapperConfig(), PolicyConfig(widths=(4,)))
-    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), Workbench(task).shapes)
-    about = {**records.identity(cell), **records.origin(cell), "env_steps": 10_000}
-    policies.save(folder / "policies" / cell.run_id, "final", zeros, about)
+    zeros = jax.tree.map(
+        lambda leaf: np.zeros(leaf.shape, leaf.dtype), PolicyEvaluator(task).shapes
+    )
+    about = {**store.cell_identity(cell), **store.cell_origin(cell), "env_steps": 10_000}
+    policies.save_policy(folder / "policies" / cell.run_id, "final", zeros, about)
 
 
 def searched(folder: Path) -> None:
@@ -62,11 +64,11 @@ def measured(folder: Path) -> None:
 
 def estimated(folder: Path) -> None:
     """Of gradient estimates: one row."""
-    row = dict.fromkeys(estimates.COLUMNS, 1) | {
+    row = dict.fromkeys(gradient_estimates.COLUMNS, 1) | {
         "sweep": "toy", "run_id": "0" * 16, "env": "linear", "agent": "pes", "label": "pes",
         "parameters": 2, "mean": [0.5, 1.0], "rank": None, "exact": None, "exact_full": None,
     }  # fmt: skip
-    estimates.write(folder, row, {"generations": 1, "versions": {"jax": "0"}})
+    gradient_estimates.write(folder, row, {"generations": 1, "versions": {"jax": "0"}})
 
 
 MADE: Mapping[str, Callable[[Path], None]] = {
@@ -80,4 +82,4 @@ MADE: Mapping[str, Callable[[Path], None]] = {
 
 def run_id() -> str:
     """Of the first run of `swept` and `trained`."""
-    return cells(sweep_of(SWEEP))[0].run_id
+    return expand_cells(sweep_of(SWEEP))[0].run_id

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rl_es import cli, tables
-from rl_es.files import parquet, sums
+from rl_es import cli
+from rl_es.results import checksums, parquet, tables
 from tests.malformed import folders
 from tests.malformed.cases import state
 
@@ -208,9 +208,9 @@ def of_tables(change: Callable[[Path], Any]) -> Callable[[Path], None]:
     """A folder that has its tables alone, as text, and no checksums of them."""
 
     def damage(folder: Path) -> None:
-        tables.write_tables(folder, *tables.load(folder))
+        tables.write_tables(folder, *tables.load_tables(folder))
         shutil.rmtree(folder / "cells")
-        for name in ("runs.parquet", sums.NAME):
+        for name in ("runs.parquet", checksums.NAME):
             (folder / name).unlink()
         change(folder)
 

@@ -12,8 +12,8 @@ import pytest
 from tyro.conf import Positional, UseAppendAction
 
 from rl_es import cli
-from rl_es.cli.door import VERBS
-from rl_es.cli.refusing import _fields
+from rl_es.cli.arguments import _fields
+from rl_es.cli.main import VERBS
 
 Line = tuple[tuple[str, ...], str]  # a command line, and a part of what is said
 

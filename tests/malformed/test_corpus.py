@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rl_es import cli
-from rl_es.training import platform
+from rl_es.training import compilation
 from tests.malformed import folders
 from tests.malformed.cases import Case, corpus, damage, state
 
@@ -47,7 +47,7 @@ def test_malformed(
         (root / "file").write_text("")
         damage(root, case.changes)
     monkeypatch.chdir(root)
-    monkeypatch.setattr(platform, "prepare", lambda devices=None: None)
+    monkeypatch.setattr(compilation, "prepare_jax", lambda devices=None: None)
     before = state(tmp_path)
     capfd.readouterr()  # what XLA may have said while the good folder was made
     code = cli.main(case.command)

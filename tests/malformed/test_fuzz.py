@@ -13,18 +13,16 @@ from flax import serialization
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rl_es import filmed, surfaces, timings
-from rl_es.analysis import csvs, manifest
+from rl_es.analysis import scores
 from rl_es.errors import UserError, printable
-from rl_es.files import checksums, json_files
-from rl_es.sweep.loading import load
-from rl_es.sweep.loading import validated as valid
-from rl_es.sweep.overriding import override
-from rl_es.sweep.reading import parse
+from rl_es.results import checksums, manifest, replays, surfaces, text_files, timings
+from rl_es.sweep.loading import load_sweep, override
+from rl_es.sweep.loading import validate as valid
 from rl_es.sweep.schema import Sweep
-from rl_es.training import saved
+from rl_es.sweep.yaml_reader import parse_yaml
+from rl_es.training import policy_manifest
 from rl_es.training.checkpoint import load as load_state
-from rl_es.tuning import record, trials
+from rl_es.tuning import search, trials
 from tests.malformed import folders
 from tests.malformed.cases import state
 
@@ -66,7 +64,7 @@ def test_a_sweep_file_with_slips(tmp_path: Path, slips: list[Any]) -> None:
         text = text[:start] + piece + text[start + length :]
     path = tmp_path / "sweep.yaml"
     path.write_bytes(text.encode(errors="surrogatepass"))
-    found = outcome(lambda: load(path))
+    found = outcome(lambda: load_sweep(path))
     assert found is None or isinstance(found, Sweep)
 
 
@@ -75,7 +73,7 @@ def test_a_sweep_file_with_slips(tmp_path: Path, slips: list[Any]) -> None:
 def test_a_sweep_file_with_other_bytes(tmp_path: Path, content: bytes, at: int) -> None:
     path = tmp_path / "sweep.yaml"
     path.write_bytes(TEXT[:at].encode() + content + TEXT[at:].encode())
-    outcome(lambda: load(path))
+    outcome(lambda: load_sweep(path))
 
 
 NAMES = "seeds name defaults budget env_steps agents environments open_es CartPole-v1 0 1 -1 with x"
@@ -91,7 +89,7 @@ VALUES = st.one_of(
 @given(PATHS, VALUES)
 def test_any_assignment(path: str, value: str) -> None:
     def check() -> Sweep:
-        document = parse(TEXT, "sweep.yaml")
+        document = parse_yaml(TEXT, "sweep.yaml")
         override(document, [f"{path}={value}"])
         return valid(document, Sweep, lambda sweep: None)
 
@@ -108,16 +106,20 @@ JSON = st.recursive(
 )
 Readers = dict[str, tuple[str, str, Callable[[Path], Any]]]  # sort of folder, file, reader
 READERS: Readers = {
-    "a sweep's manifest": ("swept", "manifest.json", manifest.read),
+    "a sweep's manifest": ("swept", "manifest.json", manifest.read_sweep_manifest),
     "a benchmark's manifest": ("timed", "manifest.json", timings.load),
     "a tuning's manifest": (
         "tuned",
         "manifest.json",
         lambda at: trials._sweep(at / "manifest.json"),
     ),
-    "trials": ("tuned", "trials.json", record.read),
-    "films": ("swept", "replays/replays.json", filmed.read),
-    "a policy": ("trained", "policies/RUN/final.json", lambda at: saved.saved(at, "final")),
+    "trials": ("tuned", "trials.json", search.read_trials),
+    "films": ("swept", "replays/replays.json", replays.read_replays),
+    "a policy": (
+        "trained",
+        "policies/RUN/final.json",
+        lambda at: policy_manifest.saved_policies(at, "final"),
+    ),
 }
 WHOLE: dict[str, Any] = {
     "trials.json": {"trials": [{"env": "a", "agent": "b", "label": "c", "settings": {"lr": 1}}]},
@@ -169,12 +171,12 @@ def test_a_json_file_with_another_value(
         shutil.copytree(good[sort], folder)
     held = folder / name
     source = good[sort] / name
-    content = json_files.read(source, what) if source.exists() else WHOLE[name]
+    content = text_files.read_json(source, what) if source.exists() else WHOLE[name]
     place = data.draw(st.sampled_from(places(content)))
     altered = changed(content, place, data.draw(JSON))
     held.parent.mkdir(exist_ok=True)
     if isinstance(altered, dict):
-        json_files.write(held, altered)
+        text_files.write_json(held, altered)
     else:
         held.write_text(json.dumps(altered))
     before = state(folder)
@@ -186,7 +188,7 @@ def test_a_json_file_with_another_value(
 @given(st.binary(max_size=100))
 def test_a_json_file_of_any_bytes(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "manifest.json").write_bytes(content)
-    outcome(lambda: manifest.read(tmp_path))
+    outcome(lambda: manifest.read_sweep_manifest(tmp_path))
 
 
 # Checkpoints.
@@ -198,7 +200,7 @@ SHAPES = {"w": jax.ShapeDtypeStruct((2,), np.float32)}
 @given(st.binary(max_size=60), st.booleans())
 def test_a_checkpoint_of_any_bytes(tmp_path: Path, content: bytes, sealed: bool) -> None:
     path = tmp_path / "state.msgpack"
-    path.write_bytes(checksums.sealed(content) if sealed else content)
+    path.write_bytes(checksums.seal(content) if sealed else content)
     outcome(lambda: load_state(path, SHAPES))
 
 
@@ -213,7 +215,7 @@ def test_a_checkpoint_with_another_value(tmp_path: Path, data: st.DataObject) ->
     )
     path = tmp_path / "state.msgpack"
     altered = changed(content, place, value)
-    path.write_bytes(checksums.sealed(serialization.msgpack_serialize(altered, in_place=False)))
+    path.write_bytes(checksums.seal(serialization.msgpack_serialize(altered, in_place=False)))
     outcome(lambda: load_state(path, SHAPES))
 
 
@@ -224,7 +226,7 @@ def test_a_checkpoint_with_other_bytes(tmp_path: Path, at: int, new: bytes, cut:
     whole = serialization.msgpack_serialize({**content, "leaves": {"0": np.zeros(2, np.float32)}})
     at %= len(whole)
     path = tmp_path / "state.msgpack"
-    path.write_bytes(checksums.sealed(whole[:at] + new + whole[at + cut :]))
+    path.write_bytes(checksums.seal(whole[:at] + new + whole[at + cut :]))
     outcome(lambda: load_state(path, SHAPES))
 
 
@@ -261,7 +263,7 @@ def test_any_csv(tmp_path: Path, text: str) -> None:
     path.write_bytes(f"env,random\n{text}".encode())
 
     def check() -> Any:
-        table = csvs.read(path, ["env", "random"], "table of references")
-        return csvs.numbers(path, table, "random")
+        table = scores.read_scale(path, ["env", "random"], "table of references")
+        return scores.read_numbers(path, table, "random")
 
     outcome(check)

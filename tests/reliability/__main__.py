@@ -103,7 +103,9 @@ def main(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    import agents  # noqa: F401
-    import envs  # noqa: F401
+    from rl_es import (
+        agents,  # noqa: F401
+        envs,  # noqa: F401
+    )
 
     sys.exit(main(sys.argv[1:]))

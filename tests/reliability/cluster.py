@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from rl_es.analysis import merging
-from rl_es.sweep import execution, on_ray
-from rl_es.sweep.placing import Resources
-from rl_es.sweep.shards import Shard
+from rl_es.analysis import merge
+from rl_es.sweep import execution, ray_executor
+from rl_es.sweep.cells import Shard
+from rl_es.training.resources import Resources
 from tests.running import ROUNDING, Said, difference, sweep_of
 
 SWEEP = """
@@ -65,13 +65,13 @@ def trial(folder: Path) -> tuple[Breaking, list[str]]:
     from ray.cluster_utils import Cluster
 
     sweep, whole = sweep_of(SWEEP), folder / "here"
-    execution.run(sweep, whole, Said(), ONE)
+    execution.run_sweep(sweep, whole, Said(), ONE)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     node = cluster.add_node(num_cpus=1)
     breaking = Breaking(cluster, node)
     try:
-        crew = on_ray.crew(on_ray.Cluster(cluster.address, cpus=1.0))
-        code = execution.run(sweep, folder / "ray", Said(running=breaking), ONE, crew=crew)
+        crew = ray_executor.ray_executor(ray_executor.RayResources(cluster.address, cpus=1.0))
+        code = execution.run_sweep(sweep, folder / "ray", Said(running=breaking), ONE, crew=crew)
     finally:
         cluster.shutdown()
     wrong = [f"exit code {code}"] if code else []
@@ -82,9 +82,9 @@ def in_shards(folder: Path) -> list[str]:
     """Runs the sweep as two shards and merges them; returns what differs from `trial`'s own run."""
     sweep, parts = sweep_of(SWEEP), [folder / "shard0", folder / "shard1"]
     codes = [
-        execution.run(sweep, part, Said(), ONE, shard=Shard(index, len(parts)))
+        execution.run_sweep(sweep, part, Said(), ONE, shard=Shard(index, len(parts)))
         for index, part in enumerate(parts)
     ]
-    merging.merge(parts, folder / "merged")
+    merge.merge_folders(parts, folder / "merged")
     wrong = [f"shard {index}: exit code {code}" for index, code in enumerate(codes) if code]
     return wrong + [f"shards: {what}" for what in difference(folder / "here", folder / "merged")]

@@ -7,9 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from rl_es import estimates, surfaces, tables, timings
 from rl_es.errors import DamagedError
-from rl_es.files import json_files, sums
+from rl_es.results import checksums, gradient_estimates, surfaces, tables, text_files, timings
 
 ROOT = Path(__file__).parents[2]
 BLOCK = 4096  # bytes
@@ -18,14 +17,14 @@ Reader = Callable[[Path], Any]
 
 
 def _json(path: Path) -> Any:
-    return json_files.read(path, "file")
+    return text_files.read_json(path, "file")
 
 
 def _msgpack(path: Path) -> Any:
-    from rl_es.files import checksums
+    from rl_es.results import checksums
 
     try:
-        return checksums.unsealed(path.read_bytes())
+        return checksums.unseal(path.read_bytes())
     except ValueError as error:
         raise DamagedError(f"{path}: {error}") from None
 
@@ -37,7 +36,7 @@ READERS: dict[str, Reader] = {
     "policies/*/*.json": _json,
     "surfaces/*.parquet": surfaces.read,
     "workloads/*.parquet": timings.read,
-    "estimates/*.parquet": estimates.read,
+    "estimates/*.parquet": gradient_estimates.read,
     "replays/replays.json": _json,
     "trials.json": _json,
     "manifest.json": _json,
@@ -49,9 +48,13 @@ def files(folder: Path) -> Iterator[tuple[str, Path, Reader]]:
     for kind, read in READERS.items():
         for path in sorted(folder.rglob(kind)):
             yield kind, path, read
-    for listed in sorted(folder.rglob(sums.NAME)):
+    for listed in sorted(folder.rglob(checksums.NAME)):
         for line in listed.read_text().splitlines():
-            yield f"tables in {sums.NAME}", listed.with_name(line.split("  ")[1]), sums.check
+            yield (
+                f"tables in {checksums.NAME}",
+                listed.with_name(line.split("  ")[1]),
+                checksums.check_sums,
+            )
 
 
 def trial(folder: Path, seed: int = 0) -> tuple[dict[str, list[int]], list[str]]:

@@ -13,22 +13,24 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-import agents  # noqa: F401
-import envs  # noqa: F401
-from rl_es.cli import leave, main
+from rl_es import (
+    agents,  # noqa: F401
+    envs,  # noqa: F401
+)
+from rl_es.cli.main import leave, main
 
 # Where it may end: the module, the function in it, and what that is a moment of.
 POINTS = {
-    "compile": ("rl_es.sweep.work", "compile_group"),
-    "rollout": ("rl_es.sweep.batch", "_advance"),
-    "evaluation": ("rl_es.sweep.batch", "_evaluate"),
+    "compile": ("rl_es.sweep.queue", "compile_group"),
+    "rollout": ("rl_es.sweep.runs", "_advance"),
+    "evaluation": ("rl_es.sweep.runs", "_evaluate"),
     "checkpoint": ("rl_es.training.checkpoint", "save"),
-    "curve": ("rl_es.tables", "write_cell"),
-    "policy": ("rl_es.training.policies", "save"),
-    "flush": ("rl_es.files.whole", "_flush"),
-    "tables": ("rl_es.tables", "write_tables"),
-    "sums": ("rl_es.files.sums", "write"),
-    "figures": ("rl_es.analysis.drawing.files", "write"),
+    "curve": ("rl_es.results.tables", "write_cell"),
+    "policy": ("rl_es.training.policies", "save_policy"),
+    "flush": ("rl_es.results.files", "_flush"),
+    "tables": ("rl_es.results.tables", "write_tables"),
+    "sums": ("rl_es.results.checksums", "write_sums"),
+    "figures": ("rl_es.analysis.drawing.figure_kinds", "write_figure"),
 }
 
 

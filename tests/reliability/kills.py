@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from rl_es import tables
+from rl_es.results import tables
 from tests.reliability.door import POINTS
 from tests.running import difference
 
@@ -103,7 +103,7 @@ def kill(out: Path, chosen: random.Random, seconds: float) -> str | None:
 def compare(whole: Path, other: Path) -> Iterator[str]:
     """How the final tables differ, times aside."""
     yield from difference(whole, other)
-    for name, key, table in zip(("curves", "runs"), KEYS, tables.load(whole), strict=True):
+    for name, key, table in zip(("curves", "runs"), KEYS, tables.load_tables(whole), strict=True):
         written = pd.read_parquet(other / f"{name}.parquet")
         if len(written) != len(table) or written.duplicated(key).any():
             yield f"{name}.parquet has {len(written)} rows, not {len(table)}, or some twice"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rl_es.sweep import execution
-from rl_es.sweep.placing import Resources
+from rl_es.training.resources import Resources
 from tests.running import Said, sweep_of
 
 SWEEP = """
@@ -38,5 +38,5 @@ def trial(folder: Path) -> list[int]:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         resident.append(pages * os.sysconf("SC_PAGE_SIZE"))
 
-    execution.run(sweep_of(text), folder, Said(finished=finished), Resources(lanes=1))
+    execution.run_sweep(sweep_of(text), folder, Said(finished=finished), Resources(lanes=1))
     return resident

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rl_es.sweep import execution
-from rl_es.training import platform
+from rl_es.training import compilation
 from tests.running import ran, sweep_of
 
 TEXT = """
@@ -29,14 +29,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Not to be written into."""
     folder = tmp_path_factory.mktemp("filmed")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(execution, "prepare", lambda devices: None)
+        patch.setattr(execution, "prepare_jax", lambda devices: None)
         return ran(folder, sweep_of(TEXT))
 
 
 @pytest.fixture(autouse=True)
 def unprepared(monkeypatch: pytest.MonkeyPatch) -> None:
     """What prepares a process for a command would change jax's settings for all other tests."""
-    monkeypatch.setattr(platform, "prepare", lambda devices=None: None)
+    monkeypatch.setattr(compilation, "prepare_jax", lambda devices=None: None)
 
 
 @pytest.fixture

@@ -11,11 +11,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from rl_es import tables
 from rl_es.errors import UserError
-from rl_es.files import json_files
-from rl_es.replay import choosing, command
-from rl_es.training import workbench
+from rl_es.replay import command
+from rl_es.results import tables, text_files
+from rl_es.training import policies
 from rl_es.training.policies import Loader
 from tests.replay import videos
 
@@ -28,9 +27,9 @@ def relabelled(folder: Path, label: str, env: str = "a/pendulum", **changed: Any
             run_id = f"{manifest['seed']:016x}"
             copy = folder / "policies" / run_id / path.name
             copy.parent.mkdir(exist_ok=True)
-            json_files.write(copy, {**manifest, "label": label, "run_id": run_id})
+            text_files.write_json(copy, {**manifest, "label": label, "run_id": run_id})
             shutil.copy(path.with_suffix(".msgpack"), copy.with_suffix(".msgpack"))
-    rows = tables.load(folder)[1]
+    rows = tables.load_tables(folder)[1]
     for seed in (0, 1):
         old = next(rows[(rows.env == env) & (rows.seed == seed)].itertuples())
         identity = {
@@ -43,7 +42,7 @@ def relabelled(folder: Path, label: str, env: str = "a/pendulum", **changed: Any
 
 
 def test_an_mp4(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    path = command.run(folder, env="a/pendulum", size="160x120", stage="early")
+    path = command.run_replay(folder, env="a/pendulum", size="160x120", stage="early")
     assert path == folder / "replays" / "a_pendulum-low_rank-seed0-early.mp4"
     frames, about = videos.read(path)
     assert frames.shape == (31, 120, 160, 3)  # 30 steps, with the start
@@ -55,14 +54,14 @@ def test_an_mp4(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_all_stages_side_by_side_as_a_gif(folder: Path) -> None:
     out = folder / "film.gif"
-    assert command.run(folder, "catch", stage="all", size="96x80", out=out) == out
+    assert command.run_replay(folder, "catch", stage="all", size="96x80", out=out) == out
     with Image.open(out) as image:
         assert image.size == (3 * 96, 80) and 2 <= image.n_frames <= 10
 
 
 def test_what_is_drawn_is_the_episode(trained: Path) -> None:
     """The same seed, the same episode; its return is what the recorded rewards add up to."""
-    path = choosing.pick(trained, "catch", None, None, 1, "final")[0]["final"].path
+    path = command.pick_run(trained, "catch", None, None, 1, "final")[0]["final"].path
     policy = Loader().load(path)
     one, other = (policy.rollout(3, states) for states in (True, False))
     np.testing.assert_array_equal(one.observations, other.observations)
@@ -74,7 +73,7 @@ def test_one_program_serves_all_policies_and_episodes(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     traced = []
-    real = workbench.recorder
+    real = policies.recorder
 
     def counted(*arguments: Any) -> Any:
         record = real(*arguments)
@@ -85,9 +84,9 @@ def test_one_program_serves_all_policies_and_episodes(
 
         return run
 
-    monkeypatch.setattr(workbench, "recorder", counted)
+    monkeypatch.setattr(policies, "recorder", counted)
     loader = Loader()
-    for one in choosing.every(trained):
+    for one in command.all_runs(trained):
         if one.manifest["env"] == "catch":
             for episode in (0, 1):
                 loader.load(one.path).rollout(episode)
@@ -95,7 +94,7 @@ def test_one_program_serves_all_policies_and_episodes(
 
 
 def test_a_page(folder: Path) -> None:
-    path = command.run(folder, env="catch", format="html", size="96x80")
+    path = command.run_replay(folder, env="catch", format="html", size="96x80")
     text = path.read_text()
     assert path.name == "catch-low_rank-seed0-all.html"
     assert not re.search(r"https?:|//[a-z]", re.sub(r"base64,[\w+/=]+", "", text))
@@ -109,24 +108,26 @@ def test_a_page(folder: Path) -> None:
 def test_text_of_a_page_is_escaped(folder: Path) -> None:
     for path in folder.glob("policies/*/*.json"):
         manifest = json.loads(path.read_text())
-        json_files.write(path, {**manifest, "label": "<b>&"})
-    path = command.run(folder, "catch", label="<b>&", format="html", size="96x80", stage="final")
+        text_files.write_json(path, {**manifest, "label": "<b>&"})
+    path = command.run_replay(
+        folder, "catch", label="<b>&", format="html", size="96x80", stage="final"
+    )
     assert "catch / &lt;b&gt;&amp; / seed 0" in path.read_text()
     assert path.name == "catch-b-seed0-final.html"
 
 
 def test_the_best_label_is_taken_and_said(folder: Path) -> None:
     relabelled(folder, "better")
-    picked, said = choosing.pick(folder, "a/pendulum", None, None, 0, "final")
+    picked, said = command.pick_run(folder, "a/pendulum", None, None, 0, "final")
     assert picked["final"].manifest["label"] == "better"
     assert said.startswith("a/pendulum: better, the highest mean final return (")
-    picked, said = choosing.pick(folder, "a/pendulum", "low rank", None, 0, "final")
+    picked, said = command.pick_run(folder, "a/pendulum", "low rank", None, 0, "final")
     assert picked["final"].manifest["label"] == "low rank" and not said
 
 
 def test_a_label_of_runs_that_diverged_is_not_the_best(folder: Path) -> None:
     relabelled(folder, "worse", status="diverged", reason="not a number")
-    picked, _ = choosing.pick(folder, "a/pendulum", None, "eggroll", 0, "final")
+    picked, _ = command.pick_run(folder, "a/pendulum", None, "eggroll", 0, "final")
     assert picked["final"].manifest["label"] == "low rank"
 
 
@@ -139,11 +140,11 @@ def test_final_returns_are_means_over_finished_runs() -> None:
             "final_return": [1.0, 3.0, 1.5, 99.0, 5.0, 50.0],
         }
     )
-    assert choosing.final_returns(runs, "e").to_dict() == {"a": 2.0, "b": 1.5}
+    assert command.final_returns(runs, "e").to_dict() == {"a": 2.0, "b": 1.5}
 
 
 def test_a_seed_without_stages_has_what_it_has(folder: Path) -> None:
-    picked, said = choosing.pick(folder, "catch", None, None, 1, "all")
+    picked, said = command.pick_run(folder, "catch", None, None, 1, "all")
     assert list(picked) == ["final"]
     assert (
         said
@@ -164,7 +165,7 @@ def test_what_became_of_a_run_is_said(
     relabelled(folder, "gone", status=status, reason=reason)
     shutil.rmtree(folder / "policies" / f"{0:016x}")
     with pytest.raises(UserError, match=f"seed 0': it is {said}$"):
-        choosing.pick(folder, "a/pendulum", "gone", None, 0, "final")
+        command.pick_run(folder, "a/pendulum", "gone", None, 0, "final")
 
 
 @pytest.mark.parametrize(
@@ -190,15 +191,15 @@ def test_what_does_not_fit_is_refused(
     trained: Path, arguments: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(UserError, match=message) as error:
-        command.run(trained, **arguments)
+        command.run_replay(trained, **arguments)
     assert "\n" not in str(error.value) and not (trained / "replays").exists()
 
 
 def test_folders_without_policies_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):
-        command.run(tmp_path / "nowhere")
+        command.run_replay(tmp_path / "nowhere")
     with pytest.raises(UserError, match="no policies here"):
-        command.run(tmp_path)
+        command.run_replay(tmp_path)
 
 
 def test_without_a_screen_it_says_where_it_lies(

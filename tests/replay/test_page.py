@@ -21,7 +21,7 @@ def until(page: Any, condition: str) -> None:
 @pytest.fixture
 def page(folder: Path, browser: Any) -> Iterator[Any]:
     """A page of three films, opened at 1280 x 800 without a network."""
-    path = command.run(folder, env="a/pendulum", format="html", size="96x80")
+    path = command.run_replay(folder, env="a/pendulum", format="html", size="96x80")
     context = browser.new_context(viewport={"width": 1280, "height": 800}, offline=True)
     shown = context.new_page()
     shown.told = []

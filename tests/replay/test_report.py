@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from rl_es import cli, filmed, registry
-from rl_es.cli import reading
+from rl_es import cli, registry
+from rl_es.cli import result_commands
 from rl_es.errors import UserError
-from rl_es.files import json_files
-from rl_es.replay import encoding, report
+from rl_es.replay import films, report
+from rl_es.results import replays, text_files
 from tests.replay import videos
 from tests.replay.test_command import relabelled
 
@@ -67,7 +67,7 @@ def test_films_are_made_kept_made_anew_and_removed(folder: Path) -> None:
     assert made(folder) == [] and times(folder) == before and read(folder) == found
 
     changed = folder / "policies" / catch["run_id"] / "middle.json"
-    json_files.write(changed, {**json_files.read(changed, "policy"), "changed": True})
+    text_files.write_json(changed, {**text_files.read_json(changed, "policy"), "changed": True})
     assert [line.split(" (")[0] for line in made(folder)] == ["filmed catch"]
     after = times(folder)
     touched = {name for name in before if after[name] != before[name]}
@@ -115,7 +115,7 @@ def test_one_that_cannot_be_filmed_does_not_stop_the_others(
 def test_without_an_encoder_it_is_said_how_to_get_it(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoding.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(films.importlib.util, "find_spec", lambda name: None)
     made(folder)
     reasons = {one["env"]: one["reason"] for one in read(folder)["missing"]}
     assert set(reasons) == {"a/pendulum", "catch"}
@@ -140,7 +140,7 @@ def test_without_policies_nothing_is_written(folder: Path) -> None:
 def test_a_damaged_catalogue_is_an_empty_one(tmp_path: Path, content: str) -> None:
     (tmp_path / "replays").mkdir()
     (tmp_path / "replays" / "replays.json").write_text(content)
-    assert filmed.usable(tmp_path).replays == []
+    assert replays.usable_replays(tmp_path).replays == []
 
 
 def test_an_interruption_keeps_what_was_made(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +154,7 @@ def test_an_interruption_keeps_what_was_made(folder: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(report._Maker, "_film", interrupted)
     for path in folder.glob("policies/*/*.json"):
-        json_files.write(path, {**json_files.read(path, "policy"), "changed": True})
+        text_files.write_json(path, {**text_files.read_json(path, "policy"), "changed": True})
     with pytest.raises(KeyboardInterrupt):
         report.write(folder, print)
     monkeypatch.undo()
@@ -165,7 +165,9 @@ def test_an_interruption_keeps_what_was_made(folder: Path, monkeypatch: pytest.M
 def test_the_verb_makes_films_unless_told_not_to(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(reading, "write_report", lambda folder: sys.stdout.write("reported\n"))
+    monkeypatch.setattr(
+        result_commands, "write_report", lambda folder: sys.stdout.write("reported\n")
+    )
     assert cli.main(["report", str(folder), "--no-replays"]) == 0
     assert capsys.readouterr().out == "reported\n" and not (folder / "replays").exists()
     assert cli.main(["report", str(folder)]) == 0

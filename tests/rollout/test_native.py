@@ -9,7 +9,7 @@ import pytest
 
 from rl_es.interfaces import Box, EnvSpec, NativeStep, Observation, Snapshot
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
-from rl_es.rollout.native import native_evaluator
+from rl_es.rollout.evaluation import native_evaluator
 from rl_es.rollout.normalisation import Statistics, normalise
 from rl_es.rollout.policy import make_policy
 

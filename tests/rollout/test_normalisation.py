@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from rl_es.interfaces import Observation
-from rl_es.rollout.normalisation import CLIP, add, empty, merge, moments, normalise
+from rl_es.rollout.normalisation import (
+    CLIP,
+    add_moments,
+    batch_moments,
+    empty_statistics,
+    merge_moments,
+    normalise,
+)
 
 rng = np.random.default_rng(0)
 SEGMENTS = [rng.normal([3.0, -50.0], [0.5, 20.0], (200, 2)).astype(np.float32) for _ in range(4)]
@@ -24,19 +31,22 @@ def check(statistics, values, rtol=1e-4):
 
 
 def test_merged_statistics_are_those_of_all_that_was_alive():
-    statistics, seen = empty((2,)), []
+    statistics, seen = empty_statistics((2,)), []
     for values, alive in zip(SEGMENTS, ALIVE, strict=True):
-        statistics = merge(statistics, moments(statistics, *all_of(values, alive)))
+        statistics = merge_moments(statistics, batch_moments(statistics, *all_of(values, alive)))
         seen.append(values[alive])
         check(statistics, np.concatenate(seen))
 
 
 def test_moments_of_shards_add_up():
-    start = merge(empty((2,)), moments(empty((2,)), *all_of(SEGMENTS[0], ALIVE[0])))
-    parts = [moments(start, *all_of(*part)) for part in zip(SEGMENTS, ALIVE, strict=True)]
-    whole = moments(start, *all_of(np.concatenate(SEGMENTS), np.concatenate(ALIVE)))
-    summed = add(add(parts[3], parts[1]), add(parts[0], parts[2]))
-    for found in (merge(start, summed), merge(start, whole)):
+    start = merge_moments(
+        empty_statistics((2,)),
+        batch_moments(empty_statistics((2,)), *all_of(SEGMENTS[0], ALIVE[0])),
+    )
+    parts = [batch_moments(start, *all_of(*part)) for part in zip(SEGMENTS, ALIVE, strict=True)]
+    whole = batch_moments(start, *all_of(np.concatenate(SEGMENTS), np.concatenate(ALIVE)))
+    summed = add_moments(add_moments(parts[3], parts[1]), add_moments(parts[0], parts[2]))
+    for found in (merge_moments(start, summed), merge_moments(start, whole)):
         check(
             found,
             np.concatenate(
@@ -47,19 +57,24 @@ def test_moments_of_shards_add_up():
 
 def test_under_vmap_each_lane_keeps_its_own():
     values, alive = jnp.array(SEGMENTS), jnp.array(ALIVE)
-    start = jax.vmap(lambda _: empty((2,)))(jnp.arange(4))
-    first = jax.vmap(merge)(start, jax.vmap(moments)(start, values, alive))
-    second = jax.vmap(merge)(first, jax.vmap(moments)(first, values[::-1], alive[::-1]))
+    start = jax.vmap(lambda _: empty_statistics((2,)))(jnp.arange(4))
+    first = jax.vmap(merge_moments)(start, jax.vmap(batch_moments)(start, values, alive))
+    second = jax.vmap(merge_moments)(
+        first, jax.vmap(batch_moments)(first, values[::-1], alive[::-1])
+    )
     for lane in range(4):
         both = [SEGMENTS[i][ALIVE[i]] for i in (lane, 3 - lane)]
         check(jax.tree.map(lambda leaf, lane=lane: leaf[lane], second), np.concatenate(both))
 
 
 def test_a_segment_in_which_nothing_is_alive_changes_nothing():
-    start = merge(empty((2,)), moments(empty((2,)), *all_of(SEGMENTS[0], ALIVE[0])))
-    none = moments(start, *all_of(np.full_like(SEGMENTS[1], np.nan), np.zeros(200, bool)))
+    start = merge_moments(
+        empty_statistics((2,)),
+        batch_moments(empty_statistics((2,)), *all_of(SEGMENTS[0], ALIVE[0])),
+    )
+    none = batch_moments(start, *all_of(np.full_like(SEGMENTS[1], np.nan), np.zeros(200, bool)))
     for before, after in zip(
-        jax.tree.leaves(start), jax.tree.leaves(merge(start, none)), strict=True
+        jax.tree.leaves(start), jax.tree.leaves(merge_moments(start, none)), strict=True
     ):
         np.testing.assert_array_equal(before, after)
 
@@ -70,26 +85,29 @@ def test_an_observation_that_is_not_finite_is_not_counted(bad):
     values = SEGMENTS[0].copy()
     values[[3, 60]], values[100, 1] = bad, bad
     alive = np.ones(200, bool)
-    found = merge(empty((2,)), moments(empty((2,)), *all_of(values, alive)))
+    found = merge_moments(
+        empty_statistics((2,)), batch_moments(empty_statistics((2,)), *all_of(values, alive))
+    )
     check(found, np.delete(values, [3, 60, 100], axis=0))
 
 
 @pytest.mark.parametrize("offset", [0.0, 300.0])
 def test_many_segments_far_from_zero(offset):
     """The frozen mean is the origin of the sums, so that they stay exact enough in float32."""
-    statistics = empty(())
+    statistics = empty_statistics(())
     everything = rng.normal(offset, 1.0, (50, 4000)).astype(np.float32)
     for values in everything:
-        sums = moments(statistics, jnp.array(values), jnp.ones(4000, bool))
-        statistics = merge(statistics, sums)
+        sums = batch_moments(statistics, jnp.array(values), jnp.ones(4000, bool))
+        statistics = merge_moments(statistics, sums)
     assert float(statistics.mean) == pytest.approx(everything.mean(), abs=1e-3)
     assert float(statistics.m2 / statistics.count) == pytest.approx(everything.var(), rel=0.01)
 
 
 def test_normalised_observations_have_mean_zero_and_deviation_one():
     values = np.concatenate(SEGMENTS)
-    statistics = merge(
-        empty((2,)), moments(empty((2,)), jnp.array(values), jnp.ones(len(values), bool))
+    statistics = merge_moments(
+        empty_statistics((2,)),
+        batch_moments(empty_statistics((2,)), jnp.array(values), jnp.ones(len(values), bool)),
     )
     mask = jnp.array([True, False])
     found = jax.vmap(lambda x: normalise(statistics, Observation(x, mask)))(jnp.array(values))
@@ -103,4 +121,4 @@ def test_normalised_observations_have_mean_zero_and_deviation_one():
 def test_without_statistics_observations_stay_as_they_are():
     seen = Observation(jnp.array([2.0, -3e4]))
     assert normalise(None, seen) is seen
-    np.testing.assert_array_equal(normalise(empty((2,)), seen).values, seen.values)
+    np.testing.assert_array_equal(normalise(empty_statistics((2,)), seen).values, seen.values)

@@ -9,18 +9,16 @@ import numpy as np
 import pytest
 
 from rl_es.errors import UserError
-from rl_es.evolution.keys import block_keys, pair_keys
+from rl_es.evolution.fitness_shaping import STATELESS, LaggedScale
 from rl_es.evolution.optimiser import sgd
-from rl_es.evolution.perturbation import FullRank
-from rl_es.evolution.shaping import STATELESS, LaggedScale
+from rl_es.evolution.perturbation import FullRank, block_keys, pair_keys
 from rl_es.evolution.strategy import EvolutionStrategy
 from rl_es.interfaces import EnvSpec, Episode, Observation, Persistent, Snapshot, Transition
 from rl_es.rollout.config import PolicyConfig
-from rl_es.rollout.evaluation import evaluator
+from rl_es.rollout.evaluation import evaluator, recorder, trajectory
 from rl_es.rollout.normalisation import Statistics
 from rl_es.rollout.policy import make_policy
-from rl_es.rollout.trajectory import recorder, trajectory
-from rl_es.rollout.unroll import CHUNK, episodes, single_step, start, window
+from rl_es.rollout.unroll import CHUNK, single_step, start_particle, unroll_episodes, unroll_window
 from rl_es.training.learner import Evolution
 from tests.toys import Countdown, Drift, ParameterPolicy, box
 
@@ -173,8 +171,8 @@ def test_each_episode_and_each_step_has_a_key_of_its_own():
     env, policy = Chance(), ParameterPolicy()
     step = single_step(env, policy, policy.init(jax.random.key(0)), None)
     keys = jax.random.split(jax.random.key(1), 5)
-    particles = jax.vmap(lambda key: start(env, policy, key))(keys)
-    totals = [window(step, particles, keys, steps).returns for steps in (1, 2, 3)]
+    particles = jax.vmap(lambda key: start_particle(env, policy, key))(keys)
+    totals = [unroll_window(step, particles, keys, steps).returns for steps in (1, 2, 3)]
     rewards = np.diff(np.stack([np.zeros(5), *totals]), axis=0) - np.asarray(particles.env[0])
     assert len(np.unique(rewards.round(4))) == 15
 
@@ -183,8 +181,8 @@ def unrolled(env, horizon, early_stop):
     policy = ParameterPolicy()
     step = single_step(env, policy, policy.init(jax.random.key(0)), None)
     keys = jax.random.split(jax.random.key(1), 50)
-    particles = jax.vmap(lambda key: start(env, policy, key))(keys)
-    return (episodes if early_stop else window)(step, particles, keys, horizon)
+    particles = jax.vmap(lambda key: start_particle(env, policy, key))(keys)
+    return (unroll_episodes if early_stop else unroll_window)(step, particles, keys, horizon)
 
 
 @pytest.mark.parametrize("horizon", [1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 3])
@@ -279,8 +277,8 @@ def test_a_trajectory_is_the_evaluated_episode_step_by_step():
     @jax.jit
     def episode(key):
         reset_key, step_key = jax.random.split(key)
-        particles = jax.vmap(lambda key: start(DRIFT, GAUSSIAN, key))(reset_key[None])
-        return episodes(step, particles, step_key[None], DRIFT.horizon)
+        particles = jax.vmap(lambda key: start_particle(DRIFT, GAUSSIAN, key))(reset_key[None])
+        return unroll_episodes(step, particles, step_key[None], DRIFT.horizon)
 
     ends, record = set(), jax.jit(recorder(DRIFT, GAUSSIAN))
     for seed in range(6):

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs import gymnax as suite
+from rl_es.envs import gymnax as suite
 from rl_es.interfaces import Discrete, EnvSpec, Observation, Transition
 from rl_es.rollout.config import WrapperConfig
-from rl_es.rollout.unroll import episodes, single_step, start
-from rl_es.rollout.wrappers import ActionRepeat, RewardScale, TimeLimit, wrap
+from rl_es.rollout.unroll import single_step, start_particle, unroll_episodes
+from rl_es.rollout.wrappers import ActionRepeat, RewardScale, TimeLimit, wrap_environment
 from tests.envs import contract
 from tests.toys import Countdown, ParameterPolicy
 
@@ -104,12 +104,12 @@ def test_rewards_are_scaled():
 
 def test_wrap_does_nothing_unasked():
     env = Counter(limit=6)
-    assert wrap(env, WrapperConfig()) is env
-    assert wrap(env, WrapperConfig(episode_length=6)) is env
+    assert wrap_environment(env, WrapperConfig()) is env
+    assert wrap_environment(env, WrapperConfig(episode_length=6)) is env
 
 
 def test_wrap_counts_the_agents_steps():
-    env = wrap(
+    env = wrap_environment(
         Counter(limit=10), WrapperConfig(episode_length=4, action_repeat=3, reward_scale=2.0)
     )
     assert env.spec.episode_length == 4  # twelve of the environment: more than its own ten
@@ -117,20 +117,24 @@ def test_wrap_counts_the_agents_steps():
     np.testing.assert_array_equal(rewards, [12, 30, 48, 66])
     np.testing.assert_array_equal(truncated, [False, False, False, True])
     assert not terminated.any()
-    assert wrap(Counter(limit=10), WrapperConfig(action_repeat=3)).spec.episode_length == 4
+    assert (
+        wrap_environment(Counter(limit=10), WrapperConfig(action_repeat=3)).spec.episode_length == 4
+    )
 
 
 @pytest.mark.parametrize("length", [50, 300])
 def test_real_episodes_are_shortened_and_lengthened(length):
     """Pendulum's own limit is 200, and it never ends of itself."""
-    env = wrap(suite.make("Pendulum-v1", suite.Options()), WrapperConfig(episode_length=length))
+    env = wrap_environment(
+        suite.make("Pendulum-v1", suite.Options()), WrapperConfig(episode_length=length)
+    )
     result = contract.check(env, length)
     assert result.truncated[-1].all()
 
 
 def test_wrapped_environments_keep_the_contract():
     config = WrapperConfig(episode_length=40, action_repeat=4, reward_scale=0.1)
-    env = wrap(suite.make("CartPole-v1", suite.Options()), config)
+    env = wrap_environment(suite.make("CartPole-v1", suite.Options()), config)
     result = contract.check(env, 40)
     np.testing.assert_allclose(result.reward[0], 0.4, rtol=1e-6)
     assert result.terminated[:3, 4:].any(0).all()
@@ -141,10 +145,10 @@ def test_repeated_actions_are_counted_as_the_environments_steps():
     inner, policy = Countdown(longest=10, limit=8), ParameterPolicy()
     env = ActionRepeat(inner, 3)
     keys = jax.random.split(jax.random.key(0), 64)
-    particles = jax.vmap(lambda key: start(env, policy, key))(keys)
+    particles = jax.vmap(lambda key: start_particle(env, policy, key))(keys)
     lengths = np.minimum(np.asarray(particles.env[1]), 8)
     step = single_step(env, policy, {"theta": jnp.zeros(1)}, None)
-    unrolled = jax.jit(lambda first: episodes(step, first, keys, env.spec.episode_length))(
+    unrolled = jax.jit(lambda first: unroll_episodes(step, first, keys, env.spec.episode_length))(
         particles
     )
     np.testing.assert_array_equal(unrolled.lengths, lengths)

@@ -1,9 +1,9 @@
 """A benchmark from YAML text and overrides."""
 
-from rl_es.speed.loading import checked
 from rl_es.speed.schema import Benchmark
-from rl_es.sweep.overriding import override
-from rl_es.sweep.reading import parse
+from rl_es.speed.workloads import checked
+from rl_es.sweep.loading import override
+from rl_es.sweep.yaml_reader import parse_yaml
 
 BASE = """
 name: toy
@@ -21,6 +21,6 @@ contestants: [bare, inference, eggroll]
 
 def benchmark_of(*assignments: str, text: str = BASE) -> Benchmark:
     """A benchmark from overrides of a small one, or of another text."""
-    document = parse(text, "toy.yaml")
+    document = parse_yaml(text, "toy.yaml")
     override(document, assignments, everywhere={})
     return checked(document)

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from rl_es import timings
-from rl_es.files import json_files
+from rl_es.results import text_files, timings
 
 KEY = "{:016x}"
 SHARES = {"noise": 0.1, "rollout": 0.8, "shaping": 0.02, "update": 0.08}
@@ -47,7 +46,7 @@ def write(folder: Path, workloads: list[dict[str, Any]], rounds: int = 3) -> Non
         origin = {"device": "cpu", "machine": "toy", "versions": {"jax": "0"}}
         timings.write(timings.path_of(folder, key), workload, samples, programs, origin)
     manifest = {"benchmark": {"name": "toy"}, "starts": [], "workloads": keys}
-    json_files.write(folder / "manifest.json", manifest)
+    text_files.write_json(folder / "manifest.json", manifest)
 
 
 def ladder(folder: Path) -> None:

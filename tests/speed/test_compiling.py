@@ -4,8 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import monitoring
 
-from rl_es.speed.compiling import compiled
-from rl_es.training.footprint import size
+from rl_es.speed.entrant import compile_timed
+from rl_es.training.resources import tree_bytes
 
 SHAPE = jax.ShapeDtypeStruct((8, 8), jnp.float32)
 
@@ -18,7 +18,7 @@ def test_measured() -> None:
     folder, hits = jax.config.jax_compilation_cache_dir, []
     least = jax.config.jax_persistent_cache_min_compile_time_secs
     monitoring.register_event_listener(lambda name, **_: hits.append(name))
-    made = compiled(_function, SHAPE, measure=True)
+    made = compile_timed(_function, SHAPE, measure=True)
     assert hits.count("/jax/compilation_cache/cache_hits") == 1
     assert made.cold_seconds and made.cached_seconds and made.trace_seconds > 0
     assert made.call(jnp.ones((8, 8))).shape == (8,)
@@ -27,16 +27,16 @@ def test_measured() -> None:
 
 
 def test_not_measured() -> None:
-    made = compiled(_function, SHAPE)
+    made = compile_timed(_function, SHAPE)
     assert made.cold_seconds is None and made.cached_seconds is None
     assert made.memory_bytes >= 8 * 8 * 4 + 8 * 4
 
 
 def test_donated_memory_is_counted_once() -> None:
     shape = jax.ShapeDtypeStruct((1000,), jnp.float32)
-    assert compiled(lambda x: x + 1, shape, donate=True).memory_bytes < 2 * 4000
+    assert compile_timed(lambda x: x + 1, shape, donate=True).memory_bytes < 2 * 4000
 
 
 def test_bytes() -> None:
-    assert size({"a": SHAPE, "b": (jax.ShapeDtypeStruct((), jnp.bfloat16),)}) == 258
-    assert size(()) == 0
+    assert tree_bytes({"a": SHAPE, "b": (jax.ShapeDtypeStruct((), jnp.bfloat16),)}) == 258
+    assert tree_bytes(()) == 0

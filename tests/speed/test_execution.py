@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 
-from rl_es import timings
 from rl_es.errors import UserError
-from rl_es.files import json_files
+from rl_es.results import text_files, timings
 from rl_es.speed import execution
 from rl_es.speed.entrant import Entrant
-from rl_es.speed.progress import Progress
+from rl_es.speed.execution import SpeedProgress
 from rl_es.speed.schema import Benchmark
 from tests.speed.benchmarks import benchmark_of
 
@@ -20,12 +19,12 @@ from tests.speed.benchmarks import benchmark_of
 @pytest.fixture(autouse=True)
 def own_cache(monkeypatch: pytest.MonkeyPatch) -> None:
     """The tests' cache stays configured."""
-    monkeypatch.setattr(execution, "prepare", lambda devices: None)
+    monkeypatch.setattr(execution, "prepare_jax", lambda devices: None)
 
 
 def _run(benchmark: Benchmark, folder: Path) -> tuple[int, str]:
     said = io.StringIO()
-    progress = Progress(said)
+    progress = SpeedProgress(said)
     try:
         code = execution.run(benchmark, folder, progress)
     finally:
@@ -122,6 +121,6 @@ def test_other_results_are_not_overwritten(tmp_path: Path) -> None:
         ({"benchmark": {"name": "other"}}, "benchmark 'other'"),
         ({"sweep": {"name": "toy"}}, "sweep 'toy', not benchmark 'toy'"),
     ):
-        json_files.write(tmp_path / "manifest.json", {**held, "starts": []})
+        text_files.write_json(tmp_path / "manifest.json", {**held, "starts": []})
         with pytest.raises(UserError, match=f"holds the results of {name}"):
             _run(benchmark_of(), tmp_path)

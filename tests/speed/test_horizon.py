@@ -11,9 +11,9 @@ import pytest
 from rl_es.errors import UserError
 from rl_es.interfaces import EnvSpec
 from rl_es.rollout.config import WrapperConfig
-from rl_es.rollout.unroll import episodes, single_step, start
-from rl_es.rollout.wrappers import wrap
-from rl_es.speed.horizon import FullHorizon, environment
+from rl_es.rollout.unroll import single_step, start_particle, unroll_episodes
+from rl_es.rollout.wrappers import wrap_environment
+from rl_es.speed.runners import FullHorizon, full_horizon
 from rl_es.speed.workloads import workloads
 from tests.speed.benchmarks import benchmark_of
 from tests.toys import Drift, ParameterPolicy
@@ -26,10 +26,10 @@ def _unrolled(env: Any, actions: list[float]) -> Any:
     keys = jax.random.split(jax.random.key(0), len(actions))
 
     def alone(action: Any, key: Any) -> Any:
-        particle = start(env, policy, key)
+        particle = start_particle(env, policy, key)
         step = single_step(env, policy, {"theta": action[None]}, None)
         alike = jax.tree.map(lambda leaf: leaf[None], particle)
-        return episodes(step, alike, key[None], env.spec.episode_length)
+        return unroll_episodes(step, alike, key[None], env.spec.episode_length)
 
     return jax.jit(jax.vmap(alone))(jnp.asarray(actions, jnp.float32), keys)
 
@@ -46,7 +46,7 @@ def test_nothing_ends_early_and_rewards_stop_where_the_episode_would_have_ended(
 
 def test_the_returns_of_a_constant_reward_hang_on_the_states() -> None:
     (workload,) = workloads(benchmark_of("workloads.environments.0.episode_length=40"))
-    env = environment(workload, workload.horizon)  # CartPole rewards every step with 1
+    env = full_horizon(workload, workload.horizon)  # CartPole rewards every step with 1
     particles = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), 32))[0]
 
     def returned(state: Any) -> Any:
@@ -64,7 +64,7 @@ def test_the_returns_of_a_constant_reward_hang_on_the_states() -> None:
 
 def test_repeated_actions_are_all_taken() -> None:
     config = WrapperConfig(episode_length=3, action_repeat=2)
-    env = wrap(FullHorizon(Drift(horizon=100)), config)
+    env = wrap_environment(FullHorizon(Drift(horizon=100)), config)
     assert _unrolled(env, [0.0, 1.0]).lengths.tolist() == [[6], [6]]
 
 
@@ -79,10 +79,10 @@ class Endless(Drift):
 
 @pytest.mark.parametrize("horizon", ["full", "natural"])
 def test_no_time_limit(monkeypatch: pytest.MonkeyPatch, horizon: str) -> None:
-    from envs import gymnax
+    from rl_es.envs import gymnax
 
     monkeypatch.setattr(gymnax, "make", lambda name, options: Endless())
     text = "workloads.environments=[CartPole-v1]"
     (workload,) = workloads(benchmark_of(text, f"workloads.horizons=[{horizon}]"))
     with pytest.raises(UserError, match="CartPole-v1: it has no time limit.*episode_length"):
-        environment(workload, workload.horizon)
+        full_horizon(workload, workload.horizon)

@@ -7,25 +7,23 @@ import numpy as np
 import pytest
 
 from rl_es.interfaces import Box, Discrete, EnvSpec, Observation
-from rl_es.speed.floors import FixedAction
-from rl_es.speed.horizon import environment
-from rl_es.speed.runners import Runner, make_runner
+from rl_es.speed.runners import FixedAction, TimedFunctions, full_horizon, make_runner
 from rl_es.speed.workloads import workloads
 from tests.speed.benchmarks import benchmark_of
 
 EVERYONE = "contestants=[bare, inference, eggroll, evosax]"
 
 
-def runners(*assignments: str) -> dict[str, Runner]:
+def runners(*assignments: str) -> dict[str, TimedFunctions]:
     """The runners of the only workload, by label."""
     (workload,) = workloads(benchmark_of(*assignments))
     return {
-        one.label: make_runner(workload, one, environment(workload, one.horizon))
+        one.label: make_runner(workload, one, full_horizon(workload, one.horizon))
         for one in workload.contestants
     }
 
 
-def _generations(runner: Runner, count: int = 2) -> list[Any]:
+def _generations(runner: TimedFunctions, count: int = 2) -> list[Any]:
     state, found = jax.jit(runner.init)(jax.random.key(0)), []
     generation = jax.jit(runner.generation)
     for _ in range(count):

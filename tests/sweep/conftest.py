@@ -25,8 +25,8 @@ def drifts(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def fine(monkeypatch: pytest.MonkeyPatch) -> None:
     """Calls of one generation, and files written at every evaluation."""
-    monkeypatch.setattr("rl_es.sweep.batch.CALL_SECONDS", 0.0)
-    monkeypatch.setattr("rl_es.sweep.lane.WRITE_SECONDS", -1.0)
+    monkeypatch.setattr("rl_es.sweep.runs.CALL_SECONDS", 0.0)
+    monkeypatch.setattr("rl_es.sweep.runs.WRITE_SECONDS", -1.0)
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import envs.gymnax
+from rl_es.envs import gymnax
 from rl_es.interfaces import Transition
 from rl_es.sweep.cells import Cell
 from rl_es.training import task
@@ -82,14 +82,14 @@ class Broken:
 @contextmanager
 def broken_cartpole() -> Iterator[None]:
     """CartPole cannot be run here."""
-    make = envs.gymnax.make
+    make = gymnax.make
 
     def sometimes(name: str, options: Any) -> Any:
         env = make(name, options)
         return Broken(env) if name.startswith("CartPole") else env
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(envs.gymnax, "make", sometimes)
-        task.forget()
+        patch.setattr(gymnax, "make", sometimes)
+        task.clear_cache()
         yield
-    task.forget()
+    task.clear_cache()

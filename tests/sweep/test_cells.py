@@ -2,7 +2,7 @@
 
 import pytest
 
-from rl_es.sweep.cells import Cell, cells, groups
+from rl_es.sweep.cells import Cell, expand_cells, group_cells
 from tests.running import sweep_of
 from tests.sweep.toy_agents import plain
 from tests.sweep.toy_suites import toy
@@ -36,7 +36,7 @@ agents:
 
 
 def test_order() -> None:
-    made = cells(sweep_of(FULL))
+    made = expand_cells(sweep_of(FULL))
     assert len(made) == 2 * (1 + 4 + 1) * 2
     assert [(c.env, c.label, c.seed) for c in made[:6]] == [
         ("Toy-v0", "plain", 3),
@@ -54,7 +54,7 @@ def _find(made: tuple[Cell, ...], env: str, label: str) -> Cell:
 
 
 def test_precedence() -> None:
-    made = cells(sweep_of(FULL))
+    made = expand_cells(sweep_of(FULL))
     first, exact = _find(made, "Toy-v0", "plain"), _find(made, "exact", "plain")
     assert first.settings == {"lr": 0.5, "sigma": 0.3, "rule": "adam", "size": 2}
     assert exact.settings == {**first.settings, "sigma": 0.7}
@@ -76,17 +76,17 @@ def test_precedence() -> None:
 def test_overrides_by_label_and_by_name() -> None:
     relabelled = "agents.0.label=first"  # now no label is 'plain': the name means both entries
     both = "environments.1.agents={plain: {sigma: 0.7}}"
-    made = cells(sweep_of(FULL, relabelled, both))
+    made = expand_cells(sweep_of(FULL, relabelled, both))
     assert _find(made, "exact", "varied lr=0.1 size=1").settings["sigma"] == 0.7
     assert _find(made, "exact", "first").settings["sigma"] == 0.7
     one = "environments.1.agents={plain: {sigma: 0.7}, varied: {sigma: 0.9}}"
-    made = cells(sweep_of(FULL, relabelled, one))
+    made = expand_cells(sweep_of(FULL, relabelled, one))
     assert _find(made, "exact", "varied lr=0.1 size=1").settings["sigma"] == 0.9
     assert _find(made, "exact", "first").settings["sigma"] == 0.7
 
 
 def test_run_ids_are_distinct_and_stable() -> None:
-    made = cells(sweep_of(FULL))
+    made = expand_cells(sweep_of(FULL))
     assert len({cell.run_id for cell in made}) == len(made)
     # Golden: a change here orphans every result that anyone has.
     assert made[0].run_id == "f13d5de926014d15"
@@ -111,7 +111,9 @@ def test_run_ids_are_distinct_and_stable() -> None:
     ],
 )
 def test_run_id_unchanged(assignment: str) -> None:
-    assert cells(sweep_of(FULL))[0].run_id == cells(sweep_of(FULL, assignment))[0].run_id
+    assert (
+        expand_cells(sweep_of(FULL))[0].run_id == expand_cells(sweep_of(FULL, assignment))[0].run_id
+    )
 
 
 @pytest.mark.parametrize(
@@ -129,21 +131,23 @@ def test_run_id_unchanged(assignment: str) -> None:
     ],
 )
 def test_run_id_changed(assignment: str) -> None:
-    assert cells(sweep_of(FULL))[0].run_id != cells(sweep_of(FULL, assignment))[0].run_id
+    assert (
+        expand_cells(sweep_of(FULL))[0].run_id != expand_cells(sweep_of(FULL, assignment))[0].run_id
+    )
 
 
 def test_numerics_change_run_ids(monkeypatch: pytest.MonkeyPatch) -> None:
-    ids = {cells(sweep_of(FULL))[0].run_id}
+    ids = {expand_cells(sweep_of(FULL))[0].run_id}
     monkeypatch.setattr(plain, "NUMERICS", 2)
-    ids.add(cells(sweep_of(FULL))[0].run_id)
+    ids.add(expand_cells(sweep_of(FULL))[0].run_id)
     monkeypatch.setattr(toy, "NUMERICS", 2)
-    ids.add(cells(sweep_of(FULL))[0].run_id)
+    ids.add(expand_cells(sweep_of(FULL))[0].run_id)
     assert len(ids) == 3
 
 
 def test_groups_share_what_is_static() -> None:
-    made = cells(sweep_of(FULL))
-    grouped = groups(made)
+    made = expand_cells(sweep_of(FULL))
+    grouped = group_cells(made)
     # An environment: plain, varied at two sizes (each with two learning rates), strategy.
     assert [len(group.cells) for group in grouped] == [2, 4, 4, 2] * 2
     assert len({group.key for group in grouped}) == 8
@@ -157,8 +161,8 @@ def test_groups_share_what_is_static() -> None:
     "assignment", ["defaults.agent.lr=0.9", "defaults.budget.seconds=5", "name=x", "seeds=9"]
 )
 def test_group_keys_ignore_traced_settings_and_budget(assignment: str) -> None:
-    keys = [group.key for group in groups(cells(sweep_of(FULL)))]
-    assert keys == [group.key for group in groups(cells(sweep_of(FULL, assignment)))]
+    keys = [group.key for group in group_cells(expand_cells(sweep_of(FULL)))]
+    assert keys == [group.key for group in group_cells(expand_cells(sweep_of(FULL, assignment)))]
 
 
 RANDOM = """
@@ -178,27 +182,29 @@ def _draws(made: tuple[Cell, ...], name: str) -> list[float]:
 
 
 def test_random_draws() -> None:
-    made = cells(sweep_of(RANDOM))
-    assert len(made) == 40 and made == cells(sweep_of(RANDOM))
+    made = expand_cells(sweep_of(RANDOM))
+    assert len(made) == 40 and made == expand_cells(sweep_of(RANDOM))
     assert all(1e-3 <= lr <= 1e-1 for lr in _draws(made, "lr"))
     assert all(0.1 <= sigma <= 0.2 for sigma in _draws(made, "sigma"))
     assert _draws(made[:20], "lr") == _draws(made[20:], "lr")  # each grid point: the same draws
     assert len(set(_draws(made[:20], "lr"))) == 20
-    assert _draws(made, "lr") != _draws(cells(sweep_of(RANDOM, "agents.0.random.seed=2")), "lr")
+    assert _draws(made, "lr") != _draws(
+        expand_cells(sweep_of(RANDOM, "agents.0.random.seed=2")), "lr"
+    )
     # Golden: another draw would be another sweep.
     assert made[0].label == "plain size=1 lr=0.0137 sigma=0.106"
 
 
 def test_more_samples_or_settings_keep_the_draws() -> None:
-    before = _draws(cells(sweep_of(RANDOM)), "lr")[:20]
-    more = cells(sweep_of(RANDOM, "agents.0.random.samples=30"))
+    before = _draws(expand_cells(sweep_of(RANDOM)), "lr")[:20]
+    more = expand_cells(sweep_of(RANDOM, "agents.0.random.samples=30"))
     assert _draws(more, "lr")[:20] == before
-    other = cells(sweep_of(RANDOM, "agents.0.random.rule={choice: [sgd, adam]}"))
+    other = expand_cells(sweep_of(RANDOM, "agents.0.random.rule={choice: [sgd, adam]}"))
     assert _draws(other, "lr")[:20] == before
 
 
 def test_labels_that_round_alike_are_told_apart() -> None:
-    made = cells(sweep_of(RANDOM, "agents.0.random.lr={uniform: [0.1, 0.10001]}",
+    made = expand_cells(sweep_of(RANDOM, "agents.0.random.lr={uniform: [0.1, 0.10001]}",
                        "agents.0.random.sigma={uniform: [0.1, 0.10001]}"))  # fmt: skip
     labels = [cell.label for cell in made]
     assert len(set(labels)) == 40 and labels[1] == labels[0] + " no.2"
@@ -207,7 +213,7 @@ def test_labels_that_round_alike_are_told_apart() -> None:
 def test_surfaces_and_figures_are_no_part_of_a_run() -> None:
     more = ("environments.0.surface={low: [0, 0], high: [1, 1]}", "figures=[best_so_far]")
     before, after = (
-        [(cell.run_id, cell.group) for cell in cells(sweep_of(FULL, *changes))]
+        [(cell.run_id, cell.group) for cell in expand_cells(sweep_of(FULL, *changes))]
         for changes in ((), more)
     )
     assert before == after

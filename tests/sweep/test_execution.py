@@ -14,16 +14,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rl_es import tables
 from rl_es.errors import UserError
+from rl_es.results import tables
 from rl_es.rollout.config import EvaluationConfig
 from rl_es.sweep import plan
-from rl_es.sweep.cells import cells, groups
-from rl_es.sweep.lane import Lane, Shared
-from rl_es.sweep.placing import Resources
+from rl_es.sweep.cells import expand_cells, group_cells
+from rl_es.sweep.queue import place_groups
+from rl_es.sweep.runs import ActiveRun, GroupRecord
 from rl_es.sweep.schema import Budget, Sweep
-from rl_es.sweep.store import Progressed, Store
-from rl_es.sweep.work import work_of
+from rl_es.sweep.store import RunProgress, Store
+from rl_es.training.resources import Resources
 from tests.running import alike, ran, same, sweep_of, times
 from tests.sweep.small import LASTING, ONE, PERSISTENT, TINY
 
@@ -63,9 +63,9 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Compilations]:
 
 
 def planned(sweep: Sweep, lanes: int = 1) -> int:
-    every = groups(cells(sweep))
-    works = [work_of(group, Resources(lanes=lanes)) for group in every]
-    return sum(counts.programs for counts in plan.count(works))
+    every = group_cells(expand_cells(sweep))
+    works = [place_groups(group, Resources(lanes=lanes)) for group in every]
+    return sum(counts.programs for counts in plan.count_work(works))
 
 
 # --- what comes out -----------------------------------------------------------------------------
@@ -76,7 +76,7 @@ def test_a_second_run_gives_the_same_tables(once: tuple[Path, Any], tmp_path: Pa
 
 
 def test_curves_and_runs(once: tuple[Path, Any]) -> None:
-    curves, runs = tables.load(once[0])
+    curves, runs = tables.load_tables(once[0])
     assert len(runs) == 16 and (runs.status == "finished").all() and runs.reason.isna().all()
     assert runs.run_id.is_unique and len(curves) == 3 * 16
     assert curves.groupby("run_id").generation.apply(list).map(lambda g: g == [0, 2, 4]).all()
@@ -93,7 +93,7 @@ def test_curves_and_runs(once: tuple[Path, Any]) -> None:
 
 def test_only_training_steps_are_counted(once: tuple[Path, Any]) -> None:
     """Pendulum never terminates: its steps are known."""
-    curves, _ = tables.load(once[0])
+    curves, _ = tables.load_tables(once[0])
     steps = {"eggroll": 16 * 20, "pes": 16 * 10}  # a generation
     pendulum = curves[curves.env == "Pendulum-v1"]
     assert (pendulum.env_steps == pendulum.generation * pendulum.agent.map(steps)).all()
@@ -105,7 +105,7 @@ def test_only_training_steps_are_counted(once: tuple[Path, Any]) -> None:
 def test_agents_of_a_seed_start_alike_and_are_evaluated_on_the_same_episodes(
     once: tuple[Path, Any],
 ) -> None:
-    curves, _ = tables.load(once[0])
+    curves, _ = tables.load_tables(once[0])
     first = curves[curves.generation == 0]
     measures = ["return_mean", "return_std", "return_min", "return_max"]
     assert (first.groupby(["env", "seed"])[measures].nunique() == 1).all(axis=None)
@@ -114,7 +114,7 @@ def test_agents_of_a_seed_start_alike_and_are_evaluated_on_the_same_episodes(
 
 
 def test_learning_rates_and_seeds_lead_to_different_curves(once: tuple[Path, Any]) -> None:
-    curves, _ = tables.load(once[0])
+    curves, _ = tables.load_tables(once[0])
     pendulum = curves[(curves.env == "Pendulum-v1") & (curves.generation == 4)]
     assert (pendulum.groupby("agent").population_mean.nunique() == 4).all()
     moved = pendulum.groupby(["agent", "hyper.lr"]).update_norm.min().unstack()
@@ -142,7 +142,7 @@ def test_more_seeds_and_learning_rates_compile_nothing_more(tmp_path: Path) -> N
                  "grid: {lr: [1, 2, 3], sigma: [0.1, 0.2]}}]", "budget.generations=1")  # fmt: skip
     with Compilations() as compilations:
         ran(tmp_path, sweep)
-    assert len(tables.load(tmp_path)[1]) == 30
+    assert len(tables.load_tables(tmp_path)[1]) == 30
     assert compilations.ours == {"program.py:_compile": 3}
 
 
@@ -169,7 +169,7 @@ def test_runs_that_share_a_call_are_those_that_run_alone(agent: str, tmp_path: P
         together = ran(tmp_path / "together", sweep_of(ONE, *changes), lanes=3)
     assert compilations.ours == {"program.py:_compile": 3}
     alike(alone, together, but=("lanes",))
-    (left, first), (right, second) = tables.load(alone), tables.load(together)
+    (left, first), (right, second) = tables.load_tables(alone), tables.load_tables(together)
     assert (right.lanes == 3).all() and (second.lanes == 3).all() and (first.lanes == 1).all()
     assert (second.status == "finished").all() and len(second) == 5
     assert (left.env_steps == right.env_steps).all()
@@ -180,7 +180,7 @@ def test_runs_of_different_lengths_share_calls(tmp_path: Path) -> None:
     changes = ("seeds=3", "defaults.budget={env_steps: 1000}")
     alone = ran(tmp_path / "alone", sweep_of(ONE, *changes))
     together = ran(tmp_path / "together", sweep_of(ONE, *changes), lanes=3)
-    (left, _), (right, _) = tables.load(alone), tables.load(together)
+    (left, _), (right, _) = tables.load_tables(alone), tables.load_tables(together)
     whole = ["run_id", "seed", "generation", "env_steps", "episodes"]
     pd.testing.assert_frame_equal(left[whole], right[whole])
     assert left.groupby("seed").env_steps.max().between(1000, 1000 + 16 * 30).all()
@@ -210,7 +210,7 @@ def test_more_devices_than_there_are_is_one_line(tmp_path: Path) -> None:
 
 def test_budget_in_seconds(tmp_path: Path) -> None:
     ran(tmp_path, sweep_of(ONE, "defaults.budget={seconds: 0.2}", "seeds=1"))
-    curves, runs = tables.load(tmp_path)
+    curves, runs = tables.load_tables(tmp_path)
     assert runs.status.item() == "finished" and 0.2 <= runs.wall_seconds.item() < 5
     assert curves.generation.iloc[0] == 0 and curves.generation.is_monotonic_increasing
     assert 2 <= len(curves) <= 4 and curves.wall_seconds.iloc[-1] >= 0.2
@@ -230,20 +230,20 @@ def test_every_point_is_reached_at_the_first_generation_after_it(
 ) -> None:
     """However the calls are cut, and no lane ever waits for nothing."""
     cell = replace(
-        cells(sweep_of(ONE))[0],
+        expand_cells(sweep_of(ONE))[0],
         budget=Budget(**{kind: budget}),
         evaluation=EvaluationConfig(points=points),
     )
     size = 1 if kind == "generations" else step
     expected = sorted({-(-max(1, -(-k * budget // points)) // size) for k in range(1, points + 1)})
-    lane = Lane(cell, Store(Path()), Shared(1, 0.0, 1, 0))
+    lane = ActiveRun(cell, Store(Path()), GroupRecord(1, 0.0, 1, 0))
     reached: list[int] = []
     while lane.fraction < 1.0:
         generations, steps = lane.remaining(lane.next_point())
         assert generations > 0 and steps > 0
         done = min(generations, -(-steps // step), cuts[len(reached) % len(cuts)] * budget)
         point = lane.next_point()
-        lane.come = Progressed(lane.come.generation + done, lane.come.env_steps + done * step)
+        lane.come = RunProgress(lane.come.generation + done, lane.come.env_steps + done * step)
         if lane.is_due(point):
             reached.append(lane.come.generation)
             lane.rows.append({"generation": lane.come.generation})

@@ -11,12 +11,13 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from rl_es import tables
 from rl_es.errors import StorageError, UserError
-from rl_es.sweep import batch, manifest, work
-from rl_es.sweep.cells import cells
-from rl_es.sweep.placing import Place
+from rl_es.results import manifest, tables
+from rl_es.sweep import queue
+from rl_es.sweep import runs as sweep_runs
+from rl_es.sweep.cells import expand_cells
 from rl_es.sweep.store import Store
+from rl_es.training.resources import GroupPlacement
 from tests.running import Said, alike, ran, same, sweep_of, times
 from tests.sweep.small import ONE, TINY, broken_cartpole, interrupt_at
 
@@ -27,7 +28,7 @@ def test_a_failing_group_is_recorded_and_run_again_when_asked_for(tmp_path: Path
     said, again, plain = Said(), Said(), Said()
     with broken_cartpole():
         ran(tmp_path, sweep_of(TINY), said, code=1)
-    _, runs = tables.load(tmp_path)
+    _, runs = tables.load_tables(tmp_path)
     status = runs.groupby("env").status.agg(set)
     assert status["CartPole-v1"] == {"failed"} and status["Pendulum-v1"] == {"finished"}
     (reason,) = set(runs.reason.dropna())
@@ -38,7 +39,7 @@ def test_a_failing_group_is_recorded_and_run_again_when_asked_for(tmp_path: Path
     assert times(tmp_path) == before
     assert plain.notes == ["8 of 16 cells failed before: --retry-failed runs them"]
     ran(tmp_path, sweep_of(TINY, "seeds=3"), again, retry_failed=True)
-    _, runs = tables.load(tmp_path)
+    _, runs = tables.load_tables(tmp_path)
     assert len(runs) == 16 and set(runs.status) == {"finished"}
     assert again.counts["finished"] == 8
     same(tmp_path, ran(tmp_path / "through", sweep_of(TINY)))
@@ -48,10 +49,10 @@ def test_a_failing_group_is_recorded_and_run_again_when_asked_for(tmp_path: Path
 def test_a_failure_keeps_the_curve_that_was_there(short: Path, tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         ran(tmp_path, sweep_of(ONE), Said(running=interrupt_at(1, 0.5)))
-    before, _ = tables.load(tmp_path)
+    before, _ = tables.load_tables(tmp_path)
     with broken_cartpole():
         ran(tmp_path, sweep_of(ONE), code=1)
-    after, runs = tables.load(tmp_path)
+    after, runs = tables.load_tables(tmp_path)
     assert list(runs.status) == ["finished", "failed"]
     pd.testing.assert_frame_equal(before, after)
     same(short, ran(tmp_path, sweep_of(ONE), retry_failed=True))
@@ -68,9 +69,11 @@ def test_labels_and_threshold_follow_the_sweep(tmp_path: Path) -> None:
         "agents=[{name: eggroll, label: fancy, with: {population: 16}}]",
         "environments.0.threshold=1",
     )
-    assert {cell.run_id for cell in cells(changed)} == {cell.run_id for cell in cells(sweep)}
+    assert {cell.run_id for cell in expand_cells(changed)} == {
+        cell.run_id for cell in expand_cells(sweep)
+    }
     ran(tmp_path, changed)
-    curves, runs = tables.load(tmp_path)
+    curves, runs = tables.load_tables(tmp_path)
     assert set(runs.label) == set(curves.label) == {"fancy"}
     assert (runs.threshold == 1).all() and (runs.steps_to_threshold == 0).all()
     manifests = [json.loads(path.read_text()) for path in tmp_path.glob("policies/*/final.json")]
@@ -82,7 +85,7 @@ def test_a_damaged_checkpoint_is_set_aside_and_its_run_starts_anew(
 ) -> None:
     sweep = sweep_of(ONE, "budget.generations=2", "defaults.evaluation.points=1")
     ran(tmp_path, sweep)
-    damaged = Store(tmp_path).checkpoint(cells(sweep)[0])
+    damaged = Store(tmp_path).checkpoint(expand_cells(sweep)[0])
     damaged.write_bytes(damaged.read_bytes()[:-100])
     said = Said()
     ran(tmp_path, sweep_of(ONE), said)
@@ -99,7 +102,7 @@ def test_a_damaged_cell_is_refused_by_readers_and_run_again(short: Path, tmp_pat
     path = tables.cell_paths(tmp_path)[0]
     path.write_bytes(path.read_bytes()[:50])
     with pytest.raises(UserError, match="not a readable cell.*run again") as refusal:
-        tables.load(tmp_path)
+        tables.load_tables(tmp_path)
     assert path.name in str(refusal.value) and len(str(refusal.value).splitlines()) == 1
     same(short, ran(tmp_path, sweep_of(ONE)))
     assert [path.name for path in (tmp_path / "set_aside").iterdir()] == [f"cells+{path.name}.1"]
@@ -111,7 +114,7 @@ def test_a_run_that_diverges_ends_with_its_curve(tmp_path: Path) -> None:
     )
     said = Said()
     ran(tmp_path, sweep, said)
-    curves, runs = tables.load(tmp_path)
+    curves, runs = tables.load_tables(tmp_path)
     assert (runs.status == "diverged").all() and runs.reason.str.contains("not finite").all()
     assert (curves.groupby("seed").generation.apply(list).map(len) == 2).all()
     assert said.counts["finished"] == 2
@@ -124,12 +127,12 @@ def test_one_run_that_diverges_leaves_those_beside_it_alone(tmp_path: Path) -> N
     text = "agents=[{name: eggroll, with: {population: 16, optimiser: sgd}, grid: {lr: [%s]}}]"
     both = ran(tmp_path / "both", sweep_of(ONE, text % "1e38, 0.1", "seeds=1"), lanes=2)
     alone = ran(tmp_path / "alone", sweep_of(ONE, text % "0.1", "seeds=1"))
-    curves, runs = tables.load(both)
+    curves, runs = tables.load_tables(both)
     assert set(runs.status) == {"diverged", "finished"}
     good = runs[runs.status == "finished"].run_id.item()
     columns = ["generation", "env_steps", "return_mean"]
     kept = curves[curves.run_id == good][columns].reset_index(drop=True)
-    pd.testing.assert_frame_equal(kept, tables.load(alone)[0][columns], rtol=1e-4)
+    pd.testing.assert_frame_equal(kept, tables.load_tables(alone)[0][columns], rtol=1e-4)
 
 
 def test_another_sweeps_folder_is_refused(short: Path) -> None:
@@ -145,7 +148,7 @@ def test_a_damaged_manifest_is_set_aside(text: str, tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text(text)
     ran(tmp_path, sweep_of(ONE, "budget.generations=1", "defaults.evaluation.points=1"))
     assert (tmp_path / "set_aside" / "manifest.json.1").read_text() == text
-    assert manifest.read(tmp_path / "manifest.json")[:2] == ("sweep", "one")
+    assert manifest.read_starts(tmp_path / "manifest.json")[:2] == ("sweep", "one")
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_run(tmp_path: Path) -> None:
@@ -158,11 +161,11 @@ def test_what_does_not_fit_is_refused_before_anything_is_run(tmp_path: Path) -> 
 # --- too little memory --------------------------------------------------------------------------
 
 
-def exhausted(monkeypatch: pytest.MonkeyPatch, fits: Callable[[Place], bool]) -> None:
+def exhausted(monkeypatch: pytest.MonkeyPatch, fits: Callable[[GroupPlacement], bool]) -> None:
     """Runs of a program end for want of memory where it is not placed as it `fits`."""
-    run = batch.run
-    placed: list[Place] = []
-    compile_group = work.compile_group
+    run = sweep_runs.run_batch
+    placed: list[GroupPlacement] = []
+    compile_group = queue.compile_group
 
     def compiled(compiler: Any, one: Any) -> Any:
         placed.append(one.place)
@@ -173,8 +176,8 @@ def exhausted(monkeypatch: pytest.MonkeyPatch, fits: Callable[[Place], bool]) ->
             raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes.")
         run(program, *args)
 
-    monkeypatch.setattr(work, "compile_group", compiled)
-    monkeypatch.setattr(batch, "run", tried)
+    monkeypatch.setattr(queue, "compile_group", compiled)
+    monkeypatch.setattr(sweep_runs, "run_batch", tried)
 
 
 BIG = ("agents.0.with.population=512", "budget.generations=2", "defaults.evaluation.points=1")
@@ -191,7 +194,7 @@ def test_a_group_without_enough_memory_is_run_in_chunks(
         " and populations in 2 chunks",
         " and populations in 4 chunks",
     ]
-    assert set(tables.load(cut)[1].chunks) == {4}
+    assert set(tables.load_tables(cut)[1].chunks) == {4}
     alike(whole, cut, but=("chunks",))
 
 
@@ -200,7 +203,7 @@ def test_fewer_runs_share_a_call_where_memory_does_not_suffice(
 ) -> None:
     exhausted(monkeypatch, lambda place: place.lanes == 1)
     folder = ran(tmp_path, sweep_of(ONE, "seeds=4", "budget.generations=2"), lanes=4)
-    _, runs = tables.load(folder)
+    _, runs = tables.load_tables(folder)
     assert len(runs) == 4 and set(runs.lanes) == {1} and set(runs.status) == {"finished"}
 
 
@@ -208,7 +211,7 @@ def test_a_population_that_cannot_be_cut_fails_with_its_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     exhausted(monkeypatch, lambda place: False)
-    _, runs = tables.load(ran(tmp_path, sweep_of(ONE), code=1))
+    _, runs = tables.load_tables(ran(tmp_path, sweep_of(ONE), code=1))
     assert set(runs.status) == {"failed"} and runs.reason.str.contains("RESOURCE_EXHAUSTED").all()
 
 
@@ -229,6 +232,6 @@ def test_a_full_disk_stops_the_sweep_and_loses_nothing(
         patch.setattr(os, "fsync", full)
         with pytest.raises(StorageError, match="No space left on device.*make room and run"):
             ran(tmp_path, sweep_of(ONE))
-    assert tables.load(tmp_path)[1].status[0] == "finished"
+    assert tables.load_tables(tmp_path)[1].status[0] == "finished"
     assert not list(tmp_path.glob("**/.*"))
     same(short, ran(tmp_path, sweep_of(ONE)))

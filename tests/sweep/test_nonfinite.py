@@ -8,13 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rl_es import tables
-from rl_es.analysis import facts, manifest
-from rl_es.gradients import measuring
-from rl_es.sweep import records
-from rl_es.sweep.cells import cells, groups
-from rl_es.sweep.store import Progressed, Store
-from rl_es.sweep.work import training
+from rl_es import gradients
+from rl_es.analysis import pages
+from rl_es.results import manifest, tables
+from rl_es.sweep.cells import expand_cells, group_cells
+from rl_es.sweep.queue import make_group_training
+from rl_es.sweep.store import RunProgress, Store, cell_identity, refresh_cell
 from tests.running import Said, ran, sweep_of
 
 TEXT = """
@@ -36,7 +35,7 @@ made = partial(sweep_of, TEXT)
 def results(folder: Path, *assignments: str) -> tuple[Any, Any, list[str]]:
     """The tables of a run that no cell failed in, and the notes."""
     said = Said()
-    return *tables.load(ran(folder, made(*assignments), said)), said.notes
+    return *tables.load_tables(ran(folder, made(*assignments), said)), said.notes
 
 
 def test_runs_go_on_and_say_what_broke_down(tmp_path: Path) -> None:
@@ -55,7 +54,9 @@ def test_runs_go_on_and_say_what_broke_down(tmp_path: Path) -> None:
         f"Breaking-v0 / pes: {of_pes:,} times a member's return was not finite and counted as the "
         "worst of its generation (seeds 0, 1)"
     )
-    said = facts.what(runs, manifest.read(tmp_path))["Returns not finite"]
+    said = pages.description_text(runs, manifest.read_sweep_manifest(tmp_path))[
+        "Returns not finite"
+    ]
     assert f"pes on Breaking-v0: {of_pes:,} members in 2 runs" in said
 
 
@@ -90,19 +91,21 @@ def test_runs_of_before_it_was_counted_are_kept(tmp_path: Path) -> None:
     """They have no count; with a new label their files are written again."""
     sweep = made("budget.generations=1", "seeds=1", "agents=[{name: pes, with: {window: 1}}]")
     ran(tmp_path, sweep)
-    (cell,), store = cells(sweep), Store(tmp_path)
+    (cell,), store = expand_cells(sweep), Store(tmp_path)
     rows, record = store.read(cell)
     old = {name: value for name, value in record.items() if name != "nonfinite_members"}
-    assert Progressed.of(old).nonfinite_members is None
-    tables.write_cell(store.cell(cell), {**records.identity(cell), "label": "x"}, {}, rows, old)
-    records.refresh(cell, store)
-    _, runs = tables.load(tmp_path)
+    assert RunProgress.of(old).nonfinite_members is None
+    tables.write_cell(store.cell(cell), {**cell_identity(cell), "label": "x"}, {}, rows, old)
+    refresh_cell(cell, store)
+    _, runs = tables.load_tables(tmp_path)
     assert list(runs.label) == ["pes"] and runs.nonfinite_members.isna().all()
 
 
 def test_a_gradient_that_a_broken_member_is_in_is_not_estimated() -> None:
     """What stands for its return has no expectation that estimates could be compared with."""
-    (group,) = groups(cells(made("agents=[{name: pes, with: {window: 1, population: 16}}]")))
-    learner = training(group).learner
-    row = measuring.measure(group.cells[0], measuring.sampler(group.cells[0], learner))
+    (group,) = group_cells(
+        expand_cells(made("agents=[{name: pes, with: {window: 1, population: 16}}]"))
+    )
+    learner = make_group_training(group).learner
+    row = gradients.measure_estimates(group.cells[0], gradients.sampler(group.cells[0], learner))
     assert np.isnan(row["mean"]).all() and row["env_steps"] > 0

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rl_es import tables
+from rl_es.results import tables
 from rl_es.sweep import plan
-from rl_es.sweep.cells import cells, groups
-from rl_es.sweep.placing import Resources
-from rl_es.sweep.plan import Counts, Measured
+from rl_es.sweep.cells import expand_cells, group_cells
+from rl_es.sweep.plan import Counts, GroupEstimate
+from rl_es.sweep.queue import PlacedGroup, place_groups
 from rl_es.sweep.schema import Sweep
-from rl_es.sweep.work import Work, work_of
+from rl_es.training.resources import Resources
 from tests.running import ran, sweep_of
 
 TEXT = """
@@ -36,13 +36,13 @@ PERSISTENT = "[{name: pes, with: {window: 10}}, {name: truncated_es, with: {wind
 made = partial(sweep_of, TEXT)
 
 
-def works(sweep: Sweep, lanes: int = 1) -> list[Work]:
-    every = groups(cells(sweep))
-    return [work_of(group, Resources(lanes=lanes)) for group in every]
+def works(sweep: Sweep, lanes: int = 1) -> list[PlacedGroup]:
+    every = group_cells(expand_cells(sweep))
+    return [place_groups(group, Resources(lanes=lanes)) for group in every]
 
 
 def counts(*assignments: str) -> Sequence[Counts]:
-    return plan.count(works(made(*assignments)))
+    return plan.count_work(works(made(*assignments)))
 
 
 def test_budget_in_generations() -> None:
@@ -95,21 +95,21 @@ def test_evaluation_is_compiled_once_where_it_is_the_same(
 
 def test_evaluations_of_more_lanes_are_not_shared() -> None:
     first, second = works(made("agents=[eggroll, full_rank_es]"))
-    wider = work_of(second.group, Resources(lanes=3))
-    assert [count.programs for count in plan.count([first, wider])] == [3, 3]
+    wider = place_groups(second.group, Resources(lanes=3))
+    assert [count.programs for count in plan.count_work([first, wider])] == [3, 3]
 
 
 def test_steps_are_those_that_a_run_takes(tmp_path: Path) -> None:
     """Pendulum never terminates, so a generation takes the most that it can."""
     sweep = made(f"agents=[eggroll, {PERSISTENT[1:]}")
-    _, runs = tables.load(ran(tmp_path, sweep))
+    _, runs = tables.load_tables(ran(tmp_path, sweep))
     taken = runs.groupby("agent").env_steps.sum()
-    expected = [found.env_steps for found in plan.count(works(sweep))]
+    expected = [found.env_steps for found in plan.count_work(works(sweep))]
     assert [taken[work.group.cells[0].agent] for work in works(sweep)] == expected
 
 
 def test_shown_without_probing(capsys: pytest.CaptureFixture[str]) -> None:
-    plan.show(made(f"agents=[eggroll, {PERSISTENT[1:]}"), probe=False)
+    plan.show_plan(made(f"agents=[eggroll, {PERSISTENT[1:]}"), probe=False)
     shown = capsys.readouterr().out
     rows = {line.split("│")[1].strip(): line for line in shown.splitlines() if "Pendulum" in line}
     assert rows.keys() == {f"Pendulum-v1 / {name}" for name in ("eggroll", "pes", "truncated_es")}
@@ -125,7 +125,7 @@ def test_shown_with_probing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "PROBE_SECONDS", 0.05)
-    plan.show(made("defaults.budget={env_steps: 1e6}"), resources=Resources(lanes=2))
+    plan.show_plan(made("defaults.budget={env_steps: 1e6}"), resources=Resources(lanes=2))
     shown = capsys.readouterr().out
     assert ">= 3,125" in shown and "Runs that share a call of their program: 2." in shown
     assert "run" in shown and "Estimated on cpu" in shown and "peak memory" in shown
@@ -133,7 +133,7 @@ def test_shown_with_probing(
 
 def test_chunks_are_chosen_by_the_memory_and_said(capsys: pytest.CaptureFixture[str]) -> None:
     large = ("defaults.agent.population=65536", "defaults.policy.widths=[256, 256]")
-    plan.show(made(*large), probe=False, resources=Resources(memory=2**29))
+    plan.show_plan(made(*large), probe=False, resources=Resources(memory=2**29))
     shown = " ".join(capsys.readouterr().out.split())
     assert "evaluated in 2 chunks of 32,768 members" in shown
     assert "0.5 GiB may be used (--memory, --population-chunk)" in shown
@@ -173,14 +173,14 @@ def test_time_is_judged_by_the_pace_after_the_start(
     monkeypatch.setattr(plan.time, "perf_counter", lambda: clock.now)
     monkeypatch.setattr(plan, "PROBE_SECONDS", 20)
     (work,) = works(made(f"defaults.budget={budget}", "defaults.evaluation.points=9"))
-    found = plan.measure(work, Clocked(clock, lanes=2))  # pyright: ignore[reportArgumentType]
+    found = plan.measure_groups(work, Clocked(clock, lanes=2))  # pyright: ignore[reportArgumentType]
     training = 100 if "seconds" in budget else 105
     assert found.run == pytest.approx(2 * (training + 10 * 0.5))  # three runs in two batches
     assert (found.compile, found.cached) == (20.0, 2.6)
 
 
 def test_the_next_group_compiles_while_one_runs() -> None:
-    measured = [Measured(10, 1, 5, 0), Measured(20, 2, 7, 0), Measured(3, 1, 1, 0)]
-    assert plan.elapsed(measured, cached=False) == 10 + 20 + 7 + 1
-    assert plan.elapsed(measured, cached=True) == 1 + 5 + 7 + 1
-    assert plan.elapsed([], cached=True) == 0
+    measured = [GroupEstimate(10, 1, 5, 0), GroupEstimate(20, 2, 7, 0), GroupEstimate(3, 1, 1, 0)]
+    assert plan.elapsed_seconds(measured, cached=False) == 10 + 20 + 7 + 1
+    assert plan.elapsed_seconds(measured, cached=True) == 1 + 5 + 7 + 1
+    assert plan.elapsed_seconds([], cached=True) == 0

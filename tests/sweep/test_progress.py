@@ -6,11 +6,16 @@ import threading
 import pytest
 from rich.console import Console
 
-from rl_es.sweep.cells import Cell, Group, cells, groups
-from rl_es.sweep.progress import Progress, progress
-from rl_es.sweep.progress_lines import Lines
-from rl_es.sweep.progress_table import LiveTable
-from rl_es.sweep.tally import Running, Tally, duration
+from rl_es.sweep.cells import Cell, Group, expand_cells, group_cells
+from rl_es.sweep.progress import (
+    CellReport,
+    LiveTable,
+    Progress,
+    ProgressLines,
+    ProgressTally,
+    format_duration,
+    make_progress,
+)
 from tests.running import sweep_of
 
 SWEEP = """
@@ -35,22 +40,22 @@ class Clock:
 
 @pytest.fixture
 def made(toys: None) -> tuple[tuple[Cell, ...], tuple[Group, ...]]:
-    every = cells(sweep_of(SWEEP))
-    return every, groups(every)
+    every = expand_cells(sweep_of(SWEEP))
+    return every, group_cells(every)
 
 
 def test_tally(made: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
     (first, second, third, _), grouped = made
     clock = Clock()
-    tally = Tally(clock)
+    tally = ProgressTally(clock)
     tally.begin(grouped, done=0, total=4)
     assert tally.seconds_to_go is None and tally.left == 4
     tally.compile(grouped[0], None)
     clock.now = 2.0
     tally.compile(grouped[0], 2.0)
-    tally.run(Running(first, 0.1, 1.0, 10, 10.0))
+    tally.run(CellReport(first, 0.1, 1.0, 10, 10.0))
     assert 0 < tally.share < 0.02 and tally.seconds_to_go is None
-    tally.run(Running(first, 0.5, 1.0, 50, 10.0))
+    tally.run(CellReport(first, 0.5, 1.0, 50, 10.0))
     clock.now = 8.0
     tally.leave(first, failed=False)
     # 100 of 800 steps in 8 seconds.
@@ -58,7 +63,7 @@ def test_tally(made: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
     assert (tally.compile_seconds, tally.run_seconds) == (2.0, 6.0)
     clock.now = 20.0  # nothing ran meanwhile
     tally.leave(second, failed=True)
-    tally.run(Running(third, 1.0, 1.0, 300, 10.0))
+    tally.run(CellReport(third, 1.0, 1.0, 300, 10.0))
     assert (tally.done, tally.failed, tally.left) == (1, 1, 2)
     assert tally.run_seconds == 6.0 and tally.share == pytest.approx(5 / 8)
 
@@ -68,7 +73,7 @@ def test_cells_done_before_are_not_work(
 ) -> None:
     every, grouped = made
     clock = Clock()
-    tally = Tally(clock)
+    tally = ProgressTally(clock)
     tally.begin(grouped[1:], done=2, total=4)
     clock.now = 10.0
     tally.leave(every[2], failed=False)
@@ -91,7 +96,7 @@ def _report(shown: Progress, every: tuple[Cell, ...], grouped: tuple[Group, ...]
 
 def test_lines(made: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
     stream, clock = io.StringIO(), Clock()
-    shown = Lines(stream, tally=Tally(clock))
+    shown = ProgressLines(stream, tally=ProgressTally(clock))
     clock.now = 11.0
     _report(shown, *made)
     assert stream.getvalue().splitlines() == [
@@ -109,14 +114,14 @@ def test_lines(made: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
 
 def test_quiet_lines(made: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
     stream = io.StringIO()
-    _report(progress(quiet=True, stream=stream), *made)
+    _report(make_progress(quiet=True, stream=stream), *made)
     assert [line.split()[0] for line in stream.getvalue().splitlines()] == ["[3/4]", "a", "2"]
 
 
 def test_running_lines_are_throttled(made: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
     every, grouped = made
     stream, clock = io.StringIO(), Clock()
-    shown = Lines(stream, tally=Tally(clock))
+    shown = ProgressLines(stream, tally=ProgressTally(clock))
     shown.begin(grouped, 0, 4)
     for second in range(1, 36):
         clock.now = float(second)
@@ -152,7 +157,9 @@ def test_table_rows(made: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
 def test_threads(kind: str, made: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
     every, grouped = made
     stream = io.StringIO()
-    shown = Lines(stream, interval=0) if kind == "lines" else LiveTable(Console(file=stream))
+    shown = (
+        ProgressLines(stream, interval=0) if kind == "lines" else LiveTable(Console(file=stream))
+    )
     shown.begin(grouped, 0, 200)
 
     def work() -> None:
@@ -177,4 +184,4 @@ def test_threads(kind: str, made: tuple[tuple[Cell, ...], tuple[Group, ...]]) ->
      (200, "3 min 20 s"), (7500, "2 h 05 min"), (360_001, "100 h 00 min")],
 )  # fmt: skip
 def test_duration(seconds: float | None, text: str) -> None:
-    assert duration(seconds) == text
+    assert format_duration(seconds) == text

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from rl_es.errors import UserError
-from rl_es.files.whole import write_bytes
-from rl_es.sweep import on_ray
-from rl_es.sweep.ray_task import Courier, Post
+from rl_es.results.files import write_bytes
+from rl_es.sweep import ray_executor
+from rl_es.sweep.ray_executor import RayMailbox, RayProgress
 from tests.running import Said, alike, ran, sweep_of
 from tests.sweep.small import ONE
 
@@ -22,7 +22,12 @@ def test_a_task_s_files_and_reports_come_to_the_driver(tmp_path: Path) -> None:
         tmp_path / "ray", sweep_of(ONE, "budget.generations=2", "defaults.evaluation.points=1")
     )
     said = Said()
-    ran(folder, sweep_of(ONE), said, crew=on_ray.crew(on_ray.Cluster(cpus=0.5)))
+    ran(
+        folder,
+        sweep_of(ONE),
+        said,
+        crew=ray_executor.ray_executor(ray_executor.RayResources(cpus=0.5)),
+    )
     alike(whole, folder)
     counts = said.counts
     assert counts["finished"] == 2 and counts["compiling"] == 2 and counts["running"] >= 2
@@ -33,16 +38,19 @@ def test_a_task_s_files_and_reports_come_to_the_driver(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cluster", "message"),
     [
-        (on_ray.Cluster("127.0.0.1:1"), "--address: no Ray cluster at '127.0.0.1:1'"),
-        (on_ray.Cluster(gpus=5000), "--ray-gpus: a task takes 5000 .* none has more than"),
+        (ray_executor.RayResources("127.0.0.1:1"), "--address: no Ray cluster at '127.0.0.1:1'"),
+        (
+            ray_executor.RayResources(gpus=5000),
+            "--ray-gpus: a task takes 5000 .* none has more than",
+        ),
     ],
 )
 @pytest.mark.extra("ray")
 def test_what_a_cluster_lacks_is_one_line(
-    cluster: on_ray.Cluster, message: str, tmp_path: Path
+    cluster: ray_executor.RayResources, message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=message) as refusal:
-        ran(tmp_path, sweep_of(ONE), crew=on_ray.crew(cluster))
+        ran(tmp_path, sweep_of(ONE), crew=ray_executor.ray_executor(cluster))
     assert len(str(refusal.value).splitlines()) == 1
 
 
@@ -52,13 +60,15 @@ def test_what_a_cluster_lacks_is_one_line(
 def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"--executor ray needs .*pip install 'rl_es\[ray\]'"):
-        on_ray.required()
+        ray_executor.require_ray()
 
 
 def test_a_courier_sends_what_is_new_in_the_order_of_writing(tmp_path: Path) -> None:
     write_bytes(tmp_path / "cells" / "old.parquet", b"old")
     sent: list[Any] = []
-    courier = Courier(tmp_path, lambda messages: sent.append(messages) or False, threading.Event())
+    courier = RayProgress(
+        tmp_path, lambda messages: sent.append(messages) or False, threading.Event()
+    )
     courier.deliver()
     assert sent == [[]]
     for name in ("cells/b", "checkpoints/a", "policies/c/d"):
@@ -76,8 +86,8 @@ def test_a_courier_sends_what_is_new_in_the_order_of_writing(tmp_path: Path) -> 
 
 
 def test_a_courier_delivers_the_rest_and_is_told_to_stop(tmp_path: Path) -> None:
-    post, stop = Post(), threading.Event()
-    courier = Courier(tmp_path, post.put, stop)
+    post, stop = RayMailbox(), threading.Event()
+    courier = RayProgress(tmp_path, post.put, stop)
     with courier.going():
         courier.note("one")
     assert [message["with"] for message in post.take()] == [("one", True)] and not stop.is_set()

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from rl_es import tables
-from rl_es.sweep import records, work
-from rl_es.sweep.cells import Cell, cells
-from rl_es.sweep.lane import Lane
+from rl_es.results import tables
+from rl_es.sweep import queue, store
+from rl_es.sweep.cells import Cell, expand_cells
+from rl_es.sweep.runs import ActiveRun
 from rl_es.sweep.store import Store
 from tests.running import Said, ran, same, sweep_of, times
 from tests.sweep.small import LASTING, ONE, PERSISTENT, interrupt_at
@@ -27,14 +27,14 @@ def test_a_longer_budget_goes_on_where_the_run_ended(
     through = ran(tmp_path / "through", sweep_of(ONE, *changes))
     half = sweep_of(ONE, *changes, "budget.generations=2", "defaults.evaluation.points=1")
     folder = ran(tmp_path / "on", half)
-    assert (tables.load(folder)[1].generations == 2).all()
+    assert (tables.load_tables(folder)[1].generations == 2).all()
     went: list[int] = []
 
     def running(cell: Cell, fraction: float, shown: float, env_steps: int, rate: float) -> None:
         went.append(env_steps)
 
     ran(folder, sweep_of(ONE, *changes), Said(running=running))
-    assert min(went) > tables.load(folder)[0].query("generation == 2").env_steps.min()
+    assert min(went) > tables.load_tables(folder)[0].query("generation == 2").env_steps.min()
     same(folder, through)
 
 
@@ -56,7 +56,7 @@ def test_an_interrupted_sweep_ends_as_an_uninterrupted_one(
     with pytest.raises(KeyboardInterrupt):
         ran(tmp_path, sweep_of(ONE), Said(running=interrupt_at(1, fraction)))
     assert signal.getsignal(signal.SIGINT) is before
-    curves, runs = tables.load(tmp_path)
+    curves, runs = tables.load_tables(tmp_path)
     assert list(runs.status) == ["finished", "finished" if fraction == 1.0 else "running"]
     assert (curves.groupby("seed").generation.min() == 0).all()
     same(short, ran(tmp_path, sweep_of(ONE)))
@@ -69,7 +69,7 @@ def test_interrupted_persistent_runs_that_share_calls_go_on(tmp_path: Path) -> N
     folder = tmp_path / "on"
     with pytest.raises(KeyboardInterrupt):
         ran(folder, sweep, Said(running=interrupt_at(1, 0.5)), lanes=2)
-    assert set(tables.load(folder)[1].status) == {"running"}
+    assert set(tables.load_tables(folder)[1].status) == {"running"}
     same(through, ran(folder, sweep, lanes=2))
 
 
@@ -85,9 +85,9 @@ def test_a_checkpoint_is_not_taken_for_one_of_a_curve_that_began_anew(
     """A finished run's curve is lost, or its end is; what runs it again is killed early on."""
     folder = tmp_path / "results"
     shutil.copytree(short, folder)
-    cell = cells(sweep_of(ONE))[1]
+    cell = expand_cells(sweep_of(ONE))[1]
     rows, record = tables.read_cell(folder / "cells" / f"{cell.run_id}.parquet")
-    records.write(cell, Store(folder), rows[:left], {**record, "status": "running"})
+    store.write_cell_record(cell, Store(folder), rows[:left], {**record, "status": "running"})
 
     def running(cell: Cell, done: float, *rest: Any) -> None:
         if done > 0.3:
@@ -104,7 +104,7 @@ def test_a_curve_can_be_read_while_its_run_goes_on(tmp_path: Path) -> None:
     seen: list[tuple[str, int]] = []
 
     def running(cell: Cell, *rest: Any) -> None:
-        curves, runs = tables.load(tmp_path)
+        curves, runs = tables.load_tables(tmp_path)
         mine = runs[runs.run_id == cell.run_id]
         seen.append((mine.status.item(), int((curves.run_id == cell.run_id).sum())))
 
@@ -122,7 +122,7 @@ def test_stopping_while_a_program_compiles(tmp_path: Path, monkeypatch: pytest.M
         release.wait(20)
         raise RuntimeError
 
-    monkeypatch.setattr(work, "compile_group", slow)
+    monkeypatch.setattr(queue, "compile_group", slow)
     with pytest.raises(KeyboardInterrupt):
         ran(tmp_path, sweep_of(ONE))
     release.set()
@@ -132,11 +132,11 @@ def test_stopping_while_a_program_compiles(tmp_path: Path, monkeypatch: pytest.M
 def test_killed_between_its_last_checkpoint_and_its_record(
     short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed(self: Lane, status: str, reason: str | None = None) -> None:
+    def killed(self: ActiveRun, status: str, reason: str | None = None) -> None:
         raise SystemExit
 
     with monkeypatch.context() as patch:
-        patch.setattr(Lane, "end", killed)
+        patch.setattr(ActiveRun, "end", killed)
         with pytest.raises(SystemExit):
             ran(tmp_path, sweep_of(ONE))
     same(short, ran(tmp_path, sweep_of(ONE)))

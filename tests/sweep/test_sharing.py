@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from rl_es import tables
 from rl_es.errors import UserError
-from rl_es.sweep import claims, shards, workers
-from rl_es.sweep.cells import cells, groups
-from rl_es.sweep.placing import Resources
+from rl_es.results import files, tables
+from rl_es.sweep import workers
+from rl_es.sweep.cells import ALL_GROUPS, Shard, expand_cells, group_cells, parse_shard
+from rl_es.training.resources import Resources
 from tests.running import Said, alike, ran, same, single_device, sweep_of
 from tests.sweep.small import TINY
 
@@ -28,10 +28,9 @@ LONG = (  # runs that last, since workers are to be ended in the middle of one
 )
 DOOR = """
 import sys
-import agents, envs
-from rl_es import cli
-from rl_es.cli import running
-running.write_report = running.write_replays = lambda folder: None
+from rl_es import agents, cli, envs
+from rl_es.cli import run_commands
+run_commands.write_report = run_commands.write_films = lambda folder: None
 cli.leave(cli.main(sys.argv[1:]))
 """
 
@@ -58,7 +57,7 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[workers.Worker]:
 def by_workers(folder: Path, *changes: str, code: int = 0, **calls: Callable[..., None]) -> Said:
     """Two workers run a sweep; returns what was said."""
     said, sweep = Said(**calls), sweep_of(TINY, *changes)
-    ran(folder, sweep, said, code, crew=workers.crew(2), checkpoint_seconds=0.2)
+    ran(folder, sweep, said, code, crew=workers.worker_pool(2), checkpoint_seconds=0.2)
     return said
 
 
@@ -66,37 +65,37 @@ def by_workers(folder: Path, *changes: str, code: int = 0, **calls: Callable[...
 
 
 def test_a_claim_is_one_process_s_until_it_is_released(tmp_path: Path) -> None:
-    first = claims.take(tmp_path, "a")
-    assert first is not None and claims.take(tmp_path, "a") is None
-    assert claims.take(tmp_path, "b") is not None
-    assert claims.holder(tmp_path, "a").startswith(f"process {os.getpid()} on ")
+    first = files.claim(tmp_path, "a")
+    assert first is not None and files.claim(tmp_path, "a") is None
+    assert files.claim(tmp_path, "b") is not None
+    assert files.claim_holder(tmp_path, "a").startswith(f"process {os.getpid()} on ")
     first.release()
     first.release()
-    again = claims.take(tmp_path, "a")
+    again = files.claim(tmp_path, "a")
     assert again is not None
     again.release()
 
 
 def test_a_claim_ends_with_its_process(tmp_path: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from rl_es.sweep import claims\n"
-        "kept = claims.take(Path(sys.argv[1]), 'a'); print('taken', flush=True); input()"
+        "import sys; from pathlib import Path; from rl_es.results import files\n"
+        "kept = files.claim(Path(sys.argv[1]), 'a'); print('taken', flush=True); input()"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, cwd=ROOT, **pipes) as process:
         assert process.stdout is not None and process.stdout.readline() == b"taken\n"
-        assert claims.take(tmp_path, "a") is None
+        assert files.claim(tmp_path, "a") is None
         process.kill()
-    claim = claims.take(tmp_path, "a")
+    claim = files.claim(tmp_path, "a")
     assert claim is not None
     claim.release()
 
 
 def test_a_claimed_group_is_waited_for(once: Path, tmp_path: Path) -> None:
     """This process runs what is free first."""
-    first = groups(cells(sweep_of(TINY)))[0]
-    claim = claims.take(tmp_path, first.key)
+    first = group_cells(expand_cells(sweep_of(TINY)))[0]
+    claim = files.claim(tmp_path, first.key)
     assert claim is not None
 
     said = Said(note=lambda *_: threading.Timer(0.5, claim.release).start())
@@ -165,7 +164,7 @@ def test_a_group_that_kills_its_workers_fails(
 ) -> None:
     changes = (*LONG, "environments=[{name: Pendulum-v1}, {name: CartPole-v1}]")
     by_workers(tmp_path, *changes[:-1], code=1, running=killing(started, 2))
-    _, runs = tables.load(tmp_path)
+    _, runs = tables.load_tables(tmp_path)
     assert runs.status.item() == "failed" and "ended by SIGKILL" in runs.reason.item()
 
 
@@ -176,7 +175,7 @@ def test_stopped_workers_save_what_they_run(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         by_workers(tmp_path, *LONG, running=running)
     assert len(list((tmp_path / "checkpoints").iterdir())) == 1
-    assert tables.load(tmp_path)[1].status.item() == "running"
+    assert tables.load_tables(tmp_path)[1].status.item() == "running"
 
 
 @pytest.mark.parametrize("number", [3, 100])
@@ -185,15 +184,15 @@ def test_more_workers_than_cores_are_refused(
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
     with pytest.raises(UserError, match=f"--workers: must be at most 2, the cores; is {number}"):
-        ran(tmp_path, sweep_of(TINY), crew=workers.crew(number))
+        ran(tmp_path, sweep_of(TINY), crew=workers.worker_pool(number))
 
 
 def test_workers_share_cores_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {1, 2, 5, 6, 7})
-    found = list(workers.shares(Resources(memory=100), 2))
+    found = list(workers.core_shares(Resources(memory=100), 2))
     assert [cores for _, cores, _ in found] == [(1, 2), (5, 6, 7)]
     assert [resources.memory for resources, *_ in found] == [100, 100]
-    half, third = (next(iter(workers.shares(Resources(), n)))[0].memory for n in (2, 3))
+    half, third = (next(iter(workers.core_shares(Resources(), n)))[0].memory for n in (2, 3))
     assert half is not None and third is not None and half * 2 == pytest.approx(third * 3, rel=1e-6)
 
 
@@ -203,14 +202,14 @@ def test_workers_share_cores_and_memory(monkeypatch: pytest.MonkeyPatch) -> None
 def test_shards_of_one_folder_or_two_are_the_whole(once: Path, tmp_path: Path) -> None:
     for index in range(2):
         for folder in (tmp_path / "one", tmp_path / str(index)):
-            ran(folder, sweep_of(TINY), shard=shards.Shard(index, 2))
+            ran(folder, sweep_of(TINY), shard=Shard(index, 2))
     same(once, tmp_path / "one")
-    assert [len(tables.load(tmp_path / name)[1]) for name in "01"] == [8, 8]
+    assert [len(tables.load_tables(tmp_path / name)[1]) for name in "01"] == [8, 8]
     same(once, tmp_path / "0", tmp_path / "1")
 
 
 def test_shards_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert shards.parse("0/1") == shards.WHOLE and str(shards.parse("3/10")) == "3/10"
+    assert parse_shard("0/1") == ALL_GROUPS and str(parse_shard("3/10")) == "3/10"
     for text in ("", "1", "1/", "/1", "2/2", "-1/2", "a/b", "0/0", "1.0/2"):
         with pytest.raises(UserError, match="--shard: must be I/N"):
-            shards.parse(text)
+            parse_shard(text)

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rl_es import surfaces as files
-from rl_es import tables
 from rl_es.errors import UserError
+from rl_es.results import surfaces as files
+from rl_es.results import tables
 from rl_es.sweep import plan, surfaces
-from rl_es.sweep.placing import Resources
 from rl_es.sweep.store import Store
-from rl_es.training import surface, together
+from rl_es.training import multihost
+from rl_es.training.resources import Resources
 from tests.running import Said, ran, sweep_of
 
 ENV = "unrolled/toy_regression"
@@ -35,7 +35,9 @@ made = partial(sweep_of, TEXT)
 def drawn(folder: Path, *assignments: str) -> tuple[int, list[str]]:
     """Makes the surfaces of a sweep, without its runs: (failed, notes)."""
     said, stop = Said(), threading.Event()
-    failed = surfaces.run(surfaces.wanted(made(*assignments)), Store(folder), said, stop)
+    failed = surfaces.evaluate_surfaces(
+        surfaces.requested_surfaces(made(*assignments)), Store(folder), said, stop
+    )
     return failed, said.notes
 
 
@@ -50,7 +52,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             chunk = points[start : start + 5].astype(np.float64)
             yield chunk.sum(1, keepdims=True) * np.ones(episodes)
 
-    monkeypatch.setattr(surface, "returns", returns)
+    monkeypatch.setattr(surfaces, "surface_returns", returns)
     return calls
 
 
@@ -62,7 +64,7 @@ def test_a_sweep_writes_its_surface_beside_its_runs(tmp_path: Path) -> None:
     assert found[ENV].returns.shape == (3, 4) and found[ENV].episodes == 1
     np.testing.assert_array_equal(found[ENV].first, [-4, -1, 2])
     np.testing.assert_array_equal(found[ENV].second, [-4, -2, 0, 2])
-    curves, runs = tables.load(tmp_path)
+    curves, runs = tables.load_tables(tmp_path)
     first = curves[curves.generation == 0]
     assert list(first.center.iloc[0]) == [-4, -4] and runs.status.item() == "finished"
     np.testing.assert_allclose(found[ENV].returns[0, 0], first.return_mean, rtol=1e-6)
@@ -109,7 +111,7 @@ def test_a_damaged_file_is_set_aside_and_made_anew(tmp_path: Path, counted: list
 
 def test_what_is_not_finite_is_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gaps = np.where(np.arange(12) % 5 == 0, np.inf, np.arange(12.0))[:, None]
-    monkeypatch.setattr(surface, "returns", lambda *asked: iter([gaps]))
+    monkeypatch.setattr(surfaces, "surface_returns", lambda *asked: iter([gaps]))
     drawn(tmp_path)
     returns = files.load(tmp_path)[ENV].returns.ravel()
     np.testing.assert_array_equal(np.isnan(returns), np.isinf(gaps[:, 0]))
@@ -122,7 +124,7 @@ def test_one_that_fails_is_said_and_tried_again(
         raise ZeroDivisionError("the pole\nis missing")
 
     with monkeypatch.context() as patch:
-        patch.setattr(surface, "returns", broken)
+        patch.setattr(surfaces, "surface_returns", broken)
         failed, (said,) = drawn(tmp_path)
     assert failed == 1
     assert said.startswith(f"surface of {ENV}: failed: ZeroDivisionError: the pole (test_surfaces.")
@@ -132,8 +134,10 @@ def test_one_that_fails_is_said_and_tried_again(
 def test_it_can_be_stopped(tmp_path: Path, counted: list[int]) -> None:
     stop = threading.Event()
     stop.set()
-    with pytest.raises(together.Interrupted):
-        surfaces.run(surfaces.wanted(made()), Store(tmp_path), Said(), stop)
+    with pytest.raises(multihost.Interrupted):
+        surfaces.evaluate_surfaces(
+            surfaces.requested_surfaces(made()), Store(tmp_path), Said(), stop
+        )
     assert not (tmp_path / "surfaces").exists()
 
 
@@ -152,11 +156,11 @@ def test_refused_before_anything_runs(assignment: str, reason: str, tmp_path: Pa
 
 
 def test_an_agents_own_policy_changes_no_surface() -> None:
-    (one,) = surfaces.wanted(made("agents.0.policy={network: mlp}"))
-    (other,) = surfaces.wanted(made())
+    (one,) = surfaces.requested_surfaces(made("agents.0.policy={network: mlp}"))
+    (other,) = surfaces.requested_surfaces(made())
     assert one.settings == other.settings
 
 
 def test_the_plan_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    plan.show(made(), probe=False, resources=Resources())
+    plan.show_plan(made(), probe=False, resources=Resources())
     assert f"With a surface of {ENV}: 3 x 4 points." in " ".join(capsys.readouterr().out.split())

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from rl_es.evolution.memory import Forget
-from rl_es.evolution.shaping import STATELESS
+from rl_es.evolution.fitness_shaping import STATELESS
+from rl_es.evolution.noise_memory import FreshNoise
 from rl_es.evolution.strategy import EvolutionStrategy
-from rl_es.gradients.measuring import watch
+from rl_es.gradients import watch
 from rl_es.interfaces import Environment, Episode, Persistent, Perturbation, Policy
 from rl_es.training.learner import Evolution, TrainState
 
@@ -34,7 +34,7 @@ def learner(
         segment=segment,
         shaping=STATELESS["raw"],
         optimiser=watch,
-        pair_memory=memory or Forget(),
+        pair_memory=memory or FreshNoise(),
     )
     return Evolution(agent, env, policy)
 

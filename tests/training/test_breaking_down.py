@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rl_es.evolution.keys import block_keys
+from rl_es.evolution.perturbation import block_keys
 from rl_es.interfaces import Members
-from rl_es.training.segments import FromCentre, FromParticles, Held, Staggered
+from rl_es.rollout.segments import CentreWindows, ParticleWindows, SegmentStart, StaggeredWindows
 from tests.toys import Breaking, ParameterPolicy
 
 POLICY = ParameterPolicy()
@@ -23,13 +23,13 @@ def ran(windows: Any, offsets: list[np.ndarray], theta: float = 1.0) -> list[Any
     particles, fresh, found = windows.particles(jnp.arange(pairs)), jnp.ones(pairs, bool), []
 
     @jax.jit
-    def one(held: Held, offset: Any, key: Any) -> Any:
+    def one(held: SegmentStart, offset: Any, key: Any) -> Any:
         center = {"theta": jnp.full(1, theta)}
         members = Members(center, {("theta",): offset[:, None]}, {})
         return windows.run(members, held, *(block_keys(k, pairs) for k in jax.random.split(key)))
 
     for number, offset in enumerate(offsets):
-        unfolded = one(Held(particles, fresh, None), offset, jax.random.key(number))
+        unfolded = one(SegmentStart(particles, fresh, None), offset, jax.random.key(number))
         particles, fresh = unfolded.particles, unfolded.segment.ended
         found.append(unfolded.segment)
     return found
@@ -41,7 +41,7 @@ def test_a_broken_member_stays_the_worst_until_its_pair_starts_afresh(fatal: boo
 
     Ended by the environment, it would idle at zero, where the others pay for each step.
     """
-    windows = FromParticles(Breaking(length=6, fatal=fatal), POLICY, 2)
+    windows = ParticleWindows(Breaking(length=6, fatal=fatal), POLICY, 2)
     sound = np.float32([0.5, 0.5, 0.5])
     found = ran(windows, [OFFSETS, sound, sound, sound])
     returns = [segment.returns.reshape(-1, 2) for segment in found]
@@ -59,7 +59,7 @@ def test_a_broken_member_stays_the_worst_until_its_pair_starts_afresh(fatal: boo
 
 def test_an_endless_episode_is_over_where_a_member_has_broken_down() -> None:
     """Its partner would go on for ever, and the pair with it."""
-    windows = FromParticles(Breaking(length=None), POLICY, 2)
+    windows = ParticleWindows(Breaking(length=None), POLICY, 2)
     first, second = ran(windows, [OFFSETS, np.full(3, 0.5, np.float32)])
     assert list(first.ended) == [False, True, True] and not second.ended.any()
     assert np.isfinite(second.returns).all()
@@ -68,8 +68,8 @@ def test_an_endless_episode_is_over_where_a_member_has_broken_down() -> None:
 @pytest.mark.parametrize("staggered", [False, True])
 def test_a_centre_that_has_broken_down_starts_afresh(staggered: bool) -> None:
     """Its pair's members would all start from what is left of it."""
-    windows = FromCentre(Breaking(length=None), POLICY, 2)
+    windows = CentreWindows(Breaking(length=None), POLICY, 2)
     offsets = [np.full(3, 0.5, np.float32)]
-    (segment,) = ran(Staggered(windows, 5) if staggered else windows, offsets, theta=-0.2)
+    (segment,) = ran(StaggeredWindows(windows, 5) if staggered else windows, offsets, theta=-0.2)
     assert segment.ended.all() and int(segment.episodes) == 3
     np.testing.assert_array_equal(np.isfinite(segment.returns), [True, False] * 3)

@@ -13,8 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rl_es.evolution.accumulation import Dense, HeldB, Listed, Redrawn
-from rl_es.evolution.memory import Forget, Hold
+from rl_es.evolution.noise_memory import (
+    DenseAccumulator,
+    EpisodeNoise,
+    FreshNoise,
+    HeldB,
+    NoiseHistory,
+    NoiseKeys,
+)
 from rl_es.evolution.perturbation import FullRank, LowRank
 from rl_es.interfaces import EnvSpec, Episode, Observation, Persistent
 from rl_es.rollout.config import PolicyConfig
@@ -107,14 +113,14 @@ def test_episodes_end_early_and_late():
 
 
 EXACT = {
-    "pes": (Dense(), None, False),
-    "pes rank 1, dense": (Dense(), 1, False),
-    "pes rank 1, list": (Listed(3), 1, False),
-    "pes rank 1, keys": (Redrawn(3), 1, False),
-    "pes rank 4": (Listed(3), 4, False),
-    "nres": (Hold(), None, True),
-    "nres rank 1": (Hold(), 1, True),
-    "nres rank 4": (Hold(), 4, True),
+    "pes": (DenseAccumulator(), None, False),
+    "pes rank 1, dense": (DenseAccumulator(), 1, False),
+    "pes rank 1, list": (NoiseHistory(3), 1, False),
+    "pes rank 1, keys": (NoiseKeys(3), 1, False),
+    "pes rank 4": (NoiseHistory(3), 4, False),
+    "nres": (EpisodeNoise(), None, True),
+    "nres rank 1": (EpisodeNoise(), 1, True),
+    "nres rank 4": (EpisodeNoise(), 4, True),
 }
 
 
@@ -131,7 +137,7 @@ def test_unbiased_in_its_own_smoothing(name):
 def test_without_the_hold_or_the_sum_it_is_biased(rank):
     """The test above would find it: the same windows, each weighted by its own noise alone."""
     truth, _ = smoothed_gradient(rank, held=False)
-    mean, error = per_cycle(learner(Persistent(1), rank, Forget()))
+    mean, error = per_cycle(learner(Persistent(1), rank, FreshNoise()))
     assert (np.abs(mean - truth) > 8 * error).any()
 
 
@@ -150,7 +156,7 @@ def test_nres_windows_add_up_to_the_episode(rank, window):
     All pairs start at once and the system is deterministic, so that the first windows are those of
     one episode, and the noise of its first window is that of a whole-episode generation.
     """
-    windows = learner(Persistent(window), rank, Hold(), pairs=70)
+    windows = learner(Persistent(window), rank, EpisodeNoise(), pairs=70)
     state, total = frozen.started(windows, WEIGHTS), 0.0
     step = jax.jit(windows.generation)
     counted = jnp.ones((70,), bool)
@@ -163,7 +169,7 @@ def test_nres_windows_add_up_to_the_episode(rank, window):
         total += np.asarray(jax.tree.leaves(update)[0])
         counted = counted & ~segment.ended
     assert not counted.any()
-    whole = learner(Episode(), rank, Forget(), pairs=70)
+    whole = learner(Episode(), rank, FreshNoise(), pairs=70)
     after, _, _ = jax.jit(whole.generation)(frozen.started(whole, WEIGHTS))
     (episodic,) = jax.tree.leaves(after.agent.optimiser)
     np.testing.assert_allclose(total / (140 * SIGMA), episodic, rtol=1e-4, atol=1e-5)
@@ -171,7 +177,7 @@ def test_nres_windows_add_up_to_the_episode(rank, window):
 
 def test_nres_draws_nothing_in_between():
     """A pair keeps its noise to the end of its episode, and takes another for the next."""
-    evolution = learner(Persistent(1), 1, Hold(), pairs=64)
+    evolution = learner(Persistent(1), 1, EpisodeNoise(), pairs=64)
     state, step = frozen.started(evolution, WEIGHTS), jax.jit(evolution.generation)
     held = None
     for _ in range(6):
@@ -187,7 +193,7 @@ def test_nres_draws_nothing_in_between():
 def test_staggered_pairs_are_in_all_phases():
     """First episodes are cut to 1, 2, 3 windows, and nothing else: the estimate stays unbiased."""
     env = Seen(edge=1e9)  # nobody ends early
-    evolution = learner(Persistent(1, staggered=True), None, Dense(), 6, env)
+    evolution = learner(Persistent(1, staggered=True), None, DenseAccumulator(), 6, env)
     state, step, ended = frozen.started(evolution, WEIGHTS), jax.jit(evolution.generation), []
     for _ in range(9):
         state, segment, _ = step(state)
@@ -200,5 +206,5 @@ def test_staggered_pairs_are_in_all_phases():
 
 def test_staggering_does_not_bias():
     truth, uncertain = smoothed_gradient(None, held=False)
-    mean, error = per_cycle(learner(Persistent(1, staggered=True), None, Dense()))
+    mean, error = per_cycle(learner(Persistent(1, staggered=True), None, DenseAccumulator()))
     np.testing.assert_array_less(np.abs(mean - truth), 4 * np.hypot(error, uncertain) + 1e-3)

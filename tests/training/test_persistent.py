@@ -13,10 +13,9 @@ import numpy as np
 import optax
 import pytest
 
-from rl_es.evolution.accumulation import Dense
-from rl_es.evolution.keys import block_keys
-from rl_es.evolution.perturbation import FullRank
-from rl_es.evolution.shaping import LaggedScale
+from rl_es.evolution.fitness_shaping import LaggedScale
+from rl_es.evolution.noise_memory import DenseAccumulator
+from rl_es.evolution.perturbation import FullRank, block_keys
 from rl_es.evolution.strategy import EvolutionStrategy
 from rl_es.interfaces import Environment, Episode, Persistent, Segment
 from rl_es.training.learner import Evolution, TrainState
@@ -96,7 +95,7 @@ def test_episodes_end_early_and_late():
 def test_pes_is_unbiased(window: int):
     env = Drift()
     truth = smoothed_gradient(env, per_window=True)
-    mean, error = per_cycle(learner(env, Persistent(window), Dense()))
+    mean, error = per_cycle(learner(env, Persistent(window), DenseAccumulator()))
     if window == 2:  # two steps share a noise: its own smoothing, sampled
         rng = np.random.default_rng(1)
         e = rng.normal(size=(2, 8_000_000))
@@ -135,7 +134,7 @@ def test_whole_episodes_are_unbiased_in_their_own_smoothing():
 def test_a_pair_resets_when_both_members_are_done_and_only_at_a_boundary():
     """Windows of 3 steps on lengths that both partners share: each pair idles to the boundary."""
     env = Countdown(longest=10, limit=8)
-    evolution = learner(env, Persistent(3), Dense(), pairs=64)
+    evolution = learner(env, Persistent(3), DenseAccumulator(), pairs=64)
     state = started(evolution)
     step = jax.jit(evolution.generation)
     before = state.fresh
@@ -159,7 +158,7 @@ def test_a_pair_resets_when_both_members_are_done_and_only_at_a_boundary():
 def test_the_accumulator_starts_anew_with_the_episode():
     """After a reset it holds the new window's score alone; before, the sum of its episode's."""
     env = Countdown(longest=10, limit=8)
-    evolution = learner(env, Persistent(3), Dense(), pairs=64)
+    evolution = learner(env, Persistent(3), DenseAccumulator(), pairs=64)
     state, draws, held = started(evolution), [], np.zeros(64)
     step = jax.jit(evolution.generation)
     for generation in range(8):
@@ -218,7 +217,7 @@ def test_no_update_in_the_first_cycle():
     env = Drift()
     agent = EvolutionStrategy(
         64, FullRank(POLICY.parameters), Persistent(1), LaggedScale(3),
-        lambda hyper, lr: optax.adam(0.1), pair_memory=Dense(),
+        lambda hyper, lr: optax.adam(0.1), pair_memory=DenseAccumulator(),
     )  # fmt: skip
     evolution = Evolution(agent, env, POLICY)
     state = started(evolution)
@@ -237,7 +236,7 @@ def test_no_update_in_the_first_cycle():
 def test_sigma_decay_accumulates_scores():
     """The accumulator sums E_t / sigma_t with each window's own sigma."""
     env = Countdown(longest=1000, limit=1000)
-    evolution = learner(env, Persistent(2), Dense(), pairs=8)
+    evolution = learner(env, Persistent(2), DenseAccumulator(), pairs=8)
     hyper = {name: jnp.float32(value) for name, value in HYPER.items()}
     hyper["sigma_decay"] = jnp.float32(0.5)
     state = evolution.init(jax.random.key(0), hyper)

@@ -10,14 +10,13 @@ import jax
 import numpy as np
 import pytest
 
-from rl_es import tables
 from rl_es.errors import UserError
-from rl_es.files.checksums import json_text
+from rl_es.results import tables
+from rl_es.results.checksums import json_text
 from rl_es.rollout.evaluation import evaluator
-from rl_es.rollout.unroll import episodes, single_step, start
-from rl_es.training.policies import SavedPolicy, find, load
-from rl_es.training.program import key_for_evaluation
-from rl_es.training.workbench import replay_key
+from rl_es.rollout.unroll import single_step, start_particle, unroll_episodes
+from rl_es.training.compilation import key_for_evaluation
+from rl_es.training.policies import SavedPolicy, find_policies, load_policy, replay_key
 from tests.running import ran, sweep_of
 
 TEXT = """
@@ -47,14 +46,14 @@ def copied(folder: Path, tmp_path: Path) -> Path:
 
 
 def row(folder: Path, env: str, seed: int, generation: int) -> Any:
-    curves, _ = tables.load(folder)
+    curves, _ = tables.load_tables(folder)
     found = curves[(curves[["env", "seed", "generation"]] == [env, seed, generation]).all(axis=1)]
     return next(found.itertuples())
 
 
 def pole(folder: Path) -> Path:
     """The manifest of the final policy of one run."""
-    run_id = find(folder, "pole", "low rank").manifest["run_id"]
+    run_id = find_policies(folder, "pole", "low rank").manifest["run_id"]
     return folder / "policies" / run_id / "final.json"
 
 
@@ -70,13 +69,13 @@ def test_early_and_middle_are_saved_for_the_first_seed(folder: Path) -> None:
     for env in ("pole", "Pendulum-v1"):
         stages = [("early", 2), ("middle", 4), ("final", 6)]
         for stage, generation in stages:
-            found = find(folder, env, "low rank", stage=stage)
+            found = find_policies(folder, env, "low rank", stage=stage)
             assert found.manifest["generation"] == generation
             assert found.manifest["stage"] == stage
             assert repr(found).startswith(f"<SavedPolicy of {env} / low rank / seed 0, {stage}: ")
-        assert find(folder, env, "low rank", seed=1).manifest["seed"] == 1
+        assert find_policies(folder, env, "low rank", seed=1).manifest["seed"] == 1
         with pytest.raises(UserError, match=f"no early policy of '{env} / low rank / seed 1'"):
-            find(folder, env, "low rank", seed=1, stage="early")
+            find_policies(folder, env, "low rank", seed=1, stage="early")
 
 
 @pytest.mark.parametrize(("env", "exact"), [("pole", True), ("Pendulum-v1", False)])
@@ -84,7 +83,7 @@ def test_early_and_middle_are_saved_for_the_first_seed(folder: Path) -> None:
 def test_it_is_the_policy_that_was_evaluated(
     folder: Path, env: str, exact: bool, seed: int, stage: str
 ) -> None:
-    policy = find(folder, env, "low rank", seed, stage)
+    policy = find_policies(folder, env, "low rank", seed, stage)
     told = row(folder, env, seed, policy.manifest["generation"])
     returns = evaluated(policy, seed)
     tolerance = 0 if exact else 1e-5  # a pole's returns are whole numbers
@@ -100,14 +99,14 @@ def test_it_is_the_policy_that_was_evaluated(
 
 
 def test_manifest_says_what_it_is(folder: Path) -> None:
-    manifest = find(folder, "pole", "low rank").manifest
+    manifest = find_policies(folder, "pole", "low rank").manifest
     assert manifest["environment"]["name"] == "CartPole-v1" and manifest["agent"] == "eggroll"
     assert manifest["settings"]["population"] == 16 and manifest["versions"]["jax"]
     assert manifest["policy"]["widths"] == [8, 4]
 
 
 def test_evaluation_is_a_function_of_the_seed(folder: Path) -> None:
-    policy = find(folder, "pole", "low rank")
+    policy = find_policies(folder, "pole", "low rank")
     first = policy.evaluate(episodes=6, seed=3)
     assert first.shape == (6,) and np.all((first > 0) & (first <= 40))  # not scaled
     np.testing.assert_array_equal(first, policy.evaluate(episodes=6, seed=3))
@@ -116,7 +115,7 @@ def test_evaluation_is_a_function_of_the_seed(folder: Path) -> None:
 
 @pytest.mark.parametrize("env", ["pole", "Pendulum-v1"])
 def test_a_rollout_is_an_episode_as_it_is_evaluated(folder: Path, env: str) -> None:
-    policy = find(folder, env, "low rank")
+    policy = find_policies(folder, env, "low rank")
     shown = policy.rollout(seed=5)
     made = policy.task.evaluation_environment()
     acting = policy.task.make_policy(made)
@@ -125,9 +124,9 @@ def test_a_rollout_is_an_episode_as_it_is_evaluated(folder: Path, env: str) -> N
 
     @jax.jit
     def unrolled() -> Any:
-        particles = jax.tree.map(lambda leaf: leaf[None], start(made, acting, reset_key))
+        particles = jax.tree.map(lambda leaf: leaf[None], start_particle(made, acting, reset_key))
         step = single_step(made, acting, snapshot.params, snapshot.statistics)
-        return episodes(step, particles, step_key[None], made.spec.episode_length)
+        return unroll_episodes(step, particles, step_key[None], made.spec.episode_length)
 
     counted = unrolled()
     length = int(counted.lengths[0]) // policy.task.wrappers.action_repeat
@@ -148,13 +147,13 @@ def test_a_rollout_is_an_episode_as_it_is_evaluated(folder: Path, env: str) -> N
 )
 def test_what_is_not_there_is_refused(folder: Path, changed: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        find(folder, **{"env": "pole", "label": "low rank", **changed})
+        find_policies(folder, **{"env": "pole", "label": "low rank", **changed})
 
 
 def test_one_of_several_is_not_picked_at_random(copied: Path) -> None:
     shutil.copytree(pole(copied).parent, copied / "policies" / "another")
     with pytest.raises(UserError, match="several policies of 'pole / low rank / seed 0'.*another"):
-        find(copied, "pole", "low rank")
+        find_policies(copied, "pole", "low rank")
 
 
 @pytest.mark.parametrize(
@@ -174,9 +173,9 @@ def test_a_damaged_manifest_is_refused(copied: Path, change: Callable[[Any], str
     path = pole(copied)
     path.write_text(change(json.loads(path.read_text())))
     with pytest.raises(UserError, match="not a readable policy manifest"):
-        load(path)
+        load_policy(path)
     with pytest.raises(UserError, match="not a readable policy manifest"):
-        find(copied, "pole", "low rank")
+        find_policies(copied, "pole", "low rank")
 
 
 def test_damaged_weights_are_refused(copied: Path) -> None:
@@ -184,9 +183,9 @@ def test_damaged_weights_are_refused(copied: Path) -> None:
     weights = path.with_suffix(".msgpack")
     weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(UserError, match=r"final\.msgpack: not a readable checkpoint"):
-        find(copied, "pole", "low rank")
+        find_policies(copied, "pole", "low rank")
     weights.unlink()
     with pytest.raises(UserError, match=r"final\.msgpack"):
-        load(path)
+        load_policy(path)
     with pytest.raises(UserError, match="not a readable policy manifest"):
-        load(copied / "policies" / "nowhere.json")
+        load_policy(copied / "policies" / "nowhere.json")

@@ -7,7 +7,7 @@ import pytest
 
 from rl_es.errors import UserError
 from rl_es.rollout.config import PolicyConfig, SurfaceConfig, WrapperConfig
-from rl_es.training import surface
+from rl_es.sweep import surfaces
 from rl_es.training.task import Task
 
 PARAMETERS = PolicyConfig(network="parameters")
@@ -19,7 +19,7 @@ def task(name: str = "unrolled/toy_regression", policy: PolicyConfig = PARAMETER
 
 
 def test_the_second_parameter_is_fastest() -> None:
-    points = surface.lattice(GRID)
+    points = surfaces.surface_lattice(GRID)
     assert points.dtype == np.float32 and points.shape == (12, 2)
     np.testing.assert_array_equal(points[:4], [[-4, -5], [-4, -3], [-4, -1], [-4, 1]])
     np.testing.assert_array_equal(points[[4, -1]], [[-1, -5], [2, 1]])
@@ -28,9 +28,9 @@ def test_the_second_parameter_is_fastest() -> None:
 @pytest.mark.parametrize("chunk", [5, 64])
 def test_each_point_has_its_own_return(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against the environment stepped by hand; with chunks of five the last one is not full."""
-    monkeypatch.setattr(surface, "CHUNK", chunk)
-    points = surface.lattice(GRID)
-    found = np.concatenate(list(surface.returns(task(), points, episodes=2)))
+    monkeypatch.setattr(surfaces, "CHUNK", chunk)
+    points = surfaces.surface_lattice(GRID)
+    found = np.concatenate(list(surfaces.surface_returns(task(), points, episodes=2)))
     env = task().evaluation_environment()
 
     def by_hand(point: jax.Array) -> jax.Array:
@@ -49,7 +49,7 @@ def test_each_point_has_its_own_return(chunk: int, monkeypatch: pytest.MonkeyPat
 
 def test_a_vector_is_cut_in_the_trees_order() -> None:
     shape = jax.ShapeDtypeStruct((1,), jnp.float32)
-    params = surface.unflatten({"b": shape, "a": shape}, jnp.array([1.0, 2.0]))
+    params = surfaces.unflatten_parameters({"b": shape, "a": shape}, jnp.array([1.0, 2.0]))
     assert jax.tree.map(float, jax.tree.map(lambda leaf: leaf[0], params)) == {"a": 1.0, "b": 2.0}
 
 
@@ -65,6 +65,6 @@ def test_a_vector_is_cut_in_the_trees_order() -> None:
     ],
 )
 def test_what_is_no_function_of_two_parameters_is_refused(wrong: Task, message: str) -> None:
-    surface.check(task())
+    surfaces.check_surface(task())
     with pytest.raises(UserError, match=message):
-        surface.check(wrong)
+        surfaces.check_surface(wrong)

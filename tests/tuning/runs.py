@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from rl_es.sweep import records
-from rl_es.sweep.cells import Cell, cells
+from rl_es.sweep.cells import Cell, expand_cells
 from rl_es.sweep.schema import Sweep
-from rl_es.sweep.store import Store
+from rl_es.sweep.store import Store, cell_origin, write_cell_record
 
 SEARCH = """
 name: search
@@ -28,7 +27,7 @@ def fill(
 ) -> None:
     """Writes a run of every cell; `returns` gives its evaluations after the first."""
     store = Store(folder)
-    every = cells(sweep)
+    every = expand_cells(sweep)
     for cell in every:
         write(store, cell, returns(cell), status(cell))
     store.write_manifest(sweep, len(every))
@@ -41,4 +40,4 @@ def write(store: Store, cell: Cell, returns: list[float], status: str) -> None:
         for i, value in enumerate([-1e6, *returns])
     ]
     come = {"generations": len(returns), "env_steps": 10_000, "episodes": 1, "wall_seconds": 1.0}
-    records.write(cell, store, rows, {"status": status, **come, **records.origin(cell)})
+    write_cell_record(cell, store, rows, {"status": status, **come, **cell_origin(cell)})

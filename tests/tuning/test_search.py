@@ -13,13 +13,13 @@ import pytest
 from rl_es.errors import UserError
 from rl_es.sweep import execution
 from rl_es.sweep.cells import Cell
-from rl_es.sweep.progress_lines import Lines
-from rl_es.sweep.queue import Queue
+from rl_es.sweep.progress import ProgressLines
+from rl_es.sweep.queue import GroupQueue
 from rl_es.sweep.schema import AgentEntry, Sweep
 from rl_es.sweep.store import Store
-from rl_es.sweep.variants import variants
-from rl_es.tuning import record, search, trials
-from rl_es.tuning.studies import Study, required, studies
+from rl_es.sweep.variants import expand_variants
+from rl_es.tuning import search, trials
+from rl_es.tuning.search import Study, required, studies
 from tests.running import sweep_of
 from tests.tuning.runs import SEARCH, write
 
@@ -81,7 +81,7 @@ def test_guided_trials_are_better_than_the_random_ones_before_them():
 
 def test_the_first_trials_are_those_of_random_search():
     (study,) = studies("CartPole-v1", entry(), startup=6)
-    drawn = [variant.settings for variant in variants(entry())]
+    drawn = [variant.settings for variant in expand_variants(entry())]
     found = told(study)
     assert found[:6] == drawn[:6] and found[6:] != drawn[6:]
 
@@ -117,7 +117,7 @@ def quick(
     """The run_ids of what is run, and a search whose runs take no time; it stops after `until`."""
     ran: list[str] = []
 
-    def work_through(queue: Queue, runner: Any) -> int:
+    def work_through(queue: GroupQueue, runner: Any) -> int:
         while (taken := queue.take()) is not None:
             cells = (cell for cell in taken.work.group.cells if cell.run_id in taken.wanted)
             try:
@@ -134,9 +134,11 @@ def quick(
         lost = cell.settings["lr"] > 0.3 and cell.seed == 1000
         write(store, cell, [-abs(cell.settings["lr"] - 0.1)], "failed" if lost else "finished")
 
-    monkeypatch.setattr(search, "work_of", lambda group, resources: SimpleNamespace(group=group))
+    monkeypatch.setattr(
+        search, "place_groups", lambda group, resources: SimpleNamespace(group=group)
+    )
     monkeypatch.setattr(execution, "work_through", work_through)
-    return ran, lambda sweep, out: search.run(sweep, out, Lines(io.StringIO()), startup=4)
+    return ran, lambda sweep, out: search.run(sweep, out, ProgressLines(io.StringIO()), startup=4)
 
 
 def test_an_interrupted_search_goes_the_same_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -153,7 +155,7 @@ def test_an_interrupted_search_goes_the_same_way(tmp_path: Path, monkeypatch: py
     assert run(sweep, tmp_path / "parts") == 0
     failed = {cell for cell in first if first.count(cell) + second.count(cell) > 1}
     assert sorted({*first, *second}) == sorted({*once})
-    assert record.read(tmp_path / "parts") == record.read(tmp_path / "whole")
+    assert search.read_trials(tmp_path / "parts") == search.read_trials(tmp_path / "whole")
     tuned = trials.read(tmp_path / "parts")
     assert tuned.search == "tpe" and not any(
         trial.missing for found in tuned.trials.values() for trial in found
@@ -163,7 +165,7 @@ def test_an_interrupted_search_goes_the_same_way(tmp_path: Path, monkeypatch: py
 
 
 def test_a_search_runs_its_trials(tmp_path: Path):
-    assert search.run(sweep_of(TINY), tmp_path, Lines(io.StringIO()), startup=2) == 0
+    assert search.run(sweep_of(TINY), tmp_path, ProgressLines(io.StringIO()), startup=2) == 0
     tuned = trials.read(tmp_path)
     found = tuned.trials["CartPole-v1", "eggroll"]
     assert [len(trial.final) for trial in found] == [1, 1, 1]

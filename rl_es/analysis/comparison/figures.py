@@ -1,29 +1,270 @@
-"""The figures of a comparison, as files."""
+"""The figures of a comparison, as files.
 
+The colours of folders, where there are more than two.
+
+Learning curves of the base (solid) and of the others (dashed), a row per label.
+
+Differences as a forest plot: how much better the others are, on the normalised scale.
+"""
+
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from rl_es.analysis.comparison import curves, differences
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from rl_es.analysis.comparison.findings import BETTER, SAME, UNKNOWN, WORSE, Finding
+from rl_es.analysis.comparison.matching import ComparedFolder, Match
 from rl_es.analysis.comparison.summary import Comparison
-from rl_es.analysis.drawing import files
-from rl_es.analysis.drawing.kinds import Kind
+from rl_es.analysis.curves import curves_of_runs
+from rl_es.analysis.drawing import captions, figure_kinds, layout, marks, ticks
+from rl_es.analysis.drawing.figure_kinds import DEFAULT_OPTIONS, FigureKind, FigureOptions
+from rl_es.analysis.drawing.layout import row_names
+from rl_es.analysis.drawing.palette import (
+    BLACK,
+    COLOURS,
+    DASHDOT,
+    DASHED,
+    DOTTED,
+    LONG,
+    MARKERS,
+    Style,
+)
+from rl_es.analysis.statistics.intervals import CONFIDENCE
+
+OF_OTHERS = tuple(colour for colour in COLOURS if colour != BLACK)
+
+
+def colour(place: int) -> str:
+    """The colour of a folder by its place; the base, which is the first, is black."""
+    return BLACK if place == 0 else OF_OTHERS[(place - 1) % len(OF_OTHERS)]
+
+
+DASHES = (DASHED, DOTTED, DASHDOT, LONG)
+COLUMNS = 5  # environments per figure
+
+
+def draw_curves(comparison: Comparison, options: FigureOptions) -> Figure:
+    """A column per environment, a row per label: mean return against environment steps."""
+    labels = list(dict.fromkeys(match.base for match in comparison.matched))
+    environments = comparison.environments
+    single = False
+    with layout.paper():
+        counts = [len(environments)] * len(labels)
+        figure, rows = layout.rows(options.sheet, counts, 2.0, 1.45)
+        for label, row in zip(labels, rows, strict=True):
+            for env, panel in zip(environments, row, strict=True):
+                matched = [m for m in comparison.matched if (m.env, m.base) == (env, label)]
+                if not matched:
+                    panel.set_axis_off()
+                    continue
+                single |= _panel(panel, comparison, matched, options.replicates)
+                panel.set_title(env if row is rows[0] else "")
+                if layout.first_of_row(panel):
+                    panel.set_ylabel(label)
+                if row is not rows[-1]:
+                    panel.set_xlabel("")
+        return layout.finish(
+            figure, _curve_entries(comparison), _curve_notes(comparison, options, single)
+        )
+
+
+def _panel(panel: Axes, comparison: Comparison, matched: list[Match], replicates: int) -> bool:
+    """Draws the curves that are compared; returns whether single seeds are drawn as well."""
+    first = matched[0]
+    sides = [(comparison.base, first.base), *((match.other, match.label) for match in matched)]
+    ends = [_furthest(folder, first.env, label) for folder, label in sides]
+    single = False
+    for folder, label in sides:
+        curves, runs = folder.results.curves, folder.results.runs
+        own = runs[(runs["env"] == first.env) & (runs["label"] == label)]
+        place = comparison.folders.index(folder)
+        style = _style(comparison, first.base, place)
+        found = curves_of_runs(curves, own, curves["env_steps"])
+        offset = (place + 0.5) / len(comparison.folders)
+        marks.mean_and_band(panel, found, style, offset, replicates, folder.name)
+        single |= marks.single_runs(panel, found, style, max(ends))
+    runs = comparison.base.results.runs
+    marks.dress(panel, "", runs[(runs["env"] == first.env) & (runs["label"] == first.base)])
+    marks.dress_abscissa(panel, max(ends), marks.STEPS)
+    return single
+
+
+def _furthest(folder: ComparedFolder, env: str, label: str) -> float:
+    curves = folder.results.curves
+    own = curves[(curves["env"] == env) & (curves["label"] == label)]
+    return float(np.nan_to_num(own["env_steps"].max()))
+
+
+def _style(comparison: Comparison, label: str, place: int) -> Style:
+    """In the label's own colour; with several others, in that of the folder."""
+    known = comparison.base.results.styles[label].colour
+    return _dashed(known if len(comparison.folders) == 2 else colour(place), place)
+
+
+def _dashed(shown: str, place: int) -> Style:
+    line = "-" if place == 0 else DASHES[(place - 1) % len(DASHES)]
+    return Style(shown, line, MARKERS[place % len(MARKERS)])
+
+
+def _curve_entries(comparison: Comparison) -> list[tuple[Artist, str]]:
+    found = []
+    for place, folder in enumerate(comparison.folders):
+        shown = BLACK if len(comparison.folders) == 2 else colour(place)
+        found.append((marks.handle(_dashed(shown, place)), folder.name))
+    runs = comparison.base.results.runs
+    return found + marks.threshold_entry(runs[runs["env"].isin(comparison.environments)])
+
+
+def _curve_notes(comparison: Comparison, options: FigureOptions, single: bool) -> list[str]:
+    renamed = {m.shown for m in comparison.matched if m.base != m.label}
+    held = f" Rows are named by the base: {'; '.join(sorted(renamed))}." if renamed else ""
+    return [
+        f"Lines: mean {captions.EVALUATED}, {comparison.counted()}; shaded: "
+        f"{CONFIDENCE:.0%} bootstrap interval over seeds ({options.replicates:,} replicates)."
+        f"{captions.THIN if single else ''}{held}"
+    ]
+
+
+TOTAL = "all environments"
+SHAPES = {BETTER: ">", WORSE: "<", SAME: "s", UNKNOWN: "o"}
+SOLID = (BETTER, WORSE)  # filled markers: a difference was found
+_SPREAD = 0.7  # the share of a row that several others take
+
+
+def draw_differences(comparison: Comparison, options: FigureOptions) -> Figure:
+    """A panel per environment and one for all, with a row per label; all have the same x axis."""
+    groups = [
+        *(
+            (env, [f for f in comparison.findings if f.env == env])
+            for env in difference_environments(comparison)
+        ),
+        *([(TOTAL, comparison.totals)] if comparison.totals else []),
+    ]
+    labels = _labels(comparison)
+    others = [folder.name for folder in comparison.others]
+    with layout.paper():
+        named = row_names(options.sheet, labels)
+        row = 0.19 + 0.11 * (len(others) - 1)
+        size = 2.1, named.high(row, frame=0.55), named.left
+        figure, axes = layout.grid(options.sheet, len(groups), *size, stretch=False)
+        for panel, (title, own) in zip(axes, groups, strict=True):
+            for one in own:
+                shift = others.index(one.other) - (len(others) - 1) / 2
+                height = labels.index(one.shown) + shift * _SPREAD / len(others)
+                _mark(panel, one, height, _colour(others, one.other))
+            panel.set_title(title)
+            named.beside(panel)
+        _axis(axes, comparison)
+        return layout.finish(
+            figure, list(_verdict_entries(comparison)), _difference_notes(comparison)
+        )
+
+
+def difference_environments(
+    comparison: Comparison, options: FigureOptions = DEFAULT_OPTIONS
+) -> list[str]:
+    """The environments in which a difference is known on the normalised scale."""
+    having = {f.env for f in comparison.findings if np.isfinite(f.normalised.estimate)}
+    return [env for env in comparison.environments if env in having]
+
+
+def _labels(comparison: Comparison) -> list[str]:
+    """The rows, in the order of the base's labels."""
+    order = list(dict.fromkeys(match.base for match in comparison.matched))
+    found = {one.shown: order.index(one.base_label) for one in comparison.findings}
+    return sorted(found, key=lambda label: found[label])
+
+
+def _colour(others: Sequence[str], other: str) -> str:
+    return layout.INK if len(others) == 1 else colour(others.index(other) + 1)
+
+
+def _mark(panel: Axes, one: Finding, height: float, ink: str) -> None:
+    found = one.normalised
+    if not np.isfinite(found.estimate):
+        marks.row_note(panel, height)
+        return
+    panel.plot([found.low, found.high], [height, height], color=ink, linewidth=1.0, zorder=3)
+    panel.plot([found.estimate], [height], color=ink, zorder=4, **_shape(one.verdict, ink))
+
+
+def _shape(verdict: str, ink: str) -> dict[str, Any]:
+    inside = ink if verdict in SOLID else "white"
+    return dict(
+        marker=SHAPES[verdict],
+        linestyle="none",
+        markersize=4.5,
+        markerfacecolor=inside,
+        markeredgecolor=ink,
+        markeredgewidth=0.8,
+    )
+
+
+def _axis(axes: Sequence[Axes], comparison: Comparison) -> None:
+    """The same x axis for all panels, with a line at 0 and the margin shaded."""
+    for panel in axes:
+        panel.autoscale_view()
+    limits = np.array([panel.get_xlim() for panel in axes])
+    low, high = float(limits[:, 0].min()), float(limits[:, 1].max())
+    for panel in axes:
+        panel.axvline(0, color="#555555", linewidth=0.7, zorder=2)
+        if comparison.margin is not None:
+            panel.axvspan(-comparison.margin, comparison.margin, color="#000000", alpha=0.07, lw=0)
+        panel.set_xlim(min(low, 0), max(high, 0))
+        ticks.shorten_ticks(panel.xaxis, 5)
+        panel.set_xlabel("normalised difference")
+
+
+def _verdict_entries(comparison: Comparison) -> Iterator[tuple[Artist, str]]:
+    found = {one.verdict for one in (*comparison.findings, *comparison.totals)}
+    for verdict in SHAPES:
+        if verdict in found:
+            yield Line2D([], [], **_shape(verdict, layout.INK)), verdict
+    others = [folder.name for folder in comparison.others]
+    if len(others) > 1:
+        for other in others:
+            yield Line2D([], [], color=_colour(others, other)), other
+
+
+def _difference_notes(comparison: Comparison) -> list[str]:
+    base, metric = f"‘{comparison.base.name}’", comparison.metric
+    others = " and ".join(f"‘{folder.name}’" for folder in comparison.others)
+    scale = comparison.scale.told
+    if metric.lower:
+        scale = "in shares of the base's mean, less time to the right"
+    margin = "" if comparison.margin is None else " Shaded: the margin."
+    order = " In a row, others from above as in the legend." if len(comparison.others) > 1 else ""
+    return [
+        f"How much better {others} than {base} in {metric.title} ({scale}), "
+        f"{comparison.counted()}; lines: {CONFIDENCE:.0%} bootstrap interval "
+        f"({comparison.replicates:,} replicates). All environments: interquartile mean. "
+        f"Filled: p < 0.05, adjusted for {len(comparison.findings)} comparisons.{margin}{order}",
+        *(f"Not in it: {line}." for line in comparison.lost),
+    ]
+
 
 DIFFERENCES, CURVES = "differences", "curves"
-KINDS: dict[str, Kind[Comparison]] = {
+KINDS: dict[str, FigureKind[Comparison]] = {
     kind.name: kind
     for kind in (
-        Kind(
+        FigureKind(
             DIFFERENCES,
             "How much better the others are than the base, with intervals",
-            differences.draw,
-            differences.where,
+            draw_differences,
+            difference_environments,
             most=11,
         ),
-        Kind(
+        FigureKind(
             CURVES,
             "Learning curves of the base and of the others",
-            curves.draw,
+            draw_curves,
             lambda comparison, options: comparison.environments,
-            most=curves.COLUMNS,
+            most=COLUMNS,
         ),
     )
 }
@@ -31,4 +272,4 @@ KINDS: dict[str, Kind[Comparison]] = {
 
 def write(folder: Path, comparison: Comparison) -> list[Path]:
     """Writes the figures as PNG and SVG and removes those of an earlier comparison."""
-    return files.write_kinds(folder, KINDS.values(), comparison)
+    return figure_kinds.write_figures(folder, KINDS.values(), comparison)

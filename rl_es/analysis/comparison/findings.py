@@ -1,26 +1,94 @@
-"""The numbers of a comparison: a finding for each match, and a total for each label."""
+"""The numbers of a comparison: a finding for each match, and a total for each label.
+
+The verdict on a difference between two sets of runs: better, worse, same, or cannot tell.
+
+Of K comparisons made at once:
+
+`better`, `worse`  the p-value, adjusted for K by Holm, is below 0.05, and the 95 % interval of the
+                   difference does not contain 0;
+`same`             with a margin: the interval lies within it, or above its lower end (no worse than
+                   the margin: non-inferiority); without: every seed has the same value in both;
+`cannot tell`      otherwise, and where the side that is ahead has lost more runs than the other
+                   (diverged or failed), because what is left of it is then no fair sample.
+
+A margin is the smallest effect that matters: a difference whose interval lies within it is `same`,
+whatever its p-value. This is a claim about each comparison by itself, and is not adjusted.
+"""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
-from rl_es.analysis.comparison.matching import both
-from rl_es.analysis.comparison.sides import Sides
-from rl_es.analysis.comparison.verdicts import UNKNOWN, scaled, seeds_needed, verdict
-from rl_es.analysis.statistics import (
-    Interval,
-    Scores,
-    adjusted,
-    aggregate,
+from rl_es.analysis.comparison.matching import MatchedValues, labels_of_both
+from rl_es.analysis.statistics import two_samples
+from rl_es.analysis.statistics.aggregates import Scores, aggregate
+from rl_es.analysis.statistics.intervals import CONFIDENCE, Interval
+from rl_es.analysis.statistics.two_samples import (
+    adjust_p_values,
     are_paired,
-    difference,
     interval_p,
     probability_of_improvement,
+    seeds_to_tell,
     student_p,
 )
+
+BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "same", "cannot tell"
+VERDICTS = (BETTER, WORSE, SAME, UNKNOWN)
+LEVEL = 1 - CONFIDENCE
+
+
+def verdict(
+    found: Interval,
+    p: float,
+    *,
+    margin: float = math.nan,
+    equal: bool = False,
+    lost: tuple[int, int] = (0, 0),
+) -> str:
+    """One of `VERDICTS`.
+
+    Args:
+      found: how much the second is better than the first, with its interval.
+      p: that there is no difference, adjusted.
+      margin: the smallest effect that matters, in the same unit; NaN for none.
+      equal: whether every seed has the same value in both.
+      lost: runs of the first and of the second that have no value.
+    """
+    low, high = float(found.low), float(found.high)
+    first, second = lost
+    ahead = second <= first
+    if equal or (-margin < low and high < margin):
+        return SAME if first == second else UNKNOWN
+    if p < LEVEL and low > 0:
+        return BETTER if ahead else UNKNOWN
+    if p < LEVEL and high < 0:
+        return WORSE if first <= second else UNKNOWN
+    return SAME if low > -margin and ahead else UNKNOWN
+
+
+def seeds_needed(found: Interval, seeds: int, comparisons: int) -> int | None:
+    """How many seeds would show the difference, if it is what it seems, with a power of 0.8.
+
+    At the level that Bonferroni's correction leaves to each of the comparisons. It is always more
+    than there are; None without a difference or an interval.
+    """
+    share = LEVEL / max(comparisons, 1)
+    z = NormalDist()
+    wider = z.inv_cdf(1 - share / 2) / z.inv_cdf(1 - LEVEL / 2)
+    bounds = (found.estimate + wider * (end - found.estimate) for end in (found.low, found.high))
+    needed = seeds_to_tell(Interval(found.estimate, *bounds, found.n), seeds, 1 - share)
+    return None if needed is None else max(needed, seeds + 1)
+
+
+def scale_margin(found: Interval, factor: float) -> Interval:
+    """An interval in another unit; a negative factor swaps its bounds."""
+    ends = np.sort([found.low * factor, found.high * factor])
+    return Interval(found.estimate * factor, ends[0], ends[1], found.n)
+
 
 AGGREGATE = "interquartile_mean"
 
@@ -73,18 +141,18 @@ class Finding:
     @property
     def shown(self) -> str:
         """For people: the label, or both."""
-        return both(self.base_label, self.label)
+        return labels_of_both(self.base_label, self.label)
 
     @property
     def normalised(self) -> Interval:
         """The gain on the normalised scale; NaN where there is none."""
-        return scaled(self.gain, 1 / self.size)
+        return scale_margin(self.gain, 1 / self.size)
 
 
-def pair(of: Sides, replicates: int) -> Finding:
+def compare_pair(of: MatchedValues, replicates: int) -> Finding:
     """The finding of one environment, without adjusted p and verdict."""
     match, base, other = of.match, of.base, of.other
-    found = difference(other, base, replicates=replicates)
+    found = two_samples(other, base, replicates=replicates)
     signed = [replace(s, values=of.sign * s.values) for s in (other, base)]
     mean = float(base.values.mean()) if len(base.values) else math.nan
     paired = bool(len(base.values)) and bool(len(other.values)) and are_paired(other, base)
@@ -96,7 +164,7 @@ def pair(of: Sides, replicates: int) -> Finding:
         match.label,
         *of.typical,
         difference=found,
-        gain=scaled(found, of.sign),
+        gain=scale_margin(found, of.sign),
         size=of.size,
         relative=float(found.estimate) / abs(mean) if mean else math.nan,
         probability=probability_of_improvement(*signed),
@@ -108,14 +176,14 @@ def pair(of: Sides, replicates: int) -> Finding:
     )
 
 
-def total(parts: Sequence[Sides], replicates: int) -> Finding | None:
+def compare_total(parts: Sequence[MatchedValues], replicates: int) -> Finding | None:
     """The finding of a label over its environments; None if fewer than two are on the scale."""
     fitting = [of for of in parts if of.usable]
     if len(fitting) < 2:
         return None
     both = [of.scores() for of in fitting]
     base, other = (_joined([scores[side] for scores in both]) for side in (0, 1))
-    found = difference(other, base, AGGREGATE, replicates=replicates)
+    found = two_samples(other, base, AGGREGATE, replicates=replicates)
     match = fitting[0].match
     lost = sum(of.lost[0] for of in fitting), sum(of.lost[1] for of in fitting)
     paired = are_paired(other, base)
@@ -145,14 +213,14 @@ def _joined(scores: Sequence[Scores]) -> Scores:
     return Scores(*(np.concatenate([getattr(s, name) for s in scores]) for name in parts))
 
 
-def judged(findings: Sequence[Finding], margin: float | None) -> list[Finding]:
+def adjust_verdicts(findings: Sequence[Finding], margin: float | None) -> list[Finding]:
     """The findings with adjusted p-values, verdicts, and the seeds that would decide.
 
     Args:
       findings: a family of comparisons.
       margin: the smallest effect that matters, on the normalised scale; None for no margin.
     """
-    ps = adjusted(np.array([finding.p for finding in findings]))
+    ps = adjust_p_values(np.array([finding.p for finding in findings]))
     tests = int(np.isfinite(ps).sum())
     out = []
     for finding, p in zip(findings, ps, strict=True):

@@ -1,4 +1,7 @@
-"""What is drawn in a panel: means with bands, medians, single seeds, bars with dots, thresholds."""
+"""What is drawn in a panel: means with bands, medians, single seeds, bars with dots, thresholds.
+
+Panels of lines: each label's runs along an axis, and that axis.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,10 +12,10 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from rl_es.analysis import alignment
-from rl_es.analysis.drawing import panels, ticks
+from rl_es.analysis.curves import COUNTED, Curve, align, counted, curves_of_runs
+from rl_es.analysis.drawing import layout, ticks
 from rl_es.analysis.drawing.palette import Style
-from rl_es.analysis.statistics import Interval, bootstrap
+from rl_es.analysis.statistics.intervals import Interval, bootstrap
 
 TAIL = 0.1  # the share of an axis below which a single seed's remainder is not worth a line
 REFERENCE: dict[str, Any] = dict(color="#555555", linestyle=(0, (4, 3)), linewidth=0.7)
@@ -21,14 +24,14 @@ _EDGE: dict[str, Any] = dict(markeredgecolor="white", markeredgewidth=0.4)
 
 def mean_and_band(
     panel: Axes,
-    found: list[alignment.Curve],
+    found: list[Curve],
     style: Style,
     offset: float,
     replicates: int,
     label: str,
 ) -> None:
     """Draws the mean over counted seeds and its interval; `offset` in [0, 1) moves the markers."""
-    grid, returns = alignment.align(alignment.counted(found))
+    grid, returns = align(counted(found))
     if not grid.size:
         return
     band(panel, grid, bootstrap(returns, replicates=replicates), style, offset, label)
@@ -62,41 +65,41 @@ def line(
         # The offset keeps markers apart where lines lie on each other.
         markevery=(0.04 + 0.2 * offset, 0.24) if x.size > 1 else None,
         zorder=3,
-        label=panels.visible(label),
+        label=layout.visible(label),
         **_EDGE,
     )
 
 
 def median_and_runs(
-    panel: Axes, found: list[alignment.Curve], style: Style, offset: float, label: str
+    panel: Axes, found: list[Curve], style: Style, offset: float, label: str
 ) -> None:
     """Draws each run as a thin line, a lost one with a cross at its end, and the others' median."""
     for curve in found:
         panel.plot(curve.x, curve.y, color=style.colour, linewidth=0.5, alpha=0.5)
-        if curve.status not in alignment.COUNTED:
+        if curve.status not in COUNTED:
             _cross(panel, curve, style)
-    grid, values = alignment.align(alignment.counted(found))
+    grid, values = align(counted(found))
     if grid.size:
         line(panel, grid, np.median(values, axis=0), style, offset, label)
 
 
-def _cross(panel: Axes, curve: alignment.Curve, style: Style) -> None:
+def _cross(panel: Axes, curve: Curve, style: Style) -> None:
     """Where a lost run ended."""
     end = curve.x[-1:], curve.y[-1:]
     panel.plot(*end, color=style.colour, marker="x", markersize=4, zorder=4)
 
 
-def single_runs(panel: Axes, found: list[alignment.Curve], style: Style, furthest: float) -> bool:
+def single_runs(panel: Axes, found: list[Curve], style: Style, furthest: float) -> bool:
     """Draws single seeds where they are in no mean, or beyond the range that all of them cover.
 
     Returns:
       Whether there are any.
     """
-    mean = alignment.counted(found)
+    mean = counted(found)
     end = min((curve.x[-1] for curve in mean), default=-np.inf)
     drawn = False
     for curve in found:
-        lost = curve.status not in alignment.COUNTED
+        lost = curve.status not in COUNTED
         beyond = (
             slice(None) if lost else slice(int(np.searchsorted(curve.x, end, "right")) - 1, None)
         )
@@ -113,7 +116,7 @@ def single_runs(panel: Axes, found: list[alignment.Curve], style: Style, furthes
 def bar(panel: Axes, place: int, runs: pd.DataFrame, style: Style, replicates: int) -> None:
     """Draws a bar for the mean of `final`, its interval, a dot per seed, a cross per lost seed."""
     known = runs[np.isfinite(runs["final"])].sort_values(["seed", "run_id"])
-    counts = known["status"].isin(alignment.COUNTED)
+    counts = known["status"].isin(COUNTED)
     mean, lost = known[counts]["final"].to_numpy(float), known[~counts]["final"].to_numpy(float)
     interval_bar(panel, place, bootstrap(mean, replicates=replicates), style)
     panel.plot(mean, _spread(place, len(mean)), "o", color=style.colour, zorder=5, ms=2.8, **_EDGE)
@@ -129,7 +132,7 @@ def interval_bar(
         return
     length = interval.estimate - start
     panel.barh(place, length, 0.7, left=start, color=style.colour, alpha=0.35, linewidth=0)
-    ink: dict[str, Any] = dict(color=panels.INK, zorder=4)
+    ink: dict[str, Any] = dict(color=layout.INK, zorder=4)
     panel.plot([interval.low, interval.high], [place, place], linewidth=1.3, **ink)
     panel.plot([interval.estimate], [place], marker="|", markersize=6, **ink)
 
@@ -199,3 +202,66 @@ def handle(style: Style) -> Artist:
 def threshold_entry(runs: pd.DataFrame) -> list[tuple[Artist, str]]:
     """The legend's entry of thresholds, where there are any."""
     return [(Line2D([], [], **REFERENCE), "threshold")] if runs["threshold"].notna().any() else []
+
+
+STEPS = "environment steps"
+
+
+def draw_means(
+    panel: Axes,
+    curves: pd.DataFrame,
+    runs: pd.DataFrame,
+    x: pd.Series,
+    shown: Mapping[str, Style],
+    replicates: int,
+    y: pd.Series | None = None,
+) -> bool:
+    """Draws each label's mean with its band; returns whether single seeds are drawn as well.
+
+    Args:
+      panel: where to draw.
+      curves: rows of the curves table.
+      runs: those of the panel.
+      x: the abscissa, aligned with the rows of `curves`.
+      shown: all labels of the figure, in the order of its legend.
+      replicates: of the bootstrap.
+      y: the ordinate, likewise; the mean return unless it is given.
+    """
+    end, single = furthest_abscissa(curves, runs, x), False
+    for place, (label, style) in enumerate(shown.items()):
+        found = curves_of_runs(curves, runs[runs["label"] == label], x, y)
+        offset = (place + 0.5) / len(shown)
+        mean_and_band(panel, found, style, offset, replicates, label)
+        single |= single_runs(panel, found, style, end)
+    return single
+
+
+def draw_medians(
+    panel: Axes,
+    curves: pd.DataFrame,
+    runs: pd.DataFrame,
+    x: pd.Series,
+    shown: Mapping[str, Style],
+    y: pd.Series,
+) -> None:
+    """Draws each label's runs and their median; the arguments are those of `means`."""
+    for place, (label, style) in enumerate(shown.items()):
+        found = curves_of_runs(curves, runs[runs["label"] == label], x, y)
+        median_and_runs(panel, found, style, (place + 0.5) / len(shown), label)
+
+
+def furthest_abscissa(curves: pd.DataFrame, runs: pd.DataFrame, x: pd.Series) -> float:
+    """The largest x that these runs have reached."""
+    return x[curves["run_id"].isin(runs["run_id"])].max()
+
+
+def dress_abscissa(panel: Axes, end: float, name: str) -> None:
+    """The x axis: from zero to `end`, where the furthest run is."""
+    panel.set_xlim(0, end * 1.02 if end > 0 else 1)
+    ticks.shorten_ticks(panel.xaxis, layout.fitting(panel, 4, 3))
+    panel.set_xlabel(name)
+
+
+def unit_of_time(longest: float) -> tuple[str, int]:
+    """A unit for times up to this many seconds, and its seconds."""
+    return ("s", 1) if not longest > 600 else ("min", 60) if longest <= 10_800 else ("h", 3600)

@@ -54,7 +54,7 @@ def styles(agents: Mapping[str, str]) -> dict[str, Style]:
         same in a figure of a part of them.
     """
     labels: dict[str, list[str]] = {}
-    for label in sorted(agents, key=natural):
+    for label in sorted(agents, key=natural_order):
         labels.setdefault(agents[label], []).append(label)
     fixed: dict[str, Style] = {}
     for agent, style in KNOWN.items():
@@ -63,17 +63,17 @@ def styles(agents: Mapping[str, str]) -> dict[str, Style]:
         if owner is not None:
             fixed[owner] = style
     chosen = dict(fixed)
-    for label in sorted(agents.keys() - fixed.keys(), key=natural):
+    for label in sorted(agents.keys() - fixed.keys(), key=natural_order):
         chosen[label] = _free(list(chosen.values()))
     rank = {agent: place for place, agent in enumerate(KNOWN)}
 
     def order(label: str) -> tuple[object, ...]:
-        return (rank.get(agents[label], len(rank)), natural(label))
+        return (rank.get(agents[label], len(rank)), natural_order(label))
 
     return {label: chosen[label] for label in sorted(agents, key=order)}
 
 
-def among(styles: Mapping[str, Style], labels: Iterable[str]) -> dict[str, Style]:
+def style_among(styles: Mapping[str, Style], labels: Iterable[str]) -> dict[str, Style]:
     """The styles of some labels, in the order of legends."""
     present = set(labels)
     return {label: style for label, style in styles.items() if label in present}
@@ -90,7 +90,7 @@ def _free(taken: list[Style]) -> Style:
     return Style(colour, line, min(MARKERS, key=lambda m: (m in markers, everywhere.count(m))))
 
 
-def natural(text: str) -> tuple[tuple[int, float, str], ...]:
+def natural_order(text: str) -> tuple[tuple[int, float, str], ...]:
     """A sorting key in which numbers inside names count as numbers."""
     parts = re.findall(r"\d+(?:\.\d+)?|\D+", text)
     return tuple((0, float(p), p) if p[0].isdecimal() else (1, 0.0, p) for p in parts)

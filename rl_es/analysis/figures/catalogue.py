@@ -3,44 +3,40 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from rl_es.analysis.drawing import notes
-from rl_es.analysis.drawing.kinds import ALL, ROWS, Kind
-from rl_es.analysis.drawing.options import USUAL, Options
-from rl_es.analysis.figures import (
-    ablation,
-    across,
-    aggregate_curves,
-    best_so_far,
-    final_returns,
-    frontier,
-    improvement,
-    learning_curves,
-    normalised,
-    parameters,
-    profiles,
-    sensitivity,
-    success,
-    surface,
-    time_ratio,
-    time_to_threshold,
+from rl_es.analysis.drawing import captions
+from rl_es.analysis.drawing.figure_kinds import (
+    ALL,
+    DEFAULT_OPTIONS,
+    ROWS,
+    FigureKind,
+    FigureOptions,
 )
-from rl_es.analysis.results import Results
+from rl_es.analysis.figures import aggregates, cost, returns, settings, surface
+from rl_es.analysis.results import ResultTables
 
-SEVERAL = f"{across.FEWEST} environments with references, and at most {across.MOST_LABELS} labels"
+SEVERAL = (
+    f"{aggregates.FEWEST} environments with references, and at most {aggregates.MOST_LABELS} labels"
+)
 
 
-def everywhere(results: Results, options: Options = USUAL) -> list[str]:
+def all_environments(results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS) -> list[str]:
     """All environments; none if there are many trials, of which the settings are drawn instead."""
-    many = len(results.shown) > across.MOST_LABELS and sensitivity.where(results)
+    many = len(results.shown) > aggregates.MOST_LABELS and settings.sensitivity_environments(
+        results
+    )
     return [] if many else results.environments
 
 
-def solvable(results: Results, options: Options = USUAL) -> list[str]:
+def solvable_environments(
+    results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS
+) -> list[str]:
     """The environments of `everywhere` that have a threshold."""
-    return [env for env in success.where(results) if env in everywhere(results)]
+    return [
+        env for env in returns.threshold_environments(results) if env in all_environments(results)
+    ]
 
 
-def _asked(name: str) -> Callable[[Results], bool]:
+def _asked(name: str) -> Callable[[ResultTables], bool]:
     """Whether the sweep asks for a kind of figure."""
     return lambda results: name in results.asked
 
@@ -48,129 +44,134 @@ def _asked(name: str) -> Callable[[Results], bool]:
 # A report holds these only where the sweep asks for them.
 OPTIONAL = ("best_so_far", "frontier", "time_ratio", "time_to_threshold")
 
-_KINDS: tuple[Kind[Results], ...] = (
-    Kind(
+_KINDS: tuple[FigureKind[ResultTables], ...] = (
+    FigureKind(
         "learning_curves",
         "Return against environment steps of training",
-        learning_curves.draw,
-        everywhere,
+        returns.draw_learning_curves,
+        all_environments,
     ),
-    Kind("final_returns", "Return of the last evaluation", final_returns.draw, everywhere),
-    Kind(
+    FigureKind(
+        "final_returns",
+        "Return of the last evaluation",
+        returns.draw_final_returns,
+        all_environments,
+    ),
+    FigureKind(
         "aggregate_curves",
         "Interquartile mean of normalised returns of all environments, against the budget's share",
-        aggregate_curves.draw,
-        across.where,
+        aggregates.draw_aggregate_curves,
+        aggregates.scale_environments,
         SEVERAL,
         ALL,
     ),
-    Kind(
+    FigureKind(
         "normalised",
         "Normalised final return, in each environment and over all of them",
-        normalised.draw,
-        across.where,
+        aggregates.draw_normalised,
+        aggregates.scale_environments,
         SEVERAL,
         ALL,
     ),
-    Kind(
+    FigureKind(
         "profiles",
         "Performance profiles: shares of runs, and of environments, above each normalised return",
-        profiles.draw,
-        across.where,
+        aggregates.draw_profiles,
+        aggregates.scale_environments,
         SEVERAL,
         ALL,
     ),
-    Kind(
+    FigureKind(
         "improvement",
         "Probability that a run of one label ends above a run of another",
-        improvement.draw,
-        improvement.where,
+        aggregates.draw_improvement,
+        aggregates.improvement_environments,
         "two labels to compare, and references of returns",
         ALL,
-        notes.NEWCOMBE,
+        captions.NEWCOMBE,
     ),
-    Kind(
+    FigureKind(
         "wall_clock",
         "Return against wall-clock time",
-        learning_curves.draw_over_time,
-        everywhere,
+        returns.draw_over_time,
+        all_environments,
     ),
-    Kind(
+    FigureKind(
         "frontier",
         "Final return against the time and the environment steps that it took",
-        frontier.draw,
-        frontier.where,
+        cost.draw_frontier,
+        cost.frontier_environments,
         "two labels to compare",
         ROWS,
     ),
-    Kind(
+    FigureKind(
         "time_ratio",
         "Training time over that of another agent in the same sweep",
-        time_ratio.draw,
-        time_ratio.where,
-        f"times of --reference ({time_ratio.USUAL_REFERENCE}) and another label on the same seeds",
+        cost.draw_time_ratio,
+        cost.time_ratio_environments,
+        f"times of --reference ({cost.USUAL_REFERENCE}) and another label on the same seeds",
         ALL,
     ),
-    Kind(
+    FigureKind(
         "success",
         "Return against environment steps, and the share of seeds that are at or above the "
         "threshold",
-        success.draw,
-        solvable,
+        returns.draw_success,
+        solvable_environments,
         "a threshold",
         ROWS,
-        f"{notes.BOOTSTRAP}; {notes.WILSON}",
+        f"{captions.BOOTSTRAP}; {captions.WILSON}",
     ),
-    Kind(
+    FigureKind(
         "time_to_threshold",
         "The share of seeds that have reached the threshold, against environment steps",
-        time_to_threshold.draw,
-        time_to_threshold.where,
+        returns.draw_time_to_threshold,
+        returns.time_to_threshold_environments,
         "a threshold",
         interval="",
     ),
-    Kind(
+    FigureKind(
         "ablation",
         "Final return and time against one setting, all others being equal",
-        ablation.draw,
-        ablation.where,
+        settings.draw_ablation,
+        settings.ablation_environments,
         "three ranks, or widths, at otherwise equal settings",
         ROWS,
     ),
-    Kind(
+    FigureKind(
         "sensitivity",
         "Final return of every run against each setting that was varied",
-        sensitivity.draw,
-        sensitivity.where,
-        f"a setting with {sensitivity.FEWEST} values",
+        settings.draw_sensitivity,
+        settings.sensitivity_environments,
+        f"a setting with {settings.FEWEST} values",
         ROWS,
         "",
     ),
-    Kind(
+    FigureKind(
         "parameters",
         "Evolved parameters against generations, and the loss beside them where returns are losses",
-        parameters.draw,
-        parameters.where,
-        f"policies of at most {parameters.MOST} parameters",
+        settings.draw_parameters,
+        settings.parameter_environments,
+        f"policies of at most {settings.MOST} parameters",
         ROWS,
         "",
     ),
-    Kind(
+    FigureKind(
         "surface",
         "Minus the return over both evolved parameters, and the ways of the unperturbed "
         "parameters over it",
-        surface.draw,
-        surface.where,
+        surface.draw_surface,
+        surface.surface_environments,
         "a surface of the objective",
         ROWS,
         "",
     ),
-    Kind(
+    FigureKind(
         "best_so_far",
         "Best return so far, for losses the lowest loss so far, against environment steps of "
         "training",
-        best_so_far.draw,
-        everywhere,
+        returns.draw_best_so_far,
+        all_environments,
     ),
 )
 KINDS = {

@@ -11,45 +11,47 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from rl_es.analysis import centers
-from rl_es.analysis.drawing import marks, notes, panels, ticks
-from rl_es.analysis.drawing.options import USUAL, Options
+from rl_es.analysis import curves
+from rl_es.analysis.drawing import captions, layout, marks, ticks
+from rl_es.analysis.drawing.figure_kinds import DEFAULT_OPTIONS, FigureOptions
 from rl_es.analysis.drawing.palette import Style
-from rl_es.analysis.results import Results
-from rl_es.surfaces import Surface
+from rl_es.analysis.results import ResultTables
+from rl_es.results.surfaces import Surface
 
 FAR = 0.95  # the quantile of values that colours reach to if the start is not known
 NOT_FINITE = "#d8a0a0"
 _END: dict[str, Any] = dict(markersize=4.5, markeredgecolor="white", markeredgewidth=0.6)
 _START: dict[str, Any] = dict(
-    linestyle="", marker="o", color="white", markeredgecolor=panels.INK, markersize=5
+    linestyle="", marker="o", color="white", markeredgecolor=layout.INK, markersize=5
 )
 _BEST: dict[str, Any] = dict(
-    linestyle="", marker="*", color="#F0E442", markeredgecolor=panels.INK, markersize=9
+    linestyle="", marker="*", color="#F0E442", markeredgecolor=layout.INK, markersize=9
 )
 
 
-def where(results: Results, options: Options = USUAL) -> list[str]:
+def surface_environments(
+    results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS
+) -> list[str]:
     """The environments that have a surface."""
     return [env for env in results.environments if env in results.surfaces]
 
 
-def draw(results: Results, options: Options = USUAL) -> Figure:
+def draw_surface(results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
     """A panel per environment: minus the return in colours, each label's centers as lines."""
     shown = [results.surfaces[env] for env in results.environments]
-    with panels.paper():
-        figure, axes = panels.grid(options.sheet, len(shown), 3.6, 2.7)
+    with layout.paper():
+        figure, axes = layout.grid(options.sheet, len(shown), 3.6, 2.7)
         for panel, surface in zip(axes, shown, strict=True):
             part = results.within([surface.env])
             image = _map(panel, surface, _start(part))
             _bar(figure, panel, image, surface)
             _ways(panel, part, results.shown)
             _dress(panel, surface)
-        under = notes.on_surfaces(shown)
-        return panels.finish(figure, [*marks.entries(results.shown), *_entries()], under)
+        under = captions.surfaces_note(shown)
+        return layout.finish(figure, [*marks.entries(results.shown), *_entries()], under)
 
 
-def _start(part: Results) -> float:
+def _start(part: ResultTables) -> float:
     """Minus the return that runs start from: their median; NaN where no run was evaluated."""
     rows = part.curves.sort_values("generation").groupby("run_id")["return_mean"].first()
     return -float(rows.median())
@@ -113,11 +115,11 @@ def _bar(figure: Figure, panel: Axes, image: ScalarMappable, surface: Surface) -
     bar.set_label("loss" if losses else "minus the return")
 
 
-def _ways(panel: Axes, part: Results, shown: dict[str, Style]) -> None:
+def _ways(panel: Axes, part: ResultTables, shown: dict[str, Style]) -> None:
     """The centers of each label's runs: the first seed's path, and where all seeds end."""
     for label, style in shown.items():
         runs = part.runs[part.runs["label"] == label].sort_values(["seed", "run_id"])
-        ways = [centers.path(part.curves, run_id) for run_id in runs["run_id"]]
+        ways = [curves.center_path(part.curves, run_id) for run_id in runs["run_id"]]
         ways = [way for way in ways if way.shape[1:] == (2,)]
         for place, way in enumerate(ways):
             if place == 0:

@@ -10,6 +10,6 @@ NAME = "report.html"
 NEEDS = ("jinja2", "plotly")
 
 
-def lacking() -> list[str]:
+def missing_packages() -> list[str]:
     """The libraries that the page needs and that are not installed."""
     return [name for name in NEEDS if find_spec(name) is None]

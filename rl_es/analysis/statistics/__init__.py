@@ -6,40 +6,43 @@ from rl_es.analysis.statistics.aggregates import (
     Scores,
     aggregate,
     aggregates,
+    average_profile,
+    run_profile,
 )
-from rl_es.analysis.statistics.difference import difference, seeds_to_tell
-from rl_es.analysis.statistics.improvement import are_paired, probability_of_improvement
 from rl_es.analysis.statistics.intervals import (
     CONFIDENCE,
     REPLICATES,
     Interval,
     bootstrap,
+    jackknife,
     nothing,
     resamples,
     unbounded,
     wilson,
 )
-from rl_es.analysis.statistics.jackknife import jackknife
-from rl_es.analysis.statistics.profiles import average_profile, run_profile
-from rl_es.analysis.statistics.significance import (
-    Comparison,
-    adjusted,
+from rl_es.analysis.statistics.threshold import Reaching, median_time, share_reached
+from rl_es.analysis.statistics.two_samples import (
+    LabelComparison,
+    adjust_p_values,
+    are_paired,
     comparisons,
+    difference,
     interval_p,
+    probability_of_improvement,
+    seeds_to_tell,
     student_p,
 )
-from rl_es.analysis.statistics.threshold import Reaching, median_time, share_reached
 
 __all__ = [
     "AGGREGATES",
     "CONFIDENCE",
     "MANY_REPLICATES",
     "REPLICATES",
-    "Comparison",
     "Interval",
+    "LabelComparison",
     "Reaching",
     "Scores",
-    "adjusted",
+    "adjust_p_values",
     "aggregate",
     "aggregates",
     "are_paired",

@@ -6,6 +6,15 @@ environment weighs the same in mean, median and optimality gap, whatever its num
 interquartile mean is of all runs pooled.
 
 Axis letters: S runs (of all environments), K environments.
+
+Performance profiles: which share of runs, or of environments, scores above a threshold.
+
+The empirical tail distribution of scores, over all its range: it shows what any aggregate hides
+(E. Dolan and J. More, "Benchmarking optimization software with performance profiles", Mathematical
+Programming 91 (2002); with runs instead of environments, and bands: Agarwal et al. 2021, section
+4.2). Every environment weighs the same.
+
+Axis letters: S runs (of all environments), T thresholds, K environments.
 """
 
 from collections.abc import Callable
@@ -13,7 +22,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rl_es.analysis.statistics.intervals import Interval, Statistic, bootstrap
+from rl_es.analysis.statistics.intervals import (
+    CONFIDENCE,
+    REPLICATES,
+    Interval,
+    Statistic,
+    bootstrap,
+    expansion_tails,
+    percentiles,
+    resamples,
+    unbounded,
+)
 
 MANY_REPLICATES = 50_000  # of a scalar, where more than for a curve can be afforded
 GAMMA = 1.0  # the score that is as good as can be asked for
@@ -125,3 +144,35 @@ def aggregate(
 def aggregates(scores: Scores, *, replicates: int = MANY_REPLICATES) -> dict[str, Interval]:
     """All of `AGGREGATES`, by name."""
     return {name: aggregate(scores, name, replicates=replicates) for name in AGGREGATES}
+
+
+def run_profile(
+    scores: Scores, thresholds: np.ndarray, *, replicates: int = REPLICATES
+) -> Interval:
+    """The share of runs above each of thresholds [T], with pointwise bands [T]."""
+    above = (scores.values[:, None] > thresholds).astype(float)  # [S, T]
+    return bootstrap(above, mean(scores.tasks), scores.tasks, replicates=replicates)
+
+
+def average_profile(
+    scores: Scores, thresholds: np.ndarray, *, replicates: int = REPLICATES
+) -> Interval:
+    """The share of environments whose mean score is above each of thresholds [T], and bands [T].
+
+    It asks how many environments are solved on average over their runs.
+    """
+    means = task_means(scores.tasks)
+    _, counts = np.unique(scores.tasks, return_counts=True)
+    estimate = _above(means(scores.values, 0), thresholds)
+    if not len(counts) or counts.min() < 2:
+        return unbounded(estimate, len(scores.values))
+    drawn = scores.values[resamples(scores.tasks, replicates, seed=0)]  # [B, S]
+    replicated = _above(means(drawn, 1), thresholds)  # [B, T]
+    tail = expansion_tails(scores.values[:, None], scores.tasks, CONFIDENCE)
+    low, high = percentiles(replicated.T, np.broadcast_to(tail, len(thresholds)))
+    return Interval(estimate, low, high, n=len(scores.values))
+
+
+def _above(means: np.ndarray, thresholds: np.ndarray) -> np.ndarray:
+    """The share of means [..., K] above each of thresholds [T]: [..., T]."""
+    return np.stack([(means > threshold).mean(axis=-1) for threshold in thresholds], axis=-1)

@@ -15,6 +15,31 @@ replicate lies beyond the runs themselves: with three seeds both intervals cover
 A share of runs has Wilson's score interval instead: it is right where all or none succeed, too.
 
 Axis letters: S runs (seeds, of all strata), B replicates, T points of a curve.
+
+How far out the percentiles of a bootstrap must lie for few runs: the expanded percentiles.
+
+The bootstrap takes the sample for the population. Its replicates therefore vary by (n - 1) / n of
+what the sample itself says of the variance, and its percentiles are those of a normal distribution
+where the variance is known. T. Hesterberg ("What Teachers Should Know about the Bootstrap", The
+American Statistician 69 (2015), 371-386, section 4) moves the percentiles so that both are made
+good for a mean of n runs: the tail becomes Phi(-sqrt(n / (n - 1)) t), where t is the quantile of
+Student's distribution with n - 1 degrees of freedom.
+
+Several strata here: the variance that replicates lack is summed over strata, and the degrees of
+freedom are Satterthwaite's (F. E. Satterthwaite, "An approximate distribution of estimates of
+variance components", Biometrics Bulletin 2 (1946), 110-114), both with the strata's own variances,
+so that one noisy environment among quiet ones counts as the few runs that it has.
+
+Axis letters: S runs (of all strata), K strata, T points.
+
+The jackknife: intervals of smooth statistics that are no means, as is a mean over pairs of runs.
+
+J. W. Tukey, "Bias and confidence in not quite large samples", Annals of Mathematical Statistics 29
+(1958), 614; B. Efron, "The Jackknife, the Bootstrap and Other Resampling Plans", SIAM 1982. For a
+mean it is Student's interval. Statistics that pair runs cannot be resampled with replacement: a run
+would be paired with itself.
+
+Axis letters: S runs (seeds).
 """
 
 from collections.abc import Iterator
@@ -24,7 +49,29 @@ from typing import Protocol
 
 import numpy as np
 
-from rl_es.analysis.statistics.expansion import tails
+
+def expansion_tails(values: np.ndarray, strata: np.ndarray, confidence: float) -> np.ndarray:
+    """[T] the share of replicates to leave out on each side, for statistics like a mean.
+
+    Args:
+      values: [S, T], at least two runs per stratum.
+      strata: [S], the stratum of each run.
+      confidence: probability that the interval shall cover.
+    """
+    from scipy.special import ndtr, stdtrit  # scipy.stats would take seconds to import
+
+    groups = [values[strata == stratum] for stratum in np.unique(strata)]
+    n = np.array([len(group) for group in groups], dtype=float)[:, None]  # [K, 1]
+    # Each stratum's share of the variance of the mean over strata; equal ones where none varies.
+    variances = np.stack([group.var(axis=0, ddof=1) for group in groups]) / n  # [K, T]
+    still = ~(variances.sum(axis=0) > 0)
+    variances[:, still] = 1 / n
+    variances = variances / variances.sum(axis=0)
+    lacking = (variances * (n - 1) / n).sum(axis=0)
+    freedom = 1 / (variances**2 / (n - 1)).sum(axis=0)
+    t = stdtrit(freedom, (1 + confidence) / 2)
+    return ndtr(-t / np.sqrt(lacking))
+
 
 CONFIDENCE = 0.95
 REPLICATES = 10_000
@@ -133,7 +180,7 @@ def bootstrap(
     drawn = resamples(strata, replicates, seed)
     flat = values.reshape(runs, -1)  # [S, T]
     plain = np.full(flat.shape[1], (1 - confidence) / 2)
-    tail = tails(flat, strata, confidence) if expanded else plain
+    tail = expansion_tails(flat, strata, confidence) if expanded else plain
     bounds = np.empty((2, flat.shape[1]))
     for points in _blocks(flat.shape[1], _ELEMENTS // replicates):
         block = flat[:, points]
@@ -196,3 +243,24 @@ def wilson(successes: np.ndarray, n: int) -> Interval:
 def _blocks(length: int, size: int) -> Iterator[slice]:
     size = max(1, size)
     return (slice(start, start + size) for start in range(0, length, size))
+
+
+def jackknife(estimate: np.ndarray, without: np.ndarray) -> Interval:
+    """The 95 % interval of a statistic.
+
+    Args:
+      estimate: [...] of all runs.
+      without: [S, ...] of all runs but one, for each of them.
+
+    Returns:
+      An `Interval` of arrays [...], around the estimate; bounds are NaN for fewer than two runs,
+      and where any number is NaN.
+    """
+    from scipy.special import stdtrit  # scipy.stats would take seconds to import
+
+    runs, estimate = len(without), np.asarray(estimate, np.float64)
+    if runs < 2:
+        return unbounded(estimate, runs)
+    variance = (runs - 1) / runs * np.square(without - without.mean(0)).sum(0)
+    half = stdtrit(runs - 1, (1 + CONFIDENCE) / 2) * np.sqrt(variance)
+    return Interval(estimate, estimate - half, estimate + half, n=runs)

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rl_es.analysis.statistics import (
+from rl_es.analysis.statistics import aggregates
+from rl_es.analysis.statistics.aggregates import (
     AGGREGATES,
     Scores,
     aggregate,
-    aggregates,
     average_profile,
-    bootstrap,
-    probability_of_improvement,
     run_profile,
 )
+from rl_es.analysis.statistics.intervals import bootstrap
+from rl_es.analysis.statistics.two_samples import probability_of_improvement
 
 RECORDED = json.loads(Path(__file__).with_name("rliable.json").read_text())
 CASES = RECORDED["cases"]

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from rl_es.analysis.statistics import (
-    Interval,
-    Scores,
-    adjusted,
+from rl_es.analysis.statistics import two_samples
+from rl_es.analysis.statistics.aggregates import Scores
+from rl_es.analysis.statistics.intervals import Interval
+from rl_es.analysis.statistics.two_samples import (
+    adjust_p_values,
     are_paired,
     comparisons,
-    difference,
     probability_of_improvement,
     seeds_to_tell,
 )
@@ -65,7 +65,7 @@ def test_seeds_pair_where_they_are_the_same() -> None:
     matrix = np.random.default_rng(4).normal(size=(10, 2))
     x, same, other = scores(matrix + 0.1), scores(matrix), scores(matrix, first_seed=100)
     assert are_paired(x, same) and not are_paired(x, other)
-    for compare in (probability_of_improvement, difference):
+    for compare in (probability_of_improvement, two_samples):
         paired, apart = compare(x, same), compare(x, other)
         assert paired.estimate == apart.estimate
         assert paired.high - paired.low < 0.7 * (apart.high - apart.low)
@@ -77,7 +77,7 @@ def test_environments_of_one_only_are_left_out() -> None:
     found = probability_of_improvement(x, y)
     assert found.n == 3 and found.estimate == 1
     z = Scores(np.zeros(3), np.array(["elsewhere"] * 3), np.arange(3))
-    for compare in (probability_of_improvement, difference):
+    for compare in (probability_of_improvement, two_samples):
         nothing = compare(x, z)
         assert nothing.n == 0 and np.isnan([nothing.estimate, nothing.low, nothing.high]).all()
     assert comparisons(x, z) == []
@@ -85,15 +85,15 @@ def test_environments_of_one_only_are_left_out() -> None:
 
 def test_a_lone_run_has_no_interval() -> None:
     x, y = scores([[1.0]]), scores([[0.0], [0.5]])
-    for compare, expected in ((probability_of_improvement, 1.0), (difference, 0.75)):
+    for compare, expected in ((probability_of_improvement, 1.0), (two_samples, 0.75)):
         found = compare(x, y)
         assert found.estimate == expected and np.isnan([found.low, found.high]).all()
 
 
 def test_holm_by_hand() -> None:
-    np.testing.assert_allclose(adjusted(np.array([0.04, 0.01, 0.03])), [0.06, 0.03, 0.06])
-    np.testing.assert_allclose(adjusted(np.array([0.5, 0.9])), [1.0, 1.0])
-    assert adjusted(np.array([])).size == 0
+    np.testing.assert_allclose(adjust_p_values(np.array([0.04, 0.01, 0.03])), [0.06, 0.03, 0.06])
+    np.testing.assert_allclose(adjust_p_values(np.array([0.5, 0.9])), [1.0, 1.0])
+    assert adjust_p_values(np.array([])).size == 0
 
 
 def test_each_environment_is_compared_and_adjusted_for_the_others() -> None:
@@ -113,7 +113,7 @@ def test_coverage_of_differences(paired: bool) -> None:
     generator, covered, experiments = np.random.default_rng(8), 0, 300
     for _ in range(experiments):
         x, y = generator.normal(size=(2, 10, 2))
-        found = difference(scores(x + 1), scores(y, 0 if paired else 50), "mean", replicates=1_000)
+        found = two_samples(scores(x + 1), scores(y, 0 if paired else 50), "mean", replicates=1_000)
         covered += found.low <= 1 <= found.high
     assert 0.92 <= covered / experiments <= 0.98
 

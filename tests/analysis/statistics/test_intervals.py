@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from rl_es.analysis.statistics import bootstrap, intervals, resamples, wilson
-from rl_es.analysis.statistics.expansion import tails
+from rl_es.analysis.statistics import intervals
+from rl_es.analysis.statistics.intervals import bootstrap, expansion_tails, resamples, wilson
 
 
 def test_two_runs_have_a_known_distribution() -> None:
@@ -48,7 +48,7 @@ def test_the_expansion_is_hesterberg_s(runs: int) -> None:
 
     sample = np.random.default_rng(9).normal(size=(runs, 3))
     expected = norm.cdf(-np.sqrt(runs / (runs - 1)) * t.ppf(0.975, runs - 1))
-    np.testing.assert_allclose(tails(sample, np.zeros(runs), 0.95), expected, rtol=1e-6)
+    np.testing.assert_allclose(expansion_tails(sample, np.zeros(runs), 0.95), expected, rtol=1e-6)
 
 
 def test_equal_environments_add_up_and_a_loud_one_stands_alone() -> None:
@@ -56,12 +56,12 @@ def test_equal_environments_add_up_and_a_loud_one_stands_alone() -> None:
 
     quiet = np.random.default_rng(10).normal(size=10)
     strata = np.repeat(np.arange(7), 10)
-    alike = tails(np.tile(quiet, 7)[:, None], strata, 0.95)
+    alike = expansion_tails(np.tile(quiet, 7)[:, None], strata, 0.95)
     np.testing.assert_allclose(alike, norm.cdf(-np.sqrt(10 / 9) * t.ppf(0.975, 63)), rtol=1e-6)
     loud = np.tile(quiet, 7) * np.where(strata == 3, 1e6, 1.0)
     alone = norm.cdf(-np.sqrt(10 / 9) * t.ppf(0.975, 9))
-    np.testing.assert_allclose(tails(loud[:, None], strata, 0.95), alone, rtol=1e-6)
-    still = tails(np.zeros((70, 1)), strata, 0.95)
+    np.testing.assert_allclose(expansion_tails(loud[:, None], strata, 0.95), alone, rtol=1e-6)
+    still = expansion_tails(np.zeros((70, 1)), strata, 0.95)
     np.testing.assert_allclose(still, alike, rtol=1e-6)
 
 

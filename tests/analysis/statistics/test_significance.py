@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from rl_es.analysis.statistics import Interval, Scores, adjusted, interval_p, student_p
+from rl_es.analysis.statistics.aggregates import Scores
+from rl_es.analysis.statistics.intervals import Interval
+from rl_es.analysis.statistics.two_samples import adjust_p_values, interval_p, student_p
 
 
 def scores(values, first: int = 0) -> Scores:
@@ -51,6 +53,6 @@ def test_an_interval_that_just_misses_zero_has_p_of_its_level():
 
 
 def test_what_is_no_test_is_not_counted_in_the_adjustment():
-    assert adjusted(np.array([0.01, np.nan, 0.04])) == pytest.approx(
+    assert adjust_p_values(np.array([0.01, np.nan, 0.04])) == pytest.approx(
         [0.02, np.nan, 0.04], nan_ok=True
     )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rl_es.analysis.statistics import Reaching, median_time, share_reached
+from rl_es.analysis.statistics.threshold import Reaching, median_time, share_reached
 
 
 def reaching(times: list[float], reached: list[int]) -> Reaching:

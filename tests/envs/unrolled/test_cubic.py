@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs.unrolled._cubic import Cubic
+from rl_es.envs._unrolled.cubic import Cubic
 
 SIGMA, PAIRS = 0.5, 400_000
 M, N = 3, 2

@@ -5,16 +5,16 @@ import gzip
 import numpy as np
 import pytest
 
-from envs.unrolled import learning_rate_decay
-from envs.unrolled._data import averaged, load
-from envs.unrolled._options import (
+from rl_es.envs._unrolled.datasets import average_pool, load_images
+from rl_es.envs._unrolled.options import (
     DIGITS_TRAIN,
     DIGITS_VALIDATION,
     SOURCES,
     DataOptions,
     ValidatedOptions,
-    check,
+    check_options,
 )
+from rl_es.envs.unrolled import learning_rate_decay
 from rl_es.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -65,7 +65,7 @@ def as_pairs(images, labels):
 
 
 def test_digits_are_split_once_and_for_all():
-    data = load(ValidatedOptions())
+    data = load_images(ValidatedOptions())
     assert data.train.images.shape == (DIGITS_TRAIN, 64)
     assert data.validation.images.shape == (DIGITS_VALIDATION, 64)
     assert data.train.images.dtype == data.train.labels.dtype == np.uint8
@@ -79,7 +79,7 @@ def test_digits_are_split_once_and_for_all():
 
 def test_idx_files_are_read(fashion):
     folder, (images, labels, other_images, other_labels) = fashion
-    data = load(options("fashion_mnist", folder))
+    data = load_images(options("fashion_mnist", folder))
     assert as_pairs(*vars(data.train).values()) == as_pairs(images.reshape(30, -1), labels)
     assert as_pairs(*vars(data.validation).values()) == as_pairs(
         other_images.reshape(20, -1), other_labels
@@ -88,7 +88,7 @@ def test_idx_files_are_read(fashion):
 
 def test_cifar_files_are_read(cifar):
     folder, records = cifar
-    data = load(options("cifar10", folder))
+    data = load_images(options("cifar10", folder))
     pixels = [r[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1) for r in records.values()]
     images, labels = np.concatenate(pixels[:5]), np.concatenate([*records.values()][:5])[:, 0]
     assert as_pairs(*vars(data.train).values()) == as_pairs(images.reshape(20, -1), labels)
@@ -97,8 +97,10 @@ def test_cifar_files_are_read(cifar):
 
 def test_sizes_take_the_first_images(fashion):
     folder, _ = fashion
-    whole = load(options("fashion_mnist", folder))
-    part = load(options("fashion_mnist", folder, train_size=10, validation_size=5, image_size=7))
+    whole = load_images(options("fashion_mnist", folder))
+    part = load_images(
+        options("fashion_mnist", folder, train_size=10, validation_size=5, image_size=7)
+    )
     assert part.train.images.shape == (10, 49) and part.validation.images.shape == (5, 49)
     np.testing.assert_array_equal(part.train.labels, whole.train.labels[:10])
     means = whole.train.images[:10].reshape(10, 7, 4, 7, 4).mean((2, 4)).reshape(10, 49)
@@ -107,19 +109,19 @@ def test_sizes_take_the_first_images(fashion):
 
 def test_averaging_by_parts_of_pixels_keeps_the_mean():
     images = RNG.integers(0, 256, (5, 28, 28, 3), np.uint8)
-    small = averaged(images, 8)
+    small = average_pool(images, 8)
     assert small.shape == (5, 8, 8, 3)
     np.testing.assert_allclose(small.mean((1, 2)), images.mean((1, 2)), atol=0.5)
-    np.testing.assert_array_equal(averaged(images, 28), images)
+    np.testing.assert_array_equal(average_pool(images, 28), images)
     grey = np.full((1, 28, 28, 1), 77, np.uint8)
-    np.testing.assert_array_equal(averaged(grey, 5), np.full((1, 5, 5, 1), 77))
+    np.testing.assert_array_equal(average_pool(grey, 5), np.full((1, 5, 5, 1), 77))
 
 
 def refused(asked, batch=1):
     """The message of a refusal, which is one line."""
     with pytest.raises(UserError) as error:
-        check(asked, batch)
-        load(asked)
+        check_options(asked, batch)
+        load_images(asked)
     message = str(error.value)
     assert "\n" not in message
     return message
@@ -143,8 +145,8 @@ def test_sizes_beyond_the_data_are_refused(fashion):
 
 
 def test_validation_images_matter_only_where_they_are_looked_at():
-    check(DataOptions(), 400)
-    assert len(load(DataOptions()).validation.labels) == DIGITS_VALIDATION
+    check_options(DataOptions(), 400)
+    assert len(load_images(DataOptions()).validation.labels) == DIGITS_VALIDATION
     assert "360 validation images" in refused(ValidatedOptions(), batch=400)
 
 

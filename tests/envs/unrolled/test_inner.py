@@ -6,10 +6,10 @@ import numpy as np
 import optax
 import pytest
 
-from envs.unrolled import _inner as inner
-from envs.unrolled._data import Images, Split, load
-from envs.unrolled._minibatches import Minibatches
-from envs.unrolled._options import DataOptions
+from rl_es.envs._unrolled import inner_training as inner
+from rl_es.envs._unrolled.datasets import Images, Split, load_images
+from rl_es.envs._unrolled.inner_training import Minibatches
+from rl_es.envs._unrolled.options import DataOptions
 from tests.envs.unrolled import reference
 
 
@@ -26,13 +26,13 @@ def minibatches(count, size):
 
 @pytest.fixture(scope="module")
 def batch():
-    data = load(DataOptions())
+    data = load_images(DataOptions())
     return Minibatches(data.train, 32, data)(jax.random.key(3))
 
 
 @pytest.fixture(scope="module")
 def weights():
-    drawn = inner.initial(jax.random.key(0), 64, (12, 12))
+    drawn = inner.initial_weights(jax.random.key(0), 64, (12, 12))
     # Biases start at zero, where a wrong derivative could hide.
     rng = np.random.default_rng(1)
     return jax.tree.map(
@@ -45,7 +45,7 @@ MASKS = np.stack([np.arange(12) < 7, np.arange(12) < 1]).astype(np.float32)
 
 @pytest.mark.parametrize("masks", [None, MASKS], ids=["whole", "masked"])
 def test_loss_and_gradient_equal_numpy(weights, batch, masks):
-    ours, gradient = jax.jit(jax.value_and_grad(inner.loss))(weights, batch, masks)
+    ours, gradient = jax.jit(jax.value_and_grad(inner.training_loss))(weights, batch, masks)
     expected, by_hand = reference.loss_and_gradient(weights, *batch, masks)
     np.testing.assert_allclose(ours, expected, rtol=1e-5)
     np.testing.assert_allclose(
@@ -54,8 +54,8 @@ def test_loss_and_gradient_equal_numpy(weights, batch, masks):
 
 
 def test_masked_units_are_neither_used_nor_trained(weights, batch):
-    loss = jax.jit(inner.loss)
-    gradient = jax.jit(jax.grad(inner.loss))(weights, batch, MASKS)
+    loss = jax.jit(inner.training_loss)
+    gradient = jax.jit(jax.grad(inner.training_loss))(weights, batch, MASKS)
     np.testing.assert_array_equal(gradient[0].weight[:, 7:], 0)
     np.testing.assert_array_equal(gradient[0].bias[7:], 0)
     np.testing.assert_array_equal(gradient[1].weight[7:], 0)
@@ -69,15 +69,15 @@ def test_momentum_step_equals_optax(weights, batch):
     theirs, state = weights, optimiser.init(weights)
     ours, velocity = weights, jax.tree.map(jnp.zeros_like, weights)
     for _ in range(3):
-        change, state = optimiser.update(jax.grad(inner.loss)(theirs, batch), state)
+        change, state = optimiser.update(jax.grad(inner.training_loss)(theirs, batch), state)
         theirs = optax.apply_updates(theirs, change)
-        gradient = jax.grad(inner.loss)(ours, batch)
+        gradient = jax.grad(inner.training_loss)(ours, batch)
         ours, velocity = inner.momentum_step(ours, velocity, gradient, 0.1, 0.8)
     np.testing.assert_allclose(reference.flat(ours), reference.flat(theirs), rtol=1e-5, atol=1e-6)
 
 
 def test_first_weights_are_he_uniform():
-    weights = inner.initial(jax.random.key(1), 300, (200,))
+    weights = inner.initial_weights(jax.random.key(1), 300, (200,))
     assert [leaf.shape for leaf in jax.tree.leaves(weights)] == [
         (300, 200),
         (200,),
@@ -109,7 +109,7 @@ def test_a_minibatch_may_be_all_images():
 def test_reported_losses_are_bounded():
     given = jnp.array([0.5, 1e9, np.inf, np.nan])
     np.testing.assert_allclose(
-        jax.vmap(inner.bounded)(given),
+        jax.vmap(inner.bound_weights)(given),
         [0.5, inner.CEILING, inner.CEILING, inner.CEILING],
         rtol=1e-6,
     )

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from agents import pes
-from envs.unrolled import learning_rate_decay as task
-from rl_es.config import split
-from rl_es.interfaces import Problem
-from rl_es.rollout.parameters import action_itself
+from rl_es.agents import pes
+from rl_es.config import split_traced
+from rl_es.envs.unrolled import learning_rate_decay as task
+from rl_es.interfaces import ProblemSpec
+from rl_es.rollout.policy import parameter_policy
 from rl_es.training.learner import Evolution
 from tests.envs import contract
 from tests.envs.unrolled import reference
@@ -88,10 +88,10 @@ def test_training_helps():
 
 def test_partners_share_weights_and_minibatches():
     env = make(steps=4)
-    policy = action_itself(env.spec)
+    policy = parameter_policy(env.spec)
     config = pes.Hyperparameters(population=8, window=1, sigma=0.5)
-    learner = Evolution(pes.make(config, Problem(policy.parameters, 4)), env, policy)
-    hyper = {name: jnp.float32(value) for name, value in split(config)[1].items()}
+    learner = Evolution(pes.make(config, ProblemSpec(policy.parameters, 4)), env, policy)
+    hyper = {name: jnp.float32(value) for name, value in split_traced(config)[1].items()}
     state = learner.init(jax.random.key(0), hyper)
     _, segment, _ = jax.jit(learner.generation)(state)
     # The first loss is that of the first weights on the first minibatch, whatever is done then.

@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from envs.unrolled import _inner as inner
-from envs.unrolled import _many_hyperparameters as environment
-from envs.unrolled import many_hyperparameters as task
+from rl_es.envs._unrolled import inner_training as inner
+from rl_es.envs._unrolled import many_hyperparameters as environment
+from rl_es.envs.unrolled import many_hyperparameters as task
 from tests.envs import contract
 from tests.envs.unrolled import reference
 
@@ -24,7 +24,7 @@ def test_contract():
 
 
 def test_an_action_is_read_in_its_stated_order():
-    read = environment.read(jnp.arange(29, dtype=jnp.float32) / 10)
+    read = environment.read_action(jnp.arange(29, dtype=jnp.float32) / 10)
     one = np.arange(29) / 10
     np.testing.assert_allclose(read.active, 1 / (1 + np.exp(-one[:5])), rtol=1e-5)
     for i, (lr, momentum) in enumerate(zip(read.lr, read.momentum)):
@@ -39,7 +39,7 @@ def test_bounds_and_start_are_what_they_are_said_to_be():
         (environment.HIGH, 0.999, 10, 0.999),
         (environment.START, 0.5, 0.01, 0.9),
     ):
-        read = environment.read(jnp.asarray(action))
+        read = environment.read_action(jnp.asarray(action))
         np.testing.assert_allclose(read.active, active, rtol=1e-5)
         np.testing.assert_allclose(reference.flat(read.lr), lr, rtol=1e-4)
         np.testing.assert_allclose(reference.flat(read.momentum), momentum, rtol=1e-5)
@@ -56,7 +56,7 @@ def test_a_run_equals_numpy():
     rng = np.random.default_rng(0)
     action = environment.START + 0.5 * rng.normal(size=29).astype(np.float32)
     action[:5] += 1  # enough units for the signal to reach the last layer
-    chosen = environment.read(jnp.asarray(action))
+    chosen = environment.read_action(jnp.asarray(action))
     masks = np.asarray(environment.masks(chosen.active, 12))
     assert 5 < masks.sum() < 60
     state, _ = env.reset(jax.random.key(0))

@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs.unrolled import _inner as inner
-from envs.unrolled import _learned_optimiser as learned
-from envs.unrolled import learned_optimiser, sgd
+from rl_es.envs._unrolled import inner_training as inner
+from rl_es.envs._unrolled import learned_optimiser as learned
+from rl_es.envs.unrolled import learned_optimiser, sgd
 from rl_es.errors import UserError
 from rl_es.interfaces import Snapshot
 from rl_es.rollout.config import PolicyConfig

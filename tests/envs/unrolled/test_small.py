@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from envs.unrolled import cubic, influence_balancing, linear, lorenz, toy_regression
 from rl_es import registry
+from rl_es.envs.unrolled import cubic, influence_balancing, linear, lorenz, toy_regression
 from rl_es.errors import UserError
 from rl_es.interfaces import Environment, Snapshot
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
 from rl_es.rollout.evaluation import evaluator
 from rl_es.rollout.policy import make_policy
-from rl_es.rollout.wrappers import TimeLimit, wrap
+from rl_es.rollout.wrappers import TimeLimit, wrap_environment
 from tests.envs.contract import check, check_types
 
 SMALL = (influence_balancing, toy_regression, lorenz, linear, cubic)
@@ -78,7 +78,7 @@ def test_influence_balancing():
 @pytest.mark.parametrize("wrappers", [{}, {"episode_length": 20}, {"action_repeat": 5}])
 def test_influence_balancing_names_its_own_evaluation(wrappers):
     """Minus the loss after 500 steps of one theta: 8.0 at the start, as the paper's, 0 at -1/6."""
-    env = wrap(made(influence_balancing), WrapperConfig(**wrappers))
+    env = wrap_environment(made(influence_balancing), WrapperConfig(**wrappers))
     policy = make_policy(PolicyConfig(network="parameters"), env.spec)
     evaluate = jax.jit(evaluator(env, policy, 2))
     for theta in (0.5, 0.0, -1 / 6):

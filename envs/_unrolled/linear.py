@@ -1,0 +1,61 @@
+"""Observations and rewards that are fixed in advance, and a state that the actions push."""
+
+from typing import Literal, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from rl_es.envs._adapter import box
+from rl_es.interfaces import EnvSpec, Observation, Transition
+
+
+class LinearState(NamedTuple):
+    """The state of the unroll."""
+
+    x: Array  # [size]
+    t: Array  # [] int32
+
+
+class Linear:
+    """Step t shows o_t, moves x to x' = response(decay x + action) and rewards the product v_t x'.
+
+    All o_t and v_t are drawn once, from a standard normal distribution, and are the same in every
+    episode; with identical gradients they are the same in every step. Episodes start at x = 0.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        steps: int,
+        size: int,
+        gradients: Literal["independent", "identical"] = "independent",
+        decay: float = 0.0,
+        response: Literal["linear", "tanh"] = "linear",
+    ):
+        drawn = np.random.default_rng(0).normal(size=(2, steps, size)).astype(np.float32)
+        if gradients == "identical":
+            drawn = drawn[:, :1].repeat(steps, axis=1)
+        self._shown, self._wanted = drawn
+        self.steps, self.size, self.decay, self.response = steps, size, decay, response
+        self.spec = EnvSpec(
+            name=name,
+            observation_shape=(size,),
+            action_space=box(-np.inf, np.inf, (size,)),
+            episode_length=steps,
+        )
+
+    def reset(self, key: Array) -> tuple[LinearState, Observation]:
+        t = jnp.zeros((), jnp.int32)
+        return LinearState(jnp.zeros(self.size), t), self._observe(t)
+
+    def step(self, key: Array, state: LinearState, action: Array) -> Transition:
+        x = np.float32(self.decay) * state.x + action
+        x = jnp.tanh(x) if self.response == "tanh" else x
+        reward, t = jnp.asarray(self._wanted)[state.t] @ x, state.t + 1
+        over = t >= self.steps
+        return Transition(LinearState(x, t), self._observe(t), reward, jnp.zeros((), bool), over)
+
+    def _observe(self, t: Array) -> Observation:
+        # An index beyond the last step is the last: what is shown after the end is not used.
+        return Observation(jnp.asarray(self._shown)[t])

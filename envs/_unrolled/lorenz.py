@@ -1,0 +1,58 @@
+"""The Lorenz system by Euler's method, beside the one that it should follow."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from rl_es.envs._adapter import blank_observation, box, valid_action
+from rl_es.interfaces import EnvSpec, Observation, Transition
+
+DT, B = 0.005, 8 / 3
+KNOWN = (float(np.log(28)), float(np.log(10)))
+# Euler's method stays finite within these: log r from 1 to 148, log a the same.
+LOW, HIGH = 0.0, 5.0
+
+
+class SystemPair(NamedTuple):
+    """The state of both systems."""
+
+    own: Array  # [3]
+    known: Array  # [3]
+    t: Array  # [] int32
+
+
+def _moved(x: Array, action: Array) -> Array:
+    """One step of a system [3] whose log r and log a are the action."""
+    r, a = jnp.exp(action)
+    change = jnp.stack(
+        [a * (x[1] - x[0]), x[0] * (r - x[2]) - x[1], x[0] * x[1] - np.float32(B) * x[2]]
+    )
+    return jnp.clip(x + np.float32(DT) * change, -1e3, 1e3)
+
+
+class Lorenz:
+    """Both systems start at the same point; the reward is minus the squared distance of their z."""
+
+    def __init__(self, name: str, steps: int):
+        self.steps = steps
+        self.spec = EnvSpec(
+            name=name,
+            observation_shape=(1,),
+            action_space=box(LOW, HIGH, (2,)),
+            episode_length=steps,
+            initial_action=(3.1, 2.0),
+        )
+
+    def reset(self, key: Array) -> tuple[SystemPair, Observation]:
+        start = jnp.asarray([1.2, 1.3, 1.6], jnp.float32)
+        return SystemPair(start, start, jnp.zeros((), jnp.int32)), blank_observation()
+
+    def step(self, key: Array, state: SystemPair, action: Array) -> Transition:
+        own = _moved(state.own, valid_action(self.spec.action_space, action))
+        known = _moved(state.known, jnp.asarray(KNOWN, jnp.float32))
+        t = state.t + 1
+        reward = -jnp.square(own[2] - known[2])
+        never, over = jnp.zeros((), bool), t >= self.steps
+        return Transition(SystemPair(own, known, t), blank_observation(), reward, never, over)

@@ -1,0 +1,187 @@
+"""The distance of low-rank expected updates from full-rank ones against rank, a row per problem.
+
+The kinds of figures of gradient estimates.
+
+Variance of gradient estimates against the windows of an episode, a panel per family.
+"""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+from rl_es.analysis.drawing import layout, marks, palette
+from rl_es.analysis.drawing.figure_kinds import DEFAULT_OPTIONS, FigureKind, FigureOptions
+from rl_es.analysis.drawing.palette import Style
+from rl_es.analysis.drawing.ticks import log2_ticks, log_ticks, shorten_ticks
+from rl_es.analysis.formatting import format_range
+from rl_es.analysis.gradients.tables import GradientResults, family, fitted
+from rl_es.analysis.statistics.intervals import CONFIDENCE
+
+INTERVAL = f"{CONFIDENCE:.0%} jackknife over seeds, with Student's t"
+_EXACT: dict[str, Any] = dict(marks.REFERENCE, linewidth=0.9)
+_SAID = {"known": "full rank as known", "measured": "full rank as measured"}
+
+
+def rank_bias_families(
+    gradients: GradientResults, options: FigureOptions = DEFAULT_OPTIONS
+) -> list[str]:
+    """The families with an environment that knows how far ranks are from full rank."""
+    found = {family(env) for env in gradients.bias["env"]}
+    return sorted(found, key=palette.natural_order)
+
+
+def draw_rank_bias(gradients: GradientResults, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
+    """Left, distances and the exact line on logarithmic axes; right, distances over exact ones."""
+    bias = gradients.bias
+    problems = [(env, agent, own) for (env, agent), own in bias.groupby(["env", "agent"])]
+    looks = palette.styles({agent: agent for _, agent, _ in problems})
+    with layout.paper():
+        figure, rows = layout.rows(options.sheet, [2] * len(problems), 2.7, 2.2)
+        for (env, agent, own), pair in zip(problems, rows, strict=True):
+            _distances(pair[0], own[own["reference"] == "known"], looks[agent])
+            _ratios(pair[1], own, looks[agent])
+            for panel in pair:
+                _ranks(panel, own)
+                panel.set_title(f"{env}: {agent}")
+        alone = next(iter(looks.values())) if len(looks) == 1 else Style("#555555", "-", "o")
+        return layout.finish(figure, _entries(bias, alone), [_note(bias)])
+
+
+def _distances(panel: Axes, rows: pd.DataFrame, style: Style) -> None:
+    """Draws distances; those that are zero are below the panel."""
+    panel.set_yscale("log", nonpositive="clip")
+    panel.plot(rows["rank"], rows["exact"], zorder=2, **_EXACT)
+    _points(panel, rows["rank"], rows[["distance", "low", "high"]], style, "known")
+    drawn = rows[["exact", "distance", "high"]].to_numpy(float)
+    drawn = drawn[drawn > 0]
+    panel.set_ylim(drawn.min() / 1.5, drawn.max() * 1.5)
+    log_ticks(panel.yaxis)
+    panel.set_ylabel("distance of expected updates")
+    said, corner = f"slope\n{fitted(rows.iloc[0].to_dict())}", panel.transAxes
+    panel.text(0.97, 0.95, said, ha="right", va="top", fontsize=7, transform=corner)
+
+
+def _ratios(panel: Axes, rows: pd.DataFrame, style: Style) -> None:
+    """Draws distances over exact ones, the two references on either side of their rank."""
+    panel.axhline(1, zorder=2, **_EXACT)
+    references = sorted(set(rows["reference"]))
+    for place, reference in enumerate(references):
+        own = rows[rows["reference"] == reference]
+        ratios = own[["distance", "low", "high"]].div(own["exact"], axis=0)
+        aside = 2 ** (0.24 * (place - (len(references) - 1) / 2))
+        _points(panel, own["rank"] * aside, ratios, style, reference)
+    panel.set_ylabel("distance / exact distance")
+    shorten_ticks(panel.yaxis, 5)
+
+
+def _points(panel: Axes, at: pd.Series, values: pd.DataFrame, style: Style, reference: str) -> None:
+    low = values["low"].clip(lower=np.finfo(float).tiny)
+    panel.vlines(at, low, values["high"], color=style.colour, linewidth=1.3, zorder=3)
+    panel.plot(at, values["distance"], zorder=4, **_marker(style, reference))
+
+
+def _marker(style: Style, reference: str) -> dict[str, Any]:
+    face = style.colour if reference == "known" else "white"
+    look: dict[str, Any] = dict(marker=style.marker, color=style.colour, markerfacecolor=face)
+    return look | dict(linestyle="", markersize=4, markeredgewidth=0.8)
+
+
+def _ranks(panel: Axes, rows: pd.DataFrame) -> None:
+    """A logarithmic axis with a tick at each rank."""
+    ranks = sorted(set(rows["rank"]))
+    log2_ticks(panel, ranks)
+    panel.set_xlim(ranks[0] / 1.4, ranks[-1] * 1.4)
+    panel.set_xlabel("rank of the noise")
+
+
+def _entries(bias: pd.DataFrame, style: Style) -> list[tuple[Artist, str]]:
+    entries: list[tuple[Artist, str]] = [(Line2D([], [], **_EXACT), "exact")]
+    for reference in sorted(set(bias["reference"])):
+        entries.append((Line2D([], [], **_marker(style, reference)), _SAID[reference]))
+    return entries
+
+
+def _note(bias: pd.DataFrame) -> str:
+    return (
+        "Norm of the difference of expected updates of low rank and of full rank, parameters held "
+        "still; its square, without bias, from inner products of estimates of different seeds. "
+        "Vertical lines: "
+        f"{INTERVAL} (n = {format_range(bias['n'])}). Slope: least squares of log distance on log "
+        "rank, full rank as known. "
+        f"Antithetic pairs a point: at least {(bias['samples'] * bias['pairs']).min():,}."
+    )
+
+
+FEWEST = 2  # numbers of windows that make a line
+
+
+def variance_families(
+    gradients: GradientResults, options: FigureOptions = DEFAULT_OPTIONS
+) -> list[str]:
+    """The families of environments that differ in their number of windows."""
+    counts = gradients.table.groupby("family")["windows"].nunique()
+    found = [family for family, count in counts.items() if count >= FEWEST]
+    return sorted(found, key=palette.natural_order)
+
+
+def draw_variance(gradients: GradientResults, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
+    """Relative variance of a pair's estimate against windows, on logarithmic axes."""
+    inside, styles, shown = gradients.table, gradients.styles, variance_families(gradients)
+    labels = list(palette.style_among(styles, inside["label"]))
+    with layout.paper():
+        figure, axes = layout.grid(options.sheet, len(shown), 2.9, 2.3)
+        for panel, family in zip(axes, shown, strict=True):
+            rows = inside[inside["family"] == family]
+            for label in labels:
+                own = rows[rows["label"] == label].sort_values("windows")
+                style = styles[label]
+                look = dict(color=style.colour, linestyle=style.line, marker=style.marker)
+                panel.plot(own["windows"], own["relative_variance"], **look)  # pyright: ignore
+            panel.set_xscale("log")
+            panel.set_yscale("log")
+            ticks = sorted(set(rows["windows"]))
+            panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+            panel.xaxis.set_minor_locator(NullLocator())
+            panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            panel.yaxis.set_minor_locator(NullLocator())
+            panel.set_title(family)
+            panel.set_xlabel("windows of an episode")
+            if layout.first_of_row(panel):
+                panel.set_ylabel("relative variance of a pair")
+        said = (
+            "Variance of the estimate of an episode's gradient by one antithetic pair, summed over "
+            "parameters, over the squared norm of the gradient; parameters held still. "
+            f"Samples a point: at least {inside['samples'].min():,}."
+        )
+        entries = [(marks.handle(styles[label]), label) for label in labels]
+        return layout.finish(figure, entries, [said])
+
+
+_KINDS: tuple[FigureKind[GradientResults], ...] = (
+    FigureKind(
+        "variance",
+        "Variance of gradient estimates against the windows of an episode",
+        draw_variance,
+        variance_families,
+        "two numbers of windows",
+        most=6,
+        interval="",
+    ),
+    FigureKind(
+        "rank_bias",
+        "Distance of low-rank expected updates from full-rank ones against rank",
+        draw_rank_bias,
+        rank_bias_families,
+        "two ranks in an environment that knows its expected estimates, and three seeds",
+        most=6,
+        interval=INTERVAL,
+    ),
+)
+KINDS = {kind.name: kind for kind in _KINDS}

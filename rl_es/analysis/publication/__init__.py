@@ -1,1 +1,0 @@
-"""Tables for papers and pages: means with intervals, in LaTeX, Markdown or CSV."""

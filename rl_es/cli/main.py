@@ -1,0 +1,149 @@
+"""From a command line to a command and its exit code."""
+
+import contextlib
+import io
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+import tyro
+from tyro._errors import on_parse_error
+
+from rl_es.cli.arguments import PROG, CommandLineCheck
+from rl_es.cli.result_commands import (
+    CompareCommand,
+    EvaluateCommand,
+    FiguresCommand,
+    MergeCommand,
+    ReferencesCommand,
+    ReplayCommand,
+    ReportCommand,
+    TableCommand,
+    TensorboardCommand,
+)
+from rl_es.cli.run_commands import (
+    GradientsCommand,
+    PlanCommand,
+    RunCommand,
+    SpeedCommand,
+    TuneCommand,
+    TunedCommand,
+)
+from rl_es.cli.setup_commands import (
+    CheckCommand,
+    DoctorCommand,
+    ListCommand,
+    NewCommand,
+    SchemaCommand,
+)
+from rl_es.errors import UserError, brief, did_you_mean, printable, why
+
+VERBS = {
+    "run": RunCommand,
+    "plan": PlanCommand,
+    "speed": SpeedCommand,
+    "gradients": GradientsCommand,
+    "report": ReportCommand,
+    "figures": FiguresCommand,
+    "compare": CompareCommand,
+    "table": TableCommand,
+    "tensorboard": TensorboardCommand,
+    "merge": MergeCommand,
+    "references": ReferencesCommand,
+    "evaluate": EvaluateCommand,
+    "replay": ReplayCommand,
+    "tune": TuneCommand,
+    "tuned": TunedCommand,
+    "list": ListCommand,
+    "new": NewCommand,
+    "check": CheckCommand,
+    "schema": SchemaCommand,
+    "doctor": DoctorCommand,
+}
+COMPLETIONS = ("--tyro-print-completion", "--tyro-write-completion")  # tyro's own, for shells
+SHELLS = (["bash"], ["zsh"], ["fish"])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command line; returns the exit code.
+
+    0: done; 1: some cells failed, or another process did; 2: bad input, or a file that cannot be
+    read or written, one message of one line on standard error; 130: interrupted.
+    """
+    arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    # A descriptor of our own: one thread may hold back descriptor 2 while it compiles.
+    messages = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+    for stream in (sys.stdout, sys.stderr):  # names of files may be no text
+        with contextlib.suppress(OSError):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="backslashreplace")
+    try:
+        return _command(arguments)()
+    except UserError as error:
+        print(f"error: {printable(str(error))}", file=messages)
+        return error.code
+    except KeyboardInterrupt:
+        print(
+            "interrupted; what is finished is kept: run the same command again to go on, or "
+            "`report` the folder for tables of what is there",
+            file=messages,
+        )
+        return 130
+    except BrokenPipeError:  # the reader of our output is gone, as in `list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        named = "" if error.filename is None else f"{error.filename}: "
+        print(f"error: {printable(f'{named}{why(error)}')}", file=messages)
+        return UserError.code
+    except MemoryError as error:
+        print(f"error: not enough memory ({printable(why(error))})", file=messages)
+        return 1
+    except Exception:
+        traceback.print_exc(file=messages)
+        return 1
+
+
+def _command(arguments: Sequence[str]) -> Callable[[], int]:
+    """The command of a command line; help is printed, and ends the process.
+
+    Raises:
+      UserError: the command line has something wrong.
+    """
+    verb = arguments[0]
+    if any("\0" in argument for argument in arguments):
+        raise UserError("an argument holds a zero byte")
+    if verb in COMPLETIONS and arguments[1:2] not in SHELLS:
+        raise UserError(f"{verb}: must be followed by bash, zsh or fish")
+    if verb not in (*VERBS, *COMPLETIONS, "-h", "--help"):
+        what = "option" if verb.startswith("-") else "command"
+        raise UserError(f"unknown {what} '{brief(verb)}'{did_you_mean(verb, [*VERBS, '--help'])}")
+    hook: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+    if verb in VERBS:
+        refusal = CommandLineCheck(arguments, VERBS)
+        refusal.check()
+        hook = on_parse_error(refusal)
+    with hook:
+        return tyro.extras.subcommand_cli_from_dict(
+            VERBS,
+            prog=PROG,
+            description="A benchmark suite for evolution strategies in reinforcement learning.",
+            args=arguments,
+        )
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process, at once where something would hold it up.
+
+    A thread may be left that compiles, at which XLA crashes; or the process left others without
+    their consent (`rl_es.training.multihost`), for which jax would wait.
+    """
+    jax = sys.modules.get("jax")
+    if threading.active_count() > 1 or (jax is not None and jax.distributed.is_initialized()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)

@@ -1,0 +1,415 @@
+"""The commands that read results: report, figures, compare, table.
+
+The command that writes results for another program: tensorboard.
+
+The commands that make one table of several things: merge, references.
+
+The commands that take trained policies: evaluate, replay.
+"""
+
+import dataclasses
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
+
+from rl_es.cli.arguments import NoReplays, ResultsFolder
+from rl_es.cli.run_commands import write_films, write_report
+from rl_es.errors import UserError, check_number
+from rl_es.results.files import check_file, check_folder, folder_of_results, write_text
+
+TableFormat = Literal["latex", "markdown", "csv"]
+MetricName = Literal["final", "best", "auc", "steps_to_threshold", "seconds"]
+Metric = Annotated[
+    MetricName,
+    arg(help="of each run: last or best return, area under the curve, or times (less is better)"),
+]
+MOST_REPLICATES = 1_000_000
+Normalise = Annotated[
+    tuple[str, str] | None,
+    arg(
+        metavar="LOW HIGH",
+        help="references that are 0 and 1 on the scale of scores: untrained, threshold, best, a "
+        "label, or FILE.csv:COLUMN",
+        help_behavior_hint="(default: untrained, and threshold where all have one, else best)",
+    ),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportCommand:
+    """Write tables, figures and the report of a results folder."""
+
+    folder: ResultsFolder
+    no_replays: NoReplays = False
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        folder_of_results(self.folder)
+        if not self.no_replays:
+            write_films(self.folder)
+        write_report(self.folder)
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class FiguresCommand:
+    """Draw figures of results, speed or gradients folders, for a paper's column or page."""
+
+    folders: Annotated[
+        Positional[tuple[Path, ...]],
+        arg(metavar="DIR", help="results folders, or folders that hold some"),
+    ] = ()
+    kind: Annotated[
+        UseAppendAction[tuple[str, ...]],
+        arg(
+            metavar="KIND",
+            help="a kind of figure",
+            help_behavior_hint="(may be repeated; default: each that a folder has something for)",
+        ),
+    ] = ()
+    size: Annotated[
+        Literal["auto", "column", "page"],
+        arg(help="as wide as the panels want, or 3.25 or 6.75 inches"),
+    ] = "auto"
+    format: Annotated[
+        UseAppendAction[tuple[Literal["png", "svg", "pdf"], ...]],
+        arg(help="of the files", help_behavior_hint="(may be repeated; default: png and svg)"),
+    ] = ()
+    normalise: Normalise = None
+    reference: Annotated[
+        str | None,
+        arg(
+            metavar="LABEL",
+            help="the label that others are compared with",
+            help_behavior_hint="(default: eggroll where it is)",
+        ),
+    ] = None
+    published: Annotated[
+        Path | None,
+        arg(
+            metavar="FILE",
+            help="CSV with env, label, reference and ratio: others' times, shown by time_ratio",
+            help_behavior_hint="(default: none)",
+        ),
+    ] = None
+    replicates: Annotated[
+        int | None, arg(metavar="N", help="of the bootstrap", help_behavior_hint="(default: many)")
+    ] = None
+    out: Annotated[
+        Path | None,
+        arg(
+            metavar="DIR",
+            help="a folder for each folder's figures",
+            help_behavior_hint="(default: figures/ in each)",
+        ),
+    ] = None
+    list: Annotated[
+        FlagCreatePairsOff[bool],
+        arg(help="print the kinds, what each shows and needs", help_behavior_hint=""),
+    ] = False
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        from rl_es.analysis import gallery
+        from rl_es.analysis.drawing import figure_kinds
+        from rl_es.analysis.drawing.figure_kinds import DEFAULT_OPTIONS
+        from rl_es.analysis.drawing.layout import SIZES
+        from rl_es.analysis.figures import cost
+
+        if self.list:
+            print(gallery.listing())
+            return 0
+        if not self.folders:
+            raise UserError("figures: needs a folder, or --list")
+        check_number("--replicates", self.replicates, 1, MOST_REPLICATES)
+        given: dict[str, Any] = {"sheet": SIZES[self.size], "reference": self.reference}
+        given["published"] = self.published
+        if self.normalise is not None:
+            given |= dict(zip(("low", "high"), self.normalise, strict=True))
+        if self.replicates is not None:
+            given["replicates"] = self.replicates
+        options = dataclasses.replace(DEFAULT_OPTIONS, **given)
+        formats = self.format or figure_kinds.FORMATS
+        if self.out is not None:
+            check_folder(self.out)
+        if self.published is not None:  # what is damaged is said before anything is drawn
+            cost.published_ratios(self.published, self.reference or cost.USUAL_REFERENCE)
+        for path in gallery.draw(self.folders, self.out, self.kind, options, formats):
+            print(path)
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class CompareCommand:
+    """Compare results folders, the base first: differences, verdicts, seeds that would tell."""
+
+    folders: Annotated[
+        Positional[tuple[Path, ...]],
+        arg(metavar="DIR", help="results folders, the base first", help_behavior_hint=""),
+    ]
+    env: Annotated[
+        UseAppendAction[tuple[str, ...]],
+        arg(help="an environment", help_behavior_hint="(may be repeated; default: all)"),
+    ] = ()
+    label: Annotated[
+        UseAppendAction[tuple[str, ...]],
+        arg(help="a label of the base", help_behavior_hint="(may be repeated; default: all)"),
+    ] = ()
+    metric: Metric = "final"
+    map: Annotated[
+        UseAppendAction[tuple[str, ...]],
+        arg(
+            metavar="OLD=NEW",
+            help="hold the base's label OLD against the others' NEW",
+            help_behavior_hint="(may be repeated)",
+        ),
+    ] = ()
+    normalise: Normalise = None
+    margin: Annotated[
+        float | None,
+        arg(
+            metavar="SHARE",
+            help="the smallest effect that matters: of the way from LOW to HIGH, of times as a "
+            "share of the base's",
+            help_behavior_hint="(default: none)",
+        ),
+    ] = None
+    out: Annotated[
+        Path | None,
+        arg(metavar="DIR", help_behavior_hint="(default: results/compare/<base>-vs-<other>)"),
+    ] = None
+    fail_if: Annotated[
+        Literal["never", "worse"], arg(help="exit with 1 if any verdict is this")
+    ] = "never"
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        from rl_es.analysis.comparison import report
+
+        found = report.build(
+            self.folders,
+            environments=self.env,
+            labels=self.label,
+            metric=self.metric,
+            renamed=self.map,
+            normalise=self.normalise,
+            margin=self.margin,
+        )
+        for path in report.publish(found, self.out):
+            print(path)
+        return 1 if self.fail_if == "worse" and found.counts["worse"] else 0
+
+
+@dataclasses.dataclass(frozen=True)
+class TableCommand:
+    """Write a table of a results folder for a paper or a page: means, intervals, the best."""
+
+    folder: ResultsFolder
+    format: Annotated[
+        TableFormat | None,
+        arg(
+            help="latex needs booktabs; csv is unrounded",
+            help_behavior_hint="(default: as --out ends, else markdown)",
+        ),
+    ] = None
+    metric: Metric = "final"
+    rows: Annotated[Literal["environments", "labels"], arg(help="what has a row")] = "environments"
+    normalise: Normalise = None
+    interval: Annotated[bool, arg(help="intervals beside the means")] = True
+    out: Annotated[
+        Path | None, arg(metavar="FILE", help_behavior_hint="(default: standard output)")
+    ] = None
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        from rl_es.analysis import publication
+
+        if self.out is not None:
+            check_file(self.out)
+        options = (self.metric, self.rows, self.normalise, self.interval)
+        text = publication.compose(self.folder, self._format(), *options)
+        if self.out is None:
+            print(text, end="")
+        else:
+            write_text(self.out, text)
+            print(self.out)
+        return 0
+
+    def _format(self) -> TableFormat:
+        """The format that was asked for, or that the file's name asks for.
+
+        Raises:
+          UserError: the two differ.
+        """
+        kinds: dict[str, TableFormat] = {".tex": "latex", ".md": "markdown", ".csv": "csv"}
+        named = None if self.out is None else kinds.get(self.out.suffix)
+        if self.format and named and self.format != named:
+            raise UserError(f"{self.out}: is the name of a {named} file; --format is {self.format}")
+        return self.format or named or "markdown"
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorboardCommand:
+    """Write the curves of a results folder as TensorBoard's event files, a folder per run."""
+
+    folder: ResultsFolder
+    out: Annotated[
+        Path | None,
+        arg(
+            metavar="DIR",
+            help="where to; event files of an earlier time are replaced",
+            help_behavior_hint="(default: tensorboard/ in the results folder)",
+        ),
+    ] = None
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        from rl_es.tools import tensorboard
+
+        tensorboard.require_tensorboard()
+        if self.out is not None:
+            check_folder(self.out)
+        written = tensorboard.write_event_files(self.folder, self.out)
+        where = self.folder / tensorboard.FOLDER if self.out is None else self.out
+        print(f"{len(written)} runs in {where}; tensorboard --logdir '{where}' shows them")
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class MergeCommand:
+    """Write the tables of several results folders as those of one, with a report of it."""
+
+    folders: Annotated[
+        Positional[tuple[Path, ...]],
+        arg(metavar="DIR", help="results folders", help_behavior_hint=""),
+    ]
+    out: Annotated[Path, arg(metavar="DIR", help="the folder of the tables")]
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        check_folder(self.out)
+        from rl_es.analysis import merge
+
+        for path in merge.merge_folders(self.folders, self.out):
+            print(path)
+        write_report(self.out)
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class ReferencesCommand:
+    """Write a table of reference scores: random actions, untrained policies, labels of results."""
+
+    folders: Annotated[
+        Positional[tuple[Path, ...]],
+        arg(metavar="DIR", help="results folders; random actions are played anew"),
+    ]
+    out: Annotated[Path, arg(metavar="FILE", help="CSV file")]
+    label: Annotated[
+        UseAppendAction[tuple[str, ...]],
+        arg(
+            help="a column of final returns",
+            help_behavior_hint="(may be repeated; default: ppo, where it is)",
+        ),
+    ] = ()
+    episodes: Annotated[int, arg(help="of random actions, in each environment")] = 1000
+    seed: Annotated[int, arg(help="of these episodes")] = 0
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        check_file(self.out)
+        from rl_es.tools import reference_scores
+
+        print(
+            reference_scores.write_references(
+                self.folders, self.out, self.label, self.episodes, self.seed
+            )
+        )
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateCommand:
+    """Evaluate the saved policies of a results folder on fresh episodes; write evaluations.csv."""
+
+    folder: ResultsFolder
+    env: Annotated[
+        str | None,
+        arg(help="the environment's name or label", help_behavior_hint="(default: all)"),
+    ] = None
+    label: Annotated[
+        str | None, arg(help="the agent's label", help_behavior_hint="(default: all)")
+    ] = None
+    episodes: Annotated[int, arg(help="of each policy")] = 10
+    seed: Annotated[int, arg(help="of the episodes, the same for all policies")] = 0
+    native: Annotated[
+        FlagCreatePairsOff[bool],
+        arg(
+            help="in native physics as well: MuJoCo's own for some of brax's environments",
+            help_behavior_hint="",
+        ),
+    ] = False
+    stage: Annotated[
+        Literal["early", "middle", "final"],
+        arg(help="final, or on the way (the first seed has these)"),
+    ] = "final"
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        from rl_es.tools import evaluate
+
+        print(evaluate.evaluate_policies(**vars(self)))
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class ReplayCommand:
+    """Film an episode of a trained policy: MP4, GIF, or a page with early, middle and final."""
+
+    folder: ResultsFolder
+    env: Annotated[
+        str | None,
+        arg(help="the environment's name or label", help_behavior_hint="(default: the only one)"),
+    ] = None
+    label: Annotated[
+        str | None,
+        arg(help="the agent's label", help_behavior_hint="(default: highest final return)"),
+    ] = None
+    agent: Annotated[
+        str | None,
+        arg(help="its best label, where several have it", help_behavior_hint="(default: any)"),
+    ] = None
+    seed: Annotated[int, arg(help="of the run")] = 0
+    stage: Annotated[
+        Literal["early", "middle", "final", "all"] | None,
+        arg(
+            help="of training; all: side by side",
+            help_behavior_hint="(default: final; html: all)",
+        ),
+    ] = None
+    episode_seed: Annotated[int, arg(help="of the episode")] = 0
+    format: Annotated[
+        Literal["mp4", "gif", "html"] | None,
+        arg(help="of the file", help_behavior_hint="(default: as --out ends, else mp4)"),
+    ] = None
+    size: Annotated[str, arg(metavar="WxH", help="of each picture, in pixels")] = "320x240"
+    out: Annotated[
+        Path | None,
+        arg(metavar="FILE", help="file", help_behavior_hint="(default: one in DIR/replays)"),
+    ] = None
+    open: Annotated[
+        FlagCreatePairsOff[bool], arg(help="open it in a browser", help_behavior_hint="")
+    ] = False
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        from rl_es.replay import command
+
+        chosen = vars(self) | {}
+        opened = chosen.pop("open")
+        path = command.run_replay(**chosen)
+        print(path)
+        if opened:
+            command.open_in_browser(path)
+        return 0

@@ -1,0 +1,341 @@
+"""The commands that compute: run, plan, speed, gradients.
+
+What follows a run, or is asked for alone: films, then tables, figures and pages.
+
+The commands of tuning: tune, tuned.
+"""
+
+import contextlib
+import dataclasses
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
+
+from rl_es.cli.arguments import (
+    ALL,
+    Machine,
+    NoReplays,
+    Out,
+    Overrides,
+    Quiet,
+    SweepFile,
+    results_folder,
+)
+from rl_es.errors import UserError, check_number
+from rl_es.results.files import write_text
+from rl_es.training.multihost_options import ALONE, MultihostOptions
+
+
+def write_films(folder: Path) -> None:
+    """Makes the films of a folder that has trained policies, and says where they are listed.
+
+    Raises:
+      UserError: the folder holds no results, or damaged ones.
+    """
+    if not (folder / "policies").is_dir():
+        return
+    from rl_es.analysis import results
+    from rl_es.replay import report
+
+    results.load(folder)  # what is damaged is said before anything is written
+    try:
+        path = report.write(folder, lambda text: print(text, file=sys.stderr))
+    except UserError as error:  # tables and figures are made all the same
+        print(f"no replays: {error}", file=sys.stderr)
+        return
+    if path is not None:
+        print(path)
+
+
+def write_report(folder: Path) -> None:
+    """Writes tables, figures and pages, and says where they are."""
+    lacking: list[str] = []
+    if (folder / "workloads").is_dir():
+        from rl_es.analysis.speed import report
+
+        written = report.write(folder)
+    elif (folder / "estimates").is_dir():
+        from rl_es.analysis.gradients import report
+
+        written = report.write(folder)
+    else:
+        from rl_es.analysis import html, report
+
+        lacking = html.missing_packages()
+        written = report.write(folder, lambda text: print(f"warning: {text}", file=sys.stderr))
+    for path in written:
+        print(path)
+    if lacking:
+        print(f"no report.html: needs {' and '.join(lacking)} (pip install 'rl_es[report]')")
+
+
+MOST_WORKERS = 4096
+SpeedOverrides = Annotated[
+    UseAppendAction[tuple[str, ...]],
+    arg(
+        metavar="PATH=VALUE",
+        help="override a value of the file, such as rounds=3 or workloads.populations=[64]",
+        help_behavior_hint="(may be repeated)",
+    ),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunCommand:
+    """Run a sweep: what is missing from its results folder, and nothing twice."""
+
+    sweep: SweepFile
+    out: Out = None
+    set: Overrides = ()
+    machine: Machine = ALL
+    workers: Annotated[
+        int,
+        arg(
+            metavar="N",
+            help="processes of this machine that share the sweep's groups, each on its own cores "
+            "or devices",
+        ),
+    ] = 1
+    executor: Annotated[
+        Literal["here", "ray"],
+        arg(help="run the groups on this machine, or as tasks of a Ray cluster"),
+    ] = "here"
+    address: Annotated[
+        str | None,
+        arg(
+            metavar="HOST:PORT",
+            help="Ray cluster to join, or 'auto'",
+            help_behavior_hint="(default: one that is started on this machine)",
+        ),
+    ] = None
+    ray_cpus: Annotated[float, arg(metavar="X", help="CPUs of a Ray task; may be a fraction")] = 1.0
+    ray_gpus: Annotated[float, arg(metavar="X", help="GPUs of a Ray task; may be a fraction")] = 0.0
+    shard: Annotated[
+        str | None,
+        arg(
+            metavar="I/N",
+            help="run every N-th group, from the I-th on (0 to N - 1), and write no report",
+            help_behavior_hint="",
+        ),
+    ] = None
+    checkpoint: Annotated[
+        float, arg(metavar="SECONDS", help="after which what runs is saved once more")
+    ] = 60.0
+    retry_failed: Annotated[
+        FlagCreatePairsOff[bool],
+        arg(help="run the cells that failed before, and no others", help_behavior_hint=""),
+    ] = False
+    quiet: Quiet = False
+    no_replays: NoReplays = False
+    meeting: Annotated[MultihostOptions, arg(name="")] = ALONE
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        from rl_es.sweep.cells import ALL_GROUPS, parse_shard
+        from rl_es.sweep.loading import load_sweep
+        from rl_es.sweep.progress import make_progress
+
+        self.meeting.check()
+        shard = ALL_GROUPS if self.shard is None else parse_shard(self.shard)
+        sweep = load_sweep(self.sweep, self.set)
+        crew = self._crew()
+        out = results_folder(self.out, sweep.name)
+        from rl_es.sweep import execution
+        from rl_es.training import multihost
+        from rl_es.training.compilation import prepare_jax
+
+        allowed = dataclasses.replace(self.machine.resources(), checkpoint_seconds=self.checkpoint)
+        prepare_jax(self.machine.devices)
+        with multihost.join_processes(self.meeting), contextlib.ExitStack() as kept:
+            first = multihost.is_first()
+            nowhere = None if first else kept.enter_context(open(os.devnull, "w"))
+            shown = make_progress(self.quiet, nowhere)
+            try:
+                code = execution.run_sweep(
+                    sweep,
+                    out,
+                    shown,
+                    allowed,
+                    retry_failed=self.retry_failed,
+                    shard=shard,
+                    crew=crew,
+                )
+            finally:
+                shown.end()
+        if self.shard is not None:
+            print(f"shard {self.shard} is done; with all of them, `report {out}` makes the report")
+        elif first:
+            if not self.no_replays:
+                write_films(out)
+            write_report(out)
+        return code
+
+    def _crew(self) -> Any:
+        """Those that run the groups; None: this process.
+
+        Raises:
+          UserError: flags do not fit together, or Ray is not installed.
+        """
+        check_number("--workers", self.workers, 1, MOST_WORKERS)
+        check_number("--ray-cpus", self.ray_cpus, 0, MOST_WORKERS)
+        check_number("--ray-gpus", self.ray_gpus, 0, MOST_WORKERS)
+        others = self.workers > 1, self.executor == "ray", not self.meeting.alone
+        if sum(others) > 1:
+            raise UserError("--workers, --executor ray and flags that join processes: take one")
+        if self.executor == "ray":
+            from rl_es.sweep import ray_executor
+
+            ray_executor.require_ray()
+            return ray_executor.ray_executor(
+                ray_executor.RayResources(self.address, self.ray_cpus, self.ray_gpus)
+            )
+        if self.address is not None:
+            raise UserError("--address: needs --executor ray")
+        if self.workers > 1:
+            from rl_es.sweep import workers
+
+            return workers.worker_pool(self.workers)
+        return None
+
+
+@dataclasses.dataclass(frozen=True)
+class PlanCommand:
+    """Show what a sweep would run: cells, groups, compiled programs, memory and time."""
+
+    sweep: SweepFile
+    set: Overrides = ()
+    machine: Machine = ALL
+    probe: Annotated[bool, arg(help="measure a generation of each program for a time estimate")] = (
+        True
+    )
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        from rl_es.sweep.loading import load_sweep
+
+        sweep = load_sweep(self.sweep, self.set)
+        from rl_es.sweep import plan
+
+        plan.show_plan(sweep, self.probe, self.machine.resources())
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class SpeedCommand:
+    """Time agents against pure batch inference: what is missing from a results folder."""
+
+    file: Annotated[Positional[Path], arg(metavar="FILE", help="speed file (YAML)")]
+    out: Out = None
+    set: SpeedOverrides = ()
+    quiet: Quiet = False
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        from rl_es.speed.workloads import load
+
+        benchmark = load(self.file, self.set)
+        out = results_folder(self.out, "speed", benchmark.name)
+        from rl_es.speed import execution
+        from rl_es.speed.execution import SpeedProgress
+
+        shown = SpeedProgress(quiet=self.quiet)
+        try:
+            code = execution.run(benchmark, out, shown)
+        finally:
+            shown.end()
+        write_report(out)
+        return code
+
+
+@dataclasses.dataclass(frozen=True)
+class GradientsCommand:
+    """Measure bias and variance of gradient estimates, with the parameters held still."""
+
+    sweep: SweepFile
+    out: Out = None
+    set: Overrides = ()
+    quiet: Quiet = False
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        from rl_es.sweep.loading import load_sweep
+
+        sweep = load_sweep(self.sweep, self.set)
+        out = results_folder(self.out, "gradients", sweep.name)
+        from rl_es import gradients
+
+        gradients.run_gradients(sweep, out, self.quiet)
+        write_report(out)
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class TuneCommand:
+    """Run a sweep whose random settings a guided search proposes (TPE, by optuna)."""
+
+    sweep: SweepFile
+    out: Out = None
+    set: Overrides = ()
+    startup: Annotated[
+        int, arg(metavar="N", help="random trials of each agent before the first guided one")
+    ] = 10
+    machine: Machine = ALL
+    quiet: Quiet = False
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        from rl_es.sweep.loading import load_sweep
+        from rl_es.sweep.progress import make_progress
+        from rl_es.sweep.schema import MAX_CELLS
+
+        check_number("--startup", self.startup, 1, MAX_CELLS)
+        sweep = load_sweep(self.sweep, self.set)
+        if not any(entry.random for entry in sweep.agents):
+            raise UserError(f"{self.sweep}: no agent has random settings; `run` it")
+        out = results_folder(self.out, "tune", sweep.name)
+        from rl_es.tuning import search
+
+        search.required()
+        from rl_es.tuning import search
+
+        shown = make_progress(self.quiet)
+        try:
+            code = search.run(sweep, out, shown, self.machine.resources(), self.startup)
+        finally:
+            shown.end()
+        write_report(out)
+        return code
+
+
+@dataclasses.dataclass(frozen=True)
+class TunedCommand:
+    """Put the best settings of a tuning run into sweep files; without --write, show them."""
+
+    results: Annotated[
+        Positional[Path], arg(metavar="RESULTS", help="results folder of a tuning run")
+    ]
+    sweeps: Annotated[
+        Positional[tuple[Path, ...]],
+        arg(metavar="SWEEP", help="sweep files with the same labels", help_behavior_hint=""),
+    ]
+    write: Annotated[
+        FlagCreatePairsOff[bool], arg(help="change the files", help_behavior_hint="")
+    ] = False
+
+    def __call__(self) -> int:
+        """Returns the exit code."""
+        if not self.sweeps:
+            raise UserError("tuned: needs a results folder and the sweep files to change")
+        from rl_es.tuning import apply, trials
+        from rl_es.tuning.apply import edit_sweep
+
+        found = trials.read(self.results)
+        fed = [edit_sweep(found, path) for path in self.sweeps]
+        if self.write:
+            for one in fed:
+                write_text(one.path, one.after)
+        apply.show_edits(fed, self.write)
+        return 0

@@ -1,1 +1,0 @@
-"""Whether an environment or an agent keeps what the engine relies on, whoever wrote it."""

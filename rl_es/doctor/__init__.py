@@ -1,1 +1,0 @@
-"""Whether a machine can run the suite: versions, devices, folders, and a short training."""

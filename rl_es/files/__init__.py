@@ -1,1 +1,0 @@
-"""The files of the suite: written whole or not at all, checked where they are read."""

@@ -1,0 +1,274 @@
+"""Measures the gradient estimates of a sweep that are not there yet.
+
+The expectations of a cell's estimates, where its environment knows them.
+
+A cell's estimates of the gradient of an episode's return, parameters held still.
+
+A sample is the sum of the estimates of as many windows as an episode has (of one generation, where
+generations are whole episodes). With the parameters frozen that sum is an unbiased estimate of the
+smoothed return's gradient for PES and NRES where all episodes have that many windows; where they
+end earlier it is the estimate of as many windows as a whole episode has. A sample in which a
+member's return is not finite is NaN: the way in which training treats such members has no
+expectation to compare with.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import Array
+from jax.flatten_util import ravel_pytree
+from rich.console import Console
+
+from rl_es.config import split_traced
+from rl_es.errors import UserError
+from rl_es.evolution.strategy import EvolutionStrategy
+from rl_es.interfaces import Environment, Episode, Hyper, Learner, Params, Solved
+from rl_es.results import gradient_estimates, manifest
+from rl_es.results.files import Note, read_or_set_aside
+from rl_es.rollout.evaluation import horizon
+from rl_es.sweep.cells import Cell, expand_cells, group_cells
+from rl_es.sweep.queue import make_group_training
+from rl_es.sweep.schema import Sweep
+from rl_es.sweep.store import cell_identity, cell_origin
+from rl_es.training.compilation import hold_back_loader_messages, prepare_jax, scalar_leaves
+from rl_es.training.learner import Evolution, TrainState
+
+
+def expectations(cell: Cell, env: Environment, params: Params) -> Mapping[str, Any]:
+    """The columns `rank`, `exact` and `exact_full` of a cell's row, at unperturbed parameters.
+
+    The last two are None where the environment does not know them or is wrapped, and where the
+    policy or the settings change the expectations.
+    """
+    settings, rank = cell.settings, cell.settings.get("rank")
+    found: dict[str, Any] = {"rank": rank, "exact": None, "exact_full": None}
+    plain = (
+        settings["shaping"] == "raw"
+        and settings["sigma_decay"] == 1
+        and cell.policy.network in ("linear", "parameters")
+        and cell.policy.head == "deterministic"
+        and not cell.policy.normalise_observations
+    )
+    if plain and hasattr(env, "expected"):
+        for name, own in (("exact", rank), ("exact_full", None)):
+            update = cast(Solved, env).expected(params, settings["sigma"], own)
+            found[name] = None if update is None else flatten(update)
+    return found
+
+
+def flatten(update: Any) -> list[float]:
+    """All numbers of an update, in the order of `ravel_pytree`."""
+    return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(update)]).tolist()
+
+
+_NUMBERS = 2**22  # the most numbers that one call of the program returns
+
+
+def watch(hyper: Hyper, lr: Array) -> optax.GradientTransformation:
+    """An optimiser that changes no parameter and keeps the last estimate as its state."""
+
+    def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
+        return jax.tree.map(jnp.zeros_like, updates), jax.tree.map(jnp.negative, updates)
+
+    return optax.GradientTransformation(lambda params: params, update)
+
+
+def frozen(learner: Learner, name: str) -> Evolution:
+    """The learner with parameters held still, and with unscaled estimates of the gradient.
+
+    Raises:
+      UserError: the agent estimates no gradient.
+    """
+    if not isinstance(learner, Evolution) or not isinstance(learner.agent, EvolutionStrategy):
+        raise UserError(f"{name}: it estimates no gradient; leave it out")
+    agent = dataclasses.replace(learner.agent, optimiser=watch, update_scale="gradient")
+    return dataclasses.replace(learner, agent=agent)
+
+
+def windows(learner: Evolution) -> int:
+    """How many generations' estimates add up to one estimate of an episode's gradient."""
+    segment = learner.agent.segment
+    return 1 if isinstance(segment, Episode) else segment.windows(horizon(learner.env))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sampler:
+    """The compiled functions of a group, whose cells differ in seed and traced settings.
+
+    Attributes:
+      learner: frozen.
+      length: windows of a sample.
+      count: samples per call.
+      init: (seed [], settings) -> state.
+      run: state -> (state, samples [count, parameters], environment steps []). Consumes the state.
+    """
+
+    learner: Evolution
+    length: int
+    count: int
+    init: Callable[..., TrainState]
+    run: Callable[[TrainState], Any]
+
+
+def wanted(cell: Cell, learner: Evolution) -> int:
+    """How many samples a cell's budget allows, without the first, which is left out.
+
+    Raises:
+      UserError: the budget is not one of generations, or too small.
+    """
+    length = windows(learner)
+    samples = (cell.budget.generations or 0) // length - 1
+    if samples < 2:
+        raise UserError(
+            f"{cell.env} / {cell.label}: gradients needs a budget of generations for 3 samples of "
+            f"{length} each; give budget: {{generations: {3 * length}}} or more"
+        )
+    return samples
+
+
+def sampler(cell: Cell, learner: Learner) -> Sampler:
+    """Builds the sampler of the cells of a group.
+
+    Raises:
+      UserError: the agent estimates no gradient, or the budget holds too few samples.
+    """
+    still = frozen(learner, f"{cell.env} / {cell.label}")
+    length, samples = windows(still), wanted(cell, still)
+    count = max(1, min(samples + 1, _NUMBERS // still.policy.parameters.size))
+
+    def generation(state: Any, _: None) -> tuple[Any, tuple[Array, Array]]:
+        state, segment, done = still.generation(state)
+        estimate = ravel_pytree(state.agent.optimiser)[0]
+        return state, (jnp.where(done.nonfinite_members > 0, jnp.nan, estimate), segment.steps)
+
+    def sample(state: Any, _: None) -> tuple[Any, tuple[Array, Array]]:
+        state, (estimates, steps) = jax.lax.scan(generation, state, None, length=length)
+        return state, (estimates.sum(0), steps.sum())
+
+    def run(state: TrainState) -> Any:
+        state, (samples, steps) = jax.lax.scan(sample, state, None, length=count)
+        return state, samples, steps.astype(jnp.float32).sum()
+
+    def init(seed: Array, hyper: Hyper) -> TrainState:
+        return still.init(jax.random.key(seed), hyper)
+
+    seed, number = (jax.ShapeDtypeStruct((), kind) for kind in (jnp.uint32, jnp.float32))
+    hyper = dict.fromkeys(split_traced(cell.config)[1], number)
+    first = jax.jit(init).lower(seed, hyper)
+    further = jax.jit(run, donate_argnums=0).lower(jax.eval_shape(init, seed, hyper))
+    with hold_back_loader_messages():
+        return Sampler(still, length, count, first.compile(), further.compile())
+
+
+@dataclasses.dataclass
+class Moments:
+    """Mean and sum of squared deviations of samples, joined part by part in float64."""
+
+    count: int = 0
+    mean: Any = 0.0
+    squares: float = 0.0
+
+    def add(self, samples: np.ndarray) -> None:
+        """Adds samples [n, parameters]."""
+        n, mean = len(samples), samples.mean(0)
+        inside = float(np.square(samples - mean).sum())
+        total, apart = self.count + n, mean - self.mean
+        self.squares += inside + float(np.square(apart).sum()) * self.count * n / total
+        self.mean = self.mean + apart * n / total
+        self.count = total
+
+
+def measure_estimates(cell: Cell, sampler: Sampler) -> Mapping[str, Any]:
+    """The row of a cell: of as many samples as its budget of generations allows.
+
+    The first sample is left out, because a lagged scale is filled during it.
+    """
+    learner, samples = sampler.learner, wanted(cell, sampler.learner)
+    hyper = scalar_leaves(split_traced(cell.config)[1])
+    state = sampler.init(np.uint32(cell.seed), hyper)
+    known = expectations(cell, learner.env, learner.agent.center(state.agent))
+    found, env_steps, skipped = Moments(), 0, 1
+    while found.count < samples:
+        state, drawn, steps = sampler.run(state)
+        drawn = np.asarray(drawn[skipped:], np.float64)[: samples - found.count]
+        skipped = 0
+        if len(drawn):
+            found.add(drawn)
+        env_steps += int(steps)
+    return {
+        "windows": sampler.length,
+        "pairs": learner.pairs,
+        "parameters": learner.policy.parameters.size,
+        "samples": found.count,
+        "env_steps": env_steps,
+        "mean": np.asarray(found.mean).tolist(),
+        "variance": found.squares / (found.count - 1),
+        **known,
+    }
+
+
+def run_gradients(sweep: Sweep, out: Path, quiet: bool) -> None:
+    """Runs the cells of a sweep that have no row yet, with parameters held still.
+
+    Args:
+      sweep: validated; budgets are in generations.
+      out: the results folder.
+      quiet: whether nothing is printed.
+
+    Raises:
+      UserError: a cell cannot be measured; what was measured before is kept.
+    """
+    prepare_jax(None)
+    every = expand_cells(sweep)
+    stated = sweep.model_dump(mode="json", by_alias=True)
+    console = Console(quiet=quiet)
+
+    def note(text: str) -> None:
+        console.print(text, highlight=False, soft_wrap=True)
+
+    manifest.write_manifest(out, "gradients", stated, {"cells": len(every)}, note)
+    done = 0
+    for group in group_cells(every):
+        missing = [cell for cell in group.cells if not _is_done(out, cell, note)]
+        done += len(group.cells) - len(missing)
+        if not missing:
+            continue
+        samples = sampler(missing[0], make_group_training(group).learner)
+        for cell in missing:
+            row = measure_estimates(cell, samples)
+            record = {
+                "device": manifest.device_name(),
+                "settings": cell.settings,
+                "generations": cell.budget.generations,
+                **cell_origin(cell),
+            }
+            gradient_estimates.write(out, {**cell_identity(cell), **row}, record)
+            done += 1
+            square = sum(x * x for x in row["mean"])
+            relative = row["variance"] * row["pairs"] / square if square else math.nan
+            note(
+                f"{done} of {len(every)}: {cell.env} / {cell.label} / seed {cell.seed}: "
+                f"{row['samples']:,} samples, relative variance of a pair {relative:,.4g}"
+            )
+
+
+def _is_done(out: Path, cell: Cell, note: Note) -> bool:
+    """Whether a cell was measured with this budget; its row then gets the cell's current labels."""
+    found = read_or_set_aside(
+        out, gradient_estimates.path(out, cell.run_id), gradient_estimates.read, note
+    )
+    if found is None:
+        return False
+    row, record = found
+    if record["generations"] != cell.budget.generations:
+        return False
+    if not cell_identity(cell).items() <= row.items():
+        gradient_estimates.write(out, {**row, **cell_identity(cell)}, record)
+    return True

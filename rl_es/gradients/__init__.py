@@ -1,1 +1,0 @@
-"""Bias and variance of gradient estimates, with the parameters held still."""

@@ -1,0 +1,252 @@
+"""Parquet files whose metadata holds a record: what every results file of the suite is.
+
+Rows and records of results files, checked where they are read: what comes after trusts them.
+
+A file of this suite may be of an earlier version, so that a column that may be null may be missing;
+one of another program, or that was changed by hand, may hold anything.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import BaseModel
+
+from rl_es.errors import ConfigError, DamagedError, UserError, brief, control, why
+from rl_es.results import checksums, text_files
+from rl_es.results.files import atomic_path, is_key
+
+
+def write_with_record(
+    path: Path,
+    columns: Mapping[str, pa.DataType],
+    rows: Iterable[Mapping[str, Any]],
+    key: bytes,
+    record: Mapping[str, Any],
+) -> None:
+    """Writes rows to a Parquet file whose metadata holds a record, whole or not at all.
+
+    Args:
+      path: the file.
+      columns: types by name.
+      rows: values by column.
+      key: of the record in the metadata.
+      record: as JSON; it has a `schema_version`.
+    """
+    kept = {key: json.dumps(record).encode(), checksums.PARQUET_KEY: checksums.BLANK}
+    table = pa.Table.from_pylist(list(rows), schema=pa.schema([*columns.items()]))
+    with atomic_path(path) as temporary:
+        with pq.ParquetWriter(temporary, table.schema, store_schema=False) as writer:
+            writer.write_table(table)
+            writer.add_key_value_metadata(kept)
+        with open(temporary, "r+b") as file:
+            content = file.read()
+            file.seek(content.rindex(checksums.BLANK))
+            file.write(checksums.parquet_seal(content))
+
+
+def read_with_record(
+    path: Path, key: bytes, version: int, what: str
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Reads the (rows, record) of a file that `write_with_record` wrote.
+
+    Args:
+      path: the file.
+      key: of the record in its metadata.
+      version: the `schema_version` that is read.
+      what: its kind, for messages.
+
+    Raises:
+      DamagedError: the file was cut short or altered, or was not written by this suite.
+      UserError: it is of another version.
+    """
+    try:
+        content = path.read_bytes()
+        checksums.check_parquet(content)
+        table = pq.read_table(pa.BufferReader(content))
+        record = text_files.loads_json((table.schema.metadata or {})[key])
+        written = record["schema_version"]
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DamagedError(
+            f"{path}: not a readable {what} ({why(error)}); "
+            "run again: what is damaged is set aside and made anew"
+        ) from None
+    if written != version:
+        raise UserError(
+            f"{path}: written with results schema {written}, this version reads {version}"
+        )
+    return table.to_pylist(), record
+
+
+def as_json(value: Any) -> Any:
+    """A structure as JSON text, anything else as it is."""
+    return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
+
+
+REMEDY = "copy it again, or run its sweep again, which makes it anew"
+MOST = 1e100
+LONGEST = 1000  # characters of a name
+STATUSES = ("running", "finished", "diverged", "failed")
+MAPPINGS = ("versions", "environment", "policy")  # of a run: plain, or as JSON text
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def damage_error(path: Path, what: str, reason: str) -> DamagedError:
+    """What is said of a file that is not what it should be."""
+    return DamagedError(f"{path}: not a readable {what} ({reason}); {REMEDY}")
+
+
+def check_record(path: Path, record: Any, model: type[Model], what: str) -> Model:
+    """A file's record as `model`.
+
+    Raises:
+      DamagedError: it is something else; says where.
+    """
+    try:
+        return text_files.validated(record, model)
+    except ConfigError as problem:
+        raise damage_error(path, what, str(problem)) from None
+
+
+def check_rows(
+    path: Path,
+    rows: Sequence[Mapping[str, Any]],
+    columns: Mapping[str, pa.DataType],
+    needed: Iterable[str],
+    what: str,
+) -> None:
+    """Refuses rows that their columns cannot hold.
+
+    Args:
+      path: the file, for messages.
+      rows: values by column; what is in no column is not looked at.
+      columns: types by name.
+      needed: columns that have a value in each row; texts among them are names.
+      what: the file's kind.
+
+    Raises:
+      DamagedError: says which column, of which row.
+    """
+    for name, kind in columns.items():
+        values = [row.get(name) for row in rows]
+        try:
+            pa.array(values, kind)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            raise damage_error(path, what, f"column {name}: {why(error)}") from None
+        for value in filter(_no_count, values if pa.types.is_integer(kind) else ()):
+            raise damage_error(
+                path, what, f"column {name}: must be whole, from 0, is {brief(value)}"
+            )
+        for value in filter(_no_measure, values if kind == pa.float64() else ()):
+            raise damage_error(
+                path, what, f"column {name}: no measure is as large as {brief(value)}"
+            )
+        if name.endswith("seconds") and math.inf in values:
+            raise damage_error(path, what, f"column {name}: must be finite")
+    for name in needed:
+        for place, row in enumerate(rows):
+            if reason := _amiss(row.get(name)):
+                raise damage_error(path, what, f"row {place}: {name} {reason}")
+
+
+def check_runs(
+    path: Path,
+    runs: Sequence[Mapping[str, Any]],
+    columns: Mapping[str, pa.DataType],
+    needed: Iterable[str],
+    what: str,
+) -> None:
+    """Refuses runs that no sweep can have written: as `check_rows`, and what is known of a run.
+
+    Raises:
+      DamagedError: says which column, of which row.
+    """
+    plain = {name: kind for name, kind in columns.items() if name not in MAPPINGS}
+    check_rows(path, runs, plain, needed, what)
+    for place, run in enumerate(runs):
+        if reason := next(_amiss_of_run(run), ""):
+            raise damage_error(path, what, f"row {place}: {reason}")
+
+
+def check_curves(
+    path: Path,
+    rows: Sequence[Mapping[str, Any]],
+    runs: Iterable[Mapping[str, Any]],
+    identity: Iterable[str],
+    what: str,
+) -> None:
+    """Refuses rows that are of none of the runs, or that leave a finished run without any.
+
+    Args:
+      path: the file, for messages.
+      rows: of curves, checked.
+      runs: likewise.
+      identity: columns in which a row is as its run.
+      what: the file's kind.
+
+    Raises:
+      DamagedError: says which run.
+    """
+    known = {run["run_id"]: [run[name] for name in identity] for run in runs}
+    for row in rows:
+        if known.get(row["run_id"]) != [row[name] for name in identity]:
+            raise damage_error(path, what, f"a row of run {row['run_id']} is of another run")
+    left = {run["run_id"] for run in runs if run.get("status") == "finished"}
+    if left := left - {row["run_id"] for row in rows}:
+        raise damage_error(path, what, f"run {min(left)} is finished, and its curve is missing")
+
+
+def _amiss_of_run(run: Mapping[str, Any]) -> Iterator[str]:
+    """What a run has wrong."""
+    if not is_key(run["run_id"]):
+        yield f"run_id must be 16 hex digits, is '{brief(run['run_id'])}'"
+    if run.get("status") not in (None, *STATUSES):
+        yield f"status must be one of {', '.join(STATUSES)}, is '{brief(run['status'])}'"
+    for name in MAPPINGS:
+        value = run.get(name)
+        try:
+            value = text_files.loads_json(value) if isinstance(value, str) else value
+        except (ValueError, RecursionError) as error:
+            yield f"{name} must be JSON ({why(error)})"
+        if value is not None and not isinstance(value, dict):
+            yield f"{name} must be a mapping, is {brief(value)}"
+        elif name == "versions" and not all(isinstance(one, str) for one in (value or {}).values()):
+            yield "versions must be texts"
+    for name, value in run.items():
+        if name.startswith("hyper.") and not isinstance(value, bool | int | float | str | None):
+            yield f"{name} must be a number, a switch or text, is {brief(value)}"
+
+
+def _no_count(value: Any) -> bool:
+    """Whether a value is neither missing nor a whole number from 0: the suite has no others."""
+    return value is not None and (type(value) is not int or value < 0)
+
+
+def _no_measure(value: Any) -> bool:
+    """Whether a number is one that float32 cannot hold, as all measures come from: sums overflow.
+
+    One that is not finite is a measure: of a run that diverged.
+    """
+    return value is not None and MOST < abs(value) < math.inf
+
+
+def _amiss(value: Any) -> str:
+    """What a value that is needed has wrong."""
+    if value is None:
+        return "is missing"
+    if not isinstance(value, str):
+        return ""
+    if not value.strip() or len(value) > LONGEST:
+        return f"must have 1 to {LONGEST} characters, is {brief(value)!r}"
+    sign = control(value)
+    return f"must be without control characters, has {sign}" if sign else ""
+
+
+def to_frame(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, pa.DataType]) -> pd.DataFrame:
+    """Rows that were checked as a table of these columns."""
+    return pa.Table.from_pylist(list(rows), schema=pa.schema([*columns.items()])).to_pandas()

@@ -1,0 +1,320 @@
+"""The tables of whole folders: made from cells, or read where there are none; written.
+
+Cells: one run each, its curve as rows and its record as metadata.
+
+The columns of results, and their types.
+
+Tables that were written as text, such as `runs.csv`, with the types of their columns.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Set
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from rl_es.errors import UserError, why
+from rl_es.results import checksums, text_files
+from rl_es.results.files import atomic_path, write_text
+from rl_es.results.parquet import (
+    as_json,
+    check_curves,
+    check_rows,
+    check_runs,
+    damage_error,
+    read_with_record,
+    write_with_record,
+)
+
+SCHEMA_VERSION = 1  # a new column that may be null does not raise it
+MOST_CENTER = 64  # scalars of a `center`: so few can be looked at
+
+IDENTITY = {
+    "schema_version": pa.int64(),
+    "sweep": pa.string(),
+    "run_id": pa.string(),
+    "env": pa.string(),  # the environment's name, or the label its sweep entry gives it
+    "agent": pa.string(),  # the registry's name
+    "label": pa.string(),  # unique a variant; the agent's name unless the sweep gives one
+    "seed": pa.int64(),
+}
+MEASURES = {
+    "generation": pa.int64(),
+    "env_steps": pa.int64(),  # real ones, of training only
+    "episodes": pa.int64(),
+    "wall_seconds": pa.float64(),  # of training, without compilation and evaluation
+    "lanes": pa.int64(),  # runs that shared that time
+    "compile_seconds": pa.float64(),
+    "return_mean": pa.float64(),  # of the unperturbed policy, over evaluation episodes
+    "return_std": pa.float64(),
+    "return_min": pa.float64(),
+    "return_max": pa.float64(),
+    "population_mean": pa.float64(),  # of the last generation before it; null before any
+    "population_best": pa.float64(),
+    "update_norm": pa.float64(),
+    "nonfinite_members": pa.int64(),  # so far, whose return was not finite; null before any
+    "center": pa.list_(pa.float32()),  # the evolved parameters; null of more than `MOST_CENTER`
+}
+RUN = {
+    "status": pa.string(),  # running, finished, diverged or failed
+    "reason": pa.string(),  # why it diverged or failed
+    "final_return": pa.float64(),
+    "best_return": pa.float64(),
+    "threshold": pa.float64(),  # null where the sweep names none
+    "steps_to_threshold": pa.int64(),  # null where it was not reached
+    "generations": pa.int64(),
+    "env_steps": pa.int64(),
+    "episodes": pa.int64(),
+    "nonfinite_members": pa.int64(),  # null where none were counted
+    "wall_seconds": pa.float64(),
+    "lanes": pa.int64(),
+    "devices": pa.int64(),  # that were used
+    "chunks": pa.int64(),  # parts of a device's population, evaluated one after the other
+    "compile_seconds": pa.float64(),
+    "peak_memory_bytes": pa.int64(),
+    "parameters": pa.int64(),  # scalars evolved
+    "device": pa.string(),
+    "git_revision": pa.string(),
+    "versions": pa.string(),  # JSON: package -> version
+    "environment": pa.string(),  # JSON: name, options and wrappers
+    "policy": pa.string(),  # JSON
+}
+NEEDED = (*IDENTITY, "generation", "env_steps")  # in each row of a curve
+TIMING = ("wall_seconds", "compile_seconds", "peak_memory_bytes")  # differ between equal runs
+
+
+def hyper_columns(hyper: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as `hyper.*` columns: numbers as float64, switches as bool, the rest as text."""
+
+    def plain(value: Any) -> Any:
+        if value is None or isinstance(value, bool):
+            return value
+        return float(value) if isinstance(value, int | float) else str(value)
+
+    return {f"hyper.{name}": plain(value) for name, value in sorted(hyper.items())}
+
+
+def hyper_type(value: Any) -> pa.DataType:
+    """The type of a setting's column, by a value of it."""
+    if isinstance(value, bool):
+        return pa.bool_()
+    return pa.float64() if isinstance(value, int | float) else pa.string()
+
+
+def finite(number: float | None) -> float | None:
+    """A number that JSON and Parquet can hold: None where it is not finite."""
+    return number if number is not None and math.isfinite(number) else None
+
+
+_RECORD = b"rl_es.run"
+
+
+def write_cell(
+    path: Path,
+    identity: Mapping[str, Any],
+    hyper: Mapping[str, Any],
+    rows: Iterable[Mapping[str, Any]],
+    record: Mapping[str, Any],
+) -> None:
+    """Writes one run's curve and record, whole or not at all.
+
+    Args:
+      path: `cells/<run_id>.parquet`.
+      identity: values of the `IDENTITY` columns but the version.
+      hyper: the agent's settings by name.
+      rows: the `MEASURES` of each evaluation, in order.
+      record: the `RUN` values that are known; structures become JSON text in the tables.
+    """
+    common = {"schema_version": SCHEMA_VERSION, **identity}
+    settings = hyper_columns(hyper)
+    columns = {**IDENTITY, **MEASURES, **{n: hyper_type(v) for n, v in settings.items()}}
+    whole = ({**common, **row, **settings} for row in rows)
+    write_with_record(path, columns, whole, _RECORD, {**common, **settings, **record})
+
+
+def read_cell(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Reads one run's (curve rows, record).
+
+    Raises:
+      UserError: the file is damaged or was not written by this suite.
+    """
+    what = "cell"
+    rows, record = read_with_record(path, _RECORD, SCHEMA_VERSION, what)
+    check_runs(path, [record], {**IDENTITY, **RUN}, IDENTITY, what)
+    check_rows(path, rows, {**IDENTITY, **MEASURES}, NEEDED, what)
+    check_curves(path, rows, [record], IDENTITY, what)
+    if path.stem != record["run_id"]:
+        raise damage_error(path, what, f"it is of run {record['run_id']}")
+    return rows, record
+
+
+def cell_paths(folder: Path) -> list[Path]:
+    """The cells of a results folder, sorted by name."""
+    return sorted(path for path in (folder / "cells").glob("*.parquet") if path.name[0] != ".")
+
+
+def read_typed_csv(
+    path: Path, what: str, columns: Mapping[str, pa.DataType]
+) -> list[dict[str, Any]]:
+    """The rows of a CSV file, empty cells as None.
+
+    Args:
+      path: the file.
+      what: its kind, for messages.
+      columns: types by name. A column that is not among them, a setting, is read as numbers or
+        switches where all of its values are such, and else as text.
+
+    Raises:
+      UserError: it cannot be read.
+      ValueError: a cell is not of its column's type.
+    """
+    head, cells = text_files.read_csv(path, what)
+    rows: list[dict[str, Any]] = [
+        {name: value or None for name, value in zip(head, row, strict=True)} for row in cells
+    ]
+    for name in head:
+        values = {row[name] for row in rows} - {None}
+        read = _reader(columns.get(name), values)
+        for row in rows:
+            row[name] = None if row[name] is None else read(row[name])
+    return rows
+
+
+def _reader(kind: pa.DataType | None, values: Set[str]) -> Callable[[str], Any]:
+    """How the text of a column is read; where `kind` is None its values decide."""
+    if kind is not None:
+        return {pa.int64(): lambda text: int(float(text)), pa.float64(): float}.get(kind, str)
+    if values <= {"True", "False"}:
+        return lambda text: text == "True"
+    try:
+        _ = [float(value) for value in values]
+    except ValueError:
+        return str
+    return float
+
+
+_TABLE = "table of results"
+
+
+def load_tables(*folders: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The (curves, runs) tables of results folders, in a fixed order.
+
+    They are made from a folder's cells; where it has none, as a copy of its tables, these are read.
+
+    Raises:
+      UserError: a folder holds neither, or a damaged file; two folders hold the same run.
+    """
+    rows: list[dict[str, Any]] = []
+    records: list[dict[str, Any]] = []
+    held: dict[str, Path] = {}
+    for folder in folders:
+        curves, runs = _held(folder)
+        for run_id in dict.fromkeys(run["run_id"] for run in runs):
+            if run_id in held:
+                raise UserError(f"{folder}: holds run {run_id}, and so does {held[run_id]}")
+            held[run_id] = folder
+        rows += curves
+        records += runs
+    order = ["env", "label", "seed", "run_id"]
+    curves = _frame(rows, {**IDENTITY, **MEASURES}).sort_values([*order, "generation"])
+    runs = _frame(records, {**IDENTITY, **RUN}).sort_values(order)
+    return curves.reset_index(drop=True), runs.reset_index(drop=True)
+
+
+def table_paths(folder: Path) -> tuple[Path, Path] | None:
+    """The tables that `write_tables` wrote: curves, and runs as Parquet or else as text."""
+    curves = folder / "curves.parquet"
+    runs = [path for path in (folder / "runs.parquet", folder / "runs.csv") if path.exists()]
+    return (curves, runs[0]) if curves.exists() and runs else None
+
+
+def write_tables(folder: Path, curves: pd.DataFrame, runs: pd.DataFrame) -> list[Path]:
+    """Writes `curves.parquet`, `runs.parquet` and `runs.csv`, with checksums; returns their paths.
+
+    The types are the schema's, whatever the data: pandas holds an integer column with gaps as
+    floats, the files hold integers and nulls.
+    """
+    written = []
+    for name, frame, columns in (("curves", curves, MEASURES), ("runs", runs, RUN)):
+        types = {**IDENTITY, **columns}
+        whole = [column for column, kind in types.items() if kind == pa.int64()]
+        frame = frame.astype({column: "Int64" for column in whole if column in frame})
+        table = pa.Table.from_pandas(frame, preserve_index=False)
+        schema = [field.with_type(types.get(field.name, field.type)) for field in table.schema]
+        path = folder / f"{name}.parquet"
+        with atomic_path(path) as temporary:
+            pq.write_table(table.cast(pa.schema(schema)), temporary)
+        written.append(path)
+        if name == "runs":
+            write_text(folder / "runs.csv", frame.to_csv(index=False))
+    written = [*written, folder / "runs.csv"]
+    checksums.write_sums(written)
+    return written
+
+
+def _held(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The rows of a folder's curves, and of its runs."""
+    cells, written = cell_paths(folder), table_paths(folder)
+    if cells:
+        read = [read_cell(path) for path in cells]
+        records = [{name: as_json(value) for name, value in record.items()} for _, record in read]
+        return [row for curve, _ in read for row in curve], records
+    if written is None:
+        raise UserError(
+            f"{folder}: no results here (neither cells/*.parquet nor curves.parquet with "
+            "runs.parquet or runs.csv); run a sweep into it"
+        )
+    curves, runs = _rows(written[0]), _rows(written[1])
+    if not runs:
+        raise damage_error(written[1], _TABLE, "it has no runs")
+    check_runs(written[1], runs, {**IDENTITY, **RUN}, IDENTITY, _TABLE)
+    check_rows(written[0], curves, {**IDENTITY, **MEASURES}, NEEDED, _TABLE)
+    check_curves(written[0], curves, runs, IDENTITY, _TABLE)
+    return curves, runs
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a table.
+
+    Raises:
+      UserError: it is damaged or of another version.
+    """
+    checksums.check_sums(path)
+    try:
+        if path.suffix == ".csv":
+            rows = read_typed_csv(path, _TABLE, {**IDENTITY, **RUN})
+        else:
+            rows = pq.read_table(pa.BufferReader(path.read_bytes())).to_pylist()
+        others = {row["schema_version"] for row in rows} - {SCHEMA_VERSION}
+    except (OSError, OverflowError, pa.ArrowException, ValueError, KeyError) as error:
+        raise damage_error(path, _TABLE, why(error)) from None
+    if others:
+        other = min(map(str, others))
+        raise UserError(
+            f"{path}: written with results schema {other}, this version reads {SCHEMA_VERSION}"
+        )
+    return rows
+
+
+def _frame(rows: list[dict[str, Any]], columns: Mapping[str, pa.DataType]) -> pd.DataFrame:
+    types: dict[str, set[pa.DataType]] = {}
+    for row in rows:
+        for name, value in row.items():
+            if name.startswith("hyper."):
+                types.setdefault(name, set()).update(() if value is None else {hyper_type(value)})
+    settings = {
+        name: next(iter(found)) if len(found) == 1 else pa.string()
+        for name, found in sorted(types.items())
+    }
+    mixed = [name for name, found in types.items() if len(found) > 1]
+    if mixed:
+        rows = [{**row, **{name: _text(row.get(name)) for name in mixed}} for row in rows]
+    schema = pa.schema([*columns.items(), *settings.items()])
+    return pa.Table.from_pylist(rows, schema=schema).to_pandas()
+
+
+def _text(value: Any) -> str | None:
+    return f"{value:g}" if isinstance(value, float) else None if value is None else str(value)

@@ -1,0 +1,157 @@
+"""JSON files of the suite: one object each, with its own checksum, whole or not at all.
+
+They are read as what they should be: a class says which keys they have and what those hold. A value
+of another kind is refused, with its place; so is text that UTF-8 cannot write. Keys that the class
+does not name are left alone: later versions may have more.
+
+CSV files, ours or others', as text: what the cells mean comes after.
+
+A file is UTF-8 text of no more than some bytes, whatever its name ends in.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar
+
+import pydantic
+from pydantic import AfterValidator
+
+from rl_es.errors import (
+    ConfigError,
+    DamagedError,
+    UserError,
+    brief,
+    control,
+    explain_validation,
+    why,
+)
+from rl_es.results import checksums
+from rl_es.results.files import is_key, read_bounded, write_text
+
+MAX_JSON_BYTES = 64 * 2**20
+
+
+class FileModel(pydantic.BaseModel):
+    """Base of what files are read as: immutable, strict about types, open to other keys."""
+
+    model_config: ClassVar[pydantic.ConfigDict] = pydantic.ConfigDict(
+        frozen=True, strict=True, extra="ignore", populate_by_name=True
+    )
+
+
+def _key(text: str) -> str:
+    if not is_key(text):
+        raise ValueError(f"must be 16 hex digits, is '{brief(text)}'")
+    return text
+
+
+Key = Annotated[str, AfterValidator(_key)]  # the id of a run, or the key of a workload
+Model = TypeVar("Model", bound=pydantic.BaseModel)
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Writes an object; its keys are sorted."""
+    write_text(path, checksums.json_text(content))
+
+
+def read_json(path: Path, what: str) -> dict[str, Any]:
+    """Reads the object that `write` wrote.
+
+    Args:
+      path: the file.
+      what: its kind, for messages.
+
+    Raises:
+      DamagedError: there is none, it was cut short or altered, or it was not written by this suite.
+    """
+    try:
+        content = checksums.json_content(read_bounded(path, MAX_JSON_BYTES).decode())
+        _check_text(content)
+        return content
+    except (OSError, ValueError, RecursionError) as error:
+        raise unreadable(path, what, error) from None
+
+
+def read_json_as(path: Path, model: type[Model], what: str) -> tuple[Model, dict[str, Any]]:
+    """Reads the object that `write` wrote as `model`, and as the plain data that it holds.
+
+    Raises:
+      DamagedError: as `read`, or it holds something else; with the place in it.
+    """
+    content = read_json(path, what)
+    try:
+        return validated(content, model), content
+    except ConfigError as problem:
+        raise unreadable(path, what, problem) from None
+
+
+def unreadable(path: Path, what: str, error: Exception) -> DamagedError:
+    """What is said of a file that nothing can be made of."""
+    return DamagedError(f"{path}: not a readable {what} ({why(error)})")
+
+
+def validated(content: Any, model: type[Model]) -> Model:
+    """Plain data as `model`.
+
+    Raises:
+      ConfigError: the first thing that does not fit.
+    """
+    if not isinstance(content, dict):
+        raise ConfigError((), f"must be a mapping, is {brief(content)}")
+    try:
+        return model.model_validate(content)
+    except pydantic.ValidationError as error:
+        raise explain_validation(error, model) from None
+
+
+def loads_json(text: str | bytes) -> Any:
+    """JSON text as plain data.
+
+    Raises:
+      ValueError: it is none, or holds text that UTF-8 cannot write.
+      RecursionError: it is nested too deep.
+    """
+    content = json.loads(text)
+    _check_text(content)
+    return content
+
+
+def parse_mapping(value: Any) -> dict[str, Any]:
+    """A mapping, plain or as a table's JSON text; an empty one where there is none."""
+    held = json.loads(value) if isinstance(value, str) else value
+    return dict(held) if isinstance(held, Mapping) else {}
+
+
+def _check_text(content: Any) -> None:
+    """Raises a `ValueError` for half a letter, which an escape can spell."""
+    json.dumps(content, ensure_ascii=False).encode()
+
+
+MAX_CSV_BYTES = 2**30
+
+
+def read_csv(path: Path, what: str, most: int = MAX_CSV_BYTES) -> tuple[list[str], list[list[str]]]:
+    """The head and the rows of a file, without its empty lines.
+
+    Args:
+      path: the file.
+      what: its kind, for messages.
+      most: bytes.
+
+    Raises:
+      UserError: it cannot be read, or a row has more or fewer cells than the head.
+    """
+    try:
+        text = read_bounded(path, most).decode("utf-8-sig")
+        if sign := control(text):
+            raise ValueError(f"it has a control character, {sign}")
+        head, *rows = list(csv.reader(io.StringIO(text, newline=""), strict=True)) or [[]]
+        for number, row in enumerate(rows, start=2):
+            if row and len(row) != len(head):
+                raise ValueError(f"row {number} has {len(row)} cells, the head has {len(head)}")
+    except (OSError, ValueError, csv.Error) as error:
+        raise UserError(f"{path}: not a readable {what} ({why(error)})") from None
+    return head, [row for row in rows if row]

@@ -1,0 +1,386 @@
+"""Lists what a sweep file can name: agents, environments, and their settings.
+
+A JSON schema of sweep files, with which an editor completes keys and underlines mistakes.
+
+It is made from the classes that check a sweep file (`rl_es.sweep.schema`), and from those of the
+registered agents (`Hyperparameters`) and suites (`Options`): which settings `with`, `grid`,
+`random` and `options` may have follows from the entry's name. It accepts all that is accepted when
+the file is read, and some more: it does not require that labels differ, for instance, or that every
+run has a budget.
+
+It is of draft 7, which editors know best.
+
+The keys of a sweep file as tables in Markdown, made from the classes that check it.
+"""
+
+import typing
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal
+
+from pydantic.fields import FieldInfo
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from rl_es import plugins, registry
+from rl_es.config import Config, traced_names
+from rl_es.errors import UserError, brief, did_you_mean
+from rl_es.rollout.config import (
+    NETWORKS,
+    EvaluationConfig,
+    PolicyConfig,
+    SurfaceConfig,
+    WrapperConfig,
+)
+from rl_es.sweep.schema import (
+    MAX_CELLS,
+    MAX_SEED,
+    AgentEntry,
+    Budget,
+    Defaults,
+    Distribution,
+    EnvironmentEntry,
+    RandomSampling,
+    Sweep,
+    Tuning,
+)
+from rl_es.terminal import plain_console, plain_table
+
+
+def show_catalogue(what: str, long: bool) -> None:
+    """Prints all agents, all environments, both, or what has a name; `long`: with every setting.
+
+    Raises:
+      UserError: nothing has this name; the message names the nearest.
+    """
+    console = plain_console()
+    for piece in _pieces(what, long):
+        console.print(piece)
+        console.print()
+
+
+def _pieces(what: str, long: bool) -> Iterator[RenderableType]:
+    agents, suites = registry.agents.files(), registry.suites.files()
+    if what in ("all", "agents"):
+        yield from _agents(agents, long)
+    if what in ("all", "environments"):
+        yield from _environments(suites, long)
+    if what in ("all", "agents", "environments"):
+        return
+    if plugins.is_reference(what):
+        kind = _agents if plugins.is_agent(what) else _environments
+        yield from kind([what], long)
+    elif what in agents:
+        yield from _agents([what], long)
+    elif what in suites:
+        yield from _environments([what], long)
+    else:
+        known = ["agents", "environments", "all", *agents, *suites]
+        if what in registry.environment_names():
+            suite = next(name for name in suites if what in registry.suites.load(name).NAMES)
+            yield from _environments([suite], long)
+        else:
+            near = did_you_mean(what, [*known, *registry.environment_names()])
+            raise UserError(f"list: nothing is named '{brief(what)}'{near}")
+
+
+def _agents(names: Sequence[str], long: bool) -> Iterator[RenderableType]:
+    modules = {name: registry.agents.load(name) for name in names}
+    table = plain_table(("agent", "what it is"), title="Agents")
+    for name, module in modules.items():
+        table.add_row(Text(name), Text(_first_line(module.__doc__)))
+    yield table
+    if long:
+        for name, module in modules.items():
+            yield _settings_table(f"Agent {name} (with, grid, random)", module.Hyperparameters)
+
+
+def _environments(names: Sequence[str], long: bool) -> Iterator[RenderableType]:
+    modules = {name: registry.suites.load(name) for name in names}
+    table = plain_table(("suite", "what it is", "environments"), title="Environments")
+    for name, module in modules.items():
+        inside = Text(", ".join(module.NAMES))
+        table.add_row(Text(name), Text(_first_line(module.__doc__)), inside)
+    yield table
+    if long:
+        for name, module in modules.items():
+            if module.Options.model_fields:
+                yield _settings_table(f"Suite {name} (options)", module.Options)
+        yield _settings_table("Every environment", WrapperConfig)
+        yield _settings_table("Policy (policy)", PolicyConfig)
+        yield _settings_table("Evaluation (evaluation)", EvaluationConfig)
+
+
+def _settings_table(title: str, config: type[Config]) -> Table:
+    table = plain_table(("setting", "type", "default", "kind", "meaning"), title=title)
+    traced = traced_names(config)
+    for name, field in config.model_fields.items():
+        required = field.is_required()
+        table.add_row(
+            Text(name),
+            Text(" ".join([spelled(field.annotation), *limits(field.metadata)])),
+            Text(
+                "(required)"
+                if required
+                else display_value(field.get_default(call_default_factory=True))
+            ),
+            "traced" if name in traced else "static",
+            Text(field.description or ""),
+        )
+    return table
+
+
+def _first_line(docstring: str | None) -> str:
+    return (docstring or "").strip().partition("\n")[0]
+
+
+def display_value(value: Any) -> str:
+    """A default for people: `true`, `[64, 64]`, and - for none."""
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(map(display_value, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "-" if value is None else str(value)
+
+
+def limits(metadata: list[Any]) -> Iterator[str]:
+    """The limits of a number: `>= 1`."""
+    for limit in metadata:
+        for attribute, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<=")):
+            if (bound := getattr(limit, attribute, None)) is not None:
+                yield f"{sign} {bound:,}" if isinstance(bound, int) else f"{sign} {bound:g}"
+
+
+def spelled(annotation: Any) -> str:
+    """A type for people: `float`, `sgd | adam`, `list of int`."""
+    if annotation is type(None):
+        return "none"
+    if annotation is Any:
+        return "any value"
+    if isinstance(annotation, type) and not typing.get_args(annotation):
+        return {"str": "text", "bool": "true | false"}.get(annotation.__name__, annotation.__name__)
+    origin, inner = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is Literal:
+        return " | ".join(map(str, inner))
+    if origin is typing.Annotated:
+        return spelled(inner[0])
+    if origin in (tuple, list):
+        return f"list of {spelled(inner[0])}"
+    if origin is dict:
+        return "mapping"
+    return " | ".join(spelled(part) for part in inner if part is not type(None))
+
+
+Schema = dict[str, Any]
+
+
+def sweep_schema() -> Schema:
+    """The schema of a sweep file, as JSON."""
+    schema = _plain(Sweep.model_json_schema())
+    parts = schema["$defs"]
+    for name in ("Budget", "Distribution"):
+        parts[name] |= {"minProperties": 1, "maxProperties": 1}
+    _name_what_is_known(parts)
+    _settings_by_agent(parts)
+    parts["EnvironmentEntry"]["allOf"] = [
+        _where(suite.NAMES, {"options": _closed(_settings_schema(suite.Options))})
+        for suite in map(registry.suites.load, registry.suites.files())
+    ]
+    known = {"agents": registry.agents.files(), "environments": registry.environment_names()}
+    for key, names in known.items():
+        entries = schema["properties"][key]
+        entries["items"] = {"anyOf": [{"enum": names}, entries["items"]]}
+    schema["properties"]["seeds"] |= _seeds()
+    parts["Tuning"]["properties"]["seeds"] |= _seeds()
+    return {"$schema": "http://json-schema.org/draft-07/schema#", **schema}
+
+
+def _settings_by_agent(parts: Schema) -> None:
+    """Adds each agent's settings, and which entries may have them."""
+    random, entries, every = parts["RandomSampling"], [], {}
+    for name in registry.agents.files():
+        settings = _settings_schema(registry.agents.load(name).Hyperparameters)
+        parts[f"Settings_{name}"] = _closed(settings, f"Settings of {name}.")
+        one = {key: {"$ref": f"#/$defs/Settings_{name}/properties/{key}"} for key in settings}
+        drawn = {key: {"$ref": "#/$defs/Distribution"} for key in settings}
+        varying = {
+            "with": {"$ref": f"#/$defs/Settings_{name}"},
+            "grid": _closed({key: _list_of(ref) for key, ref in one.items()}),
+            "random": _closed(random["properties"] | drawn) | {"required": random["required"]},
+        }
+        entries.append(_where([name], varying))
+        for key, value in settings.items():
+            forms = every.setdefault(key, {})
+            forms[repr({part: value[part] for part in value if part != "default"})] = one[key]
+    parts["AgentEntry"]["allOf"] = entries
+    anyone = {key: {"anyOf": list(forms.values())} for key, forms in every.items()}
+    parts["Settings"] = _closed(anyone, "Settings that some agent has.")
+    parts["Defaults"]["properties"]["agent"] |= {"$ref": "#/$defs/Settings"}
+    own = parts["EnvironmentEntry"]["properties"]["agents"]
+    own["additionalProperties"] = {"$ref": "#/$defs/Settings"}
+
+
+def _name_what_is_known(parts: Schema) -> None:
+    """Adds the names that the classes look up, and the second forms that they take."""
+    parts["AgentEntry"]["properties"]["name"]["enum"] = registry.agents.files()
+    parts["EnvironmentEntry"]["properties"]["name"]["enum"] = registry.environment_names()
+    network = parts["PolicyConfig"]["properties"]["network"]
+    del network["type"]
+    network["anyOf"] = [{"enum": list(NETWORKS)}, {"type": "string", "pattern": ":"}]
+    points = parts["SurfaceConfig"]["properties"]["points"]
+    both = {key: points.pop(key) for key in ("type", "items", "minItems", "maxItems")}
+    points["anyOf"] = [both["items"], both]
+
+
+def _seeds() -> Schema:
+    """The three forms of `seeds`."""
+    seed = {"type": "integer", "minimum": 0, "maximum": MAX_SEED}
+    count = {"type": "integer", "minimum": 1, "maximum": MAX_CELLS}
+    first = _closed({"first": seed, "count": count}) | {"required": ["first", "count"]}
+    listed = _list_of(seed) | {"uniqueItems": True}
+    return {"type": ["integer", "array", "object"], "anyOf": [count, listed, first]}
+
+
+def _settings_schema(config: type[Config]) -> Schema:
+    """The properties of a configuration class; traced ones say so."""
+    properties = _plain(config.model_json_schema()).get("properties", {})
+    for name in traced_names(config):
+        del properties[name]["traced"]
+        properties[name]["description"] += " (traced)"
+    return properties
+
+
+def _list_of(form: Schema) -> Schema:
+    return {"type": "array", "items": form, "minItems": 1}
+
+
+def _closed(properties: Schema, description: str | None = None) -> Schema:
+    said = {} if description is None else {"description": description}
+    return {**said, "type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _where(names: Iterable[str], properties: Schema) -> Schema:
+    """The properties of an entry with one of these names."""
+    named = {"properties": {"name": {"enum": list(names)}}}
+    return {"if": named, "then": {"properties": properties}}
+
+
+def _plain(schema: Any) -> Any:
+    """A schema made by pydantic, without null, and in the keywords of draft 7."""
+    if isinstance(schema, list):
+        return [_plain(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    plain = {
+        key: _plain(value)
+        for key, value in schema.items()
+        if not (key == "title" and isinstance(value, str))
+        and not (key == "default" and (value is None or value == [] or isinstance(value, dict)))
+    }
+    if "prefixItems" in plain:  # pairs, whose parts are alike
+        plain["items"] = plain.pop("prefixItems")[0]
+    if plain.get("type") == "array" and "minLength" in plain:
+        plain["minItems"] = plain.pop("minLength")
+    forms = [form for form in plain.get("anyOf", ()) if form != {"type": "null"}]
+    if len(forms) == 1:
+        del plain["anyOf"]
+        plain = forms[0] | plain
+    return plain
+
+
+# The parts of a sweep file, with the headings that they have here.
+PARTS: dict[type[Config], str] = {
+    Sweep: "The file",
+    Defaults: "defaults",
+    Budget: "budget",
+    EvaluationConfig: "evaluation",
+    PolicyConfig: "policy",
+    EnvironmentEntry: "An environment",
+    SurfaceConfig: "surface",
+    AgentEntry: "An agent",
+    RandomSampling: "random",
+    Distribution: "A random setting",
+    Tuning: "tuning",
+}
+# How lists are written that have shorter forms, too.
+_FORMS = {"seeds": "count, list or {first, count}", "points": "int or a pair of int"}
+
+
+def reference_markdown() -> str:
+    """Every key of a sweep file, every agent's settings and every suite's options."""
+    lines: list[str] = []
+    for config, title in PARTS.items():
+        summary = (config.__doc__ or "").strip().partition("\n")[0]
+        lines += [f"### {title}", "", summary, "", *_keys(config), ""]
+    lines += ["### Settings of agents", "", *_settings_of_agents(), ""]
+    lines += ["### Options of suites", "", *_options_of_suites(), ""]
+    return "\n".join(lines)
+
+
+def _keys(config: type[Config]) -> Iterator[str]:
+    rows = [_row(name, field) for name, field in config.model_fields.items()]
+    return _table(("key", "value", "default", "meaning"), rows)
+
+
+def _row(name: str, field: FieldInfo) -> tuple[str, str, str, str]:
+    """A key, the values that it takes, its default, and what it means."""
+    default = "required"
+    if not field.is_required():
+        default = _default(field.get_default(call_default_factory=True))
+    return f"`{field.alias or name}`", _type(name, field), default, field.description or ""
+
+
+def _settings_of_agents() -> Iterator[str]:
+    """One row per setting that means the same in each of its agents."""
+    agents: dict[tuple[str, ...], list[str]] = {}
+    for agent in registry.agents.files():
+        config = registry.agents.load(agent).Hyperparameters
+        traced = traced_names(config)
+        for name, field in config.model_fields.items():
+            *value, meaning = _row(name, field)
+            row = (*value, "traced" if name in traced else "static", meaning)
+            agents.setdefault(row, []).append(f"`{agent}`")
+    rows = [(*row, ", ".join(those)) for row, those in agents.items()]
+    heads = ("setting", "value", "default", "kind", "meaning", "agents")
+    return _table(heads, sorted(rows, key=lambda row: row[0].strip("`")))
+
+
+def _options_of_suites() -> Iterator[str]:
+    rows = [
+        (f"`{suite}`", *_row(name, field))
+        for suite in registry.suites.files()
+        for name, field in registry.suites.load(suite).Options.model_fields.items()
+    ]
+    return _table(("suite", "option", "value", "default", "meaning"), rows)
+
+
+def _type(name: str, field: FieldInfo) -> str:
+    """The values that a key takes, with a link where they are mappings of their own."""
+    form = _FORMS.get(name) if typing.get_origin(field.annotation) is tuple else None
+    told = form or " ".join([spelled(field.annotation), *limits(field.metadata)])
+    for config in set(_configs(field.annotation)) & set(PARTS):
+        anchor = PARTS[config].lower().replace(" ", "-")
+        told = told.replace(config.__name__, f"[{PARTS[config]}](#{anchor})")
+    return told
+
+
+def _configs(annotation: Any) -> Iterator[type[Config]]:
+    if isinstance(annotation, type) and issubclass(annotation, Config):
+        yield annotation
+    for part in typing.get_args(annotation):
+        yield from _configs(part)
+
+
+def _default(value: Any) -> str:
+    empty = value is None or isinstance(value, Config) or value in ((), {})
+    return "" if empty else f"`{display_value(value)}`"
+
+
+def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    yield _line(heads)
+    yield _line("---" for _ in heads)
+    yield from map(_line, rows)
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"

@@ -1,0 +1,165 @@
+"""The checks of an agent or an environment by its name, with a short training of it."""
+
+import io
+import tempfile
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rl_es import errors, plugins, registry
+from rl_es.errors import UserError, brief, did_you_mean
+from rl_es.results import tables
+from rl_es.rollout.config import PolicyConfig, WrapperConfig
+from rl_es.terminal import WARN, Check, CheckFailure, CheckResult, check_of
+
+AGENT = "eggroll"  # what is trained on an environment that is checked
+TASK, SOLVED = "CartPole-v1", 475.0  # what an agent that is checked is trained on
+USUAL = {"population": 128, "lr": 0.05}  # settings of strategies on it that are not stated
+EPISODE = 50  # most steps of an episode, where training only has to run
+
+
+def is_agent(name: str) -> bool:
+    """Whether this is the name of an agent; otherwise it is that of an environment.
+
+    Raises:
+      UserError: it is the name of neither.
+    """
+    if plugins.is_reference(name):
+        return plugins.is_agent(name)
+    agents, environments = registry.agents.files(), registry.environment_names()
+    if name not in (*agents, *environments):
+        near = did_you_mean(name, [*agents, *environments])
+        raise UserError(f"no agent and no environment is named '{brief(name)}'{near}")
+    return name in agents
+
+
+def checks_of(name: str, stated: Mapping[str, Any], steps: int) -> Mapping[str, Check]:
+    """The checks of an agent or an environment.
+
+    Args:
+      name: as in a sweep file.
+      stated: an agent's settings, or an environment's options.
+      steps: environment steps of an agent's training on CartPole; 0 for none.
+
+    Raises:
+      UserError: it cannot be loaded, or the settings do not fit.
+    """
+    return _of_agent(name, stated, steps) if is_agent(name) else _of_environment(name, stated)
+
+
+def _of_agent(name: str, stated: Mapping[str, Any], steps: int) -> Mapping[str, Check]:
+    from rl_es.results.text_files import validated
+    from rl_es.tools.check_agent import AgentChecks, StrategyChecks
+
+    module = registry.agents.load(name)
+    if hasattr(module, "check"):
+        module.check()
+    try:
+        validated(dict(stated), module.Hyperparameters)
+    except errors.ConfigError as problem:
+        raise _refused(problem, problem.place) from None
+    kind = AgentChecks if hasattr(module, "make_learner") else StrategyChecks
+    every = _quiet(kind(name, stated).checks())
+    if steps:  # compiles quietly by itself, which cannot be nested
+        every[TASK] = check_of(TASK, partial(_learns, name, stated, steps))
+    return every
+
+
+def _learns(name: str, stated: Mapping[str, Any], steps: int) -> str:
+    """Trains the agent on CartPole: it solves it."""
+    from rl_es.sweep import execution
+    from rl_es.sweep.loading import check_document
+    from rl_es.sweep.progress import make_progress
+    from rl_es.sweep.yaml_reader import Document
+    from rl_es.tools.check_agent import complete_config
+
+    settings = complete_config(name, stated, USUAL)
+    content = {
+        "name": "check",
+        "seeds": 1,
+        "defaults": {
+            "budget": {"env_steps": steps},
+            "evaluation": {"points": 10, "episodes": 16},
+            "policy": {"widths": [32, 32]},
+        },
+        "environments": [{"name": TASK, "threshold": SOLVED}],
+        "agents": [{"name": name, "with": settings}],
+    }
+    sweep, silent = check_document(Document("check", content)), io.StringIO()
+    with tempfile.TemporaryDirectory() as folder:
+        code = execution.run_sweep(sweep, Path(folder), make_progress(quiet=True, stream=silent))
+        _, runs = tables.load_tables(Path(folder))
+    run = runs.iloc[0]
+    if code:
+        raise CheckFailure(f"{run['status']}: {run['reason']}", "see the other checks")
+    best, taken = float(run["best_return"]), int(run["env_steps"])
+    told = ", ".join(f"{key} {value}" for key, value in settings.items()) or "its own settings"
+    detail = f"a return of {best:.0f} of 500 at best, in {taken:,} environment steps ({told})"
+    if best < SOLVED:
+        remedy = "it may need other settings (--settings) or more steps (--steps)"
+        raise CheckFailure(f"not learned: {detail}", remedy, WARN)
+    return f"learned: {detail}"
+
+
+def _of_environment(name: str, stated: Mapping[str, Any]) -> Mapping[str, Check]:
+    from rl_es.tools.check_environment import EnvironmentChecks
+    from rl_es.training.compilation import hold_back_loader_messages
+    from rl_es.training.task import Task
+
+    task = Task(name, stated, WrapperConfig(), PolicyConfig())
+    try:
+        task.check()
+    except errors.ConfigError as problem:
+        raise _refused(problem, problem.place[2:]) from None
+    with hold_back_loader_messages():
+        library = not plugins.is_reference(name)
+        every = dict(EnvironmentChecks(task.environment(), library=library).checks())
+    every["training"] = check_of("training", partial(_trains, name, stated))
+    return _quiet(every)
+
+
+def _refused(problem: errors.ConfigError, place: errors.ConfigPath) -> UserError:
+    """What is wrong with a setting at this place among those that were stated."""
+    return UserError(f"--settings: {'.'.join(map(str, place))}: {problem.reason}")
+
+
+def _quiet(every: Mapping[str, Check]) -> dict[str, Check]:
+    """The checks without XLA's messages about programs that come from the cache."""
+
+    def quiet(check: Check) -> list[CheckResult]:
+        from rl_es.training.compilation import hold_back_loader_messages
+
+        with hold_back_loader_messages():
+            return list(check())
+
+    return {what: partial(quiet, check) for what, check in every.items()}
+
+
+def _trains(name: str, stated: Mapping[str, Any]) -> str:
+    """Trains on the environment for two generations: what comes out is finite."""
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from rl_es.config import split_traced
+    from rl_es.interfaces import Limit
+    from rl_es.training.compilation import scalar_leaves
+    from rl_es.training.task import Task, make_training_setup
+
+    task = Task(name, stated, WrapperConfig(episode_length=EPISODE), PolicyConfig(widths=(8,)))
+    config = registry.agents.load(AGENT).Hyperparameters(population=16)
+    learner = make_training_setup(task, AGENT, config, 1).learner
+    hyper = scalar_leaves(split_traced(config)[1])
+
+    @jax.jit
+    def train(key: Any) -> Any:
+        state = learner.init(key, hyper)
+        state, rows = learner.advance(state, Limit(jnp.int32(2), jnp.int32(2**30)))
+        return rows.env_steps, rows.population_mean, learner.snapshot(state).params
+
+    steps, mean, params = train(jax.random.key(0))
+    detail = f"two generations of {AGENT}: {int(steps):,} steps, mean return {float(mean):.3g}"
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((mean, params))):
+        raise CheckFailure(detail, "see the others")
+    return detail

@@ -1,0 +1,150 @@
+"""Reference scores of environments, by which returns are normalised, and their origin.
+
+The table has a row per environment; its columns are described in results/README.md. Any of them can
+be an end of the scale of scores, as `FILE.csv:COLUMN`.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rl_es.analysis import results
+from rl_es.analysis.curves import COUNTED, final_returns
+from rl_es.errors import MOST_SEED, UserError, check_number, did_you_mean, why
+from rl_es.results import tables, text_files
+from rl_es.results.files import folder_of_results, write_text
+from rl_es.training.policy_manifest import EnvironmentRecord
+
+USUAL = ("ppo",)
+MOST_EPISODES = 1_000_000
+# Columns that every table has, besides those of `random` and `untrained`.
+OWN = ("env", "environment", "random_seed", "sweeps", "git_revisions", "date")
+
+
+def write_references(
+    folders: Sequence[Path], out: Path, labels: Sequence[str], episodes: int, seed: int
+) -> Path:
+    """Writes the table of all environments of some results folders; returns its path.
+
+    Args:
+      folders: of results, which hold different runs.
+      out: the file.
+      labels: each has a column with the mean final return of its runs; none: ppo, if it has runs.
+      episodes: of uniformly random actions, in each environment.
+      seed: of these.
+
+    Raises:
+      UserError: nothing fits; says what would.
+    """
+    if not folders:
+        raise UserError("references: needs a results folder")
+    check_number("--episodes", episodes, 2, MOST_EPISODES)
+    check_number("--seed", seed, 0, MOST_SEED)
+    curves, runs = results.separate_variants(*tables.load_tables(*map(folder_of_results, folders)))
+    known = sorted(set(runs["label"]))
+    for label in labels:
+        if label not in known:
+            raise UserError(f"--label: no label '{label}' here{did_you_mean(label, known)}")
+    _check_columns(labels)
+    rows = list(_rows(curves, runs, labels or [n for n in USUAL if n in known], episodes, seed))
+    write_text(out, pd.DataFrame(rows).to_csv(index=False))
+    return out
+
+
+def _check_columns(labels: Sequence[str]) -> None:
+    """Refuses a label one of whose columns is there already, of another label or of the table."""
+    taken = {*OWN, *_columns("random", "episodes"), *_columns("untrained", "policies")}
+    for label in dict.fromkeys(labels):
+        own = {*_columns(label, "runs"), f"{label}_env_steps"}
+        if both := sorted(own & taken):
+            raise UserError(
+                f"--label: the table has a column '{both[0]}' already; give '{label}' another label"
+            )
+        taken |= own
+
+
+def _rows(
+    curves: pd.DataFrame, runs: pd.DataFrame, labels: Sequence[str], episodes: int, seed: int
+) -> Iterator[Mapping[str, Any]]:
+    from rl_es.training.compilation import prepare_jax
+
+    prepare_jax()
+    final = final_returns(curves, runs)
+    counted = runs.assign(final=final)[runs["status"].isin(COUNTED)]
+    for env, own in counted.groupby("env"):
+        made_of, world = _world(str(env), set(own["environment"]))
+        start = curves[(curves["env"] == env) & (curves["env_steps"] == 0)]
+        # Runs of one seed and network start from one policy, evaluated on the same episodes.
+        start = start.drop_duplicates(["seed", "return_mean"])
+        row = {
+            "env": env,
+            **_told("random", _random(made_of, episodes, seed), "episodes"),
+            **_told("untrained", start["return_mean"], "policies"),
+        }
+        for label in labels:
+            found = own[own["label"] == label]
+            row |= _told(label, found["final"], "runs")
+            row |= {f"{label}_env_steps": round(found["env_steps"].mean()) if len(found) else None}
+        yield row | {
+            "environment": json.dumps(world, sort_keys=True),
+            "random_seed": seed,
+            "sweeps": " ".join(sorted(set(own["sweep"]))),
+            "git_revisions": " ".join(sorted(set(own["git_revision"].dropna()))),
+            "date": datetime.now(UTC).date().isoformat(),
+        }
+
+
+def _columns(name: str, of: str) -> tuple[str, str, str]:
+    """The columns of a mean: itself, its standard error, and how many values it is of."""
+    return name, f"{name}_standard_error", f"{name}_{of}"
+
+
+def _told(name: str, values: Any, of: str) -> dict[str, Any]:
+    """Mean, standard error and number of some values."""
+    known = np.asarray(values, np.float64)
+    known = known[np.isfinite(known)]
+    error = known.std(ddof=1) / np.sqrt(len(known)) if len(known) > 1 else None
+    mean = known.mean() if len(known) else None
+    return dict(zip(_columns(name, of), (mean, error, len(known)), strict=True))
+
+
+def _world(env: str, texts: set[Any]) -> tuple[EnvironmentRecord, Any]:
+    """The environment that the runs record, and the same as plain data.
+
+    Raises:
+      UserError: they do not record it, or record different ones.
+    """
+    if len(texts) > 1:
+        raise UserError(f"{env}: its runs are of environments with different settings")
+    (text,) = texts
+    try:
+        world = text_files.loads_json(text)
+        return text_files.validated(world, EnvironmentRecord), world
+    except (TypeError, ValueError, RecursionError, UserError) as error:
+        raise UserError(f"{env}: its runs do not say what it is ({why(error)})") from None
+
+
+def _random(made_of: EnvironmentRecord, episodes: int, seed: int) -> np.ndarray:
+    """The returns [E] of uniformly random actions."""
+    import jax
+
+    from rl_es.interfaces import Snapshot
+    from rl_es.rollout.config import PolicyConfig
+    from rl_es.rollout.evaluation import evaluator
+    from rl_es.rollout.policy import UniformPolicy
+    from rl_es.training.compilation import hold_back_loader_messages
+    from rl_es.training.policies import replay_key
+    from rl_es.training.task import Task
+
+    task = Task(made_of.name, made_of.options, made_of.wrappers, PolicyConfig())
+    task.check()
+    env = task.evaluation_environment()
+    run = evaluator(env, UniformPolicy(env.spec), episodes)
+    key = replay_key(seed)
+    with hold_back_loader_messages():
+        return np.asarray(jax.jit(run)(key, Snapshot({})), np.float64)

@@ -1,0 +1,151 @@
+"""The checks find planted faults, and nothing in what is sound; `new` writes what passes them."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from rl_es import cli, registry
+from rl_es.terminal import FAIL, OK, WARN, CheckResult, examined
+from rl_es.tools.check import checks_of
+from rl_es.tools.check_agent import StrategyChecks
+from rl_es.tools.check_environment import EnvironmentChecks
+from tests import extras
+from tests.tools import faults
+
+FAULTS = Path(faults.__file__)
+ENVIRONMENTS = {
+    "ReusedKey": "keys",
+    "RewardAfterTheEnd": "after the end",
+    "Impure": "pure",
+    "WrongShape": "types",
+    "PythonReward": "types",
+    "ChangingState": "types",
+    "BothEnds": "ends",
+    "LateTruncation": "ends",
+    "Unclipped": "finite",
+}
+AGENTS = {
+    "WrongSign": "improves",
+    "OneKey": "noise",
+    "Uncentred": "shift",
+    "Squared": "symmetry",
+    "Turning": "scale",
+    "StaticRate": "pure",
+    "IdleRate": "traced settings",
+    "LostState": "pure",
+    "StateOutsideArrays": "types",
+    "Whole": "chunks",
+}
+
+
+def found(checks, name: str) -> list[CheckResult]:
+    return list(examined(name, checks[name]))
+
+
+@pytest.mark.parametrize(("fault", "check"), ENVIRONMENTS.items())
+def test_a_fault_of_an_environment(fault: str, check: str) -> None:
+    (finding,) = found(EnvironmentChecks(getattr(faults, fault)()).checks(), check)
+    assert finding.state == FAIL and finding.remedy
+    assert not finding.detail.startswith("Traceback")
+
+
+def test_a_sound_environment() -> None:
+    checks = EnvironmentChecks(faults.Sound()).checks()
+    assert {finding.state for name in checks for finding in found(checks, name)} == {OK}
+
+
+@pytest.mark.parametrize(("fault", "check"), AGENTS.items())
+def test_a_fault_of_an_agent(fault: str, check: str) -> None:
+    checks = StrategyChecks(f"{FAULTS}:{fault}", {}).checks()
+    (finding,) = found(checks, check)
+    assert finding.state == FAIL and finding.remedy
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "agent", [pytest.param(one, marks=extras.marks(one)) for one in registry.agents.files()]
+)
+def test_every_agent_passes(agent: str) -> None:
+    checks = checks_of(agent, {}, 0)
+    wrong = [finding for name in checks for finding in found(checks, name) if finding.state != OK]
+    assert not wrong
+
+
+QUICK = ("CartPole-v1", "Pendulum-v1", "unrolled/lorenz", "unrolled/linear")
+EVERY = registry.environment_names()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(one, marks=extras.marks(one) + ([] if one in QUICK else [pytest.mark.slow]))
+        for one in EVERY
+    ],
+)
+def test_every_environment_passes(name: str) -> None:
+    checks = checks_of(name, {}, 0)
+    wrong = [finding for each in checks for finding in found(checks, each) if finding.state != OK]
+    # Several libraries draw twice from one key, which is said, and theirs to change.
+    assert {(finding.what, finding.state) for finding in wrong} <= {("keys", WARN)}, wrong
+
+
+@pytest.mark.parametrize("kind", ["env", "agent"])
+def test_new_writes_what_passes(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["new", kind, "one_of_mine"]) == 0
+    assert sorted(os.listdir()) == ["one_of_mine.py", "one_of_mine.yaml"]
+    reference = "./one_of_mine.py:OneOfMine"
+    assert reference in Path("one_of_mine.yaml").read_text()
+    settings = "{speed: 0.2}" if kind == "env" else "{keep: 0.7}"
+    capfd.readouterr()
+    assert cli.main(["check", reference, "--steps", "0", "--settings", settings]) == 0
+    assert capfd.readouterr().out.splitlines()[-1] == "all well"
+    assert cli.main(["plan", "one_of_mine.yaml"]) == 0
+
+
+def test_new_overwrites_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine.yaml").write_text("name: other\n")
+    assert cli.main(["new", "env", "mine"]) == 2
+    assert "mine.yaml: is there already" in capfd.readouterr().err
+    assert os.listdir() == ["mine.yaml"]
+
+
+@pytest.mark.parametrize("name", ["My", "1a", "a-b", "../a", "class", "", "a" * 61])
+def test_names_that_are_none(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["new", "env", name]) == 2
+    assert capfd.readouterr().err.startswith("error: ") and not os.listdir()
+
+
+def test_an_agent_is_trained_and_it_is_said_what_came_of_it(capfd) -> None:
+    assert cli.main(["check", "eggroll", "--steps", "2000", "--settings", "{population: 16}"]) == 0
+    assert "CartPole-v1: not learned: a return of" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["nonesuch"], "no agent and no environment is named 'nonesuch'"),
+        (["CartPole-v2"], "did you mean 'CartPole-v1'?"),
+        (
+            ["eggroll", "--settings", "{rnk: 1}"],
+            "--settings: rnk: unknown key; did you mean 'rank'?",
+        ),
+        (["eggroll", "--settings", "3"], "--settings: must be a mapping"),
+        (["brax/ant", "--settings", "{backend: x}"], "--settings: backend: "),
+        (["eggroll", "--steps", "-1"], "--steps"),
+        (["./none.py:It"], "no file none.py"),
+    ],
+)
+def test_what_cannot_be_checked(arguments, says: str, capfd) -> None:
+    assert cli.main(["check", *arguments]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("error: ") and says in line

@@ -1,0 +1,225 @@
+"""What the checks say of machines that are well, and of those that are not."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from packaging.requirements import Requirement
+from rich.console import Console
+
+from rl_es import cli
+from rl_es.terminal import FAIL, OK, WARN, CheckResult, check_of, conclude, examined, run
+from rl_es.tools import doctor
+
+
+class Device(NamedTuple):
+    platform: str
+    device_kind: str = "kind"
+
+
+def one(found: Iterable[CheckResult]) -> CheckResult:
+    (finding,) = found
+    return finding
+
+
+def seen(look: Callable[..., str], *arguments: Any, **named: Any) -> CheckResult:
+    return one(check_of("it", partial(look, *arguments, **named))())
+
+
+def test_python() -> None:
+    assert seen(doctor.check_python).state == OK
+    old = seen(doctor.check_python, "3.9.1")
+    assert old.state == FAIL and "3.9.1, needs >=3.11" in old.detail and old.remedy
+
+
+ASKED = [
+    Requirement(text)
+    for text in (
+        "jax>=0.9,<0.11",
+        "numpy>=2",
+        'optuna>=4; extra == "hpo"',
+        'jinja2>=3; extra == "report"',
+    )
+]
+
+
+@pytest.mark.parametrize(
+    ("versions", "said"),
+    [
+        ({"jax": "0.9.0", "numpy": "2.1"}, [("packages", OK, "2 that it needs", "")]),
+        (
+            {"jax": "0.8.0", "numpy": "2.1"},
+            [("jax", FAIL, "0.8.0, needs <0.11,>=0.9", "pip install 'jax<0.11,>=0.9'")],
+        ),
+        (
+            {"jax": "0.9.0"},
+            [("numpy", FAIL, "is not installed", "pip install 'numpy>=2'")],
+        ),
+    ],
+)
+def test_packages(versions: dict[str, str], said: list[tuple[str, ...]]) -> None:
+    found = [*doctor.check_core(ASKED, versions.get)]
+    assert len(found) == len(said)
+    for finding, (what, state, detail, remedy) in zip(found, said, strict=True):
+        assert (finding.what, finding.state, finding.remedy) == (what, state, remedy)
+        assert detail in finding.detail
+
+
+def test_extras() -> None:
+    versions = {"optuna": "3.0"}
+    found = {finding.what: finding for finding in doctor.check_extras(ASKED, versions.get)}
+    assert found["extra hpo"].state == WARN and "3.0; needs optuna>=4" in found["extra hpo"].detail
+    assert found["extra report"] == CheckResult(
+        "extra report", OK, "not installed: jinja2", "pip install 'rl_es[report]'"
+    )
+    versions |= {"optuna": "4.1"}
+    found = {finding.what: finding for finding in doctor.check_extras(ASKED, versions.get)}
+    assert found["extra hpo"] == CheckResult("extra hpo", OK, "optuna 4.1")
+
+
+def test_every_extra_of_the_suite_is_named() -> None:
+    found = {finding.what for finding in doctor.check_extras(doctor.required_packages())}
+    assert {"extra craftax", "extra report", "extra dev"} <= found and "extra all" not in found
+
+
+def test_tried_versions(tmp_path: Path) -> None:
+    path = tmp_path / "constraints.txt"
+    assert not [*doctor.tested_versions(path)]
+    path.write_text("jax==0.9.0\nnumpy==2.4.6\nabsent==1\n")
+    versions = {"jax": "0.9.0", "numpy": "2.4.6"}
+    assert one(doctor.tested_versions(path, versions.get)).state == OK
+    other = one(doctor.tested_versions(path, {**versions, "jax": "0.9.1"}.get))
+    assert other.state == WARN and other.detail == "jax 0.9.1 (tried: 0.9.0)"
+    assert other.remedy == f"pip install --upgrade --constraint {path} jax"
+
+
+def test_devices(tmp_path: Path) -> None:
+    driver = tmp_path / "version"
+    cpus = [Device("cpu", "cpu"), Device("cpu", "cpu")]
+    assert seen(doctor.check_devices, cpus, driver) == CheckResult("it", OK, "2 x cpu (cpu)")
+    driver.write_text("NVRM version")
+    passed = seen(doctor.check_devices, cpus, driver)
+    assert passed.state == WARN and "does not see the NVIDIA GPU" in passed.detail
+    assert seen(doctor.check_devices, [Device("gpu", "H100")], driver).detail == "1 x gpu (H100)"
+    assert seen(doctor.check_devices).state in (OK, WARN)
+
+
+def test_memory() -> None:
+    assert seen(doctor.check_cores_and_memory, 8 * doctor.GIB).state == OK
+    little = seen(doctor.check_cores_and_memory, doctor.GIB // 4)
+    assert little.state == WARN and "0.2 GiB" in little.detail and little.remedy
+    assert "cores" in seen(doctor.check_cores_and_memory).detail
+
+
+def test_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a").write_bytes(b"x" * 1000)
+    well = seen(doctor.check_cache, tmp_path)
+    assert well.state == OK and "1 files" in well.detail
+    inside = seen(doctor.check_cache, tmp_path / "a" / "b")
+    assert inside.state == FAIL and "RL_ES_CACHE" in inside.remedy
+    monkeypatch.setenv("RL_ES_CACHE", "")
+    assert seen(doctor.check_cache).detail.startswith("off: RL_ES_CACHE is empty")
+    monkeypatch.setenv("RL_ES_CACHE", str(tmp_path / "there"))
+    assert str(tmp_path / "there") in seen(doctor.check_cache).detail
+
+
+def test_results_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = 1 << 16
+    well = seen(doctor.check_results, tmp_path / "not" / "yet", size, 1 << 40, 0.0)
+    assert well.state == OK and str(tmp_path) in well.detail and "1,024.0 GiB free" in well.detail
+    full = seen(doctor.check_results, tmp_path, size, free=0)
+    assert full.state == WARN and "free some room" in full.remedy
+    slow = seen(doctor.check_results, tmp_path, size, 1 << 40, slow=1e30)
+    assert slow.state == WARN and "--out" in slow.remedy
+
+    def refuse(folder: Path, size: int) -> float:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(doctor, "_write", refuse)
+    assert seen(doctor.check_results, tmp_path).state == FAIL
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("params", "state", "said"),
+    [
+        ([[1.0, 2.0], [1.0, 2.0]], OK, "1,234 environment steps a second"),
+        ([[1.0, np.nan], [1.0, np.nan]], FAIL, "not finite"),
+        ([[1.0, 2.0], [1.0, 2.5]], FAIL, "the same key gave other parameters"),
+    ],
+)
+def test_training(params: Any, state: str, said: str) -> None:
+    first, second = ([np.array(run)] for run in params)
+    found = seen(doctor.check_training, lambda: (first, second, 1234.0))
+    assert found.state == state and said in found.detail
+
+
+def test_it_trains_and_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "SECONDS", 0.1)
+    assert "environment steps a second" in doctor.check_training()
+    first, second, rate = doctor.train_once()
+    assert rate > 0 and len(first) == len(second) == 4
+    assert any(np.abs(leaf).max() > 0 for leaf in first)
+
+
+def test_a_check_that_breaks_is_a_finding() -> None:
+    def broken() -> Iterator[CheckResult]:
+        yield CheckResult("first", OK, "fine")
+        raise RuntimeError("no such device\nand more")
+
+    found = list(examined("devices", broken))
+    assert [finding.state for finding in found] == [OK, FAIL]
+    assert re.fullmatch(r"RuntimeError: no such device \(test_checks\.py:\d+\)", found[1].detail)
+
+
+WELL = CheckResult("a", OK, "fine", "pip install 'more'")
+ODD = CheckResult("b", WARN, "odd", "look at it")
+ILL = CheckResult("c", FAIL, "ill", "mend it")
+
+
+def test_conclusion() -> None:
+    assert conclude([WELL]) == "all well"
+    assert conclude([WELL, ODD, ILL]) == "to do: c: mend it; b: look at it"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+@pytest.mark.parametrize(
+    ("found", "code", "last"),
+    [
+        ([WELL], 0, "all well"),
+        ([ODD], 0, "to do: b: look at it"),
+        ([ODD, ILL], 1, "to do: c: mend"),
+    ],
+)
+def test_what_is_printed(
+    terminal: bool,
+    found: list[CheckResult],
+    code: int,
+    last: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    console = Console(force_terminal=terminal, width=200, color_system=None)
+    assert run({"x": lambda: found}, console) == code
+    lines = capsys.readouterr().out.splitlines()
+    assert last in lines[-1]
+    for finding in found:
+        line = next(line for line in lines if finding.detail in line)
+        assert finding.what in line and finding.state in line and finding.remedy in line
+
+
+def test_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All checks of this machine but the training, which has tests of its own."""
+    monkeypatch.setattr(doctor, "train_once", None)
+    monkeypatch.setattr(doctor.training, "training", lambda: "left out")
+    assert cli.main(["doctor", "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    for what in ("python", "packages", "devices", "cache", "results folder", "training: left out"):
+        assert what in said
+    assert said.splitlines()[-1].startswith(("all well", "to do: "))
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,168 @@
+"""A learner compiled: lanes, limits, states that can be saved, evaluation on keys of its own."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import Array
+
+from rl_es.evolution.fitness_shaping import STATELESS
+from rl_es.evolution.noise_memory import DenseAccumulator
+from rl_es.evolution.optimiser import sgd
+from rl_es.evolution.perturbation import FullRank
+from rl_es.evolution.strategy import EvolutionStrategy
+from rl_es.interfaces import EnvSpec, Episode, Limit, Observation, Persistent, Transition
+from rl_es.rollout.evaluation import evaluator
+from rl_es.training import checkpoint
+from rl_es.training.compilation import Compiler, Program, lane_axis
+from rl_es.training.learner import Evolution
+from tests.toys import Drift, ParameterPolicy
+
+SETTINGS = dict(lr=0.1, lr_decay=1.0, sigma=0.3, sigma_decay=1.0, momentum=0.0, weight_decay=0.0)
+POLICY = ParameterPolicy()
+MANY = 2**30
+
+
+@dataclass(frozen=True)
+class Keyed:
+    """A `Drift` that is pushed at random by a key that its state holds."""
+
+    inner: Drift
+
+    @property
+    def spec(self) -> EnvSpec:
+        return self.inner.spec
+
+    def reset(self, key: Array) -> tuple[Any, Observation]:
+        state, observation = self.inner.reset(key)
+        return (state, key), observation
+
+    def step(self, key: Array, state: Any, action: Array) -> Transition:
+        inner, own = state
+        own, used = jax.random.split(own)
+        after = self.inner.step(key, inner, action + 0.1 * jax.random.normal(used, (1,)))
+        return after._replace(state=(after.state, own))
+
+
+def program(segment: Any, lanes: int, compiler: Compiler | None = None) -> Program:
+    agent = EvolutionStrategy(
+        population=8,
+        perturbation=FullRank(POLICY.parameters),
+        segment=segment,
+        shaping=STATELESS["raw"],
+        optimiser=sgd,
+        pair_memory=DenseAccumulator(),
+    )
+    env, axis = Keyed(Drift(horizon=4, edge=2.0)), lane_axis(lanes)
+    learner = Evolution(agent, env, POLICY, normalise_observations=True, lanes=axis)
+    evaluate = evaluator(env, POLICY, 3, axis)
+    return (compiler or Compiler()).compile(learner, SETTINGS, lanes, evaluate, "keyed")
+
+
+SEGMENTS = {"episode": Episode(), "persistent": Persistent(2)}
+
+
+@pytest.fixture(scope="module", params=SEGMENTS)
+def programs(request: pytest.FixtureRequest) -> tuple[Program, Program]:
+    """One lane, and three."""
+    return program(SEGMENTS[request.param], 1), program(SEGMENTS[request.param], 3)
+
+
+def started(program: Program, seeds: list[int], lr: list[float]) -> Any:
+    hyper = {name: np.full(len(seeds), value, np.float32) for name, value in SETTINGS.items()}
+    return program.init(np.asarray(seeds, np.uint32), {**hyper, "lr": np.asarray(lr, np.float32)})
+
+
+def limit(generations: list[int], steps: list[int] | None = None) -> Limit:
+    steps = steps or [MANY] * len(generations)
+    return Limit(np.asarray(generations, np.int32), np.asarray(steps, np.int32))
+
+
+def equal(one: Any, other: Any) -> None:
+    jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+def close(one: Any, other: Any) -> None:
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), one, other)
+
+
+def test_a_saved_state_goes_on_as_if_it_had_not_been(
+    programs: tuple[Program, Program], tmp_path: Path
+) -> None:
+    alone, _ = programs
+    through, _ = alone.advance(started(alone, [5], [0.1]), limit([7]))
+    half, _ = alone.advance(started(alone, [5], [0.1]), limit([3]))
+    kinds = {leaf.dtype.name for leaf in jax.tree.leaves(half)}
+    assert kinds == {"float32", "int32", "uint32", "bool"}  # keys are integers
+    checkpoint.save(tmp_path / "state", half, {})
+    held, _ = checkpoint.load(tmp_path / "state", alone.state_shape)
+    after, rows = alone.advance(held, limit([4]))
+    equal(through, after)
+    assert rows.generations[0] == 4 and through.generation[0] == 7
+    assert not np.array_equal(through.agent.params["theta"], half.agent.params["theta"])
+
+
+def test_lanes_are_runs_of_their_own(programs: tuple[Program, Program]) -> None:
+    """Each stops at its own limit, and one without a limit left does not change."""
+    alone, together = programs
+    seeds, rates, generations = [5, 6, 5], [0.1, 0.1, 0.2], [4, 0, 6]
+    start = jax.tree.map(np.asarray, started(together, seeds, rates))
+    state, rows = together.advance(started(together, seeds, rates), limit(generations))
+    assert list(rows.generations) == generations and list(state.generation) == generations
+    equal(*(jax.tree.map(lambda leaf: np.asarray(leaf)[1], tree) for tree in (start, state)))
+    for i, (seed, rate, count) in enumerate(zip(seeds, rates, generations, strict=True)):
+        own, told = alone.advance(started(alone, [seed], [rate]), limit([count]))
+        close(*(jax.tree.map(np.asarray, (own, told)), _lane((state, rows), i)))
+        assert told.env_steps[0] == rows.env_steps[i]
+
+
+def _lane(tree: Any, i: int) -> Any:
+    return jax.tree.map(lambda leaf: np.asarray(leaf)[i : i + 1], tree)
+
+
+def test_limits_in_steps_do_not_hang_on_how_calls_are_cut(
+    programs: tuple[Program, Program],
+) -> None:
+    alone, _ = programs
+    through, rows = alone.advance(started(alone, [1], [0.1]), limit([MANY], [100]))
+    state, left, generations = started(alone, [1], [0.1]), 100, 0
+    while left > 0:
+        state, part = alone.advance(state, limit([1], [left]))
+        left, generations = left - int(part.env_steps[0]), generations + 1
+    equal(through, state)
+    assert generations == rows.generations[0] > 1
+    assert 100 <= rows.env_steps[0] == 100 - left < 100 + 8 * 4
+
+
+def test_a_seed_has_evaluation_episodes_of_its_own(programs: tuple[Program, Program]) -> None:
+    _, together = programs
+    snapshot = together.snapshot(started(together, [1, 1, 1], [0.1] * 3))
+
+    def returns(*seeds: int) -> np.ndarray:
+        return np.asarray(together.evaluate(np.asarray(seeds, np.uint32), snapshot))
+
+    found = returns(1, 3, 2)
+    assert found.shape == (3, 3) and len(np.unique(found)) == 9
+    np.testing.assert_array_equal(found[0], returns(1, 2, 2)[0])
+
+
+def test_equal_evaluations_are_compiled_once() -> None:
+    compiler = Compiler()
+    first, second, wider = (
+        program(segment, lanes, compiler)
+        for segment, lanes in ((Episode(), 1), (Persistent(2), 1), (Episode(), 3))
+    )
+    assert [first.compiled, second.compiled, wider.compiled] == [3, 2, 3]
+    assert first.evaluate is second.evaluate is not wider.evaluate
+    assert first.memory_bytes > 0 and first.compile_seconds > first.trace_seconds > 0
+
+
+def test_the_first_generation_has_no_row_before_it(programs: tuple[Program, Program]) -> None:
+    alone, _ = programs
+    _, rows = alone.advance(started(alone, [1], [0.1]), limit([0]))
+    assert rows.generations[0] == rows.env_steps[0] == 0
+    assert jnp.isnan(rows.population_mean[0]) and jnp.isnan(rows.update_norm[0])
