@@ -26,7 +26,7 @@ import pandas as pd
 from rl_es.analysis import curves as analysis_curves
 from rl_es.analysis.curves import TRIED, threshold_times
 from rl_es.analysis.results import ResultTables
-from rl_es.analysis.statistics import two_samples
+from rl_es.analysis.statistics import difference
 from rl_es.analysis.statistics.aggregates import Scores
 from rl_es.analysis.statistics.intervals import CONFIDENCE, Interval, bootstrap
 from rl_es.analysis.statistics.threshold import Reaching, median_time
@@ -213,7 +213,7 @@ def best_labels(
     if not (ps < 1 - CONFIDENCE).all():
         return None
     for rival in rivals:
-        found = two_samples(labels[first], labels[rival])
+        found = difference(labels[first], labels[rival])
         apart = float(found.low) > 0 or float(found.high) < 0
         if not apart or lost.get(first, 0) > lost.get(rival, 0):
             return None

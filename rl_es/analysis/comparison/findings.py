@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from rl_es.analysis.comparison.matching import MatchedValues, labels_of_both
-from rl_es.analysis.statistics import two_samples
+from rl_es.analysis.statistics import difference
 from rl_es.analysis.statistics.aggregates import Scores, aggregate
 from rl_es.analysis.statistics.intervals import CONFIDENCE, Interval
 from rl_es.analysis.statistics.two_samples import (
@@ -152,7 +152,7 @@ class Finding:
 def compare_pair(of: MatchedValues, replicates: int) -> Finding:
     """The finding of one environment, without adjusted p and verdict."""
     match, base, other = of.match, of.base, of.other
-    found = two_samples(other, base, replicates=replicates)
+    found = difference(other, base, replicates=replicates)
     signed = [replace(s, values=of.sign * s.values) for s in (other, base)]
     mean = float(base.values.mean()) if len(base.values) else math.nan
     paired = bool(len(base.values)) and bool(len(other.values)) and are_paired(other, base)
@@ -183,7 +183,7 @@ def compare_total(parts: Sequence[MatchedValues], replicates: int) -> Finding | 
         return None
     both = [of.scores() for of in fitting]
     base, other = (_joined([scores[side] for scores in both]) for side in (0, 1))
-    found = two_samples(other, base, AGGREGATE, replicates=replicates)
+    found = difference(other, base, AGGREGATE, replicates=replicates)
     match = fitting[0].match
     lost = sum(of.lost[0] for of in fitting), sum(of.lost[1] for of in fitting)
     paired = are_paired(other, base)
