@@ -27,9 +27,9 @@ PRONOUNS = (
     "some something such that there these this those what which whoever whole"
 )
 IRREGULAR = (
-    "broken built chosen come drawn driven fed felt found given gone grown had held kept known laid "
-    "lent lost made meant met paid ran ridden risen said seen sent shown spent spoken stood taken "
-    "taught thought told understood won written"
+    "broken built chosen come drawn driven fed felt found given gone grown had held kept known "
+    "laid lent lost made meant met paid ran ridden risen said seen sent shown spent spoken stood "
+    "taken taught thought told understood won written"
 )
 REGULAR = re.compile(r"_*[a-z]+ed")
 # Words that end in -ed and are nouns, verbs or terms of the field.
