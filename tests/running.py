@@ -12,7 +12,7 @@ from rl_es.results import tables
 from rl_es.sweep import execution
 from rl_es.sweep.cells import ALL_GROUPS, Shard
 from rl_es.sweep.execution import Crew
-from rl_es.sweep.loading import check_document, override
+from rl_es.sweep.loading import override, validate_sweep
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.yaml_reader import parse_yaml
 from rl_es.training.resources import Resources
@@ -51,7 +51,7 @@ def sweep_of(text: str, *assignments: str) -> Sweep:
     """The sweep of a YAML text, with `PATH=VALUE` overrides."""
     document = parse_yaml(text, "sweep.yaml")
     override(document, assignments)
-    return check_document(document)
+    return validate_sweep(document)
 
 
 def ran(

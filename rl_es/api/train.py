@@ -16,7 +16,7 @@ from rl_es.api.results import Results
 from rl_es.errors import MOST_SEED, UserError, brief
 from rl_es.results.files import check_folder
 from rl_es.sweep.cells import expand_cells
-from rl_es.sweep.loading import check_document
+from rl_es.sweep.loading import validate_sweep
 from rl_es.sweep.progress import Progress, make_progress
 from rl_es.sweep.schema import Sweep
 
@@ -123,7 +123,7 @@ def _sweep(
     own = isinstance(entries, list) and all(isinstance(e, dict) and "budget" in e for e in entries)
     if not given and not own:
         raise UserError(f"train: needs one of {', '.join(BUDGETS)}, such as env_steps=1e6")
-    return check_document(call)
+    return validate_sweep(call)
 
 
 def _run(sweep: Sweep, folder: Path, devices: int | None, retry: bool, told: bool) -> None:

@@ -298,12 +298,12 @@ class TuneCommand:
         out = results_folder(self.out, "tune", sweep.name)
         from rl_es.tuning import search
 
-        search.required()
+        search.import_optuna()
         from rl_es.tuning import search
 
         shown = make_progress(self.quiet)
         try:
-            code = search.run(sweep, out, shown, self.machine.resources(), self.startup)
+            code = search.run_search(sweep, out, shown, self.machine.resources(), self.startup)
         finally:
             shown.end()
         write_report(out)
@@ -332,7 +332,7 @@ class TunedCommand:
         from rl_es.tuning import apply, trials
         from rl_es.tuning.apply import edit_sweep
 
-        found = trials.read(self.results)
+        found = trials.read_tuning_results(self.results)
         fed = [edit_sweep(found, path) for path in self.sweeps]
         if self.write:
             for one in fed:

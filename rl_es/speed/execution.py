@@ -133,7 +133,7 @@ def run(benchmark: Benchmark, folder: Path, progress: SpeedProgress) -> int:
     for workload in missing:
         progress.workload(workload)
         began = time.monotonic()
-        env = environments[workload.world.shown, workload.horizon]
+        env = environments[workload.world.display_name, workload.horizon]
         samples, programs = measure(workload, environments, benchmark, progress)
         columns = {**workload.columns, "episode_length": env.spec.episode_length}
         path = timings.path_of(folder, workload.key)
@@ -180,7 +180,7 @@ def measure(
             entrants[label] = Entrant(
                 workload,
                 contestant,
-                environments[workload.world.shown, contestant.horizon],
+                environments[workload.world.display_name, contestant.horizon],
                 min_seconds=benchmark.min_seconds,
                 measure=benchmark.compile,
                 parts=benchmark.parts,
@@ -208,7 +208,7 @@ def _environments(missing: list[Workload]) -> dict[tuple[str, Horizon], Environm
     made: dict[tuple[str, Horizon], Environment] = {}
     for workload in missing:
         for one in (workload, *workload.contestants):
-            key = workload.world.shown, one.horizon
+            key = workload.world.display_name, one.horizon
             if key not in made:
                 made[key] = full_horizon(workload, one.horizon)
     return made

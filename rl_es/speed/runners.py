@@ -330,7 +330,7 @@ def full_horizon(workload: Workload, horizon: Horizon) -> Environment:
     env = wrap_environment(FullHorizon(made) if horizon == "full" else made, world.wrappers)
     if env.spec.episode_length is None:
         raise UserError(
-            f"environment {world.shown}: it has no time limit, so its episodes have no length "
-            "to be timed over; give it an episode_length"
+            f"environment {world.display_name}: it has no time limit, so its episodes have no "
+            "length to be timed over; give it an episode_length"
         )
     return env

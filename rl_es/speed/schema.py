@@ -50,10 +50,10 @@ from rl_es.rollout.config import PolicyConfig, Width
 from rl_es.sweep.schema import (
     EnvironmentChoice,
     SweepName,
-    Variation,
+    VariedEntry,
     check_distinct,
-    labels_differ,
-    name_of,
+    check_labels,
+    name_to_mapping,
 )
 
 BARE, INFERENCE, EVOSAX = "bare", "inference", "evosax"
@@ -81,9 +81,9 @@ class Workloads(Config):
     """The axes of the workloads, which are all their combinations."""
 
     environments: Annotated[
-        tuple[Annotated[EnvironmentChoice, BeforeValidator(name_of)], ...],
+        tuple[Annotated[EnvironmentChoice, BeforeValidator(name_to_mapping)], ...],
         Field(min_length=1, strict=False),
-        AfterValidator(labels_differ),
+        AfterValidator(check_labels),
     ]
     widths: Listed[Layers]
     populations: Listed[Population]
@@ -91,7 +91,7 @@ class Workloads(Config):
     horizons: Listed[Horizon] = ("full",)
 
 
-class ContestantEntry(Variation):
+class ContestantEntry(VariedEntry):
     """A contestant: a floor, a peer, or an agent with settings that may vary."""
 
     up_to: int | None = Field(None, ge=2)
@@ -122,7 +122,7 @@ class Benchmark(Config):
     policy: PolicyConfig = PolicyConfig()
     agent: dict[str, object] = Field(default_factory=dict)
     contestants: Annotated[
-        tuple[Annotated[ContestantEntry, BeforeValidator(name_of)], ...],
+        tuple[Annotated[ContestantEntry, BeforeValidator(name_to_mapping)], ...],
         Field(min_length=1, strict=False),
-        AfterValidator(labels_differ),
+        AfterValidator(check_labels),
     ]

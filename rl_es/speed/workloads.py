@@ -23,8 +23,8 @@ from rl_es.rollout.config import PolicyConfig
 from rl_es.speed import peers
 from rl_es.speed.schema import EVOSAX, FLOORS, PEERS, Benchmark, ContestantEntry, Horizon
 from rl_es.sweep import cells
-from rl_es.sweep.cells import StatedSettings, digest
-from rl_es.sweep.loading import override, validate
+from rl_es.sweep.cells import SettingsLayers, digest
+from rl_es.sweep.loading import override, validate_document
 from rl_es.sweep.schema import EnvironmentChoice
 from rl_es.sweep.variants import Variant, count_variants, expand_variants
 from rl_es.sweep.yaml_reader import Document, read_yaml
@@ -127,16 +127,16 @@ def _settings(benchmark: Benchmark, i: int, j: int, k: int, variant: Variant) ->
     peer = entry.name in PEERS
     model = peers.PeerSettings if peer else registry.agents.load(entry.name).Hyperparameters
     shared = {n: v for n, v in benchmark.agent.items() if not peer or n in model.model_fields}
-    stated = StatedSettings()
-    stated.put(shared, ("agent",))
-    stated.put(entry.fixed, ("contestants", k, "with"))
-    stated.vary(variant, ("contestants", k))
+    layers = SettingsLayers()
+    layers.add_mapping(shared, ("agent",))
+    layers.add_mapping(entry.fixed, ("contestants", k, "with"))
+    layers.add_variant(variant, ("contestants", k))
     for name, position in (("population", i), ("episodes", j)):
         axis = _BY_WORKLOAD[name]
         if name in model.model_fields:
             value = getattr(benchmark.workloads, axis)[position]
-            stated.add(name, value, ("workloads", axis, position))
-    return stated.checked(model, entry.shown, ("contestants", k))
+            layers.add(name, value, ("workloads", axis, position))
+    return layers.validate(model, entry.display_name, ("contestants", k))
 
 
 def _no_sizes(settings: Any, place: ConfigPath) -> None:
@@ -205,7 +205,7 @@ class Workload:
         """The `timings.WORKLOAD` columns that are known before the environment is made."""
         return {
             "workload": self.key,
-            "env": self.world.shown,
+            "env": self.world.display_name,
             "widths": "x".join(map(str, self.policy.widths)),
             "population": self.population,
             "episodes": self.episodes,
@@ -217,7 +217,7 @@ class Workload:
         """For people, on one line."""
         widths = " x ".join(map(str, self.policy.widths)) or "no hidden layer"
         return (
-            f"{self.world.shown}, {widths}, P = {self.population}, E = {self.episodes}, "
+            f"{self.world.display_name}, {widths}, P = {self.population}, E = {self.episodes}, "
             f"{self.horizon} horizon"
         )
 
@@ -284,7 +284,7 @@ def _workloads(benchmark: Benchmark) -> Iterator[Workload]:
             content = {
                 "how": how,
                 "environment": environment,
-                "label": world.shown,
+                "label": world.display_name,
                 "policy": policy.identity(),
                 "population": population,
                 "episodes": episodes,
@@ -312,4 +312,4 @@ def load(path: Path, assignments: Iterable[str] = ()) -> Benchmark:
 
 def checked(document: Document) -> Benchmark:
     """The benchmark of a document, as `rl_es.sweep.loading.checked` does it."""
-    return validate(document, Benchmark, check_benchmark)
+    return validate_document(document, Benchmark, check_benchmark)

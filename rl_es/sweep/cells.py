@@ -37,7 +37,7 @@ from rl_es.sweep.variants import Variant, count_variants, expand_variants
 AnyConfig = TypeVar("AnyConfig", bound=Config)
 
 
-class StatedSettings:
+class SettingsLayers:
     """Settings of one variant, and where in the file each of them stands."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class StatedSettings:
         self._values: dict[str, Any] = {}
         self._places: dict[str, ConfigPath] = {}
 
-    def put(self, settings: Mapping[str, Any], where: ConfigPath) -> None:
+    def add_mapping(self, settings: Mapping[str, Any], where: ConfigPath) -> None:
         """Adds the settings of the mapping at `where`; they win over earlier ones."""
         for name, value in settings.items():
             self.add(name, value, (*where, name))
@@ -55,12 +55,12 @@ class StatedSettings:
         self._values[name] = value
         self._places[name] = place
 
-    def vary(self, variant: Variant, where: ConfigPath) -> None:
+    def add_variant(self, variant: Variant, where: ConfigPath) -> None:
         """Adds the varied settings of the entry at `where`."""
         for name, value in variant.settings.items():
             self.add(name, value, (*where, *variant.places[name]))
 
-    def checked(self, model: type[AnyConfig], shown: str, where: ConfigPath) -> AnyConfig:
+    def validate(self, model: type[AnyConfig], shown: str, where: ConfigPath) -> AnyConfig:
         """The complete settings, by their class; `shown` and `where` name the entry."""
         try:
             return model.model_validate(self._values)
@@ -79,34 +79,34 @@ class StatedSettings:
 def resolve_settings(sweep: Sweep, i: int, j: int, variant: Variant) -> Config:
     """The complete settings of a variant in an environment, by the agent's own class."""
     agent, overrides = sweep.agents[j], sweep.environments[i].agents
-    stated = StatedSettings()
-    stated.put(sweep.defaults.agent, ("defaults", "agent"))
-    stated.put(agent.fixed, ("agents", j, "with"))
-    stated.vary(variant, ("agents", j))
-    for key in dict.fromkeys((agent.name, agent.shown)):
-        if agent in settings_class(sweep, key):
-            stated.put(overrides.get(key, {}), ("environments", i, "agents", key))
+    layers = SettingsLayers()
+    layers.add_mapping(sweep.defaults.agent, ("defaults", "agent"))
+    layers.add_mapping(agent.fixed, ("agents", j, "with"))
+    layers.add_variant(variant, ("agents", j))
+    for key in dict.fromkeys((agent.name, agent.display_name)):
+        if agent in matching_agents(sweep, key):
+            layers.add_mapping(overrides.get(key, {}), ("environments", i, "agents", key))
     module = registry.agents.load(agent.name)
     if hasattr(module, "check"):
         _checked_by(module.check, ("agents", j))
-    return stated.checked(module.Hyperparameters, agent.shown, ("agents", j))
+    return layers.validate(module.Hyperparameters, agent.display_name, ("agents", j))
 
 
-def settings_class(sweep: Sweep, key: str) -> list[AgentEntry]:
+def matching_agents(sweep: Sweep, key: str) -> list[AgentEntry]:
     """The entries that an environment's `agents` key means: one label's, else all of one name."""
-    labelled = [agent for agent in sweep.agents if agent.shown == key]
+    labelled = [agent for agent in sweep.agents if agent.display_name == key]
     return labelled or [agent for agent in sweep.agents if agent.name == key]
 
 
 def check_overrides(sweep: Sweep, environment: EnvironmentEntry, place: ConfigPath) -> None:
     """Refuses overrides of an agent that is not there, or of a setting that varies."""
     for key, settings in environment.agents.items():
-        meant = settings_class(sweep, key)
+        meant = matching_agents(sweep, key)
         if not meant:
-            near = did_you_mean(brief(key), {a.shown for a in sweep.agents})
+            near = did_you_mean(brief(key), {a.display_name for a in sweep.agents})
             raise ConfigError((*place, key), f"no agent of this sweep has this label{near}")
         for name in settings:
-            if any(name in agent.varied for agent in meant):
+            if any(name in agent.varied_settings for agent in meant):
                 raise ConfigError(
                     (*place, key, name), "the agent varies it by grid or random; keep one"
                 )
@@ -133,7 +133,7 @@ def _checked_by(check: Callable[[], None], place: ConfigPath) -> None:
         raise ConfigError(place, str(error)) from None
 
 
-def merge_settings(place: ConfigPath, *layers: AnyConfig) -> AnyConfig:
+def merge_configs(place: ConfigPath, *layers: AnyConfig) -> AnyConfig:
     """One configuration from what each layer states, the last winning."""
     values = {name: getattr(layer, name) for layer in layers for name in layer.model_fields_set}
     model = type(layers[0])
@@ -235,7 +235,7 @@ def check_sweep(sweep: Sweep) -> None:
     Raises:
       ConfigError: the first value that does not fit.
     """
-    check_size(sweep)
+    check_cell_count(sweep)
     for record in sweep.tuning:
         if both := sorted({*sweep.seeds} & {*record.seeds}):
             told = ", ".join(map(str, both[:5])) + (", ..." if len(both) > 5 else "")
@@ -261,7 +261,7 @@ def check_sweep(sweep: Sweep) -> None:
         runs[cell.run_id] = name
 
 
-def check_size(sweep: Sweep) -> None:
+def check_cell_count(sweep: Sweep) -> None:
     """Refuses more cells than fit; nothing is built.
 
     Raises:
@@ -285,15 +285,15 @@ def _cells(sweep: Sweep, seeds: tuple[int, ...]) -> Iterator[Cell]:
     for i, environment in enumerate(sweep.environments):
         place: ConfigPath = ("environments", i)
         check_overrides(sweep, environment, (*place, "agents"))
-        own = environment_of(environment, place)
+        own = environment_identity(environment, place)
         budget = environment.budget or sweep.defaults.budget
         if budget is None:
             raise ConfigError(place, "has no budget; add defaults: {budget: {env_steps: 1e6}}")
-        evaluation = merge_settings(
+        evaluation = merge_configs(
             (*place, "evaluation"), sweep.defaults.evaluation, environment.evaluation
         )
         for j, agent in enumerate(sweep.agents):
-            policy = merge_settings(
+            policy = merge_configs(
                 ("agents", j, "policy"), sweep.defaults.policy, environment.policy, agent.policy
             )
             for variant in chosen[j]:
@@ -307,12 +307,12 @@ def _cells(sweep: Sweep, seeds: tuple[int, ...]) -> Iterator[Cell]:
                     "evaluation_episodes": evaluation.episodes,
                 }
                 settings = config.model_dump()
-                group = digest({**common, "label": environment.shown, "settings": fixed})
+                group = digest({**common, "label": environment.display_name, "settings": fixed})
                 configuration = digest({**common, "settings": settings})
                 for seed in seeds:
                     yield Cell(
                         sweep=sweep.name,
-                        env=environment.shown,
+                        env=environment.display_name,
                         env_name=environment.name,
                         env_options=own["options"],
                         wrappers=environment.wrappers,
@@ -329,7 +329,7 @@ def _cells(sweep: Sweep, seeds: tuple[int, ...]) -> Iterator[Cell]:
                     )
 
 
-def environment_of(environment: EnvironmentChoice, place: ConfigPath) -> dict[str, Any]:
+def environment_identity(environment: EnvironmentChoice, place: ConfigPath) -> dict[str, Any]:
     """What of an environment determines numbers, as JSON; `place` is that of its entry.
 
     Raises:

@@ -159,19 +159,19 @@ def load_sweep(path: Path, assignments: Iterable[str] = ()) -> Sweep:
     """
     document = read_yaml(path)
     override(document, assignments)
-    return check_document(document)
+    return validate_sweep(document)
 
 
-def check_document(document: Document) -> Sweep:
+def validate_sweep(document: Document) -> Sweep:
     """The sweep of a document.
 
     Raises:
       UserError: the first problem, with its place and line.
     """
-    return validate(document, Sweep, check_sweep)
+    return validate_document(document, Sweep, check_sweep)
 
 
-def validate(
+def validate_document(
     document: Document, model: type[AnyConfig], check: Callable[[AnyConfig], None]
 ) -> AnyConfig:
     """What a document says, by its class and by `check`, which sees how the values fit together.

@@ -30,7 +30,7 @@ from rl_es.training.compilation import Compiler, Program, prepare_jax
 from rl_es.training.resources import ANY_RESOURCES, Resources
 
 
-def described_places(works: Sequence[PlacedGroup]) -> Iterator[str]:
+def describe_placements(works: Sequence[PlacedGroup]) -> Iterator[str]:
     """One line for each thing that people should know of where groups run."""
     if not works:
         return
@@ -98,7 +98,7 @@ PROBE_SECONDS = 1.5
 
 
 @dataclass(frozen=True)
-class Counts:
+class GroupCounts:
     """What follows from a group's settings.
 
     Attributes:
@@ -126,7 +126,7 @@ class GroupEstimate:
     memory: int  # bytes of its largest program, by XLA's own account
 
 
-def count_work(works: Sequence[PlacedGroup]) -> list[Counts]:
+def count_groups(works: Sequence[PlacedGroup]) -> list[GroupCounts]:
     """The counts of each group, in order."""
     seen: set[Any] = set()
     found = []
@@ -143,11 +143,11 @@ def count_work(works: Sequence[PlacedGroup]) -> list[Counts]:
             env_steps, generations = runs * budget.generations * steps, budget.generations
         else:
             env_steps, generations = None, None
-        found.append(Counts(programs, work.training.parameters, steps, env_steps, generations))
+        found.append(GroupCounts(programs, work.training.parameters, steps, env_steps, generations))
     return found
 
 
-def measure_groups(work: PlacedGroup, program: Program) -> GroupEstimate:
+def measure_group(work: PlacedGroup, program: Program) -> GroupEstimate:
     """Trains the group's first run for a moment, and says what the whole group would take."""
     cell, runs = work.group.cells[0], len(work.group.cells)
     lanes = np.arange(program.lanes, dtype=np.uint32)
@@ -196,7 +196,7 @@ def _extrapolate(cell: Cell, marks: Sequence[tuple[float, float, int]]) -> float
     return end + max(0.0, 1 - share) * pace
 
 
-def elapsed_seconds(measured: Sequence[GroupEstimate], cached: bool) -> float:
+def estimate_seconds(measured: Sequence[GroupEstimate], cached: bool) -> float:
     """Seconds of the whole sweep: the next group compiles while one runs."""
     compiles = [m.cached if cached else m.compile for m in measured]
     total = compiles[0] if compiles else 0.0
@@ -217,22 +217,22 @@ def show_plan(sweep: Sweep, probe: bool = True, resources: Resources = ANY_RESOU
     every = group_cells(expand_cells(sweep))
     asked = surfaces.requested_surfaces(sweep)
     works = [place_groups(group, resources) for group in every]
-    counts = count_work(works)
+    counts = count_groups(works)
     console = Console(width=None if Console().is_terminal else 120)
     compiler, measured = Compiler(), []
     if probe:
         with console.status("compiling and measuring") as status:
             for i, work in enumerate(works):
                 status.update(f"measuring {work.group.label} ({i + 1} of {len(works)})")
-                measured.append(measure_groups(work, compile_group(compiler, work)))
+                measured.append(measure_group(work, compile_group(compiler, work)))
     console.print(_table(sweep, every, counts, measured))
     console.print(_totals(every, counts))
     for one in asked:
-        console.print(f"With a {one.shown}.")
-    for line in described_places(works):
+        console.print(f"With a {one.display_name}.")
+    for line in describe_placements(works):
         console.print(line)
     if measured:
-        seconds = elapsed_seconds(measured, cached=True)
+        seconds = estimate_seconds(measured, cached=True)
         cold = sum(m.compile for m in measured)
         console.print(
             f"Estimated on {manifest.device_name()}: {format_duration(seconds)} for the whole "
@@ -245,7 +245,7 @@ def show_plan(sweep: Sweep, probe: bool = True, resources: Resources = ANY_RESOU
 def _table(
     sweep: Sweep,
     every: Sequence[Group],
-    counts: Sequence[Counts],
+    counts: Sequence[GroupCounts],
     measured: Sequence[GroupEstimate],
 ) -> Table:
     table = Table(title=f"Plan of sweep {sweep.name}", title_justify="left")
@@ -270,7 +270,7 @@ def _table(
     return table
 
 
-def _totals(every: Sequence[Group], counts: Sequence[Counts]) -> str:
+def _totals(every: Sequence[Group], counts: Sequence[GroupCounts]) -> str:
     runs = sum(len(group.cells) for group in every)
     known = [found.env_steps for found in counts if found.env_steps is not None]
     steps = f", {sum(known):,} environment steps" if known else ""

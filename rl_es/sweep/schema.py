@@ -58,7 +58,7 @@ from rl_es.rollout.config import EvaluationConfig, PolicyConfig, SurfaceConfig, 
 MAX_CELLS = 1_000_000
 MAX_SEED = 2**31 - 1
 
-NAME = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
+NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 
 
 def _matching(pattern: str, means: str) -> AfterValidator:
@@ -106,9 +106,10 @@ Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Seeds = Annotated[
     tuple[Seed, ...], BeforeValidator(_seeds), Field(min_length=1), AfterValidator(check_distinct)
 ]
-SweepName = Annotated[str, _matching(NAME, "letters, digits, '_', '.' and '-', not a path")]
+SweepName = Annotated[str, _matching(NAME_PATTERN, "letters, digits, '_', '.' and '-', not a path")]
 EnvironmentLabel = Annotated[
-    str, _matching(rf"{NAME}(/{NAME})*", "letters, digits, '_', '.', '-' and inner '/'")
+    str,
+    _matching(rf"{NAME_PATTERN}(/{NAME_PATTERN})*", "letters, digits, '_', '.', '-' and inner '/'"),
 ]
 AgentLabel = Annotated[
     str,
@@ -121,18 +122,18 @@ Values = Annotated[
 ]
 
 
-def name_of(value: Any) -> Any:
+def name_to_mapping(value: Any) -> Any:
     """An entry that is a plain name, as a mapping."""
     return {"name": value} if isinstance(value, str) else value
 
 
-def labels_differ(entries: tuple[Any, ...]) -> tuple[Any, ...]:
+def check_labels(entries: tuple[Any, ...]) -> tuple[Any, ...]:
     """Refuses two entries of one label."""
     seen: set[str] = set()
     for entry in entries:
-        if entry.shown in seen:
-            raise ValueError(f"two are labelled '{entry.shown}'; give one another label")
-        seen.add(entry.shown)
+        if entry.display_name in seen:
+            raise ValueError(f"two are labelled '{entry.display_name}'; give one another label")
+        seen.add(entry.display_name)
     return entries
 
 
@@ -179,7 +180,7 @@ class RandomSampling(Config):
         return self
 
 
-class Variation(Config):
+class VariedEntry(Config):
     """Something by name: fixed settings, and settings that vary."""
 
     name: str = static(help="as `list` shows it")
@@ -191,18 +192,18 @@ class Variation(Config):
     random: RandomSampling | None = static(None, "settings drawn at random, beside the grid")
 
     @property
-    def shown(self) -> str:
+    def display_name(self) -> str:
         """The label: unless one is given the name, or the class that a reference names."""
         return self.label or short(self.name)
 
     @property
-    def varied(self) -> set[str]:
+    def varied_settings(self) -> set[str]:
         """Settings that grid or random gives."""
         return {*self.grid, *(self.random.settings if self.random else ())}
 
     @model_validator(mode="after")
     def _varied_once(self) -> Self:
-        if both := sorted(self.varied & {*self.fixed}):
+        if both := sorted(self.varied_settings & {*self.fixed}):
             raise ValueError(
                 f"'{brief(both[0])}' is fixed by `with` and varied by grid or random; keep one"
             )
@@ -220,7 +221,7 @@ class EnvironmentChoice(WrapperConfig):
     options: dict[str, Any] = Field(default_factory=dict, description="of the suite")
 
     @property
-    def shown(self) -> str:
+    def display_name(self) -> str:
         """The label: unless one is given the name, or the class that a reference names."""
         return self.label or short(self.name)
 
@@ -261,7 +262,7 @@ class Budget(Config):
         return self
 
 
-class AgentEntry(Variation):
+class AgentEntry(VariedEntry):
     """One agent of a sweep."""
 
     policy: PolicyConfig = static(PolicyConfig(), "overrides the policy, by key")
@@ -327,14 +328,14 @@ class Sweep(Config):
     )
     defaults: Defaults = static(Defaults(), "what holds wherever nothing overrides it")
     environments: Annotated[
-        tuple[Annotated[EnvironmentEntry, BeforeValidator(name_of)], ...],
+        tuple[Annotated[EnvironmentEntry, BeforeValidator(name_to_mapping)], ...],
         Field(min_length=1, strict=False),
-        AfterValidator(labels_differ),
+        AfterValidator(check_labels),
     ] = static(help="names, or mappings with a name")
     agents: Annotated[
-        tuple[Annotated[AgentEntry, BeforeValidator(name_of)], ...],
+        tuple[Annotated[AgentEntry, BeforeValidator(name_to_mapping)], ...],
         Field(min_length=1, strict=False),
-        AfterValidator(labels_differ),
+        AfterValidator(check_labels),
     ] = static(help="names, or mappings with a name")
     figures: Annotated[tuple[OptionalFigure, ...], AfterValidator(check_distinct)] = static(
         (), "further figures of the report", strict=False

@@ -25,7 +25,7 @@ from rl_es.results.files import read_or_set_aside
 from rl_es.rollout.config import SurfaceConfig
 from rl_es.rollout.evaluation import evaluator
 from rl_es.sweep import cells
-from rl_es.sweep.cells import digest, environment_of
+from rl_es.sweep.cells import digest, environment_identity
 from rl_es.sweep.progress import Progress, format_duration
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import Store, cell_reason, cell_source
@@ -56,14 +56,14 @@ def check_surface(task: Task) -> None:
         raise UserError(f"needs a policy of two parameters; that of {task.name} has {size:,}")
 
 
-def surface_lattice(config: SurfaceConfig) -> np.ndarray:
+def grid_points(config: SurfaceConfig) -> np.ndarray:
     """[G, 2] float32 the grid points, the second parameter fastest."""
     spans = zip(config.low, config.high, config.points, strict=True)
     axes = [np.linspace(low, high, count, dtype=np.float32) for low, high, count in spans]
     return np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, AXES)
 
 
-def surface_returns(task: Task, points: np.ndarray, episodes: int) -> Iterator[np.ndarray]:
+def evaluate_points(task: Task, points: np.ndarray, episodes: int) -> Iterator[np.ndarray]:
     """The returns of the points [G, 2], some points [C, E] at a time, as they are evaluated.
 
     Raises:
@@ -123,7 +123,7 @@ class SurfaceRequest:
     settings: str
 
     @property
-    def shown(self) -> str:
+    def display_name(self) -> str:
         """The grid, for people."""
         first, second = self.config.points
         return f"surface of {self.env}: {first} x {second} points"
@@ -143,8 +143,8 @@ def _wanted(sweep: Sweep) -> Iterator[SurfaceRequest]:
         if environment.surface is None:
             continue
         place = ("environments", i)
-        made_of = environment_of(environment, place)
-        policy = cells.merge_settings((*place, "policy"), sweep.defaults.policy, environment.policy)
+        made_of = environment_identity(environment, place)
+        policy = cells.merge_configs((*place, "policy"), sweep.defaults.policy, environment.policy)
         task = Task(environment.name, made_of["options"], environment.wrappers, policy)
         try:
             check_surface(task)
@@ -152,7 +152,9 @@ def _wanted(sweep: Sweep) -> Iterator[SurfaceRequest]:
             raise ConfigError((*place, "surface"), str(error)) from None
         grid = environment.surface.model_dump(mode="json")
         settings = digest([made_of, policy.model_dump(mode="json"), grid, SEED])
-        yield SurfaceRequest(sweep.name, environment.shown, task, environment.surface, settings)
+        yield SurfaceRequest(
+            sweep.name, environment.display_name, task, environment.surface, settings
+        )
 
 
 def evaluate_surfaces(
@@ -196,19 +198,19 @@ def _is_there(one: SurfaceRequest, store: Store) -> bool:
 
 def _make(one: SurfaceRequest, store: Store, progress: Progress, stop: threading.Event) -> None:
     began = noted = time.monotonic()
-    points = surface_lattice(one.config)
+    points = grid_points(one.config)
     rows: list[dict[str, Any]] = []
-    for returns in surface_returns(one.task, points, one.config.episodes):
+    for returns in evaluate_points(one.task, points, one.config.episodes):
         rows += map(_row, points[len(rows) : len(rows) + len(returns)], returns)
         if multihost.any_process(stop.is_set()):
             raise multihost.Interrupted
         if len(rows) < len(points) and time.monotonic() - noted > NOTE_SECONDS:
             noted = time.monotonic()
-            progress.note(f"{one.shown}, {len(rows) / len(points):.0%} done", False)
+            progress.note(f"{one.display_name}, {len(rows) / len(points):.0%} done", False)
     seconds = time.monotonic() - began
     if store.mine:
         surfaces.write(surfaces.path_of(store.folder, one.env), rows, _record(one, seconds))
-    progress.note(f"{one.shown} in {format_duration(seconds)}", False)
+    progress.note(f"{one.display_name} in {format_duration(seconds)}", False)
 
 
 def _row(point: np.ndarray, returns: np.ndarray) -> dict[str, float | None]:

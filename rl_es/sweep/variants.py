@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rl_es.errors import ConfigPath
-from rl_es.sweep.schema import Distribution, RandomSampling, Variation
+from rl_es.sweep.schema import Distribution, RandomSampling, VariedEntry
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,16 @@ class Variant:
     places: dict[str, ConfigPath]
 
 
-def count_variants(entry: Variation) -> int:
+def count_variants(entry: VariedEntry) -> int:
     """How many variants an entry has; nothing is built."""
     combinations = math.prod(len(values) for values in entry.grid.values())
     return combinations * (entry.random.samples if entry.random else 1)
 
 
-def expand_variants(entry: Variation) -> Iterator[Variant]:
+def expand_variants(entry: VariedEntry) -> Iterator[Variant]:
     """The variants of an entry: grid combinations, the last key fastest, then random samples."""
     points = list(itertools.product(*(enumerate(values) for values in entry.grid.values())))
-    drawn = list(sample_variants(entry.random)) if entry.random else [{}]
+    drawn = list(sample_settings(entry.random)) if entry.random else [{}]
     taken: set[str] = set()
     for point, sample in itertools.product(points, drawn):
         grid = {name: value for name, (_, value) in zip(entry.grid, point, strict=True)}
@@ -49,14 +49,14 @@ def expand_variants(entry: Variation) -> Iterator[Variant]:
             name: ("grid", name, i) for name, (i, _) in zip(entry.grid, point, strict=True)
         }
         places |= {name: ("random", name) for name in sample}
-        yield Variant(label_variants(entry, grid, sample, taken), grid | sample, places)
+        yield Variant(label_variant(entry, grid, sample, taken), grid | sample, places)
 
 
-def label_variants(
-    entry: Variation, grid: dict[str, Any], sample: dict[str, Any], taken: set[str]
+def label_variant(
+    entry: VariedEntry, grid: dict[str, Any], sample: dict[str, Any], taken: set[str]
 ) -> str:
     """The label of a variant, none of those `taken`, to which it is added."""
-    return _unique(" ".join([entry.shown, *_words(grid, 6), *_words(sample, 3)]), taken)
+    return _unique(" ".join([entry.display_name, *_words(grid, 6), *_words(sample, 3)]), taken)
 
 
 def _words(settings: dict[str, Any], digits: int) -> list[str]:
@@ -77,7 +77,7 @@ def _unique(label: str, taken: set[str]) -> str:
     return label
 
 
-def sample_variants(search: RandomSampling) -> Iterator[dict[str, Any]]:
+def sample_settings(search: RandomSampling) -> Iterator[dict[str, Any]]:
     """The random settings of a search, in order."""
     streams = {name: random.Random(f"{search.seed}:{name}") for name in search.settings}
     for _ in range(search.samples):

@@ -69,7 +69,7 @@ def _of_agent(name: str, stated: Mapping[str, Any], steps: int) -> Mapping[str, 
 def _learns(name: str, stated: Mapping[str, Any], steps: int) -> str:
     """Trains the agent on CartPole: it solves it."""
     from rl_es.sweep import execution
-    from rl_es.sweep.loading import check_document
+    from rl_es.sweep.loading import validate_sweep
     from rl_es.sweep.progress import make_progress
     from rl_es.sweep.yaml_reader import Document
     from rl_es.tools.check_agent import complete_config
@@ -86,7 +86,7 @@ def _learns(name: str, stated: Mapping[str, Any], steps: int) -> str:
         "environments": [{"name": TASK, "threshold": SOLVED}],
         "agents": [{"name": name, "with": settings}],
     }
-    sweep, silent = check_document(Document("check", content)), io.StringIO()
+    sweep, silent = validate_sweep(Document("check", content)), io.StringIO()
     with tempfile.TemporaryDirectory() as folder:
         code = execution.run_sweep(sweep, Path(folder), make_progress(quiet=True, stream=silent))
         _, runs = tables.load_tables(Path(folder))

@@ -21,18 +21,24 @@ from rl_es.errors import ConfigPath, UserError, format_path
 from rl_es.results import tables
 from rl_es.results.text_files import parse_mapping
 from rl_es.sweep.cells import Cell, expand_cells
-from rl_es.sweep.loading import check_document, load_sweep
+from rl_es.sweep.loading import load_sweep, validate_sweep
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.variants import expand_variants
 from rl_es.sweep.yaml_reader import parse_yaml
 from rl_es.terminal import plain_console, plain_table
-from rl_es.tuning.trials import CHOSEN_BY, BestTrial, TuningResults, mean_score, pick_best
+from rl_es.tuning.trials import (
+    CHOSEN_BY,
+    BestTrial,
+    TuningResults,
+    mean_final_return,
+    pick_best_trial,
+)
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_./=+-]*( [A-Za-z0-9_./=+-]+)*")
 _WORDS = {"true", "false", "null", "yes", "no", "on", "off", "inf", "infinity", "nan"}
 
 
-def put_value(text: str, place: ConfigPath, value: Any) -> str:
+def set_value(text: str, place: ConfigPath, value: Any) -> str:
     """The text with `value` at `place`; keys on the way to it are added where they are missing.
 
     A value that is replaced must be a plain one or one in braces, not a block.
@@ -54,7 +60,7 @@ def put_value(text: str, place: ConfigPath, value: Any) -> str:
             if not last and isinstance(item, yaml.ScalarNode):
                 named = f"name: {text[_start(item) : _end(item)]}"
                 named = f"{{{named}}}" if node.flow_style else named
-                return put_value(_splice(text, _start(item), _end(item), named), place, value)
+                return set_value(_splice(text, _start(item), _end(item), named), place, value)
             node = item
         elif isinstance(node, yaml.MappingNode):
             found = next((child for key, child in node.value if key.value == part), None)
@@ -63,15 +69,15 @@ def put_value(text: str, place: ConfigPath, value: Any) -> str:
             node = found
         else:
             raise UserError(f"{format_path(place[:depth])}: is a value, nothing can be put into it")
-    return _splice(text, _start(node), _end(node), flow(value))
+    return _splice(text, _start(node), _end(node), format_flow(value))
 
 
-def put_block(text: str, key: str, items: Sequence[Mapping[str, Any]]) -> str:
+def set_list(text: str, key: str, items: Sequence[Mapping[str, Any]]) -> str:
     """The text with a list of mappings under a key at the top; an earlier value is replaced."""
     lines = [f"{key}:"]
     for item in items:
         for i, (name, value) in enumerate(item.items()):
-            lines.append(f"  {'  ' if i else '- '}{flow(name)}: {flow(value)}")
+            lines.append(f"  {'  ' if i else '- '}{format_flow(name)}: {format_flow(value)}")
     node = _top(text)
     if node.flow_style:
         raise UserError("is one mapping in braces; write its keys on lines of their own")
@@ -82,12 +88,16 @@ def put_block(text: str, key: str, items: Sequence[Mapping[str, Any]]) -> str:
     return text.rstrip("\n") + f"\n{block}\n"
 
 
-def flow(value: Any) -> str:
+def format_flow(value: Any) -> str:
     """A value on one line, as a sweep file spells it."""
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{flow(str(k))}: {flow(v)}" for k, v in value.items()) + "}"
+        return (
+            "{"
+            + ", ".join(f"{format_flow(str(k))}: {format_flow(v)}" for k, v in value.items())
+            + "}"
+        )
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(flow, value)) + "]"
+        return "[" + ", ".join(map(format_flow, value)) + "]"
     if isinstance(value, str) and _PLAIN.fullmatch(value) and value.lower() not in _WORDS:
         return value
     return json.dumps(value)
@@ -98,18 +108,18 @@ def _insert(text: str, node: yaml.MappingNode, keys: Sequence[str], value: Any) 
     if node.flow_style:
         for key in reversed(keys):
             value = {key: value}
-        inside = flow(value)[1:-1]
+        inside = format_flow(value)[1:-1]
         if not node.value:
             return _splice(text, _end(node) - 1, _end(node) - 1, inside)
         at = _end(node.value[-1][1])
         return _splice(text, at, at, f", {inside}")
     margin = node.start_mark.column
     *above, key = keys
-    lines = [f"{' ' * (margin + 2 * i)}{flow(name)}:" for i, name in enumerate(above)]
+    lines = [f"{' ' * (margin + 2 * i)}{format_flow(name)}:" for i, name in enumerate(above)]
     if above:  # the innermost mapping in braces
-        lines[-1] += f" {flow({key: value})}"
+        lines[-1] += f" {format_flow({key: value})}"
     else:
-        lines = [f"{' ' * margin}{flow(key)}: {flow(value)}"]
+        lines = [f"{' ' * margin}{format_flow(key)}: {format_flow(value)}"]
     at = _line_end(text, _end(node))
     return _splice(text, at, at, "\n" + "\n".join(lines))
 
@@ -142,7 +152,7 @@ def _splice(text: str, start: int, end: int, new: str) -> str:
 
 
 Pair = tuple[str, str]  # the labels of an environment and an agent entry
-SHOWN = 6  # settings that a note names
+MAX_DIFFERENCES = 6  # settings that a note names
 
 
 @dataclass(frozen=True)
@@ -181,7 +191,7 @@ def edit_sweep(tuned: TuningResults, path: Path) -> EditedSweep:
     notes = list(_alone(tuned, sweep))
     picks: dict[Pair, BestTrial] = {}
     for pair in _common(tuned, sweep, path):
-        found = pick_best(tuned.trials[pair])
+        found = pick_best_trial(tuned.trials[pair])
         if isinstance(found, BestTrial):
             picks[pair] = found
         else:
@@ -192,7 +202,7 @@ def edit_sweep(tuned: TuningResults, path: Path) -> EditedSweep:
     before = path.read_bytes().decode("utf-8-sig")
     try:
         after = _edited(before, sweep, tuned, picks)
-        fed = check_document(parse_yaml(after, str(path)))
+        fed = validate_sweep(parse_yaml(after, str(path)))
     except UserError as error:
         raise UserError(f"cannot put the settings into the sweep: {error}") from None
     old, new = _by_pair(sweep), _by_pair(fed)
@@ -207,26 +217,26 @@ def edit_sweep(tuned: TuningResults, path: Path) -> EditedSweep:
 def _common(tuned: TuningResults, sweep: Sweep, path: Path) -> Iterator[Pair]:
     """The pairs that both sweeps have."""
     for kind in ("environments", "agents"):
-        names = {entry.shown: entry.name for entry in getattr(tuned.sweep, kind)}
+        names = {entry.display_name: entry.name for entry in getattr(tuned.sweep, kind)}
         for i, entry in enumerate(getattr(sweep, kind)):
-            if (name := names.get(entry.shown, entry.name)) != entry.name:
+            if (name := names.get(entry.display_name, entry.name)) != entry.name:
                 raise UserError(
-                    f"{path}: {kind}[{i}]: '{entry.shown}' is {entry.name} here, and {name} in "
-                    f"the tuning '{tuned.sweep.name}'; give one another label"
+                    f"{path}: {kind}[{i}]: '{entry.display_name}' is {entry.name} here, and "
+                    f"{name} in the tuning '{tuned.sweep.name}'; give one another label"
                 )
     for environment in sweep.environments:
         for agent in sweep.agents:
-            if (environment.shown, agent.shown) in tuned.trials:
-                yield environment.shown, agent.shown
+            if (environment.display_name, agent.display_name) in tuned.trials:
+                yield environment.display_name, agent.display_name
 
 
 def _alone(tuned: TuningResults, sweep: Sweep) -> Iterator[str]:
     """Notes on what of a sweep was not tuned, and on what was tuned but is not in it."""
     tuned_agents = dict.fromkeys(agent for _, agent in tuned.trials)
     tuned_worlds = dict.fromkeys(env for env, _ in tuned.trials)
-    agents = [agent.shown for agent in sweep.agents]
+    agents = [agent.display_name for agent in sweep.agents]
     alone = [agent for agent in agents if agent not in tuned_agents]
-    worlds = [e.shown for e in sweep.environments if e.shown not in tuned_worlds]
+    worlds = [e.display_name for e in sweep.environments if e.display_name not in tuned_worlds]
     if worlds:
         yield f"not tuned, left as they are: environments {', '.join(worlds)}"
     if alone:
@@ -238,22 +248,22 @@ def _alone(tuned: TuningResults, sweep: Sweep) -> Iterator[str]:
 def _edited(text: str, sweep: Sweep, tuned: TuningResults, picks: Mapping[Pair, BestTrial]) -> str:
     for i, environment in enumerate(sweep.environments):
         for agent in sweep.agents:
-            if (found := picks.get((environment.shown, agent.shown))) is not None:
+            if (found := picks.get((environment.display_name, agent.display_name))) is not None:
                 for name, value in found.best.settings.items():
-                    place = ("environments", i, "agents", agent.shown, name)
-                    text = put_value(text, place, value)
+                    place = ("environments", i, "agents", agent.display_name, name)
+                    text = set_value(text, place, value)
     own = _record(tuned, picks)
     kept = [
         record.model_dump(mode="json", exclude_none=True)
         for record in sweep.tuning
         if record.name != tuned.sweep.name
     ]
-    return put_block(text, "tuning", [*kept, own])
+    return set_list(text, "tuning", [*kept, own])
 
 
 def _record(tuned: TuningResults, picks: Mapping[Pair, BestTrial]) -> dict[str, Any]:
     """The content of a `rl_es.sweep.schema.Tuning`."""
-    worlds = {environment.shown: environment for environment in tuned.sweep.environments}
+    worlds = {environment.display_name: environment for environment in tuned.sweep.environments}
     budgets = {env: worlds[env].budget or tuned.sweep.defaults.budget for env, _ in picks}
     return {
         "name": tuned.sweep.name,
@@ -269,7 +279,7 @@ def _record(tuned: TuningResults, picks: Mapping[Pair, BestTrial]) -> dict[str, 
 
 def _by_pair(sweep: Sweep) -> dict[Pair, list[Cell]]:
     """The cells of one seed, by environment and agent entry."""
-    entry = {variant.label: a.shown for a in sweep.agents for variant in expand_variants(a)}
+    entry = {variant.label: a.display_name for a in sweep.agents for variant in expand_variants(a)}
     found: dict[Pair, list[Cell]] = {}
     for cell in expand_cells(sweep):
         if cell.seed == sweep.seeds[0]:
@@ -319,8 +329,8 @@ def _differing(
                 if name in then and then[name] != value
             ]
         if told:
-            more = f" and {len(told) - SHOWN} more" if len(told) > SHOWN else ""
-            yield f"{pair[1]} on {pair[0]}: tuned with {'; '.join(told[:SHOWN])}{more}"
+            more = f" and {len(told) - MAX_DIFFERENCES} more" if len(told) > MAX_DIFFERENCES else ""
+            yield f"{pair[1]} on {pair[0]}: tuned with {'; '.join(told[:MAX_DIFFERENCES])}{more}"
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -340,8 +350,8 @@ def _spelled(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-HEADS = ("environment", "agent", "trials", "chosen", "return", "runner-up", "return", "before")
-NUMBERS = (2, 4, 6)
+COLUMNS = ("environment", "agent", "trials", "chosen", "return", "runner-up", "return", "before")
+NUMERIC_COLUMNS = (2, 4, 6)
 
 
 def show_edits(fed: Sequence[EditedSweep], written: bool) -> None:
@@ -370,7 +380,7 @@ def show_edits(fed: Sequence[EditedSweep], written: bool) -> None:
 
 
 def _table(fed: EditedSweep) -> Table:
-    table = plain_table(HEADS, NUMBERS)
+    table = plain_table(COLUMNS, NUMERIC_COLUMNS)
     for (env, agent), pick in fed.picks.items():
         lost = f", {pick.lost} lost" if pick.lost else ""
         second = pick.second
@@ -379,9 +389,9 @@ def _table(fed: EditedSweep) -> Table:
             agent,
             f"{pick.trials}{lost}",
             _settings(pick.best.settings),
-            f"{mean_score(pick.best):.5g}",
+            f"{mean_final_return(pick.best):.5g}",
             _settings(second.settings) if second else "-",
-            f"{mean_score(second):.5g}" if second else "-",
+            f"{mean_final_return(second):.5g}" if second else "-",
             _settings(fed.held[env, agent]),
         )
     return table

@@ -27,7 +27,7 @@ from rl_es.errors import UserError
 from rl_es.results import text_files
 from rl_es.results.text_files import FileModel
 from rl_es.sweep import execution
-from rl_es.sweep.cells import Cell, digest, expand_cells, group_cells, settings_class
+from rl_es.sweep.cells import Cell, digest, expand_cells, group_cells, matching_agents
 from rl_es.sweep.execution import stop_on_signal
 from rl_es.sweep.groups import GroupRunner
 from rl_es.sweep.progress import Progress
@@ -39,20 +39,20 @@ from rl_es.sweep.queue import (
     place_groups,
     report_waiting,
 )
-from rl_es.sweep.schema import AgentEntry, Distribution, EnvironmentEntry, Sweep, Variation
+from rl_es.sweep.schema import AgentEntry, Distribution, EnvironmentEntry, Sweep, VariedEntry
 from rl_es.sweep.store import Store, refresh_cell
 from rl_es.sweep.variants import (
     Variant,
     expand_variants,
-    label_variants,
+    label_variant,
     round_sample,
-    sample_variants,
+    sample_settings,
 )
 from rl_es.training.compilation import Program, prepare_jax
 from rl_es.training.resources import ANY_RESOURCES, Resources
 
-NAME = "trials.json"
-WHAT = "list of trials"
+TRIALS_FILE = "trials.json"
+TRIALS_KIND = "list of trials"
 
 
 class TrialRecord(FileModel):
@@ -71,7 +71,7 @@ class _TrialsFile(FileModel):
 def write_trials(folder: Path, trials: Sequence[TrialRecord]) -> None:
     """Writes the trials so far."""
     content = {"search": "tpe", "trials": [trial.model_dump() for trial in trials]}
-    text_files.write_json(folder / NAME, content)
+    text_files.write_json(folder / TRIALS_FILE, content)
 
 
 def read_trials(folder: Path) -> list[TrialRecord] | None:
@@ -80,13 +80,13 @@ def read_trials(folder: Path) -> list[TrialRecord] | None:
     Raises:
       UserError: the file is damaged.
     """
-    path = folder / NAME
+    path = folder / TRIALS_FILE
     if not path.exists():
         return None
-    return text_files.read_json_as(path, _TrialsFile, WHAT)[0].trials
+    return text_files.read_json_as(path, _TrialsFile, TRIALS_KIND)[0].trials
 
 
-STARTUP = 10  # random trials before the first guided one, as optuna has it
+STARTUP_TRIALS = 10  # random trials before the first guided one, as optuna has it
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Study(Protocol):
 class GridStudy:
     """The variants of an entry, one after the other, whatever their outcomes are."""
 
-    def __init__(self, entry: Variation):
+    def __init__(self, entry: VariedEntry):
         """Starts with the first."""
         self._left = expand_variants(entry)
 
@@ -133,7 +133,7 @@ class GridStudy:
 class ParzenStudy:
     """A tree-structured Parzen estimator over the random settings of an entry."""
 
-    def __init__(self, env: str, entry: Variation, grid: Variant, startup: int, taken: set[str]):
+    def __init__(self, env: str, entry: VariedEntry, grid: Variant, startup: int, taken: set[str]):
         """Starts a study.
 
         Args:
@@ -147,7 +147,7 @@ class ParzenStudy:
           UserError: optuna is not installed.
         """
         assert entry.random is not None
-        self._optuna = required()
+        self._optuna = import_optuna()
         self._entry, self._grid, self._taken = entry, grid.settings, taken
         self._labels: dict[str, str] = {}  # by settings
         self._space = entry.random.settings
@@ -155,7 +155,7 @@ class ParzenStudy:
         seed = int(digest([entry.random.seed, env, grid.label])[:8], 16)
         sampler = self._optuna.samplers.TPESampler(n_startup_trials=startup, seed=seed)
         self._study = self._optuna.create_study(direction="maximize", sampler=sampler)
-        for sample in itertools.islice(sample_variants(entry.random), startup):
+        for sample in itertools.islice(sample_settings(entry.random), startup):
             self._study.enqueue_trial(
                 {name: _encoded(self._space[name], value) for name, value in sample.items()}
             )
@@ -170,7 +170,7 @@ class ParzenStudy:
         sample = {name: _suggested(self._asked, name, what) for name, what in self._space.items()}
         key = digest(sample)
         if key not in self._labels:
-            self._labels[key] = label_variants(self._entry, self._grid, sample, self._taken)
+            self._labels[key] = label_variant(self._entry, self._grid, sample, self._taken)
         return Proposal(self._labels[key], self._grid | sample)
 
     def tell(self, value: float | None) -> None:
@@ -181,7 +181,7 @@ class ParzenStudy:
             self._study.tell(self._asked, value)
 
 
-def studies(env: str, entry: Variation, startup: int) -> Iterator[Study]:
+def make_studies(env: str, entry: VariedEntry, startup: int) -> Iterator[Study]:
     """An entry's studies in an environment: guided ones, one per grid point, if it is random."""
     if entry.random is None:
         yield GridStudy(entry)
@@ -191,7 +191,7 @@ def studies(env: str, entry: Variation, startup: int) -> Iterator[Study]:
         yield ParzenStudy(env, entry, point, startup, taken)
 
 
-def required() -> Any:
+def import_optuna() -> Any:
     """Optuna.
 
     Raises:
@@ -262,12 +262,12 @@ class TrialRunner:
         return float(np.mean(known)) if len(known) == len(members) else None
 
 
-def run(
+def run_search(
     sweep: Sweep,
     out: Path,
     progress: Progress,
     resources: Resources = ANY_RESOURCES,
-    startup: int = STARTUP,
+    startup: int = STARTUP_TRIALS,
 ) -> int:
     """Runs a sweep with its random settings proposed by a guided search.
 
@@ -285,7 +285,7 @@ def run(
       UserError: optuna is not installed, or values do not fit together.
       KeyboardInterrupt: it was stopped; the same call goes on.
     """
-    required()
+    import_optuna()
     prepare_jax(resources.devices)
     store = Store(out, note=progress.note)
     every = expand_cells(
@@ -313,7 +313,7 @@ def _search(
     running = [
         (entry, study)
         for entry in sweep.agents
-        for study in studies(environment.shown, entry, startup)
+        for study in make_studies(environment.display_name, entry, startup)
     ]
     while True:
         asked = [(entry, study, study.ask()) for entry, study in running]
@@ -329,7 +329,10 @@ def _search(
             settings = dict(found.settings)
             ran.append(
                 TrialRecord(
-                    env=environment.shown, agent=entry.shown, label=found.label, settings=settings
+                    env=environment.display_name,
+                    agent=entry.display_name,
+                    label=found.label,
+                    settings=settings,
                 )
             )
         write_trials(runner.store.folder, ran)
@@ -344,8 +347,8 @@ def _round(
 
     def explicit(entry: AgentEntry, found: Proposal) -> AgentEntry:
         fixed: dict[str, Any] = dict(entry.fixed)
-        for key in dict.fromkeys((entry.name, entry.shown)):
-            if entry in settings_class(sweep, key):
+        for key in dict.fromkeys((entry.name, entry.display_name)):
+            if entry in matching_agents(sweep, key):
                 fixed |= environment.agents.get(key, {})
         changed = {"label": found.label, "fixed": fixed | dict(found.settings)}
         return entry.model_copy(update={**changed, "grid": {}, "random": None})

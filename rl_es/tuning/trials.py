@@ -18,15 +18,17 @@ import pandas as pd
 from rl_es.errors import ConfigError, UserError
 from rl_es.results import tables, text_files
 from rl_es.results.text_files import FileModel
-from rl_es.sweep.cells import check_size
-from rl_es.sweep.schema import Sweep, Variation
+from rl_es.sweep.cells import check_cell_count
+from rl_es.sweep.schema import Sweep, VariedEntry
 from rl_es.sweep.variants import count_variants, expand_variants
 from rl_es.tuning.search import TrialRecord, read_trials
 
-Known = list[tuple[str, Mapping[str, Any]]]  # labels and varied settings of trials, in order
+LabelledSettings = list[
+    tuple[str, Mapping[str, Any]]
+]  # labels and varied settings of trials, in order
 
-WHAT = "manifest of a sweep"
-ENDED = ("finished", "diverged", "failed")
+MANIFEST_KIND = "manifest of a sweep"
+ENDED_STATUSES = ("finished", "diverged", "failed")
 
 
 class _TuningManifest(FileModel):
@@ -73,14 +75,14 @@ class TuningResults:
     trials: Mapping[tuple[str, str], tuple[Trial, ...]]
 
 
-def read(folder: Path) -> TuningResults:
+def read_tuning_results(folder: Path) -> TuningResults:
     """Reads a tuning run.
 
     Raises:
       UserError: the folder holds no sweep, or one that varies nothing.
     """
     sweep, listed = _sweep(folder / "manifest.json"), read_trials(folder)
-    varied = [entry for entry in sweep.agents if entry.varied]
+    varied = [entry for entry in sweep.agents if entry.varied_settings]
     if not varied:
         raise UserError(f"{folder}: its sweep '{sweep.name}' varies nothing by random or grid")
     curves, runs = tables.load_tables(folder)
@@ -88,9 +90,9 @@ def read(folder: Path) -> TuningResults:
     runs = runs.assign(area=runs["run_id"].map(ended))
     found: dict[tuple[str, str], tuple[Trial, ...]] = {}
     for environment in sweep.environments:
-        here = runs[runs["env"] == environment.shown]
+        here = runs[runs["env"] == environment.display_name]
         for entry in varied:
-            pair = environment.shown, entry.shown
+            pair = environment.display_name, entry.display_name
             known = _variants(entry) if listed is None else _listed(entry, pair, listed)
             found[pair] = tuple(_trials(folder, sweep, known, here))
     drawn = any(entry.random for entry in varied)
@@ -98,14 +100,18 @@ def read(folder: Path) -> TuningResults:
     return TuningResults(sweep, search, found)
 
 
-def _variants(entry: Variation) -> Known:
+def _variants(entry: VariedEntry) -> LabelledSettings:
     """The variants of an entry."""
     return [(variant.label, variant.settings) for variant in expand_variants(entry)]
 
 
-def _listed(entry: Variation, pair: tuple[str, str], listed: Sequence[TrialRecord]) -> Known:
+def _listed(
+    entry: VariedEntry, pair: tuple[str, str], listed: Sequence[TrialRecord]
+) -> LabelledSettings:
     """The trials that a guided search ran; those that it has not reached have no settings."""
-    known: Known = [(ran.label, ran.settings) for ran in listed if (ran.env, ran.agent) == pair]
+    known: LabelledSettings = [
+        (ran.label, ran.settings) for ran in listed if (ran.env, ran.agent) == pair
+    ]
     return known + [("", {})] * (count_variants(entry) - len(known))
 
 
@@ -117,15 +123,17 @@ def _sweep(path: Path) -> Sweep:
     """
     if not path.exists():
         raise UserError(f"{path}: no such file; name the results folder of a tuning run")
-    sweep = text_files.read_json_as(path, _TuningManifest, WHAT)[0].sweep
+    sweep = text_files.read_json_as(path, _TuningManifest, MANIFEST_KIND)[0].sweep
     try:
-        check_size(sweep)
+        check_cell_count(sweep)
     except ConfigError as problem:
-        raise text_files.unreadable(path, WHAT, problem) from None
+        raise text_files.unreadable(path, MANIFEST_KIND, problem) from None
     return sweep
 
 
-def _trials(folder: Path, sweep: Sweep, known: Known, runs: pd.DataFrame) -> Iterator[Trial]:
+def _trials(
+    folder: Path, sweep: Sweep, known: LabelledSettings, runs: pd.DataFrame
+) -> Iterator[Trial]:
     """The trials of one environment and agent entry."""
     rows = runs[runs["seed"].isin(sweep.seeds)]
     rows = rows.assign(words=rows["label"].map(_words))
@@ -139,7 +147,7 @@ def _trials(folder: Path, sweep: Sweep, known: Known, runs: pd.DataFrame) -> Ite
     of = {words: own for words, own in rows.groupby("words")}
     for number, (label, settings) in enumerate(known):
         own = of.get(_words(label), rows[:0])
-        ended = own[own["status"].isin(ENDED)]
+        ended = own[own["status"].isin(ENDED_STATUSES)]
         good = ended[(ended["status"] == "finished") & ended["final_return"].notna()]
         yield Trial(
             number,
@@ -178,7 +186,7 @@ class BestTrial:
     lost: int
 
 
-def pick_best(trials: Sequence[Trial]) -> BestTrial | str:
+def pick_best_trial(trials: Sequence[Trial]) -> BestTrial | str:
     """The best trial and the next one, or the reason why none can be named.
 
     A trial counts only if all its runs finished: the mean of those that are left after a divergence
@@ -191,12 +199,12 @@ def pick_best(trials: Sequence[Trial]) -> BestTrial | str:
     whole = [trial for trial in trials if not trial.lost]
     if not whole:
         return f"each of {len(trials)} trials lost a run (diverged or failed)"
-    ranked = sorted(whole, key=lambda t: (-mean_score(t), -float(np.mean(t.area)), t.number))
+    ranked = sorted(whole, key=lambda t: (-mean_final_return(t), -float(np.mean(t.area)), t.number))
     # A search may propose the same settings twice: those are one run.
     second = next((trial for trial in ranked if trial.label != ranked[0].label), None)
     return BestTrial(ranked[0], second, len(trials), len(trials) - len(whole))
 
 
-def mean_score(trial: Trial) -> float:
+def mean_final_return(trial: Trial) -> float:
     """The mean final return of a trial's finished runs."""
     return float(np.mean(trial.final))

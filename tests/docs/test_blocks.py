@@ -147,7 +147,7 @@ def test_sweep_files_are_right(block: Block, tmp_path: Path, monkeypatch: pytest
     else:
         frame = parse_yaml(FRAME, block.name)
         shown = parse_yaml(block.text, block.name).content
-        loading.check_document(Document(block.name, frame.content | shown))
+        loading.validate_sweep(Document(block.name, frame.content | shown))
 
 
 @_parameters("json")
@@ -197,7 +197,7 @@ def _messages(block: Block) -> set[str]:
     for place in re.finditer(rf"\b{right}\b", text):
         changed = text[: place.start()] + wrong + text[place.end() :]
         try:
-            loading.check_document(parse_yaml(changed, f"{file}.yaml"))
+            loading.validate_sweep(parse_yaml(changed, f"{file}.yaml"))
         except UserError as error:
             said.add(str(error))
     return said

@@ -17,7 +17,7 @@ from rl_es.analysis import scores
 from rl_es.errors import UserError, printable
 from rl_es.results import checksums, manifest, replays, surfaces, text_files, timings
 from rl_es.sweep.loading import load_sweep, override
-from rl_es.sweep.loading import validate as valid
+from rl_es.sweep.loading import validate_document as valid
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.yaml_reader import parse_yaml
 from rl_es.training import policy_manifest

@@ -65,7 +65,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Compilations]:
 def planned(sweep: Sweep, lanes: int = 1) -> int:
     every = group_cells(expand_cells(sweep))
     works = [place_groups(group, Resources(lanes=lanes)) for group in every]
-    return sum(counts.programs for counts in plan.count_work(works))
+    return sum(counts.programs for counts in plan.count_groups(works))
 
 
 # --- what comes out -----------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 from rl_es.results import tables
 from rl_es.sweep import plan
 from rl_es.sweep.cells import expand_cells, group_cells
-from rl_es.sweep.plan import Counts, GroupEstimate
+from rl_es.sweep.plan import GroupCounts, GroupEstimate
 from rl_es.sweep.queue import PlacedGroup, place_groups
 from rl_es.sweep.schema import Sweep
 from rl_es.training.resources import Resources
@@ -41,12 +41,12 @@ def works(sweep: Sweep, lanes: int = 1) -> list[PlacedGroup]:
     return [place_groups(group, Resources(lanes=lanes)) for group in every]
 
 
-def counts(*assignments: str) -> Sequence[Counts]:
-    return plan.count_work(works(made(*assignments)))
+def counts(*assignments: str) -> Sequence[GroupCounts]:
+    return plan.count_groups(works(made(*assignments)))
 
 
 def test_budget_in_generations() -> None:
-    assert counts() == [Counts(3, PARAMETERS, 16 * 20, 3 * 2 * 16 * 20, 2)]
+    assert counts() == [GroupCounts(3, PARAMETERS, 16 * 20, 3 * 2 * 16 * 20, 2)]
 
 
 def test_episodes_of_a_member() -> None:
@@ -96,7 +96,7 @@ def test_evaluation_is_compiled_once_where_it_is_the_same(
 def test_evaluations_of_more_lanes_are_not_shared() -> None:
     first, second = works(made("agents=[eggroll, full_rank_es]"))
     wider = place_groups(second.group, Resources(lanes=3))
-    assert [count.programs for count in plan.count_work([first, wider])] == [3, 3]
+    assert [count.programs for count in plan.count_groups([first, wider])] == [3, 3]
 
 
 def test_steps_are_those_that_a_run_takes(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_steps_are_those_that_a_run_takes(tmp_path: Path) -> None:
     sweep = made(f"agents=[eggroll, {PERSISTENT[1:]}")
     _, runs = tables.load_tables(ran(tmp_path, sweep))
     taken = runs.groupby("agent").env_steps.sum()
-    expected = [found.env_steps for found in plan.count_work(works(sweep))]
+    expected = [found.env_steps for found in plan.count_groups(works(sweep))]
     assert [taken[work.group.cells[0].agent] for work in works(sweep)] == expected
 
 
@@ -173,7 +173,7 @@ def test_time_is_judged_by_the_pace_after_the_start(
     monkeypatch.setattr(plan.time, "perf_counter", lambda: clock.now)
     monkeypatch.setattr(plan, "PROBE_SECONDS", 20)
     (work,) = works(made(f"defaults.budget={budget}", "defaults.evaluation.points=9"))
-    found = plan.measure_groups(work, Clocked(clock, lanes=2))  # pyright: ignore[reportArgumentType]
+    found = plan.measure_group(work, Clocked(clock, lanes=2))  # pyright: ignore[reportArgumentType]
     training = 100 if "seconds" in budget else 105
     assert found.run == pytest.approx(2 * (training + 10 * 0.5))  # three runs in two batches
     assert (found.compile, found.cached) == (20.0, 2.6)
@@ -181,6 +181,6 @@ def test_time_is_judged_by_the_pace_after_the_start(
 
 def test_the_next_group_compiles_while_one_runs() -> None:
     measured = [GroupEstimate(10, 1, 5, 0), GroupEstimate(20, 2, 7, 0), GroupEstimate(3, 1, 1, 0)]
-    assert plan.elapsed_seconds(measured, cached=False) == 10 + 20 + 7 + 1
-    assert plan.elapsed_seconds(measured, cached=True) == 1 + 5 + 7 + 1
-    assert plan.elapsed_seconds([], cached=True) == 0
+    assert plan.estimate_seconds(measured, cached=False) == 10 + 20 + 7 + 1
+    assert plan.estimate_seconds(measured, cached=True) == 1 + 5 + 7 + 1
+    assert plan.estimate_seconds([], cached=True) == 0

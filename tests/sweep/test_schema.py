@@ -33,8 +33,8 @@ def test_seeds(seeds: str, expected: tuple[int, ...]) -> None:
 
 def test_names_stand_for_entries() -> None:
     made = sweep_of(TWO)
-    assert [entry.shown for entry in made.environments] == ["Toy-v0", "toy/other"]
-    assert [entry.shown for entry in made.agents] == ["plain", "strategy"]
+    assert [entry.display_name for entry in made.environments] == ["Toy-v0", "toy/other"]
+    assert [entry.display_name for entry in made.agents] == ["plain", "strategy"]
 
 
 def test_whole_floats_are_ints() -> None:

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rl_es.errors import UserError
-from rl_es.sweep.loading import check_document, override
+from rl_es.sweep.loading import override, validate_sweep
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.yaml_reader import Document, parse_value, parse_yaml, read_yaml
 
@@ -170,7 +170,7 @@ def test_override_refused(assignment: str, message: str) -> None:
 def _outcome(read: Callable[[], Document]) -> None:
     """A sweep or a `UserError` of three lines at most; anything else propagates."""
     try:
-        sweep = check_document(read())
+        sweep = validate_sweep(read())
     except UserError as error:
         assert 1 <= len(str(error).splitlines()) <= 3
     else:

@@ -19,7 +19,7 @@ def task(name: str = "unrolled/toy_regression", policy: PolicyConfig = PARAMETER
 
 
 def test_the_second_parameter_is_fastest() -> None:
-    points = surfaces.surface_lattice(GRID)
+    points = surfaces.grid_points(GRID)
     assert points.dtype == np.float32 and points.shape == (12, 2)
     np.testing.assert_array_equal(points[:4], [[-4, -5], [-4, -3], [-4, -1], [-4, 1]])
     np.testing.assert_array_equal(points[[4, -1]], [[-1, -5], [2, 1]])
@@ -29,8 +29,8 @@ def test_the_second_parameter_is_fastest() -> None:
 def test_each_point_has_its_own_return(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against the environment stepped by hand; with chunks of five the last one is not full."""
     monkeypatch.setattr(surfaces, "CHUNK", chunk)
-    points = surfaces.surface_lattice(GRID)
-    found = np.concatenate(list(surfaces.surface_returns(task(), points, episodes=2)))
+    points = surfaces.grid_points(GRID)
+    found = np.concatenate(list(surfaces.evaluate_points(task(), points, episodes=2)))
     env = task().evaluation_environment()
 
     def by_hand(point: jax.Array) -> jax.Array:

@@ -38,8 +38,8 @@ def test_a_value_is_put_into_every_layout(layout: str):
     after = before
     for name, value in (("lr", 0.01), ("optimiser", "sgd")):
         place = ("environments", 0, "agents", "eggroll", name)
-        after = apply.put_value(after, place, value)
-        assert apply.put_value(after, place, value) == after
+        after = apply.set_value(after, place, value)
+        assert apply.set_value(after, place, value) == after
     held: Any = parse_yaml(before, "x.yaml").content["environments"][0]
     expected: dict[str, Any] = {"name": held} if isinstance(held, str) else held
     agents = expected.setdefault("agents", {})
@@ -51,7 +51,7 @@ def test_a_value_is_put_into_every_layout(layout: str):
 
 def test_a_plain_name_in_brackets_becomes_a_mapping():
     text = "name: x\nenvironments: [A-v0, B-v0]  # two\n"
-    after = apply.put_value(text, ("environments", 1, "agents", "a b", "flag"), True)
+    after = apply.set_value(text, ("environments", 1, "agents", "a b", "flag"), True)
     assert after.splitlines()[1] == (
         "environments: [A-v0, {name: B-v0, agents: {a b: {flag: true}}}]  # two"
     )
@@ -59,7 +59,7 @@ def test_a_plain_name_in_brackets_becomes_a_mapping():
 
 def test_nothing_is_put_into_a_value():
     with pytest.raises(UserError, match="name: is a value"):
-        apply.put_value("name: x\n", ("name", "lr"), 1)
+        apply.set_value("name: x\n", ("name", "lr"), 1)
 
 
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
@@ -67,8 +67,8 @@ def test_lines_of_shipped_sweeps_stay(path: Path):
     before = path.read_text()
     content = parse_yaml(before, path.name).content
     last = len(content["environments"]) - 1
-    after = apply.put_value(before, ("environments", last, "agents", "some", "lr"), 1.5e-05)
-    after = apply.put_block(after, "tuning", [{"name": "t", "seeds": [1]}])
+    after = apply.set_value(before, ("environments", last, "agents", "some", "lr"), 1.5e-05)
+    after = apply.set_list(after, "tuning", [{"name": "t", "seeds": [1]}])
     changed = difflib.ndiff(before.splitlines(), after.splitlines())
     others = before.partition("\ntuning:\n")[0].splitlines()
     removed = [line for line in changed if line.startswith("- ") and line[2:] in others]
@@ -82,6 +82,6 @@ def test_lines_of_shipped_sweeps_stay(path: Path):
 
 def test_a_block_is_replaced_and_not_repeated():
     text = "tuning:\n  - name: a\n    x: 1   # old\n# end\nseeds: 2\n"
-    once = apply.put_block(text, "tuning", [{"name": "b"}, {"name": "c", "x": [1, "true"]}])
+    once = apply.set_list(text, "tuning", [{"name": "b"}, {"name": "c", "x": [1, "true"]}])
     assert once == ('tuning:\n  - name: b\n  - name: c\n    x: [1, "true"]\n# end\nseeds: 2\n')
-    assert apply.put_block(once, "tuning", parse_yaml(once, "x").content["tuning"]) == once
+    assert apply.set_list(once, "tuning", parse_yaml(once, "x").content["tuning"]) == once

@@ -19,7 +19,7 @@ from rl_es.sweep.schema import AgentEntry, Sweep
 from rl_es.sweep.store import Store
 from rl_es.sweep.variants import expand_variants
 from rl_es.tuning import search, trials
-from rl_es.tuning.search import Study, required, studies
+from rl_es.tuning.search import Study, import_optuna, make_studies
 from tests.running import sweep_of
 from tests.tuning.runs import SEARCH, write
 
@@ -72,7 +72,7 @@ def test_guided_trials_are_better_than_the_random_ones_before_them():
 
     gains = []
     for seed in range(5):
-        (study,) = studies("CartPole-v1", entry(seed, samples=40), startup=10)
+        (study,) = make_studies("CartPole-v1", entry(seed, samples=40), startup=10)
         found = told(study)
         assert len(found) == 40
         gains.append(mean(found[20:]) - mean(found[:10]))
@@ -80,7 +80,7 @@ def test_guided_trials_are_better_than_the_random_ones_before_them():
 
 
 def test_the_first_trials_are_those_of_random_search():
-    (study,) = studies("CartPole-v1", entry(), startup=6)
+    (study,) = make_studies("CartPole-v1", entry(), startup=6)
     drawn = [variant.settings for variant in expand_variants(entry())]
     found = told(study)
     assert found[:6] == drawn[:6] and found[6:] != drawn[6:]
@@ -88,7 +88,7 @@ def test_the_first_trials_are_those_of_random_search():
 
 def test_a_study_is_reproducible_and_one_of_its_own_in_each_environment():
     def found(env: str) -> list[dict[str, Any]]:
-        (study,) = studies(env, entry(), startup=5)
+        (study,) = make_studies(env, entry(), startup=5)
         return told(study)
 
     assert found("CartPole-v1") == found("CartPole-v1") != found("Pendulum-v1")
@@ -96,7 +96,7 @@ def test_a_study_is_reproducible_and_one_of_its_own_in_each_environment():
 
 def test_each_grid_point_has_a_study_and_labels_differ():
     made = list(
-        studies("CartPole-v1", entry(samples=3, more="    grid: {rank: [1, 2]}\n"), startup=2)
+        make_studies("CartPole-v1", entry(samples=3, more="    grid: {rank: [1, 2]}\n"), startup=2)
     )
     labels = [proposal.label for study in made for _ in range(3) if (proposal := study.ask())]
     assert len(made) == 2 and len(set(labels)) == 6 == len(labels)
@@ -108,7 +108,7 @@ def test_without_optuna_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setattr(importlib, "import_module", missing)
     with pytest.raises(UserError, match=r"pip install 'rl_es\[hpo\]'"):
-        required()
+        import_optuna()
 
 
 def quick(
@@ -138,7 +138,9 @@ def quick(
         search, "place_groups", lambda group, resources: SimpleNamespace(group=group)
     )
     monkeypatch.setattr(execution, "work_through", work_through)
-    return ran, lambda sweep, out: search.run(sweep, out, ProgressLines(io.StringIO()), startup=4)
+    return ran, lambda sweep, out: search.run_search(
+        sweep, out, ProgressLines(io.StringIO()), startup=4
+    )
 
 
 def test_an_interrupted_search_goes_the_same_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -150,13 +152,17 @@ def test_an_interrupted_search_goes_the_same_way(tmp_path: Path, monkeypatch: py
     first, run = quick(monkeypatch, until=19)
     with pytest.raises(KeyboardInterrupt):
         run(sweep, tmp_path / "parts")
-    assert any(t.missing for ts in trials.read(tmp_path / "parts").trials.values() for t in ts)
+    assert any(
+        t.missing
+        for ts in trials.read_tuning_results(tmp_path / "parts").trials.values()
+        for t in ts
+    )
     second, run = quick(monkeypatch)
     assert run(sweep, tmp_path / "parts") == 0
     failed = {cell for cell in first if first.count(cell) + second.count(cell) > 1}
     assert sorted({*first, *second}) == sorted({*once})
     assert search.read_trials(tmp_path / "parts") == search.read_trials(tmp_path / "whole")
-    tuned = trials.read(tmp_path / "parts")
+    tuned = trials.read_tuning_results(tmp_path / "parts")
     assert tuned.search == "tpe" and not any(
         trial.missing for found in tuned.trials.values() for trial in found
     )
@@ -165,8 +171,8 @@ def test_an_interrupted_search_goes_the_same_way(tmp_path: Path, monkeypatch: py
 
 
 def test_a_search_runs_its_trials(tmp_path: Path):
-    assert search.run(sweep_of(TINY), tmp_path, ProgressLines(io.StringIO()), startup=2) == 0
-    tuned = trials.read(tmp_path)
+    assert search.run_search(sweep_of(TINY), tmp_path, ProgressLines(io.StringIO()), startup=2) == 0
+    tuned = trials.read_tuning_results(tmp_path)
     found = tuned.trials["CartPole-v1", "eggroll"]
     assert [len(trial.final) for trial in found] == [1, 1, 1]
     assert [trial.run["hyper.lr"] for trial in found] == [t.settings["lr"] for t in found]

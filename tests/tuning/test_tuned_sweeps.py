@@ -12,7 +12,7 @@ from rl_es.sweep.loading import load_sweep
 from rl_es.sweep.variants import expand_variants
 from rl_es.tuning import trials
 from rl_es.tuning.apply import edit_sweep
-from rl_es.tuning.trials import BestTrial, pick_best
+from rl_es.tuning.trials import BestTrial, pick_best_trial
 from tests.running import sweep_of
 from tests.tuning.runs import SEARCH, fill
 
@@ -40,7 +40,7 @@ def near(cell: Cell) -> list[float]:
 
 def best(env: str, agent: str) -> dict[str, object]:
     """The settings of the best trial, by hand."""
-    entry = next(entry for entry in SEARCHED.agents if entry.shown == agent)
+    entry = next(entry for entry in SEARCHED.agents if entry.display_name == agent)
     sign = -1 if env == "CartPole-v1" else 0
     value = {
         v.label: sign * abs(v.settings["lr"] - 0.1) or v.settings["lr"]
@@ -94,7 +94,7 @@ def test_a_report_names_the_tuning(folder: Path):
 def feed_text(folder: Path, sweep: str = SWEEP) -> str:
     path = folder / "fed.yaml"
     path.write_text(sweep)
-    return edit_sweep(trials.read(folder / "search"), path).after
+    return edit_sweep(trials.read_tuning_results(folder / "search"), path).after
 
 
 @pytest.mark.parametrize(
@@ -136,10 +136,10 @@ def test_a_sweep_with_tuning_seeds_is_refused_later_too(folder: Path):
 def test_what_else_differs_is_noted(folder: Path):
     path = folder / "fed.yaml"
     path.write_text(SWEEP.replace("population: 16", "population: 64"))
-    notes = edit_sweep(trials.read(folder / "search"), path).notes
+    notes = edit_sweep(trials.read_tuning_results(folder / "search"), path).notes
     assert "eggroll on CartPole-v1: tuned with population 16, here 64" in notes
     path.write_text(SWEEP.replace("[eggroll,", "[{name: eggroll, grid: {rank: [1, 4]}},"))
-    notes = edit_sweep(trials.read(folder / "search"), path).notes
+    notes = edit_sweep(trials.read_tuning_results(folder / "search"), path).notes
     assert "eggroll on CartPole-v1: tuned with rank 1, here 1, 4" in notes
 
 
@@ -151,7 +151,7 @@ def test_a_tuning_that_has_not_ended_leaves_its_pair_alone(tmp_path: Path):
 
     fill(tmp_path / "search", SEARCHED, near, status)
     (tmp_path / "fed.yaml").write_text(SWEEP)
-    fed = edit_sweep(trials.read(tmp_path / "search"), tmp_path / "fed.yaml")
+    fed = edit_sweep(trials.read_tuning_results(tmp_path / "search"), tmp_path / "fed.yaml")
     assert ("CartPole-v1", "eggroll") not in fed.picks
     assert ("CartPole-v1", "open_es") in fed.picks
     assert any("eggroll on CartPole-v1" in note and "1 of 4" in note for note in fed.notes)
@@ -181,19 +181,21 @@ def trial(number: int, *final: float, area: float = 0.0, lost: int = 0) -> trial
     ids=["mean", "ties go to the sooner", "then to the first", "lost runs do not count"],
 )
 def test_picking(found: list[trials.Trial], first: int, second: int | None, lost: int):
-    picked = pick_best(found)
+    picked = pick_best_trial(found)
     assert isinstance(picked, BestTrial)
     assert picked.best.number == first and picked.lost == lost
     assert (picked.second.number if picked.second else None) == second
 
 
 def test_nothing_is_picked_where_every_trial_lost_a_run():
-    assert "each of 2 trials lost a run" in str(pick_best([trial(0, lost=2), trial(1, 3, lost=1)]))
+    assert "each of 2 trials lost a run" in str(
+        pick_best_trial([trial(0, lost=2), trial(1, 3, lost=1)])
+    )
 
 
 def test_folders_that_are_no_tuning(tmp_path: Path):
     with pytest.raises(UserError, match="name the results folder of a tuning run"):
-        trials.read(tmp_path)
+        trials.read_tuning_results(tmp_path)
     fill(tmp_path, sweep_of(SWEEP), lambda cell: [0.0])
     with pytest.raises(UserError, match="varies nothing"):
-        trials.read(tmp_path)
+        trials.read_tuning_results(tmp_path)
