@@ -32,12 +32,12 @@ from rl_es.evolution.strategy import EvolutionStrategy
 from rl_es.interfaces import Environment, Episode, Hyper, Learner, Params, Solved
 from rl_es.results import gradient_estimates, manifest
 from rl_es.results.files import Note, read_or_set_aside
-from rl_es.rollout.evaluation import horizon
+from rl_es.rollout.unroll import time_limit
 from rl_es.sweep.cells import Cell, expand_cells, group_cells
 from rl_es.sweep.queue import make_group_training
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import cell_identity, cell_origin
-from rl_es.training.compilation import hold_back_loader_messages, prepare_jax, scalar_leaves
+from rl_es.training.compilation import prepare_jax, scalar_leaves, suppress_loader_messages
 from rl_es.training.learner import Evolution, TrainState
 
 
@@ -95,7 +95,7 @@ def frozen(learner: Learner, name: str) -> Evolution:
 def windows(learner: Evolution) -> int:
     """How many generations' estimates add up to one estimate of an episode's gradient."""
     segment = learner.agent.segment
-    return 1 if isinstance(segment, Episode) else segment.windows(horizon(learner.env))
+    return 1 if isinstance(segment, Episode) else segment.windows(time_limit(learner.env))
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -163,7 +163,7 @@ def sampler(cell: Cell, learner: Learner) -> Sampler:
     hyper = dict.fromkeys(split_traced(cell.config)[1], number)
     first = jax.jit(init).lower(seed, hyper)
     further = jax.jit(run, donate_argnums=0).lower(jax.eval_shape(init, seed, hyper))
-    with hold_back_loader_messages():
+    with suppress_loader_messages():
         return Sampler(still, length, count, first.compile(), further.compile())
 
 

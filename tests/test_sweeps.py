@@ -8,7 +8,7 @@ import pytest
 from rl_es.envs._unrolled import options
 from rl_es.speed import schema as speed_schema
 from rl_es.speed import workloads as speed_workloads
-from rl_es.speed.workloads import workloads
+from rl_es.speed.workloads import expand_workloads
 from rl_es.sweep import schema
 from rl_es.sweep.cells import expand_cells, group_cells
 from rl_es.sweep.loading import load_sweep
@@ -36,16 +36,16 @@ def test_sweep(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("path", SPEED, ids=[path.name for path in SPEED])
 def test_speed_file(path: Path) -> None:
-    benchmark = speed_workloads.load(path)
+    benchmark = speed_workloads.load_benchmark(path)
     assert benchmark.name == path.stem
-    assert all(workload.contestants for workload in workloads(benchmark))
+    assert all(workload.contestants for workload in expand_workloads(benchmark))
 
 
 def test_documented_speed_file() -> None:
     text = (speed_schema.__doc__ or "").split("```")[1].removeprefix("yaml")
-    benchmark = speed_workloads.checked(parse_yaml(text, "schema.py"))
-    assert len(workloads(benchmark)) == 2 * 2 * 2
-    assert {len(workload.contestants) for workload in workloads(benchmark)} == {8}
+    benchmark = speed_workloads.validate_benchmark(parse_yaml(text, "schema.py"))
+    assert len(expand_workloads(benchmark)) == 2 * 2 * 2
+    assert {len(workload.contestants) for workload in expand_workloads(benchmark)} == {8}
 
 
 def test_documented_example() -> None:

@@ -25,12 +25,12 @@ from rl_es.training.policy_manifest import STAGES
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from rl_es.training.policies import Loader, SavedPolicy
+    from rl_es.training.policies import PolicyLoader, SavedPolicy
 
 MOST_EPISODES = 1_000_000
 
 
-def policy_loader() -> policies.Loader:
+def policy_loader() -> policies.PolicyLoader:
     """A loader of policies; those of one environment and network share their compiled programs.
 
     Raises:
@@ -38,7 +38,7 @@ def policy_loader() -> policies.Loader:
     """
     import_packages()
     prepare_jax()
-    return policies.Loader()
+    return policies.PolicyLoader()
 
 
 def load_policy(manifest: str | Path) -> SavedPolicy:
@@ -156,7 +156,7 @@ class Results:
         return self._loader.load(manifest)
 
     @cached_property
-    def _loader(self) -> "Loader":
+    def _loader(self) -> "PolicyLoader":
         """One for all policies: those of one environment and network share compiled programs."""
         pass  # REFOLD
 

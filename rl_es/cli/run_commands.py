@@ -234,16 +234,16 @@ class SpeedCommand:
 
     def __call__(self) -> int:
         """Returns the exit code."""
-        from rl_es.speed.workloads import load
+        from rl_es.speed.workloads import load_benchmark
 
-        benchmark = load(self.file, self.set)
+        benchmark = load_benchmark(self.file, self.set)
         out = results_folder(self.out, "speed", benchmark.name)
         from rl_es.speed import execution
         from rl_es.speed.execution import SpeedProgress
 
         shown = SpeedProgress(quiet=self.quiet)
         try:
-            code = execution.run(benchmark, out, shown)
+            code = execution.run_benchmark(benchmark, out, shown)
         finally:
             shown.end()
         write_report(out)

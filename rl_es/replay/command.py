@@ -25,7 +25,7 @@ from rich.console import Console
 from rl_es.errors import MOST_SEED, UserError, brief, check_number, did_you_mean
 from rl_es.results import replays
 from rl_es.results.files import check_file, folder_of_results, slug, write_text
-from rl_es.training.policy_manifest import STAGES, PolicyManifest, saved_policies
+from rl_es.training.policy_manifest import STAGES, PolicyManifest, list_policies
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +42,7 @@ def all_runs(folder: Path) -> list[PolicyManifest]:
       UserError: there is none.
     """
     folder_of_results(folder)
-    found = [policy for stage in STAGES for policy in saved_policies(folder, stage)]
+    found = [policy for stage in STAGES for policy in list_policies(folder, stage)]
     if not found:
         raise UserError(f"{folder}: no policies here (no policies/*/final.json)")
     return found
@@ -293,11 +293,11 @@ def _write(
 
     pass  # REFOLD
     from rl_es.training.compilation import prepare_jax
-    from rl_es.training.policies import Loader
+    from rl_es.training.policies import PolicyLoader
 
     prepare_jax()
     with ExitStack() as kept:
-        shown = make_films(Loader(), policies, size, episode_seed, kept)
+        shown = make_films(PolicyLoader(), policies, size, episode_seed, kept)
         rate = frame_rate(shown)
         if kind == "html":
             write_page(out, shown)

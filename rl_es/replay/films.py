@@ -23,7 +23,7 @@ from rl_es.errors import UserError
 from rl_es.replay.rendering import Painter, Size
 from rl_es.results.files import atomic_path
 from rl_es.rollout.evaluation import Trajectory
-from rl_es.training.policies import Loader
+from rl_es.training.policies import PolicyLoader
 from rl_es.training.policy_manifest import PolicyManifest
 
 MOST_SECONDS = 10.0
@@ -116,7 +116,7 @@ class Film:
 
 
 def make_films(
-    loader: Loader,
+    loader: PolicyLoader,
     policies: Mapping[str, PolicyManifest],
     size: Size,
     episode_seed: int,

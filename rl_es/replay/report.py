@@ -100,11 +100,11 @@ class _Maker:
         check_encoder()
         from rl_es.replay.films import make_films
         from rl_es.training.compilation import prepare_jax
-        from rl_es.training.policies import Loader
+        from rl_es.training.policies import PolicyLoader
 
         if self._loader is None:
             prepare_jax()
-            self._loader = Loader()
+            self._loader = PolicyLoader()
         first = next(iter(stages.values())).manifest
         began = time.monotonic()
         with ExitStack() as kept:

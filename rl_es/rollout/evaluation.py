@@ -16,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from rl_es.errors import UserError
 from rl_es.interfaces import Environment, EnvState, Native, Observation, Policy, Scored, Snapshot
 from rl_es.rollout.config import WrapperConfig
 from rl_es.rollout.normalisation import normalise
@@ -25,21 +24,10 @@ from rl_es.rollout.unroll import (
     act_and_step,
     single_step,
     start_particle,
+    time_limit,
     unroll_episodes,
     unroll_window,
 )
-
-
-def horizon(env: Environment) -> int:
-    """The environment's time limit.
-
-    Raises:
-      UserError: it has none, so that whole episodes cannot be run.
-    """
-    length = env.spec.episode_length
-    if length is None:
-        raise UserError(f"environment {env.spec.name}: it never ends; give it an episode_length")
-    return length
 
 
 def evaluator(
@@ -51,7 +39,7 @@ def evaluator(
       UserError: episodes never end, and the environment names no evaluation of its own.
     """
     own = env.spec.evaluation_steps
-    limit = horizon(env) if own is None else own
+    limit = time_limit(env) if own is None else own
 
     def evaluate(key: Array, snapshot: Snapshot) -> Array:
         reset_key, step_key = jax.random.split(key)
@@ -160,7 +148,7 @@ def recorder(
       UserError: episodes never end, and the environment names no evaluation of its own.
     """
     own = env.spec.evaluation_steps
-    limit = horizon(env) if own is None else own
+    limit = time_limit(env) if own is None else own
 
     def record(key: Array, snapshot: Snapshot) -> Any:
         reset_key, step_key = jax.random.split(key)

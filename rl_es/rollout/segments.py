@@ -24,13 +24,13 @@ from jax import Array
 
 from rl_es.evolution.perturbation import pair_keys, select_fresh
 from rl_es.interfaces import Environment, Episode, Members, Persistent, Policy, Segment
-from rl_es.rollout.evaluation import horizon
 from rl_es.rollout.normalisation import Statistics, add_moments
 from rl_es.rollout.unroll import (
     Particle,
     population_step,
     single_step,
     start_particle,
+    time_limit,
     unroll_episodes,
     unroll_window,
 )
@@ -101,7 +101,7 @@ class WholeEpisodes:
         step = population_step(self.env, self.policy, members, held.statistics)
         keys = pair_keys(step_keys, pairs, self.count)
         unrolled = unroll_episodes(
-            step, first, keys, horizon(self.env), held.statistics, self.lanes
+            step, first, keys, time_limit(self.env), held.statistics, self.lanes
         )
         segment = Segment(
             returns=unrolled.returns.mean(-1).reshape(-1),
@@ -235,7 +235,7 @@ def make_unroller(
     kind = CentreWindows if segment.start == "centre" else ParticleWindows
     windows = kind(env, policy, segment.steps)
     if segment.staggered:
-        return StaggeredWindows(windows, segment.windows(horizon(env)))
+        return StaggeredWindows(windows, segment.windows(time_limit(env)))
     return windows
 
 

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from rl_es.errors import UserError
 from rl_es.evolution.linen import perturbed
 from rl_es.evolution.perturbation import leaves_by_path, nest_by_path
 from rl_es.interfaces import (
@@ -51,6 +52,18 @@ class UnrollOutcome(NamedTuple):
 
 # (particles, keys) -> particles, rewards, environment steps; both are 0 for particles that are done
 Step = Callable[[Particle, Array], tuple[Particle, Array, Array]]
+
+
+def time_limit(env: Environment) -> int:
+    """Returns the steps after which the environment truncates an episode (T).
+
+    Raises:
+      UserError: it has no time limit, so that whole episodes cannot be unrolled.
+    """
+    length = env.spec.episode_length
+    if length is None:
+        raise UserError(f"environment {env.spec.name}: it never ends; give it an episode_length")
+    return length
 
 
 def start_particle(env: Environment, policy: Policy, key: Array) -> Particle:

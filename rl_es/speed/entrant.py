@@ -20,7 +20,7 @@ from rl_es.interfaces import Environment
 from rl_es.results.timings import PARTS, WHOLE
 from rl_es.speed.runners import TimedFunctions, make_runner
 from rl_es.speed.workloads import Contestant, Workload
-from rl_es.training.compilation import hold_back_loader_messages
+from rl_es.training.compilation import suppress_loader_messages
 from rl_es.training.resources import tree_bytes
 
 
@@ -76,7 +76,7 @@ def _lowered(function: Any, shapes: tuple[Any, ...], donate: bool) -> tuple[Any,
 
 
 def _compiled(lowered: Any) -> tuple[Any, float]:
-    with hold_back_loader_messages():
+    with suppress_loader_messages():
         began = time.perf_counter()
         program = lowered.compile()
         return program, time.perf_counter() - began
@@ -121,7 +121,7 @@ PART_SHARE = 0.2  # of a sample's shortest time: the shortest time for a part
 Row = dict[str, Any]
 
 
-class Entrant:
+class ContestantSampler:
     """One contestant, ready to be sampled.
 
     Making one compiles everything, runs it once to warm up, and then finds out how often a sample

@@ -17,10 +17,10 @@ from rl_es.interfaces import Environment
 from rl_es.results import manifest, timings
 from rl_es.results.files import read_or_set_aside
 from rl_es.speed import peers
-from rl_es.speed.entrant import Entrant
-from rl_es.speed.runners import full_horizon
+from rl_es.speed.entrant import ContestantSampler
+from rl_es.speed.runners import make_environment
 from rl_es.speed.schema import EVOSAX, Benchmark, Horizon
-from rl_es.speed.workloads import Workload, workloads
+from rl_es.speed.workloads import Workload, expand_workloads
 from rl_es.sweep.progress import format_duration
 from rl_es.training.compilation import prepare_jax
 
@@ -106,7 +106,7 @@ class SpeedProgress:
 Row = dict[str, Any]
 
 
-def run(benchmark: Benchmark, folder: Path, progress: SpeedProgress) -> int:
+def run_benchmark(benchmark: Benchmark, folder: Path, progress: SpeedProgress) -> int:
     """Measures the workloads that are missing from a results folder.
 
     A workload is written once all of it is measured. One that exists is not measured again, even if
@@ -120,7 +120,7 @@ def run(benchmark: Benchmark, folder: Path, progress: SpeedProgress) -> int:
         installed.
     """
     prepare_jax(max(entry.devices for entry in benchmark.contestants))
-    whole = workloads(benchmark)
+    whole = expand_workloads(benchmark)
     missing = [one for one in whole if not _is_there(folder, one, progress)]
     environments = _environments(missing)
     if any(entry.name == EVOSAX for entry in benchmark.contestants) and missing:
@@ -134,7 +134,7 @@ def run(benchmark: Benchmark, folder: Path, progress: SpeedProgress) -> int:
         progress.workload(workload)
         began = time.monotonic()
         env = environments[workload.world.display_name, workload.horizon]
-        samples, programs = measure(workload, environments, benchmark, progress)
+        samples, programs = measure_workload(workload, environments, benchmark, progress)
         columns = {**workload.columns, "episode_length": env.spec.episode_length}
         path = timings.path_of(folder, workload.key)
         timings.write(path, columns, samples, programs, _origin())
@@ -150,14 +150,14 @@ def _is_there(folder: Path, workload: Workload, progress: SpeedProgress) -> bool
     return read_or_set_aside(folder, path, timings.read, progress.note) is not None
 
 
-def measure(
+def measure_workload(
     workload: Workload,
     environments: Mapping[tuple[str, Horizon], Environment],
     benchmark: Benchmark,
     progress: SpeedProgress,
 ) -> tuple[list[Row], list[Row]]:
     """The samples of a workload, round by round, and the row of each contestant's program."""
-    entrants: dict[str, Entrant] = {}
+    entrants: dict[str, ContestantSampler] = {}
     programs: dict[str, Row] = {}
     samples: dict[str, list[Row]] = {}
 
@@ -177,7 +177,7 @@ def measure(
             continue
         progress.preparing(workload, label)
         try:
-            entrants[label] = Entrant(
+            entrants[label] = ContestantSampler(
                 workload,
                 contestant,
                 environments[workload.world.display_name, contestant.horizon],
@@ -210,7 +210,7 @@ def _environments(missing: list[Workload]) -> dict[tuple[str, Horizon], Environm
         for one in (workload, *workload.contestants):
             key = workload.world.display_name, one.horizon
             if key not in made:
-                made[key] = full_horizon(workload, one.horizon)
+                made[key] = make_environment(workload, one.horizon)
     return made
 
 
@@ -220,5 +220,5 @@ def _origin() -> Row:
         "machine": manifest.machine_record(),
         "processor": manifest.processor_name(),
         "git_revision": manifest.git_revision(),
-        "versions": manifest.package_versions() | peers.versions(),
+        "versions": manifest.package_versions() | peers.peer_versions(),
     }

@@ -58,7 +58,7 @@ def require_evosax() -> Any:
     return Open_ES
 
 
-def versions() -> dict[str, str]:
+def peer_versions() -> dict[str, str]:
     """Installed versions of the peers."""
     import importlib.metadata
 
@@ -68,7 +68,7 @@ def versions() -> dict[str, str]:
         return {}
 
 
-def evosax(env: Environment, policy: Policy, settings: PeerSettings) -> Peer:
+def make_evosax_peer(env: Environment, policy: Policy, settings: PeerSettings) -> Peer:
     """The Open_ES of evosax on an environment.
 
     Raises:
@@ -79,8 +79,7 @@ def evosax(env: Environment, policy: Policy, settings: PeerSettings) -> Peer:
     import optax
 
     from rl_es.evolution.perturbation import block_keys, pair_keys
-    from rl_es.rollout.evaluation import horizon
-    from rl_es.rollout.unroll import separate_step, start_particle, unroll_episodes
+    from rl_es.rollout.unroll import separate_step, start_particle, time_limit, unroll_episodes
     from rl_es.rollout.wrappers import implicit_promotion
 
     made = require_evosax()
@@ -93,7 +92,7 @@ def evosax(env: Environment, policy: Policy, settings: PeerSettings) -> Peer:
         optimizer=optax.adam(settings.lr),
         std_schedule=optax.constant_schedule(settings.sigma),
     )
-    limit = horizon(env)
+    limit = time_limit(env)
 
     def init(key: Array) -> Any:
         own, params_key, run_key = jax.random.split(key, 3)

@@ -57,11 +57,11 @@ from rl_es.training.compilation import (
     keys_to_data,
     lane_axis,
     scalar_leaves,
-    split_lanes,
+    vmap_lanes,
 )
 from rl_es.training.learner import Evolution, TrainState
-from rl_es.training.sharding import UNSHARDED, Placement, device_kinds
-from rl_es.training.task import MOST_GENERATION_STEPS
+from rl_es.training.sharding import UNSHARDED, Placement, shard_shapes
+from rl_es.training.task import MAX_GENERATION_STEPS
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ class FixedAction(EmptyNetwork):
         return jnp.where(bounded, (low + high) / 2, 0.0)
 
 
-def spread_devices(
+def place_generation(
     learner: Evolution, hyper: Hyper, placement: Placement, lanes: int
 ) -> tuple[Callable[[Array], Any], Callable[[Any], Any]]:
     """The `init` and `generation` of a `Runner`, for a learner that is spread so.
@@ -139,7 +139,7 @@ def spread_devices(
     def begin(data: Array) -> Any:
         return learner.init(jax.random.wrap_key_data(data), hyper)
 
-    shapes = device_kinds(begin, jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0))))
+    shapes = shard_shapes(begin, jax.eval_shape(lambda: jax.random.key_data(jax.random.key(0))))
 
     def advance(state: Any) -> Any:
         state, segment, _ = learner.generation(data_to_keys(state, shapes))
@@ -147,9 +147,9 @@ def spread_devices(
 
     held = learner.pairwise
     first = placement.over(
-        split_lanes(lambda data: keys_to_data(begin(data)), lanes), (False,), held
+        vmap_lanes(lambda data: keys_to_data(begin(data)), lanes), (False,), held
     )
-    following = placement.over(split_lanes(advance, lanes), (held,), (held, False))
+    following = placement.over(vmap_lanes(advance, lanes), (held,), (held, False))
 
     def init(key: Array) -> Any:
         keys = jax.random.split(key, lanes) if lanes > 1 else key[None]
@@ -225,7 +225,7 @@ def make_runner(workload: Workload, contestant: Contestant, env: Environment) ->
     policy = make_policy(workload.policy, env.spec)
     size = policy.parameters.size
     if contestant.name == EVOSAX:
-        peer = peers.evosax(env, policy, cast(peers.PeerSettings, contestant.config))
+        peer = peers.make_evosax_peer(env, policy, cast(peers.PeerSettings, contestant.config))
         return TimedFunctions(
             peer.init, peer.generation, lambda key: peer.population(peer.init(key)), size
         )
@@ -240,7 +240,7 @@ def make_runner(workload: Workload, contestant: Contestant, env: Environment) ->
     made = registry.agents.load(contestant.name).make(contestant.config, problem)
     learner = _learner(workload, contestant, made, env, policy)
     most = learner.generation_steps * workload.world.wrappers.action_repeat
-    if most > MOST_GENERATION_STEPS:
+    if most > MAX_GENERATION_STEPS:
         raise UserError(f"a generation may take {most:,} environment steps; too many to be counted")
     parts = None if contestant.is_spread else GenerationParts(learner)
     return _of_learner(learner, split_traced(contestant.config)[1], size, contestant, parts)
@@ -278,7 +278,7 @@ def _of_learner(
         return GenerationParts(whole).noise(whole.init(key, hyper))[0]
 
     if contestant.is_spread:
-        functions = spread_devices(learner, hyper, _placement(contestant), contestant.lanes)
+        functions = place_generation(learner, hyper, _placement(contestant), contestant.lanes)
         return TimedFunctions(*functions, perturbation, parameters)
     return TimedFunctions(init, generation, perturbation, parameters, parts)
 
@@ -318,7 +318,7 @@ class FullHorizon:
         )
 
 
-def full_horizon(workload: Workload, horizon: Horizon) -> Environment:
+def make_environment(workload: Workload, horizon: Horizon) -> Environment:
     """A fresh environment of a workload, with this horizon.
 
     Raises:

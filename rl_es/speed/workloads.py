@@ -73,7 +73,9 @@ class Contestant:
         return (self.devices, self.chunks, self.lanes) != (1, 1, 1)
 
 
-def contestants(benchmark: Benchmark, i: int, j: int, horizon: Horizon) -> Iterator[Contestant]:
+def expand_contestants(
+    benchmark: Benchmark, i: int, j: int, horizon: Horizon
+) -> Iterator[Contestant]:
     """The contestants for the i-th population and j-th number of episodes, in the file's order.
 
     Raises:
@@ -173,7 +175,7 @@ def _no_settings_of_floors(entry: ContestantEntry, place: ConfigPath) -> None:
             raise ConfigError((*place, key), f"{entry.name} is no agent, it has no settings")
 
 
-MOST_PROGRAMS = 100_000
+MAX_PROGRAMS = 100_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,7 +224,7 @@ class Workload:
         )
 
 
-def workloads(benchmark: Benchmark) -> tuple[Workload, ...]:
+def expand_workloads(benchmark: Benchmark) -> tuple[Workload, ...]:
     """Every combination of the axes, the last fastest.
 
     Raises:
@@ -251,9 +253,9 @@ def check_benchmark(benchmark: Benchmark) -> None:
 def _check_size(benchmark: Benchmark) -> None:
     axes = (getattr(benchmark.workloads, name) for name in type(benchmark.workloads).model_fields)
     total = math.prod(map(len, axes)) * sum(map(count_variants, benchmark.contestants))
-    if total > MOST_PROGRAMS:
+    if total > MAX_PROGRAMS:
         raise ConfigError(
-            (), f"has {total:,} contestants in workloads; at most {MOST_PROGRAMS:,} fit"
+            (), f"has {total:,} contestants in workloads; at most {MAX_PROGRAMS:,} fit"
         )
 
 
@@ -261,7 +263,7 @@ def _workloads(benchmark: Benchmark) -> Iterator[Workload]:
     axes = benchmark.workloads
     how = benchmark.model_dump(include={"rounds", "min_seconds", "compile", "parts"})
     runners = {
-        (i, j, horizon): tuple(contestants(benchmark, i, j, horizon))
+        (i, j, horizon): tuple(expand_contestants(benchmark, i, j, horizon))
         for i in range(len(axes.populations))
         for j in range(len(axes.episodes))
         for horizon in axes.horizons
@@ -303,13 +305,21 @@ def _workloads(benchmark: Benchmark) -> Iterator[Workload]:
             )
 
 
-def load(path: Path, assignments: Iterable[str] = ()) -> Benchmark:
-    """Reads, overrides and checks a speed file, as `rl_es.sweep.loading.load` does a sweep file."""
+def load_benchmark(path: Path, assignments: Iterable[str] = ()) -> Benchmark:
+    """Reads a speed file, sets what `assignments` say, and validates it.
+
+    Raises:
+      UserError: the first thing that is wrong, with its place in the file.
+    """
     document = read_yaml(path)
     override(document, assignments, everywhere={})
-    return checked(document)
+    return validate_benchmark(document)
 
 
-def checked(document: Document) -> Benchmark:
-    """The benchmark of a document, as `rl_es.sweep.loading.checked` does it."""
+def validate_benchmark(document: Document) -> Benchmark:
+    """Validates a document as a speed file.
+
+    Raises:
+      UserError: the first thing that is wrong, with its place in the file.
+    """
     return validate_document(document, Benchmark, check_benchmark)

@@ -36,7 +36,7 @@ from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import State, Store, cell_reason, refresh_cell
 from rl_es.training import multihost
 from rl_es.training.compilation import prepare_jax
-from rl_es.training.resources import ANY_RESOURCES, Resources
+from rl_es.training.resources import DEFAULT_RESOURCES, Resources
 
 
 class BackgroundCompile:
@@ -108,7 +108,7 @@ def run_sweep(
     sweep: Sweep,
     out: Path,
     progress: Progress,
-    resources: Resources = ANY_RESOURCES,
+    resources: Resources = DEFAULT_RESOURCES,
     retry_failed: bool = False,
     shard: Shard = ALL_GROUPS,
     crew: Crew | None = None,

@@ -15,7 +15,7 @@ from rl_es.sweep.runs import ActiveRun, GroupRecord
 from rl_es.sweep.store import Store
 from rl_es.training import multihost
 from rl_es.training.compilation import Program
-from rl_es.training.resources import ANY_RESOURCES, Resources
+from rl_es.training.resources import DEFAULT_RESOURCES, Resources
 
 
 def nonfinite_message(lanes: Iterable[ActiveRun]) -> Iterator[str]:
@@ -50,7 +50,7 @@ class GroupRunner:
     progress: Progress
     stop: threading.Event
     compiled: Compile
-    resources: Resources = ANY_RESOURCES
+    resources: Resources = DEFAULT_RESOURCES
 
     def whole(self, taken: ClaimedGroup) -> int:
         """Compiles and runs a group that was taken, and lets go of it; else as `run`."""

@@ -27,7 +27,7 @@ from rl_es.sweep.queue import PlacedGroup, compile_group, evaluation_key, place_
 from rl_es.sweep.runs import MOST_STEPS
 from rl_es.sweep.schema import Sweep
 from rl_es.training.compilation import Compiler, Program, prepare_jax
-from rl_es.training.resources import ANY_RESOURCES, Resources
+from rl_es.training.resources import DEFAULT_RESOURCES, Resources
 
 
 def describe_placements(works: Sequence[PlacedGroup]) -> Iterator[str]:
@@ -205,7 +205,7 @@ def estimate_seconds(measured: Sequence[GroupEstimate], cached: bool) -> float:
     return total
 
 
-def show_plan(sweep: Sweep, probe: bool = True, resources: Resources = ANY_RESOURCES) -> None:
+def show_plan(sweep: Sweep, probe: bool = True, resources: Resources = DEFAULT_RESOURCES) -> None:
     """Prints the plan.
 
     Args:

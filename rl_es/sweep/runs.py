@@ -30,7 +30,7 @@ from rl_es.sweep.store import RunProgress, Store
 from rl_es.training import checkpoint, multihost, policies
 from rl_es.training.compilation import Program
 from rl_es.training.resources import CHECKPOINT_SECONDS
-from rl_es.training.sharding import is_on_host
+from rl_es.training.sharding import to_host
 
 WRITE_SECONDS = 2.0  # a running cell's curve is written at most so often
 MOST_STEPS = 10**9  # environment steps of one call of a program; its counters are int32
@@ -318,7 +318,7 @@ def run_batch(
         stopping = multihost.any_process(stop.is_set())
         due = stopping or multihost.agree_on(time.monotonic() - saved) > checkpoint_seconds
         ending = [lane.active and (due or lane.fraction >= 1.0) for lane in lanes]
-        held = is_on_host(state) if any(ending) else None
+        held = to_host(state) if any(ending) else None
         for i, lane in enumerate(lanes):
             if ending[i]:
                 mine = jax.tree.map(lambda leaf, i=i: leaf[i], held)
@@ -347,7 +347,7 @@ def _start(program: Program, lanes: Sequence[ActiveRun]) -> Any:
     for i, lane in enumerate(lanes):
         held = lane.resume(shapes) if lane.active else None
         if held is not None:
-            state = jax.tree.map(np.array, is_on_host(state))
+            state = jax.tree.map(np.array, to_host(state))
             for target, leaf in zip(jax.tree.leaves(state), jax.tree.leaves(held), strict=True):
                 target[i] = leaf
     return state
@@ -369,7 +369,7 @@ def _advance(
     )
     began = time.perf_counter()
     state, rows = program.advance(state, limit)
-    rows = is_on_host(rows)
+    rows = to_host(rows)
     seconds = multihost.agree_on(time.perf_counter() - began)
     rate = float(rows.env_steps.sum()) / seconds
     for i, lane in enumerate(lanes):
@@ -387,8 +387,8 @@ def _evaluate(
     if not any(wanted and lane.active for wanted, lane in zip(due, lanes, strict=True)):
         return
     snapshot = program.snapshot(state)
-    returns = is_on_host(program.evaluate(_seeds(lanes), snapshot)).astype(np.float64)
-    snapshot = is_on_host(snapshot)
+    returns = to_host(program.evaluate(_seeds(lanes), snapshot)).astype(np.float64)
+    snapshot = to_host(snapshot)
     for i, (wanted, lane) in enumerate(zip(due, lanes, strict=True)):
         if wanted and lane.active:
             lane.evaluated(returns[i], jax.tree.map(lambda leaf, i=i: leaf[i], snapshot))

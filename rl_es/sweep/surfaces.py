@@ -31,10 +31,10 @@ from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import Store, cell_reason, cell_source
 from rl_es.training import multihost
 from rl_es.training.compilation import (
-    hold_back_loader_messages,
     key_for_evaluation,
     lane_axis,
-    split_lanes,
+    suppress_loader_messages,
+    vmap_lanes,
 )
 from rl_es.training.task import Task
 
@@ -78,7 +78,7 @@ def evaluate_points(task: Task, points: np.ndarray, episodes: int) -> Iterator[n
     def one(point: Array) -> Array:
         return evaluate(key_for_evaluation(SEED), Snapshot(unflatten_parameters(shapes, point)))
 
-    run = _compiled(split_lanes(one, size), (size, AXES))
+    run = _compiled(vmap_lanes(one, size), (size, AXES))
     for start in range(0, len(points), size):
         chunk = points[start : start + size]
         # The last chunk repeats its last point: a program has a fixed number of them.
@@ -97,7 +97,7 @@ def unflatten_parameters(shapes: Any, vector: Array) -> Params:
 
 def _compiled(function: Callable[..., Array], shape: tuple[int, ...]) -> Callable[..., Array]:
     lowered = jax.jit(function).lower(jax.ShapeDtypeStruct(shape, jnp.float32))
-    with hold_back_loader_messages():
+    with suppress_loader_messages():
         return lowered.compile()
 
 

@@ -104,7 +104,7 @@ def _learns(name: str, stated: Mapping[str, Any], steps: int) -> str:
 
 def _of_environment(name: str, stated: Mapping[str, Any]) -> Mapping[str, Check]:
     from rl_es.tools.check_environment import EnvironmentChecks
-    from rl_es.training.compilation import hold_back_loader_messages
+    from rl_es.training.compilation import suppress_loader_messages
     from rl_es.training.task import Task
 
     task = Task(name, stated, WrapperConfig(), PolicyConfig())
@@ -112,7 +112,7 @@ def _of_environment(name: str, stated: Mapping[str, Any]) -> Mapping[str, Check]
         task.check()
     except errors.ConfigError as problem:
         raise _refused(problem, problem.place[2:]) from None
-    with hold_back_loader_messages():
+    with suppress_loader_messages():
         library = not plugins.is_reference(name)
         every = dict(EnvironmentChecks(task.environment(), library=library).checks())
     every["training"] = check_of("training", partial(_trains, name, stated))
@@ -128,9 +128,9 @@ def _quiet(every: Mapping[str, Check]) -> dict[str, Check]:
     """The checks without XLA's messages about programs that come from the cache."""
 
     def quiet(check: Check) -> list[CheckResult]:
-        from rl_es.training.compilation import hold_back_loader_messages
+        from rl_es.training.compilation import suppress_loader_messages
 
-        with hold_back_loader_messages():
+        with suppress_loader_messages():
             return list(check())
 
     return {what: partial(quiet, check) for what, check in every.items()}

@@ -19,7 +19,7 @@ from rl_es import registry
 from rl_es.errors import MOST_SEED, UserError, check_number
 from rl_es.results.files import write_text
 from rl_es.terminal import plain_console, plain_table
-from rl_es.training.policy_manifest import IDENTITY, PolicyManifest, choose_policy
+from rl_es.training.policy_manifest import IDENTITY, PolicyManifest, select_policies
 
 MOST_EPISODES = 1_000_000
 TRAINING, NATIVE = "training", "native"
@@ -62,7 +62,7 @@ def evaluate_policies(
     """
     check_number("--episodes", episodes, 1, MOST_EPISODES)
     check_number("--seed", seed, 0, MOST_SEED)
-    policies = choose_policy(folder, stage, env, label)
+    policies = select_policies(folder, stage, env, label)
     names = registry.native_names() if native else []
     if native and not any(one.environment in names for one in policies):
         there = ", ".join(sorted({one.environment for one in policies}))
@@ -81,10 +81,10 @@ def _rows(
 ) -> Iterator[Row]:
     """Evaluates one policy after the other; those of these environments in both physics."""
     from rl_es.training.compilation import prepare_jax
-    from rl_es.training.policies import Loader
+    from rl_es.training.policies import PolicyLoader
 
     prepare_jax()
-    loader, console = Loader(), Console(stderr=True)
+    loader, console = PolicyLoader(), Console(stderr=True)
     shown = track(
         policies, "evaluating", console=console, transient=True, disable=not console.is_terminal
     )

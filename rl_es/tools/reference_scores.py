@@ -137,7 +137,7 @@ def _random(made_of: EnvironmentRecord, episodes: int, seed: int) -> np.ndarray:
     from rl_es.rollout.config import PolicyConfig
     from rl_es.rollout.evaluation import evaluator
     from rl_es.rollout.policy import UniformPolicy
-    from rl_es.training.compilation import hold_back_loader_messages
+    from rl_es.training.compilation import suppress_loader_messages
     from rl_es.training.policies import replay_key
     from rl_es.training.task import Task
 
@@ -146,5 +146,5 @@ def _random(made_of: EnvironmentRecord, episodes: int, seed: int) -> np.ndarray:
     env = task.evaluation_environment()
     run = evaluator(env, UniformPolicy(env.spec), episodes)
     key = replay_key(seed)
-    with hold_back_loader_messages():
+    with suppress_loader_messages():
         return np.asarray(jax.jit(run)(key, Snapshot({})), np.float64)

@@ -25,7 +25,7 @@ import numpy as np
 import platformdirs
 
 from rl_es.interfaces import Hyper, Learner, Limit, Rows, Snapshot
-from rl_es.training.sharding import ONE_DEVICE, Placement, device_kinds
+from rl_es.training.sharding import ONE_DEVICE, Placement, shard_shapes
 
 _LOADING = threading.RLock()
 
@@ -55,7 +55,7 @@ def prepare_jax(devices: int | None = None) -> None:
 
 
 @contextlib.contextmanager
-def hold_back_loader_messages() -> Iterator[None]:
+def suppress_loader_messages() -> Iterator[None]:
     """Drops one message that XLA writes for every program it loads from the cache on some CPUs.
 
     It takes the tuning hints prefer-no-gather and prefer-no-scatter for instructions that the host
@@ -82,7 +82,7 @@ def hold_back_loader_messages() -> Iterator[None]:
 
 
 LANES = "lanes"
-MOST_EVALUATIONS = 8  # programs that are kept for further groups
+MAX_EVALUATION_PROGRAMS = 8  # programs that are kept for further groups
 _EVALUATION = 0x65766C  # folded into a seed's key, so that evaluation never shares training's keys
 
 State = Any  # a learner's state with a leading lane axis, keys as integers
@@ -132,7 +132,7 @@ class Program:
     state_shape: Any = field(repr=False)
 
 
-def split_lanes(function: Callable[..., Any], lanes: int) -> Callable[..., Any]:
+def vmap_lanes(function: Callable[..., Any], lanes: int) -> Callable[..., Any]:
     """A function of one lane as one of arrays [lanes, ...]: vmapped, or called on the only lane."""
     if lanes > 1:
         return jax.vmap(function, axis_name=LANES)
@@ -228,7 +228,7 @@ class Compiler:
     def _recent(self, key: Any) -> Any:
         """An evaluation program, now the latest; the oldest are let go."""
         found = self._evaluations[key] = self._evaluations.pop(key)
-        for oldest in list(self._evaluations)[:-MOST_EVALUATIONS]:
+        for oldest in list(self._evaluations)[:-MAX_EVALUATION_PROGRAMS]:
             del self._evaluations[oldest]
         return found
 
@@ -250,7 +250,7 @@ class _Lowering:
         self._learner, self._placement = learner, placement
         self._own = lanes // placement.runs
         seed, number = (jax.ShapeDtypeStruct((), kind) for kind in (jnp.uint32, jnp.float32))
-        self._lane = device_kinds(self._start, seed, dict.fromkeys(settings, number))
+        self._lane = shard_shapes(self._start, seed, dict.fromkeys(settings, number))
 
         def each(kind: Any) -> Any:
             return placement.placed(jax.ShapeDtypeStruct((lanes,), kind), False)
@@ -270,7 +270,7 @@ class _Lowering:
     def _over_lanes(
         self, function: Callable[..., Any], inputs: Any, outputs: Any
     ) -> Callable[..., Any]:
-        return self._placement.over(split_lanes(function, self._own), inputs, outputs)
+        return self._placement.over(vmap_lanes(function, self._own), inputs, outputs)
 
     def init(self) -> Any:
         return _lower(self._init, self.seeds, self.hyper)
@@ -297,5 +297,5 @@ def _lower(function: Callable[..., Any], *shapes: Any, donate: tuple[int, ...] =
 
 
 def _compile(lowered: Any) -> Any:
-    with hold_back_loader_messages():
+    with suppress_loader_messages():
         return lowered.compile()

@@ -37,9 +37,9 @@ from rl_es.interfaces import (
     Snapshot,
     Update,
 )
-from rl_es.rollout.evaluation import horizon
 from rl_es.rollout.normalisation import Statistics, empty_statistics, merge_moments
 from rl_es.rollout.segments import SegmentOutcome, SegmentStart, Unroller, make_unroller
+from rl_es.rollout.unroll import time_limit
 from rl_es.training.sharding import UNSHARDED, PopulationSharding, sum_chunks
 
 
@@ -154,7 +154,7 @@ class Evolution:
         """Most steps of a generation, of the agent's."""
         segment, population = self.agent.segment, self.agent.population
         if isinstance(segment, Episode):
-            return population * segment.episodes * horizon(self.env)
+            return population * segment.episodes * time_limit(self.env)
         centres = population // 2 if segment.start == "centre" else 0
         return (population + centres) * segment.steps
 

@@ -24,7 +24,7 @@ from rl_es.rollout.normalisation import empty_statistics
 from rl_es.training import policy_manifest
 from rl_es.training.checkpoint import load as load_state
 from rl_es.training.checkpoint import save as save_state
-from rl_es.training.compilation import hold_back_loader_messages
+from rl_es.training.compilation import suppress_loader_messages
 from rl_es.training.task import Task
 
 _REPLAY = 0x7265706C  # folded into the key of a replay
@@ -32,7 +32,7 @@ _REPLAY = 0x7265706C  # folded into the key of a replay
 
 def replay_key(seed: int) -> jax.Array:
     """A key that neither training nor its evaluations use, whatever their seed."""
-    with hold_back_loader_messages():  # a small program, too, may come from the cache
+    with suppress_loader_messages():  # a small program, too, may come from the cache
         return jax.random.fold_in(jax.random.key(seed), np.uint32(_REPLAY))
 
 
@@ -115,7 +115,7 @@ class PolicyEvaluator:
 def _compiled(run: Callable[..., Any], key: jax.Array, snapshot: Snapshot) -> Callable[..., Any]:
     """The function compiled for all keys, and for all snapshots that are like this one."""
     lowered = jax.jit(run).lower(key, snapshot)
-    with hold_back_loader_messages():
+    with suppress_loader_messages():
         return lowered.compile()
 
 
@@ -175,7 +175,7 @@ class SavedPolicy:
         return self.workbench.rollout(self.snapshot, seed, states)
 
 
-class Loader:
+class PolicyLoader:
     """Loads policies; those of one environment and network share what is built for them."""
 
     def __init__(self) -> None:
@@ -208,7 +208,7 @@ class Loader:
 
 def load_policy(path: str | Path) -> SavedPolicy:
     """Loads one policy, as a `Loader` does."""
-    return Loader().load(path)
+    return PolicyLoader().load(path)
 
 
 def find_policies(
@@ -227,7 +227,7 @@ def find_policies(
       UserError: there is none such, or more than one; says what there is.
     """
     found: dict[str, list[Path]] = {}
-    for one in policy_manifest.saved_policies(Path(folder), stage):
+    for one in policy_manifest.list_policies(Path(folder), stage):
         found.setdefault(one.title, []).append(one.path)
     wanted = f"{env} / {label} / seed {seed}"
     if wanted not in found:

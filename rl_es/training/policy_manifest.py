@@ -78,7 +78,7 @@ def unreadable(path: Path, error: Exception) -> UserError:
     return text_files.unreadable(path, WHAT, error)
 
 
-def saved_policies(folder: Path, stage: str) -> list[PolicyManifest]:
+def list_policies(folder: Path, stage: str) -> list[PolicyManifest]:
     """Every policy of a stage, by environment, label and seed.
 
     Raises:
@@ -90,7 +90,7 @@ def saved_policies(folder: Path, stage: str) -> list[PolicyManifest]:
     return sorted(found, key=lambda one: [one.manifest[name] for name in ("env", "label", "seed")])
 
 
-def choose_policy(
+def select_policies(
     folder: Path, stage: str, env: str | None = None, label: str | None = None
 ) -> list[PolicyManifest]:
     """The policies of a stage, of one environment or of all, of one label or of all.
@@ -98,7 +98,7 @@ def choose_policy(
     Raises:
       UserError: there is none; says what there is.
     """
-    found = saved_policies(folder_of_results(folder), stage)
+    found = list_policies(folder_of_results(folder), stage)
     if not found:
         raise UserError(f"{folder}: no {stage} policies here (no policies/*/{stage}.json)")
     for key, what, wanted in (("env", "environment", env), ("label", "label", label)):

@@ -114,7 +114,7 @@ def _machine_memory() -> int:
         return physical
 
 
-MOST_DEVICES = 4096
+MAX_DEVICES = 4096
 CHECKPOINT_SECONDS = 60.0
 
 
@@ -140,8 +140,8 @@ class Resources:
 
     def __post_init__(self) -> None:
         least = {"devices": 1, "lanes": 1, "population_chunk": 2 * PAIRS_PER_KEY}
-        if self.devices is not None and self.devices > MOST_DEVICES:
-            raise UserError(f"--devices: must be at most {MOST_DEVICES}; is {self.devices}")
+        if self.devices is not None and self.devices > MAX_DEVICES:
+            raise UserError(f"--devices: must be at most {MAX_DEVICES}; is {self.devices}")
         if not self.checkpoint_seconds > 0:
             raise UserError(
                 f"--checkpoint: must be above 0 seconds; is {self.checkpoint_seconds:g}"
@@ -154,7 +154,7 @@ class Resources:
                 raise UserError(f"--{option}: must be at least {low}{why}; is {value}")
 
 
-ANY_RESOURCES = Resources()
+DEFAULT_RESOURCES = Resources()
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def place_group(
     if own > there:
         raise UserError(f"--devices: must be at most {there}, those that jax finds; is {own}")
     devices = own * processes
-    over_runs, shards = memory_share(pairs, runs, devices, processes)
+    over_runs, shards = divide_devices(pairs, runs, devices, processes)
     budget = resources.memory or int(multihost.gather([device_memory(devices)]).min())
     own_pairs = pairs // shards
     most_lanes = math.ceil(runs / over_runs)
@@ -237,7 +237,7 @@ def place_group(
     )
 
 
-def memory_share(pairs: int, runs: int, devices: int, processes: int) -> tuple[int, int]:
+def divide_devices(pairs: int, runs: int, devices: int, processes: int) -> tuple[int, int]:
     """(devices over the runs, devices over each population): most in all, then most over pairs.
 
     Raises:

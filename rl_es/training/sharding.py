@@ -202,7 +202,7 @@ class Placement:
 ONE_DEVICE = Placement()
 
 
-def is_on_host(tree: Any) -> Any:
+def to_host(tree: Any) -> Any:
     """The whole of each array as NumPy's, also where other processes hold parts of it.
 
     All processes must ask for it: each sends its parts to all.
@@ -218,7 +218,7 @@ def is_on_host(tree: Any) -> Any:
     return jax.tree.map(fetch, tree)
 
 
-def device_kinds(function: Callable[..., Any], *shapes: Any) -> Any:
+def shard_shapes(function: Callable[..., Any], *shapes: Any) -> Any:
     """What a shard's function gives, as shapes with a leading axis of one shard.
 
     Outside a mesh a function that asks which shard it is cannot be traced: one shard stands for it.

@@ -15,11 +15,11 @@ from rl_es.rollout.config import PolicyConfig, WrapperConfig
 from rl_es.rollout.evaluation import evaluator
 from rl_es.rollout.policy import make_policy
 from rl_es.rollout.wrappers import wrap_environment
-from rl_es.training.compilation import hold_back_loader_messages
+from rl_es.training.compilation import suppress_loader_messages
 from rl_es.training.learner import Evolution
 from rl_es.training.sharding import PopulationSharding
 
-MOST_GENERATION_STEPS = 10**9  # a call's steps, at most as many again, are counted in int32
+MAX_GENERATION_STEPS = 10**9  # a call's steps, at most as many again, are counted in int32
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Task:
 def _environment(name: str, options: str, wrappers: WrapperConfig) -> Environment:
     suite = registry.environment_suite(name)
     with (
-        hold_back_loader_messages()
+        suppress_loader_messages()
     ):  # libraries run small programs while they are imported, and made
         return wrap_environment(suite.make(name, suite.Options(**json.loads(options))), wrappers)
 
@@ -158,10 +158,10 @@ def make_training_setup(
     policy = task.make_policy(env)
     learner = make_learner(agent, config, env, policy, task.policy.normalise_observations)
     most = learner.generation_steps * task.wrappers.action_repeat
-    if most > MOST_GENERATION_STEPS:
+    if most > MAX_GENERATION_STEPS:
         raise UserError(
             f"a generation may take {most:,} environment steps; at most "
-            f"{MOST_GENERATION_STEPS:,} can be counted: choose fewer "
+            f"{MAX_GENERATION_STEPS:,} can be counted: choose fewer "
             f"{'environments' if learner.pairs is None else 'members'}"
         )
     evaluated_on = task.evaluation_environment(env)

@@ -49,7 +49,7 @@ from rl_es.sweep.variants import (
     sample_settings,
 )
 from rl_es.training.compilation import Program, prepare_jax
-from rl_es.training.resources import ANY_RESOURCES, Resources
+from rl_es.training.resources import DEFAULT_RESOURCES, Resources
 
 TRIALS_FILE = "trials.json"
 TRIALS_KIND = "list of trials"
@@ -266,7 +266,7 @@ def run_search(
     sweep: Sweep,
     out: Path,
     progress: Progress,
-    resources: Resources = ANY_RESOURCES,
+    resources: Resources = DEFAULT_RESOURCES,
     startup: int = STARTUP_TRIALS,
 ) -> int:
     """Runs a sweep with its random settings proposed by a guided search.

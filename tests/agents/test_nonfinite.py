@@ -14,7 +14,7 @@ from rl_es.interfaces import Limit, ProblemSpec
 from rl_es.rollout.evaluation import evaluator
 from rl_es.training.compilation import Compiler
 from rl_es.training.learner import Evolution
-from rl_es.training.sharding import Placement, is_on_host
+from rl_es.training.sharding import Placement, to_host
 from tests.toys import Breaking, ParameterPolicy
 
 AGENTS = registry.strategy_names()
@@ -78,7 +78,7 @@ def trained(learner: Evolution, settings: dict[str, float], placement: Placement
     hyper = {name: np.full(1, value, np.float32) for name, value in settings.items()}
     state = program.init(np.zeros(1, np.uint32), hyper)
     one = np.ones(1, np.int32)
-    return is_on_host(program.advance(state, Limit(3 * one, 10**8 * one)))
+    return to_host(program.advance(state, Limit(3 * one, 10**8 * one)))
 
 
 @pytest.mark.parametrize("agent", ["eggroll", "pes", "truncated_es"])

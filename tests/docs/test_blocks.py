@@ -141,7 +141,7 @@ def test_sweep_files_are_right(block: Block, tmp_path: Path, monkeypatch: pytest
     path.write_text(block.text)
     keys = set(parse_yaml(block.text, block.name).content)
     if "contestants" in keys:
-        speed_files.load(path)
+        speed_files.load_benchmark(path)
     elif {"environments", "agents"} <= keys:
         loading.load_sweep(path)
     else:

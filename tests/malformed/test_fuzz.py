@@ -118,7 +118,7 @@ READERS: Readers = {
     "a policy": (
         "trained",
         "policies/RUN/final.json",
-        lambda at: policy_manifest.saved_policies(at, "final"),
+        lambda at: policy_manifest.list_policies(at, "final"),
     ),
 }
 WHOLE: dict[str, Any] = {

@@ -15,7 +15,7 @@ from rl_es.errors import UserError
 from rl_es.replay import command
 from rl_es.results import tables, text_files
 from rl_es.training import policies
-from rl_es.training.policies import Loader
+from rl_es.training.policies import PolicyLoader
 from tests.replay import videos
 
 
@@ -62,7 +62,7 @@ def test_all_stages_side_by_side_as_a_gif(folder: Path) -> None:
 def test_what_is_drawn_is_the_episode(trained: Path) -> None:
     """The same seed, the same episode; its return is what the recorded rewards add up to."""
     path = command.pick_run(trained, "catch", None, None, 1, "final")[0]["final"].path
-    policy = Loader().load(path)
+    policy = PolicyLoader().load(path)
     one, other = (policy.rollout(3, states) for states in (True, False))
     np.testing.assert_array_equal(one.observations, other.observations)
     assert other.states == () and len(one.rewards) == 9
@@ -85,7 +85,7 @@ def test_one_program_serves_all_policies_and_episodes(
         return run
 
     monkeypatch.setattr(policies, "recorder", counted)
-    loader = Loader()
+    loader = PolicyLoader()
     for one in command.all_runs(trained):
         if one.manifest["env"] == "catch":
             for episode in (0, 1):

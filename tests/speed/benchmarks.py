@@ -1,7 +1,7 @@
 """A benchmark from YAML text and overrides."""
 
 from rl_es.speed.schema import Benchmark
-from rl_es.speed.workloads import checked
+from rl_es.speed.workloads import validate_benchmark
 from rl_es.sweep.loading import override
 from rl_es.sweep.yaml_reader import parse_yaml
 
@@ -23,4 +23,4 @@ def benchmark_of(*assignments: str, text: str = BASE) -> Benchmark:
     """A benchmark from overrides of a small one, or of another text."""
     document = parse_yaml(text, "toy.yaml")
     override(document, assignments, everywhere={})
-    return checked(document)
+    return validate_benchmark(document)

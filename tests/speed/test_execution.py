@@ -10,7 +10,7 @@ import pytest
 from rl_es.errors import UserError
 from rl_es.results import text_files, timings
 from rl_es.speed import execution
-from rl_es.speed.entrant import Entrant
+from rl_es.speed.entrant import ContestantSampler
 from rl_es.speed.execution import SpeedProgress
 from rl_es.speed.schema import Benchmark
 from tests.speed.benchmarks import benchmark_of
@@ -26,7 +26,7 @@ def _run(benchmark: Benchmark, folder: Path) -> tuple[int, str]:
     said = io.StringIO()
     progress = SpeedProgress(said)
     try:
-        code = execution.run(benchmark, folder, progress)
+        code = execution.run_benchmark(benchmark, folder, progress)
     finally:
         progress.end()
     return code, said.getvalue()
@@ -63,7 +63,7 @@ def test_what_is_there_is_not_run_again(tmp_path: Path, monkeypatch: pytest.Monk
     before = first.read_bytes()
     both = benchmark_of("contestants=[bare]", "workloads.populations=[4, 6]")
     measured: list[int] = []
-    measure = execution.measure
+    measure = execution.measure_workload
 
     def interrupted(workload: Any, *rest: Any) -> Any:
         measured.append(workload.population)
@@ -71,7 +71,7 @@ def test_what_is_there_is_not_run_again(tmp_path: Path, monkeypatch: pytest.Monk
             raise KeyboardInterrupt
         return measure(workload, *rest)
 
-    monkeypatch.setattr(execution, "measure", interrupted)
+    monkeypatch.setattr(execution, "measure_workload", interrupted)
     with pytest.raises(KeyboardInterrupt):
         _run(both, tmp_path)
     assert len(timings.load(tmp_path)[1]) == 1
@@ -83,16 +83,16 @@ def test_what_is_there_is_not_run_again(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_failure_is_named_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sample = Entrant.sample
+    sample = ContestantSampler.sample
 
-    def failing(self: Entrant) -> Any:
+    def failing(self: ContestantSampler) -> Any:
         if self.program["contestant"] == "late" and failing.calls > 2:
             raise MemoryError("out of memory allocating a lot")
         failing.calls += self.program["contestant"] == "late"
         return sample(self)
 
     failing.calls = 0
-    monkeypatch.setattr(Entrant, "sample", failing)
+    monkeypatch.setattr(ContestantSampler, "sample", failing)
     runners = "[bare, {name: pes, with: {window: 9}}, {name: bare, label: late}, {name: bare, "
     runners += "label: small, up_to: 2}]"
     code, said = _run(benchmark_of(f"contestants={runners}", "rounds=5"), tmp_path)

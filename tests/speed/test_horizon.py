@@ -13,8 +13,8 @@ from rl_es.interfaces import EnvSpec
 from rl_es.rollout.config import WrapperConfig
 from rl_es.rollout.unroll import single_step, start_particle, unroll_episodes
 from rl_es.rollout.wrappers import wrap_environment
-from rl_es.speed.runners import FullHorizon, full_horizon
-from rl_es.speed.workloads import workloads
+from rl_es.speed.runners import FullHorizon, make_environment
+from rl_es.speed.workloads import expand_workloads
 from tests.speed.benchmarks import benchmark_of
 from tests.toys import Drift, ParameterPolicy
 
@@ -45,8 +45,8 @@ def test_nothing_ends_early_and_rewards_stop_where_the_episode_would_have_ended(
 
 
 def test_the_returns_of_a_constant_reward_hang_on_the_states() -> None:
-    (workload,) = workloads(benchmark_of("workloads.environments.0.episode_length=40"))
-    env = full_horizon(workload, workload.horizon)  # CartPole rewards every step with 1
+    (workload,) = expand_workloads(benchmark_of("workloads.environments.0.episode_length=40"))
+    env = make_environment(workload, workload.horizon)  # CartPole rewards every step with 1
     particles = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), 32))[0]
 
     def returned(state: Any) -> Any:
@@ -83,6 +83,6 @@ def test_no_time_limit(monkeypatch: pytest.MonkeyPatch, horizon: str) -> None:
 
     monkeypatch.setattr(gymnax, "make", lambda name, options: Endless())
     text = "workloads.environments=[CartPole-v1]"
-    (workload,) = workloads(benchmark_of(text, f"workloads.horizons=[{horizon}]"))
+    (workload,) = expand_workloads(benchmark_of(text, f"workloads.horizons=[{horizon}]"))
     with pytest.raises(UserError, match="CartPole-v1: it has no time limit.*episode_length"):
-        full_horizon(workload, workload.horizon)
+        make_environment(workload, workload.horizon)

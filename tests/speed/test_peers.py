@@ -12,7 +12,7 @@ from tests.toys import Drift, ParameterPolicy
 
 def test_evosax_moves_a_policy_uphill() -> None:
     settings = peers.PeerSettings(population=32, episodes=1, sigma=0.05, lr=0.02)
-    peer = peers.evosax(Drift(edge=10.0), ParameterPolicy(), settings)
+    peer = peers.make_evosax_peer(Drift(edge=10.0), ParameterPolicy(), settings)
     state = jax.jit(peer.init)(jax.random.key(0))
     generation, means = jax.jit(peer.generation), []
     for _ in range(25):

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from rl_es.interfaces import Box, Discrete, EnvSpec, Observation
-from rl_es.speed.runners import FixedAction, TimedFunctions, full_horizon, make_runner
-from rl_es.speed.workloads import workloads
+from rl_es.speed.runners import FixedAction, TimedFunctions, make_environment, make_runner
+from rl_es.speed.workloads import expand_workloads
 from tests.speed.benchmarks import benchmark_of
 
 EVERYONE = "contestants=[bare, inference, eggroll, evosax]"
@@ -16,9 +16,9 @@ EVERYONE = "contestants=[bare, inference, eggroll, evosax]"
 
 def runners(*assignments: str) -> dict[str, TimedFunctions]:
     """The runners of the only workload, by label."""
-    (workload,) = workloads(benchmark_of(*assignments))
+    (workload,) = expand_workloads(benchmark_of(*assignments))
     return {
-        one.label: make_runner(workload, one, full_horizon(workload, one.horizon))
+        one.label: make_runner(workload, one, make_environment(workload, one.horizon))
         for one in workload.contestants
     }
 

@@ -3,7 +3,7 @@
 import pytest
 
 from rl_es.errors import UserError
-from rl_es.speed.workloads import workloads
+from rl_es.speed.workloads import expand_workloads
 from tests.speed.benchmarks import benchmark_of
 
 WRONG = [
@@ -75,14 +75,14 @@ def test_evosax_cannot_be_given_normalised_observations() -> None:
 
 def test_workloads_are_every_combination() -> None:
     axes = ("populations=[4, 6]", "widths=[[4], [5, 5]]", "episodes=[1, 2]")
-    made = workloads(benchmark_of(*(f"workloads.{axis}" for axis in axes)))
+    made = expand_workloads(benchmark_of(*(f"workloads.{axis}" for axis in axes)))
     found = [(one.policy.widths, one.population, one.episodes) for one in made]
     assert found == [(w, p, e) for w in ((4,), (5, 5)) for p in (4, 6) for e in (1, 2)]
     assert len({one.key for one in made}) == len(made)
 
 
 def test_contestants_have_the_sizes_of_their_workload() -> None:
-    (made,) = workloads(
+    (made,) = expand_workloads(
         benchmark_of(
             "workloads.populations=[6]",
             "workloads.episodes=[3]",
@@ -104,9 +104,11 @@ def test_contestants_have_the_sizes_of_their_workload() -> None:
      "workloads.environments.0.episode_length=9", "contestants=[bare, inference]"],
 )  # fmt: skip
 def test_a_key_changes_with_what_is_measured(assignment: str) -> None:
-    assert workloads(benchmark_of(assignment))[0].key != workloads(benchmark_of())[0].key
+    assert (
+        expand_workloads(benchmark_of(assignment))[0].key != expand_workloads(benchmark_of())[0].key
+    )
 
 
 def test_a_key_does_not_hang_on_other_workloads() -> None:
-    more = workloads(benchmark_of("workloads.populations=[2, 4]", "name=x", "description=y"))
-    assert more[1].key == workloads(benchmark_of())[0].key
+    more = expand_workloads(benchmark_of("workloads.populations=[2, 4]", "name=x", "description=y"))
+    assert more[1].key == expand_workloads(benchmark_of())[0].key

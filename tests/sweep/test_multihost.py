@@ -21,7 +21,7 @@ from rl_es.results import tables
 from rl_es.sweep.execution import stop_on_signal
 from rl_es.training import multihost
 from rl_es.training.multihost_options import MultihostOptions
-from rl_es.training.sharding import ONE_DEVICE, is_on_host
+from rl_es.training.sharding import ONE_DEVICE, to_host
 from tests.running import ran, same, single_device, sweep_of
 
 ROOT = Path(__file__).parents[2]
@@ -211,7 +211,7 @@ def test_alone_nothing_is_sent() -> None:
         multihost.check_same("a", "letters")
     with pytest.raises(ZeroDivisionError):
         multihost.call_on_first(lambda: 1 // 0)
-    whole = is_on_host({"a": np.arange(3)})
+    whole = to_host({"a": np.arange(3)})
     assert list(whole["a"]) == [0, 1, 2] and ONE_DEVICE.fed(max) is max
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from rl_es.errors import UserError
 from rl_es.results import tables
-from rl_es.training.resources import PairBytes, Resources, memory_share, place_group
+from rl_es.training.resources import PairBytes, Resources, divide_devices, place_group
 from tests.running import alike
 
 ROOT = Path(__file__).parents[2]
@@ -89,12 +89,12 @@ def test_too_little_is_refused(option: str) -> None:
 def test_how_devices_are_shared(
     pairs: int, runs: int, devices: int, processes: int, expected: tuple[int, int]
 ) -> None:
-    assert memory_share(pairs, runs, devices, processes) == expected
+    assert divide_devices(pairs, runs, devices, processes) == expected
 
 
 def test_too_small_a_population_for_so_many_processes_is_refused() -> None:
     with pytest.raises(UserError, match="2 processes.*of 128 in 1 run .*multiple of 256, or 2 or"):
-        memory_share(64, 1, 2, 2)
+        divide_devices(64, 1, 2, 2)
 
 
 def test_four_devices_give_the_curve_of_one(tmp_path: Path) -> None:

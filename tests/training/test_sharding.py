@@ -18,7 +18,7 @@ from rl_es.rollout.wrappers import TimeLimit
 from rl_es.training.compilation import Compiler, Program
 from rl_es.training.learner import Evolution
 from rl_es.training.resources import pair_bytes
-from rl_es.training.sharding import Placement, PopulationSharding, fewest_chunks, is_on_host
+from rl_es.training.sharding import Placement, PopulationSharding, fewest_chunks, to_host
 
 CARTPOLE = TimeLimit(gymnax.make("CartPole-v1", gymnax.Options()), 30)
 
@@ -47,7 +47,7 @@ def trained(learner: Evolution, settings: Any, placement: Placement) -> Any:
     state = program.init(np.arange(program.lanes, dtype=np.uint32), hyper)
     state, rows = program.advance(state, Limit(3 * lanes, 10**8 * lanes))
     returns = program.evaluate(np.arange(program.lanes, dtype=np.uint32), program.snapshot(state))
-    return jax.tree.map(lambda leaf: leaf[0], is_on_host((state, rows, returns)))
+    return jax.tree.map(lambda leaf: leaf[0], to_host((state, rows, returns)))
 
 
 PLACEMENTS = [
