@@ -2,4 +2,4 @@
 
 from rl_es import registry
 
-registry.agents.look_in(__name__)
+registry.agents.add_package(__name__)

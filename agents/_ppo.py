@@ -30,7 +30,7 @@ from rejax.algos.ppo import PPO
 
 from rl_es.config import Config
 from rl_es.errors import UserError
-from rl_es.evolution.perturbation import norm, select_fresh
+from rl_es.evolution.perturbation import global_norm, select_fresh
 from rl_es.interfaces import (
     Discrete,
     Environment,
@@ -345,7 +345,7 @@ class PPOLearner:
                 # Not a number where no episode ended.
                 population_mean=played.returns.sum() / episodes.astype(jnp.float32),
                 population_best=played.best.max(),
-                update_norm=norm(change),
+                update_norm=global_norm(change),
                 nonfinite_members=jnp.zeros((), jnp.int32),
             )
             return self._packed(state.hyper, after), done

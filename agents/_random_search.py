@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
-from rl_es.evolution.perturbation import PAIRS_PER_KEY, leaves_by_path, norm, weighted
+from rl_es.evolution.perturbation import PAIRS_PER_KEY, global_norm, leaves_by_path, weighted_sum
 from rl_es.interfaces import Episode, Hyper, Members, Noise, ParameterSpec, Params, Segment, Update
 
 
@@ -68,7 +68,7 @@ class RandomSearch:
         """The best member's offset from the middle, in units of its reach."""
         pairs = weights.reshape(-1, 2)
         chosen = pairs[:, 0] - pairs[:, 1]
-        return weighted(chosen, noise)
+        return weighted_sum(chosen, noise)
 
     def tell(
         self, state: SearchState, update: Update, segment: Segment
@@ -78,7 +78,7 @@ class RandomSearch:
         best_return = segment.returns.max()
         better = best_return > state.best_return
         best = jax.tree.map(lambda new, old: jnp.where(better, new, old), found, state.best)
-        change = norm(jax.tree.map(jnp.subtract, best, state.best))
+        change = global_norm(jax.tree.map(jnp.subtract, best, state.best))
         kept = jnp.where(better, best_return, state.best_return)
         return state.replace(best=best, best_return=kept), change  # pyright: ignore
 

@@ -37,9 +37,11 @@ class Hyperparameters(LowRankPersistentConfig):
 
 
 def make(config: Hyperparameters, problem: ProblemSpec) -> Agent:
-    from rl_es.evolution.noise_memory import accumulator
+    from rl_es.evolution.noise_memory import make_accumulator
     from rl_es.evolution.strategy import make_perturbation, persistent_strategy, windows_per_episode
 
     perturbation = make_perturbation(problem.parameters, config.rank)
-    memory = accumulator(config.accumulator, perturbation, windows_per_episode(config, problem))
+    memory = make_accumulator(
+        config.accumulator, perturbation, windows_per_episode(config, problem)
+    )
     return persistent_strategy(config, perturbation, problem, memory=memory)

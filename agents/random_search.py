@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Self
 from pydantic import field_validator
 
 from rl_es.config import Config, static, traced
-from rl_es.evolution.config import whole_pairs
+from rl_es.evolution.config import check_even
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Agent, ProblemSpec
@@ -30,7 +30,7 @@ class Hyperparameters(Config):
     @field_validator("population")
     @classmethod
     def _whole_pairs(cls: type[Self], population: int) -> int:
-        return whole_pairs(population)
+        return check_even(population)
 
 
 def make(config: Hyperparameters, problem: ProblemSpec) -> Agent:

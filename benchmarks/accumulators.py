@@ -22,7 +22,7 @@ from rl_es.evolution.noise_memory import (
     NoiseHistory,
     NoiseKeys,
     PairMemory,
-    cheapest,
+    cheapest_accumulator,
 )
 from rl_es.evolution.perturbation import LowRank, block_keys
 from rl_es.interfaces import Matrix, ParameterSpec
@@ -103,7 +103,7 @@ def main() -> None:
         found = measure(width, rank, windows, asked.pairs, asked.rounds)
         cells = [f"{found[name][0]:.2f}" for name in names]
         cells += [f"{found[name][1] / 1024:,.1f}" for name in names]
-        chosen = cheapest(_perturbation(width, rank), windows)
+        chosen = cheapest_accumulator(_perturbation(width, rank), windows)
         print(f"| {width}, {rank}, {windows} | " + " | ".join([*cells, chosen]) + " |", flush=True)
 
 

@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from rl_es.evolution.perturbation import products
+from rl_es.evolution.perturbation import dot_rows
 
 STEPS, INPUTS, OUTPUTS = 100, 4, 2
 
@@ -41,7 +41,7 @@ def _rank_by_rank(x: Array, b: Array) -> Array:
 
 
 FORMS: dict[str, Callable[[Array, Array], Array]] = {
-    "all ranks, slices of 16 (used)": products,
+    "all ranks, slices of 16 (used)": dot_rows,
     "each rank, four wide slices": _rank_by_rank,
     "plain product": _plain,
     "sum over the minor axis": _minor_sum,

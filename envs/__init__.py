@@ -2,5 +2,5 @@
 
 from rl_es import registry
 
-registry.suites.look_in(__name__)
-registry.suites.look_in(f"{__name__}.unrolled")
+registry.suites.add_package(__name__)
+registry.suites.add_package(f"{__name__}.unrolled")

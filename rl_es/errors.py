@@ -17,9 +17,9 @@ from typing import Any
 import pydantic
 from pydantic import BaseModel
 
-MOST_SEED = 2**31 - 1
-LONGEST = 2000  # characters of a message
-LONGEST_NAME = 300  # of a name that a nearer one is sought for
+MAX_SEED = 2**31 - 1
+MAX_MESSAGE_LENGTH = 2000  # characters of a message
+MAX_NAME_LENGTH = 300  # of a name that a nearer one is sought for
 _CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _MOVING = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
@@ -52,9 +52,9 @@ class StorageError(UserError):
 def did_you_mean(wrong: str, valid: Iterable[str]) -> str:
     """Returns ``"; did you mean 'x'?"`` for the nearest valid name, else the valid names."""
     valid = sorted(valid)
-    folded = {name.lower(): name for name in valid if len(name) <= LONGEST_NAME}
+    folded = {name.lower(): name for name in valid if len(name) <= MAX_NAME_LENGTH}
     # The search takes time that grows with the square of the lengths.
-    wrong = wrong.lower() if len(wrong) <= LONGEST_NAME else ""
+    wrong = wrong.lower() if len(wrong) <= MAX_NAME_LENGTH else ""
     near = difflib.get_close_matches(wrong, folded, n=1, cutoff=0.5)
     if near:
         return f"; did you mean '{folded[near[0]]}'?"
@@ -74,7 +74,7 @@ def check_number(option: str, value: float | None, least: float, most: float) ->
     raise UserError(f"{option}: must be {bound}; is {brief(value)}")
 
 
-def why(error: BaseException) -> str:
+def short_reason(error: BaseException) -> str:
     """What a library says went wrong, in brief, for a message of our own that says where."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
@@ -86,7 +86,7 @@ def why(error: BaseException) -> str:
     return brief(lines[0], 200) if lines else type(error).__name__
 
 
-def raised_at(error: BaseException) -> str:
+def source_line(error: BaseException) -> str:
     """` (my_env.py:57)`: the innermost line that is neither the engine's nor a library's; or ''."""
     libraries = (Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))
     passed_over = [Path(__file__).parent, *libraries]
@@ -106,7 +106,7 @@ def brief(value: Any, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
-def control(text: str) -> str:
+def control_character(text: str) -> str:
     """The first sign of a text that no name, path or page can hold, as Python spells it; or ''.
 
     Line ends and tabs are none. Half a letter (a surrogate), which UTF-8 cannot write, is one.
@@ -117,8 +117,8 @@ def control(text: str) -> str:
 
 def printable(text: str) -> str:
     """A message on one line, without signs that move a terminal's cursor or turn its direction."""
-    if len(text) > LONGEST:
-        text = f"{text[: LONGEST // 2]} ... {text[-LONGEST // 2 :]}"
+    if len(text) > MAX_MESSAGE_LENGTH:
+        text = f"{text[: MAX_MESSAGE_LENGTH // 2]} ... {text[-MAX_MESSAGE_LENGTH // 2 :]}"
     return _MOVING.sub(lambda sign: repr(sign[0])[1:-1], text)
 
 
@@ -128,9 +128,9 @@ ConfigPath = tuple[str | int, ...]  # keys and list positions from the top of a 
 class ConfigError(UserError):
     """Something wrong at a place; whoever knows the file adds its name, and the line."""
 
-    def __init__(self, place: ConfigPath, reason: str):
-        super().__init__(f"{format_path(place)}: {reason}" if place else reason)
-        self.place = place
+    def __init__(self, path: ConfigPath, reason: str):
+        super().__init__(f"{format_path(path)}: {reason}" if path else reason)
+        self.path = path
         self.reason = reason
 
 

@@ -33,7 +33,7 @@ from typing import Any
 import pydantic
 
 from rl_es.config import Config
-from rl_es.errors import UserError, brief, did_you_mean, why
+from rl_es.errors import UserError, brief, did_you_mean, short_reason
 
 _REFERENCE = re.compile(r"(?P<where>[^:\0]+?\.py|[A-Za-z_][\w.]*)(?::(?P<what>[A-Za-z_]\w*))?")
 
@@ -44,7 +44,7 @@ def is_reference(name: str) -> bool:
     return matched is not None and (matched["where"].endswith(".py") or matched["what"] is not None)
 
 
-def short(name: str) -> str:
+def short_name(name: str) -> str:
     """A name for people: the class of a reference, or its file without folder and suffix."""
     matched = _REFERENCE.fullmatch(name) if is_reference(name) else None
     return name if matched is None else matched["what"] or Path(matched["where"]).stem
@@ -109,7 +109,7 @@ def _needs_class(reference: str, found: Any) -> None:
             raise UserError(f"{reference} is a file: name a class of it, as {reference}:{own[-1]}")
 
 
-def numerics(found: Any, module: ModuleType) -> int | str:
+def module_numerics(found: Any, module: ModuleType) -> int | str:
     """A plug-in's `NUMERICS`, or a hash of its module's code where it states none."""
     stated = getattr(found, "NUMERICS", None)
     if stated is not None:
@@ -123,7 +123,7 @@ def numerics(found: Any, module: ModuleType) -> int | str:
     return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
 
 
-def agent(reference: str) -> Any:
+def load_agent(reference: str) -> Any:
     """An agent as the registry gives it: `Hyperparameters`, `make` or `make_learner`, `NUMERICS`.
 
     Raises:
@@ -146,11 +146,11 @@ def agent(reference: str) -> Any:
                 "the methods of rl_es.interfaces.Agent that is made of (config, problem)"
             )
         made["make" if hasattr(found, "ask") else "make_learner"] = found
-    about = {"Hyperparameters": settings, "NUMERICS": numerics(found, module)}
+    about = {"Hyperparameters": settings, "NUMERICS": module_numerics(found, module)}
     return SimpleNamespace(**about, **made, __doc__=found.__doc__)
 
 
-def suite(reference: str, name: str, adapted: Callable[[str, Any], Any]) -> Any:
+def load_suite(reference: str, name: str, adapted: Callable[[str, Any], Any]) -> Any:
     """A suite of one environment: `NAMES`, `Options`, `make`, `NUMERICS`; or a suite's whole file.
 
     Args:
@@ -178,14 +178,14 @@ def suite(reference: str, name: str, adapted: Callable[[str, Any], Any]) -> Any:
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f"{reference}: {_where(error)}{why(error)}") from None
+            raise UserError(f"{reference}: {_where(error)}{short_reason(error)}") from None
         return adapted(name, made)
 
     return SimpleNamespace(
         NAMES=(name,),
         Options=options,
         make=make,
-        NUMERICS=numerics(found, module),
+        NUMERICS=module_numerics(found, module),
         __doc__=getattr(found, "__doc__", None),
     )
 
@@ -227,9 +227,11 @@ def _module(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise UserError(f"no module '{name}' can be imported here") from None
-        raise UserError(f"{name}: {_where(error)}{why(error)}") from None
+        raise UserError(f"{name}: {_where(error)}{short_reason(error)}") from None
     except Exception as error:
-        raise UserError(f"{name}: {_where(error)}{type(error).__name__}: {why(error)}") from None
+        raise UserError(
+            f"{name}: {_where(error)}{type(error).__name__}: {short_reason(error)}"
+        ) from None
 
 
 def _file(path: Path) -> ModuleType:
@@ -248,7 +250,9 @@ def _file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise UserError(f"{path}: {_where(error)}{type(error).__name__}: {why(error)}") from None
+        raise UserError(
+            f"{path}: {_where(error)}{type(error).__name__}: {short_reason(error)}"
+        ) from None
     return module
 
 

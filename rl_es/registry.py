@@ -50,7 +50,7 @@ class ModuleFolder:
         self.kind, self.group = kind, group
         self.packages: list[str] = []
 
-    def look_in(self, package: str) -> None:
+    def add_package(self, package: str) -> None:
         """Adds a package whose modules are to be found."""
         if package not in self.packages:
             self.packages.append(package)
@@ -71,7 +71,7 @@ class ModuleFolder:
             raise UserError(f"two {self.kind}s are named '{name}': {found[name]} and {place}")
         found[name] = place
 
-    def files(self) -> list[str]:
+    def names(self) -> list[str]:
         """Names, sorted: of files, and of entry points."""
         return list(self._found())
 
@@ -101,8 +101,8 @@ _entry_points = cache(plugins.entry_points)
 def _plugin(kind: str, reference: str, name: str) -> Any:
     """A plug-in, loaded once."""
     if kind == agents.kind:
-        return plugins.agent(reference)
-    return plugins.suite(reference, name, _adapted)
+        return plugins.load_agent(reference)
+    return plugins.load_suite(reference, name, _adapted)
 
 
 def _adapted(name: str, made: Any) -> Any:
@@ -143,17 +143,17 @@ def check_requires(module: str, extra: str) -> Callable[[str, Any], None]:
 
 def strategy_names() -> list[str]:
     """Names of the agents that are evolution strategies."""
-    return [name for name in agents.files() if not hasattr(agents.load(name), "make_learner")]
+    return [name for name in agents.names() if not hasattr(agents.load(name), "make_learner")]
 
 
 def environment_names() -> list[str]:
     """Every environment's name, suite by suite."""
-    return [name for suite in suites.files() for name in suites.load(suite).NAMES]
+    return [name for suite in suites.names() for name in suites.load(suite).NAMES]
 
 
 def native_names() -> list[str]:
     """Names of the environments that another simulator has as well."""
-    loaded = map(suites.load, suites.files())
+    loaded = map(suites.load, suites.names())
     return [name for suite in loaded for name in getattr(suite, "NATIVE", ())]
 
 
@@ -165,7 +165,7 @@ def environment_suite(name: str) -> Any:
     """
     if plugins.is_reference(name):
         return suites.load(name)
-    for suite in suites.files():
+    for suite in suites.names():
         module = suites.load(suite)
         if name in module.NAMES:
             return module

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rl_es.errors import raised_at, why
+from rl_es.errors import short_reason, source_line
 
-WIDE = 200  # columns where the output is no terminal, and has no width of its own
+DEFAULT_WIDTH = 200  # columns where the output is no terminal, and has no width of its own
 
 
 def plain_console(soft_wrap: bool = False) -> Console:
@@ -23,7 +23,7 @@ def plain_console(soft_wrap: bool = False) -> Console:
     """
     console = Console(markup=False, highlight=False, emoji=False, soft_wrap=soft_wrap)
     if not console.is_terminal:
-        console.width = WIDE
+        console.width = DEFAULT_WIDTH
     return console
 
 
@@ -48,7 +48,7 @@ OK: State = "ok"
 WARN: State = "warn"
 FAIL: State = "fail"
 COLOURS = {OK: "green", WARN: "yellow", FAIL: "red"}
-WELL = "all well"
+ALL_WELL = "all well"
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class CheckFailure(Exception):
         self.state: State = state
 
 
-def check_of(what: str, look: Callable[[], str]) -> Check:
+def make_check(what: str, look: Callable[[], str]) -> Check:
     """Returns the check of one thing.
 
     `look` describes it where it is ok, and raises a `CheckFailure` otherwise.
@@ -95,22 +95,22 @@ def check_of(what: str, look: Callable[[], str]) -> Check:
     return check
 
 
-def examined(what: str, check: Check) -> Iterator[CheckResult]:
+def run_check(what: str, check: Check) -> Iterator[CheckResult]:
     """What a check finds; an exception that it raises is a finding, too."""
     try:
         yield from check()
     except Exception as error:
-        detail = f"{type(error).__name__}: {why(error)}{raised_at(error)}"
+        detail = f"{type(error).__name__}: {short_reason(error)}{source_line(error)}"
         yield CheckResult(what, FAIL, detail, "mend what raises this first")
 
 
-def run(wanted: Mapping[str, Check], console: Console | None = None) -> int:
+def run_checks(wanted: Mapping[str, Check], console: Console | None = None) -> int:
     """Runs checks and prints what they find; returns 1 if anything fails, else 0."""
     console = console or plain_console(soft_wrap=True)
     found: list[CheckResult] = []
     for name, check in wanted.items():
         with console.status(f"looking at {name}"):
-            own = list(examined(name, check))
+            own = list(run_check(name, check))
         found += own
         if not console.is_terminal:
             for line in _lines(own):
@@ -128,7 +128,7 @@ def conclude(found: Iterable[CheckResult]) -> str:
     for one in amiss:
         remedies.setdefault(one.remedy, {})[one.what] = None
     told = [f"{', '.join(needing)}: {remedy}" for remedy, needing in remedies.items()]
-    return f"to do: {'; '.join(told)}" if amiss else WELL
+    return f"to do: {'; '.join(told)}" if amiss else ALL_WELL
 
 
 def _lines(found: Iterable[CheckResult]) -> Iterator[str]:

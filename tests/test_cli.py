@@ -13,8 +13,8 @@ DOOR = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 from rl_es import registry
-registry.agents.look_in("tests.sweep.toy_agents")
-registry.suites.look_in("tests.sweep.toy_suites")
+registry.agents.add_package("tests.sweep.toy_agents")
+registry.suites.add_package("tests.sweep.toy_suites")
 from rl_es.cli import main
 try:
     code = main(sys.argv[1:])

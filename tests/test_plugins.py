@@ -163,7 +163,7 @@ def test_other_code_is_another_run(here: Path, tmp_path: Path) -> None:
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "mine.py").write_text(text)
         module = plugins.load(f"{tmp_path / folder / 'mine.py'}:Mine")
-        return str(plugins.numerics(*module))
+        return str(plugins.module_numerics(*module))
 
     usual = run_id(AGENT, "a")
     assert run_id(AGENT.replace('"""Mine."""', '"""Other words."""  # and a comment'), "b") == usual
@@ -188,7 +188,7 @@ def test_entry_points(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata, "entry_points", lambda group: points[group])
     registry._entry_points.cache_clear()
     try:
-        assert "mine" in registry.agents.files()
+        assert "mine" in registry.agents.names()
         assert "my/five" in registry.environment_names()
         cell = only("mine", "my/five")
         assert (cell.label, cell.env) == ("mine", "my/five")

@@ -26,11 +26,10 @@ import pandas as pd
 from rl_es.analysis import curves as analysis_curves
 from rl_es.analysis.curves import TRIED, threshold_times
 from rl_es.analysis.results import ResultTables
-from rl_es.analysis.statistics import difference
 from rl_es.analysis.statistics.aggregates import Scores
 from rl_es.analysis.statistics.intervals import CONFIDENCE, Interval, bootstrap
 from rl_es.analysis.statistics.threshold import Reaching, median_time
-from rl_es.analysis.statistics.two_samples import adjust_p_values, student_p
+from rl_es.analysis.statistics.two_samples import adjust_p_values, difference, student_p
 
 STEPS = 1_000_000  # environment steps that `seconds` is for
 

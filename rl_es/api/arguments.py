@@ -23,10 +23,10 @@ from rl_es.errors import (
     ConfigPath,
     UserError,
     brief,
-    control,
+    control_character,
     did_you_mean,
     format_path,
-    why,
+    short_reason,
 )
 from rl_es.sweep.schema import MAX_CELLS
 from rl_es.sweep.yaml_reader import MAX_DEPTH, Document
@@ -49,7 +49,7 @@ def plain_value(value: Any, place: ConfigPath = ()) -> Any:
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     if isinstance(value, str):
-        if sign := control(value):
+        if sign := control_character(value):
             raise ConfigError(place, f"text must be without control characters, has {sign}")
         return str(value)
     if isinstance(value, bool | int):
@@ -142,8 +142,8 @@ class CallDocument(Document):
 
     def error(self, problem: ConfigError) -> UserError:
         """The problem as one message that names the argument."""
-        reason, place = problem.reason, self._argument(problem.place)
-        if reason.startswith("unknown key") and place == problem.place[2:] and len(place) == 1:
+        reason, place = problem.reason, self._argument(problem.path)
+        if reason.startswith("unknown key") and place == problem.path[2:] and len(place) == 1:
             reason = self._unknown(str(place[0])) or reason
         where = f"{format_path(place)}: " if place else ""
         return UserError(f"{self.source}: {where}{reason}")
@@ -187,9 +187,9 @@ def import_packages() -> None:
         except (ImportError, AttributeError) as error:
             raise UserError(
                 f"{brief(point.value)}: is installed as a package of agents or environments, and "
-                f"cannot be imported ({why(error)})"
+                f"cannot be imported ({short_reason(error)})"
             ) from None
-    if not registry.agents.files() or not registry.suites.files():
+    if not registry.agents.names() or not registry.suites.names():
         raise UserError(
             "no agents or no environments are known: install this package again (pip install -e .)"
         )

@@ -15,7 +15,7 @@ import pandas as pd
 from rl_es.analysis import results as analysis_results
 from rl_es.analysis import summary
 from rl_es.api.arguments import choice, existing_path, import_packages, whole_number
-from rl_es.errors import MOST_SEED, UserError, brief, did_you_mean
+from rl_es.errors import MAX_SEED, UserError, brief, did_you_mean
 from rl_es.results.files import folder_of_results
 from rl_es.training import policies
 from rl_es.training.compilation import prepare_jax
@@ -66,7 +66,7 @@ def evaluate(policy: SavedPolicy | str | Path, episodes: int = 100, seed: int = 
       UserError: an argument is wrong, or the path leads to no policy.
     """
     episodes = whole_number("evaluate: episodes", episodes, 1, MOST_EPISODES)
-    seed = whole_number("evaluate: seed", seed, 0, MOST_SEED)
+    seed = whole_number("evaluate: seed", seed, 0, MAX_SEED)
     if isinstance(policy, str | Path):
         policy = load_policy(policy)
     if not isinstance(policy, SavedPolicy):

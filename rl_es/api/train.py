@@ -13,7 +13,7 @@ from typing import Any
 
 from rl_es.api.arguments import CallDocument, Entries, existing_path, import_packages, whole_number
 from rl_es.api.results import Results
-from rl_es.errors import MOST_SEED, UserError, brief
+from rl_es.errors import MAX_SEED, UserError, brief
 from rl_es.results.files import check_folder
 from rl_es.sweep.cells import expand_cells
 from rl_es.sweep.loading import validate_sweep
@@ -80,7 +80,7 @@ def train(
     budget = {"env_steps": env_steps, "generations": generations, "seconds": seconds}
     sweep = _sweep(env, agent, budget, seeds, policy, evaluation, name, settings)
     if devices is not None:
-        devices = whole_number("train: devices", devices, 1, MOST_SEED)
+        devices = whole_number("train: devices", devices, 1, MAX_SEED)
     if out is None:
         folder = Path(tempfile.mkdtemp(prefix="rl_es_"))
     else:

@@ -39,7 +39,7 @@ from rl_es.cli.setup_commands import (
     NewCommand,
     SchemaCommand,
 )
-from rl_es.errors import UserError, brief, did_you_mean, printable, why
+from rl_es.errors import UserError, brief, did_you_mean, printable, short_reason
 
 VERBS = {
     "run": RunCommand,
@@ -97,10 +97,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     except OSError as error:
         named = "" if error.filename is None else f"{error.filename}: "
-        print(f"error: {printable(f'{named}{why(error)}')}", file=messages)
+        print(f"error: {printable(f'{named}{short_reason(error)}')}", file=messages)
         return UserError.code
     except MemoryError as error:
-        print(f"error: not enough memory ({printable(why(error))})", file=messages)
+        print(f"error: not enough memory ({printable(short_reason(error))})", file=messages)
         return 1
     except Exception:
         traceback.print_exc(file=messages)

@@ -76,7 +76,7 @@ class CheckCommand:
         from rl_es.training.compilation import prepare_jax
 
         prepare_jax(None)
-        return terminal.run(check.checks_of(self.name, stated, self.steps))
+        return terminal.run_checks(check.checks_of(self.name, stated, self.steps))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,7 +91,7 @@ class DoctorCommand:
         from rl_es import terminal
         from rl_es.tools import doctor
 
-        return terminal.run(doctor.doctor_checks(self.out))
+        return terminal.run_checks(doctor.doctor_checks(self.out))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,7 +12,7 @@ UpdateScale = Literal["gradient", "paper", "official"]
 Accumulator = Literal["auto", "dense", "list", "keys", "held-B"]
 
 
-def whole_pairs(population: int) -> int:
+def check_even(population: int) -> int:
     """The population, if its members come in pairs; a ValueError otherwise."""
     if population % 2:
         raise ValueError(
@@ -45,7 +45,7 @@ class StrategyConfig(Config):
     @field_validator("population")
     @classmethod
     def _whole_pairs(cls, population: int) -> int:
-        return whole_pairs(population)
+        return check_even(population)
 
 
 class EpisodicConfig(StrategyConfig):

@@ -65,7 +65,7 @@ def centred_ranks(returns: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Stateless:
+class StatelessShaping:
     """A shaping that looks at one segment only."""
 
     function: Callable[[Array], Array]
@@ -122,10 +122,10 @@ class LaggedScale:
         return (state.windows >= self.cycle) | state.ended.all()
 
 
-STATELESS = {
-    "raw": Stateless(raw),
-    "z_score": Stateless(z_score),
-    "centred_ranks": Stateless(centred_ranks),
+STATELESS_SHAPINGS = {
+    "raw": StatelessShaping(raw),
+    "z_score": StatelessShaping(z_score),
+    "centred_ranks": StatelessShaping(centred_ranks),
 }
 
 
@@ -156,7 +156,7 @@ class Fitness(NamedTuple):
         return jnp.sum(~self.known, dtype=jnp.int32)
 
 
-def fitness(returns: Array) -> Fitness:
+def finite_fitness(returns: Array) -> Fitness:
     """What the members of a generation are judged by, from their returns [P]."""
     known = jnp.isfinite(returns)
     worst = jnp.where(known, returns, jnp.inf).min()

@@ -76,7 +76,7 @@ def _term(module: nn.Module, method: str, product: Any, x: Array, y: Array) -> A
 
 
 @contextlib.contextmanager
-def perturbed(products: Mapping[Path, Any], sign: Array) -> Iterator[None]:
+def perturb_products(products: Mapping[Path, Any], sign: Array) -> Iterator[None]:
     """Within it, each product is added, with its sign, where the module of its path is called.
 
     Args:
@@ -103,7 +103,7 @@ Inputs = Callable[[], tuple[Any, ...]]
 _traces = itertools.count()
 
 
-def matrices(
+def find_matrices(
     module: nn.Module, params: Any, inputs: Inputs
 ) -> tuple[dict[Path, Matrix], dict[Path, str]]:
     """Which arrays of a module are used as matrices only.

@@ -33,7 +33,7 @@ from rl_es.evolution.perturbation import (
     LowRank,
     block_keys,
     select_fresh,
-    weighted,
+    weighted_sum,
 )
 from rl_es.interfaces import Memory, Noise, Perturbation, Update
 
@@ -90,7 +90,7 @@ def draw_pair_noise(
     return PairNoise(perturbation.draw(keys, fresh.shape[0]), jnp.full(fresh.shape, sigma))
 
 
-def blank_noise(perturbation: Perturbation, pairs: int) -> Noise:
+def zero_noise(perturbation: Perturbation, pairs: int) -> Noise:
     """Zeros, shaped like unit noise of H pairs."""
     keys = block_keys(jax.random.key(0), pairs)
     shapes = jax.eval_shape(lambda: perturbation.draw(keys, pairs))
@@ -128,7 +128,7 @@ class EpisodeNoise:
     """
 
     def init(self, perturbation: Perturbation, pairs: int) -> Memory:
-        return PairNoise(blank_noise(perturbation, pairs), jnp.ones((pairs,)))
+        return PairNoise(zero_noise(perturbation, pairs), jnp.ones((pairs,)))
 
     def ask(
         self, perturbation: Perturbation, keys: Array, memory: Memory, fresh: Array, sigma: Array
@@ -172,7 +172,7 @@ class DenseAccumulator:
         weights: Array,
         sigma: Array,
     ) -> Update:
-        return jax.tree.map(lambda held: sigma * held, weighted(weights, memory))
+        return jax.tree.map(lambda held: sigma * held, weighted_sum(weights, memory))
 
 
 class WindowHistory(NamedTuple):
@@ -205,7 +205,7 @@ class NoiseHistory:
 
     def init(self, perturbation: Perturbation, pairs: int) -> Memory:
         lead = (pairs, self.windows)
-        one = blank_noise(perturbation, pairs)
+        one = zero_noise(perturbation, pairs)
         noise = jax.tree.map(lambda leaf: jnp.zeros((*lead, *leaf.shape[1:]), leaf.dtype), one)
         return WindowHistory(noise, jnp.zeros(lead))
 
@@ -276,7 +276,7 @@ class HeldB:
     """
 
     def init(self, perturbation: Perturbation, pairs: int) -> Memory:
-        return blank_noise(perturbation, pairs)
+        return zero_noise(perturbation, pairs)
 
     def ask(
         self, perturbation: Perturbation, keys: Array, memory: Memory, fresh: Array, sigma: Array
@@ -321,7 +321,7 @@ def _added(held: Any, new: Any, fresh: Array, sigma: Array) -> Any:
 _BREAK_EVEN = 80
 
 
-def cheapest(perturbation: Perturbation, windows: int | None) -> Accumulator:
+def cheapest_accumulator(perturbation: Perturbation, windows: int | None) -> Accumulator:
     """The exact form that takes the least time a window: a list of few ranks, else the sum.
 
     Full-rank noise is as large as its sum, and episodes without a known number of windows can be
@@ -333,7 +333,9 @@ def cheapest(perturbation: Perturbation, windows: int | None) -> Accumulator:
     return "list" if windows * perturbation.rank <= _BREAK_EVEN else "dense"
 
 
-def accumulator(form: Accumulator, perturbation: Perturbation, windows: int | None) -> PairMemory:
+def make_accumulator(
+    form: Accumulator, perturbation: Perturbation, windows: int | None
+) -> PairMemory:
     """What keeps an episode's sum.
 
     Args:
@@ -345,7 +347,7 @@ def accumulator(form: Accumulator, perturbation: Perturbation, windows: int | No
       UserError: the form does not fit the noise or the episodes.
     """
     if form == "auto":
-        form = cheapest(perturbation, windows)
+        form = cheapest_accumulator(perturbation, windows)
     if form == "dense":
         return DenseAccumulator()
     if form == "held-B":

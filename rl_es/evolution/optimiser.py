@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from rl_es.evolution.perturbation import norm
+from rl_es.evolution.perturbation import global_norm
 from rl_es.interfaces import Hyper, Params, Update
 
 Build = Callable[[Hyper, Array], optax.GradientTransformation]
@@ -53,4 +53,4 @@ def ascend(
     descent = jax.tree.map(jnp.negative, estimate)
     with jax.numpy_dtype_promotion("standard"):  # optax raises floats to integer powers
         change, state = build(hyper, lr).update(descent, state, params)
-    return optax.apply_updates(params, change), state, norm(change)
+    return optax.apply_updates(params, change), state, global_norm(change)

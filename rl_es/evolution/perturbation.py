@@ -53,7 +53,7 @@ def pair_keys(keys: Array, pairs: int, episodes: int) -> Array:
 _SLICE = 16  # inputs whose products are summed side by side
 
 
-def products(x: Array, b: Array) -> Array:
+def dot_rows(x: Array, b: Array) -> Array:
     """Sums over M of x [..., M] times each row of b [R, M], as [..., R].
 
     The cheapest form for each platform. On an accelerator that is a plain product. On CPU, where a
@@ -89,7 +89,7 @@ class LowRankProduct:
 
     def apply(self, x: Array) -> Array:
         """X [..., M] -> [..., N]."""
-        return self._expand(products(x, self.b))
+        return self._expand(dot_rows(x, self.b))
 
     def apply_transposed(self, y: Array) -> Array:
         """Y [..., N] -> [..., M]."""
@@ -138,7 +138,7 @@ def nest_by_path(leaves: Mapping[Path, Any]) -> Any:
     return unflatten_dict(dict(leaves))
 
 
-def weighted(weights: Array, tree: Any) -> Any:
+def weighted_sum(weights: Array, tree: Any) -> Any:
     """Sum over pairs of weights [H] times leaves [H, ...]."""
     return jax.tree.map(lambda leaf: jnp.tensordot(weights, leaf, axes=1), tree)
 
@@ -152,7 +152,7 @@ def select_fresh(fresh: Array, new: Any, old: Any) -> Any:
     return jax.tree.map(choose, new, old)
 
 
-def norm(params: Any) -> Array:
+def global_norm(params: Any) -> Array:
     """[] the Euclidean norm over all leaves."""
     return jnp.sqrt(
         sum((jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(params)), jnp.zeros(()))
@@ -218,7 +218,7 @@ class FullRank:
         return Members(params, direct, products)
 
     def contract(self, noise: Noise, weights: Array) -> Update:
-        return weighted(weights, noise)
+        return weighted_sum(weights, noise)
 
     def dense(self, noise: Noise) -> Params:
         return noise
@@ -280,7 +280,7 @@ class LowRank:
             {
                 path: self._contract_factors(unit, weights).reshape(shapes[path].shape)
                 if isinstance(unit, Factors)
-                else weighted(weights, unit)
+                else weighted_sum(weights, unit)
                 for path, unit in noise.items()
             }
         )

@@ -22,7 +22,7 @@ from jax import Array
 
 from rl_es.errors import UserError
 from rl_es.evolution.config import EpisodicConfig, PersistentConfig, StrategyConfig
-from rl_es.evolution.fitness_shaping import STATELESS, LaggedScale, Shaping
+from rl_es.evolution.fitness_shaping import STATELESS_SHAPINGS, LaggedScale, Shaping
 from rl_es.evolution.noise_memory import FreshNoise, PairMemory
 from rl_es.evolution.optimiser import OPTIMISERS, Build, ascend
 from rl_es.evolution.perturbation import FullRank, LowRank
@@ -205,4 +205,8 @@ def persistent_strategy(
 
 
 def _shaping(config: StrategyConfig, cycle: int) -> Shaping:
-    return LaggedScale(cycle) if config.shaping == "lagged_scale" else STATELESS[config.shaping]
+    return (
+        LaggedScale(cycle)
+        if config.shaping == "lagged_scale"
+        else STATELESS_SHAPINGS[config.shaping]
+    )

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from rl_es.errors import MOST_SEED, UserError, brief, check_number, did_you_mean
+from rl_es.errors import MAX_SEED, UserError, brief, check_number, did_you_mean
 from rl_es.results import replays
 from rl_es.results.files import check_file, folder_of_results, slug, write_text
 from rl_es.training.policy_manifest import STAGES, PolicyManifest, list_policies
@@ -260,8 +260,8 @@ def run_replay(
       UserError: nothing fits; says what would.
     """
     pixels, kind = _pixels(size), _format(format, out)
-    check_number("--seed", seed, 0, MOST_SEED)
-    check_number("--episode-seed", episode_seed, 0, MOST_SEED)
+    check_number("--seed", seed, 0, MAX_SEED)
+    check_number("--episode-seed", episode_seed, 0, MAX_SEED)
     stage = stage or (ALL if kind == "html" else "final")
     policies, said = pick_run(folder, env, label, agent, seed, stage)
     console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)

@@ -17,7 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
-from rl_es.errors import ConfigError, DamagedError, UserError, brief, control, why
+from rl_es.errors import (
+    ConfigError,
+    DamagedError,
+    UserError,
+    brief,
+    control_character,
+    short_reason,
+)
 from rl_es.results import checksums, text_files
 from rl_es.results.files import atomic_path, is_key
 
@@ -73,7 +80,7 @@ def read_with_record(
         written = record["schema_version"]
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, RecursionError) as error:
         raise DamagedError(
-            f"{path}: not a readable {what} ({why(error)}); "
+            f"{path}: not a readable {what} ({short_reason(error)}); "
             "run again: what is damaged is set aside and made anew"
         ) from None
     if written != version:
@@ -137,7 +144,7 @@ def check_rows(
         try:
             pa.array(values, kind)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-            raise damage_error(path, what, f"column {name}: {why(error)}") from None
+            raise damage_error(path, what, f"column {name}: {short_reason(error)}") from None
         for value in filter(_no_count, values if pa.types.is_integer(kind) else ()):
             raise damage_error(
                 path, what, f"column {name}: must be whole, from 0, is {brief(value)}"
@@ -212,7 +219,7 @@ def _amiss_of_run(run: Mapping[str, Any]) -> Iterator[str]:
         try:
             value = text_files.loads_json(value) if isinstance(value, str) else value
         except (ValueError, RecursionError) as error:
-            yield f"{name} must be JSON ({why(error)})"
+            yield f"{name} must be JSON ({short_reason(error)})"
         if value is not None and not isinstance(value, dict):
             yield f"{name} must be a mapping, is {brief(value)}"
         elif name == "versions" and not all(isinstance(one, str) for one in (value or {}).values()):
@@ -243,7 +250,7 @@ def _amiss(value: Any) -> str:
         return ""
     if not value.strip() or len(value) > LONGEST:
         return f"must have 1 to {LONGEST} characters, is {brief(value)!r}"
-    sign = control(value)
+    sign = control_character(value)
     return f"must be without control characters, has {sign}" if sign else ""
 
 

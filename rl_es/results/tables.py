@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rl_es.errors import UserError, why
+from rl_es.errors import UserError, short_reason
 from rl_es.results import checksums, text_files
 from rl_es.results.files import atomic_path, write_text
 from rl_es.results.parquet import (
@@ -290,7 +290,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
             rows = pq.read_table(pa.BufferReader(path.read_bytes())).to_pylist()
         others = {row["schema_version"] for row in rows} - {SCHEMA_VERSION}
     except (OSError, OverflowError, pa.ArrowException, ValueError, KeyError) as error:
-        raise damage_error(path, _TABLE, why(error)) from None
+        raise damage_error(path, _TABLE, short_reason(error)) from None
     if others:
         other = min(map(str, others))
         raise UserError(

@@ -24,9 +24,9 @@ from rl_es.errors import (
     DamagedError,
     UserError,
     brief,
-    control,
+    control_character,
     explain_validation,
-    why,
+    short_reason,
 )
 from rl_es.results import checksums
 from rl_es.results.files import is_key, read_bounded, write_text
@@ -90,7 +90,7 @@ def read_json_as(path: Path, model: type[Model], what: str) -> tuple[Model, dict
 
 def unreadable(path: Path, what: str, error: Exception) -> DamagedError:
     """What is said of a file that nothing can be made of."""
-    return DamagedError(f"{path}: not a readable {what} ({why(error)})")
+    return DamagedError(f"{path}: not a readable {what} ({short_reason(error)})")
 
 
 def validated(content: Any, model: type[Model]) -> Model:
@@ -146,12 +146,12 @@ def read_csv(path: Path, what: str, most: int = MAX_CSV_BYTES) -> tuple[list[str
     """
     try:
         text = read_bounded(path, most).decode("utf-8-sig")
-        if sign := control(text):
+        if sign := control_character(text):
             raise ValueError(f"it has a control character, {sign}")
         head, *rows = list(csv.reader(io.StringIO(text, newline=""), strict=True)) or [[]]
         for number, row in enumerate(rows, start=2):
             if row and len(row) != len(head):
                 raise ValueError(f"row {number} has {len(row)} cells, the head has {len(head)}")
     except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"{path}: not a readable {what} ({why(error)})") from None
+        raise UserError(f"{path}: not a readable {what} ({short_reason(error)})") from None
     return head, [row for row in rows if row]

@@ -30,7 +30,7 @@ from rl_es.rollout.unroll import (
 )
 
 
-def evaluator(
+def make_evaluator(
     env: Environment, policy: Policy, count: int, lanes: str | None = None
 ) -> Callable[[Array, Snapshot], Array]:
     """A function (key, snapshot) -> [E] what is reported of `count` episodes. Consumes the key.
@@ -61,7 +61,7 @@ def evaluator(
 Act = Callable[..., tuple[Any, Array]]
 
 
-def batch_native(policy: Policy) -> Act:
+def make_batch_act(policy: Policy) -> Act:
     """The policy on a batch of episodes, compiled. Keys are those of whole episodes."""
 
     def act(snapshot: Snapshot, carried: Any, values: Array, keys: Array, step: Array) -> Any:
@@ -74,7 +74,7 @@ def batch_native(policy: Policy) -> Act:
     return jax.jit(act)
 
 
-def native_evaluator(
+def make_native_evaluator(
     native: Native, policy: Policy, wrappers: WrapperConfig
 ) -> Callable[[Array, Sequence[int], Snapshot], np.ndarray]:
     """A function (key, seeds [E], snapshot) -> [E] float64 returns of whole episodes.
@@ -83,7 +83,7 @@ def native_evaluator(
     and the time limit are as in the environment; rewards are not scaled. A return is not a number
     where the simulation broke down.
     """
-    act = batch_native(policy)
+    act = make_batch_act(policy)
     repeats = wrappers.action_repeat
     length = wrappers.episode_length
     limit = native.episode_length if length is None else length * repeats
@@ -134,7 +134,7 @@ class Trajectory(NamedTuple):
     end: tuple[EnvState, np.ndarray]
 
 
-def recorder(
+def make_recorder(
     env: Environment, policy: Policy, states: bool = True
 ) -> Callable[[Array, Snapshot], Any]:
     """A function (key, snapshot) -> what `trajectory` reads. Consumes the key. To be compiled once.
@@ -170,7 +170,7 @@ def recorder(
     return record
 
 
-def trajectory(recorded: Any) -> Trajectory:
+def read_trajectory(recorded: Any) -> Trajectory:
     """The episode that a recorder's function gave, up to its end."""
     (*shown, terminated, alive), end = jax.device_get(recorded)
     length = int(alive.sum())

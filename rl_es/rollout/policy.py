@@ -20,8 +20,8 @@ from flax import linen as nn
 from flax.errors import FlaxError
 from jax import Array
 
-from rl_es.errors import UserError, brief, why
-from rl_es.evolution.linen import matrices
+from rl_es.errors import UserError, brief, short_reason
+from rl_es.evolution.linen import find_matrices
 from rl_es.interfaces import (
     Box,
     Discrete,
@@ -154,7 +154,7 @@ class ModulePolicy:
                 f"network {name}: it has {output.size} outputs, the action head reads "
                 f"{self.head.outputs}"
             )
-        found, refused = matrices(self.module, shapes["network"], self._start)
+        found, refused = find_matrices(self.module, shapes["network"], self._start)
         return ParameterSpec(shapes, found, refused)
 
     def _apply(
@@ -223,7 +223,7 @@ def _foreign(name: str, outputs: int) -> nn.Module:
     try:
         found = getattr(importlib.import_module(package), attribute)
     except Exception as error:  # whatever a module does when it is imported
-        raise UserError(f"network: cannot load '{brief(name)}' ({why(error)})") from None
+        raise UserError(f"network: cannot load '{brief(name)}' ({short_reason(error)})") from None
     if not (isinstance(found, type) and issubclass(found, nn.Module)):
         raise UserError(f"network: '{name}' is not a flax.linen.Module")
     try:

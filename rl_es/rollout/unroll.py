@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from rl_es.errors import UserError
-from rl_es.evolution.linen import perturbed
+from rl_es.evolution.linen import perturb_products
 from rl_es.evolution.perturbation import leaves_by_path, nest_by_path
 from rl_es.interfaces import (
     Environment,
@@ -135,7 +135,7 @@ def population_step(
         if direct:
             own = leaves_by_path(params)
             params = nest_by_path({**own, **{at: own[at] + sign * e for at, e in direct.items()}})
-        with perturbed(products, sign):
+        with perturb_products(products, sign):
             return _act(policy, params, statistics, particle, key)
 
     over_episodes = jax.vmap(act, (None, None, None, 0, 0))

@@ -45,7 +45,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, Strict, field_valid
 from rl_es import registry
 from rl_es.config import Config
 from rl_es.errors import brief, did_you_mean
-from rl_es.evolution.config import whole_pairs
+from rl_es.evolution.config import check_even
 from rl_es.rollout.config import PolicyConfig, Width
 from rl_es.sweep.schema import (
     EnvironmentChoice,
@@ -73,7 +73,7 @@ Horizon = Literal["full", "natural"]
 T = TypeVar("T")
 Listed = Annotated[tuple[T, ...], Field(min_length=1, strict=False), AfterValidator(check_distinct)]
 Count = Annotated[int, Strict(), Field(ge=1)]
-Population = Annotated[int, Strict(), Field(ge=2), AfterValidator(whole_pairs)]
+Population = Annotated[int, Strict(), Field(ge=2), AfterValidator(check_even)]
 Layers = Annotated[tuple[Width, ...], Field(strict=False)]
 
 

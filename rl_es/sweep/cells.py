@@ -66,14 +66,14 @@ class SettingsLayers:
             return model.model_validate(self._values)
         except pydantic.ValidationError as error:
             problem = explain_validation(error, model)
-            if not problem.place:
+            if not problem.path:
                 raise ConfigError(where, f"{shown}: {problem.reason}") from None
-            name = problem.place[0]
+            name = problem.path[0]
             place = self._places.get(str(name), (*where, "with", name))
             reason = problem.reason
             if place[:2] == ("defaults", "agent") and name not in model.model_fields:
                 reason += f" ({shown} has none; what only some agents have goes under their `with`)"
-            raise ConfigError((*place, *problem.place[1:]), reason) from None
+            raise ConfigError((*place, *problem.path[1:]), reason) from None
 
 
 def resolve_settings(sweep: Sweep, i: int, j: int, variant: Variant) -> Config:
@@ -120,7 +120,7 @@ def resolve_options(
         options = suite.Options.model_validate(environment.options)
     except pydantic.ValidationError as error:
         problem = explain_validation(error, suite.Options)
-        raise ConfigError((*place, *problem.place), problem.reason) from None
+        raise ConfigError((*place, *problem.path), problem.reason) from None
     if hasattr(suite, "check"):
         _checked_by(lambda: suite.check(environment.name, options), place)
     return options.model_dump()
@@ -141,7 +141,7 @@ def merge_configs(place: ConfigPath, *layers: AnyConfig) -> AnyConfig:
         return model(**values)
     except pydantic.ValidationError as error:
         problem = explain_validation(error, model)
-        raise ConfigError((*place, *problem.place), problem.reason) from None
+        raise ConfigError((*place, *problem.path), problem.reason) from None
 
 
 @dataclass(frozen=True)

@@ -154,9 +154,9 @@ class GroupWorker:
         if setup.cores and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(0, setup.cores)  # before jax counts them
         for package in setup.agents:
-            registry.agents.look_in(package)
+            registry.agents.add_package(package)
         for package in setup.suites:
-            registry.suites.look_in(package)
+            registry.suites.add_package(package)
         from rl_es.sweep.cells import expand_cells, group_cells
         from rl_es.sweep.groups import GroupRunner
         from rl_es.sweep.queue import compile_in_background

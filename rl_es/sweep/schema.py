@@ -52,7 +52,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from rl_es import registry
 from rl_es.config import Config, static
 from rl_es.errors import UserError, brief
-from rl_es.plugins import short
+from rl_es.plugins import short_name
 from rl_es.rollout.config import EvaluationConfig, PolicyConfig, SurfaceConfig, WrapperConfig
 
 MAX_CELLS = 1_000_000
@@ -194,7 +194,7 @@ class VariedEntry(Config):
     @property
     def display_name(self) -> str:
         """The label: unless one is given the name, or the class that a reference names."""
-        return self.label or short(self.name)
+        return self.label or short_name(self.name)
 
     @property
     def varied_settings(self) -> set[str]:
@@ -223,7 +223,7 @@ class EnvironmentChoice(WrapperConfig):
     @property
     def display_name(self) -> str:
         """The label: unless one is given the name, or the class that a reference names."""
-        return self.label or short(self.name)
+        return self.label or short_name(self.name)
 
     @property
     def wrappers(self) -> WrapperConfig:

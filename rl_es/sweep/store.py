@@ -24,7 +24,7 @@ import jax
 import numpy as np
 
 from rl_es import registry
-from rl_es.errors import DamagedError, UserError, raised_at
+from rl_es.errors import DamagedError, UserError, source_line
 from rl_es.interfaces import Snapshot
 from rl_es.plugins import is_reference
 from rl_es.results import manifest as results_manifest
@@ -221,7 +221,7 @@ def cell_source(
 
 def cell_reason(error: Exception) -> str:
     """Why something failed, on one line."""
-    place = "" if isinstance(error, UserError) else raised_at(error)
+    place = "" if isinstance(error, UserError) else source_line(error)
     return f"{type(error).__name__}: {error}".splitlines()[0][:500] + place
 
 

@@ -23,7 +23,7 @@ from rl_es.interfaces import Params, Snapshot
 from rl_es.results import manifest, surfaces, tables
 from rl_es.results.files import read_or_set_aside
 from rl_es.rollout.config import SurfaceConfig
-from rl_es.rollout.evaluation import evaluator
+from rl_es.rollout.evaluation import make_evaluator
 from rl_es.sweep import cells
 from rl_es.sweep.cells import digest, environment_identity
 from rl_es.sweep.progress import Progress, format_duration
@@ -72,7 +72,7 @@ def evaluate_points(task: Task, points: np.ndarray, episodes: int) -> Iterator[n
     env = task.evaluation_environment()
     policy = task.make_policy(env)
     size = min(CHUNK, len(points))
-    evaluate = evaluator(env, policy, episodes, lane_axis(size))
+    evaluate = make_evaluator(env, policy, episodes, lane_axis(size))
     shapes = policy.parameters.shapes
 
     def one(point: Array) -> Array:

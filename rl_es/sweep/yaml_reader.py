@@ -21,10 +21,10 @@ from rl_es.errors import (
     ConfigPath,
     UserError,
     brief,
-    control,
+    control_character,
     did_you_mean,
     format_path,
-    why,
+    short_reason,
 )
 from rl_es.results.files import read_bounded
 
@@ -46,11 +46,11 @@ class Document:
 
     def error(self, problem: ConfigError) -> UserError:
         """The problem as one message: file, place, origin, what is wrong."""
-        place = problem.place
+        place = problem.path
         while place and place not in self.origins:
             place = place[:-1]
         origin = f" ({self.origins[place]})" if place else ""
-        where = f": {format_path(problem.place)}" if problem.place else ""
+        where = f": {format_path(problem.path)}" if problem.path else ""
         return UserError(f"{self.source}{where}{origin}: {problem.reason}")
 
 
@@ -69,7 +69,7 @@ def read_yaml(path: Path) -> Document:
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: not UTF-8 text (byte {error.start})") from None
     except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as a sweep file ({why(error)})") from None
+        raise UserError(f"{path}: cannot be read as a sweep file ({short_reason(error)})") from None
     return parse_yaml(text, str(path))
 
 
@@ -189,7 +189,7 @@ _IMPLICIT = {
 
 def _check_text(text: str, place: ConfigPath) -> None:
     """Refuses what escapes can spell and no name, path or page can hold."""
-    if sign := control(text):
+    if sign := control_character(text):
         raise ConfigError(place, f"text must be without control characters, has {sign}")
 
 

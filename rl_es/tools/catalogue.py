@@ -60,7 +60,7 @@ def show_catalogue(what: str, long: bool) -> None:
 
 
 def _pieces(what: str, long: bool) -> Iterator[RenderableType]:
-    agents, suites = registry.agents.files(), registry.suites.files()
+    agents, suites = registry.agents.names(), registry.suites.names()
     if what in ("all", "agents"):
         yield from _agents(agents, long)
     if what in ("all", "environments"):
@@ -184,9 +184,9 @@ def sweep_schema() -> Schema:
     _settings_by_agent(parts)
     parts["EnvironmentEntry"]["allOf"] = [
         _where(suite.NAMES, {"options": _closed(_settings_schema(suite.Options))})
-        for suite in map(registry.suites.load, registry.suites.files())
+        for suite in map(registry.suites.load, registry.suites.names())
     ]
-    known = {"agents": registry.agents.files(), "environments": registry.environment_names()}
+    known = {"agents": registry.agents.names(), "environments": registry.environment_names()}
     for key, names in known.items():
         entries = schema["properties"][key]
         entries["items"] = {"anyOf": [{"enum": names}, entries["items"]]}
@@ -198,7 +198,7 @@ def sweep_schema() -> Schema:
 def _settings_by_agent(parts: Schema) -> None:
     """Adds each agent's settings, and which entries may have them."""
     random, entries, every = parts["RandomSampling"], [], {}
-    for name in registry.agents.files():
+    for name in registry.agents.names():
         settings = _settings_schema(registry.agents.load(name).Hyperparameters)
         parts[f"Settings_{name}"] = _closed(settings, f"Settings of {name}.")
         one = {key: {"$ref": f"#/$defs/Settings_{name}/properties/{key}"} for key in settings}
@@ -222,7 +222,7 @@ def _settings_by_agent(parts: Schema) -> None:
 
 def _name_what_is_known(parts: Schema) -> None:
     """Adds the names that the classes look up, and the second forms that they take."""
-    parts["AgentEntry"]["properties"]["name"]["enum"] = registry.agents.files()
+    parts["AgentEntry"]["properties"]["name"]["enum"] = registry.agents.names()
     parts["EnvironmentEntry"]["properties"]["name"]["enum"] = registry.environment_names()
     network = parts["PolicyConfig"]["properties"]["network"]
     del network["type"]
@@ -333,7 +333,7 @@ def _row(name: str, field: FieldInfo) -> tuple[str, str, str, str]:
 def _settings_of_agents() -> Iterator[str]:
     """One row per setting that means the same in each of its agents."""
     agents: dict[tuple[str, ...], list[str]] = {}
-    for agent in registry.agents.files():
+    for agent in registry.agents.names():
         config = registry.agents.load(agent).Hyperparameters
         traced = traced_names(config)
         for name, field in config.model_fields.items():
@@ -348,7 +348,7 @@ def _settings_of_agents() -> Iterator[str]:
 def _options_of_suites() -> Iterator[str]:
     rows = [
         (f"`{suite}`", *_row(name, field))
-        for suite in registry.suites.files()
+        for suite in registry.suites.names()
         for name, field in registry.suites.load(suite).Options.model_fields.items()
     ]
     return _table(("suite", "option", "value", "default", "meaning"), rows)

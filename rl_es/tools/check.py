@@ -11,7 +11,7 @@ from rl_es import errors, plugins, registry
 from rl_es.errors import UserError, brief, did_you_mean
 from rl_es.results import tables
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
-from rl_es.terminal import WARN, Check, CheckFailure, CheckResult, check_of
+from rl_es.terminal import WARN, Check, CheckFailure, CheckResult, make_check
 
 AGENT = "eggroll"  # what is trained on an environment that is checked
 TASK, SOLVED = "CartPole-v1", 475.0  # what an agent that is checked is trained on
@@ -27,7 +27,7 @@ def is_agent(name: str) -> bool:
     """
     if plugins.is_reference(name):
         return plugins.is_agent(name)
-    agents, environments = registry.agents.files(), registry.environment_names()
+    agents, environments = registry.agents.names(), registry.environment_names()
     if name not in (*agents, *environments):
         near = did_you_mean(name, [*agents, *environments])
         raise UserError(f"no agent and no environment is named '{brief(name)}'{near}")
@@ -58,11 +58,11 @@ def _of_agent(name: str, stated: Mapping[str, Any], steps: int) -> Mapping[str, 
     try:
         validated(dict(stated), module.Hyperparameters)
     except errors.ConfigError as problem:
-        raise _refused(problem, problem.place) from None
+        raise _refused(problem, problem.path) from None
     kind = AgentChecks if hasattr(module, "make_learner") else StrategyChecks
     every = _quiet(kind(name, stated).checks())
     if steps:  # compiles quietly by itself, which cannot be nested
-        every[TASK] = check_of(TASK, partial(_learns, name, stated, steps))
+        every[TASK] = make_check(TASK, partial(_learns, name, stated, steps))
     return every
 
 
@@ -111,11 +111,11 @@ def _of_environment(name: str, stated: Mapping[str, Any]) -> Mapping[str, Check]
     try:
         task.check()
     except errors.ConfigError as problem:
-        raise _refused(problem, problem.place[2:]) from None
+        raise _refused(problem, problem.path[2:]) from None
     with suppress_loader_messages():
         library = not plugins.is_reference(name)
         every = dict(EnvironmentChecks(task.environment(), library=library).checks())
-    every["training"] = check_of("training", partial(_trains, name, stated))
+    every["training"] = make_check("training", partial(_trains, name, stated))
     return _quiet(every)
 
 

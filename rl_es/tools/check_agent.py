@@ -43,7 +43,7 @@ from rl_es.interfaces import (
 )
 from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.policy import make_policy
-from rl_es.terminal import Check, CheckFailure, check_of
+from rl_es.terminal import Check, CheckFailure, make_check
 from rl_es.training import checkpoint
 from rl_es.training.compilation import data_to_keys, keys_to_data, scalar_leaves
 from rl_es.training.sharding import PopulationSharding
@@ -275,7 +275,7 @@ class AgentChecks:
 
     def checks(self) -> Mapping[str, Check]:
         """All of them by name, in order."""
-        return {what: check_of(what, look) for what, look in self.looks().items()}
+        return {what: make_check(what, look) for what, look in self.looks().items()}
 
     def looks(self) -> dict[str, Callable[[], str]]:
         """What `checks` are made of."""

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from rl_es.interfaces import Box, Discrete, Environment
-from rl_es.terminal import WARN, Check, CheckFailure, check_of
+from rl_es.terminal import WARN, Check, CheckFailure, make_check
 from rl_es.tools import check_agent
 
 # Of actions, a lane each; lanes 0 and 1 take the same.
@@ -137,7 +137,7 @@ class EnvironmentChecks:
             "after the end": self.after_the_end,
             "action mask": self.action_mask,
         }
-        return {what: check_of(what, look) for what, look in looks.items()}
+        return {what: make_check(what, look) for what, look in looks.items()}
 
     @cached_property
     def run(self) -> LaneRollout:

@@ -25,7 +25,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from rl_es.terminal import FAIL, OK, WARN, Check, CheckFailure, CheckResult, check_of
+from rl_es.terminal import FAIL, OK, WARN, Check, CheckFailure, CheckResult, make_check
 
 GIB, MIB = 2**30, 2**20
 WRITTEN = 32 * MIB  # bytes that are written to measure the speed
@@ -282,9 +282,9 @@ def doctor_checks(out: Path) -> dict[str, Check]:
         "training": check_training,
     }
     return {
-        "python": check_of("python", check_python),
+        "python": make_check("python", check_python),
         "packages": partial(check_core, asked),
         "tried versions": tested_versions,
         "extras": partial(check_extras, asked),
-        **{what: check_of(what, look) for what, look in looks.items()},
+        **{what: make_check(what, look) for what, look in looks.items()},
     }

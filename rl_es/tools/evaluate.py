@@ -16,7 +16,7 @@ from rich.progress import track
 from rich.text import Text
 
 from rl_es import registry
-from rl_es.errors import MOST_SEED, UserError, check_number
+from rl_es.errors import MAX_SEED, UserError, check_number
 from rl_es.results.files import write_text
 from rl_es.terminal import plain_console, plain_table
 from rl_es.training.policy_manifest import IDENTITY, PolicyManifest, select_policies
@@ -61,7 +61,7 @@ def evaluate_policies(
       UserError: nothing fits; says what would.
     """
     check_number("--episodes", episodes, 1, MOST_EPISODES)
-    check_number("--seed", seed, 0, MOST_SEED)
+    check_number("--seed", seed, 0, MAX_SEED)
     policies = select_policies(folder, stage, env, label)
     names = registry.native_names() if native else []
     if native and not any(one.environment in names for one in policies):

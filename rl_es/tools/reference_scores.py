@@ -15,7 +15,7 @@ import pandas as pd
 
 from rl_es.analysis import results
 from rl_es.analysis.curves import COUNTED, final_returns
-from rl_es.errors import MOST_SEED, UserError, check_number, did_you_mean, why
+from rl_es.errors import MAX_SEED, UserError, check_number, did_you_mean, short_reason
 from rl_es.results import tables, text_files
 from rl_es.results.files import folder_of_results, write_text
 from rl_es.training.policy_manifest import EnvironmentRecord
@@ -44,7 +44,7 @@ def write_references(
     if not folders:
         raise UserError("references: needs a results folder")
     check_number("--episodes", episodes, 2, MOST_EPISODES)
-    check_number("--seed", seed, 0, MOST_SEED)
+    check_number("--seed", seed, 0, MAX_SEED)
     curves, runs = results.separate_variants(*tables.load_tables(*map(folder_of_results, folders)))
     known = sorted(set(runs["label"]))
     for label in labels:
@@ -126,7 +126,7 @@ def _world(env: str, texts: set[Any]) -> tuple[EnvironmentRecord, Any]:
         world = text_files.loads_json(text)
         return text_files.validated(world, EnvironmentRecord), world
     except (TypeError, ValueError, RecursionError, UserError) as error:
-        raise UserError(f"{env}: its runs do not say what it is ({why(error)})") from None
+        raise UserError(f"{env}: its runs do not say what it is ({short_reason(error)})") from None
 
 
 def _random(made_of: EnvironmentRecord, episodes: int, seed: int) -> np.ndarray:
@@ -135,7 +135,7 @@ def _random(made_of: EnvironmentRecord, episodes: int, seed: int) -> np.ndarray:
 
     from rl_es.interfaces import Snapshot
     from rl_es.rollout.config import PolicyConfig
-    from rl_es.rollout.evaluation import evaluator
+    from rl_es.rollout.evaluation import make_evaluator
     from rl_es.rollout.policy import UniformPolicy
     from rl_es.training.compilation import suppress_loader_messages
     from rl_es.training.policies import replay_key
@@ -144,7 +144,7 @@ def _random(made_of: EnvironmentRecord, episodes: int, seed: int) -> np.ndarray:
     task = Task(made_of.name, made_of.options, made_of.wrappers, PolicyConfig())
     task.check()
     env = task.evaluation_environment()
-    run = evaluator(env, UniformPolicy(env.spec), episodes)
+    run = make_evaluator(env, UniformPolicy(env.spec), episodes)
     key = replay_key(seed)
     with suppress_loader_messages():
         return np.asarray(jax.jit(run)(key, Snapshot({})), np.float64)

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from flax import serialization
 
-from rl_es.errors import DamagedError, UserError, why
+from rl_es.errors import DamagedError, UserError, short_reason
 from rl_es.results import checksums, text_files
 from rl_es.results.files import write_bytes
 
@@ -76,5 +76,6 @@ def load(
         return tree, counters
     except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise DamagedError(
-            f"{path}: not a readable checkpoint ({why(error)}); remove it to start this run anew"
+            f"{path}: not a readable checkpoint ({short_reason(error)}); "
+            "remove it to start this run anew"
         ) from None

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
-from rl_es.evolution.fitness_shaping import Fitness, fitness
+from rl_es.evolution.fitness_shaping import Fitness, finite_fitness
 from rl_es.interfaces import (
     Agent,
     Environment,
@@ -211,7 +211,7 @@ class Evolution:
         evaluate = self._at_once if spread.chunks == 1 else self._in_chunks
         memory, unfolded, contract = evaluate(state, part)
         found = unfolded.segment
-        judged = fitness(spread.gather(found.returns))
+        judged = finite_fitness(spread.gather(found.returns))
         segment = Segment(
             returns=judged.values,
             ended=spread.gather(found.ended),

@@ -19,7 +19,13 @@ from rl_es import registry
 from rl_es.errors import ConfigError, UserError, did_you_mean
 from rl_es.interfaces import Native, Snapshot
 from rl_es.results import text_files
-from rl_es.rollout.evaluation import Trajectory, evaluator, native_evaluator, recorder, trajectory
+from rl_es.rollout.evaluation import (
+    Trajectory,
+    make_evaluator,
+    make_native_evaluator,
+    make_recorder,
+    read_trajectory,
+)
 from rl_es.rollout.normalisation import empty_statistics
 from rl_es.training import policy_manifest
 from rl_es.training.checkpoint import load as load_state
@@ -74,7 +80,7 @@ class PolicyEvaluator:
         """Returns [E] of fresh whole episodes."""
         key = replay_key(seed)
         if episodes not in self._compiled:
-            run = evaluator(self.env, self.policy, episodes)
+            run = make_evaluator(self.env, self.policy, episodes)
             self._compiled[episodes] = _compiled(run, key, snapshot)
         return np.asarray(self._compiled[episodes](key, snapshot))
 
@@ -90,9 +96,9 @@ class PolicyEvaluator:
         """One episode, step by step; with the environment's states, or without."""
         key = replay_key(seed)
         if states not in self._recorders:
-            run = recorder(self.env, self.policy, states)
+            run = make_recorder(self.env, self.policy, states)
             self._recorders[states] = _compiled(run, key, snapshot)
-        return trajectory(self._recorders[states](key, snapshot))
+        return read_trajectory(self._recorders[states](key, snapshot))
 
     @cached_property
     def native(self) -> Native:
@@ -109,7 +115,7 @@ class PolicyEvaluator:
 
     @cached_property
     def _native_evaluator(self) -> Callable[..., np.ndarray]:
-        return native_evaluator(self.native, self.policy, self.task.wrappers)
+        return make_native_evaluator(self.native, self.policy, self.task.wrappers)
 
 
 def _compiled(run: Callable[..., Any], key: jax.Array, snapshot: Snapshot) -> Callable[..., Any]:

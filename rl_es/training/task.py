@@ -12,7 +12,7 @@ from rl_es.errors import UserError
 from rl_es.interfaces import Environment, Learner, Policy, ProblemSpec
 from rl_es.results import text_files
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
-from rl_es.rollout.evaluation import evaluator
+from rl_es.rollout.evaluation import make_evaluator
 from rl_es.rollout.policy import make_policy
 from rl_es.rollout.wrappers import wrap_environment
 from rl_es.training.compilation import suppress_loader_messages
@@ -48,7 +48,7 @@ class Task:
         try:
             options = text_files.validated(dict(self.options), suite.Options)
         except errors.ConfigError as problem:
-            place = ("environment", "options", *problem.place)
+            place = ("environment", "options", *problem.path)
             raise errors.ConfigError(place, problem.reason) from None
         if hasattr(suite, "check"):
             suite.check(self.name, options)
@@ -167,7 +167,7 @@ def make_training_setup(
     evaluated_on = task.evaluation_environment(env)
     return TrainingSetup(
         learner,
-        lambda lanes: evaluator(evaluated_on, policy, evaluation_episodes, lanes),
+        lambda lanes: make_evaluator(evaluated_on, policy, evaluation_episodes, lanes),
         policy.parameters.size,
         most,
     )

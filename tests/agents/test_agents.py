@@ -27,7 +27,7 @@ def hyperparameters(agent: str) -> type[StrategyConfig]:
     return registry.agents.load(agent).Hyperparameters
 
 
-STRATEGIES = [a for a in registry.agents.files() if issubclass(hyperparameters(a), StrategyConfig)]
+STRATEGIES = [a for a in registry.agents.names() if issubclass(hyperparameters(a), StrategyConfig)]
 PERSISTENT = [a for a in STRATEGIES if issubclass(hyperparameters(a), PersistentConfig)]
 
 

@@ -11,7 +11,7 @@ import pytest
 from rl_es import registry
 from rl_es.config import split_traced
 from rl_es.interfaces import Limit, ProblemSpec
-from rl_es.rollout.evaluation import evaluator
+from rl_es.rollout.evaluation import make_evaluator
 from rl_es.training.compilation import Compiler
 from rl_es.training.learner import Evolution
 from rl_es.training.sharding import Placement, to_host
@@ -73,7 +73,7 @@ def test_a_generation_without_a_finite_return_changes_nothing(agent: str) -> Non
 def trained(learner: Evolution, settings: dict[str, float], placement: Placement) -> Any:
     """State and rows after three generations."""
     placed = replace(learner, spread=placement.spread)
-    evaluate = evaluator(learner.env, POLICY, 2)
+    evaluate = make_evaluator(learner.env, POLICY, 2)
     program = Compiler().compile(placed, settings, 1, evaluate, "", placement)
     hyper = {name: np.full(1, value, np.float32) for name, value in settings.items()}
     state = program.init(np.zeros(1, np.uint32), hyper)

@@ -17,7 +17,7 @@ from rl_es.errors import UserError
 from rl_es.interfaces import Box, Discrete, EnvSpec, Limit, Observation, ProblemSpec, Transition
 from rl_es.results import tables
 from rl_es.rollout.config import PolicyConfig
-from rl_es.rollout.evaluation import evaluator
+from rl_es.rollout.evaluation import make_evaluator
 from rl_es.rollout.policy import make_policy
 from rl_es.sweep import execution
 from rl_es.training.learner import Evolution
@@ -71,7 +71,7 @@ def limit(generations: int) -> Limit:
 
 
 def mean_return(learner: Any, state: Any) -> float:
-    evaluate = evaluator(learner.env, learner.policy, 64)
+    evaluate = make_evaluator(learner.env, learner.policy, 64)
     return float(evaluate(jax.random.key(9), learner.snapshot(state)).mean())
 
 

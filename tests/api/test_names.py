@@ -66,7 +66,7 @@ def test_an_installation_says_where_agents_and_environments_are(tmp_path: Path) 
     code = (
         "import sys\nfrom rl_es import registry\n"
         "from rl_es.api.arguments import import_packages\nimport_packages()\n"
-        "print('eggroll' in registry.agents.files(), 'gymnax' in registry.suites.files())\n"
+        "print('eggroll' in registry.agents.names(), 'gymnax' in registry.suites.names())\n"
         "print('jax' in sys.modules)"
     )
     assert say(code, tmp_path, tmp_path, ROOT).split() == ["True", "True", "False"]

@@ -24,10 +24,5 @@ def contents() -> dict[Path, str]:
 
 
 if __name__ == "__main__":
-    from rl_es import (
-        agents,  # noqa: F401
-        envs,  # noqa: F401
-    )
-
     for path, text in contents().items():
         path.write_text(text)

@@ -13,7 +13,12 @@ import optax
 import pytest
 from jax import Array
 
-from rl_es.evolution.fitness_shaping import STATELESS, Stateless, centred_ranks, z_score
+from rl_es.evolution.fitness_shaping import (
+    STATELESS_SHAPINGS,
+    StatelessShaping,
+    centred_ranks,
+    z_score,
+)
 from rl_es.evolution.perturbation import FullRank, LowRank, block_keys
 from rl_es.evolution.strategy import EvolutionStrategy
 from rl_es.interfaces import Episode, Matrix, ParameterSpec, Perturbation, Segment
@@ -66,7 +71,9 @@ def ascend(hyper: dict, lr: Array) -> optax.GradientTransformation:
 def strategy(
     perturbation: Perturbation, population: int, shaping: str = "raw", scale: str = "gradient"
 ) -> EvolutionStrategy:
-    return EvolutionStrategy(population, perturbation, Episode(), STATELESS[shaping], ascend, scale)
+    return EvolutionStrategy(
+        population, perturbation, Episode(), STATELESS_SHAPINGS[shaping], ascend, scale
+    )
 
 
 def generation(agent: EvolutionStrategy, objective: Callable[[dict], Array], key: Array) -> dict:
@@ -244,7 +251,7 @@ def test_ties_share_their_rank():
 def test_a_constant_return_gives_no_update():
     for shaping in (z_score, centred_ranks):
         agent = EvolutionStrategy(
-            32, PERTURBATIONS["rank 1"], Episode(), Stateless(shaping), ascend
+            32, PERTURBATIONS["rank 1"], Episode(), StatelessShaping(shaping), ascend
         )
         found = generation(agent, lambda params: jnp.float32(7.0), jax.random.key(0))
         assert float(jnp.abs(kernel(found)).max()) < 1e-6

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from rl_es.evolution.fitness_shaping import STATELESS
+from rl_es.evolution.fitness_shaping import STATELESS_SHAPINGS
 from rl_es.evolution.optimiser import sgd
 from rl_es.evolution.perturbation import FullRank, LowRank
 from rl_es.evolution.strategy import EvolutionStrategy
@@ -30,7 +30,7 @@ def largest(perturbation: str, rank: int = 1) -> int:
     policy = make_policy(PolicyConfig(widths=(WIDTH, WIDTH)), env.spec)
     spec = policy.parameters
     noise = FullRank(spec) if perturbation == "full" else LowRank(spec, rank)
-    agent = EvolutionStrategy(POPULATION, noise, Episode(), STATELESS["z_score"], sgd)
+    agent = EvolutionStrategy(POPULATION, noise, Episode(), STATELESS_SHAPINGS["z_score"], sgd)
     learner = Evolution(agent, env, policy)
     hyper = {name: jnp.ones(()) for name in HYPER}
     state = jax.eval_shape(learner.init, jax.random.key(0), hyper)

@@ -13,8 +13,8 @@ from rl_es.evolution.noise_memory import (
     HeldB,
     NoiseHistory,
     NoiseKeys,
-    accumulator,
-    cheapest,
+    cheapest_accumulator,
+    make_accumulator,
 )
 from rl_es.evolution.perturbation import FullRank, LowRank, block_keys
 from rl_es.interfaces import Matrix, ParameterSpec
@@ -166,14 +166,14 @@ def test_the_form_follows_from_shapes_and_windows():
         {"kernel": jax.ShapeDtypeStruct((256, 256), jnp.float32)},
         {("kernel",): Matrix(256, 256)},
     )
-    assert cheapest(LowRank(large, 1), 2) == "list"
-    assert cheapest(LowRank(large, 1), 10_000) == "dense"
-    assert cheapest(LowRank(large, 1), None) == "dense"
-    assert cheapest(FullRank(large), 2) == "dense"
+    assert cheapest_accumulator(LowRank(large, 1), 2) == "list"
+    assert cheapest_accumulator(LowRank(large, 1), 10_000) == "dense"
+    assert cheapest_accumulator(LowRank(large, 1), None) == "dense"
+    assert cheapest_accumulator(FullRank(large), 2) == "dense"
 
 
 def test_forms_that_do_not_fit_are_refused():
     with pytest.raises(UserError, match="held-B holds factors of low-rank noise; give a rank"):
-        accumulator("held-B", FullRank(SPEC), 3)
+        make_accumulator("held-B", FullRank(SPEC), 3)
     with pytest.raises(UserError, match="list needs episodes that end; choose dense"):
-        accumulator("list", LowRank(SPEC, 1), None)
+        make_accumulator("list", LowRank(SPEC, 1), None)

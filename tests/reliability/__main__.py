@@ -103,9 +103,4 @@ def main(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    from rl_es import (
-        agents,  # noqa: F401
-        envs,  # noqa: F401
-    )
-
     sys.exit(main(sys.argv[1:]))

@@ -13,10 +13,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from rl_es import (
-    agents,  # noqa: F401
-    envs,  # noqa: F401
-)
 from rl_es.cli.main import leave, main
 
 # Where it may end: the module, the function in it, and what that is a moment of.

@@ -73,7 +73,7 @@ def test_one_program_serves_all_policies_and_episodes(
     trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     traced = []
-    real = policies.recorder
+    real = policies.make_recorder
 
     def counted(*arguments: Any) -> Any:
         record = real(*arguments)
@@ -84,7 +84,7 @@ def test_one_program_serves_all_policies_and_episodes(
 
         return run
 
-    monkeypatch.setattr(policies, "recorder", counted)
+    monkeypatch.setattr(policies, "make_recorder", counted)
     loader = PolicyLoader()
     for one in command.all_runs(trained):
         if one.manifest["env"] == "catch":

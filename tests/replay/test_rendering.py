@@ -120,5 +120,5 @@ def test_repeated_actions_take_longer() -> None:
 
 
 def test_drawn_environments_are_environments() -> None:
-    for suite in map(registry.suites.load, registry.suites.files()):
+    for suite in map(registry.suites.load, registry.suites.names()):
         assert set(getattr(suite, "DRAWN", ())) <= set(suite.NAMES)

@@ -9,7 +9,7 @@ import pytest
 
 from rl_es.interfaces import Box, EnvSpec, NativeStep, Observation, Snapshot
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
-from rl_es.rollout.evaluation import native_evaluator
+from rl_es.rollout.evaluation import make_native_evaluator
 from rl_es.rollout.normalisation import Statistics, normalise
 from rl_es.rollout.policy import make_policy
 
@@ -78,5 +78,5 @@ def test_it_is_a_loop_over_episodes(policy, wrappers, limit, statistics):
     seeds, key = [1, 2, 3, 5, 10], jax.random.key(4)
     expected, lengths = one_by_one(made, snapshot, key, seeds, limit, config.action_repeat)
     assert set(lengths) == {4} if limit == 4 else len(set(lengths)) > 1
-    found = native_evaluator(Walk(), made, config)(key, seeds, snapshot)
+    found = make_native_evaluator(Walk(), made, config)(key, seeds, snapshot)
     np.testing.assert_allclose(found, expected, rtol=1e-5)

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from rl_es.errors import UserError
-from rl_es.evolution.fitness_shaping import STATELESS, LaggedScale
+from rl_es.evolution.fitness_shaping import STATELESS_SHAPINGS, LaggedScale
 from rl_es.evolution.optimiser import sgd
 from rl_es.evolution.perturbation import FullRank, block_keys, pair_keys
 from rl_es.evolution.strategy import EvolutionStrategy
 from rl_es.interfaces import EnvSpec, Episode, Observation, Persistent, Snapshot, Transition
 from rl_es.rollout.config import PolicyConfig
-from rl_es.rollout.evaluation import evaluator, recorder, trajectory
+from rl_es.rollout.evaluation import make_evaluator, make_recorder, read_trajectory
 from rl_es.rollout.normalisation import Statistics
 from rl_es.rollout.policy import make_policy
 from rl_es.rollout.unroll import CHUNK, single_step, start_particle, unroll_episodes, unroll_window
@@ -92,7 +92,7 @@ def learner(env, policy, segment=None, shaping=None, **settings):
         2 * PAIRS,
         FullRank(policy.parameters),
         segment or Episode(EPISODES),
-        shaping or STATELESS["raw"],
+        shaping or STATELESS_SHAPINGS["raw"],
         sgd,
     )
     return Evolution(agent, env, policy, **settings)
@@ -251,7 +251,7 @@ GAUSSIAN = make_policy(PolicyConfig(network="gru", widths=(4,)), DRIFT.spec)
 
 
 def test_evaluation_depends_on_its_key_alone():
-    evaluate = jax.jit(evaluator(DRIFT, GAUSSIAN, 8))
+    evaluate = jax.jit(make_evaluator(DRIFT, GAUSSIAN, 8))
     snapshot = Snapshot(GAUSSIAN.init(jax.random.key(0)))
     first, again, other = (evaluate(jax.random.key(seed), snapshot) for seed in (1, 1, 2))
     assert first.shape == (8,)
@@ -264,7 +264,7 @@ def test_evaluation_needs_episodes_that_end():
         spec = EnvSpec("endless", (1,), box(1), None)
 
     with pytest.raises(UserError, match="endless: it never ends; give it an episode_length"):
-        evaluator(Endless(), ParameterPolicy(), 1)(
+        make_evaluator(Endless(), ParameterPolicy(), 1)(
             jax.random.key(0), Snapshot({"theta": jnp.zeros(1)})
         )
 
@@ -280,9 +280,9 @@ def test_a_trajectory_is_the_evaluated_episode_step_by_step():
         particles = jax.vmap(lambda key: start_particle(DRIFT, GAUSSIAN, key))(reset_key[None])
         return unroll_episodes(step, particles, step_key[None], DRIFT.horizon)
 
-    ends, record = set(), jax.jit(recorder(DRIFT, GAUSSIAN))
+    ends, record = set(), jax.jit(make_recorder(DRIFT, GAUSSIAN))
     for seed in range(6):
-        shown = trajectory(record(jax.random.key(seed), snapshot))
+        shown = read_trajectory(record(jax.random.key(seed), snapshot))
         whole = episode(jax.random.key(seed))
         assert len(shown.rewards) == int(whole.lengths[0])
         assert shown.rewards.sum() == pytest.approx(float(whole.returns[0]), rel=1e-5)
@@ -298,8 +298,10 @@ def test_a_trajectory_is_the_evaluated_episode_step_by_step():
 def test_a_trajectory_sees_what_the_policy_saw_only_through_statistics():
     """Observations are shown as the environment gives them, and acted on normalised."""
     statistics = Statistics(jnp.float32(100), jnp.array([4.0, 1.0]), jnp.array([400.0, 100.0]))
-    record = jax.jit(recorder(Sighted(), Reflex()))
-    shown = trajectory(record(jax.random.key(0), Snapshot({"theta": jnp.zeros(1)}, statistics)))
+    record = jax.jit(make_recorder(Sighted(), Reflex()))
+    shown = read_trajectory(
+        record(jax.random.key(0), Snapshot({"theta": jnp.zeros(1)}, statistics))
+    )
     np.testing.assert_allclose(
         shown.actions, (shown.observations - [4.0, 1.0]) / [2.0, 1.0], rtol=1e-5
     )

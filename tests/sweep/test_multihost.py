@@ -44,7 +44,7 @@ import os, sys, time, types
 sys.path.insert(0, {str(ROOT)!r})
 agent, kind, wait = sys.argv[1:4]
 from rl_es import agents, cli, registry
-registry.suites.look_in("tests.sweep.drift_suites")
+registry.suites.add_package("tests.sweep.drift_suites")
 from rl_es.sweep import runs
 from rl_es.sweep.runs import ActiveRun
 from rl_es.training import multihost

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rl_es import cli, registry
-from rl_es.terminal import FAIL, OK, WARN, CheckResult, examined
+from rl_es.terminal import FAIL, OK, WARN, CheckResult, run_check
 from rl_es.tools.check import checks_of
 from rl_es.tools.check_agent import StrategyChecks
 from rl_es.tools.check_environment import EnvironmentChecks
@@ -40,7 +40,7 @@ AGENTS = {
 
 
 def found(checks, name: str) -> list[CheckResult]:
-    return list(examined(name, checks[name]))
+    return list(run_check(name, checks[name]))
 
 
 @pytest.mark.parametrize(("fault", "check"), ENVIRONMENTS.items())
@@ -64,7 +64,7 @@ def test_a_fault_of_an_agent(fault: str, check: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "agent", [pytest.param(one, marks=extras.marks(one)) for one in registry.agents.files()]
+    "agent", [pytest.param(one, marks=extras.marks(one)) for one in registry.agents.names()]
 )
 def test_every_agent_passes(agent: str) -> None:
     checks = checks_of(agent, {}, 0)

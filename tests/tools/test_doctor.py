@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from rich.console import Console
 
 from rl_es import cli
-from rl_es.terminal import FAIL, OK, WARN, CheckResult, check_of, conclude, examined, run
+from rl_es.terminal import FAIL, OK, WARN, CheckResult, conclude, make_check, run_check, run_checks
 from rl_es.tools import doctor
 
 
@@ -27,7 +27,7 @@ def one(found: Iterable[CheckResult]) -> CheckResult:
 
 
 def seen(look: Callable[..., str], *arguments: Any, **named: Any) -> CheckResult:
-    return one(check_of("it", partial(look, *arguments, **named))())
+    return one(make_check("it", partial(look, *arguments, **named))())
 
 
 def test_python() -> None:
@@ -171,7 +171,7 @@ def test_a_check_that_breaks_is_a_finding() -> None:
         yield CheckResult("first", OK, "fine")
         raise RuntimeError("no such device\nand more")
 
-    found = list(examined("devices", broken))
+    found = list(run_check("devices", broken))
     assert [finding.state for finding in found] == [OK, FAIL]
     assert re.fullmatch(r"RuntimeError: no such device \(test_checks\.py:\d+\)", found[1].detail)
 
@@ -203,7 +203,7 @@ def test_what_is_printed(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     console = Console(force_terminal=terminal, width=200, color_system=None)
-    assert run({"x": lambda: found}, console) == code
+    assert run_checks({"x": lambda: found}, console) == code
     lines = capsys.readouterr().out.splitlines()
     assert last in lines[-1]
     for finding in found:

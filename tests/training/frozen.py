@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from rl_es.evolution.fitness_shaping import STATELESS
+from rl_es.evolution.fitness_shaping import STATELESS_SHAPINGS
 from rl_es.evolution.noise_memory import FreshNoise
 from rl_es.evolution.strategy import EvolutionStrategy
 from rl_es.gradients import watch
@@ -32,7 +32,7 @@ def learner(
         population=2 * pairs,
         perturbation=perturbation,
         segment=segment,
-        shaping=STATELESS["raw"],
+        shaping=STATELESS_SHAPINGS["raw"],
         optimiser=watch,
         pair_memory=memory or FreshNoise(),
     )

@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from jax import Array
 
-from rl_es.evolution.fitness_shaping import STATELESS
+from rl_es.evolution.fitness_shaping import STATELESS_SHAPINGS
 from rl_es.evolution.noise_memory import DenseAccumulator
 from rl_es.evolution.optimiser import sgd
 from rl_es.evolution.perturbation import FullRank
 from rl_es.evolution.strategy import EvolutionStrategy
 from rl_es.interfaces import EnvSpec, Episode, Limit, Observation, Persistent, Transition
-from rl_es.rollout.evaluation import evaluator
+from rl_es.rollout.evaluation import make_evaluator
 from rl_es.training import checkpoint
 from rl_es.training.compilation import Compiler, Program, lane_axis
 from rl_es.training.learner import Evolution
@@ -53,13 +53,13 @@ def program(segment: Any, lanes: int, compiler: Compiler | None = None) -> Progr
         population=8,
         perturbation=FullRank(POLICY.parameters),
         segment=segment,
-        shaping=STATELESS["raw"],
+        shaping=STATELESS_SHAPINGS["raw"],
         optimiser=sgd,
         pair_memory=DenseAccumulator(),
     )
     env, axis = Keyed(Drift(horizon=4, edge=2.0)), lane_axis(lanes)
     learner = Evolution(agent, env, POLICY, normalise_observations=True, lanes=axis)
-    evaluate = evaluator(env, POLICY, 3, axis)
+    evaluate = make_evaluator(env, POLICY, 3, axis)
     return (compiler or Compiler()).compile(learner, SETTINGS, lanes, evaluate, "keyed")
 
 

@@ -13,7 +13,7 @@ import pytest
 from rl_es.errors import UserError
 from rl_es.results import tables
 from rl_es.results.checksums import json_text
-from rl_es.rollout.evaluation import evaluator
+from rl_es.rollout.evaluation import make_evaluator
 from rl_es.rollout.unroll import single_step, start_particle, unroll_episodes
 from rl_es.training.compilation import key_for_evaluation
 from rl_es.training.policies import SavedPolicy, find_policies, load_policy, replay_key
@@ -60,7 +60,7 @@ def pole(folder: Path) -> Path:
 def evaluated(policy: SavedPolicy, seed: int) -> np.ndarray:
     """Returns with the keys of the run's own evaluation."""
     env = policy.task.evaluation_environment()
-    run = jax.jit(evaluator(env, policy.task.make_policy(env), 4))
+    run = jax.jit(make_evaluator(env, policy.task.make_policy(env), 4))
     key = key_for_evaluation(np.uint32(seed))
     return np.asarray(run(key, policy.snapshot), np.float64)
 

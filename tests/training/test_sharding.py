@@ -12,7 +12,7 @@ from rl_es.config import split_traced
 from rl_es.envs import gymnax
 from rl_es.interfaces import Limit, ProblemSpec
 from rl_es.rollout.config import PolicyConfig
-from rl_es.rollout.evaluation import evaluator
+from rl_es.rollout.evaluation import make_evaluator
 from rl_es.rollout.policy import make_policy
 from rl_es.rollout.wrappers import TimeLimit
 from rl_es.training.compilation import Compiler, Program
@@ -34,7 +34,7 @@ def made(
 
 def compiled(learner: Evolution, settings: Any, placement: Placement) -> Program:
     placed = replace(learner, spread=placement.spread)
-    evaluate = evaluator(CARTPOLE, learner.policy, 2)
+    evaluate = make_evaluator(CARTPOLE, learner.policy, 2)
     lanes = placement.runs
     return Compiler().compile(placed, settings, lanes, evaluate, "", placement)
 

@@ -24,12 +24,12 @@ from typing import Any
 import numpy as np
 
 from rl_es.analysis.comparison.matching import MatchedValues, labels_of_both
-from rl_es.analysis.statistics import difference
 from rl_es.analysis.statistics.aggregates import Scores, aggregate
 from rl_es.analysis.statistics.intervals import CONFIDENCE, Interval
 from rl_es.analysis.statistics.two_samples import (
     adjust_p_values,
     are_paired,
+    difference,
     interval_p,
     probability_of_improvement,
     seeds_to_tell,

@@ -11,7 +11,7 @@ from rl_es.envs.unrolled import learned_optimiser, sgd
 from rl_es.errors import UserError
 from rl_es.interfaces import Snapshot
 from rl_es.rollout.config import PolicyConfig
-from rl_es.rollout.evaluation import evaluator
+from rl_es.rollout.evaluation import make_evaluator
 from rl_es.rollout.policy import make_policy
 from tests.envs import contract
 from tests.envs.unrolled import reference
@@ -145,7 +145,7 @@ def test_the_score_is_the_loss_on_all_training_images():
 def test_evaluation_reports_the_score_after_the_last_step():
     env = make_sgd(steps=60, batch=50)
     policy = make_policy(PolicyConfig(network="parameters"), env.spec)
-    evaluate = jax.jit(evaluator(env, policy, 3))
+    evaluate = jax.jit(make_evaluator(env, policy, 3))
     params = policy.init(jax.random.key(0))
     scores = evaluate(jax.random.key(0), Snapshot(params))
     assert scores.shape == (3,)
@@ -160,7 +160,7 @@ def test_a_shared_network_is_a_policy_of_it():
     config = PolicyConfig(network="shared_mlp", widths=(4,), head="deterministic")
     policy = make_policy(config, env.spec)
     assert policy.parameters.size == 13 * 4 + 4 + 4 + 1
-    evaluate = jax.jit(evaluator(env, policy, 2))
+    evaluate = jax.jit(make_evaluator(env, policy, 2))
     scores = evaluate(jax.random.key(0), Snapshot(policy.init(jax.random.key(1))))
     assert np.isfinite(scores).all()
     with pytest.raises(UserError, match="choose another network"):

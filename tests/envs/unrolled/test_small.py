@@ -10,7 +10,7 @@ from rl_es.envs.unrolled import cubic, influence_balancing, linear, lorenz, toy_
 from rl_es.errors import UserError
 from rl_es.interfaces import Environment, Snapshot
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
-from rl_es.rollout.evaluation import evaluator
+from rl_es.rollout.evaluation import make_evaluator
 from rl_es.rollout.policy import make_policy
 from rl_es.rollout.wrappers import TimeLimit, wrap_environment
 from tests.envs.contract import check, check_types
@@ -80,7 +80,7 @@ def test_influence_balancing_names_its_own_evaluation(wrappers):
     """Minus the loss after 500 steps of one theta: 8.0 at the start, as the paper's, 0 at -1/6."""
     env = wrap_environment(made(influence_balancing), WrapperConfig(**wrappers))
     policy = make_policy(PolicyConfig(network="parameters"), env.spec)
-    evaluate = jax.jit(evaluator(env, policy, 2))
+    evaluate = jax.jit(make_evaluator(env, policy, 2))
     for theta in (0.5, 0.0, -1 / 6):
         params = {"theta": jnp.full(1, theta)}
         found = evaluate(jax.random.key(0), Snapshot(params))
@@ -116,7 +116,7 @@ def test_toy_regression_starts_where_the_paper_does():
     """The summed loss of the first schedule; the least one depends on roundings."""
     env = made(toy_regression)
     policy = make_policy(PolicyConfig(network="parameters"), env.spec)
-    evaluate = jax.jit(evaluator(env, policy, 1))
+    evaluate = jax.jit(make_evaluator(env, policy, 1))
 
     def loss(theta):
         return -float(evaluate(jax.random.key(0), Snapshot({"theta": jnp.asarray(theta)}))[0])
