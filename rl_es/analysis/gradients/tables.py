@@ -31,7 +31,7 @@ from rl_es.analysis.drawing import palette
 from rl_es.analysis.drawing.palette import Style, natural_order, styles
 from rl_es.analysis.formatting import format_range
 from rl_es.analysis.ladders import FULL
-from rl_es.analysis.statistics import intervals
+from rl_es.analysis.statistics import jackknife
 from rl_es.errors import UserError
 from rl_es.results import checksums, gradient_estimates
 
@@ -106,8 +106,8 @@ def _against(
     whole = squared(apart)
     without = np.stack([squared(np.delete(apart, seed, 1)) for seed in range(len(common))])
     ranks = np.array([own["rank"].iloc[0] for own in by_label], float)
-    fit = intervals(slope(ranks, whole), slope(ranks, without))
-    square = intervals(whole, without)
+    fit = jackknife(slope(ranks, whole), slope(ranks, without))
+    square = jackknife(whole, without)
     bounds = {"distance": square.estimate, "low": square.low, "high": square.high}
     for place, own in enumerate(by_label):
         yield {
