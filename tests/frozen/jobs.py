@@ -203,7 +203,15 @@ RECORDED: Mapping[str, Job] = {
     "mistakes": mistakes,
     **{
         name: _sweep(name)
-        for name in ("strategies", "settings", "policies", "suites", "unrolled", "ppo")
+        for name in (
+            "strategies",
+            "settings",
+            "policies",
+            "suites",
+            "unrolled",
+            "bounded",
+            "ppo",
+        )
     },
     "layouts": layouts,
     "continued": continued,
