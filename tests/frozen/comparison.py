@@ -8,7 +8,7 @@ from tests.frozen.contents import Entries, entries, text_entries
 from tests.frozen.recorder import COMMANDS, folders
 
 # Files that equal runs may differ in as a whole: locks, films, event files, checksums of others.
-IGNORED = ("*.lock", "SHA256SUMS", "events.out.*", "*.gif", "*.mp4", COMMANDS)
+IGNORED = ("*.lock", "SHA256SUMS", "events.out.*", "*.mp4", COMMANDS)
 FIXED = ("figures", "tables")  # jobs that read committed tables alone
 
 

@@ -23,7 +23,7 @@ Entries = dict[str, str]
 
 # Names of columns and keys whose values differ between equal runs.
 VARIABLE = re.compile(
-    r"seconds|compile|memory|bytes|peak|rss|revision|versions?$|machine|processor|^device$|^time$"
+    r"seconds|compile|peak|rss|^repeats$|^cpu_ratio$|^times_bare$|revision|versions?$|machine|processor|^device$|^time$"
     r"|^times?_|^date$|^started|sha256|^source$|_ms$|_ns$|per_second|share|^ratio|^cores",
     re.IGNORECASE,
 )
@@ -36,6 +36,7 @@ HEAD = re.compile(r"second|compile|memory|share|time|ratio", re.IGNORECASE)  # o
 _NUMBER = r"-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?"
 _UNIT = r"(?:s|ms|µs|us|min|h|GiB|MiB|kiB|KiB|MB|kB|GB|B|steps/s)\b"
 _TEXT = (
+    (re.compile(r"(?m)^[EWI]\d{4} \d\d:\d\d:\d\d.*\n?"), ""),  # what XLA logs
     (
         re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?(?:[+-]\d\d:?\d\d|Z)?)?"),
         "DATE",
