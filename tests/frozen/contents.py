@@ -28,6 +28,7 @@ VARIABLE = re.compile(
     re.IGNORECASE,
 )
 FIGURES = (".png", ".svg", ".pdf")
+LIBRARY = 1_000_000  # characters of a script from which it is plotly itself, and no data
 # Figures that are drawn of seconds.
 TIMED_FIGURES = re.compile(
     r"wall_clock|frontier|time_ratio|time_to_threshold|share_of|cost|parts|ablation|widths"
@@ -209,6 +210,9 @@ class _Structure(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         """Keeps text without numbers; of long text, a checksum."""
+        if len(data) > LIBRARY:
+            self.nodes.append(hashlib.sha256(data.encode()).hexdigest())
+            return
         text = " ".join(text_entries(data).values())
         text = _ANY_NUMBER.sub("#", text).strip()
         if len(text) > 500:
