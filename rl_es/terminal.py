@@ -3,8 +3,10 @@
 What checks find, printed as a table or as lines, with what to do about it.
 """
 
+import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
@@ -14,6 +16,17 @@ from rich.text import Text
 from rl_es.errors import short_reason, source_line
 
 DEFAULT_WIDTH = 200  # columns where the output is no terminal, and has no width of its own
+SCRIPT = "run_benchmark.py"  # the command line of a clone
+
+
+def program_name() -> str:
+    """Returns the name of the program that was started: `run_benchmark.py` or `rl_es`."""
+    return SCRIPT if Path(sys.argv[0]).name == SCRIPT else "rl_es"
+
+
+def start_command() -> str:
+    """Returns what a user types before a verb to start the same program."""
+    return f"python {SCRIPT}" if program_name() == SCRIPT else "rl_es"
 
 
 def plain_console(soft_wrap: bool = False) -> Console:

@@ -82,6 +82,11 @@ def test_a_wrong_file_is_refused_before_anything_heavy_is_loaded(
     [
         (("run", "tiy.yaml"), ("tiy.yaml: no such file; did you mean 'toy.yaml'?",)),
         (("run", "."), ("is a folder",)),
+        (("run", "quickstar"), ("quickstar: no such file", "did you mean 'quickstart'?")),
+        (("speed", "speed/rank"), ("no such sweep in the package; did you mean 'speed/ranks'?",)),
+        (("plan", "toy"), ("toy: no such file", "did you mean 'toy.yaml'?")),
+        (("sweeps", "--copy", "quickstar"), ("--copy: ", "did you mean 'quickstart'?")),
+        (("sweeps", "--out", "."), ("--out: needs --copy",)),
         (("run", "toy.yaml", "--set", "agents.plane.with.lr=1"), ("--set", "'plain'?")),
         (("run", "toy.yaml", "--set", "seeds=0", "--set", "name=x"), ("seeds (--set)", "least 1")),
         (("plan", "toy.yaml", "--set", "seeds=0"), ("seeds (--set)", "least 1")),
@@ -130,16 +135,46 @@ def test_wrong_syntax(tmp_path: Path, arguments: tuple[str, ...], said: str) -> 
 )
 def test_help(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     done = _call(tmp_path, *arguments)
-    assert done.returncode == 0 and "usage: run_benchmark.py" in done.stdout
+    assert done.returncode == 0 and "usage: rl_es" in done.stdout
     assert done.stderr.strip() == "loaded:"
 
 
-def test_help_of_the_door() -> None:
-    code = "import runpy, sys; sys.argv = ['run_benchmark.py', '--help']\ntry:\n"
-    code += "    runpy.run_path('run_benchmark.py', run_name='__main__')\nexcept SystemExit: pass\n"
+@pytest.mark.parametrize("program", ["run_benchmark.py", "rl_es"])
+def test_help_names_the_program_that_was_started(program: str) -> None:
+    start = "run_path('run_benchmark.py'" if program.endswith(".py") else "run_module('rl_es'"
+    code = f"import runpy, sys; sys.argv = [{program!r}, '--help']\ntry:\n"
+    code += f"    runpy.{start}, run_name='__main__')\nexcept SystemExit: pass\n"
     code += "print('jax' in sys.modules)"
     done = _call(ROOT, door=f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}")
     assert done.returncode == 0 and done.stdout.splitlines()[-1] == "False", done.stderr
+    assert f"usage: {program} " in done.stdout
+
+
+def test_sweeps_of_the_package(tmp_path: Path) -> None:
+    done = _call(tmp_path, "sweeps")
+    assert done.returncode == 0 and done.stderr.strip() == "loaded:"
+    assert "paper/cartpole " in done.stdout and "the EGGROLL paper's comparison" in done.stdout
+    done = _call(tmp_path, "sweeps", "--copy", "paper/cartpole", "--out", "mine")
+    copy = tmp_path / "mine" / "cartpole.yaml"
+    assert done.stdout == "mine/cartpole.yaml\n"
+    assert copy.read_bytes() == (ROOT / "sweeps/paper/cartpole.yaml").read_bytes()
+    copy.write_text("changed")
+    done = _call(tmp_path, "sweeps", "--copy", "paper/cartpole", "--out", "mine")
+    _refused(done, "mine/cartpole.yaml: exists already")
+    assert copy.read_text() == "changed"
+
+
+def test_a_sweep_is_found_by_name_after_files_of_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from rl_es.cli.sweeps import find_sweep
+
+    monkeypatch.chdir(tmp_path)
+    assert find_sweep(Path("quickstart")).samefile(ROOT / "sweeps/quickstart.yaml")
+    Path("paper").mkdir()
+    assert find_sweep(Path("paper/cartpole")).samefile(ROOT / "sweeps/paper/cartpole.yaml")
+    Path("paper/cartpole").write_text(GOOD)
+    assert find_sweep(Path("paper/cartpole")) == Path("paper/cartpole")
 
 
 def test_list(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ ALLOWED = {
         "tuning",
         *SWEEP,
     },
+    "__main__": {"agents", "cli", "envs"},
 }
 
 

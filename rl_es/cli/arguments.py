@@ -18,11 +18,14 @@ from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
 from rl_es.errors import UserError, brief, did_you_mean
 from rl_es.results.files import check_folder
+from rl_es.terminal import start_command
 
 if TYPE_CHECKING:
     from rl_es.training.resources import Resources
 
-SweepFile = Annotated[Positional[Path], arg(metavar="SWEEP", help="sweep file (YAML)")]
+SweepFile = Annotated[
+    Positional[Path], arg(metavar="SWEEP", help="sweep file (YAML), or the name of one of `sweeps`")
+]
 ResultsFolder = Annotated[Positional[Path], arg(metavar="DIR", help="results folder")]
 Overrides = Annotated[
     UseAppendAction[tuple[str, ...]],
@@ -113,7 +116,6 @@ def results_folder(out: Path | None, *default: str) -> Path:
     return check_folder(out or Path("results", *default))
 
 
-PROG = "run_benchmark.py"
 _KINDS = {int: "a whole number", float: "a number"}
 
 
@@ -163,7 +165,7 @@ class CommandLineCheck:
 
     @property
     def _help(self) -> str:
-        return f"see {PROG} {self._verb} --help"
+        return f"see {start_command()} {self._verb} --help"
 
     def _unknown(self, tokens: Sequence[str]) -> UserError:
         """Of arguments that nothing takes: the first option, which may have a value after it."""

@@ -12,7 +12,7 @@ from typing import NoReturn
 import tyro
 from tyro._errors import on_parse_error
 
-from rl_es.cli.arguments import PROG, CommandLineCheck
+from rl_es.cli.arguments import CommandLineCheck
 from rl_es.cli.result_commands import (
     CompareCommand,
     EvaluateCommand,
@@ -39,7 +39,9 @@ from rl_es.cli.setup_commands import (
     NewCommand,
     SchemaCommand,
 )
+from rl_es.cli.sweeps import SweepsCommand
 from rl_es.errors import UserError, brief, did_you_mean, printable, short_reason
+from rl_es.terminal import program_name
 
 VERBS = {
     "run": RunCommand,
@@ -58,6 +60,7 @@ VERBS = {
     "tune": TuneCommand,
     "tuned": TunedCommand,
     "list": ListCommand,
+    "sweeps": SweepsCommand,
     "new": NewCommand,
     "check": CheckCommand,
     "schema": SchemaCommand,
@@ -129,7 +132,7 @@ def _command(arguments: Sequence[str]) -> Callable[[], int]:
     with hook:
         return tyro.extras.subcommand_cli_from_dict(
             VERBS,
-            prog=PROG,
+            prog=program_name(),
             description="A benchmark suite for evolution strategies in reinforcement learning.",
             args=arguments,
         )

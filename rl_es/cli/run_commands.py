@@ -24,6 +24,7 @@ from rl_es.cli.arguments import (
     SweepFile,
     results_folder,
 )
+from rl_es.cli.sweeps import find_sweep
 from rl_es.errors import UserError, check_number
 from rl_es.results.files import write_text
 from rl_es.training.multihost_options import ALONE, MultihostOptions
@@ -140,7 +141,7 @@ class RunCommand:
 
         self.meeting.check()
         shard = ALL_GROUPS if self.shard is None else parse_shard(self.shard)
-        sweep = load_sweep(self.sweep, self.set)
+        sweep = load_sweep(find_sweep(self.sweep), self.set)
         crew = self._crew()
         out = results_folder(self.out, sweep.name)
         from rl_es.sweep import execution
@@ -216,7 +217,7 @@ class PlanCommand:
         """Returns the exit code."""
         from rl_es.sweep.loading import load_sweep
 
-        sweep = load_sweep(self.sweep, self.set)
+        sweep = load_sweep(find_sweep(self.sweep), self.set)
         from rl_es.sweep import plan
 
         plan.show_plan(sweep, self.probe, self.machine.resources())
@@ -227,7 +228,10 @@ class PlanCommand:
 class SpeedCommand:
     """Time agents against pure batch inference: what is missing from a results folder."""
 
-    file: Annotated[Positional[Path], arg(metavar="FILE", help="speed file (YAML)")]
+    file: Annotated[
+        Positional[Path],
+        arg(metavar="FILE", help="speed file (YAML), or the name of one of `sweeps`"),
+    ]
     out: Out = None
     set: SpeedOverrides = ()
     quiet: Quiet = False
@@ -236,7 +240,7 @@ class SpeedCommand:
         """Returns the exit code."""
         from rl_es.speed.workloads import load_benchmark
 
-        benchmark = load_benchmark(self.file, self.set)
+        benchmark = load_benchmark(find_sweep(self.file), self.set)
         out = results_folder(self.out, "speed", benchmark.name)
         from rl_es.speed import execution
         from rl_es.speed.execution import SpeedProgress
@@ -263,7 +267,7 @@ class GradientsCommand:
         """Returns the exit code."""
         from rl_es.sweep.loading import load_sweep
 
-        sweep = load_sweep(self.sweep, self.set)
+        sweep = load_sweep(find_sweep(self.sweep), self.set)
         out = results_folder(self.out, "gradients", sweep.name)
         from rl_es import gradients
 
@@ -292,7 +296,7 @@ class TuneCommand:
         from rl_es.sweep.schema import MAX_CELLS
 
         check_number("--startup", self.startup, 1, MAX_CELLS)
-        sweep = load_sweep(self.sweep, self.set)
+        sweep = load_sweep(find_sweep(self.sweep), self.set)
         if not any(entry.random for entry in sweep.agents):
             raise UserError(f"{self.sweep}: no agent has random settings; `run` it")
         out = results_folder(self.out, "tune", sweep.name)

@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 
 from tyro.conf import FlagCreatePairsOff, Positional, arg
 
-from rl_es.cli.arguments import PROG
 from rl_es.errors import UserError, check_number
 from rl_es.results.files import check_folder
 
@@ -29,11 +28,13 @@ class NewCommand:
 
     def __call__(self) -> int:
         """Returns the exit code."""
+        from rl_es.terminal import start_command
         from rl_es.tools import scaffold
 
         source, sweep, reference = scaffold.write_template(self.kind, self.name, self.out)
         print(f"{source}\n{sweep}")
-        print(f"next: {PROG} check {reference}, then {PROG} run {sweep}")
+        command = start_command()
+        print(f"next: {command} check {reference}, then {command} run {sweep}")
         return 0
 
 
