@@ -13,6 +13,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from rl_es import agents, envs  # noqa: F401  (importing them tells the registry where to look)
 from rl_es.cli.main import leave, main
 
 # Where it may end: the module, the function in it, and what that is a moment of.

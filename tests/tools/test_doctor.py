@@ -173,7 +173,7 @@ def test_a_check_that_breaks_is_a_finding() -> None:
 
     found = list(run_check("devices", broken))
     assert [finding.state for finding in found] == [OK, FAIL]
-    assert re.fullmatch(r"RuntimeError: no such device \(test_checks\.py:\d+\)", found[1].detail)
+    assert re.fullmatch(r"RuntimeError: no such device \(test_doctor\.py:\d+\)", found[1].detail)
 
 
 WELL = CheckResult("a", OK, "fine", "pip install 'more'")
@@ -216,7 +216,7 @@ def test_the_command(
 ) -> None:
     """All checks of this machine but the training, which has tests of its own."""
     monkeypatch.setattr(doctor, "train_once", None)
-    monkeypatch.setattr(doctor.training, "training", lambda: "left out")
+    monkeypatch.setattr(doctor, "check_training", lambda: "left out")
     assert cli.main(["doctor", "--out", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     for what in ("python", "packages", "devices", "cache", "results folder", "training: left out"):
