@@ -326,7 +326,7 @@ def make_environment(workload: Workload, horizon: Horizon) -> Environment:
     """
     world = workload.world
     suite = registry.environment_suite(world.name)
-    made = suite.make(world.name, suite.Options(**workload.options))
+    made = suite.make(world.name, workload.options)
     env = wrap_environment(FullHorizon(made) if horizon == "full" else made, world.wrappers)
     if env.spec.episode_length is None:
         raise UserError(

@@ -22,8 +22,7 @@ from rl_es.errors import ConfigError, ConfigPath
 from rl_es.rollout.config import PolicyConfig
 from rl_es.speed import peers
 from rl_es.speed.schema import EVOSAX, FLOORS, PEERS, Benchmark, ContestantEntry, Horizon
-from rl_es.sweep import cells
-from rl_es.sweep.cells import SettingsLayers, digest
+from rl_es.sweep.cells import SettingsLayers, digest, environment_identity, resolve_options
 from rl_es.sweep.loading import override, validate_document
 from rl_es.sweep.schema import EnvironmentChoice
 from rl_es.sweep.variants import Variant, count_variants, expand_variants
@@ -195,7 +194,7 @@ class Workload:
 
     key: str
     world: EnvironmentChoice
-    options: dict[str, Any]
+    options: Config
     policy: PolicyConfig
     population: int
     episodes: int
@@ -269,15 +268,8 @@ def _workloads(benchmark: Benchmark) -> Iterator[Workload]:
         for horizon in axes.horizons
     }
     for e, world in enumerate(axes.environments):
-        suite = registry.environment_suite(world.name)
-        place = ("workloads", "environments", e, "options")
-        options = cells.resolve_options(suite, world, place)
-        environment = {
-            "name": world.name,
-            "options": options,
-            "wrappers": world.wrappers.model_dump(mode="json"),
-            "numerics": suite.NUMERICS,
-        }
+        options = resolve_options(world, ("workloads", "environments", e, "options"))
+        environment = environment_identity(world, options)
         sizes = itertools.product(
             axes.widths, enumerate(axes.populations), enumerate(axes.episodes), axes.horizons
         )
@@ -312,7 +304,7 @@ def load_benchmark(path: Path, assignments: Iterable[str] = ()) -> Benchmark:
       UserError: the first thing that is wrong, with its place in the file.
     """
     document = read_yaml(path)
-    override(document, assignments, everywhere={})
+    override(document, assignments, sweep_wide_keys={})
     return validate_benchmark(document)
 
 

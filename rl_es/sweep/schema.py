@@ -1,4 +1,4 @@
-"""The sweep file's format: which keys it has and what each may hold.
+"""The format of a sweep file: its keys, and the values that each key accepts.
 
 ```yaml
 name: example                # names the default results folder; never a path
@@ -35,12 +35,11 @@ tuning:                             # optional, as `tuned` writes it: where tune
 
 A random setting has one of uniform: [low, high], log_uniform: [low, high] and choice: [values].
 A surface is the objective on a grid of both parameters, for the report; it changes no run.
-Two things are checked later, where the values come together (`rl_es.sweep.cells`): an agent's
-settings, by its own `Hyperparameters`, and whether every cell has a budget and differs from others.
 
-What files of several kinds name: agents with settings that vary, environments with wrappers.
-
-Kinds of values in a sweep file: names, labels, seeds, lists of values.
+The classes here check every value by itself. `rl_es.sweep.cells` checks the values against each
+other: an agent's settings by its own `Hyperparameters`, the budget of every cell, and that no two
+cells are equal. `VariedEntry`, `EnvironmentChoice` and the value types are shared with the format
+of a speed file, `rl_es.speed.schema`.
 """
 
 import re
@@ -61,29 +60,31 @@ MAX_SEED = 2**31 - 1
 NAME_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 
 
-def _matching(pattern: str, means: str) -> AfterValidator:
+def _matching(pattern: str, description: str) -> AfterValidator:
+    """Returns a validator for text of at most 100 characters that matches `pattern`."""
+
     def check(text: str) -> str:
         if len(text) > 100:
             raise ValueError(f"must be at most 100 characters, has {len(text)}")
         if not re.fullmatch(pattern, text):
-            raise ValueError(f"must be {means}, is {brief(text)!r}")
+            raise ValueError(f"must be {description}, is {brief(text)!r}")
         return text
 
     return AfterValidator(check)
 
 
 def check_distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Refuses a value that is listed twice."""
-    seen = set()
+    """Refuses a list that holds a value twice."""
+    spellings = set()
     for value in values:
-        if (key := repr(value)) in seen:
+        if (spelling := repr(value)) in spellings:
             raise ValueError(f"lists {brief(value)} twice")
-        seen.add(key)
+        spellings.add(spelling)
     return values
 
 
-def _seeds(value: Any) -> Any:
-    """Every form of `seeds` as a list: 5, [0, 3, 7], {first: 100, count: 10}."""
+def _expand_seeds(value: Any) -> Any:
+    """Returns the seeds of 5 (0 to 4), [0, 3, 7] or {first: 100, count: 10} as a tuple."""
     first, count = 0, value
     if isinstance(value, dict):
         if set(value) != {"first", "count"}:
@@ -104,7 +105,10 @@ def _seeds(value: Any) -> Any:
 
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
 Seeds = Annotated[
-    tuple[Seed, ...], BeforeValidator(_seeds), Field(min_length=1), AfterValidator(check_distinct)
+    tuple[Seed, ...],
+    BeforeValidator(_expand_seeds),
+    Field(min_length=1),
+    AfterValidator(check_distinct),
 ]
 SweepName = Annotated[str, _matching(NAME_PATTERN, "letters, digits, '_', '.' and '-', not a path")]
 EnvironmentLabel = Annotated[
@@ -123,22 +127,36 @@ Values = Annotated[
 
 
 def name_to_mapping(value: Any) -> Any:
-    """An entry that is a plain name, as a mapping."""
+    """Returns an entry that is a plain name as a mapping, any other value unchanged."""
     return {"name": value} if isinstance(value, str) else value
 
 
 def check_labels(entries: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Refuses two entries of one label."""
-    seen: set[str] = set()
+    """Refuses two entries with the same label."""
+    labels: set[str] = set()
     for entry in entries:
-        if entry.display_name in seen:
+        if entry.display_name in labels:
             raise ValueError(f"two are labelled '{entry.display_name}'; give one another label")
-        seen.add(entry.display_name)
+        labels.add(entry.display_name)
     return entries
 
 
+def _only_key(config: Config) -> str:
+    """Returns the key of the one value that is not None.
+
+    Raises:
+      ValueError: none or several values are given.
+    """
+    keys = list(type(config).model_fields)
+    stated = [key for key in keys if getattr(config, key) is not None]
+    if len(stated) != 1:
+        valid = f"{', '.join(keys[:-1])} and {keys[-1]}"
+        raise ValueError(f"needs exactly one of {valid}, has {' and '.join(stated) or 'none'}")
+    return stated[0]
+
+
 class Distribution(Config):
-    """What a random setting is drawn from; exactly one."""
+    """The distribution of a random setting: exactly one of three kinds."""
 
     uniform: tuple[float, float] | None = static(None, "between low and high", strict=False)
     log_uniform: tuple[float, float] | None = static(
@@ -147,41 +165,38 @@ class Distribution(Config):
     choice: Values | None = static(None, "one of these values")
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
-        kinds = [name for name in type(self).model_fields if getattr(self, name) is not None]
-        if len(kinds) != 1:
-            given = " and ".join(kinds) or "none"
-            raise ValueError(f"needs exactly one of uniform, log_uniform and choice, has {given}")
+    def _check_kind(self) -> Self:
+        kind = _only_key(self)
         low, high = self.uniform or self.log_uniform or (1.0, 2.0)
         if not low < high or (self.log_uniform and low <= 0):
             positive = "0 < " if self.log_uniform else ""
-            raise ValueError(f"{kinds[0]}: must be [low, high] with {positive}low < high")
+            raise ValueError(f"{kind}: must be [low, high] with {positive}low < high")
         return self
 
 
 class RandomSampling(Config):
-    """Random settings: `samples` and `seed`, and a distribution for each setting drawn."""
+    """Random settings: `samples`, `seed`, and one distribution per setting."""
 
     model_config: ClassVar[pydantic.ConfigDict] = pydantic.ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Distribution] = Field(init=False)  # pyright: ignore
 
-    samples: int = static(help="settings that are drawn", ge=1, le=MAX_CELLS)
-    seed: int = static(0, "of the draws", ge=0, le=MAX_SEED)
+    samples: int = static(help="number of samples", ge=1, le=MAX_CELLS)
+    seed: int = static(0, "seed of the draws", ge=0, le=MAX_SEED)
 
     @property
     def settings(self) -> dict[str, Distribution]:
-        """Distributions by setting."""
+        """The distribution of each random setting."""
         return self.__pydantic_extra__ or {}
 
     @model_validator(mode="after")
-    def _some(self) -> Self:
+    def _check_not_empty(self) -> Self:
         if not self.settings:
             raise ValueError("draws nothing; add a line such as lr: {log_uniform: [1e-3, 1e-1]}")
         return self
 
 
 class VariedEntry(Config):
-    """Something by name: fixed settings, and settings that vary."""
+    """A named entry with fixed settings and with settings that vary by grid or at random."""
 
     name: str = static(help="as `list` shows it")
     label: AgentLabel | None = static(None, "unique in the file; the name if absent")
@@ -193,19 +208,19 @@ class VariedEntry(Config):
 
     @property
     def display_name(self) -> str:
-        """The label: unless one is given the name, or the class that a reference names."""
+        """The label; without one the name, or the class that a plug-in's reference names."""
         return self.label or short_name(self.name)
 
     @property
     def varied_settings(self) -> set[str]:
-        """Settings that grid or random gives."""
+        """The names of the settings that vary by grid or at random."""
         return {*self.grid, *(self.random.settings if self.random else ())}
 
     @model_validator(mode="after")
-    def _varied_once(self) -> Self:
-        if both := sorted(self.varied_settings & {*self.fixed}):
+    def _check_disjoint(self) -> Self:
+        if shared := sorted(self.varied_settings & {*self.fixed}):
             raise ValueError(
-                f"'{brief(both[0])}' is fixed by `with` and varied by grid or random; keep one"
+                f"'{brief(shared[0])}' is fixed by `with` and varied by grid or random; keep one"
             )
         for name in self.random.settings if self.random else ():
             if name in self.grid:
@@ -214,25 +229,25 @@ class VariedEntry(Config):
 
 
 class EnvironmentChoice(WrapperConfig):
-    """An environment by name: its suite's options and its wrappers."""
+    """A named environment with its suite's options and its wrappers."""
 
     name: str = static(help="as `list` shows it")
     label: EnvironmentLabel | None = static(None, "unique in the file; the name if absent")
-    options: dict[str, Any] = Field(default_factory=dict, description="of the suite")
+    options: dict[str, Any] = Field(default_factory=dict, description="options of the suite")
 
     @property
     def display_name(self) -> str:
-        """The label: unless one is given the name, or the class that a reference names."""
+        """The label; without one the name, or the class that a plug-in's reference names."""
         return self.label or short_name(self.name)
 
     @property
     def wrappers(self) -> WrapperConfig:
-        """The wrappers' settings alone."""
+        """The settings of the wrappers, without the entry's other keys."""
         return WrapperConfig(**{name: getattr(self, name) for name in WrapperConfig.model_fields})
 
     @field_validator("name")
     @classmethod
-    def _known(cls, name: str) -> str:
+    def _check_name(cls, name: str) -> str:
         try:
             registry.environment_suite(name)
         except UserError as error:
@@ -240,36 +255,31 @@ class EnvironmentChoice(WrapperConfig):
         return name
 
 
-# Those that a report draws only where they are asked for.
+# The figures that a report draws only on request.
 OptionalFigure = Literal["best_so_far", "frontier", "time_ratio", "time_to_threshold"]
 
 
 class Budget(Config):
-    """When a run ends: after environment steps, generations, or (not reproducible) seconds."""
+    """The end of a run: exactly one of environment steps, generations and seconds."""
 
     env_steps: int | None = static(None, "environment steps of training", ge=1, le=10**15)
     generations: int | None = static(None, "generations; ppo: iterations", ge=1, le=10**12)
     seconds: float | None = static(None, "seconds of training; not reproducible", gt=0)
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
-        kinds = [name for name in type(self).model_fields if getattr(self, name) is not None]
-        if len(kinds) != 1:
-            given = " and ".join(kinds) or "none"
-            raise ValueError(
-                f"needs exactly one of env_steps, generations and seconds, has {given}"
-            )
+    def _check_kind(self) -> Self:
+        _only_key(self)
         return self
 
 
 class AgentEntry(VariedEntry):
-    """One agent of a sweep."""
+    """An agent of a sweep."""
 
     policy: PolicyConfig = static(PolicyConfig(), "overrides the policy, by key")
 
     @field_validator("name")
     @classmethod
-    def _known(cls, name: str) -> str:
+    def _check_name(cls, name: str) -> str:
         try:
             registry.agents.load(name)
         except UserError as error:
@@ -278,24 +288,25 @@ class AgentEntry(VariedEntry):
 
 
 class EnvironmentEntry(EnvironmentChoice):
-    """One environment of a sweep, and what it overrides."""
+    """An environment of a sweep with its overrides."""
 
-    threshold: float | None = static(  # bounded as float32, in which returns are
+    threshold: float | None = static(  # within the range of float32, the type of returns
         None, "the return that counts as solved", ge=-1e38, le=1e38
     )
     surface: SurfaceConfig | None = static(
         None, "the objective on a grid of the policy's two parameters, for the report"
     )
-    budget: Budget | None = static(None, "instead of the default, as a whole")
+    budget: Budget | None = static(None, "replaces the default")
     evaluation: EvaluationConfig = static(EvaluationConfig(), "overrides the default, by key")
     policy: PolicyConfig = static(PolicyConfig(), "overrides the default, by key")
     agents: dict[str, dict[str, Any]] = Field(
-        default_factory=dict, description="settings of an agent here, by its label or its name"
+        default_factory=dict,
+        description="settings of an agent in this environment, by its label or its name",
     )
 
 
 class Defaults(Config):
-    """What holds wherever nothing overrides it."""
+    """Values for every environment and agent that does not override them."""
 
     budget: Budget | None = static(None, "when a run ends; each environment may have its own")
     evaluation: EvaluationConfig = static(EvaluationConfig(), "how runs are evaluated")
@@ -306,27 +317,27 @@ class Defaults(Config):
 
 
 class Tuning(Config):
-    """Where tuned settings come from: another sweep, and what it spent on them."""
+    """The source of tuned settings: another sweep, with its trials, seeds and budgets."""
 
-    name: SweepName = static(help="of the tuning sweep")
+    name: SweepName = static(help="name of the tuning sweep")
     search: Literal["random", "grid", "tpe"] = static(help="how settings were proposed")
     trials: dict[str, Annotated[int, Field(ge=1)]] = static(
-        help="of an agent in each environment, by label"
+        help="number of an agent's trials in each environment, by label"
     )
-    seeds: Seeds = static(help="that the trials ran; the sweep itself may have none of them")
-    budget: dict[str, Budget] = static(help="of a run, by the environment's label")
-    chosen_by: str = static(help="what decided between trials")
+    seeds: Seeds = static(help="seeds of the trials; disjoint from the sweep's own")
+    budget: dict[str, Budget] = static(help="budget of a run, by the environment's label")
+    chosen_by: str = static(help="the criterion that ranked the trials")
 
 
 class Sweep(Config):
-    """A whole sweep file."""
+    """A sweep file."""
 
-    name: SweepName = static(help="names the results folder, results/NAME")
+    name: SweepName = static(help="name of the results folder, results/NAME")
     description: str | None = static(None, "what the sweep is for; the report shows it")
     seeds: Seeds = static(
         help="a count (5: seeds 0 to 4), a list, or {first: 100, count: 10}; each runs every agent"
     )
-    defaults: Defaults = static(Defaults(), "what holds wherever nothing overrides it")
+    defaults: Defaults = static(Defaults(), "values that environments and agents may override")
     environments: Annotated[
         tuple[Annotated[EnvironmentEntry, BeforeValidator(name_to_mapping)], ...],
         Field(min_length=1, strict=False),

@@ -25,7 +25,7 @@ from rl_es.results.files import read_or_set_aside
 from rl_es.rollout.config import SurfaceConfig
 from rl_es.rollout.evaluation import make_evaluator
 from rl_es.sweep import cells
-from rl_es.sweep.cells import digest, environment_identity
+from rl_es.sweep.cells import digest, environment_identity, resolve_options
 from rl_es.sweep.progress import Progress, format_duration
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import Store, cell_reason, cell_source
@@ -143,15 +143,17 @@ def _wanted(sweep: Sweep) -> Iterator[SurfaceRequest]:
         if environment.surface is None:
             continue
         place = ("environments", i)
-        made_of = environment_identity(environment, place)
+        options = resolve_options(environment, (*place, "options"))
         policy = cells.merge_configs((*place, "policy"), sweep.defaults.policy, environment.policy)
-        task = Task(environment.name, made_of["options"], environment.wrappers, policy)
+        task = Task(environment.name, options.model_dump(), environment.wrappers, policy)
         try:
             check_surface(task)
         except UserError as error:
             raise ConfigError((*place, "surface"), str(error)) from None
         grid = environment.surface.model_dump(mode="json")
-        settings = digest([made_of, policy.model_dump(mode="json"), grid, SEED])
+        settings = digest(
+            [environment_identity(environment, options), policy.model_dump(mode="json"), grid, SEED]
+        )
         yield SurfaceRequest(
             sweep.name, environment.display_name, task, environment.surface, settings
         )

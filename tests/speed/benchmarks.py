@@ -22,5 +22,5 @@ contestants: [bare, inference, eggroll]
 def benchmark_of(*assignments: str, text: str = BASE) -> Benchmark:
     """A benchmark from overrides of a small one, or of another text."""
     document = parse_yaml(text, "toy.yaml")
-    override(document, assignments, everywhere={})
+    override(document, assignments, sweep_wide_keys={})
     return validate_benchmark(document)
