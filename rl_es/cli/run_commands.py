@@ -300,14 +300,14 @@ class TuneCommand:
         if not any(entry.random for entry in sweep.agents):
             raise UserError(f"{self.sweep}: no agent has random settings; `run` it")
         out = results_folder(self.out, "tune", sweep.name)
-        from rl_es.tuning import search
+        from rl_es.tuning.studies import import_optuna
 
-        search.import_optuna()
-        from rl_es.tuning import search
+        import_optuna()
+        from rl_es.tuning.search import run_search
 
         shown = make_progress(self.quiet)
         try:
-            code = search.run_search(sweep, out, shown, self.machine.resources(), self.startup)
+            code = run_search(sweep, out, shown, self.machine.resources(), self.startup)
         finally:
             shown.end()
         write_report(out)
@@ -333,13 +333,13 @@ class TunedCommand:
         """Returns the exit code."""
         if not self.sweeps:
             raise UserError("tuned: needs a results folder and the sweep files to change")
-        from rl_es.tuning import apply, trials
-        from rl_es.tuning.apply import edit_sweep
+        from rl_es.tuning.apply import edit_sweep, show_edits
+        from rl_es.tuning.trials import read_tuning_results
 
-        found = trials.read_tuning_results(self.results)
-        fed = [edit_sweep(found, path) for path in self.sweeps]
+        tuned = read_tuning_results(self.results)
+        edits = [edit_sweep(tuned, path) for path in self.sweeps]
         if self.write:
-            for one in fed:
-                write_text(one.path, one.after)
-        apply.show_edits(fed, self.write)
+            for edit in edits:
+                write_text(edit.path, edit.after)
+        show_edits(edits, self.write)
         return 0

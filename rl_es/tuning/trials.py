@@ -1,10 +1,10 @@
-"""The trials of a tuning run, read from its results folder.
+"""The trials of a tuning run, read from its results folder, and the best of them.
 
-A tuning run is an ordinary sweep whose entries vary settings, by `random` or `grid`: each variant
-is a trial, run with every seed. Which settings a label stands for is known from the sweep that the
-manifest holds, by the code that made the labels; a guided search leaves a list of its trials.
+A tuning run is an ordinary sweep whose entries vary settings, by `random` or `grid`. Each variant
+is a trial and runs with every seed. A random or grid search needs no list of its trials: the sweep
+in the manifest gives the labels and their settings. A guided search writes the list `trials.json`.
 
-The best trial: by mean final return over the tuning seeds.
+The best trial is the one with the highest mean final return over the tuning seeds.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,14 +21,34 @@ from rl_es.results.text_files import FileModel
 from rl_es.sweep.cells import check_cell_count
 from rl_es.sweep.schema import Sweep, VariedEntry
 from rl_es.sweep.variants import count_variants, expand_variants
-from rl_es.tuning.search import TrialRecord, read_trials
 
-LabelledSettings = list[
-    tuple[str, Mapping[str, Any]]
-]  # labels and varied settings of trials, in order
-
+TRIALS_FILE = "trials.json"
+TRIALS_KIND = "list of trials"
 MANIFEST_KIND = "manifest of a sweep"
 ENDED_STATUSES = ("finished", "diverged", "failed")
+CHOSEN_BY = "mean final return"
+
+LabelledSettings = list[tuple[str, Mapping[str, Any]]]  # labels and varied settings, in order
+
+
+class TrialRecord(FileModel):
+    """A trial that a guided search has run.
+
+    Attributes:
+      env: label of the environment.
+      agent: label of the agent entry.
+      label: label of the trial's runs.
+      settings: the varied settings.
+    """
+
+    env: str
+    agent: str
+    label: str
+    settings: dict[str, Any]
+
+
+class _TrialsFile(FileModel):
+    trials: list[TrialRecord]
 
 
 class _TuningManifest(FileModel):
@@ -37,17 +57,17 @@ class _TuningManifest(FileModel):
 
 @dataclass(frozen=True)
 class Trial:
-    """One choice of settings for an agent in an environment.
+    """A choice of settings for an agent in an environment, with the results of its runs.
 
     Attributes:
-      number: its place in the order of trials, from 0.
-      label: of its runs.
-      settings: the varied ones.
+      number: position in the order of trials, from 0.
+      label: label of its runs.
+      settings: the varied settings.
       final: final return of each run that finished.
-      area: mean of all evaluations of a run but the one at its start, of each that finished.
-      lost: runs that diverged or failed.
-      missing: runs that do not exist or have not ended.
-      run: the row of one of its runs, for its other settings; empty if there is no run.
+      area: mean of all evaluations but the first, of each run that finished.
+      lost: number of runs that diverged or failed.
+      missing: number of runs that do not exist or have not ended.
+      run: row of one of its runs, for the settings that do not vary; empty if there is no run.
     """
 
     number: int
@@ -59,14 +79,19 @@ class Trial:
     missing: int
     run: Mapping[str, Any]
 
+    @property
+    def mean_final_return(self) -> float:
+        """Mean final return of the runs that finished."""
+        return float(np.mean(self.final))
+
 
 @dataclass(frozen=True)
 class TuningResults:
-    """A tuning run.
+    """The results of a tuning run.
 
     Attributes:
-      sweep: what was run.
-      search: how settings were drawn.
+      sweep: the sweep of the run.
+      search: how settings were proposed.
       trials: by the labels of environment and agent entry.
     """
 
@@ -75,51 +100,95 @@ class TuningResults:
     trials: Mapping[tuple[str, str], tuple[Trial, ...]]
 
 
+@dataclass(frozen=True)
+class BestTrial:
+    """The best of the trials of an agent in an environment.
+
+    Attributes:
+      best: the best trial.
+      second: the runner-up; None if no other trial counts.
+      trials: number of all trials.
+      lost: number of trials that do not count, because a run diverged or failed.
+    """
+
+    best: Trial
+    second: Trial | None
+    trials: int
+    lost: int
+
+
+def pick_best_trial(trials: Sequence[Trial]) -> BestTrial | str:
+    """Returns the best trial and the runner-up, or the reason why there is none.
+
+    A trial counts only if all its runs finished: the mean of the runs that remain after a
+    divergence is biased. Equal means, such as those of a task that many trials solve, are ranked by
+    the mean over all evaluations, which favours the faster trial, and then by the trials' order.
+    """
+    missing = sum(trial.missing > 0 for trial in trials)
+    if missing or not trials:
+        return f"{missing} of {len(trials)} trials have not ended; run the tuning to its end"
+    complete = [trial for trial in trials if not trial.lost]
+    if not complete:
+        return f"each of {len(trials)} trials lost a run (diverged or failed)"
+    ranked = sorted(
+        complete, key=lambda t: (-t.mean_final_return, -float(np.mean(t.area)), t.number)
+    )
+    # A search may propose the same settings twice: those are one run.
+    second = next((trial for trial in ranked if trial.label != ranked[0].label), None)
+    return BestTrial(ranked[0], second, len(trials), len(trials) - len(complete))
+
+
+def write_trials(folder: Path, trials: Sequence[TrialRecord]) -> None:
+    """Writes the list of a guided search's trials so far."""
+    content = {"search": "tpe", "trials": [trial.model_dump() for trial in trials]}
+    text_files.write_json(folder / TRIALS_FILE, content)
+
+
+def read_trials(folder: Path) -> list[TrialRecord] | None:
+    """Reads the list of a guided search's trials; None if the folder has no such search.
+
+    Raises:
+      UserError: the file is damaged.
+    """
+    path = folder / TRIALS_FILE
+    if not path.exists():
+        return None
+    return text_files.read_json_as(path, _TrialsFile, TRIALS_KIND)[0].trials
+
+
 def read_tuning_results(folder: Path) -> TuningResults:
     """Reads a tuning run.
 
     Raises:
       UserError: the folder holds no sweep, or one that varies nothing.
     """
-    sweep, listed = _sweep(folder / "manifest.json"), read_trials(folder)
-    varied = [entry for entry in sweep.agents if entry.varied_settings]
-    if not varied:
+    sweep, records = _read_sweep(folder / "manifest.json"), read_trials(folder)
+    entries = [entry for entry in sweep.agents if entry.varied_settings]
+    if not entries:
         raise UserError(f"{folder}: its sweep '{sweep.name}' varies nothing by random or grid")
     curves, runs = tables.load_tables(folder)
-    ended = curves[curves["generation"] > 0].groupby("run_id")["return_mean"].mean()
-    runs = runs.assign(area=runs["run_id"].map(ended))
-    found: dict[tuple[str, str], tuple[Trial, ...]] = {}
+    areas = curves[curves["generation"] > 0].groupby("run_id")["return_mean"].mean()
+    runs = runs.assign(area=runs["run_id"].map(areas))
+    trials: dict[tuple[str, str], tuple[Trial, ...]] = {}
     for environment in sweep.environments:
-        here = runs[runs["env"] == environment.display_name]
-        for entry in varied:
-            pair = environment.display_name, entry.display_name
-            known = _variants(entry) if listed is None else _listed(entry, pair, listed)
-            found[pair] = tuple(_trials(folder, sweep, known, here))
-    drawn = any(entry.random for entry in varied)
-    search = "tpe" if listed is not None else "random" if drawn else "grid"
-    return TuningResults(sweep, search, found)
+        env = environment.display_name
+        env_runs = runs[runs["env"] == env]
+        for entry in entries:
+            if records is None:
+                labelled = [(v.label, v.settings) for v in expand_variants(entry)]
+            else:
+                labelled = _recorded_settings(entry, env, records)
+            trials[env, entry.display_name] = tuple(_trials(folder, sweep, labelled, env_runs))
+    is_random = any(entry.random for entry in entries)
+    search = "tpe" if records is not None else "random" if is_random else "grid"
+    return TuningResults(sweep, search, trials)
 
 
-def _variants(entry: VariedEntry) -> LabelledSettings:
-    """The variants of an entry."""
-    return [(variant.label, variant.settings) for variant in expand_variants(entry)]
-
-
-def _listed(
-    entry: VariedEntry, pair: tuple[str, str], listed: Sequence[TrialRecord]
-) -> LabelledSettings:
-    """The trials that a guided search ran; those that it has not reached have no settings."""
-    known: LabelledSettings = [
-        (ran.label, ran.settings) for ran in listed if (ran.env, ran.agent) == pair
-    ]
-    return known + [("", {})] * (count_variants(entry) - len(known))
-
-
-def _sweep(path: Path) -> Sweep:
-    """The sweep of a folder, by its manifest.
+def _read_sweep(path: Path) -> Sweep:
+    """Reads the sweep in a manifest.
 
     Raises:
-      UserError: there is none, or no sweep, or one of more trials than a sweep can have.
+      UserError: there is no manifest, it holds no sweep, or the sweep has too many trials.
     """
     if not path.exists():
         raise UserError(f"{path}: no such file; name the results folder of a tuning run")
@@ -131,80 +200,48 @@ def _sweep(path: Path) -> Sweep:
     return sweep
 
 
+def _recorded_settings(
+    entry: VariedEntry, env: str, records: Sequence[TrialRecord]
+) -> LabelledSettings:
+    """Returns the trials of a guided search; those that it has not reached have no settings."""
+    pair = (env, entry.display_name)
+    labelled: LabelledSettings = [
+        (record.label, record.settings) for record in records if (record.env, record.agent) == pair
+    ]
+    return labelled + [("", {})] * (count_variants(entry) - len(labelled))
+
+
 def _trials(
-    folder: Path, sweep: Sweep, known: LabelledSettings, runs: pd.DataFrame
+    folder: Path, sweep: Sweep, labelled: LabelledSettings, runs: pd.DataFrame
 ) -> Iterator[Trial]:
-    """The trials of one environment and agent entry."""
+    """Yields the trials of an agent entry, from the runs of one environment."""
     rows = runs[runs["seed"].isin(sweep.seeds)]
-    rows = rows.assign(words=rows["label"].map(_words))
-    told = {_words(label) for label, _ in known}
-    twice = rows[rows.duplicated(["words", "seed"]) & rows["words"].isin(told)]
-    if len(twice):
+    rows = rows.assign(label_key=rows["label"].map(_label_key))
+    label_keys = {_label_key(label) for label, _ in labelled}
+    is_repeated = rows.duplicated(["label_key", "seed"]) & rows["label_key"].isin(label_keys)
+    repeated = rows[is_repeated]
+    if len(repeated):
         raise UserError(
-            f"{folder}: label '{twice['label'].iloc[0]}' stands for runs of several settings, as "
-            "of a sweep file that was changed; run the tuning into a folder of its own"
+            f"{folder}: label '{repeated['label'].iloc[0]}' stands for runs of several settings, "
+            "as of a sweep file that was changed; run the tuning into a folder of its own"
         )
-    of = {words: own for words, own in rows.groupby("words")}
-    for number, (label, settings) in enumerate(known):
-        own = of.get(_words(label), rows[:0])
-        ended = own[own["status"].isin(ENDED_STATUSES)]
-        good = ended[(ended["status"] == "finished") & ended["final_return"].notna()]
+    rows_by_key = dict(iter(rows.groupby("label_key")))
+    for number, (label, settings) in enumerate(labelled):
+        trial_rows = rows_by_key.get(_label_key(label), rows[:0])
+        ended = trial_rows[trial_rows["status"].isin(ENDED_STATUSES)]
+        finished = ended[(ended["status"] == "finished") & ended["final_return"].notna()]
         yield Trial(
             number,
             label,
             settings,
-            final=tuple(map(float, good["final_return"])),
-            area=tuple(map(float, good["area"])),
-            lost=len(ended) - len(good),
+            final=tuple(map(float, finished["final_return"])),
+            area=tuple(map(float, finished["area"])),
+            lost=len(ended) - len(finished),
             missing=len(sweep.seeds) - len(ended),
-            run=own.iloc[0].to_dict() if len(own) else {},
+            run=trial_rows.iloc[0].to_dict() if len(trial_rows) else {},
         )
 
 
-def _words(label: str) -> str:
-    """A label with its settings sorted: a manifest does not keep the order of the file."""
+def _label_key(label: str) -> str:
+    """Returns a label with its settings sorted: a manifest does not keep the order of the file."""
     return " ".join(sorted(label.split(" ")))
-
-
-CHOSEN_BY = "mean final return"
-
-
-@dataclass(frozen=True)
-class BestTrial:
-    """What was picked of the trials of an agent in an environment.
-
-    Attributes:
-      best: the trial.
-      second: the runner-up; None where no other trial counts.
-      trials: how many there were.
-      lost: how many of them do not count, since a run diverged or failed.
-    """
-
-    best: Trial
-    second: Trial | None
-    trials: int
-    lost: int
-
-
-def pick_best_trial(trials: Sequence[Trial]) -> BestTrial | str:
-    """The best trial and the next one, or the reason why none can be named.
-
-    A trial counts only if all its runs finished: the mean of those that are left after a divergence
-    is no fair sample. Equal means, such as those of a task that many trials solve, are ranked by
-    the mean over all evaluations, which favours the faster trial, and then by the trials' order.
-    """
-    missing = sum(trial.missing > 0 for trial in trials)
-    if missing or not trials:
-        return f"{missing} of {len(trials)} trials have not ended; run the tuning to its end"
-    whole = [trial for trial in trials if not trial.lost]
-    if not whole:
-        return f"each of {len(trials)} trials lost a run (diverged or failed)"
-    ranked = sorted(whole, key=lambda t: (-mean_final_return(t), -float(np.mean(t.area)), t.number))
-    # A search may propose the same settings twice: those are one run.
-    second = next((trial for trial in ranked if trial.label != ranked[0].label), None)
-    return BestTrial(ranked[0], second, len(trials), len(trials) - len(whole))
-
-
-def mean_final_return(trial: Trial) -> float:
-    """The mean final return of a trial's finished runs."""
-    return float(np.mean(trial.final))

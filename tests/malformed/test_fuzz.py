@@ -22,7 +22,7 @@ from rl_es.sweep.schema import Sweep
 from rl_es.sweep.yaml_reader import parse_yaml
 from rl_es.training import policy_manifest
 from rl_es.training.checkpoint import load as load_state
-from rl_es.tuning import search, trials
+from rl_es.tuning import trials
 from tests.malformed import folders
 from tests.malformed.cases import state
 
@@ -111,9 +111,9 @@ READERS: Readers = {
     "a tuning's manifest": (
         "tuned",
         "manifest.json",
-        lambda at: trials._sweep(at / "manifest.json"),
+        lambda at: trials._read_sweep(at / "manifest.json"),
     ),
-    "trials": ("tuned", "trials.json", search.read_trials),
+    "trials": ("tuned", "trials.json", trials.read_trials),
     "films": ("swept", "replays/replays.json", replays.read_replays),
     "a policy": (
         "trained",

@@ -52,7 +52,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             chunk = points[start : start + 5].astype(np.float64)
             yield chunk.sum(1, keepdims=True) * np.ones(episodes)
 
-    monkeypatch.setattr(surfaces, "surface_returns", returns)
+    monkeypatch.setattr(surfaces, "evaluate_points", returns)
     return calls
 
 
@@ -111,7 +111,7 @@ def test_a_damaged_file_is_set_aside_and_made_anew(tmp_path: Path, counted: list
 
 def test_what_is_not_finite_is_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gaps = np.where(np.arange(12) % 5 == 0, np.inf, np.arange(12.0))[:, None]
-    monkeypatch.setattr(surfaces, "surface_returns", lambda *asked: iter([gaps]))
+    monkeypatch.setattr(surfaces, "evaluate_points", lambda *asked: iter([gaps]))
     drawn(tmp_path)
     returns = files.load(tmp_path)[ENV].returns.ravel()
     np.testing.assert_array_equal(np.isnan(returns), np.isinf(gaps[:, 0]))
@@ -124,7 +124,7 @@ def test_one_that_fails_is_said_and_tried_again(
         raise ZeroDivisionError("the pole\nis missing")
 
     with monkeypatch.context() as patch:
-        patch.setattr(surfaces, "surface_returns", broken)
+        patch.setattr(surfaces, "evaluate_points", broken)
         failed, (said,) = drawn(tmp_path)
     assert failed == 1
     assert said.startswith(f"surface of {ENV}: failed: ZeroDivisionError: the pole (test_surfaces.")

@@ -19,7 +19,7 @@ from rl_es.sweep.schema import AgentEntry, Sweep
 from rl_es.sweep.store import Store
 from rl_es.sweep.variants import expand_variants
 from rl_es.tuning import search, trials
-from rl_es.tuning.search import Study, import_optuna, make_studies
+from rl_es.tuning.studies import Study, import_optuna, make_studies
 from tests.running import sweep_of
 from tests.tuning.runs import SEARCH, write
 
@@ -161,7 +161,7 @@ def test_an_interrupted_search_goes_the_same_way(tmp_path: Path, monkeypatch: py
     assert run(sweep, tmp_path / "parts") == 0
     failed = {cell for cell in first if first.count(cell) + second.count(cell) > 1}
     assert sorted({*first, *second}) == sorted({*once})
-    assert search.read_trials(tmp_path / "parts") == search.read_trials(tmp_path / "whole")
+    assert trials.read_trials(tmp_path / "parts") == trials.read_trials(tmp_path / "whole")
     tuned = trials.read_tuning_results(tmp_path / "parts")
     assert tuned.search == "tpe" and not any(
         trial.missing for found in tuned.trials.values() for trial in found

@@ -1,4 +1,4 @@
-"""Values put into the text of sweep files: everything else of it stays, to the byte."""
+"""Values put into the text of sweep files: every other byte of the text stays."""
 
 import difflib
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 
 from rl_es.errors import UserError
 from rl_es.sweep.yaml_reader import parse_yaml
-from rl_es.tuning import apply
+from rl_es.tuning.yaml_editor import set_list, set_value
 
 FILES = sorted((Path(__file__).parents[2] / "sweeps").rglob("*.yaml"))
 FILES = [path for path in FILES if path.parent.name != "speed"]
@@ -33,25 +33,25 @@ def document(environment: str) -> str:
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_value_is_put_into_every_layout(layout: str):
-    environment, kept = LAYOUTS[layout]
+    environment, unchanged = LAYOUTS[layout]
     before = document(environment)
     after = before
     for name, value in (("lr", 0.01), ("optimiser", "sgd")):
-        place = ("environments", 0, "agents", "eggroll", name)
-        after = apply.set_value(after, place, value)
-        assert apply.set_value(after, place, value) == after
-    held: Any = parse_yaml(before, "x.yaml").content["environments"][0]
-    expected: dict[str, Any] = {"name": held} if isinstance(held, str) else held
+        path = ("environments", 0, "agents", "eggroll", name)
+        after = set_value(after, path, value)
+        assert set_value(after, path, value) == after
+    entry: Any = parse_yaml(before, "x.yaml").content["environments"][0]
+    expected: dict[str, Any] = {"name": entry} if isinstance(entry, str) else entry
     agents = expected.setdefault("agents", {})
     agents["eggroll"] = {**agents.get("eggroll", {}), "lr": 0.01, "optimiser": "sgd"}
-    found = parse_yaml(after, "x.yaml").content
-    assert found == {**found, "name": "x", "environments": [expected], "agents": ["eggroll"]}
-    assert kept in after and after.endswith("\n\n# Agents.\nagents: [eggroll]  # one\n")
+    content = parse_yaml(after, "x.yaml").content
+    assert content == {**content, "name": "x", "environments": [expected], "agents": ["eggroll"]}
+    assert unchanged in after and after.endswith("\n\n# Agents.\nagents: [eggroll]  # one\n")
 
 
 def test_a_plain_name_in_brackets_becomes_a_mapping():
     text = "name: x\nenvironments: [A-v0, B-v0]  # two\n"
-    after = apply.set_value(text, ("environments", 1, "agents", "a b", "flag"), True)
+    after = set_value(text, ("environments", 1, "agents", "a b", "flag"), True)
     assert after.splitlines()[1] == (
         "environments: [A-v0, {name: B-v0, agents: {a b: {flag: true}}}]  # two"
     )
@@ -59,7 +59,7 @@ def test_a_plain_name_in_brackets_becomes_a_mapping():
 
 def test_nothing_is_put_into_a_value():
     with pytest.raises(UserError, match="name: is a value"):
-        apply.set_value("name: x\n", ("name", "lr"), 1)
+        set_value("name: x\n", ("name", "lr"), 1)
 
 
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
@@ -67,21 +67,21 @@ def test_lines_of_shipped_sweeps_stay(path: Path):
     before = path.read_text()
     content = parse_yaml(before, path.name).content
     last = len(content["environments"]) - 1
-    after = apply.set_value(before, ("environments", last, "agents", "some", "lr"), 1.5e-05)
-    after = apply.set_list(after, "tuning", [{"name": "t", "seeds": [1]}])
+    after = set_value(before, ("environments", last, "agents", "some", "lr"), 1.5e-05)
+    after = set_list(after, "tuning", [{"name": "t", "seeds": [1]}])
     changed = difflib.ndiff(before.splitlines(), after.splitlines())
-    others = before.partition("\ntuning:\n")[0].splitlines()
-    removed = [line for line in changed if line.startswith("- ") and line[2:] in others]
+    untuned = before.partition("\ntuning:\n")[0].splitlines()
+    removed = [line for line in changed if line.startswith("- ") and line[2:] in untuned]
     assert len(removed) <= 1, removed  # the line of the environment, where it is a plain name
-    found = parse_yaml(after, path.name).content
-    environment = found["environments"][last]
+    edited = parse_yaml(after, path.name).content
+    environment = edited["environments"][last]
     assert environment["agents"]["some"] == {"lr": 1.5e-05}
-    assert found["tuning"] == [{"name": "t", "seeds": [1]}]
-    assert {**found, "tuning": 0, "environments": 0} == {**content, "tuning": 0, "environments": 0}
+    assert edited["tuning"] == [{"name": "t", "seeds": [1]}]
+    assert {**edited, "tuning": 0, "environments": 0} == {**content, "tuning": 0, "environments": 0}
 
 
 def test_a_block_is_replaced_and_not_repeated():
     text = "tuning:\n  - name: a\n    x: 1   # old\n# end\nseeds: 2\n"
-    once = apply.set_list(text, "tuning", [{"name": "b"}, {"name": "c", "x": [1, "true"]}])
+    once = set_list(text, "tuning", [{"name": "b"}, {"name": "c", "x": [1, "true"]}])
     assert once == ('tuning:\n  - name: b\n  - name: c\n    x: [1, "true"]\n# end\nseeds: 2\n')
-    assert apply.set_list(once, "tuning", parse_yaml(once, "x").content["tuning"]) == once
+    assert set_list(once, "tuning", parse_yaml(once, "x").content["tuning"]) == once
