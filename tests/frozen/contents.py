@@ -33,9 +33,11 @@ LIBRARY = 1_000_000  # characters of a script from which it is plotly itself, an
 TIMED_FIGURES = re.compile(
     r"wall_clock|frontier|time_ratio|time_to_threshold|share_of|cost|parts|ablation|widths"
 )
-HEAD = re.compile(r"second|compile|memory|share|time|ratio", re.IGNORECASE)  # of Markdown columns
-_NUMBER = r"-?\d[\d,]*(?:\.\d+)?(?:e[+-]?\d+)?"
-_UNIT = r"(?:s|ms|µs|us|min|h|GiB|MiB|kiB|KiB|MB|kB|GB|B|steps/s)\b"
+HEAD = re.compile(
+    r"second|compile|share|time|ratio|quartiles|steps/s|cores|cached|trace", re.IGNORECASE
+)  # of Markdown columns
+_NUMBER = r"-?\d+(?:,\d{3})*(?:\.\d+)?(?:e[+-]?\d+)?"
+_UNIT = r"(?:s|ms|µs|μs|us|min|h|GiB|MiB|kiB|KiB|MB|kB|GB|B|steps/s)\b"
 _TEXT = (
     (re.compile(r"(?m)^[EWI]\d{4} \d\d:\d\d:\d\d.*\n?"), ""),  # what XLA logs
     (
@@ -187,7 +189,9 @@ def _markdown(path: Path) -> Entries:
             timed = [bool(HEAD.search(cell)) for cell in cells]
         else:
             pairs = zip(cells, timed, strict=False)
-            line = " | ".join(_ANY_NUMBER.sub("#", cell) if out else cell for cell, out in pairs)
+            line = " | ".join(
+                "#" if out and _ANY_NUMBER.search(cell) else cell for cell, out in pairs
+            )
         lines.append(line)
     return text_entries("\n".join(lines))
 
