@@ -202,13 +202,13 @@ def run_sweep(sweep, out, progress, resources, **how):
     {body}
 fake.run_sweep = run_sweep
 sys.modules["rl_es.sweep.execution"] = fake
-report = types.ModuleType("rl_es.analysis.report")
-report.write = lambda folder, say: [folder / "index.md"]
-sys.modules["rl_es.analysis.report"] = report
+report = types.ModuleType("rl_es.analysis.sweep_report")
+report.write = lambda folder, warn: [folder / "index.md"]
+sys.modules["rl_es.analysis.sweep_report"] = report
 import rl_es.sweep
 rl_es.sweep.execution = fake
 import rl_es.analysis
-rl_es.analysis.report = report
+rl_es.analysis.sweep_report = report
 """
 
 

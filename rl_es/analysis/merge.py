@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rl_es.errors import UserError
-from rl_es.results import manifest, tables, text_files
+from rl_es.results import tables, text_files
 from rl_es.results.files import folder_of_results
+from rl_es.results.manifest import read_sweep_manifest
 
 
 def merge_folders(folders: Sequence[Path], out: Path) -> list[Path]:
     """Writes the tables of all folders as those of one; returns the paths.
 
-    Nothing else of the folders is taken: no policies, no checkpoints. The manifest lists the
-    folders with their sweeps.
+    Policies and checkpoints are not merged. The manifest lists the folders with their sweeps.
 
     Args:
-      folders: of results, at least two, which hold different runs.
+      folders: two results folders or more, which hold different runs.
       out: where the tables go; a new folder, or one that was merged before.
 
     Raises:
@@ -23,25 +23,24 @@ def merge_folders(folders: Sequence[Path], out: Path) -> list[Path]:
     """
     if len(folders) < 2:
         raise UserError("merge: needs two or more results folders")
-    inside = tables.cell_paths(out) or tables.table_paths(out)
-    if inside and (
-        not manifest.read_sweep_manifest(out).merged or out.resolve() in map(Path.resolve, folders)
-    ):
-        raise UserError(f"{out}: holds results that would be lost; choose another with --out")
+    if tables.cell_paths(out) or tables.table_paths(out):
+        is_source = out.resolve() in map(Path.resolve, folders)
+        if is_source or not read_sweep_manifest(out).merged:
+            raise UserError(f"{out}: holds results that would be lost; choose another with --out")
     curves, runs = tables.load_tables(*map(folder_of_results, folders))
-    told = [manifest.read_sweep_manifest(folder) for folder in folders]
-    asked = [name for one in told for name in one.sweep.get("figures", ())]
+    manifests = [read_sweep_manifest(folder) for folder in folders]
+    figures = [name for manifest in manifests for name in manifest.sweep.get("figures", ())]
     content = {
         "sweep": {
             "name": out.resolve().name,
             "description": f"merged from {', '.join(folder.name for folder in folders)}",
-            "figures": list(dict.fromkeys(asked)),
-            "tuning": [record for one in told for record in one.sweep.get("tuning", ())],
+            "figures": list(dict.fromkeys(figures)),
+            "tuning": [r for manifest in manifests for r in manifest.sweep.get("tuning", ())],
         },
-        "starts": [dict(start) for one in told for start in one.starts],
+        "starts": [dict(start) for manifest in manifests for start in manifest.starts],
         "merged": [
-            {"folder": str(folder), "sweep": dict(one.sweep)}
-            for folder, one in zip(folders, told, strict=True)
+            {"folder": str(folder), "sweep": dict(manifest.sweep)}
+            for folder, manifest in zip(folders, manifests, strict=True)
         ],
     }
     out.mkdir(parents=True, exist_ok=True)

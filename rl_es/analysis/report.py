@@ -1,46 +1,110 @@
-"""The report of a results folder: tables, figures and pages, all made anew from its cells.
+"""The report of a folder: tables, figures and a page, made anew from what the folder holds.
 
-A folder in which runs are unfinished or failed has a report of what is there.
+Sweeps, speed benchmarks, gradient estimates and comparisons all have one. Each reads a source,
+makes tables and kinds of figures of it, and describes its page as sections of Markdown; this module
+writes them: the tables, then the figures, then the page that shows them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
-from rl_es.analysis import html, results, summary
-from rl_es.analysis.drawing import figure_kinds as drawn
-from rl_es.analysis.figures.catalogue import KINDS
-from rl_es.analysis.html import embedded
-from rl_es.analysis.html import report as html_page
-from rl_es.analysis.pages import compose_markdown, mixed_versions_text
-from rl_es.results import tables
+from rl_es.analysis.drawing.figure_kinds import (
+    FigureKind,
+    FigureSource,
+    figure_caption,
+    write_figure,
+)
+from rl_es.analysis.formatting import markdown_rows
 from rl_es.results.files import write_text
 
+PAGE = "index.md"
+Source = TypeVar("Source", bound=FigureSource)
 
-def write(folder: Path, say: Callable[[str], None] = lambda text: None) -> list[Path]:
-    """Writes the tables, figures and pages of a results folder; returns their paths.
 
-    The pages are `index.md` and, where the libraries that it needs are installed, `report.html`.
+@dataclass(frozen=True)
+class Section:
+    """A section of a page.
+
+    Attributes:
+      title: the heading, in Markdown; empty for text without one.
+      blocks: paragraphs, tables and lists in Markdown. Empty ones are left out, and so is a section
+        below the first level that has no other.
+      level: the level of the heading; 1 for the title of the page.
+    """
+
+    title: str
+    blocks: Sequence[str]
+    level: int = 2
+
+
+Page = Sequence[Section]
+
+
+def compose_page(sections: Page) -> str:
+    """Returns the Markdown of a page, a blank line between its blocks."""
+    blocks: list[str] = []
+    for section in sections:
+        content = [block for block in section.blocks if block]
+        if section.title and (content or section.level == 1):
+            blocks.append(f"{'#' * section.level} {section.title}")
+        blocks += content
+    return "\n\n".join(blocks) + "\n"
+
+
+def write_report(
+    folder: Path,
+    tables: Mapping[str, str],
+    kinds: Mapping[str, FigureKind[Source]],
+    source: Source,
+    compose: Callable[[Sequence[Path]], Page],
+    *,
+    page: str = PAGE,
+    figures: str = "figures",
+) -> list[Path]:
+    """Writes tables, figures and the page of a folder; returns their paths in this order.
 
     Args:
-      folder: of the results.
-      say: is called with a warning for readers of the tables, if there is one.
-
-    Raises:
-      UserError: the folder holds no cell, or a damaged file.
+      folder: the folder, made where it is missing.
+      tables: the text of each table by the name of its file.
+      kinds: the kinds of figures; files of earlier figures of these kinds are removed.
+      source: what the figures are drawn from.
+      compose: returns the page that shows the PNG files of these paths.
+      page: the name of the page's file.
+      figures: the subfolder of the figures; "." for the folder itself.
     """
-    found = results.load(folder)
-    embedded.read_film_strips(folder)  # a damaged file is reported before anything is written
-    summarised = summary.make_digest(found)
-    written = summary.write_digest(folder, summarised)
-    if tables.cell_paths(folder):  # else the tables are what it is made from
-        written = [*tables.write_tables(folder, found.curves, found.runs), *written]
-    files = drawn.write_figure(folder / "figures", KINDS.values(), found)
-    pictures = [path for path in files if path.suffix == ".png"]
-    pages = [folder / "index.md"]
-    write_text(pages[0], compose_markdown(folder, found.runs, summarised, pictures))
-    if not html.missing_packages():
-        pages.append(folder / html.NAME)
-        write_text(pages[1], html_page.compose_html(folder, found, summarised, pictures))
-    if mixed := mixed_versions_text(found.runs):
-        say(mixed)
-    return [*written, *files, *pages]
+    for name, text in tables.items():
+        write_text(folder / name, text)
+    drawings = write_figure(folder / figures, kinds.values(), source)
+    write_text(folder / page, compose_page(compose(png_paths(drawings))))
+    return [*(folder / name for name in tables), *drawings, folder / page]
+
+
+def png_paths(paths: Sequence[Path]) -> list[Path]:
+    """Returns the PNG files among the files of figures."""
+    return [path for path in paths if path.suffix == ".png"]
+
+
+def figure_blocks(
+    folder: Path, kinds: Mapping[str, FigureKind[Any]], pictures: Sequence[Path]
+) -> list[str]:
+    """Returns a block for each figure: its PNG file, its caption and a link to its SVG file."""
+    blocks = []
+    for path in pictures:
+        address = path.relative_to(folder).with_suffix("")
+        caption = figure_caption(kinds, path.stem)
+        blocks.append(f"![{caption}]({address}.png)\n\n{caption} ([SVG]({address}.svg)).")
+    return blocks
+
+
+def columns_section(file: str, meanings: Mapping[str, str]) -> Section:
+    """Returns a section on the meaning of a file's columns."""
+    rows = [[f"`{name}`", meaning] for name, meaning in meanings.items()]
+    return Section(f"Columns of {file}", [markdown_rows(["column", "meaning"], rows)])
+
+
+def files_section(files: Mapping[str, str]) -> Section:
+    """Returns a section with links to files, each with a description."""
+    links = (f"- [{name}]({name}): {description}" for name, description in files.items())
+    return Section("Files", ["\n".join(links)])

@@ -1,11 +1,10 @@
-"""The summary table: one row per (environment, label), over its seeds.
+"""The tables that a sweep's report is made from: summary, aggregates of scores, comparisons.
 
-The tables that a report is made from: a summary, aggregates of scores, comparisons of labels.
+The summary has one row per (environment, label), over its seeds.
 """
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,13 +22,12 @@ from rl_es.analysis.metrics import supported_best
 from rl_es.analysis.results import ResultTables
 from rl_es.analysis.statistics.intervals import REPLICATES, bootstrap
 from rl_es.analysis.statistics.threshold import median_time
-from rl_es.results.files import write_text
 
 
 def summarise(
     curves: pd.DataFrame, runs: pd.DataFrame, *, replicates: int = REPLICATES
 ) -> pd.DataFrame:
-    """One row per (env, label); environments in natural order, labels in that of the legends.
+    """Returns one row per (env, label), environments in natural order, labels in that of legends.
 
     `n` counts the runs in the means: finished and running ones with at least one finite evaluation.
     `ci_low` and `ci_high` bound the mean final return (95 % stratified bootstrap; empty for n = 1).
@@ -37,19 +35,19 @@ def summarise(
     with the bounds of its interval as `_low` and `_high`: a run that did not is censored where it
     stands, a diverged one never arrives, failed ones are left out. It is infinite where fewer than
     half do, and so may a bound be. `seconds_to_threshold_median` likewise, in seconds per run.
-    `success_rate` is the share of runs, diverged ones among
-    them as failures, whose last evaluation is at or above the threshold (`reached_threshold` counts
-    those that any evaluation brought there), with the bounds of its 95 % Wilson interval as
-    `success_low` and `success_high`; empty without a threshold. Seconds are per run: elapsed over
-    lanes; those of compilation are the group's.
+    `success_rate` is the share of runs whose last evaluation is at or above the threshold; diverged
+    runs count as failures. `success_low` and `success_high` bound it (95 % Wilson interval).
+    `reached_threshold` counts the runs of which any evaluation is at or above the threshold. All of
+    these are empty without a threshold. Seconds are per run: elapsed seconds over lanes; seconds of
+    compilation are those of the group.
     """
     runs = runs.assign(final=final_returns(curves, runs))
     rows = [
         {"env": env, "label": label, **_row(curves, group, replicates)}
         for (env, label), group in runs.groupby(["env", "label"])
     ]
-    place = list(styles(dict(zip(runs["label"], runs["agent"], strict=True))))
-    rows.sort(key=lambda row: (natural_order(row["env"]), place.index(row["label"])))
+    order = list(styles(dict(zip(runs["label"], runs["agent"], strict=True))))
+    rows.sort(key=lambda row: (natural_order(row["env"]), order.index(row["label"])))
     return pd.DataFrame(rows).astype({"reached_threshold": "Int64"})
 
 
@@ -57,7 +55,7 @@ def _row(curves: pd.DataFrame, runs: pd.DataFrame, replicates: int) -> dict[str,
     status = runs["status"].value_counts()
     mean = runs[runs["status"].isin(COUNTED) & np.isfinite(runs["final"])]
     points = curves[curves["run_id"].isin(mean["run_id"])].sort_values("generation")
-    first, last = (points.groupby("run_id").nth(place) for place in (0, -1))
+    first, last = (points.groupby("run_id").nth(position) for position in (0, -1))
     interval = bootstrap(mean["final"].to_numpy(float), replicates=replicates)
     return {
         "agent": runs["agent"].iloc[0],
@@ -80,36 +78,39 @@ def _row(curves: pd.DataFrame, runs: pd.DataFrame, replicates: int) -> dict[str,
 
 
 def _to_threshold(curves: pd.DataFrame, runs: pd.DataFrame, replicates: int) -> dict[str, object]:
-    known = runs["threshold"].notna().any()
-    counted = {"steps": curves["env_steps"], "seconds": per_run_seconds(curves)}
-    reached = {name: threshold_times(curves, runs, x) for name, x in counted.items()}
-    arrived = int(reached["steps"].reached.sum())
-    found: dict[str, object] = {"reached_threshold": arrived if known else None}
-    for name, of in reached.items():
-        median = median_time(of, replicates=replicates)
+    has_threshold = runs["threshold"].notna().any()
+    abscissae = {"steps": curves["env_steps"], "seconds": per_run_seconds(curves)}
+    times = {name: threshold_times(curves, runs, x) for name, x in abscissae.items()}
+    arrived = int(times["steps"].reached.sum())
+    row: dict[str, object] = {"reached_threshold": arrived if has_threshold else None}
+    for name, reaching in times.items():
+        median = median_time(reaching, replicates=replicates)
         bounds = {"median": median.estimate, "low": median.low, "high": median.high}
         for bound, value in bounds.items():
-            found[f"{name}_to_threshold_{bound}"] = float(value) if known else np.nan
-    return found
+            row[f"{name}_to_threshold_{bound}"] = float(value) if has_threshold else np.nan
+    return row
 
 
 def _success(runs: pd.DataFrame) -> dict[str, float]:
     share = final_share(runs)
-    known = runs["threshold"].notna().any()
+    has_threshold = runs["threshold"].notna().any()
     bounds = {"rate": share.estimate, "low": share.low, "high": share.high}
-    return {f"success_{n}": float(value) if known else np.nan for n, value in bounds.items()}
+    return {
+        f"success_{n}": float(value) if has_threshold else np.nan for n, value in bounds.items()
+    }
 
 
 @dataclass(frozen=True)
 class Digest:
-    """The tables of a results folder.
+    """Tables of a results folder.
 
     Attributes:
-      summary: a row per (environment, label), `summary.summarise`.
-      aggregates: a row per (label, statistic), `totals.of`; empty without a scale for scores.
-      comparisons: a row per pair of labels and environment, `totals.between`; none without a scale.
-      scale: of the scores; None where no environment has both references.
-      best: the (environment, label) pairs that `best.supported_best` finds.
+      summary: a row per (environment, label), by `summarise`.
+      aggregates: a row per (label, statistic), by `scores.aggregate_scores`; empty without a scale.
+      comparisons: a row per pair of labels and environment, by `scores.compare_scores`; empty
+        without a scale.
+      scale: the scale of the scores; None where no environment has both references.
+      best: the (environment, label) pairs that `metrics.supported_best` finds.
     """
 
     summary: pd.DataFrame
@@ -118,9 +119,17 @@ class Digest:
     scale: scores.ScoreScale | None
     best: Collection[tuple[str, str]] = ()
 
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Returns the three tables by the name of their file, without its suffix."""
+        return {
+            "summary": self.summary,
+            "aggregates": self.aggregates,
+            "comparisons": self.comparisons,
+        }
+
 
 def make_digest(results: ResultTables) -> Digest:
-    """The tables of a folder, on its default scale."""
+    """Returns the tables of a folder, with scores on its default scale."""
     scale = scores.scale(results)
     return Digest(
         summarise(results.curves, results.runs),
@@ -129,12 +138,3 @@ def make_digest(results: ResultTables) -> Digest:
         scale if scale.environments else None,
         {(env, label) for env, label in supported_best(results).items() if label is not None},
     )
-
-
-def write_digest(folder: Path, digest: Digest) -> list[Path]:
-    """Writes `summary.csv`, `aggregates.csv` and `comparisons.csv`; returns their paths."""
-    written = []
-    for name in ("summary", "aggregates", "comparisons"):
-        written.append(folder / f"{name}.csv")
-        write_text(written[-1], getattr(digest, name).to_csv(index=False))
-    return written

@@ -63,14 +63,20 @@ def write_report(folder: Path) -> None:
 
         written = report.write(folder)
     else:
-        from rl_es.analysis import html, report
+        from rl_es.analysis import html, sweep_report
 
         lacking = html.missing_packages()
-        written = report.write(folder, lambda text: print(f"warning: {text}", file=sys.stderr))
+        written = sweep_report.write(
+            folder, lambda text: print(f"warning: {text}", file=sys.stderr)
+        )
     for path in written:
         print(path)
     if lacking:
         print(f"no report.html: needs {' and '.join(lacking)} (pip install 'rl_es[report]')")
+
+
+def _warn(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
 
 
 MOST_WORKERS = 4096

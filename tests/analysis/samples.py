@@ -109,4 +109,4 @@ def _gradients() -> gradients.GradientResults:
         for reference in ("known", "measured")
         for rank in (1, 2, 4)
     ]
-    return gradients.of(pd.DataFrame(rows), pd.DataFrame(bias))
+    return gradients.from_tables(pd.DataFrame(rows), pd.DataFrame(bias))

@@ -12,6 +12,7 @@ import pytest
 from rl_es.analysis.comparison import figures, report
 from rl_es.analysis.comparison.findings import seeds_needed, verdict
 from rl_es.analysis.comparison.summary import Comparison
+from rl_es.analysis.report import compose_page
 from rl_es.analysis.statistics.intervals import Interval
 from rl_es.cli.main import main
 from rl_es.errors import UserError
@@ -53,6 +54,10 @@ def folder(add_run: Write, tmp_path: Path) -> Folders:
 
 def compared(*folders: Path, **options: Any) -> Comparison:
     return report.build(folders, replicates=2000, **options)
+
+
+def page_text(comparison: Comparison) -> str:
+    return compose_page(report.page_sections(Path(), comparison, []))
 
 
 def verdicts(found: Comparison) -> set[str]:
@@ -97,7 +102,7 @@ def test_a_margin_wider_than_the_interval_makes_them_the_same(folder: Folders):
 
 def test_equal_runs_are_the_same(folder: Folders):
     found = compared(folder("base"), folder("copy"))
-    assert verdicts(found) == {"same"} and not found.differing
+    assert verdicts(found) == {"same"} and not found.differences
 
 
 def test_labels_that_were_renamed_are_matched(folder: Folders):
@@ -110,7 +115,7 @@ def test_labels_that_were_renamed_are_matched(folder: Folders):
         ("eggroll", "rank=1"),
         ("eggroll", "rank=4"),
     }
-    assert found.left == {"base": [(env, "pes") for env in ENVS]}
+    assert found.unmatched == {"base": [(env, "pes") for env in ENVS]}
     with pytest.raises(UserError, match=r"no label 'egroll'; did you mean 'eggroll'"):
         compared(base, other, renamed=["egroll=rank=1"])
     with pytest.raises(UserError, match="not OLD=NEW"):
@@ -121,9 +126,9 @@ def test_pairs_of_one_folder_alone_are_listed(folder: Folders):
     base, other = folder("base"), folder("other", labels=("eggroll", "nres"), envs=ENVS[:1])
     found = compared(base, other)
     assert [(f.env, f.label) for f in found.findings] == [("cartpole", "eggroll")]
-    assert found.left["other"] == [("cartpole", "nres")]
-    assert ("pendulum", "eggroll") in found.left["base"]
-    text = report.compose(found, [])
+    assert found.unmatched["other"] == [("cartpole", "nres")]
+    assert ("pendulum", "eggroll") in found.unmatched["base"]
+    text = page_text(found)
     assert "only in other: nres" in text and "only in base: " in text
 
 
@@ -133,7 +138,7 @@ def test_seeds_that_differ_are_not_paired(folder: Folders):
     assert not any(finding.paired for finding in found.findings)
     assert verdicts(found) == {"better"}
     assert {(f.base.n, f.against.n) for f in found.findings} == {(8, 6)}
-    assert any(one.what == "seeds" for one in found.differing)
+    assert any(one.what == "seeds" for one in found.differences)
 
 
 def test_what_differs_besides_is_told_and_other_budgets_are_warned_of(folder: Folders):
@@ -147,7 +152,7 @@ def test_what_differs_besides_is_told_and_other_budgets_are_warned_of(folder: Fo
         versions='{"jax": "0.10.0"}',
     )
     found = compared(base, other)
-    told = {(one.what, one.where): dict(one.values) for one in found.differing}
+    told = {(one.what, one.where): dict(one.values) for one in found.differences}
     assert told["lr", "eggroll, pes"] == {"base": "0.1", "other": "0.2"}
     assert told["device", ""] == {"base": "cpu", "other": "gpu"}
     assert told["jax", ""] == {"base": "0.9.0", "other": "0.10.0"}
@@ -165,7 +170,7 @@ def test_a_run_that_diverged_is_counted_named_and_no_gain(folder: Folders):
     # What is left is better, but the run that is lost is not in it.
     assert {f.verdict for f in eggroll} == {"cannot tell"}
     assert {f.verdict for f in found.findings if f.label == "pes"} == {"better"}
-    text = report.compose(found, [])
+    text = page_text(found)
     assert "eggroll on cartpole, seed 3 (diverged)" in text and "(1 lost)" in text
 
 
@@ -174,7 +179,7 @@ def test_where_nothing_is_left_or_a_seed_is_alone_one_cannot_tell(folder: Folder
     gone = compared(base, folder("gone", seeds=range(2), lost=(0, 1)))
     eggroll = next(f for f in gone.findings if f.label == "eggroll")
     assert eggroll.verdict == "cannot tell" and eggroll.lost == (0, 2) and eggroll.against.n == 0
-    json.loads(report.as_json(gone), parse_constant=pytest.fail)
+    json.loads(report.to_json(gone), parse_constant=pytest.fail)
     alone = compared(base, folder("alone", seeds=range(1), shift=10, noise=1))
     assert verdicts(alone) == {"cannot tell"} and not any(f.seeds for f in alone.findings)
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from rl_es import cli
-from rl_es.analysis import gallery, report, results
+from rl_es.analysis import gallery, results, sweep_report
 from rl_es.analysis.drawing import captions
 from rl_es.analysis.drawing.captions import fingerprint
 from rl_es.analysis.drawing.figure_kinds import FigureOptions
@@ -76,7 +76,7 @@ def test_each_folder_has_its_own_figures(tree: Path, tmp_path: Path) -> None:
 
 def test_by_default_beside_the_report_and_without_touching_it(tree: Path) -> None:
     folder = tree / "cells here"
-    kept = {path: path.read_bytes() for path in report.write(folder) if path.suffix == ".png"}
+    kept = {path: path.read_bytes() for path in sweep_report.write(folder) if path.suffix == ".png"}
     assert cli.main(
         ["figures", str(folder), "--size", "column", "--kind", "learning_curves", "--format", "svg",
          "--replicates", "20"]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from rl_es import cli
-from rl_es.analysis import formatting, html, pages, report, summary
+from rl_es.analysis import formatting, html, summary, sweep_report
 from rl_es.analysis.curves import align, counted, curves_of_runs
 from rl_es.analysis.drawing.palette import COLOURS, LINES, MARKERS, Style
 from rl_es.analysis.html import embedded
@@ -59,7 +59,7 @@ def _addresses(folder: Path) -> Addresses:
 def test_nothing_is_loaded_from_elsewhere(results: Results) -> None:
     folder = results()
     films.write(folder, [("cartpole", "pes")])
-    report.write(folder)
+    sweep_report.write(folder)
     read = _addresses(folder)
     assert {tag for tag, *_ in read.found} == {"link", "a", "img", "video"}
     for tag, _, value in read.found:
@@ -76,7 +76,7 @@ def test_nothing_is_loaded_from_elsewhere(results: Results) -> None:
 
 def test_what_ends_a_line_of_a_script_is_escaped(results: Results) -> None:
     folder = results(["<!--"], ["a\u2028</script>"])
-    report.write(folder)
+    sweep_report.write(folder)
     script = (folder / html.NAME).read_text().split('id="curves-data">')[1].split("</script>")[0]
     assert json.loads(script)["labels"][0]["name"] == "a\u2028</script>"
     assert not set(script) & set("<>&\u2028")
@@ -87,16 +87,16 @@ def test_films_beyond_the_room_lie_beside(
 ) -> None:
     folder = results(["cartpole"], ["pes"])
     large = films.write(folder, [("cartpole", "pes")])
-    large[0].write_bytes(large[0].read_bytes() + bytes(html_report.WHOLE))
-    report.write(folder)
+    large[0].write_bytes(large[0].read_bytes() + bytes(html_report.MOST_PAGE))
+    sweep_report.write(folder)
     videos = [
         value for tag, name, value in _addresses(folder).found if (tag, name) == ("video", "src")
     ]
     assert videos[0] == "replays/0-early.mp4"
     assert all(video.startswith("data:video/mp4;base64,") for video in videos[1:])
     assert (folder / html.NAME).stat().st_size < 15_000_000
-    monkeypatch.setattr(html_report, "PICTURES", 0)
-    report.write(folder)
+    monkeypatch.setattr(html_report, "MOST_PICTURES", 0)
+    sweep_report.write(folder)
     pictures = [value for tag, name, value in _addresses(folder).found if tag == "img"]
     assert pictures == ["figures/learning_curves.png"]
 
@@ -188,8 +188,8 @@ def test_without_the_libraries_all_else_is_written(
 
 def test_a_lead_stands_out_only_where_it_is_supported(results: Results) -> None:
     told = replace(summary.make_digest(load(results())), best=[])
-    assert not any(cell.strong for row in pages.summary_table(told).rows for cell in row)
-    rows = pages.summary_table(replace(told, best=[("pendulum", "pes")])).rows
+    assert not any(cell.strong for row in sweep_report.summary_table(told).rows for cell in row)
+    rows = sweep_report.summary_table(replace(told, best=[("pendulum", "pes")])).rows
     strong = [[cell.text for cell in row if cell.strong] for row in rows]
     assert [row[0] for row in strong if row] == ["pes"]
 
@@ -200,7 +200,7 @@ def test_the_header_says_when_and_where(results: Results) -> None:
     content = {"sweep": {"name": "demo", "description": "why & how"}, "starts": [start, start]}
     text_files.write_json(folder / "manifest.json", content)
     assert manifest.read_sweep_manifest(folder).of_starts("processor") == ["A <fast> one"]
-    report.write(folder)
+    sweep_report.write(folder)
     text = (folder / html.NAME).read_text()
     assert "<title>demo: results</title>" in text and "why &amp; how" in text
     line = "2 agents · 2 environments · 3 seeds · 0 s of training · A &lt;fast&gt; one · 2026-05-01"
@@ -237,20 +237,20 @@ def test_a_film_that_is_not_in_the_folder_is_not_shown(tmp_path: Path, name: str
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "text"),
     [
         ({}, "return 15.00 in 10 steps"),
         ({"return": None, "speed": None}, "return \N{EM DASH} in 10 steps"),
         ({"steps": 1000, "speed": 0.5}, "return 15.00 in 1,000 steps, 0.5 × real time"),
     ],
 )
-def test_what_is_said_of_a_film(tmp_path: Path, change: dict, said: str) -> None:
+def test_what_is_said_of_a_film(tmp_path: Path, change: dict, text: str) -> None:
     films.write(tmp_path, [("cartpole", "pes")])
     path = tmp_path / "replays" / "replays.json"
     content = json.loads(path.read_text())
     content["replays"][0] |= change
     text_files.write_json(path, content)
-    assert embedded.read_film_strips(tmp_path).strips(())[0].films[0].said == said
+    assert embedded.read_film_strips(tmp_path).strips(())[0].films[0].text == text
 
 
 def test_cells() -> None:
@@ -272,12 +272,12 @@ def test_cells() -> None:
 
 def test_totals_stand_in_both_pages_where_there_are_several(results: Results) -> None:
     folder = results(threshold=90.0)
-    report.write(folder)
+    sweep_report.write(folder)
     for name in ("report.html", "index.md"):
         text = (folder / name).read_text()
         assert "Over all environments" in text and "interquartile mean" in text
         assert "0 is untrained, 1 is threshold" in text
     told = summary.make_digest(load(folder))
-    assert [row[0].text for row in pages.totals_table(told).rows] == ["eggroll", "pes"]
+    assert [row[0].text for row in sweep_report.totals_table(told).rows] == ["eggroll", "pes"]
     alone = summary.make_digest(load(folder).within(["cartpole"]))
-    assert pages.has_totals(told) and not pages.has_totals(alone)
+    assert sweep_report.has_totals(told) and not sweep_report.has_totals(alone)

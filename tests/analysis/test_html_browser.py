@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright import sync_api as playwright
 
-from rl_es.analysis import report
+from rl_es.analysis import sweep_report
 from tests.analysis import films, kinds
 from tests.analysis.conftest import write_run
 from tests.artifacts import ARTIFACTS
@@ -35,7 +35,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     reason = [{"env": IMAGE, "label": SCRIPT, "reason": IMAGE}]
     films.write(folder, [(ENVS[0], "eggroll"), (IMAGE, SCRIPT)], reason)
     with kinds.only("learning_curves"):
-        report.write(folder)
+        sweep_report.write(folder)
     return folder
 
 

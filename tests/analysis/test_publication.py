@@ -10,6 +10,13 @@ import pandas as pd
 import pytest
 
 from rl_es.analysis import publication, results
+from rl_es.analysis.formatting import (
+    count_cell,
+    escape_latex,
+    make_table,
+    text_cell,
+    to_latex,
+)
 from rl_es.analysis.metrics import best_labels, supported_best
 from rl_es.analysis.statistics.aggregates import Scores
 from rl_es.cli.main import main
@@ -126,13 +133,13 @@ def _check(text: str) -> None:
 
 
 def test_latex_escapes_each_special_sign():
-    assert publication.escape_latex("a_b ~^\\ 5 % {x} #$&") == (
+    assert escape_latex("a_b ~^\\ 5 % {x} #$&") == (
         r"a\_b \textasciitilde{}\textasciicircum{}\textbackslash{} 5 \% \{x\} \#\$\&"
     )
-    laid = publication.Layout("label", ["x"], [("[a]", [publication.LayoutEntry("1")])])
-    assert "\n    {[a]} & 1" in publication.write_latex(laid, "", "", "x")
-    assert publication.escape_latex("a|b") == r"a\textbar{}b"  # else a dash in TeX's own fonts
-    assert publication.escape_latex("−1.5 → ∞\n<") == r"$-$1.5 $\rightarrow$ $\infty$ \textless{}"
+    table = make_table(["label", "x"], [[text_cell("[a]"), count_cell(1)]])
+    assert "\n    {[a]} & 1" in to_latex(table, "", "", "x")
+    assert escape_latex("a|b") == r"a\textbar{}b"  # else a dash in TeX's own fonts
+    assert escape_latex("−1.5 → ∞\n<") == r"$-$1.5 $\rightarrow$ $\infty$ \textless{}"
 
 
 def test_labels_may_have_the_rows_and_intervals_be_left_out(folder: Callable[..., Path]):

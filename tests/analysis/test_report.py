@@ -13,10 +13,17 @@ import pandas as pd
 import pytest
 from matplotlib.figure import Figure
 
-from rl_es.analysis import report
+from rl_es.analysis import sweep_report
 from rl_es.analysis.drawing.figure_kinds import FigureOptions
 from rl_es.analysis.figures.catalogue import KINDS
-from rl_es.analysis.formatting import escape_markdown, format_number, markdown_table
+from rl_es.analysis.formatting import (
+    count_cell,
+    escape_markdown,
+    format_number,
+    make_table,
+    text_cell,
+    to_markdown,
+)
 from rl_es.analysis.results import separate_variants
 from rl_es.analysis.summary import summarise
 from rl_es.errors import UserError
@@ -47,7 +54,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_everything_is_written_and_named(results: Results) -> None:
     folder = results(ends=ENDS)
-    written = report.write(folder)
+    written = sweep_report.write(folder)
     names = [str(path.relative_to(folder)) for path in written]
     drawn = [f"figures/{n}.{k}" for n in ALWAYS for k in ("png", "svg")]
     before = ["curves.parquet", "runs.parquet", "runs.csv", *TOLD]
@@ -66,7 +73,7 @@ def test_settings_that_all_share_are_said_once(
 ) -> None:
     folder = results(["cartpole"], ["pes", "nres"], 1, hyper={"lr": 0.1, "window": 20})
     add_run(folder, "cartpole", "eggroll", 0, hyper={"lr": 0.1, "rank": 4})
-    report.write(folder)
+    sweep_report.write(folder)
     page = (folder / "index.md").read_text()
     assert "| all |  | lr 0.1 |" in page
     assert "| eggroll | eggroll | rank 4 |" in page
@@ -75,7 +82,7 @@ def test_settings_that_all_share_are_said_once(
 
 def test_text_from_data_stays_text(results: Results) -> None:
     folder = results(envs=["a|b", "pendulum"], ends={("a|b", "pes", 0): "failed"})
-    report.write(folder)
+    sweep_report.write(folder)
     page = (folder / "index.md").read_text()
     assert r"\`lr\` \| &lt;b&gt;too large&lt;/b&gt; \$x\$ |" in page
     assert r"| a\|b | pes |" in page
@@ -86,8 +93,8 @@ def test_text_from_data_stays_text(results: Results) -> None:
 
 def test_twice_is_the_same(results: Results) -> None:
     folder = results()
-    first = {path: path.read_bytes() for path in report.write(folder)}
-    assert {path: path.read_bytes() for path in report.write(folder)} == first
+    first = {path: path.read_bytes() for path in sweep_report.write(folder)}
+    assert {path: path.read_bytes() for path in sweep_report.write(folder)} == first
 
 
 def test_figures_of_what_is_gone_go_and_others_stay(
@@ -96,13 +103,13 @@ def test_figures_of_what_is_gone_go_and_others_stay(
     few = replace(KINDS["learning_curves"], most=1)
     monkeypatch.setitem(KINDS, "learning_curves", few)
     folder = results()
-    report.write(folder)
+    sweep_report.write(folder)
     assert (folder / "figures" / "learning_curves_2.svg").exists()
     (folder / "figures" / "mine.png").write_bytes(b"x")
     for path in tables.cell_paths(folder):
         if tables.read_cell(path)[1]["env"] == "pendulum":
             path.unlink()
-    report.write(folder)
+    sweep_report.write(folder)
     left = {path.name for path in (folder / "figures").iterdir()}
     assert left == {"mine.png"} | {f"{n}.{k}" for n in ALWAYS for k in ("png", "svg")}
 
@@ -111,20 +118,20 @@ def test_figures_of_what_is_gone_go_and_others_stay(
 def test_a_folder_without_a_finished_run(results: Results, status: str) -> None:
     ends = {("e", "pes", 0): status}
     folder = results(["e"], ["pes"], 1, ends=ends)
-    report.write(folder)
+    sweep_report.write(folder)
     row = pd.read_csv(folder / "summary.csv").iloc[0]
     assert row[status] == 1 and row["n"] == (status == "running")
 
 
 def test_no_cells_is_the_readers_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no results here"):
-        report.write(tmp_path)
+        sweep_report.write(tmp_path)
 
 
 def test_shards_merge(results: Results, add_run: Callable[..., None]) -> None:
     folder = results(["cartpole"], ["pes"], 2)
     add_run(folder, "cartpole", "pes", 2, sweep="other")
-    report.write(folder)
+    sweep_report.write(folder)
     overview = pd.read_csv(folder / "summary.csv")
     assert list(overview.n) == [3]
     assert "Sweep: demo, other" in (folder / "index.md").read_text()
@@ -136,7 +143,7 @@ def test_other_settings_of_other_seeds_are_not_averaged(
     folder = results(["cartpole"], ["pes"], 2)
     for seed in (5, 6):
         add_run(folder, "cartpole", "pes", seed, hyper={"lr": 0.5})
-    report.write(folder)
+    sweep_report.write(folder)
     overview = pd.read_csv(folder / "summary.csv")
     assert dict(zip(overview.label, overview.n, strict=True)) == {
         "pes (lr=0.1)": 2,
@@ -148,7 +155,7 @@ def test_the_page_says_what_the_sweep_is_for(results: Results) -> None:
     folder = results(["cartpole"], seeds=1)
     about = {"sweep": {"name": "demo", "description": "ranks, and *why*"}, "starts": []}
     text_files.write_json(folder / "manifest.json", about)
-    report.write(folder)
+    sweep_report.write(folder)
     assert "\n\nranks, and \\*why\\*\n\n" in (folder / "index.md").read_text()
 
 
@@ -229,13 +236,14 @@ def test_summary_numbers(results: Results) -> None:
 
 def test_markdown_pieces() -> None:
     assert escape_markdown("a_b\n `c` <d> & [e](f)") == r"a\_b \`c\` &lt;d&gt; &amp; \[e\](f)"
-    assert markdown_table(["x", "n"], [["a", "1"]]) == "| x | n |\n| --- | ---: |\n| a | 1 |"
+    table = make_table(["x", "n"], [[text_cell("a"), count_cell(1)]])
+    assert to_markdown(table) == "| x | n |\n| --- | ---: |\n| a | 1 |"
     shown = [format_number(value) for value in (None, float("nan"), -1234.5, 0.5, 999.99)]
     assert shown == ["—", "—", "\N{MINUS SIGN}1,234", "0.5000", "1000"]
 
 
 def test_a_report_loads_nothing_heavy() -> None:
     heavy = ("jax", "seaborn", "scipy", "matplotlib.pyplot", "agents", "envs")
-    code = f"import sys, rl_es.analysis.report; print(sys.modules.keys() & {set(heavy)!r})"
+    code = f"import sys, rl_es.analysis.sweep_report; print(sys.modules.keys() & {set(heavy)!r})"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from rl_es.analysis import pages
+from rl_es.analysis import sweep_report
 from rl_es.analysis.html import embedded
 from rl_es.errors import UserError
 from rl_es.results import files, replays, text_files
@@ -76,7 +76,7 @@ def test_a_link_to_elsewhere_is_not_shown(tmp_path: Path) -> None:
 
 def test_commands_that_a_page_tells_can_be_pasted(tmp_path: Path) -> None:
     runs = pd.DataFrame({"sweep": ["x; rm -rf ~ #", "good"]})
-    lines, _ = pages.command_lines(tmp_path / "it's $HOME", runs)
+    lines, _ = sweep_report.command_lines(tmp_path / "it's $HOME", runs)
     assert lines[:2] == [
         "python run_benchmark.py run sweeps/good.yaml",
         "python run_benchmark.py run 'sweeps/x; rm -rf ~ #.yaml'",

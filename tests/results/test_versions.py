@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rl_es.analysis import report
+from rl_es.analysis import sweep_report
 from rl_es.analysis.comparison import report as comparing
 from rl_es.results import manifest
 from tests.analysis import kinds
@@ -68,11 +68,11 @@ def folder(tmp_path: Path) -> Callable[..., Path]:
 def test_a_report_of_mixed_runs_says_so(folder: Callable[..., Path]) -> None:
     said: list[str] = []
     with kinds.only("learning_curves"):
-        report.write(folder("mixed", "0.9.0", "0.9.1"), said.append)
+        sweep_report.write(folder("mixed", "0.9.0", "0.9.1"), said.append)
         assert said == ["Runs of different versions: jax 0.9.0 and 0.9.1"]
         for name in ("index.md", "report.html"):
             assert said[0] in (folder("mixed", "0.9.0", "0.9.1") / name).read_text()
-        report.write(folder("same", "0.9.0"), said.append)
+        sweep_report.write(folder("same", "0.9.0"), said.append)
     assert (
         len(said) == 1
         and "different versions" not in (folder("same", "0.9.0") / "index.md").read_text()

@@ -1,14 +1,11 @@
-"""The figures of a comparison, as files.
+"""The figures of a comparison: learning curves of all folders, and a forest plot of differences.
 
-The colours of folders, where there are more than two.
-
-Learning curves of the base (solid) and of the others (dashed), a row per label.
-
-Differences as a forest plot: how much better the others are, on the normalised scale.
+Learning curves of the base are solid, those of the others dashed, in a row per label. Differences
+tell how much better the others are, on the normalised scale. With more than two folders each has a
+colour.
 """
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,12 +15,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rl_es.analysis.comparison.findings import BETTER, SAME, UNKNOWN, WORSE, Finding
-from rl_es.analysis.comparison.matching import ComparedFolder, Match
+from rl_es.analysis.comparison.matching import ComparedFolder, Match, runs_of
 from rl_es.analysis.comparison.summary import Comparison
 from rl_es.analysis.curves import curves_of_runs
-from rl_es.analysis.drawing import captions, figure_kinds, layout, marks, ticks
+from rl_es.analysis.drawing import captions, layout, marks, ticks
 from rl_es.analysis.drawing.figure_kinds import DEFAULT_OPTIONS, FigureKind, FigureOptions
-from rl_es.analysis.drawing.layout import row_names
 from rl_es.analysis.drawing.palette import (
     BLACK,
     COLOURS,
@@ -39,9 +35,9 @@ from rl_es.analysis.statistics.intervals import CONFIDENCE
 OF_OTHERS = tuple(colour for colour in COLOURS if colour != BLACK)
 
 
-def colour(place: int) -> str:
-    """The colour of a folder by its place; the base, which is the first, is black."""
-    return BLACK if place == 0 else OF_OTHERS[(place - 1) % len(OF_OTHERS)]
+def colour(index: int) -> str:
+    """Returns the colour of a folder by its index; the base, which is the first, is black."""
+    return BLACK if index == 0 else OF_OTHERS[(index - 1) % len(OF_OTHERS)]
 
 
 DASHES = (DASHED, DOTTED, DASHDOT, LONG)
@@ -49,8 +45,8 @@ COLUMNS = 5  # environments per figure
 
 
 def draw_curves(comparison: Comparison, options: FigureOptions) -> Figure:
-    """A column per environment, a row per label: mean return against environment steps."""
-    labels = list(dict.fromkeys(match.base for match in comparison.matched))
+    """Draws mean return against environment steps: a column per environment, a row per label."""
+    labels = list(dict.fromkeys(match.base for match in comparison.matches))
     environments = comparison.environments
     single = False
     with layout.paper():
@@ -58,11 +54,11 @@ def draw_curves(comparison: Comparison, options: FigureOptions) -> Figure:
         figure, rows = layout.rows(options.sheet, counts, 2.0, 1.45)
         for label, row in zip(labels, rows, strict=True):
             for env, panel in zip(environments, row, strict=True):
-                matched = [m for m in comparison.matched if (m.env, m.base) == (env, label)]
-                if not matched:
+                matches = [m for m in comparison.matches if (m.env, m.base) == (env, label)]
+                if not matches:
                     panel.set_axis_off()
                     continue
-                single |= _panel(panel, comparison, matched, options.replicates)
+                single |= _panel(panel, comparison, matches, options.replicates)
                 panel.set_title(env if row is rows[0] else "")
                 if layout.first_of_row(panel):
                     panel.set_ylabel(label)
@@ -73,60 +69,59 @@ def draw_curves(comparison: Comparison, options: FigureOptions) -> Figure:
         )
 
 
-def _panel(panel: Axes, comparison: Comparison, matched: list[Match], replicates: int) -> bool:
-    """Draws the curves that are compared; returns whether single seeds are drawn as well."""
-    first = matched[0]
-    sides = [(comparison.base, first.base), *((match.other, match.label) for match in matched)]
+def _panel(panel: Axes, comparison: Comparison, matches: list[Match], replicates: int) -> bool:
+    """Draws the curves that are compared; returns True if single seeds are drawn as well."""
+    first = matches[0]
+    sides = [(comparison.base, first.base), *((match.other, match.label) for match in matches)]
     ends = [_furthest(folder, first.env, label) for folder, label in sides]
     single = False
     for folder, label in sides:
-        curves, runs = folder.results.curves, folder.results.runs
-        own = runs[(runs["env"] == first.env) & (runs["label"] == label)]
-        place = comparison.folders.index(folder)
-        style = _style(comparison, first.base, place)
-        found = curves_of_runs(curves, own, curves["env_steps"])
-        offset = (place + 0.5) / len(comparison.folders)
-        marks.mean_and_band(panel, found, style, offset, replicates, folder.name)
-        single |= marks.single_runs(panel, found, style, max(ends))
-    runs = comparison.base.results.runs
-    marks.dress(panel, "", runs[(runs["env"] == first.env) & (runs["label"] == first.base)])
+        points = folder.results.curves
+        runs = runs_of(folder.results.runs, first.env, label)
+        index = comparison.folders.index(folder)
+        style = _style(comparison, first.base, index)
+        curves = curves_of_runs(points, runs, points["env_steps"])
+        offset = (index + 0.5) / len(comparison.folders)
+        marks.mean_and_band(panel, curves, style, offset, replicates, folder.name)
+        single |= marks.single_runs(panel, curves, style, max(ends))
+    marks.dress(panel, "", runs_of(comparison.base.results.runs, first.env, first.base))
     marks.dress_abscissa(panel, max(ends), marks.STEPS)
     return single
 
 
 def _furthest(folder: ComparedFolder, env: str, label: str) -> float:
-    curves = folder.results.curves
-    own = curves[(curves["env"] == env) & (curves["label"] == label)]
-    return float(np.nan_to_num(own["env_steps"].max()))
+    """Returns the largest number of environment steps of a label's runs."""
+    points = runs_of(folder.results.curves, env, label)
+    return float(np.nan_to_num(points["env_steps"].max()))
 
 
-def _style(comparison: Comparison, label: str, place: int) -> Style:
-    """In the label's own colour; with several others, in that of the folder."""
-    known = comparison.base.results.styles[label].colour
-    return _dashed(known if len(comparison.folders) == 2 else colour(place), place)
+def _style(comparison: Comparison, label: str, index: int) -> Style:
+    """Returns a style in the label's colour, with several others in that of the folder."""
+    of_label = comparison.base.results.styles[label].colour
+    return _dashed(of_label if len(comparison.folders) == 2 else colour(index), index)
 
 
-def _dashed(shown: str, place: int) -> Style:
-    line = "-" if place == 0 else DASHES[(place - 1) % len(DASHES)]
-    return Style(shown, line, MARKERS[place % len(MARKERS)])
+def _dashed(ink: str, index: int) -> Style:
+    line = "-" if index == 0 else DASHES[(index - 1) % len(DASHES)]
+    return Style(ink, line, MARKERS[index % len(MARKERS)])
 
 
 def _curve_entries(comparison: Comparison) -> list[tuple[Artist, str]]:
-    found = []
-    for place, folder in enumerate(comparison.folders):
-        shown = BLACK if len(comparison.folders) == 2 else colour(place)
-        found.append((marks.handle(_dashed(shown, place)), folder.name))
+    entries = []
+    for index, folder in enumerate(comparison.folders):
+        ink = BLACK if len(comparison.folders) == 2 else colour(index)
+        entries.append((marks.handle(_dashed(ink, index)), folder.name))
     runs = comparison.base.results.runs
-    return found + marks.threshold_entry(runs[runs["env"].isin(comparison.environments)])
+    return entries + marks.threshold_entry(runs[runs["env"].isin(comparison.environments)])
 
 
 def _curve_notes(comparison: Comparison, options: FigureOptions, single: bool) -> list[str]:
-    renamed = {m.shown for m in comparison.matched if m.base != m.label}
-    held = f" Rows are named by the base: {'; '.join(sorted(renamed))}." if renamed else ""
+    renamed = {m.name for m in comparison.matches if m.base != m.label}
+    remark = f" Rows are named by the base: {'; '.join(sorted(renamed))}." if renamed else ""
     return [
         f"Lines: mean {captions.EVALUATED}, {comparison.counted()}; shaded: "
         f"{CONFIDENCE:.0%} bootstrap interval over seeds ({options.replicates:,} replicates)."
-        f"{captions.THIN if single else ''}{held}"
+        f"{captions.THIN if single else ''}{remark}"
     ]
 
 
@@ -137,7 +132,7 @@ _SPREAD = 0.7  # the share of a row that several others take
 
 
 def draw_differences(comparison: Comparison, options: FigureOptions) -> Figure:
-    """A panel per environment and one for all, with a row per label; all have the same x axis."""
+    """Draws a panel per environment and one for all, with a row per label, on the same x axis."""
     groups = [
         *(
             (env, [f for f in comparison.findings if f.env == env])
@@ -148,17 +143,17 @@ def draw_differences(comparison: Comparison, options: FigureOptions) -> Figure:
     labels = _labels(comparison)
     others = [folder.name for folder in comparison.others]
     with layout.paper():
-        named = row_names(options.sheet, labels)
+        names = layout.row_names(options.sheet, labels)
         row = 0.19 + 0.11 * (len(others) - 1)
-        size = 2.1, named.high(row, frame=0.55), named.left
+        size = 2.1, names.high(row, frame=0.55), names.left
         figure, axes = layout.grid(options.sheet, len(groups), *size, stretch=False)
-        for panel, (title, own) in zip(axes, groups, strict=True):
-            for one in own:
-                shift = others.index(one.other) - (len(others) - 1) / 2
-                height = labels.index(one.shown) + shift * _SPREAD / len(others)
-                _mark(panel, one, height, _colour(others, one.other))
+        for panel, (title, findings) in zip(axes, groups, strict=True):
+            for finding in findings:
+                shift = others.index(finding.other) - (len(others) - 1) / 2
+                height = labels.index(finding.name) + shift * _SPREAD / len(others)
+                _mark(panel, finding, height, _colour(others, finding.other))
             panel.set_title(title)
-            named.beside(panel)
+            names.beside(panel)
         _axis(axes, comparison)
         return layout.finish(
             figure, list(_verdict_entries(comparison)), _difference_notes(comparison)
@@ -168,29 +163,29 @@ def draw_differences(comparison: Comparison, options: FigureOptions) -> Figure:
 def difference_environments(
     comparison: Comparison, options: FigureOptions = DEFAULT_OPTIONS
 ) -> list[str]:
-    """The environments in which a difference is known on the normalised scale."""
-    having = {f.env for f in comparison.findings if np.isfinite(f.normalised.estimate)}
-    return [env for env in comparison.environments if env in having]
+    """Returns the environments that have a difference on the normalised scale."""
+    finite = {f.env for f in comparison.findings if np.isfinite(f.normalised.estimate)}
+    return [env for env in comparison.environments if env in finite]
 
 
 def _labels(comparison: Comparison) -> list[str]:
-    """The rows, in the order of the base's labels."""
-    order = list(dict.fromkeys(match.base for match in comparison.matched))
-    found = {one.shown: order.index(one.base_label) for one in comparison.findings}
-    return sorted(found, key=lambda label: found[label])
+    """Returns the names of rows, in the order of the base's labels."""
+    order = list(dict.fromkeys(match.base for match in comparison.matches))
+    positions = {f.name: order.index(f.base_label) for f in comparison.findings}
+    return sorted(positions, key=lambda label: positions[label])
 
 
 def _colour(others: Sequence[str], other: str) -> str:
     return layout.INK if len(others) == 1 else colour(others.index(other) + 1)
 
 
-def _mark(panel: Axes, one: Finding, height: float, ink: str) -> None:
-    found = one.normalised
-    if not np.isfinite(found.estimate):
+def _mark(panel: Axes, finding: Finding, height: float, ink: str) -> None:
+    gain = finding.normalised
+    if not np.isfinite(gain.estimate):
         marks.row_note(panel, height)
         return
-    panel.plot([found.low, found.high], [height, height], color=ink, linewidth=1.0, zorder=3)
-    panel.plot([found.estimate], [height], color=ink, zorder=4, **_shape(one.verdict, ink))
+    panel.plot([gain.low, gain.high], [height, height], color=ink, linewidth=1.0, zorder=3)
+    panel.plot([gain.estimate], [height], color=ink, zorder=4, **_shape(finding.verdict, ink))
 
 
 def _shape(verdict: str, ink: str) -> dict[str, Any]:
@@ -206,7 +201,7 @@ def _shape(verdict: str, ink: str) -> dict[str, Any]:
 
 
 def _axis(axes: Sequence[Axes], comparison: Comparison) -> None:
-    """The same x axis for all panels, with a line at 0 and the margin shaded."""
+    """Sets the same x axis for all panels, with a line at 0 and the margin shaded."""
     for panel in axes:
         panel.autoscale_view()
     limits = np.array([panel.get_xlim() for panel in axes])
@@ -221,9 +216,9 @@ def _axis(axes: Sequence[Axes], comparison: Comparison) -> None:
 
 
 def _verdict_entries(comparison: Comparison) -> Iterator[tuple[Artist, str]]:
-    found = {one.verdict for one in (*comparison.findings, *comparison.totals)}
+    verdicts = {finding.verdict for finding in (*comparison.findings, *comparison.totals)}
     for verdict in SHAPES:
-        if verdict in found:
+        if verdict in verdicts:
             yield Line2D([], [], **_shape(verdict, layout.INK)), verdict
     others = [folder.name for folder in comparison.others]
     if len(others) > 1:
@@ -268,8 +263,3 @@ KINDS: dict[str, FigureKind[Comparison]] = {
         ),
     )
 }
-
-
-def write(folder: Path, comparison: Comparison) -> list[Path]:
-    """Writes the figures as PNG and SVG and removes those of an earlier comparison."""
-    return figure_kinds.write_figures(folder, KINDS.values(), comparison)

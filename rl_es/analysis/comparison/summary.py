@@ -1,6 +1,7 @@
-"""A whole comparison: what is compared, what differs, the findings, and what is left out.
+"""A comparison of folders: what is compared, what differs besides, the findings, what is left out.
 
-What differs between folders besides their returns: machine, code, budgets, settings.
+Besides their returns, folders may differ in machine, code, budgets and settings. Differences that
+make returns incomparable are warned of.
 """
 
 import json
@@ -11,28 +12,42 @@ from typing import Any
 
 import pandas as pd
 
-from rl_es.analysis import formatting, metrics, pages
-from rl_es.analysis.comparison import findings
-from rl_es.analysis.comparison.findings import BETTER, SAME, UNKNOWN, VERDICTS, WORSE, Finding
+from rl_es.analysis.comparison.findings import (
+    BETTER,
+    SAME,
+    UNKNOWN,
+    VERDICTS,
+    WORSE,
+    Finding,
+    adjust_verdicts,
+    compare_pair,
+    compare_total,
+)
 from rl_es.analysis.comparison.matching import (
     ComparedFolder,
     Match,
     MatchedValues,
     read_values,
+    runs_of,
     unmatched_labels,
 )
 from rl_es.analysis.drawing.captions import named_note, running_note
 from rl_es.analysis.drawing.palette import natural_order
-from rl_es.analysis.formatting import DASH, format_ranges
-from rl_es.analysis.metrics import Metric
+from rl_es.analysis.formatting import DASH, format_range, format_ranges
+from rl_es.analysis.metrics import ARRIVAL, SECONDS, Metric
 from rl_es.analysis.scores import ScoreScale
-from rl_es.results import manifest
-from rl_es.results.manifest import SweepManifest
+from rl_es.results.manifest import (
+    SweepManifest,
+    describe_mixed,
+    parse_versions,
+    read_sweep_manifest,
+)
 
-CLOSE = 0.05  # relative: budgets end on whole generations, and so differ by up to this
+CLOSE = 0.05  # relative: budgets end on a full generation, and so differ by up to this
 BUDGET, EVALUATION = "environment steps", "evaluations"
 EPISODES, THRESHOLDS = "evaluation episodes", "thresholds"
-MATTER = (BUDGET, EVALUATION, EPISODES, THRESHOLDS)  # where these differ, returns do not compare
+INCOMPARABLE = (BUDGET, EVALUATION, EPISODES, THRESHOLDS)  # where these differ, so do returns
+OF_TIME = ("machine", "processor", "device", "lanes", "devices", "chunks")
 
 
 @dataclass(frozen=True)
@@ -40,10 +55,10 @@ class SettingDifference:
     """Something that is not the same in all folders.
 
     Attributes:
-      what: its name.
+      what: the name of the setting.
       where: the labels or the environment in which it differs; empty for everywhere.
-      values: as text by folder, the base first; only of the folders that differ.
-      of_code: whether it is a version or a revision of code.
+      values: text by folder, the base first; only of the folders that differ.
+      of_code: True for a version or a revision of code.
     """
 
     what: str
@@ -52,164 +67,171 @@ class SettingDifference:
     of_code: bool = False
 
     @property
-    def told(self) -> str:
-        """One line: 'lr (eggroll): 0.1, 0.2'."""
+    def text(self) -> str:
+        """The difference on one line: 'lr (eggroll): base: 0.1, other: 0.2'."""
         where = f" ({self.where})" if self.where else ""
-        values = ", ".join(f"{name}: {value}" for name, value in self.values.items())
-        return f"{self.what}{where}: {values}"
+        return f"{self.what}{where}: {_values_text(self.values)}"
 
 
 def find_differences(
-    folders: Sequence[ComparedFolder], matched: Sequence[Match]
+    folders: Sequence[ComparedFolder], matches: Sequence[Match]
 ) -> list[SettingDifference]:
-    """Everything that differs between the runs that are compared."""
-    return [*_provenance(folders, matched), *_work(folders, matched), *_settings(folders, matched)]
+    """Returns everything that differs between the runs that are compared."""
+    return [
+        *_origin_differences(folders, matches),
+        *_work_differences(folders, matches),
+        *_setting_differences(folders, matches),
+    ]
 
 
-def difference_warnings(found: Sequence[SettingDifference]) -> list[str]:
-    """One line for each kind of difference that makes returns incomparable.
+def difference_warnings(differences: Sequence[SettingDifference]) -> list[str]:
+    """Returns one line for each kind of difference that makes returns incomparable.
 
     The last line, on versions of code, is only a reason to look twice.
     """
-    said = []
-    for what in MATTER:
-        own = [one for one in found if one.what == what]
-        if own:
-            where = ", ".join(one.where for one in own)
-            values = ", ".join(f"{name}: {value}" for name, value in own[0].values.items())
-            first = f" in {own[0].where}" if len(own) > 1 else ""
-            said.append(f"{what} differ{f' in {where}' if where else ''} ({values}{first})")
-    code = [one.told for one in found if one.of_code and DASH not in one.values.values()]
-    return [*said, f"versions differ: {'; '.join(code)}"] if code else said
+    lines = []
+    for what in INCOMPARABLE:
+        of_kind = [difference for difference in differences if difference.what == what]
+        if of_kind:
+            where = ", ".join(difference.where for difference in of_kind)
+            first = f" in {of_kind[0].where}" if len(of_kind) > 1 else ""
+            values = _values_text(of_kind[0].values)
+            lines.append(f"{what} differ{f' in {where}' if where else ''} ({values}{first})")
+    code = [d.text for d in differences if d.of_code and DASH not in d.values.values()]
+    return [*lines, f"versions differ: {'; '.join(code)}"] if code else lines
 
 
-def _provenance(
-    folders: Sequence[ComparedFolder], matched: Sequence[Match]
+def _values_text(values: Mapping[str, str]) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in values.items())
+
+
+def _origin_differences(
+    folders: Sequence[ComparedFolder], matches: Sequence[Match]
 ) -> Iterator[SettingDifference]:
-    runs = {folder.name: compared_keys(folder, folders[0], matched) for folder in folders}
-    notes = {folder.name: manifest.read_sweep_manifest(folder.path) for folder in folders}
-    columns = {"sweep": "sweep", "git revision": "git_revision", "device": "device"}
-    for what, column in columns.items():
-        told = {name: _all(own[column]) for name, own in runs.items()}
-        yield from _one(what, "", told, of_code=column == "git_revision")
+    """Yields the differences of sweeps, code, machines, seeds and placements of runs."""
+    runs = {folder.name: compared_runs(folder, folders[0], matches) for folder in folders}
+    manifests = {folder.name: read_sweep_manifest(folder.path) for folder in folders}
+
+    def column_texts(column: str) -> dict[str, str]:
+        return {name: _distinct_text(of_folder[column]) for name, of_folder in runs.items()}
+
+    yield from _difference("sweep", "", column_texts("sweep"))
+    yield from _difference("git revision", "", column_texts("git_revision"), of_code=True)
+    yield from _difference("device", "", column_texts("device"))
     for key in ("machine", "processor"):
-        told = {name: _all(noted.of_starts(key)) for name, noted in notes.items()}
-        if all(told.values()):
-            yield from _one(key, "", told)
-    known = {name: _versions(own["versions"]) for name, own in runs.items()}
-    for package in sorted({package for found in known.values() for package in found}):
-        told = {name: found.get(package, "") for name, found in known.items()}
-        yield from _one(package, "", told, of_code=True)
-    yield from _one("seeds", "", {name: format_ranges(own["seed"]) for name, own in runs.items()})
+        texts = {name: _distinct_text(m.of_starts(key)) for name, m in manifests.items()}
+        if all(texts.values()):
+            yield from _difference(key, "", texts)
+    versions = {name: _version_texts(of_folder["versions"]) for name, of_folder in runs.items()}
+    for package in sorted({package for of_folder in versions.values() for package in of_folder}):
+        texts = {name: of_folder.get(package, "") for name, of_folder in versions.items()}
+        yield from _difference(package, "", texts, of_code=True)
+    seeds = {name: format_ranges(of_folder["seed"]) for name, of_folder in runs.items()}
+    yield from _difference("seeds", "", seeds)
     for column in ("lanes", "devices", "chunks"):
-        yield from _one(column, "", {name: _all(own[column]) for name, own in runs.items()})
-    episodes = {name: _episodes(noted) for name, noted in notes.items()}
+        yield from _difference(column, "", column_texts(column))
+    episodes = {name: _episodes_text(manifest) for name, manifest in manifests.items()}
     if all(episodes.values()):
-        yield from _one(EPISODES, "", episodes)
+        yield from _difference(EPISODES, "", episodes)
 
 
-def _work(
-    folders: Sequence[ComparedFolder], matched: Sequence[Match]
+def _work_differences(
+    folders: Sequence[ComparedFolder], matches: Sequence[Match]
 ) -> Iterator[SettingDifference]:
-    """Budgets, evaluations and thresholds, an environment at a time."""
-    for env in sorted({match.env for match in matched}, key=natural_order):
-        here = [match for match in matched if match.env == env]
-        runs = {folder.name: compared_keys(folder, folders[0], here) for folder in folders}
-        steps = {name: own["env_steps"].astype(float).median() for name, own in runs.items()}
-        known = [value for value in steps.values() if value == value]
-        if known and max(known) > (1 + CLOSE) * min(known):
-            yield SettingDifference(BUDGET, env, {n: _steps(value) for n, value in steps.items()})
-        points = {}
+    """Yields the differences of budgets, evaluations and thresholds, by environment."""
+    for env in sorted({match.env for match in matches}, key=natural_order):
+        of_env = [match for match in matches if match.env == env]
+        runs = {folder.name: compared_runs(folder, folders[0], of_env) for folder in folders}
+        steps = {name: r["env_steps"].astype(float).median() for name, r in runs.items()}
+        numbers = [value for value in steps.values() if value == value]
+        if numbers and max(numbers) > (1 + CLOSE) * min(numbers):
+            texts = {n: f"{v:,.0f}" if v == v else DASH for n, v in steps.items()}
+            yield SettingDifference(BUDGET, env, texts)
+        evaluations = {}
         for folder in folders:
             rows = folder.results.curves["run_id"]
             finished = runs[folder.name][runs[folder.name]["status"] == "finished"]["run_id"]
             most = rows[rows.isin(finished)].value_counts().max()  # some fall on one generation
-            points[folder.name] = _all([most])
-        yield from _one(EVALUATION, env, points)
-        thresholds = {name: _all(own["threshold"]) for name, own in runs.items()}
-        yield from _one(THRESHOLDS, env, thresholds)
+            evaluations[folder.name] = _distinct_text([most])
+        yield from _difference(EVALUATION, env, evaluations)
+        thresholds = {name: _distinct_text(r["threshold"]) for name, r in runs.items()}
+        yield from _difference(THRESHOLDS, env, thresholds)
 
 
-def _settings(
-    folders: Sequence[ComparedFolder], matched: Sequence[Match]
+def _setting_differences(
+    folders: Sequence[ComparedFolder], matches: Sequence[Match]
 ) -> Iterator[SettingDifference]:
-    """Settings of agents, networks and environments; equal differences are joined into one."""
+    """Yields differences of agents, networks and environments; equal ones are joined into one."""
     base, *others = folders
-    found: dict[tuple[str, str, tuple[tuple[str, str], ...]], list[str]] = {}
+    places: dict[tuple[str, str, tuple[tuple[str, str], ...]], list[str]] = {}
     for other in others:
-        for match in (match for match in matched if match.other is other):
-            sides = (base, match.base), (other, match.label)
-            first, second = (
-                _flat(folder.results.runs, match.env, label) for folder, label in sides
-            )
+        for match in (match for match in matches if match.other is other):
+            first = _setting_texts(base.results.runs, match.env, match.base)
+            second = _setting_texts(other.results.runs, match.env, match.label)
             for what in sorted(first.keys() | second.keys()):
-                values = first.get(what, ""), second.get(what, "")
-                if values[0] != values[1]:
-                    told = ((base.name, values[0] or DASH), (other.name, values[1] or DASH))
-                    of_env = what.startswith("environment.")
-                    where = match.env if of_env else match.shown
-                    found.setdefault((other.name, what, told), []).append(where)
-    for (_, what, told), where in found.items():
-        yield SettingDifference(what, ", ".join(dict.fromkeys(where)), dict(told))
+                pair = first.get(what, ""), second.get(what, "")
+                if pair[0] != pair[1]:
+                    values = ((base.name, pair[0] or DASH), (other.name, pair[1] or DASH))
+                    where = match.env if what.startswith("environment.") else match.name
+                    places.setdefault((other.name, what, values), []).append(where)
+    for (_, what, values), where in places.items():
+        yield SettingDifference(what, ", ".join(dict.fromkeys(where)), dict(values))
 
 
-def _flat(runs: pd.DataFrame, env: str, label: str) -> dict[str, str]:
-    """By setting, its value or values as text; settings without a value are left out."""
-    own = runs[(runs["env"] == env) & (runs["label"] == label)]
-    found = {
-        name.removeprefix("hyper."): _all(own[name]) for name in own if name.startswith("hyper.")
+def _setting_texts(runs: pd.DataFrame, env: str, label: str) -> dict[str, str]:
+    """Returns the value or values of each setting of a label; those without one are left out."""
+    group = runs_of(runs, env, label)
+    texts = {
+        name.removeprefix("hyper."): _distinct_text(group[name])
+        for name in group
+        if name.startswith("hyper.")
     }
-    found["agent"] = _all(own["agent"])
+    texts["agent"] = _distinct_text(group["agent"])
     for column in ("policy", "environment"):
         parts: dict[str, list[str]] = {}
-        for text in own[column].dropna().unique():
+        for text in group[column].dropna().unique():
             for name, value in json.loads(text).items():
                 parts.setdefault(f"{column}.{name}", []).append(json.dumps(value, sort_keys=True))
-        found |= {name: " / ".join(values) for name, values in parts.items()}
-    return {name: value for name, value in found.items() if value}
+        texts |= {name: " / ".join(values) for name, values in parts.items()}
+    return {name: value for name, value in texts.items() if value}
 
 
-def compared_keys(
-    folder: ComparedFolder, base: ComparedFolder, matched: Sequence[Match]
+def compared_runs(
+    folder: ComparedFolder, base: ComparedFolder, matches: Sequence[Match]
 ) -> pd.DataFrame:
-    """The runs of a folder that are compared."""
+    """Returns the runs of a folder that are compared."""
     if folder is base:
-        pairs = {(match.env, match.base) for match in matched}
+        pairs = {(match.env, match.base) for match in matches}
     else:
-        pairs = {(match.env, match.label) for match in matched if match.other is folder}
+        pairs = {(match.env, match.label) for match in matches if match.other is folder}
     runs = folder.results.runs
-    kept = [pair in pairs for pair in zip(runs["env"], runs["label"], strict=True)]
-    return runs[kept]
+    return runs[[pair in pairs for pair in zip(runs["env"], runs["label"], strict=True)]]
 
 
-def _one(
+def _difference(
     what: str, where: str, values: Mapping[str, str], of_code: bool = False
 ) -> Iterator[SettingDifference]:
-    """What differs, if the values of the folders do; a dash for one that has none."""
+    """Yields a difference if the values of the folders differ; a dash for one without a value."""
     if len(set(values.values())) > 1:
-        told = {name: value or DASH for name, value in values.items()}
-        yield SettingDifference(what, where, told, of_code)
+        texts = {name: value or DASH for name, value in values.items()}
+        yield SettingDifference(what, where, texts, of_code)
 
 
-def _all(values: Iterable[Any]) -> str:
-    """Distinct values, in natural order, as text."""
-    known = [value for value in values if value is not None and value == value]
-    told = {f"{value:g}" if isinstance(value, float) else str(value) for value in known}
-    return " / ".join(sorted(told, key=natural_order))
+def _distinct_text(values: Iterable[Any]) -> str:
+    """Returns distinct values, in natural order, as text."""
+    present = [value for value in values if value is not None and value == value]
+    texts = {f"{value:g}" if isinstance(value, float) else str(value) for value in present}
+    return " / ".join(sorted(texts, key=natural_order))
 
 
-def _versions(texts: pd.Series) -> dict[str, str]:
-    return {name: " / ".join(sorted(of)) for name, of in manifest.parse_versions(texts).items()}
+def _version_texts(texts: pd.Series) -> dict[str, str]:
+    return {name: " / ".join(sorted(of)) for name, of in parse_versions(texts).items()}
 
 
-def _steps(value: float) -> str:
-    return f"{value:,.0f}" if value == value else DASH
-
-
-def _episodes(noted: SweepManifest) -> str:
-    """The episodes of an evaluation, as the sweep asked for at its last start."""
-    environments = noted.sweep.get("environments", ())
-    return _all(one.get("evaluation", {}).get("episodes") for one in environments)
+def _episodes_text(manifest: SweepManifest) -> str:
+    """Returns the episodes of an evaluation, as the sweep's last start has them."""
+    environments = manifest.sweep.get("environments", ())
+    return _distinct_text(env.get("evaluation", {}).get("episodes") for env in environments)
 
 
 @dataclass(frozen=True)
@@ -217,28 +239,28 @@ class Comparison:
     """Folders compared with the first of them.
 
     Attributes:
-      folders: the base first.
-      matched: what is compared with what.
+      folders: the folders, the base first.
+      matches: what is compared with what.
       metric: what runs are judged by.
-      scale: of normalised scores.
+      scale: the scale of normalised scores.
       margin: the smallest effect that matters, on that scale; None for none.
-      replicates: of the bootstrap.
-      findings: one per match.
-      totals: one per label with two environments or more on the scale.
-      differing: what is not the same in all folders.
-      left: by folder, the pairs that were not compared with anything.
+      replicates: number of replicates of the bootstrap.
+      findings: a finding per match.
+      totals: a finding per label with two environments or more on the scale.
+      differences: what is not the same in all folders.
+      unmatched: by folder, the (environment, label) pairs that were not compared with anything.
     """
 
     folders: Sequence[ComparedFolder]
-    matched: Sequence[Match]
+    matches: Sequence[Match]
     metric: Metric
     scale: ScoreScale
     margin: float | None
     replicates: int
     findings: Sequence[Finding]
     totals: Sequence[Finding]
-    differing: Sequence[SettingDifference]
-    left: dict[str, list[tuple[str, str]]]
+    differences: Sequence[SettingDifference]
+    unmatched: dict[str, list[tuple[str, str]]]
 
     @property
     def base(self) -> ComparedFolder:
@@ -252,78 +274,76 @@ class Comparison:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many environments and labels have each verdict."""
-        found = Counter(finding.verdict for finding in self.findings)
-        return {verdict: found[verdict] for verdict in VERDICTS}
+        """The number of environments and labels with each verdict."""
+        counts = Counter(finding.verdict for finding in self.findings)
+        return {verdict: counts[verdict] for verdict in VERDICTS}
 
     @property
     def verdict(self) -> str:
-        """The verdict on the whole: the worst of the findings."""
-        found = {finding.verdict for finding in self.findings}
-        return next(one for one in (WORSE, UNKNOWN, SAME, BETTER) if one in found)
+        """The worst verdict of the findings."""
+        return next(v for v in (WORSE, UNKNOWN, SAME, BETTER) if self.counts[v])
 
     @property
     def environments(self) -> list[str]:
         """The environments compared, in order."""
-        return list(dict.fromkeys(match.env for match in self.matched))
+        return list(dict.fromkeys(match.env for match in self.matches))
 
     def within(self, environments: Collection[str], /) -> "Comparison":
-        """The comparison in these environments alone; totals stay those over all."""
+        """Returns the comparison in these environments alone; totals stay those over all."""
         return replace(
             self,
-            matched=[match for match in self.matched if match.env in environments],
+            matches=[match for match in self.matches if match.env in environments],
             findings=[finding for finding in self.findings if finding.env in environments],
         )
 
     def tables(self) -> dict[str, pd.DataFrame]:
-        """All rows of the environments compared, by folder and table."""
-        found = {}
-        for place, folder in enumerate(self.folders):
-            part = folder.results.within(self.environments).tables()
-            found |= {f"{place} {name}": table for name, table in part.items()}
-        return found
+        """Returns all rows of the environments compared, by folder and table."""
+        return {
+            f"{number} {name}": table
+            for number, folder in enumerate(self.folders)
+            for name, table in folder.results.within(self.environments).tables().items()
+        }
 
     def counted(self) -> str:
-        """'n = 10 seeds', or from which to which number."""
+        """Returns 'n = 10 seeds', or from which to which number."""
         sizes = {n for finding in self.findings for n in (finding.base.n, finding.against.n)}
-        return "n = 1 seed" if sizes == {1} else f"n = {formatting.format_range(sizes)} seeds"
+        return "n = 1 seed" if sizes == {1} else f"n = {format_range(sizes)} seeds"
 
     @property
     def warnings(self) -> list[str]:
-        """What makes the verdicts doubtful, one line each."""
-        found = self.differing
-        said = difference_warnings(found)
+        """One line for each reason to doubt the verdicts."""
+        lines = difference_warnings(self.differences)
         for folder in self.folders:
-            runs = compared_keys(folder, self.base, self.matched)
-            told = [*filter(None, [pages.mixed_versions_text(runs)]), *running_note(runs)]
-            said += [f"{folder.name}: {sentence.rstrip('.')}" for sentence in told]
-        if self.metric.name == metrics.SECONDS:
-            of_time = ("machine", "processor", "device", "lanes", "devices", "chunks")
-            said += [f"times differ in {one.told}" for one in found if one.what in of_time]
-        elif self.metric.name == metrics.ARRIVAL and any(d.what == EVALUATION for d in found):
-            said.append("arrivals are seen at evaluations only: fewer of them, later arrivals")
-        off = [env for env in self.environments if env not in self.scale.environments]
-        if off and not self.metric.lower:
+            runs = compared_runs(folder, self.base, self.matches)
+            mixed = describe_mixed(runs["versions"], runs["git_revision"])
+            sentences = [*([mixed] if mixed else []), *running_note(runs)]
+            lines += [f"{folder.name}: {sentence.rstrip('.')}" for sentence in sentences]
+        if self.metric.name == SECONDS:
+            lines += [f"times differ in {d.text}" for d in self.differences if d.what in OF_TIME]
+        elif self.metric.name == ARRIVAL and any(d.what == EVALUATION for d in self.differences):
+            lines.append("arrivals are seen at evaluations only: fewer of them, later arrivals")
+        off_scale = [env for env in self.environments if env not in self.scale.environments]
+        if off_scale and not self.metric.lower:
             where = f"not on the scale where {self.scale.told}"
-            said.append(f"{where}, so not in totals: {', '.join(off)}")
-        return said
+            lines.append(f"{where}, so not in totals: {', '.join(off_scale)}")
+        return lines
 
     @property
     def lost(self) -> list[str]:
         """The runs that diverged or failed, a line per folder."""
-        said = []
+        lines = []
         for folder in self.folders:
-            runs = compared_keys(folder, self.base, self.matched)
+            runs = compared_runs(folder, self.base, self.matches)
             runs = runs[runs["status"].isin(("diverged", "failed"))]
             if len(runs):
-                told = "; ".join(named_note(runs))
-                said.append(f"{folder.name}: {len(runs)} diverged or failed: {told}")
-        return said
+                names = "; ".join(named_note(runs))
+                lines.append(f"{folder.name}: {len(runs)} diverged or failed: {names}")
+        return lines
 
 
 def compare(
     folders: Sequence[ComparedFolder],
-    matched: Sequence[Match],
+    matches: Sequence[Match],
     metric: Metric,
     scale: ScoreScale,
     margin: float | None,
@@ -331,38 +351,34 @@ def compare(
     environments: Sequence[str],
     labels: Sequence[str],
 ) -> Comparison:
-    """Compares folders with the first of them.
+    """Returns the comparison of folders with the first of them.
 
     Args:
-      folders: the base first.
-      matched: what is compared with what.
+      folders: the folders, the base first.
+      matches: what is compared with what.
       metric: what runs are judged by.
-      scale: of normalised scores.
+      scale: the scale of normalised scores.
       margin: the smallest effect that matters, on that scale; None for none.
-      replicates: of the bootstrap.
-      environments: those that were asked for; empty for all.
-      labels: likewise.
+      replicates: number of replicates of the bootstrap.
+      environments: the environments to compare; empty for all.
+      labels: the labels of the base to compare; empty for all.
     """
-    sides = list(read_values(folders, matched, metric, scale, replicates))
-    single = [findings.compare_pair(of, replicates) for of in sides]
-    totals = [findings.compare_total(own, replicates) for own in _by_label(sides)]
+    values = list(read_values(folders, matches, metric, scale, replicates))
+    by_label: dict[tuple[str, str, str], list[MatchedValues]] = {}
+    for item in values:
+        key = item.match.other.name, item.match.base, item.match.label
+        by_label.setdefault(key, []).append(item)
+    findings = [compare_pair(item, replicates) for item in values]
+    totals = [compare_total(items, replicates) for items in by_label.values()]
     return Comparison(
         folders,
-        matched,
+        matches,
         metric,
         scale,
         margin,
         replicates,
-        findings.adjust_verdicts(single, margin),
-        findings.adjust_verdicts([total for total in totals if total is not None], margin),
-        find_differences(folders, matched),
-        unmatched_labels(folders, matched, environments, labels),
+        adjust_verdicts(findings, margin),
+        adjust_verdicts([total for total in totals if total is not None], margin),
+        find_differences(folders, matches),
+        unmatched_labels(folders, matches, environments, labels),
     )
-
-
-def _by_label(sides: Sequence[MatchedValues]) -> Iterator[list[MatchedValues]]:
-    groups: dict[tuple[str, str, str], list[MatchedValues]] = {}
-    for of in sides:
-        key = of.match.other.name, of.match.base, of.match.label
-        groups.setdefault(key, []).append(of)
-    yield from groups.values()

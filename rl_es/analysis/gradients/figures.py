@@ -20,7 +20,7 @@ from rl_es.analysis.drawing.figure_kinds import DEFAULT_OPTIONS, FigureKind, Fig
 from rl_es.analysis.drawing.palette import Style
 from rl_es.analysis.drawing.ticks import log2_ticks, log_ticks, shorten_ticks
 from rl_es.analysis.formatting import format_range
-from rl_es.analysis.gradients.tables import GradientResults, family, fitted
+from rl_es.analysis.gradients.tables import GradientResults, family, slope_text
 from rl_es.analysis.statistics.intervals import CONFIDENCE
 
 INTERVAL = f"{CONFIDENCE:.0%} jackknife over seeds, with Student's t"
@@ -63,7 +63,7 @@ def _distances(panel: Axes, rows: pd.DataFrame, style: Style) -> None:
     panel.set_ylim(drawn.min() / 1.5, drawn.max() * 1.5)
     log_ticks(panel.yaxis)
     panel.set_ylabel("distance of expected updates")
-    said, corner = f"slope\n{fitted(rows.iloc[0].to_dict())}", panel.transAxes
+    said, corner = f"slope\n{slope_text(rows.iloc[0].to_dict())}", panel.transAxes
     panel.text(0.97, 0.95, said, ha="right", va="top", fontsize=7, transform=corner)
 
 

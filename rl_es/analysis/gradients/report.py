@@ -1,34 +1,43 @@
-"""The report of gradient estimates, made anew from the estimates of its folder.
+"""The report of gradient estimates: tables, figures and `index.md`, made anew of the estimates.
 
-`index.md` of gradient estimates: the figures, and tables a family and a ladder of ranks.
+The page has the figures, a table for each ladder of ranks, and a table for each family.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from rl_es.analysis.drawing import figure_kinds
-from rl_es.analysis.drawing import figure_kinds as drawn
 from rl_es.analysis.formatting import (
+    TableCell,
+    count_cell,
     escape_markdown,
-    format_number,
-    markdown_columns,
-    markdown_figure,
-    markdown_file_list,
-    markdown_table,
+    interval_cell,
+    make_table,
+    number_cell,
+    text_cell,
+    to_csv,
+    to_markdown,
 )
-from rl_es.analysis.gradients import tables
 from rl_es.analysis.gradients.figures import KINDS
 from rl_es.analysis.gradients.tables import (
     BIAS,
+    RANK_BIAS_COLUMNS,
     SUMMARY_COLUMNS,
     GradientResults,
+    from_tables,
     rank_bias,
+    slope_text,
     summarise,
 )
+from rl_es.analysis.report import (
+    Section,
+    columns_section,
+    figure_blocks,
+    files_section,
+    write_report,
+)
 from rl_es.results import checksums, gradient_estimates
-from rl_es.results.files import write_text
 
 LEGEND = (
     "Parameters are held still, and estimates of an episode's gradient are drawn: the sum over its "
@@ -48,95 +57,11 @@ BY_RANK = (
     "taken as the environment knows it (known), or as it was measured with the same seeds "
     "(measured). Slope: of the least-squares line of log distance on log rank."
 )
-_HEADS = ["windows", "label", "relative variance", "samples"]
-_OF_DISTANCE = ["distance from pes", "by noise"]
-_OF_BIAS = ["rank", "exact", "known", "95 % interval", "measured", "95 % interval"]
-
-
-def compose_page(folder: Path, found: GradientResults, files: Sequence[Path]) -> str:
-    """The page, from what was drawn and the figures' paths."""
-    overview, families = found.table, dict.fromkeys(found.table["family"])
-    sections = [
-        f"# Gradient estimates: {escape_markdown(folder.name)}",
-        LEGEND + (f" {DISTANCE}" if overview["distance"].notna().any() else ""),
-        *(_picture(path) for path in files if path.suffix == ".png"),
-        *_biases(found.bias),
-        *(
-            f"## {escape_markdown(family)}\n\n{_table(overview[overview['family'] == family])}"
-            for family in families
-        ),
-        "## Files\n\n" + _files(found),
-        markdown_columns("summary.csv", SUMMARY_COLUMNS),
-        *([markdown_columns(BIAS, tables.RANK_BIAS_COLUMNS)] if len(found.bias) else []),
-    ]
-    return "\n\n".join(sections) + "\n"
-
-
-def _picture(path: Path) -> str:
-    return markdown_figure(
-        f"{path.parent.name}/{path.stem}", figure_kinds.figure_caption(KINDS, path.stem)
-    )
-
-
-def _biases(bias: pd.DataFrame) -> Iterator[str]:
-    """A table for each environment and agent, with both references side by side."""
-    if len(bias):
-        yield f"## Low rank and full rank\n\n{BY_RANK}"
-    for (env, agent), own in bias.groupby(["env", "agent"]):
-        each = own.drop_duplicates("reference").to_dict("records")
-        slopes = "; ".join(f"{row['reference']} {tables.fitted(row)}" for row in each)
-        cells = []
-        for _, rows in own.groupby("label", sort=False):
-            by = {row["reference"]: row for row in rows.to_dict("records")}
-            known, measured = by["known"], by.get("measured")
-            cells.append(
-                [f"{known['rank']}", format_number(known["exact"]), *_one(known), *_one(measured)]
-            )
-        title = f"{escape_markdown(env)}, {escape_markdown(agent)}: slope {slopes}."
-        yield f"{title}\n\n{markdown_table(_OF_BIAS, cells)}"
-
-
-def _one(row: dict | None) -> list[str]:
-    """A distance and its interval."""
-    if row is None:
-        return [format_number(None)] * 2
-    return [
-        format_number(row["distance"]),
-        f"[{format_number(row['low'])}, {format_number(row['high'])}]",
-    ]
-
-
-def _table(rows: pd.DataFrame) -> str:
-    apart = rows["distance"].notna().any()
-    cells = [
-        [
-            f"{row['windows']}",
-            escape_markdown(row["label"]),
-            format_number(row["relative_variance"]),
-            f"{row['samples']:,}",
-            *(
-                [format_number(row["distance"]), format_number(row["distance_noise"])]
-                if apart
-                else []
-            ),
-        ]
-        for row in rows.to_dict("records")
-    ]
-    return markdown_table([*_HEADS, *(_OF_DISTANCE if apart else [])], cells)
-
-
-def _files(found: GradientResults) -> str:
-    bias = {BIAS: "one row per (environment, agent, reference, rank)"} if len(found.bias) else {}
-    return markdown_file_list(
-        {
-            "gradients.csv": "one row per (environment, label, seed)",
-            "summary.csv": "one row per (environment, label)",
-            **bias,
-            "manifest.json": "what was asked for, and each start",
-            "figures/": "the figures as PNG and SVG",
-            "estimates/": "one file per row, with the mean estimate itself",
-        }
-    )
+SUMMARY = "summary.csv"
+SUMMARY_HEADS = ("windows", "label", "relative variance", "samples")
+DISTANCES = ("distance", "distance_noise")
+DISTANCE_HEADS = ("distance from pes", "by noise")
+BIAS_HEADS = ("rank", "exact", "known", "95 % interval", "measured", "95 % interval")
 
 
 def write(folder: Path) -> list[Path]:
@@ -146,17 +71,89 @@ def write(folder: Path) -> list[Path]:
       UserError: the folder holds no estimate, or a damaged one.
     """
     rows = gradient_estimates.load(folder)
-    table = summarise(rows)
-    written = [gradient_estimates.write_table(folder, rows), folder / "summary.csv"]
-    write_text(written[-1], table.to_csv(index=False))
-    bias, of_bias = rank_bias(rows), folder / tables.BIAS
-    if len(bias):
-        write_text(of_bias, bias.to_csv(index=False))
-        written.append(of_bias)
+    gradients = from_tables(summarise(rows), rank_bias(rows))
+
+    def compose(pictures: Sequence[Path]) -> list[Section]:
+        return page_sections(folder, gradients, pictures)
+
+    texts = {SUMMARY: to_csv(gradients.table)}
+    if len(gradients.bias):
+        texts[BIAS] = to_csv(gradients.bias)
     else:
-        of_bias.unlink(missing_ok=True)
-    checksums.write_sums(written)
-    found = tables.of(table, bias)
-    files = drawn.write_figure(folder / "figures", KINDS.values(), found)
-    write_text(folder / "index.md", compose_page(folder, found, files))
-    return [*written, *files, folder / "index.md"]
+        (folder / BIAS).unlink(missing_ok=True)
+    estimates = gradient_estimates.write_table(folder, rows)
+    written = write_report(folder, texts, KINDS, gradients, compose)
+    checksums.write_sums([estimates, *(folder / name for name in texts)])
+    return [estimates, *written]
+
+
+def page_sections(
+    folder: Path, gradients: GradientResults, pictures: Sequence[Path]
+) -> list[Section]:
+    """Returns the sections of the page, from the tables and the figures' paths."""
+    table, bias = gradients.table, gradients.bias
+    legend = LEGEND + (f" {DISTANCE}" if table["distance"].notna().any() else "")
+    files = {
+        "gradients.csv": "one row per (environment, label, seed)",
+        SUMMARY: "one row per (environment, label)",
+        **({BIAS: "one row per (environment, agent, reference, rank)"} if len(bias) else {}),
+        "manifest.json": "what was asked for, and each start",
+        "figures/": "the figures as PNG and SVG",
+        "estimates/": "one file per row, with the mean estimate itself",
+    }
+    return [
+        Section(
+            f"Gradient estimates: {escape_markdown(folder.name)}",
+            [legend, *figure_blocks(folder, KINDS, pictures)],
+            level=1,
+        ),
+        Section("Low rank and full rank", list(_bias_blocks(bias))),
+        *(
+            Section(escape_markdown(family), [_family_table(table[table["family"] == family])])
+            for family in dict.fromkeys(table["family"])
+        ),
+        files_section(files),
+        columns_section(SUMMARY, SUMMARY_COLUMNS),
+        *([columns_section(BIAS, RANK_BIAS_COLUMNS)] if len(bias) else []),
+    ]
+
+
+def _bias_blocks(bias: pd.DataFrame) -> Iterator[str]:
+    """Yields a table for each environment and agent, with both references side by side."""
+    if len(bias):
+        yield BY_RANK
+    for (env, agent), group in bias.groupby(["env", "agent"]):
+        first = group.drop_duplicates("reference").to_dict("records")
+        slopes = "; ".join(f"{row['reference']} {slope_text(row)}" for row in first)
+        rows = []
+        for _, of_label in group.groupby("label", sort=False):
+            by_reference = {row["reference"]: row for row in of_label.to_dict("records")}
+            exact = by_reference["known"]
+            cells = [TableCell(f"{exact['rank']}", exact["rank"]), number_cell(exact["exact"])]
+            for reference in ("known", "measured"):
+                cells += _distance_cells(by_reference.get(reference))
+            rows.append(cells)
+        yield f"{escape_markdown(env)}, {escape_markdown(agent)}: slope {slopes}."
+        yield to_markdown(make_table(BIAS_HEADS, rows))
+
+
+def _distance_cells(row: Mapping | None) -> list[TableCell]:
+    """Returns the cells of a distance and its interval; dashes without a row."""
+    if row is None:
+        return [number_cell(None)] * 2
+    return [number_cell(row["distance"]), interval_cell(row["low"], row["high"])]
+
+
+def _family_table(rows: pd.DataFrame) -> str:
+    distances = rows["distance"].notna().any()
+    cells = [
+        [
+            TableCell(f"{row['windows']}", row["windows"]),
+            text_cell(row["label"]),
+            number_cell(row["relative_variance"]),
+            count_cell(row["samples"]),
+            *(number_cell(row[name]) for name in (DISTANCES if distances else ())),
+        ]
+        for row in rows.to_dict("records")
+    ]
+    return to_markdown(make_table([*SUMMARY_HEADS, *(DISTANCE_HEADS if distances else ())], cells))

@@ -153,7 +153,7 @@ def slope(ranks: np.ndarray, squares: np.ndarray) -> np.ndarray:
     return logs @ x / (x @ x)
 
 
-def fitted(row: Mapping[str, Any]) -> str:
+def slope_text(row: Mapping[str, Any]) -> str:
     """A row's slope and its interval, for people: '-1.002 [-1.008, -0.997]'."""
     found = f"{row['slope']:.3f} [{row['slope_low']:.3f}, {row['slope_high']:.3f}]"
     return found.replace("-", "\N{MINUS SIGN}")
@@ -276,7 +276,7 @@ class GradientResults:
         return f"n = {format_range(self.table['n'])} seeds"
 
 
-def of(table: pd.DataFrame, bias: pd.DataFrame | None = None) -> GradientResults:
+def from_tables(table: pd.DataFrame, bias: pd.DataFrame | None = None) -> GradientResults:
     """The source made of a whole summary, and of the table of bias by rank if there is one."""
     styles = palette.styles(dict(zip(table["label"], table["agent"], strict=True)))
     return GradientResults(table, NONE if bias is None else bias, styles)
@@ -290,10 +290,10 @@ def load(folder: Path) -> GradientResults:
     """
     if (folder / gradient_estimates.FOLDER).is_dir():
         rows = gradient_estimates.load(folder)
-        return of(summarise(rows), rank_bias(rows))
+        return from_tables(summarise(rows), rank_bias(rows))
     bias = folder / BIAS
     found = _read(bias, RANK_BIAS_COLUMNS) if bias.exists() else None
-    return of(_read(folder / "summary.csv", SUMMARY_COLUMNS), found)
+    return from_tables(_read(folder / "summary.csv", SUMMARY_COLUMNS), found)
 
 
 def _read(path: Path, columns: Collection[str]) -> pd.DataFrame:

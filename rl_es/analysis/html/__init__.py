@@ -11,5 +11,5 @@ NEEDS = ("jinja2", "plotly")
 
 
 def missing_packages() -> list[str]:
-    """The libraries that the page needs and that are not installed."""
+    """Returns the libraries that the page needs and that are not installed."""
     return [name for name in NEEDS if find_spec(name) is None]

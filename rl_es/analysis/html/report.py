@@ -1,13 +1,16 @@
-"""`report.html` of a sweep: its sections and their content.
+"""`report.html` of a sweep: its sections, and the file that is made of them by templates.
 
-A page of sections as one file: its templates, style and scripts put together.
+A section is data and the template that draws it; `templates/page.html` includes the sections, the
+style and the scripts. Tables and texts are those of `index.md` (`rl_es.analysis.sweep_report`).
 
-The figures of a results folder, as the page shows them.
+Plotly's own `to_html` is not used. It would hold the data of a panel once per abscissa, and it has
+no switches that act on all panels, no theme and no page of ours around it. Only plotly's library is
+taken, and `curves.js` draws with it.
 """
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -16,23 +19,35 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from rl_es.analysis import formatting, pages
+from rl_es.analysis import sweep_report
 from rl_es.analysis.drawing import captions
-from rl_es.analysis.formatting import Table
-from rl_es.analysis.html import embedded
+from rl_es.analysis.drawing.figure_kinds import figure_caption
+from rl_es.analysis.figures.catalogue import KINDS
+from rl_es.analysis.formatting import Table, format_count
+from rl_es.analysis.html.embedded import (
+    curve_data,
+    data_address,
+    encoded_length,
+    fit_bytes,
+    read_film_strips,
+)
 from rl_es.analysis.results import ResultTables
 from rl_es.analysis.statistics.intervals import REPLICATES
 from rl_es.analysis.summary import Digest
-from rl_es.results import manifest
 from rl_es.results.manifest import SweepManifest
 
-FOLDER = Path(__file__).parent / "templates"
+TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("page.js", "tables.js", "curves.js", "replays.js")
+FORMATS = ("svg", "pdf")  # of further files beside a figure's picture
+MOST_PICTURES = 5_000_000  # characters of all figures in the page
+MOST_PAGE = 12_000_000  # characters of a page, up to which films are put into it
+FRAME = 5_200_000  # characters of plotly, style, scripts and text
+BARS = "The bar under an interval shows where it lies in its environment, from worst to best."
 
 
 @dataclass(frozen=True)
 class ReportHeader:
-    """The top of the page; `details` are folded away, and a `warning` is shown if there is one."""
+    """The top of the page; `details` are folded away, and an empty `warning` is left out."""
 
     title: str
     description: str
@@ -47,9 +62,9 @@ class ReportSection:
     """A part of the page.
 
     Attributes:
-      anchor: its address within the page.
-      title: its heading.
-      template: `templates/<template>.html`, which draws it.
+      anchor: the address of the section within the page.
+      title: the heading.
+      template: the name of `templates/<template>.html`, which draws the section.
       content: the variable `content` of the template.
     """
 
@@ -60,7 +75,7 @@ class ReportSection:
 
 
 def render_document(header: ReportHeader, sections: Sequence[ReportSection]) -> str:
-    """The whole page; it contains plotly if a section draws curves."""
+    """Returns the page as HTML; it contains plotly if a section draws curves."""
     from markupsafe import Markup
 
     library = ""
@@ -74,10 +89,10 @@ def render_document(header: ReportHeader, sections: Sequence[ReportSection]) -> 
         .render(
             header=header,
             sections=sections,
-            style=Markup((FOLDER / "page.css").read_text()),
-            theme=Markup((FOLDER / "theme.js").read_text()),
+            style=Markup((TEMPLATES / "page.css").read_text()),
+            theme=Markup((TEMPLATES / "theme.js").read_text()),
             library=Markup(library),
-            scripts=[Markup((FOLDER / name).read_text()) for name in SCRIPTS],
+            scripts=[Markup((TEMPLATES / name).read_text()) for name in SCRIPTS],
         )
     )
 
@@ -87,7 +102,7 @@ def _environment() -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(FOLDER),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -99,132 +114,119 @@ def _environment() -> Any:
 
 
 def _key(number: float) -> str:
-    """A number as JavaScript reads it; empty for NaN."""
-    known = repr(number).replace("inf", "Infinity")
-    return "" if math.isnan(number) else known
+    """Returns a number as JavaScript reads it; empty text for NaN."""
+    return "" if math.isnan(number) else repr(number).replace("inf", "Infinity")
 
 
 def _breaks(text: str) -> Any:
-    """Escaped text that may be broken after the signs that join the parts of a name."""
+    """Returns escaped text that may be broken after the signs that join the parts of a name."""
     from markupsafe import Markup, escape
 
     return Markup(re.sub(r"(?<=\w)([_/-])(?=\w)", r"\1<wbr>", str(escape(text))))
 
 
-FORMATS = ("svg", "pdf")  # of further files beside the picture
-
-
 @dataclass(frozen=True)
 class EmbeddedPicture:
-    """A figure: its picture, inside the page or beside it, and its files in other formats."""
+    """A figure of the page.
+
+    Attributes:
+      name: the name of its files without suffix.
+      caption: what it shows.
+      source: the address of the picture, inside the page or beside it.
+      width: pixels.
+      height: pixels.
+      beside: the address of the picture's own file.
+      formats: the name and the address of each file in another format.
+    """
 
     name: str
     caption: str
     source: str
-    width: int  # pixels
+    width: int
     height: int
-    beside: str  # the picture's own file
-    others: tuple[tuple[str, str], ...]  # (format, file)
+    beside: str
+    formats: tuple[tuple[str, str], ...]
 
 
-def embed_pictures(
-    paths: Sequence[Path], held: Collection[Path], caption: Callable[[str], str]
-) -> list[EmbeddedPicture]:
-    """The figures of these PNG files, with the caption of each; those in `held` are in the page."""
-    return [_picture(path, held, caption(path.stem)) for path in paths]
-
-
-def _picture(path: Path, held: Collection[Path], caption: str) -> EmbeddedPicture:
-    others = [path.with_suffix(f".{kind}") for kind in FORMATS]
+def embed_picture(path: Path, embedded: Collection[Path]) -> EmbeddedPicture:
+    """Returns the figure of a PNG file, whose content is in the page if it is in `embedded`."""
+    files = [path.with_suffix(f".{suffix}") for suffix in FORMATS]
     with Image.open(path) as image:
         width, height = image.size
     return EmbeddedPicture(
         path.stem,
-        caption,
-        embedded.data_address(path, held),
+        figure_caption(KINDS, path.stem),
+        data_address(path, embedded),
         width,
         height,
-        embedded.data_address(path, ()),
-        tuple((o.suffix[1:].upper(), embedded.data_address(o, ())) for o in others if o.exists()),
+        data_address(path, ()),
+        tuple((f.suffix[1:].upper(), data_address(f, ())) for f in files if f.exists()),
     )
-
-
-PICTURES = 5_000_000  # most characters of all figures
-WHOLE = 12_000_000  # characters of a page, up to which films are put into it
-BARS = "The bar under an interval shows where it lies in its environment, from worst to best."
-FRAME = 5_200_000  # characters of plotly, style, scripts and text
 
 
 def compose_html(
     folder: Path,
     results: ResultTables,
     digest: Digest,
-    drawn: Sequence[Path],
+    manifest: SweepManifest,
+    pictures: Sequence[Path],
 ) -> str:
-    """The page.
+    """Returns the page as HTML.
 
     Args:
-      folder: of the results.
-      results: of the folder.
+      folder: the results folder.
+      results: what it holds.
       digest: the tables made from them.
-      drawn: the figures' PNG files.
+      manifest: the folder's manifest.
+      pictures: the figures' PNG files.
 
     Raises:
-      UserError: a damaged `manifest.json` or `replays.json`.
+      UserError: a damaged `replays.json`.
     """
-    asked = manifest.read_sweep_manifest(folder)
-    sections = list(_sections(folder, results, digest, drawn))
-    return render_document(_header(folder, results.runs, asked), sections)
+    sections = list(_sections(folder, results, digest, pictures))
+    return render_document(_header(folder, results.runs, manifest), sections)
 
 
 def _sections(
-    folder: Path,
-    results: ResultTables,
-    digest: Digest,
-    drawn: Sequence[Path],
+    folder: Path, results: ResultTables, digest: Digest, pictures: Sequence[Path]
 ) -> Iterator[ReportSection]:
-    runs, films = results.runs, embedded.read_film_strips(folder)
-    lines, shown = embedded.curve_data(results), embedded.fit_bytes(drawn, PICTURES)
-    yield ReportSection(
-        "summary",
-        "Summary",
-        "table",
-        _rows(pages.summary_table(digest), f"{pages.summary_legend(digest)} {BARS}", stack=False),
+    runs, films = results.runs, read_film_strips(folder)
+    embedded = fit_bytes(pictures, MOST_PICTURES)
+    legend = f"{sweep_report.summary_legend(digest)} {BARS}"
+    yield _table_section(
+        "summary", "Summary", sweep_report.summary_table(digest), legend, stack=False
     )
-    if pages.has_totals(digest):
-        table, note = pages.totals_table(digest), pages.totals_legend(digest)
-        yield ReportSection(
-            "totals", "Over all environments", "table", _rows(table, note, stack=False)
-        )
-    yield ReportSection(
-        "curves", "Learning curves", "curves", {"data": lines, "notes": _notes(results)}
-    )
-    yield ReportSection(
-        "figures", "Figures", "figures", embed_pictures(drawn, shown, pages.figures_caption)
-    )
-    for anchor, title, table in (
-        ("lost", "Runs that diverged or failed", pages.lost_runs_table(runs)),
-        ("running", "Runs still going", pages.running_text(runs)),
-    ):
-        if table.rows:
-            yield ReportSection(anchor, title, "table", _rows(table))
+    if sweep_report.has_totals(digest):
+        table, legend = sweep_report.totals_table(digest), sweep_report.totals_legend(digest)
+        yield _table_section("totals", "Over all environments", table, legend, stack=False)
+    curves = {"data": curve_data(results), "notes": _curve_notes(results)}
+    yield ReportSection("curves", "Learning curves", "curves", curves)
+    figures = [embed_picture(path, embedded) for path in pictures]
+    yield ReportSection("figures", "Figures", "figures", figures)
+    lost, running = sweep_report.lost_runs_table(runs), sweep_report.running_table(runs)
+    if lost.rows:
+        yield _table_section("lost", "Runs that diverged or failed", lost)
+    if running.rows:
+        yield _table_section("running", "Runs still going", running)
     if films.replays or films.missing:
-        used = FRAME + sum(map(embedded.encoded_length, shown))
-        strips = films.strips(embedded.fit_bytes(films.files, WHOLE - used))
+        used = FRAME + sum(map(encoded_length, embedded))
+        strips = films.strips(fit_bytes(films.files, MOST_PAGE - used))
         content = {"strips": strips, "missing": films.missing}
         yield ReportSection("replays", "Replays", "replays", content)
-    yield ReportSection("settings", "Settings", "table", _rows(pages.settings_table(runs)))
-    yield ReportSection("files", "Files", "files", pages.result_files_text(folder))
-    commands, remark = pages.command_lines(folder, runs)
+    yield _table_section("settings", "Settings", sweep_report.settings_table(runs))
+    yield ReportSection("files", "Files", "files", sweep_report.result_files(folder))
+    commands, remark = sweep_report.command_lines(folder, runs)
     yield ReportSection("again", "Run it again", "commands", {"lines": commands, "remark": remark})
 
 
-def _rows(table: Table, note: str = "", stack: bool = True) -> dict[str, object]:
-    """A section's table; `stack`: whether a phone shows the cells of a row below each other."""
-    return {"table": table, "note": note, "stack": stack}
+def _table_section(
+    anchor: str, title: str, table: Table, note: str = "", stack: bool = True
+) -> ReportSection:
+    """Returns a section with a table; `stack`: phones show the cells of a row below each other."""
+    return ReportSection(anchor, title, "table", {"table": table, "note": note, "stack": stack})
 
 
-def _notes(results: ResultTables) -> list[str]:
+def _curve_notes(results: ResultTables) -> list[str]:
     return [
         *captions.bands_note(results.runs, REPLICATES, False),
         *captions.time_note(results.curves),
@@ -232,20 +234,19 @@ def _notes(results: ResultTables) -> list[str]:
     ]
 
 
-def _header(folder: Path, runs: pd.DataFrame, asked: SweepManifest) -> ReportHeader:
-    sizes = [
-        formatting.format_count(runs["label"].nunique(), "agent"),
-        formatting.format_count(runs["env"].nunique(), "environment"),
-        formatting.format_count(runs["seed"].nunique(), "seed"),
-    ]
-    where = [*asked.of_starts("processor")[:1], *asked.of_starts("device")[:1]]
-    line = [*sizes, f"{pages.duration_text(pages.seconds_text(runs))} of training", *where]
-    line += [time[:10] for time in asked.of_starts("time")[-1:]]
+def _header(folder: Path, runs: pd.DataFrame, manifest: SweepManifest) -> ReportHeader:
+    nouns = {"label": "agent", "env": "environment", "seed": "seed"}
+    line = [format_count(runs[column].nunique(), noun) for column, noun in nouns.items()]
+    seconds = sweep_report.training_seconds(runs)
+    line.append(f"{sweep_report.duration_text(seconds)} of training")
+    line += [*manifest.of_starts("processor")[:1], *manifest.of_starts("device")[:1]]
+    line += [time[:10] for time in manifest.of_starts("time")[-1:]]
+    mixed = sweep_report.mixed_versions_text(runs)
     return ReportHeader(
         ", ".join(sorted({str(name) for name in runs["sweep"]})) or folder.resolve().name,
-        asked.description,
-        pages.outcome_text(runs),
-        f"{mixed}." if (mixed := pages.mixed_versions_text(runs)) else "",
+        manifest.description,
+        sweep_report.outcome_text(runs),
+        f"{mixed}." if mixed else "",
         " · ".join(line),
-        pages.description_text(runs, asked),
+        sweep_report.description_text(runs, manifest),
     )

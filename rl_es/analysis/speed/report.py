@@ -1,31 +1,41 @@
-"""The report of a speed benchmark: tables, figures and a page, made anew from its workloads.
-
-`index.md` of a speed benchmark: tables, figures, what failed, and where it ran.
-"""
+"""The report of a speed benchmark: tables, figures and `index.md`, made anew of its workloads."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from rl_es.analysis.drawing import figure_kinds
-from rl_es.analysis.drawing.figure_kinds import write_figure
 from rl_es.analysis.formatting import (
-    DASH,
+    TableCell,
+    count_cell,
     escape_markdown,
-    format_number,
-    markdown_columns,
-    markdown_figure,
-    markdown_file_list,
-    markdown_table,
+    interval_cell,
+    make_table,
+    number_cell,
+    text_cell,
+    to_csv,
+    to_markdown,
 )
-from rl_es.analysis.speed import tables
+from rl_es.analysis.report import (
+    Section,
+    columns_section,
+    figure_blocks,
+    files_section,
+    write_report,
+)
 from rl_es.analysis.speed.figures import KINDS
-from rl_es.analysis.speed.tables import COLUMNS, summarise, workload_titles
+from rl_es.analysis.speed.tables import (
+    COLUMNS,
+    SpeedResults,
+    format_bytes,
+    format_seconds,
+    from_summary,
+    summarise,
+)
 from rl_es.results import timings
-from rl_es.results.files import write_text
 from rl_es.results.timings import WHOLE
 
 LEGEND = (
@@ -38,146 +48,17 @@ LEGEND = (
     "or of its parameters where a peer writes them out. Trace, compile, cached: seconds of "
     "tracing, of compilation with an empty cache, and of loading from the persistent cache instead."
 )
-
-
-def compose_page(
-    folder: Path,
-    overview: pd.DataFrame,
-    programs: pd.DataFrame,
-    manifest: Mapping[str, Any],
-    drawn: Sequence[Path],
-) -> str:
-    """The page, from the summary table, the programs, the manifest and the figures' paths."""
-    stated = manifest["benchmark"]
-    shown = [overview[overview["workload"] == key] for key in dict.fromkeys(overview["workload"])]
-    named = {key: title.replace("\n", ", ") for key, title in workload_titles(overview).items()}
-    sections = [
-        f"# Speed: {escape_markdown(stated['name'])}",
-        escape_markdown(stated.get("description") or ""),
-        _missing(manifest, len(shown)),
-        "## Figures\n\n" + "\n\n".join(map(_figure, drawn)) if drawn else "",
-        _rates(overview, named),
-        "## Workloads\n\n" + LEGEND,
-        *(
-            f"### {escape_markdown(named[own.iloc[0]['workload']])}\n\n{_workload(own)}"
-            for own in shown
-        ),
-        _lost(overview, named),
-        "## Where it ran\n\n" + _origin(programs),
-        "## Files\n\n" + _files(),
-        markdown_columns("speed.csv", COLUMNS),
-    ]
-    return "\n\n".join(section for section in sections if section) + "\n"
-
-
-def _missing(manifest: Mapping[str, Any], there: int) -> str:
-    total = len(manifest["workloads"])
-    if there == total:
-        return ""
-    return f"{there} of {total} workloads are finished; the same command goes on with the others."
-
-
-def _rates(overview: pd.DataFrame, named: Mapping[str, str]) -> str:
-    """Environment steps a second, a line per workload; where there are several environments."""
-    if overview["env"].nunique() < 2:
-        return ""
-    whole = overview[overview["part"] == WHOLE]
-    contestants = list(dict.fromkeys(whole["contestant"]))
-    rows = []
-    for key, own in whole.groupby("workload", sort=False):
-        rates = own.set_index("contestant")["steps_per_second"]
-        length = f"{own['episode_length'].iloc[0]:,}"
-        rows.append(
-            [
-                escape_markdown(named[key]),
-                length,
-                *(format_number(rates.get(c)) for c in contestants),
-            ]
-        )
-    heads = ["workload", "steps per episode", *map(escape_markdown, contestants)]
-    return "## Environment steps a second\n\n" + markdown_table(heads, rows)
-
-
-def _workload(rows: pd.DataFrame) -> str:
-    heads = ["contestant", "time", "quartiles", "steps/s", "share", "quartiles", "times bare"]
-    heads += ["cores", "memory", "noise", "parameters", "trace", "compile", "cached"]
-    cells = []
-    for row in rows[rows["part"] == WHOLE].to_dict("records"):
-        if row["status"] != "finished":
-            cells.append(
-                [escape_markdown(row["contestant"]), row["status"], *[""] * (len(heads) - 2)]
-            )
-            continue
-        low, high = (
-            tables.format_seconds(row["seconds_low"]),
-            tables.format_seconds(row["seconds_high"]),
-        )
-        known = pd.notna(row["share"])
-        shares = (
-            f"[{format_number(row['share_low'])}, {format_number(row['share_high'])}]"
-            if known
-            else DASH
-        )
-        compiling = [row[f"{name}_seconds"] for name in ("trace", "compile_cold", "compile_cached")]
-        cells.append(
-            [
-                escape_markdown(row["contestant"]),
-                tables.format_seconds(row["seconds"]),
-                f"[{low}, {high}]",
-                format_number(row["steps_per_second"]),
-                format_number(row["share"]),
-                shares,
-                format_number(row["times_bare"]),
-                format_number(row["cpu_ratio"]),
-                tables.format_bytes(row["memory_bytes"]),
-                tables.format_bytes(row["perturbation_bytes"]),
-                f"{row['parameters']:,.0f}",
-                *(DASH if pd.isna(time) else tables.format_seconds(time) for time in compiling),
-            ]
-        )
-    return markdown_table(heads, cells)
-
-
-def _figure(path: Path) -> str:
-    return markdown_figure(
-        f"{path.parent.name}/{path.stem}", figure_kinds.figure_caption(KINDS, path.stem)
-    )
-
-
-def _lost(overview: pd.DataFrame, named: Mapping[str, str]) -> str:
-    rows = overview[(overview["part"] == WHOLE) & (overview["status"] != "finished")]
-    if rows.empty:
-        return ""
-    cells = [
-        [escape_markdown(named[row["workload"]]), escape_markdown(row["contestant"]), row["status"]]
-        + [escape_markdown(str(row["reason"])[:300])]
-        for row in rows.to_dict("records")
-    ]
-    heads = ["workload", "contestant", "status", "reason"]
-    return "## Not measured\n\n" + markdown_table(heads, cells)
-
-
-def _origin(programs: pd.DataFrame) -> str:
-    lines = []
-    for name in ("processor", "device", "machine", "git_revision"):
-        values = [escape_markdown(value) for value in programs[name].dropna().unique()]
-        lines.append(f"- {name.replace('_', ' ')}: {', '.join(values) or 'not known'}")
-    for text in programs["versions"].dropna().unique():
-        told = [f"{package} {version}" for package, version in sorted(json.loads(text).items())]
-        lines.append(f"- versions: {escape_markdown(', '.join(told))}")
-    return "\n".join(lines)
-
-
-def _files() -> str:
-    return markdown_file_list(
-        {
-            "samples.parquet": "one row per (workload, contestant, part, round)",
-            "speed.csv": "one row per (workload, contestant, part), unrounded",
-            "manifest.json": "what was asked for, and each start",
-            "figures/": "the figures as PNG and SVG",
-            "workloads/": "one file per workload, from which all of these are made",
-        }
-    )
+FILES = {
+    "samples.parquet": "one row per (workload, contestant, part, round)",
+    "speed.csv": "one row per (workload, contestant, part), unrounded",
+    "manifest.json": "what was asked for, and each start",
+    "figures/": "the figures as PNG and SVG",
+    "workloads/": "one file per workload, from which all of these are made",
+}
+HEADS = ("contestant", "time", "quartiles", "steps/s", "share", "quartiles", "times bare")
+HEADS += ("cores", "memory", "noise", "parameters", "trace", "compile", "cached")
+LONGEST_REASON = 300  # characters
+UNKNOWN = TableCell("", math.nan)
 
 
 def write(folder: Path) -> list[Path]:
@@ -187,10 +68,122 @@ def write(folder: Path) -> list[Path]:
       UserError: the folder holds no finished workload, or a damaged one.
     """
     samples, programs, manifest = timings.load(folder)
-    table = summarise(samples, programs)
-    written = [timings.write_samples(folder, samples), folder / "speed.csv"]
-    write_text(written[-1], table.to_csv(index=False))
-    files = write_figure(folder / "figures", KINDS.values(), tables.of(table))
-    text = compose_page(folder, table, programs, manifest, [p for p in files if p.suffix == ".png"])
-    write_text(folder / "index.md", text)
-    return [*written, *files, folder / "index.md"]
+    speed = from_summary(summarise(samples, programs))
+
+    def compose(pictures: Sequence[Path]) -> list[Section]:
+        return page_sections(folder, speed, programs, manifest, pictures)
+
+    written = timings.write_samples(folder, samples)
+    return [
+        written,
+        *write_report(folder, {"speed.csv": to_csv(speed.table)}, KINDS, speed, compose),
+    ]
+
+
+def page_sections(
+    folder: Path,
+    speed: SpeedResults,
+    programs: pd.DataFrame,
+    manifest: Mapping[str, Any],
+    pictures: Sequence[Path],
+) -> list[Section]:
+    """Returns the sections of the page, from the summary, the programs and the figures' paths."""
+    benchmark, table = manifest["benchmark"], speed.table
+    titles = {key: title.replace("\n", ", ") for key, title in speed.named.items()}
+    introduction = [
+        escape_markdown(benchmark.get("description") or ""),
+        _unfinished_text(manifest, len(speed.workloads)),
+    ]
+    return [
+        Section(f"Speed: {escape_markdown(benchmark['name'])}", introduction, level=1),
+        Section("Figures", figure_blocks(folder, KINDS, pictures)),
+        Section("Environment steps a second", _rate_blocks(table, titles)),
+        Section("Workloads", [LEGEND]),
+        *(
+            Section(
+                escape_markdown(titles[workload]),
+                [_workload_table(table[table["workload"] == workload])],
+                level=3,
+            )
+            for workload in speed.workloads
+        ),
+        Section("Not measured", _lost_blocks(table, titles)),
+        Section("Where it ran", [_origin_text(programs)]),
+        files_section(FILES),
+        columns_section("speed.csv", COLUMNS),
+    ]
+
+
+def _unfinished_text(manifest: Mapping[str, Any], count: int) -> str:
+    total = len(manifest["workloads"])
+    if count == total:
+        return ""
+    return f"{count} of {total} workloads are finished; the same command goes on with the others."
+
+
+def _rate_blocks(table: pd.DataFrame, titles: Mapping[str, str]) -> list[str]:
+    """Returns a table of environment steps a second, if there are several environments."""
+    if table["env"].nunique() < 2:
+        return []
+    generations = table[table["part"] == WHOLE]
+    contestants = list(dict.fromkeys(generations["contestant"]))
+    rows = []
+    for workload, group in generations.groupby("workload", sort=False):
+        rates = group.set_index("contestant")["steps_per_second"]
+        cells = [text_cell(titles[workload]), count_cell(group["episode_length"].iloc[0])]
+        rows.append([*cells, *(number_cell(rates.get(name)) for name in contestants)])
+    return [to_markdown(make_table(["workload", "steps per episode", *contestants], rows))]
+
+
+def _workload_table(rows: pd.DataFrame) -> str:
+    generations = rows[rows["part"] == WHOLE].to_dict("records")
+    return to_markdown(make_table(HEADS, map(_contestant_cells, generations)))
+
+
+def _contestant_cells(row: Mapping[str, Any]) -> list[TableCell]:
+    name = text_cell(row["contestant"])
+    if row["status"] != "finished":
+        return [name, text_cell(row["status"]), *[UNKNOWN] * (len(HEADS) - 2)]
+    low, high = (format_seconds(row[f"seconds_{bound}"]) for bound in ("low", "high"))
+    compilation = [row[f"{step}_seconds"] for step in ("trace", "compile_cold", "compile_cached")]
+    return [
+        name,
+        TableCell(format_seconds(row["seconds"]), row["seconds"]),
+        TableCell(f"[{low}, {high}]", row["seconds_low"]),
+        number_cell(row["steps_per_second"]),
+        number_cell(row["share"]),
+        interval_cell(row["share_low"], row["share_high"]),
+        number_cell(row["times_bare"]),
+        number_cell(row["cpu_ratio"]),
+        TableCell(format_bytes(row["memory_bytes"]), row["memory_bytes"]),
+        TableCell(format_bytes(row["perturbation_bytes"]), row["perturbation_bytes"]),
+        count_cell(row["parameters"]),
+        *(
+            number_cell(None) if pd.isna(time) else TableCell(format_seconds(time), time)
+            for time in compilation
+        ),
+    ]
+
+
+def _lost_blocks(table: pd.DataFrame, titles: Mapping[str, str]) -> list[str]:
+    lost = table[(table["part"] == WHOLE) & (table["status"] != "finished")].to_dict("records")
+    if not lost:
+        return []
+    rows = (
+        (titles[row["workload"]], row["contestant"], row["status"], str(row["reason"]))
+        for row in lost
+    )
+    heads = ["workload", "contestant", "status", "reason"]
+    cells = ([*map(text_cell, row[:3]), text_cell(row[3][:LONGEST_REASON])] for row in rows)
+    return [to_markdown(make_table(heads, cells))]
+
+
+def _origin_text(programs: pd.DataFrame) -> str:
+    lines = []
+    for name in ("processor", "device", "machine", "git_revision"):
+        values = [escape_markdown(value) for value in programs[name].dropna().unique()]
+        lines.append(f"- {name.replace('_', ' ')}: {', '.join(values) or 'not known'}")
+    for text in programs["versions"].dropna().unique():
+        packages = [f"{name} {version}" for name, version in sorted(json.loads(text).items())]
+        lines.append(f"- versions: {escape_markdown(', '.join(packages))}")
+    return "\n".join(lines)

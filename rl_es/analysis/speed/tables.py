@@ -239,8 +239,8 @@ class SpeedResults:
         return f"n = {count_rounds(self.table)}"
 
 
-def of(table: pd.DataFrame) -> SpeedResults:
-    """The source of a whole summary."""
+def from_summary(table: pd.DataFrame) -> SpeedResults:
+    """Returns the source of a folder's summary."""
     return SpeedResults(table, workload_titles(table))
 
 
@@ -250,4 +250,4 @@ def load(folder: Path) -> SpeedResults:
     Raises:
       UserError: the folder holds no finished workload, or a damaged one.
     """
-    return of(summarise(*timings.load(folder)[:2]))
+    return from_summary(summarise(*timings.load(folder)[:2]))

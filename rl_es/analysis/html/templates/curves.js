@@ -40,8 +40,8 @@
     const texts = curve.x.map((x, place) => {
       const known = curve.low[place] !== null;
       const bounds = known ? ` [${number(curve.low[place])}, ${number(curve.high[place])}]` : "";
-      const said = `mean ${number(curve.mean[place])}${bounds}, n = ${curve.n}`;
-      return `<b>${plain(label.name)}</b><br>${said}<br>at ${number(x)} ${axis}`;
+      const text = `mean ${number(curve.mean[place])}${bounds}, n = ${curve.n}`;
+      return `<b>${plain(label.name)}</b><br>${text}<br>at ${number(x)} ${axis}`;
     });
     return {
       x: curve.x, y: curve.mean, hovertext: texts, hoverinfo: "text", name: plain(label.name),
@@ -62,11 +62,11 @@
 
   function single(seed, label, colour) {
     const why = seed.lost ? `, ${seed.status}: not in the mean` : "";
-    const said = `${plain(label.name)}, seed ${seed.seed}${why}`;
+    const text = `${plain(label.name)}, seed ${seed.seed}${why}`;
     const symbols = seed.x.map((_, place) => (seed.lost && place === seed.x.length - 1 ? 8 : 0));
     return {
       x: seed.x, y: seed.y, hoverinfo: "text", opacity: 0.75,
-      hovertext: seed.y.map((value) => `${said}<br>return ${number(value)}`),
+      hovertext: seed.y.map((value) => `${text}<br>return ${number(value)}`),
       mode: seed.lost ? "lines+markers" : "lines", line: { color: colour, width: 0.9 },
       marker: { symbol: "x-thin", size: symbols, color: colour, line: { width: 1.5, color: colour } },
     };

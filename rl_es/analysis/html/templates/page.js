@@ -6,7 +6,7 @@
   const system = matchMedia("(prefers-color-scheme: dark)");
   const dark = () => (root.dataset.theme || (system.matches ? "dark" : "light")) === "dark";
 
-  function told() {
+  function showTheme() {
     button.textContent = dark() ? "Light mode" : "Dark mode";
     document.dispatchEvent(new Event("theme"));
   }
@@ -17,10 +17,10 @@
     try {
       localStorage.setItem("rl_es-theme", root.dataset.theme);
     } catch (error) { /* the choice then lasts as long as the page */ }
-    told();
+    showTheme();
   });
-  system.addEventListener("change", told);
-  told();
+  system.addEventListener("change", showTheme);
+  showTheme();
 
   // A picture inside the page is its own download.
   for (const link of document.querySelectorAll("a.own")) {
@@ -35,12 +35,12 @@
     before = { theme: root.dataset.theme, folded };
     for (const details of folded) details.open = true;
     root.dataset.theme = "light";
-    told();
+    showTheme();
   });
   addEventListener("afterprint", () => {
     for (const details of before.folded) details.open = false;
     if (before.theme) root.dataset.theme = before.theme;
     else delete root.dataset.theme;
-    told();
+    showTheme();
   });
 })();

@@ -10,9 +10,9 @@
     let playing = false;
 
     function show() {
-      const film = longest(), whole = duration(film);
-      scrubber.value = whole ? Math.round((1000 * film.currentTime) / whole) : 0;
-      clock.textContent = `${film.currentTime.toFixed(1)} of ${whole.toFixed(1)} s`;
+      const film = longest(), length = duration(film);
+      scrubber.value = length ? Math.round((1000 * film.currentTime) / length) : 0;
+      clock.textContent = `${film.currentTime.toFixed(1)} of ${length.toFixed(1)} s`;
       scrubber.setAttribute("aria-valuetext", clock.textContent);
     }
 
@@ -38,8 +38,8 @@
       set(true);
       // A film that cannot be played leaves the others alone.
       const going = films.filter((film) => !film.ended && film.currentTime < (duration(film) || 1));
-      const done = await Promise.allSettled(going.map((film) => film.play()));
-      if (done.every((one) => one.status === "rejected")) return set(false);
+      const results = await Promise.allSettled(going.map((film) => film.play()));
+      if (results.every((result) => result.status === "rejected")) return set(false);
       follow();
     }
 

@@ -39,7 +39,7 @@
 
   for (const box of document.querySelectorAll("input[data-table]")) {
     const rows = [...document.getElementById(box.dataset.table).tBodies[0].rows];
-    const said = box.closest(".find").querySelector("output");
+    const output = box.closest(".find").querySelector("output");
     box.addEventListener("input", () => {
       const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
       let shown = 0;
@@ -48,7 +48,7 @@
         row.hidden = !words.every((word) => text.includes(word));
         shown += !row.hidden;
       }
-      said.textContent = words.length ? `${shown} of ${rows.length} rows` : "";
+      output.textContent = words.length ? `${shown} of ${rows.length} rows` : "";
     });
   }
 })();

@@ -1,5 +1,5 @@
-// Before anything is painted, so that a kept choice does not flash.
+// Before anything is painted, so that a stored choice does not flash.
 try {
-  const kept = localStorage.getItem("rl_es-theme");
-  if (kept === "dark" || kept === "light") document.documentElement.dataset.theme = kept;
+  const stored = localStorage.getItem("rl_es-theme");
+  if (stored === "dark" || stored === "light") document.documentElement.dataset.theme = stored;
 } catch (error) { /* storage may be refused to files */ }
