@@ -48,7 +48,7 @@ def expectations(cell: Cell, env: Environment, params: Params) -> Mapping[str, A
     policy or the settings change the expectations.
     """
     settings, rank = cell.settings, cell.settings.get("rank")
-    found: dict[str, Any] = {"rank": rank, "exact": None, "exact_full": None}
+    row: dict[str, Any] = {"rank": rank, "exact": None, "exact_full": None}
     plain = (
         settings["shaping"] == "raw"
         and settings["sigma_decay"] == 1
@@ -57,10 +57,10 @@ def expectations(cell: Cell, env: Environment, params: Params) -> Mapping[str, A
         and not cell.policy.normalise_observations
     )
     if plain and hasattr(env, "expected"):
-        for name, own in (("exact", rank), ("exact_full", None)):
-            update = cast(Solved, env).expected(params, settings["sigma"], own)
-            found[name] = None if update is None else flatten(update)
-    return found
+        for name, noise_rank in (("exact", rank), ("exact_full", None)):
+            update = cast(Solved, env).expected(params, settings["sigma"], noise_rank)
+            row[name] = None if update is None else flatten(update)
+    return row
 
 
 def flatten(update: Any) -> list[float]:
@@ -117,7 +117,7 @@ class Sampler:
     run: Callable[[TrainState], Any]
 
 
-def wanted(cell: Cell, learner: Evolution) -> int:
+def sample_count(cell: Cell, learner: Evolution) -> int:
     """How many samples a cell's budget allows, without the first, which is left out.
 
     Raises:
@@ -140,7 +140,7 @@ def sampler(cell: Cell, learner: Learner) -> Sampler:
       UserError: the agent estimates no gradient, or the budget holds too few samples.
     """
     still = frozen(learner, f"{cell.env} / {cell.label}")
-    length, samples = windows(still), wanted(cell, still)
+    length, samples = windows(still), sample_count(cell, still)
     count = max(1, min(samples + 1, _NUMBERS // still.policy.parameters.size))
 
     def generation(state: Any, _: None) -> tuple[Any, tuple[Array, Array]]:
@@ -190,27 +190,27 @@ def measure_estimates(cell: Cell, sampler: Sampler) -> Mapping[str, Any]:
 
     The first sample is left out, because a lagged scale is filled during it.
     """
-    learner, samples = sampler.learner, wanted(cell, sampler.learner)
+    learner, samples = sampler.learner, sample_count(cell, sampler.learner)
     hyper = scalar_leaves(split_traced(cell.config)[1])
     state = sampler.init(np.uint32(cell.seed), hyper)
-    known = expectations(cell, learner.env, learner.agent.center(state.agent))
-    found, env_steps, skipped = Moments(), 0, 1
-    while found.count < samples:
-        state, drawn, steps = sampler.run(state)
-        drawn = np.asarray(drawn[skipped:], np.float64)[: samples - found.count]
-        skipped = 0
-        if len(drawn):
-            found.add(drawn)
+    expected = expectations(cell, learner.env, learner.agent.center(state.agent))
+    moments, env_steps, first = Moments(), 0, 1
+    while moments.count < samples:
+        state, estimates, steps = sampler.run(state)
+        estimates = np.asarray(estimates[first:], np.float64)[: samples - moments.count]
+        first = 0
+        if len(estimates):
+            moments.add(estimates)
         env_steps += int(steps)
     return {
         "windows": sampler.length,
         "pairs": learner.pairs,
         "parameters": learner.policy.parameters.size,
-        "samples": found.count,
+        "samples": moments.count,
         "env_steps": env_steps,
-        "mean": np.asarray(found.mean).tolist(),
-        "variance": found.squares / (found.count - 1),
-        **known,
+        "mean": np.asarray(moments.mean).tolist(),
+        "variance": moments.squares / (moments.count - 1),
+        **expected,
     }
 
 
@@ -226,16 +226,16 @@ def run_gradients(sweep: Sweep, out: Path, quiet: bool) -> None:
       UserError: a cell cannot be measured; what was measured before is kept.
     """
     prepare_jax(None)
-    every = expand_cells(sweep)
-    stated = sweep.model_dump(mode="json", by_alias=True)
+    cells = expand_cells(sweep)
+    sweep_content = sweep.model_dump(mode="json", by_alias=True)
     console = Console(quiet=quiet)
 
     def note(text: str) -> None:
         console.print(text, highlight=False, soft_wrap=True)
 
-    manifest.write_manifest(out, "gradients", stated, {"cells": len(every)}, note)
+    manifest.write_manifest(out, "gradients", sweep_content, {"cells": len(cells)}, note)
     done = 0
-    for group in group_cells(every):
+    for group in group_cells(cells):
         missing = [cell for cell in group.cells if not _is_done(out, cell, note)]
         done += len(group.cells) - len(missing)
         if not missing:
@@ -254,19 +254,19 @@ def run_gradients(sweep: Sweep, out: Path, quiet: bool) -> None:
             square = sum(x * x for x in row["mean"])
             relative = row["variance"] * row["pairs"] / square if square else math.nan
             note(
-                f"{done} of {len(every)}: {cell.env} / {cell.label} / seed {cell.seed}: "
+                f"{done} of {len(cells)}: {cell.env} / {cell.label} / seed {cell.seed}: "
                 f"{row['samples']:,} samples, relative variance of a pair {relative:,.4g}"
             )
 
 
 def _is_done(out: Path, cell: Cell, note: Note) -> bool:
     """Whether a cell was measured with this budget; its row then gets the cell's current labels."""
-    found = read_or_set_aside(
+    estimates = read_or_set_aside(
         out, gradient_estimates.path(out, cell.run_id), gradient_estimates.read, note
     )
-    if found is None:
+    if estimates is None:
         return False
-    row, record = found
+    row, record = estimates
     if record["generations"] != cell.budget.generations:
         return False
     if not cell_identity(cell).items() <= row.items():

@@ -33,7 +33,10 @@ IRREGULAR = (
 )
 REGULAR = re.compile(r"_*[a-z]+ed")
 # Words that end in -ed and are nouns, verbs or terms of the field.
-NO_PARTICIPLES = {"bed", "embed", "exceed", "feed", "fixed", "need", "proceed", "seed", "speed"}
+NO_PARTICIPLES = {
+    *("bed", "embed", "exceed", "feed", "fixed", "need", "proceed", "seed", "speed"),
+    *("terminated", "traced", "truncated"),
+}
 BARE = {*PRONOUNS.split(), *IRREGULAR.split()}
 
 

@@ -42,16 +42,16 @@ def all_runs(folder: Path) -> list[PolicyManifest]:
       UserError: there is none.
     """
     folder_of_results(folder)
-    found = [policy for stage in STAGES for policy in list_policies(folder, stage)]
-    if not found:
+    policies = [policy for stage in STAGES for policy in list_policies(folder, stage)]
+    if not policies:
         raise UserError(f"{folder}: no policies here (no policies/*/final.json)")
-    return found
+    return policies
 
 
 def final_returns(runs: pd.DataFrame, env: str) -> pd.Series[float]:
     """Mean final return of the finished runs of each label, the highest first."""
-    finished = runs[(runs["env"] == env) & (runs["status"] == "finished")]
-    means = finished.groupby("label")["final_return"].mean().dropna()
+    finished_runs = runs[(runs["env"] == env) & (runs["status"] == "finished")]
+    means = finished_runs.groupby("label")["final_return"].mean().dropna()
     return means.sort_values(ascending=False, kind="stable")
 
 
@@ -60,9 +60,9 @@ def shown_runs(
 ) -> dict[str, PolicyManifest]:
     """By stage, the policies of a seed: of those with the most stages, the first."""
     seeds: dict[int, dict[str, PolicyManifest]] = defaultdict(dict)
-    for one in policies:
-        if (one.manifest["env"], one.manifest["label"]) == (env, label):
-            seeds[one.manifest["seed"]][one.path.stem] = one
+    for policy in policies:
+        if (policy.manifest["env"], policy.manifest["label"]) == (env, label):
+            seeds[policy.manifest["seed"]][policy.path.stem] = policy
     best = min(seeds, key=lambda seed: (-len(seeds[seed]), seed), default=None)
     return {} if best is None else order_runs(seeds[best])
 
@@ -93,80 +93,82 @@ def pick_run(
     Raises:
       UserError: nothing fits, or more than one run; says what there is.
     """
-    found = all_runs(folder)
-    env = _only(folder, found, env)
-    found = [one for one in found if one.manifest["env"] == env]
-    label, said = _label(folder, found, env, label, agent)
-    stages = _stages(folder, found, env, label, seed)
-    what = _named(env, label, seed)
+    policies = all_runs(folder)
+    env = _only(folder, policies, env)
+    policies = [policy for policy in policies if policy.manifest["env"] == env]
+    label, note = _label(folder, policies, env, label, agent)
+    stages = _stages(folder, policies, env, label, seed)
+    run_name = _run_name(env, label, seed)
     if stage == ALL:
         lacking = [name for name in STAGES if name not in stages]
         if lacking:
-            said += f"\nno {' or '.join(lacking)} policy of {what}: only the first seed has all"
-        return stages, said.strip()
+            note += f"\nno {' or '.join(lacking)} policy of {run_name}: only the first seed has all"
+        return stages, note.strip()
     if stage not in stages:
-        there = ", ".join(stages)
-        raise UserError(f"{folder}: no {stage} policy of {what}; there is: {there}")
-    return {stage: stages[stage]}, said
+        stage_names = ", ".join(stages)
+        raise UserError(f"{folder}: no {stage} policy of {run_name}; there is: {stage_names}")
+    return {stage: stages[stage]}, note
 
 
-def _named(env: str, label: str, seed: int) -> str:
+def _run_name(env: str, label: str, seed: int) -> str:
     return f"'{env} / {label} / seed {seed}'"
 
 
-def _only(folder: Path, found: Sequence[PolicyManifest], env: str | None) -> str:
+def _only(folder: Path, policies: Sequence[PolicyManifest], env: str | None) -> str:
     """The environment asked for, or the only one."""
-    there = sorted({one.manifest["env"] for one in found})
+    names = sorted({policy.manifest["env"] for policy in policies})
     if env is None:
-        if len(there) > 1:
-            raise UserError(f"{folder}: several environments, choose --env: {', '.join(there)}")
-        return there[0]
-    if env not in there:
-        raise UserError(f"{folder}: no policy of environment '{env}'{did_you_mean(env, there)}")
+        if len(names) > 1:
+            raise UserError(f"{folder}: several environments, choose --env: {', '.join(names)}")
+        return names[0]
+    if env not in names:
+        raise UserError(f"{folder}: no policy of environment '{env}'{did_you_mean(env, names)}")
     return env
 
 
 def _label(
-    folder: Path, found: Sequence[PolicyManifest], env: str, label: str | None, agent: str | None
+    folder: Path, policies: Sequence[PolicyManifest], env: str, label: str | None, agent: str | None
 ) -> tuple[str, str]:
     """The label asked for, or else the best, and a remark on the choice."""
     if label is None:
-        return _best(folder, found, env, agent)
+        return _best(folder, policies, env, agent)
     if agent is not None:
         raise UserError("--label and --agent: give one of them")
-    labels = {one.manifest["label"] for one in found}
+    labels = {policy.manifest["label"] for policy in policies}
     if label not in labels:
         raise UserError(f"{folder}: no policy of label '{label}'{did_you_mean(label, labels)}")
     return label, ""
 
 
 def _stages(
-    folder: Path, found: Sequence[PolicyManifest], env: str, label: str, seed: int
+    folder: Path, policies: Sequence[PolicyManifest], env: str, label: str, seed: int
 ) -> dict[str, PolicyManifest]:
     """The policies of a run, by stage."""
     runs: dict[str, dict[str, PolicyManifest]] = defaultdict(dict)
-    for one in found:
-        if (one.manifest["label"], one.manifest["seed"]) == (label, seed):
-            runs[one.manifest["run_id"]][one.path.stem] = one
-    what = _named(env, label, seed)
+    for policy in policies:
+        if (policy.manifest["label"], policy.manifest["seed"]) == (label, seed):
+            runs[policy.manifest["run_id"]][policy.path.stem] = policy
+    run_name = _run_name(env, label, seed)
     if len(runs) > 1:
-        raise UserError(f"{folder}: several runs of {what}: {', '.join(sorted(runs))}")
+        raise UserError(f"{folder}: several runs of {run_name}: {', '.join(sorted(runs))}")
     if not runs:
-        raise UserError(f"{folder}: no policy of {what}{_reason(folder, found, env, label, seed)}")
+        raise UserError(
+            f"{folder}: no policy of {run_name}{_reason(folder, policies, env, label, seed)}"
+        )
     (stages,) = runs.values()
     return order_runs(stages)
 
 
 def _best(
-    folder: Path, found: Sequence[PolicyManifest], env: str, agent: str | None
+    folder: Path, policies: Sequence[PolicyManifest], env: str, agent: str | None
 ) -> tuple[str, str]:
     """The label with the highest final return of an environment, of one agent or of all."""
-    agents = {one.manifest["label"]: one.manifest["agent"] for one in found}
+    agents = {policy.manifest["label"]: policy.manifest["agent"] for policy in policies}
     if agent is not None:
         if agent not in agents.values():
             hint = did_you_mean(agent, set(agents.values()))
             raise UserError(f"{folder}: no policy of agent '{agent}'{hint}")
-        agents = {label: own for label, own in agents.items() if own == agent}
+        agents = {label: name for label, name in agents.items() if name == agent}
     if len(agents) == 1:
         return next(iter(agents)), ""
     means = final_returns(_runs(folder), env)
@@ -177,16 +179,20 @@ def _best(
     return best, f"{env}: {best}, the highest mean final return ({means.iloc[0]:.1f})"
 
 
-def _reason(folder: Path, found: Sequence[PolicyManifest], env: str, label: str, seed: int) -> str:
+def _reason(
+    folder: Path, policies: Sequence[PolicyManifest], env: str, label: str, seed: int
+) -> str:
     """Why a run has no policy: its status, or the seeds that there are."""
     if any(folder.glob("cells/*.parquet")):
         runs = _runs(folder)
-        own = runs[(runs["env"] == env) & (runs["label"] == label) & (runs["seed"] == seed)]
-        if len(own) and own["status"].iloc[0] != "finished":
-            why = own["reason"].iloc[0]
-            said = f" ({why})" if isinstance(why, str) else ""
-            return f": it is {own['status'].iloc[0]}{said}"
-    seeds = sorted({one.manifest["seed"] for one in found if one.manifest["label"] == label})
+        run_rows = runs[(runs["env"] == env) & (runs["label"] == label) & (runs["seed"] == seed)]
+        if len(run_rows) and run_rows["status"].iloc[0] != "finished":
+            why = run_rows["reason"].iloc[0]
+            note = f" ({why})" if isinstance(why, str) else ""
+            return f": it is {run_rows['status'].iloc[0]}{note}"
+    seeds = sorted(
+        {policy.manifest["seed"] for policy in policies if policy.manifest["label"] == label}
+    )
     return f"; seeds: {', '.join(map(str, seeds))}"
 
 
@@ -196,15 +202,15 @@ def _runs(folder: Path) -> pd.DataFrame:
     return tables.load_tables(folder)[1]
 
 
-def write_page(path: Path, shown: Sequence[Film]) -> None:
+def write_page(path: Path, films: Sequence[Film]) -> None:
     """Writes the films of one run as a page.
 
     Raises:
       UserError: imageio-ffmpeg is not installed.
     """
     template = Template(resources.files("rl_es.replay").joinpath("page.html").read_text())
-    title = html.escape(shown[0].policy.title)
-    write_text(path, template.substitute(title=title, films="\n".join(map(_figure, shown))))
+    title = html.escape(films[0].policy.title)
+    write_text(path, template.substitute(title=title, films="\n".join(map(_figure, films))))
 
 
 def _figure(film: Film) -> str:
@@ -214,8 +220,8 @@ def _figure(film: Film) -> str:
         path = Path(folder) / "film.mp4"
         write_mp4(path, film.frames(), film.painter.size, film.pace.frames_per_second)
         video = base64.b64encode(path.read_bytes()).decode()
-    trained = film.policy.manifest.get("env_steps")
-    after = f", after {trained:,} steps of training" if isinstance(trained, int) else ""
+    env_steps = film.policy.manifest.get("env_steps")
+    after = f", after {env_steps:,} steps of training" if isinstance(env_steps, int) else ""
     width, height = film.painter.size
     return (
         f'<figure><video muted playsinline preload="auto" width="{width}" height="{height}" '
@@ -263,10 +269,10 @@ def run_replay(
     check_number("--seed", seed, 0, MAX_SEED)
     check_number("--episode-seed", episode_seed, 0, MAX_SEED)
     stage = stage or (ALL if kind == "html" else "final")
-    policies, said = pick_run(folder, env, label, agent, seed, stage)
+    policies, note = pick_run(folder, env, label, agent, seed, stage)
     console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
-    if said:
-        console.print(said)
+    if note:
+        console.print(note)
     if out is None:
         out = (
             folder
@@ -296,24 +302,24 @@ def _write(
     from rl_es.training.policies import PolicyLoader
 
     prepare_jax()
-    with ExitStack() as kept:
-        shown = make_films(PolicyLoader(), policies, size, episode_seed, kept)
-        rate = frame_rate(shown)
+    with ExitStack() as stack:
+        films = make_films(PolicyLoader(), policies, size, episode_seed, stack)
+        rate = frame_rate(films)
         if kind == "html":
-            write_page(out, shown)
+            write_page(out, films)
         elif kind == "gif":
-            write_gif(out, list(side_by_side(shown)), rate)
+            write_gif(out, list(side_by_side(films)), rate)
         else:
-            whole = size[0] * len(shown), size[1]
-            write_mp4(out, side_by_side(shown), whole, rate)
-        for film in shown:
-            told = f"{film.stage}: return {film.total:.1f} in {film.steps} steps"
-            console.print(f"{told}, {film.pace}")
+            width_and_height = size[0] * len(films), size[1]
+            write_mp4(out, side_by_side(films), width_and_height, rate)
+        for film in films:
+            text = f"{film.stage}: return {film.total:.1f} in {film.steps} steps"
+            console.print(f"{text}, {film.pace}")
 
 
 def _pixels(size: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)
-    width, height = map(int, found.groups()) if found else (0, 0)
+    match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)
+    width, height = map(int, match.groups()) if match else (0, 0)
     fits = all(LEAST <= side <= MOST and side % 2 == 0 for side in (width, height))
     if not fits:
         raise UserError(
@@ -327,12 +333,12 @@ def _format(format: str | None, out: Path | None) -> str:
     if out is None:
         return format or "mp4"
     check_file(out)
-    named = out.suffix.lower().removeprefix(".")
-    if format is None and named not in FORMATS:
+    suffix = out.suffix.lower().removeprefix(".")
+    if format is None and suffix not in FORMATS:
         raise UserError(f"{out}: --out must end in .{', .'.join(FORMATS)}")
-    if format is not None and named != format:
+    if format is not None and suffix != format:
         raise UserError(f"{out}: --out must end in .{format}, or --format be left out")
-    return named
+    return suffix
 
 
 def _name(policy: PolicyManifest, stage: str, episode_seed: int, kind: str) -> str:

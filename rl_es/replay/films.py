@@ -46,10 +46,10 @@ class FilmPace:
     frames_per_second: float
     speed: float | None
 
-    def shown(self, steps: int) -> list[int]:
+    def frame_steps(self, steps: int) -> list[int]:
         """The numbers of steps after which a frame of an episode is shown; the last always is."""
-        shown = list(range(0, steps + 1, self.stride))
-        return shown if shown[-1] == steps else [*shown, steps]
+        frames = list(range(0, steps + 1, self.stride))
+        return frames if frames[-1] == steps else [*frames, steps]
 
     def __str__(self) -> str:
         """For people."""
@@ -68,9 +68,11 @@ def film_pace(steps: int, step_seconds: float | None, longest: int | None = None
         unless it would be over at once; then it is slower, but not slower than in real time.
     """
     usual = STEPS_PER_SECOND if step_seconds is None else 1 / step_seconds
-    own, common = (max(usual, count / MOST_SECONDS) for count in (steps, longest or steps))
+    stride_needed, common = (
+        max(usual, count / MOST_SECONDS) for count in (steps, longest or steps)
+    )
     at_once = steps / common < LEAST_SECONDS / 2
-    rate = max(own, steps / LEAST_SECONDS) if at_once else common
+    rate = max(stride_needed, steps / LEAST_SECONDS) if at_once else common
     stride = math.ceil(rate / MOST_FRAMES_PER_SECOND - 1e-9)
     speed = None if step_seconds is None else round(rate * step_seconds, 3)
     return FilmPace(stride, round(rate / stride, 3), speed)
@@ -112,7 +114,7 @@ class Film:
         fast = self.pace.speed not in (None, 1)
         title = f"{self.stage}, {self.pace.speed:.2g}x" if fast else self.stage
         picture = self.painter.pictures(self.episode, title)
-        return map(picture, self.pace.shown(self.steps))
+        return map(picture, self.pace.frame_steps(self.steps))
 
 
 def make_films(
@@ -120,56 +122,59 @@ def make_films(
     policies: Mapping[str, PolicyManifest],
     size: Size,
     episode_seed: int,
-    kept: ExitStack,
+    stack: ExitStack,
 ) -> list[Film]:
-    """An episode of each policy, to be drawn while `kept` is open.
+    """Plays an episode of each policy, to be drawn while `stack` is open.
 
     Args:
       loader: of policies; it shares what is compiled.
       policies: of one environment, by stage.
       size: of a picture.
       episode_seed: the same start for all.
-      kept: closes what drawing needs.
+      stack: closes what drawing needs.
 
     Raises:
       UserError: a policy cannot be read, or its environment not be drawn here.
     """
-    loaded = [(policy, loader.load(policy.path)) for policy in policies.values()]
-    painter = kept.enter_context(closing(Painter(loaded[0][1].workbench, size)))
-    shown = [(policy, own.rollout(episode_seed, painter.states)) for policy, own in loaded]
-    longest = max(len(episode.rewards) for _, episode in shown)
+    evaluators = [(policy, loader.load(policy.path)) for policy in policies.values()]
+    painter = stack.enter_context(closing(Painter(evaluators[0][1].workbench, size)))
+    rollouts = [
+        (policy, evaluator.rollout(episode_seed, painter.states))
+        for policy, evaluator in evaluators
+    ]
+    longest = max(len(episode.rewards) for _, episode in rollouts)
     return [
         Film(
             policy, episode, painter, film_pace(len(episode.rewards), painter.step_seconds, longest)
         )
-        for policy, episode in shown
+        for policy, episode in rollouts
     ]
 
 
-def frame_rate(shown: Sequence[Film]) -> float:
+def frame_rate(films: Sequence[Film]) -> float:
     """Frames a second of several films in one."""
-    return max(film.pace.frames_per_second for film in shown)
+    return max(film.pace.frames_per_second for film in films)
 
 
-def side_by_side(shown: Sequence[Film]) -> Iterator[np.ndarray]:
+def side_by_side(films: Sequence[Film]) -> Iterator[np.ndarray]:
     """The pictures of several films side by side, at `frame_rate`; a film that is over rests."""
-    rate = frame_rate(shown)
-    running = [_at_rate(film, rate) for film in shown]
+    rate = frame_rate(films)
+    running = [_at_rate(film, rate) for film in films]
     last = [next(frames) for frames in running]
-    seconds = max(len(f.pace.shown(f.steps)) / f.pace.frames_per_second for f in shown)
+    seconds = max(len(f.pace.frame_steps(f.steps)) / f.pace.frames_per_second for f in films)
     for _ in range(round(seconds * rate)):
         yield np.concatenate(last, axis=1)
-        last = [next(frames, held) for frames, held in zip(running, last, strict=True)]
+        last = [next(frames, last_frame) for frames, last_frame in zip(running, last, strict=True)]
 
 
 def _at_rate(film: Film, rate: float) -> Iterator[np.ndarray]:
     """A film's pictures, each as often as it takes to fill its time at a higher rate."""
-    shown = 0
+    frames_out = 0
     for index, frame in enumerate(film.frames()):
         until = round((index + 1) * rate / film.pace.frames_per_second)
-        for _ in range(until - shown):
+        for _ in range(until - frames_out):
             yield frame
-        shown = until
+        frames_out = until
 
 
 _HOLD = 1000  # milliseconds that a GIF rests at its end before it starts again
@@ -203,17 +208,19 @@ def write_mp4(path: Path, frames: Iterable[np.ndarray], size: tuple[int, int], f
     rate = str(Fraction(fps).limit_denominator(1000))
     before = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{size[0]}x{size[1]}", "-r", rate]
     after = ["-c:v", "libx264", "-crf", "22", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
-    with atomic_path(path) as temporary, tempfile.TemporaryFile() as said:
+    with atomic_path(path) as temporary, tempfile.TemporaryFile() as messages:
         command = [get_ffmpeg_exe(), "-y", "-v", "error", *before, "-i", "-", *after, "-bitexact"]
         # imageio-ffmpeg's own writer forks this process, which may hang beside jax's threads.
-        with Popen([*command, str(temporary)], stdin=PIPE, stdout=DEVNULL, stderr=said) as encoder:
+        with Popen(
+            [*command, str(temporary)], stdin=PIPE, stdout=DEVNULL, stderr=messages
+        ) as encoder:
             assert encoder.stdin is not None
             with contextlib.suppress(BrokenPipeError):  # then it has said why
                 for frame in frames:
                     encoder.stdin.write(np.ascontiguousarray(frame).data)
         if encoder.returncode != 0:
-            said.seek(0)
-            text = said.read().decode(errors="replace").strip()
+            messages.seek(0)
+            text = messages.read().decode(errors="replace").strip()
             raise UserError(f"{path}: ffmpeg could not write it ({text})")
 
 
@@ -221,20 +228,22 @@ def write_gif(path: Path, frames: Sequence[np.ndarray], fps: float) -> None:
     """Writes a GIF that is played in a loop; all frames share one palette."""
     images = [Image.fromarray(frame) for frame in frames]
     palette = _palette(images)
-    shown = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
-    ends = np.round(100 * np.arange(len(shown) + 1) / fps) * 10  # GIF counts in 10 ms
+    quantised = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    ends = np.round(100 * np.arange(len(quantised) + 1) / fps) * 10  # GIF counts in 10 ms
     durations = np.diff(ends).astype(int).tolist()
     durations[-1] += _HOLD
     with atomic_path(path) as temporary:
-        shown[0].save(temporary, save_all=True, append_images=shown[1:], duration=durations, loop=0)
+        quantised[0].save(
+            temporary, save_all=True, append_images=quantised[1:], duration=durations, loop=0
+        )
 
 
 def _palette(images: Sequence[Image.Image]) -> Image.Image:
     """A palette for eight frames, taken evenly from the film."""
-    some = [images[index] for index in np.linspace(0, len(images) - 1, 8).round().astype(int)]
-    width, height = some[0].size
-    sheet = Image.new("RGB", (width, height * len(some)))
-    for row, image in enumerate(some):
+    sample = [images[index] for index in np.linspace(0, len(images) - 1, 8).round().astype(int)]
+    width, height = sample[0].size
+    sheet = Image.new("RGB", (width, height * len(sample)))
+    for row, image in enumerate(sample):
         sheet.paste(image, (0, row * height))
     return sheet.quantize(256, method=Image.Quantize.MEDIANCUT)
 

@@ -33,11 +33,11 @@ def is_grid(shape: tuple[int, ...]) -> bool:
 
 def grid_colours(channels: int) -> np.ndarray:
     """A colour per channel, [C, 3] uint8: evenly spaced hues, dark and light in turn."""
-    found = [
+    colours = [
         colorsys.hls_to_rgb((0.58 + index / channels) % 1, (0.42, 0.58)[index % 2], 0.6)
         for index in range(channels)
     ]
-    return np.round(255 * np.array(found)).astype(np.uint8)
+    return np.round(255 * np.array(colours)).astype(np.uint8)
 
 
 class GridDrawing:
@@ -119,8 +119,8 @@ def add_caption(
     middle, margin = (picture.shape[0] + height) / 2, round(width / 50)
     draw.text((margin, middle), title, QUIET, letters, anchor="lm")
     draw.text((width / 2, middle), f"t = {steps}", INK, letters, anchor="mm")
-    told = f"return {return_so_far:.1f}"
-    draw.text((width - margin, middle), told, INK, letters, anchor="rm")
+    text = f"return {return_so_far:.1f}"
+    draw.text((width - margin, middle), text, INK, letters, anchor="rm")
     return np.asarray(image)
 
 
@@ -150,11 +150,11 @@ def draw_traces(episode: Trajectory, width: int, height: int) -> Callable[[int],
     background, left, right = _background(panels, width, height)
     image = Image.fromarray(background)
 
-    def picture(taken: int) -> np.ndarray:
-        shown = image.copy()
-        x = _across(taken, steps + 1, left, right)
-        ImageDraw.Draw(shown).line([(x, 2), (x, height - 2)], "#cc3344", max(1, width // 320))
-        return np.asarray(shown)
+    def picture(action: int) -> np.ndarray:
+        canvas = image.copy()
+        x = _across(action, steps + 1, left, right)
+        ImageDraw.Draw(canvas).line([(x, 2), (x, height - 2)], "#cc3344", max(1, width // 320))
+        return np.asarray(canvas)
 
     return picture
 
@@ -181,7 +181,7 @@ class _Panel:
         return 2.0 if self.limits is None else 1.0
 
 
-def _panel(title: str, values: np.ndarray, each: bool) -> _Panel:
+def _panel(title: str, values: np.ndarray, labelled: bool) -> _Panel:
     """The values [T, ...] as lines, scaled together or each to its own range."""
     lines = np.asarray(values, np.float64).reshape(len(values), -1)
     lines = np.where(np.isfinite(lines), lines, 0.0)
@@ -189,11 +189,11 @@ def _panel(title: str, values: np.ndarray, each: bool) -> _Panel:
     if count > MOST_LINES:
         most = np.argsort(-lines.std(0), kind="stable")[:MOST_LINES]
         lines, title = lines[:, np.sort(most)], f"{title}: {MOST_LINES} of {count}"
-    each = each and lines.shape[1] > 1
-    low, high = (lines.min(0), lines.max(0)) if each else (lines.min(), lines.max())
+    labelled = labelled and lines.shape[1] > 1
+    low, high = (lines.min(0), lines.max(0)) if labelled else (lines.min(), lines.max())
     span = np.where(high > low, high - low, 1.0)
-    scaled = np.where(high > low, (lines - low) / span, 0.5)
-    return _Panel(title, scaled, None if each else (float(low), float(high)))
+    heights = np.where(high > low, (lines - low) / span, 0.5)
+    return _Panel(title, heights, None if labelled else (float(low), float(high)))
 
 
 def _background(panels: list[_Panel], width: int, height: int) -> tuple[np.ndarray, float, float]:
@@ -277,7 +277,7 @@ class Painter:
 
     def pictures(self, episode: Trajectory, title: str) -> Callable[[int], np.ndarray]:
         """A function from the steps taken to a picture [height, width, 3] uint8."""
-        draw = self._uncaptioned(episode)
+        draw = self._without_caption(episode)
         returns = np.concatenate([[0.0], np.cumsum(episode.rewards, dtype=np.float64)])
 
         def picture(steps: int) -> np.ndarray:
@@ -285,7 +285,7 @@ class Painter:
 
         return picture
 
-    def _uncaptioned(self, episode: Trajectory) -> Callable[[int], np.ndarray]:
+    def _without_caption(self, episode: Trajectory) -> Callable[[int], np.ndarray]:
         drawing = self._drawing
         if drawing is None:
             return draw_traces(episode, *self._inside)

@@ -39,20 +39,20 @@ def write(folder: Path, say: Callable[[str], None]) -> Path | None:
     policies, runs = command.all_runs(folder), tables.load_tables(folder)[1]
     before, after, maker = replays.usable_replays(folder), ReplayIndex(), _Maker(folder, say)
     rest = before.replays
-    for env in sorted({one.manifest["env"] for one in policies}):
+    for env in sorted({policy.manifest["env"] for policy in policies}):
         rest = [film for film in rest if film["env"] != env]
         means = command.final_returns(runs, env)
         label = str(means.index[0]) if len(means) else None
         stages = command.shown_runs(policies, env, label) if label else {}
-        kept = _kept(folder, before, stages)
+        reusable = _reusable_replays(folder, before, stages)
         try:
-            after.replays += kept or maker.make(label, stages)
+            after.replays += reusable or maker.make(label, stages)
         except Exception as error:  # whatever goes wrong in drawing, the other films are made
             user = isinstance(error, UserError)
             reason = str(error) if user else f"{type(error).__name__}: {error}"
             after.missing.append({"env": env, "label": label, "reason": reason})
             say(f"no replay of {env}: {reason}")
-        if not kept:  # so that what was made is known even if the next one is interrupted
+        if not reusable:  # so that what was made is known even if the next one is interrupted
             replays.write_replays(folder, ReplayIndex(after.replays + rest, after.missing))
     for name in before.files() - after.files():
         (folder / replays.FOLDER / name).unlink(missing_ok=True)
@@ -61,21 +61,21 @@ def write(folder: Path, say: Callable[[str], None]) -> Path | None:
 
 def source(policy: PolicyManifest) -> str:
     """A hash of a policy's manifest and weights."""
-    both = policy.path.read_bytes() + policy.path.with_suffix(".msgpack").read_bytes()
-    return hashlib.sha256(both).hexdigest()[:16]
+    content = policy.path.read_bytes() + policy.path.with_suffix(".msgpack").read_bytes()
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _kept(
+def _reusable_replays(
     folder: Path, before: ReplayIndex, stages: dict[str, PolicyManifest]
 ) -> list[dict[str, Any]]:
     """The films of these policies, if all are there; else none, as they share their pace."""
-    wanted = {
-        (one.manifest["run_id"], stage, source(one), EPISODE_SEED, *SIZE)
-        for stage, one in stages.items()
+    sources = {
+        (policy.manifest["run_id"], stage, source(policy), EPISODE_SEED, *SIZE)
+        for stage, policy in stages.items()
     }
-    found = before.of(wanted)
-    there = all((folder / replays.FOLDER / name).is_file() for name in found.files())
-    return found.replays if there and found.sources() == wanted else []
+    replays_before = before.of(sources)
+    files_exist = all((folder / replays.FOLDER / name).is_file() for name in replays_before.files())
+    return replays_before.replays if files_exist and replays_before.sources() == sources else []
 
 
 class _Maker:
@@ -107,12 +107,12 @@ class _Maker:
             self._loader = PolicyLoader()
         first = next(iter(stages.values())).manifest
         began = time.monotonic()
-        with ExitStack() as kept:
-            shown = make_films(self._loader, stages, SIZE, EPISODE_SEED, kept)
-            made = [self._film(film) for film in shown]
+        with ExitStack() as stack:
+            films = make_films(self._loader, stages, SIZE, EPISODE_SEED, stack)
+            replays_made = [self._film(film) for film in films]
         seconds = time.monotonic() - began
         self._say(f"filmed {first['env']} ({first['label']}) in {seconds:.1f} s")
-        return made
+        return replays_made
 
     def _film(self, film: Any) -> dict[str, Any]:
         from rl_es.replay.films import write_mp4, write_png

@@ -47,41 +47,41 @@ from rl_es.sweep.schema import (
 from rl_es.terminal import plain_console, plain_table
 
 
-def show_catalogue(what: str, long: bool) -> None:
+def show_catalogue(subject: str, long: bool) -> None:
     """Prints all agents, all environments, both, or what has a name; `long`: with every setting.
 
     Raises:
       UserError: nothing has this name; the message names the nearest.
     """
     console = plain_console()
-    for piece in _pieces(what, long):
+    for piece in _pieces(subject, long):
         console.print(piece)
         console.print()
 
 
-def _pieces(what: str, long: bool) -> Iterator[RenderableType]:
+def _pieces(subject: str, long: bool) -> Iterator[RenderableType]:
     agents, suites = registry.agents.names(), registry.suites.names()
-    if what in ("all", "agents"):
+    if subject in ("all", "agents"):
         yield from _agents(agents, long)
-    if what in ("all", "environments"):
+    if subject in ("all", "environments"):
         yield from _environments(suites, long)
-    if what in ("all", "agents", "environments"):
+    if subject in ("all", "agents", "environments"):
         return
-    if plugins.is_reference(what):
-        kind = _agents if plugins.is_agent(what) else _environments
-        yield from kind([what], long)
-    elif what in agents:
-        yield from _agents([what], long)
-    elif what in suites:
-        yield from _environments([what], long)
+    if plugins.is_reference(subject):
+        kind = _agents if plugins.is_agent(subject) else _environments
+        yield from kind([subject], long)
+    elif subject in agents:
+        yield from _agents([subject], long)
+    elif subject in suites:
+        yield from _environments([subject], long)
     else:
-        known = ["agents", "environments", "all", *agents, *suites]
-        if what in registry.environment_names():
-            suite = next(name for name in suites if what in registry.suites.load(name).NAMES)
+        subjects = ["agents", "environments", "all", *agents, *suites]
+        if subject in registry.environment_names():
+            suite = next(name for name in suites if subject in registry.suites.load(name).NAMES)
             yield from _environments([suite], long)
         else:
-            near = did_you_mean(what, [*known, *registry.environment_names()])
-            raise UserError(f"list: nothing is named '{brief(what)}'{near}")
+            near = did_you_mean(subject, [*subjects, *registry.environment_names()])
+            raise UserError(f"list: nothing is named '{brief(subject)}'{near}")
 
 
 def _agents(names: Sequence[str], long: bool) -> Iterator[RenderableType]:
@@ -115,13 +115,13 @@ def _settings_table(title: str, config: type[Config]) -> Table:
     table = plain_table(("setting", "type", "default", "kind", "meaning"), title=title)
     traced = traced_names(config)
     for name, field in config.model_fields.items():
-        required = field.is_required()
+        is_required = field.is_required()
         table.add_row(
             Text(name),
-            Text(" ".join([spelled(field.annotation), *limits(field.metadata)])),
+            Text(" ".join([type_text(field.annotation), *limits(field.metadata)])),
             Text(
                 "(required)"
-                if required
+                if is_required
                 else display_value(field.get_default(call_default_factory=True))
             ),
             "traced" if name in traced else "static",
@@ -151,7 +151,7 @@ def limits(metadata: list[Any]) -> Iterator[str]:
                 yield f"{sign} {bound:,}" if isinstance(bound, int) else f"{sign} {bound:g}"
 
 
-def spelled(annotation: Any) -> str:
+def type_text(annotation: Any) -> str:
     """A type for people: `float`, `sgd | adam`, `list of int`."""
     if annotation is type(None):
         return "none"
@@ -163,12 +163,12 @@ def spelled(annotation: Any) -> str:
     if origin is Literal:
         return " | ".join(map(str, inner))
     if origin is typing.Annotated:
-        return spelled(inner[0])
+        return type_text(inner[0])
     if origin in (tuple, list):
-        return f"list of {spelled(inner[0])}"
+        return f"list of {type_text(inner[0])}"
     if origin is dict:
         return "mapping"
-    return " | ".join(spelled(part) for part in inner if part is not type(None))
+    return " | ".join(type_text(part) for part in inner if part is not type(None))
 
 
 Schema = dict[str, Any]
@@ -183,11 +183,11 @@ def sweep_schema() -> Schema:
     _name_what_is_known(parts)
     _settings_by_agent(parts)
     parts["EnvironmentEntry"]["allOf"] = [
-        _where(suite.NAMES, {"options": _closed(_settings_schema(suite.Options))})
+        _where(suite.NAMES, {"options": _closed_object(_settings_schema(suite.Options))})
         for suite in map(registry.suites.load, registry.suites.names())
     ]
-    known = {"agents": registry.agents.names(), "environments": registry.environment_names()}
-    for key, names in known.items():
+    names_by_key = {"agents": registry.agents.names(), "environments": registry.environment_names()}
+    for key, names in names_by_key.items():
         entries = schema["properties"][key]
         entries["items"] = {"anyOf": [{"enum": names}, entries["items"]]}
     schema["properties"]["seeds"] |= _seeds()
@@ -197,27 +197,28 @@ def sweep_schema() -> Schema:
 
 def _settings_by_agent(parts: Schema) -> None:
     """Adds each agent's settings, and which entries may have them."""
-    random, entries, every = parts["RandomSampling"], [], {}
+    random, entries, forms_by_key = parts["RandomSampling"], [], {}
     for name in registry.agents.names():
         settings = _settings_schema(registry.agents.load(name).Hyperparameters)
-        parts[f"Settings_{name}"] = _closed(settings, f"Settings of {name}.")
-        one = {key: {"$ref": f"#/$defs/Settings_{name}/properties/{key}"} for key in settings}
-        drawn = {key: {"$ref": "#/$defs/Distribution"} for key in settings}
+        parts[f"Settings_{name}"] = _closed_object(settings, f"Settings of {name}.")
+        choices = {key: {"$ref": f"#/$defs/Settings_{name}/properties/{key}"} for key in settings}
+        distributions = {key: {"$ref": "#/$defs/Distribution"} for key in settings}
         varying = {
             "with": {"$ref": f"#/$defs/Settings_{name}"},
-            "grid": _closed({key: _list_of(ref) for key, ref in one.items()}),
-            "random": _closed(random["properties"] | drawn) | {"required": random["required"]},
+            "grid": _closed_object({key: _list_of(ref) for key, ref in choices.items()}),
+            "random": _closed_object(random["properties"] | distributions)
+            | {"required": random["required"]},
         }
         entries.append(_where([name], varying))
         for key, value in settings.items():
-            forms = every.setdefault(key, {})
-            forms[repr({part: value[part] for part in value if part != "default"})] = one[key]
+            forms = forms_by_key.setdefault(key, {})
+            forms[repr({part: value[part] for part in value if part != "default"})] = choices[key]
     parts["AgentEntry"]["allOf"] = entries
-    anyone = {key: {"anyOf": list(forms.values())} for key, forms in every.items()}
-    parts["Settings"] = _closed(anyone, "Settings that some agent has.")
+    any_form = {key: {"anyOf": list(forms.values())} for key, forms in forms_by_key.items()}
+    parts["Settings"] = _closed_object(any_form, "Settings that some agent has.")
     parts["Defaults"]["properties"]["agent"] |= {"$ref": "#/$defs/Settings"}
-    own = parts["EnvironmentEntry"]["properties"]["agents"]
-    own["additionalProperties"] = {"$ref": "#/$defs/Settings"}
+    overrides = parts["EnvironmentEntry"]["properties"]["agents"]
+    overrides["additionalProperties"] = {"$ref": "#/$defs/Settings"}
 
 
 def _name_what_is_known(parts: Schema) -> None:
@@ -228,17 +229,17 @@ def _name_what_is_known(parts: Schema) -> None:
     del network["type"]
     network["anyOf"] = [{"enum": list(NETWORKS)}, {"type": "string", "pattern": ":"}]
     points = parts["SurfaceConfig"]["properties"]["points"]
-    both = {key: points.pop(key) for key in ("type", "items", "minItems", "maxItems")}
-    points["anyOf"] = [both["items"], both]
+    list_keys = {key: points.pop(key) for key in ("type", "items", "minItems", "maxItems")}
+    points["anyOf"] = [list_keys["items"], list_keys]
 
 
 def _seeds() -> Schema:
     """The three forms of `seeds`."""
     seed = {"type": "integer", "minimum": 0, "maximum": MAX_SEED}
     count = {"type": "integer", "minimum": 1, "maximum": MAX_CELLS}
-    first = _closed({"first": seed, "count": count}) | {"required": ["first", "count"]}
-    listed = _list_of(seed) | {"uniqueItems": True}
-    return {"type": ["integer", "array", "object"], "anyOf": [count, listed, first]}
+    first = _closed_object({"first": seed, "count": count}) | {"required": ["first", "count"]}
+    seed_list = _list_of(seed) | {"uniqueItems": True}
+    return {"type": ["integer", "array", "object"], "anyOf": [count, seed_list, first]}
 
 
 def _settings_schema(config: type[Config]) -> Schema:
@@ -254,15 +255,15 @@ def _list_of(form: Schema) -> Schema:
     return {"type": "array", "items": form, "minItems": 1}
 
 
-def _closed(properties: Schema, description: str | None = None) -> Schema:
-    said = {} if description is None else {"description": description}
-    return {**said, "type": "object", "properties": properties, "additionalProperties": False}
+def _closed_object(properties: Schema, description: str | None = None) -> Schema:
+    texts = {} if description is None else {"description": description}
+    return {**texts, "type": "object", "properties": properties, "additionalProperties": False}
 
 
 def _where(names: Iterable[str], properties: Schema) -> Schema:
     """The properties of an entry with one of these names."""
-    named = {"properties": {"name": {"enum": list(names)}}}
-    return {"if": named, "then": {"properties": properties}}
+    condition = {"properties": {"name": {"enum": list(names)}}}
+    return {"if": condition, "then": {"properties": properties}}
 
 
 def _plain(schema: Any) -> Any:
@@ -340,7 +341,7 @@ def _settings_of_agents() -> Iterator[str]:
             *value, meaning = _row(name, field)
             row = (*value, "traced" if name in traced else "static", meaning)
             agents.setdefault(row, []).append(f"`{agent}`")
-    rows = [(*row, ", ".join(those)) for row, those in agents.items()]
+    rows = [(*row, ", ".join(users)) for row, users in agents.items()]
     heads = ("setting", "value", "default", "kind", "meaning", "agents")
     return _table(heads, sorted(rows, key=lambda row: row[0].strip("`")))
 
@@ -357,11 +358,11 @@ def _options_of_suites() -> Iterator[str]:
 def _type(name: str, field: FieldInfo) -> str:
     """The values that a key takes, with a link where they are mappings of their own."""
     form = _FORMS.get(name) if typing.get_origin(field.annotation) is tuple else None
-    told = form or " ".join([spelled(field.annotation), *limits(field.metadata)])
+    text = form or " ".join([type_text(field.annotation), *limits(field.metadata)])
     for config in set(_configs(field.annotation)) & set(PARTS):
         anchor = PARTS[config].lower().replace(" ", "-")
-        told = told.replace(config.__name__, f"[{PARTS[config]}](#{anchor})")
-    return told
+        text = text.replace(config.__name__, f"[{PARTS[config]}](#{anchor})")
+    return text
 
 
 def _configs(annotation: Any) -> Iterator[type[Config]]:

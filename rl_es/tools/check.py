@@ -58,15 +58,15 @@ def _of_agent(name: str, stated: Mapping[str, Any], steps: int) -> Mapping[str, 
     try:
         validated(dict(stated), module.Hyperparameters)
     except errors.ConfigError as problem:
-        raise _refused(problem, problem.path) from None
+        raise _setting_error(problem, problem.path) from None
     kind = AgentChecks if hasattr(module, "make_learner") else StrategyChecks
-    every = _quiet(kind(name, stated).checks())
+    checks = _quiet(kind(name, stated).checks())
     if steps:  # compiles quietly by itself, which cannot be nested
-        every[TASK] = make_check(TASK, partial(_learns, name, stated, steps))
-    return every
+        checks[TASK] = make_check(TASK, partial(_check_learning, name, stated, steps))
+    return checks
 
 
-def _learns(name: str, stated: Mapping[str, Any], steps: int) -> str:
+def _check_learning(name: str, stated: Mapping[str, Any], steps: int) -> str:
     """Trains the agent on CartPole: it solves it."""
     from rl_es.sweep import execution
     from rl_es.sweep.loading import validate_sweep
@@ -93,9 +93,12 @@ def _learns(name: str, stated: Mapping[str, Any], steps: int) -> str:
     run = runs.iloc[0]
     if code:
         raise CheckFailure(f"{run['status']}: {run['reason']}", "see the other checks")
-    best, taken = float(run["best_return"]), int(run["env_steps"])
-    told = ", ".join(f"{key} {value}" for key, value in settings.items()) or "its own settings"
-    detail = f"a return of {best:.0f} of 500 at best, in {taken:,} environment steps ({told})"
+    best, env_steps = float(run["best_return"]), int(run["env_steps"])
+    settings_text = (
+        ", ".join(f"{key} {value}" for key, value in settings.items()) or "its own settings"
+    )
+    detail = f"a return of {best:.0f} of 500 at best, in {env_steps:,} environment steps "
+    detail += f"({settings_text})"
     if best < SOLVED:
         remedy = "it may need other settings (--settings) or more steps (--steps)"
         raise CheckFailure(f"not learned: {detail}", remedy, WARN)
@@ -111,20 +114,20 @@ def _of_environment(name: str, stated: Mapping[str, Any]) -> Mapping[str, Check]
     try:
         task.check()
     except errors.ConfigError as problem:
-        raise _refused(problem, problem.path[2:]) from None
+        raise _setting_error(problem, problem.path[2:]) from None
     with suppress_loader_messages():
         library = not plugins.is_reference(name)
-        every = dict(EnvironmentChecks(task.environment(), library=library).checks())
-    every["training"] = make_check("training", partial(_trains, name, stated))
-    return _quiet(every)
+        checks = dict(EnvironmentChecks(task.environment(), library=library).checks())
+    checks["training"] = make_check("training", partial(_check_training, name, stated))
+    return _quiet(checks)
 
 
-def _refused(problem: errors.ConfigError, place: errors.ConfigPath) -> UserError:
+def _setting_error(problem: errors.ConfigError, place: errors.ConfigPath) -> UserError:
     """What is wrong with a setting at this place among those that were stated."""
     return UserError(f"--settings: {'.'.join(map(str, place))}: {problem.reason}")
 
 
-def _quiet(every: Mapping[str, Check]) -> dict[str, Check]:
+def _quiet(checks: Mapping[str, Check]) -> dict[str, Check]:
     """The checks without XLA's messages about programs that come from the cache."""
 
     def quiet(check: Check) -> list[CheckResult]:
@@ -133,10 +136,10 @@ def _quiet(every: Mapping[str, Check]) -> dict[str, Check]:
         with suppress_loader_messages():
             return list(check())
 
-    return {what: partial(quiet, check) for what, check in every.items()}
+    return {name: partial(quiet, check) for name, check in checks.items()}
 
 
-def _trains(name: str, stated: Mapping[str, Any]) -> str:
+def _check_training(name: str, stated: Mapping[str, Any]) -> str:
     """Trains on the environment for two generations: what comes out is finite."""
     import jax
     import jax.numpy as jnp

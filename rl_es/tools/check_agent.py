@@ -93,17 +93,17 @@ def target_distance(policy: Policy, snapshot: Snapshot) -> Array:
     return jnp.sqrt(jnp.square(action - TARGET).sum())
 
 
-def same_values(one: Callable[..., Any], other: Callable[..., Any], *arguments: Any) -> bool:
-    """Whether two functions, traced now, are the same program with the same constants."""
-    first, second = (_traced(function, arguments) for function in (one, other))
+def same_values(before: Callable[..., Any], after: Callable[..., Any], *arguments: Any) -> bool:
+    """Tells whether two functions, traced now, are one program with the same constants."""
+    first, second = (_trace_twice(function, arguments) for function in (before, after))
     # Functions inside are printed with their addresses, which differ and mean nothing.
-    shown = [re.sub(r" at 0x[0-9a-f]+", "", str(program)) for program in (first, second)]
-    return shown[0] == shown[1] and all(
+    texts = [re.sub(r" at 0x[0-9a-f]+", "", str(program)) for program in (first, second)]
+    return texts[0] == texts[1] and all(
         np.array_equal(_plain(a), _plain(b)) for a, b in zip(first.consts, second.consts)
     )
 
 
-def _traced(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
+def _trace_twice(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
     """The program of a function, traced twice since libraries fill caches the first time.
 
     It is wrapped anew each time: jax remembers the trace of a function that it has seen.
@@ -138,14 +138,14 @@ def _blank(leaf: Any) -> Any:
 def key_differences(name: str, before: Any, after: Any) -> Iterator[str]:
     """The differences between two pytrees of shapes, in words."""
     leaves, structure = jax.tree.flatten_with_path(before)
-    others, other = jax.tree.flatten_with_path(after)
-    if structure != other:
+    new_leaves, new_tree = jax.tree.flatten_with_path(after)
+    if structure != new_tree:
         yield f"{name} changes its structure"
         return
-    for (path, one), (_, new) in zip(leaves, others):
-        if (one.shape, one.dtype) != (new.shape, new.dtype):
+    for (path, old), (_, new) in zip(leaves, new_leaves):
+        if (old.shape, old.dtype) != (new.shape, new.dtype):
             yield (
-                f"{name}{jax.tree_util.keystr(path)} is {one.dtype}{list(one.shape)} at first, "
+                f"{name}{jax.tree_util.keystr(path)} is {old.dtype}{list(old.shape)} at first, "
                 f"then {new.dtype}{list(new.shape)}"
             )
 
@@ -178,7 +178,7 @@ class AgentTrial:
         return AgentTrial(self.name, self.config, self.env)
 
     def placed(self, lanes: str | None, spread: PopulationSharding) -> "AgentTrial":
-        """The same with its learner so placed."""
+        """The same with its learner so place."""
         trial = self.anew()
         trial.__dict__["learner"] = self.learner.placed(lanes, spread)  # in place of its own
         return trial
@@ -215,15 +215,15 @@ class AgentTrial:
         limit = Limit(generations, jnp.int32(MOST_STEPS))
         return keys_to_data(self.learner.advance(data_to_keys(state, self.shapes), limit)[0])
 
-    def run(self, generations: int, seed: int = 0, changed: Mapping[str, float] = FIXED) -> Any:
+    def run(self, generations: int, seed: int = 0, settings: Mapping[str, float] = FIXED) -> Any:
         """The state after so many generations, with some traced settings changed."""
-        hyper = {**self.numbers, **scalar_leaves(changed)}
+        hyper = {**self.numbers, **scalar_leaves(settings)}
         return self.advance(self.init(np.uint32(seed), hyper), np.int32(generations))
 
     def params(self, state: Any) -> np.ndarray:
         """[n] the parameters that are evaluated and saved."""
-        found = self.learner.snapshot(data_to_keys(state, self.shapes)).params
-        return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(found)])
+        params = self.learner.snapshot(data_to_keys(state, self.shapes)).params
+        return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)])
 
     def change(self, generations: int) -> np.ndarray:
         """[n] how far the parameters move in so many generations."""
@@ -233,7 +233,7 @@ class AgentTrial:
         """Writes a state as a checkpoint."""
         checkpoint.save(path, state, {})
 
-    def loaded(self, path: Path) -> Any:
+    def load(self, path: Path) -> Any:
         """The state that a trial of the same settings saved."""
         shapes = jax.eval_shape(self.init, jax.ShapeDtypeStruct((), np.uint32), self.numbers)
         return checkpoint.load(path, shapes)[0]
@@ -250,8 +250,8 @@ def complete_config(
 ) -> dict[str, Any]:
     """Stated settings, and of the usual ones those that the agent has, if it is a strategy."""
     module = registry.agents.load(name)
-    known = () if hasattr(module, "make_learner") else module.Hyperparameters.model_fields
-    return {**{key: value for key, value in usual.items() if key in known}, **stated}
+    fields = () if hasattr(module, "make_learner") else module.Hyperparameters.model_fields
+    return {**{key: value for key, value in usual.items() if key in fields}, **stated}
 
 
 FEW = 4  # generations, where few are enough
@@ -275,7 +275,7 @@ class AgentChecks:
 
     def checks(self) -> Mapping[str, Check]:
         """All of them by name, in order."""
-        return {what: make_check(what, look) for what, look in self.looks().items()}
+        return {name: make_check(name, look) for name, look in self.looks().items()}
 
     def looks(self) -> dict[str, Callable[[], str]]:
         """What `checks` are made of."""
@@ -327,33 +327,35 @@ class AgentChecks:
         if not same_values(trial.plain, again.plain, state, jnp.int32(1)):
             remedy = "keep nothing in the object or in globals: all that changes is in the state"
             raise CheckFailure("made and traced twice it gives two programs", remedy)
-        for name, value in self._others().items():
-            other = self.trial(trial.env, **{name: value})
-            if not same_values(trial.plain, other.plain, state, jnp.int32(1)):
+        for name, value in self._other_values().items():
+            changed = self.trial(trial.env, **{name: value})
+            if not same_values(trial.plain, changed.plain, state, jnp.int32(1)):
                 remedy = f"read hyper['{name}'] from the state, not config.{name}"
                 raise CheckFailure(f"another {name} compiles another program", remedy)
         return "one program, whatever the traced settings are"
 
-    def _others(self) -> dict[str, float]:
+    def _other_values(self) -> dict[str, float]:
         """Another value of each traced setting that its class accepts."""
         fixed, traced = split_traced(self.usual.config)
-        found: dict[str, float] = {}
+        values: dict[str, float] = {}
         for name, value in traced.items():
-            for other in (value * 0.9, value + 0.1, value / 2, value * 1.1):
-                if other != value and _accepted(self.module, {**fixed, **traced, name: other}):
-                    found[name] = other
+            for candidate in (value * 0.9, value + 0.1, value / 2, value * 1.1):
+                if candidate != value and _is_accepted(
+                    self.module, {**fixed, **traced, name: candidate}
+                ):
+                    values[name] = candidate
                     break
-        return found
+        return values
 
     def keys(self) -> str:
         """The random key decides what comes out, and nothing else does."""
         trial = self.usual
-        one, same, other = (trial.params(trial.run(FEW, seed)) for seed in (0, 0, 1))
-        if not np.array_equal(one, same):
+        first, repeated_params, second = (trial.params(trial.run(FEW, seed)) for seed in (0, 0, 1))
+        if not np.array_equal(first, repeated_params):
             raise CheckFailure("the same key gave other parameters", "jax.random only")
-        if not np.isfinite(one).all():
+        if not np.isfinite(first).all():
             raise CheckFailure("parameters are not finite", "see what it divides by")
-        if np.array_equal(one, other):
+        if np.array_equal(first, second):
             remedy = "draw from the keys that are handed in"
             raise CheckFailure("another key gave the same parameters", remedy)
         return "the same key gives the same parameters, another others"
@@ -364,30 +366,30 @@ class AgentChecks:
         usual = trial.params(trial.run(2 * FEW))
         idle = [
             name
-            for name, value in self._others().items()
+            for name, value in self._other_values().items()
             if np.array_equal(usual, trial.params(trial.run(2 * FEW, changed={name: value})))
         ]
         if (size := trial.advance._cache_size()) > 1:
             raise CheckFailure(f"their values compiled {size} programs", "use jax.numpy")
         # Of a learner they may change another part than the policy, such as a critic.
         learner = hasattr(self.module, "make_learner")
-        if told := [name for name in idle if name not in OPTIMISERS and not learner]:
+        if ignored := [name for name in idle if name not in OPTIMISERS and not learner]:
             remedy = "read them from hyper, which init is given, and keep them in the state"
-            raise CheckFailure(f"another value changes nothing: {', '.join(told)}", remedy)
-        unused = f", but not {', '.join(idle)}" if idle else ""
-        return f"they change the policy{unused}; none compiles anything"
+            raise CheckFailure(f"another value changes nothing: {', '.join(ignored)}", remedy)
+        suffix = f", but not {', '.join(idle)}" if idle else ""
+        return f"they change the policy{suffix}; none compiles anything"
 
     def checkpoints(self) -> str:
         """It goes on from a saved state as if it had not stopped."""
         trial = self.usual
         half = trial.run(FEW)
-        whole = trial.advance(half, np.int32(FEW))
-        other = trial.anew()
+        unbroken = trial.advance(half, np.int32(FEW))
+        fresh = trial.anew()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "state.msgpack"
             trial.save(path, half)
-            resumed = other.advance(other.loaded(path), np.int32(FEW))
-        worst = settings_apart(trial.params(whole), other.params(resumed))
+            continued = fresh.advance(fresh.load(path), np.int32(FEW))
+        worst = settings_apart(trial.params(unbroken), fresh.params(continued))
         if worst > SAME:
             remedy = "keep all that it needs in the arrays of its state"
             raise CheckFailure(f"resumed, it differs by {worst:.2g}", remedy)
@@ -399,13 +401,13 @@ class AgentChecks:
         together = trial.placed("lanes", PopulationSharding())
         seeds = np.arange(2, dtype=np.uint32)
         state = jax.vmap(together.init, (0, None), axis_name="lanes")(seeds, trial.numbers)
-        both = jax.jit(jax.vmap(together.plain, (0, None), axis_name="lanes"))(
+        outputs = jax.jit(jax.vmap(together.plain, (0, None), axis_name="lanes"))(
             state, jnp.int32(FEW)
         )
         worst = max(
             settings_apart(
                 trial.params(trial.run(FEW, int(seed))),
-                trial.params(jax.tree.map(lambda leaf, seed=seed: leaf[seed], both)),
+                trial.params(jax.tree.map(lambda leaf, seed=seed: leaf[seed], outputs)),
             )
             for seed in seeds
         )
@@ -415,7 +417,7 @@ class AgentChecks:
         return "two runs in one call give what each gives alone"
 
 
-def _accepted(module: Any, values: dict[str, Any]) -> bool:
+def _is_accepted(module: Any, values: dict[str, Any]) -> bool:
     try:
         module.Hyperparameters(**values)
     except ValueError:
@@ -423,10 +425,10 @@ def _accepted(module: Any, values: dict[str, Any]) -> bool:
     return True
 
 
-def settings_apart(one: np.ndarray, other: np.ndarray) -> float:
+def settings_apart(first: np.ndarray, second: np.ndarray) -> float:
     """Largest difference, relative to the largest number of the first."""
-    size = max(float(np.abs(one).max()), 1e-9)
-    return float(np.nan_to_num(np.abs(one - other) / size, nan=np.inf).max())
+    size = max(float(np.abs(first).max()), 1e-9)
+    return float(np.nan_to_num(np.abs(first - second) / size, nan=np.inf).max())
 
 
 GENERATIONS = 200  # in which it has to come near the target
@@ -438,15 +440,15 @@ class StrategyChecks(AgentChecks):
     """The checks of one strategy: two more if it has the settings that all strategies share."""
 
     def looks(self) -> dict[str, Callable[[], str]]:
-        own = {
+        checks = {
             "noise": self.noise,
             "chunks": self.chunks,
             "improves": self.improves,
             "shift": self.shift,
         }
         if issubclass(self.module.Hyperparameters, StrategyConfig):
-            own |= {"scale": self.scale, "symmetry": self.symmetry}
-        return {**super().looks(), **own}
+            checks |= {"scale": self.scale, "symmetry": self.symmetry}
+        return {**super().looks(), **checks}
 
     def noise(self) -> str:
         """Every pair draws noise of its own, and each key is used once."""
@@ -478,9 +480,9 @@ class StrategyChecks(AgentChecks):
         """A population that is evaluated in chunks gives what it gives at once."""
         if "population" not in self.module.Hyperparameters.model_fields:
             return "not asked: it has no setting 'population'"
-        whole = self._plain(Target(length=4), population=4 * PAIRS_PER_KEY)
-        parts = whole.placed(None, PopulationSharding(chunks=2))
-        worst = settings_apart(whole.params(whole.run(FEW)), parts.params(parts.run(FEW)))
+        unchunked = self._plain(Target(length=4), population=4 * PAIRS_PER_KEY)
+        parts = unchunked.placed(None, PopulationSharding(chunks=2))
+        worst = settings_apart(unchunked.params(unchunked.run(FEW)), parts.params(parts.run(FEW)))
         if worst > SAME:
             remedy = (
                 "ask and contract see a block of pairs; what needs all of them is in shape or tell"
@@ -509,19 +511,19 @@ class StrategyChecks(AgentChecks):
             raise CheckFailure(detail, "see its weights and its step; state settings by --settings")
         return detail
 
-    def _plain(self, env: Target, **changed: Any) -> AgentTrial:
+    def _plain(self, env: Target, **settings: Any) -> AgentTrial:
         """A trial with SGD, where the optimiser can be chosen: it hides no factor of the update."""
         if "optimiser" in self.module.Hyperparameters.model_fields:
-            changed = {"optimiser": "sgd", "lr": 0.01, **changed}
-        return self.trial(env, **changed)
+            settings = {"optimiser": "sgd", "lr": 0.01, **settings}
+        return self.trial(env, **settings)
 
     def _changes(self, **task: float) -> tuple[np.ndarray, np.ndarray]:
         """[n] each: the change of the parameters in two tasks, after the first that is not zero."""
-        one, other = self._plain(Target()), self._plain(replace(Target(), **task))
+        before, after = self._plain(Target()), self._plain(replace(Target(), **task))
         for generations in range(1, 2 * FEW):
-            change = one.change(generations)
+            change = before.change(generations)
             if change.any():
-                return change, other.change(generations)
+                return change, after.change(generations)
         raise RuntimeError(f"its parameters do not move in {2 * FEW} generations")
 
     def shift(self) -> str:
@@ -552,5 +554,5 @@ class StrategyChecks(AgentChecks):
         return detail
 
 
-def _cosine(one: np.ndarray, other: np.ndarray) -> float:
-    return float(one @ other / max(float(np.linalg.norm(one) * np.linalg.norm(other)), 1e-30))
+def _cosine(first: np.ndarray, second: np.ndarray) -> float:
+    return float(first @ second / max(float(np.linalg.norm(first) * np.linalg.norm(second)), 1e-30))

@@ -40,8 +40,8 @@ class LaneRollout(NamedTuple):
     @property
     def alive(self) -> np.ndarray:
         """[T, LANES] bool: steps up to the first end, and that one."""
-        ended = self.terminated | self.truncated
-        return np.cumsum(ended, 0) - ended == 0
+        episode_over = self.terminated | self.truncated
+        return np.cumsum(episode_over, 0) - episode_over == 0
 
     @property
     def going(self) -> np.ndarray:
@@ -58,16 +58,16 @@ def actions(space: Discrete | Box, steps: int) -> np.ndarray:
     """[T, LANES, ...] actions of the kinds of `KINDS`."""
     rng = np.random.default_rng(0)
     if isinstance(space, Discrete):
-        drawn = rng.integers(0, space.n, (steps, LANES)).astype(np.int32)
-        drawn[:, 4:] = np.array([0, space.n - 1, -3, space.n + 3], np.int32)
+        values = rng.integers(0, space.n, (steps, LANES)).astype(np.int32)
+        values[:, 4:] = np.array([0, space.n - 1, -3, space.n + 3], np.int32)
     else:
         low, high = (np.nan_to_num(bound, posinf=1e3, neginf=-1e3)
                      for bound in (space.low, space.high))  # fmt: skip
-        drawn = rng.uniform(low, high, (steps, LANES, *space.shape)).astype(np.float32)
-        drawn[:, 4], drawn[:, 5] = low, high
-        drawn[:, 6], drawn[:, 7] = 1e4 * low, 1e4 * high
-    drawn[:, 1] = drawn[:, 0]
-    return drawn
+        values = rng.uniform(low, high, (steps, LANES, *space.shape)).astype(np.float32)
+        values[:, 4], values[:, 5] = low, high
+        values[:, 6], values[:, 7] = 1e4 * low, 1e4 * high
+    values[:, 1] = values[:, 0]
+    return values
 
 
 def lane_keys() -> jax.Array:
@@ -89,9 +89,9 @@ def run_lanes(env: Environment, steps: int) -> LaneRollout:
             values, mask = after.observation
             values = values.reshape(LANES, -1)
             finite = jnp.isfinite(values).all(-1) & jnp.isfinite(after.reward)
-            allowed = jnp.ones(LANES, bool) if mask is None else mask.any(-1)
+            has_action = jnp.ones(LANES, bool) if mask is None else mask.any(-1)
             outputs = (
-                values.sum(-1), finite, after.reward, after.terminated, after.truncated, allowed
+                values.sum(-1), finite, after.reward, after.terminated, after.truncated, has_action
             )  # fmt: skip
             return (after.state, after.observation.values), outputs
 
@@ -100,8 +100,8 @@ def run_lanes(env: Environment, steps: int) -> LaneRollout:
         (_, last), outputs = jax.lax.scan(step, carry, (time, actions))
         return observations.values, last, *outputs
 
-    found = jax.jit(program)(lane_keys(), actions(env.spec.action_space, steps))
-    return LaneRollout(*map(np.asarray, found))
+    outcome = jax.jit(program)(lane_keys(), actions(env.spec.action_space, steps))
+    return LaneRollout(*map(np.asarray, outcome))
 
 
 ALONE_STEPS = 8  # in which an instance is compared with itself in a batch: chaos comes later
@@ -130,14 +130,14 @@ class EnvironmentChecks:
             "types": self.types,
             "pure": self.pure,
             "keys": self.keys,
-            "vmap": self.batched,
+            "vmap": self.vmap,
             "compiled once": self.compiled_once,
             "finite": self.finite,
             "ends": self.ends,
             "after the end": self.after_the_end,
             "action mask": self.action_mask,
         }
-        return {what: make_check(what, look) for what, look in looks.items()}
+        return {name: make_check(name, look) for name, look in looks.items()}
 
     @cached_property
     def run(self) -> LaneRollout:
@@ -179,17 +179,17 @@ class EnvironmentChecks:
         after = jax.eval_shape(step, key, state, action)
         wrong = [*check_agent.key_differences("state", state, after.state)]
         wrong += check_agent.key_differences("observation", observation, after.observation)
-        wanted = {
+        expected = {
             "observation": (observation.values, spec.observation_shape, np.float32),
             "reward": (after.reward, (), np.float32),
             "terminated": (after.terminated, (), np.bool_),
             "truncated": (after.truncated, (), np.bool_),
             "steps": (after.steps, (), np.int32),
         }
-        for name, (found, shape, kind) in wanted.items():
-            if (found.shape, found.dtype) != (shape, kind):
-                told = f"{found.dtype}{list(found.shape)}, not {np.dtype(kind)}{list(shape)}"
-                wrong.append(f"{name} is {told}")
+        for name, (array, shape, kind) in expected.items():
+            if (array.shape, array.dtype) != (shape, kind):
+                text = f"{array.dtype}{list(array.shape)}, not {np.dtype(kind)}{list(shape)}"
+                wrong.append(f"{name} is {text}")
         if weak := check_agent.weak_leaves((state, observation, after)):
             wrong.append(f"{weak} arrays are of weak types, such as a Python number gives")
         if wrong:
@@ -209,9 +209,9 @@ class EnvironmentChecks:
 
     def keys(self) -> str:
         """All random numbers come from the key, and each key is used once."""
-        found = self.run
-        pairs = (found.sums, found.reward, found.terminated, found.truncated)
-        if not all(np.array_equal(one[:, 0], one[:, 1], equal_nan=True) for one in pairs):
+        rollout = self.run
+        pairs = (rollout.sums, rollout.reward, rollout.terminated, rollout.truncated)
+        if not all(np.array_equal(pair[:, 0], pair[:, 1], equal_nan=True) for pair in pairs):
             remedy = "draw from the key that is handed in, and from nothing else"
             raise CheckFailure("the same key and actions gave other results", remedy)
         for name, function, arguments in self._functions():
@@ -221,7 +221,7 @@ class EnvironmentChecks:
                     remedy = "know that its draws are not independent: the library's own code"
                     raise CheckFailure(detail, remedy, WARN)
                 raise CheckFailure(detail, "split it: one, other = jax.random.split(key)")
-        if (found.first[0] != found.first[2]).any() or self._steps_differ():
+        if (rollout.first[0] != rollout.first[2]).any() or self._steps_differ():
             return "the same key gives the same; other keys others"
         return "the same from every key: it is deterministic"
 
@@ -233,17 +233,17 @@ class EnvironmentChecks:
         step = jax.jit(lambda key: env.step(key, state, action).observation.values)
         return any((step(jax.random.key(i)) != step(jax.random.key(0))).any() for i in range(1, 4))
 
-    def batched(self) -> str:
+    def vmap(self) -> str:
         """An instance does in a batch what it does alone."""
         env, lane, steps = self.env, 3, min(ALONE_STEPS, self.steps)
-        taken = actions(env.spec.action_space, self.steps)
+        actions_taken = actions(env.spec.action_space, self.steps)
         state, observation = jax.jit(env.reset)(lane_keys()[lane])
         step, worst = jax.jit(env.step), 0.0
         for time in range(steps):
             if not self.run.alive[time, lane]:
                 break
             key = jax.random.fold_in(lane_keys()[lane], time)
-            state, observation, reward, *_ = step(key, state, taken[time, lane])
+            state, observation, reward, *_ = step(key, state, actions_taken[time, lane])
             alone = np.array([observation.values.sum(), reward])
             batch = np.array([self.run.sums[time, lane], self.run.reward[time, lane]])
             size = np.maximum(np.maximum(np.abs(alone), np.abs(batch)), 1.0)
@@ -267,20 +267,20 @@ class EnvironmentChecks:
 
     def finite(self) -> str:
         """Numbers stay finite whatever the actions are, those outside of the space among them."""
-        found = self.run
-        if not np.isfinite(found.first).all():
+        rollout = self.run
+        if not np.isfinite(rollout.first).all():
             raise CheckFailure("reset gives observations that are not finite", "see it")
-        if not found.finite[found.alive].all():
-            step, lane = np.argwhere(~found.finite & found.alive)[0]
+        if not rollout.finite[rollout.alive].all():
+            step, lane = np.argwhere(~rollout.finite & rollout.alive)[0]
             detail = f"not finite after {step + 1} steps of actions: {KINDS[lane]}"
             raise CheckFailure(detail, "clip the action to its space; end the episode")
         return f"{self.steps} steps of random and extreme actions"
 
     def ends(self) -> str:
         """Termination and truncation are told apart, and truncation comes on time."""
-        found, limit = self.run, self.env.spec.episode_length
-        alive, truncated = found.alive, found.truncated & found.alive
-        if (found.terminated & truncated).any():
+        rollout, limit = self.run, self.env.spec.episode_length
+        alive, truncated = rollout.alive, rollout.truncated & rollout.alive
+        if (rollout.terminated & truncated).any():
             remedy = "truncated & ~terminated: only one of them ends an episode"
             raise CheckFailure("a step both terminates and truncates", remedy)
         if truncated[: limit - 1 if limit else None].any():
@@ -289,23 +289,23 @@ class EnvironmentChecks:
             first = int(np.argwhere(truncated)[0][0]) + 1
             remedy = f"truncate after {limit} steps, or state another episode_length"
             raise CheckFailure(f"truncates after {first} steps, not {limit}", remedy)
-        reached = limit is None or self.steps >= limit
-        if limit and reached and found.going[limit - 1].any():
+        covers_limit = limit is None or self.steps >= limit
+        if limit and covers_limit and rollout.going[limit - 1].any():
             remedy = "truncated=time >= episode_length, where it has not terminated"
             raise CheckFailure(f"goes on after its {limit} steps", remedy)
-        ended = int((found.terminated & alive).any(0).sum())
-        seen = "" if reached else f"; not run to its limit of {limit:,}"
-        return f"{ended} of 8 instances terminated{seen}"
+        ends = int((rollout.terminated & alive).any(0).sum())
+        note = "" if covers_limit else f"; not run to its limit of {limit:,}"
+        return f"{ends} of 8 instances terminated{note}"
 
     def after_the_end(self) -> str:
         """Steps after a termination give no reward, unless the specification says that they do."""
-        found = self.run
-        if (found.dead & (found.reward != 0)).any():
+        rollout = self.run
+        if (rollout.dead & (rollout.reward != 0)).any():
             if self.env.spec.rewards_after_end:
                 return "gives rewards, as its spec says; the engine counts none"
             remedy = "reward 0 from a state that has ended; or rewards_after_end=True in the spec"
             raise CheckFailure("steps after a termination give rewards", remedy)
-        if not found.terminated.any():
+        if not rollout.terminated.any():
             return f"no instance terminated in {self.steps} steps"
         return "no reward"
 
@@ -317,8 +317,8 @@ class EnvironmentChecks:
         if mask is None:
             return "none: every action is always allowed"
         if not isinstance(space, Discrete) or mask.shape != (space.n,) or mask.dtype != jnp.bool_:
-            told = f"{mask.dtype}{list(mask.shape)}"
-            raise CheckFailure(f"is {told}", "bool [n], for Discrete(n) only")
+            text = f"{mask.dtype}{list(mask.shape)}"
+            raise CheckFailure(f"is {text}", "bool [n], for Discrete(n) only")
         if not self.run.allowed[self.run.going].all():
             raise CheckFailure("allows no action at times", "leave one, or end the episode")
         return "always leaves an action"

@@ -35,18 +35,18 @@ NVIDIA = Path("/proc/driver/nvidia/version")
 INSTALLING = "https://docs.jax.dev/en/latest/installation.html"
 
 
-def check_devices(found: Sequence[Any] | None = None, driver: Path = NVIDIA) -> str:
+def check_devices(devices: Sequence[Any] | None = None, driver: Path = NVIDIA) -> str:
     """The devices that jax finds; it overlooks no GPU."""
-    if found is None:
+    if devices is None:
         import jax
 
-        found = jax.devices()
-    kinds = [f"{one.platform} ({one.device_kind})" for one in found]
-    told = ", ".join(f"{kinds.count(kind)} x {kind}" for kind in dict.fromkeys(kinds))
-    if driver.exists() and all(one.platform == "cpu" for one in found):
-        detail = f"{told}; jax does not see the NVIDIA GPU that is here"
+        devices = jax.devices()
+    kinds = [f"{device.platform} ({device.device_kind})" for device in devices]
+    text = ", ".join(f"{kinds.count(kind)} x {kind}" for kind in dict.fromkeys(kinds))
+    if driver.exists() and all(device.platform == "cpu" for device in devices):
+        detail = f"{text}; jax does not see the NVIDIA GPU that is here"
         raise CheckFailure(detail, f"pip install 'rl_es[cuda]', or {INSTALLING}", WARN)
-    return told
+    return text
 
 
 def check_cores_and_memory(fills: int | None = None, least: int = GIB) -> str:
@@ -81,17 +81,17 @@ def check_cache(folder: Path | None = None) -> str:
 
 
 def check_results(
-    folder: Path, written: int = WRITTEN, free: int | None = None, slow: float = SLOW
+    folder: Path, probe: int = WRITTEN, free: int | None = None, slow: float = SLOW
 ) -> str:
     """The folder of results can be written, fast enough, and has room."""
-    there = next(place for place in (folder, *folder.resolve().parents) if place.exists())
+    existing = next(place for place in (folder, *folder.resolve().parents) if place.exists())
     choose = "choose another folder with --out"
     try:
-        rate = _write(there, written)
+        rate = _write(existing, probe)
     except OSError as error:
-        raise CheckFailure(f"{there}: {error.strerror}", choose) from None
-    free = shutil.disk_usage(there).free if free is None else free
-    detail = f"{there}: {rate / MIB:,.0f} MiB a second, {free / GIB:,.1f} GiB free"
+        raise CheckFailure(f"{existing}: {error.strerror}", choose) from None
+    free = shutil.disk_usage(existing).free if free is None else free
+    detail = f"{existing}: {rate / MIB:,.0f} MiB a second, {free / GIB:,.1f} GiB free"
     if free < LEAST_FREE:
         raise CheckFailure(detail, f"free some room, or {choose}", WARN)
     if rate < slow:
@@ -140,34 +140,53 @@ def check_python(version: str = platform.python_version()) -> str:
 
 
 def check_core(
-    requirements: Iterable[Requirement], found: Installed = installed_version
+    requirements: Iterable[Requirement], version_of: Installed = installed_version
 ) -> Iterator[CheckResult]:
     """Whether the packages that everything needs are there, in versions that fit."""
-    needed = [
-        one for one in requirements if one.marker is None or one.marker.evaluate({"extra": ""})
+    requirements_now = [
+        requirement
+        for requirement in requirements
+        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
     ]
-    wrong = [(one, found(one.name)) for one in needed if not _fits(one, found(one.name))]
+    wrong = [
+        (requirement, version_of(requirement.name))
+        for requirement in requirements_now
+        if not _fits(requirement, version_of(requirement.name))
+    ]
     if not wrong:
-        yield CheckResult("packages", OK, f"{SUITE} {found(SUITE)} and {len(needed)} that it needs")
-    for one, version in wrong:
-        detail = "is not installed" if version is None else f"{version}, needs {one.specifier}"
-        yield CheckResult(one.name, FAIL, detail, f"pip install '{one.name}{one.specifier}'")
+        yield CheckResult(
+            "packages", OK, f"{SUITE} {version_of(SUITE)} and {len(requirements_now)} that it needs"
+        )
+    for requirement, version in wrong:
+        detail = (
+            "is not installed" if version is None else f"{version}, needs {requirement.specifier}"
+        )
+        yield CheckResult(
+            requirement.name,
+            FAIL,
+            detail,
+            f"pip install '{requirement.name}{requirement.specifier}'",
+        )
 
 
 def tested_versions(
-    path: Path = TRIED, found: Installed = installed_version
+    path: Path = TRIED, version_of: Installed = installed_version
 ) -> Iterator[CheckResult]:
     """Which packages differ from those that were tried together; nothing without a list of them."""
     if not path.exists():
         return
     pins = dict(line.split("==") for line in path.read_text().splitlines() if "==" in line)
-    there = {name: (found(name), pin) for name, pin in pins.items()}
-    known = {name: both for name, both in there.items() if both[0] is not None}
+    versions = {name: (version_of(name), pin) for name, pin in pins.items()}
+    installed_versions = {name: pair for name, pair in versions.items() if pair[0] is not None}
     differing = {
-        name: f"{name} {is_} (tried: {pin})" for name, (is_, pin) in known.items() if is_ != pin
+        name: f"{name} {is_} (tried: {pin})"
+        for name, (is_, pin) in installed_versions.items()
+        if is_ != pin
     }
     if not differing:
-        yield CheckResult("tried versions", OK, f"{len(known)} packages as in {path.name}")
+        yield CheckResult(
+            "tried versions", OK, f"{len(installed_versions)} packages as in {path.name}"
+        )
         return
     more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
     detail = f"{', '.join([*differing.values()][:SHOWN])}{more}"
@@ -176,39 +195,47 @@ def tested_versions(
 
 
 def check_extras(
-    requirements: Sequence[Requirement], found: Installed = installed_version
+    requirements: Sequence[Requirement], version_of: Installed = installed_version
 ) -> Iterator[CheckResult]:
     """Which extras are installed, and how to install the others."""
-    for extra, needed in _by_extra(requirements).items():
-        versions = {one.name: found(one.name) for one in needed}
-        wrong = [one for one in needed if not _fits(one, versions[one.name])]
+    for extra, required in _by_extra(requirements).items():
+        versions = {requirement.name: version_of(requirement.name) for requirement in required}
+        wrong = [
+            requirement
+            for requirement in required
+            if not _fits(requirement, versions[requirement.name])
+        ]
         remedy = f"pip install '{SUITE}[{extra}]'" if wrong else ""
-        told = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
-        unfit = [one for one in wrong if versions[one.name] is not None]
+        text = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
+        unfit = [requirement for requirement in wrong if versions[requirement.name] is not None]
         if unfit:
-            needs = ", ".join(f"{one.name}{one.specifier}" for one in unfit)
-            yield CheckResult(f"extra {extra}", WARN, f"{told}; needs {needs}", remedy)
+            needs = ", ".join(f"{requirement.name}{requirement.specifier}" for requirement in unfit)
+            yield CheckResult(f"extra {extra}", WARN, f"{text}; needs {needs}", remedy)
         elif wrong:
-            names = ", ".join(one.name for one in wrong)
+            names = ", ".join(requirement.name for requirement in wrong)
             yield CheckResult(f"extra {extra}", OK, f"not installed: {names}", remedy)
         else:
-            yield CheckResult(f"extra {extra}", OK, told)
+            yield CheckResult(f"extra {extra}", OK, text)
 
 
 def _by_extra(requirements: Iterable[Requirement]) -> Mapping[str, list[Requirement]]:
     """The packages of each extra, without those that other extras name."""
-    every = importlib.metadata.metadata(SUITE).get_all("Provides-Extra") or ()
-    found: dict[str, list[Requirement]] = {name: [] for name in every if name not in GATHERED}
-    for one in requirements:
-        for extra, own in found.items():
-            ours = canonicalize_name(one.name) == canonicalize_name(SUITE)
-            if one.marker is not None and not ours and one.marker.evaluate({"extra": extra}):
-                own.append(one)
-    return found
+    extras = importlib.metadata.metadata(SUITE).get_all("Provides-Extra") or ()
+    grouped: dict[str, list[Requirement]] = {name: [] for name in extras if name not in GATHERED}
+    for requirement in requirements:
+        for extra, members in grouped.items():
+            ours = canonicalize_name(requirement.name) == canonicalize_name(SUITE)
+            if (
+                requirement.marker is not None
+                and not ours
+                and requirement.marker.evaluate({"extra": extra})
+            ):
+                members.append(requirement)
+    return grouped
 
 
-def _fits(asked: Requirement, version: str | None) -> bool:
-    return version is not None and asked.specifier.contains(version, prereleases=True)
+def _fits(requirement: Requirement, version: str | None) -> bool:
+    return version is not None and requirement.specifier.contains(version, prereleases=True)
 
 
 ENVIRONMENT, AGENT = "CartPole-v1", "eggroll"
@@ -242,9 +269,9 @@ def train_once() -> Outcome:
         ENVIRONMENT, {}, WrapperConfig(episode_length=EPISODE), PolicyConfig(widths=(WIDTH,))
     )
     config = registry.agents.load(AGENT).Hyperparameters(**SETTINGS)
-    made = make_training_setup(task, AGENT, config, 1)
+    setup = make_training_setup(task, AGENT, config, 1)
     _, traced = split_traced(config)
-    program = Compiler().compile(made.learner, traced, 1, made.evaluate, None)
+    program = Compiler().compile(setup.learner, traced, 1, setup.evaluate, None)
     hyper = {name: np.full(1, value, np.float32) for name, value in traced.items()}
     limit = Limit(np.full(1, GENERATIONS, np.int32), np.full(1, MOST_STEPS, np.int32))
 
@@ -263,17 +290,17 @@ def train_once() -> Outcome:
 def check_training(train: Callable[[], Outcome] = train_once) -> str:
     """Training gives finite parameters, and the same ones again."""
     first, second, rate = train()
-    told = f"{AGENT} on {ENVIRONMENT}"
+    text = f"{AGENT} on {ENVIRONMENT}"
     if not all(np.isfinite(leaf).all() for leaf in first):
-        raise CheckFailure(f"{told}: parameters are not finite", REPORT)
+        raise CheckFailure(f"{text}: parameters are not finite", REPORT)
     if not all(map(np.array_equal, first, second)):
-        raise CheckFailure(f"{told}: the same key gave other parameters", REPORT)
-    return f"{told}: {rate:,.0f} environment steps a second"
+        raise CheckFailure(f"{text}: the same key gave other parameters", REPORT)
+    return f"{text}: {rate:,.0f} environment steps a second"
 
 
 def doctor_checks(out: Path) -> dict[str, Check]:
     """The checks by name; `out` is where results would go."""
-    asked = required_packages()
+    requirements = required_packages()
     looks = {
         "devices": check_devices,
         "cores and memory": check_cores_and_memory,
@@ -283,8 +310,8 @@ def doctor_checks(out: Path) -> dict[str, Check]:
     }
     return {
         "python": make_check("python", check_python),
-        "packages": partial(check_core, asked),
+        "packages": partial(check_core, requirements),
         "tried versions": tested_versions,
-        "extras": partial(check_extras, asked),
-        **{what: make_check(what, look) for what, look in looks.items()},
+        "extras": partial(check_extras, requirements),
+        **{name: make_check(name, look) for name, look in looks.items()},
     }

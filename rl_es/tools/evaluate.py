@@ -64,10 +64,11 @@ def evaluate_policies(
     check_number("--seed", seed, 0, MAX_SEED)
     policies = select_policies(folder, stage, env, label)
     names = registry.native_names() if native else []
-    if native and not any(one.environment in names for one in policies):
-        there = ", ".join(sorted({one.environment for one in policies}))
+    if native and not any(policy.environment in names for policy in policies):
+        environments = ", ".join(sorted({policy.environment for policy in policies}))
         raise UserError(
-            f"--native: no native physics for {there}; environments that have: {', '.join(names)}"
+            f"--native: no native physics for {environments}; environments that have: "
+            f"{', '.join(names)}"
         )
     rows = list(_rows(policies, names, episodes, seed))
     path = folder / "evaluations.csv"
@@ -85,36 +86,36 @@ def _rows(
 
     prepare_jax()
     loader, console = PolicyLoader(), Console(stderr=True)
-    shown = track(
+    progress_policies = track(
         policies, "evaluating", console=console, transient=True, disable=not console.is_terminal
     )
-    for one in shown:
-        policy = loader.load(one.path)
-        common = {name: one.manifest[name] for name in IDENTITY} | {"stage": one.path.stem}
+    for policy in progress_policies:
+        common = {name: policy.manifest[name] for name in IDENTITY} | {"stage": policy.path.stem}
+        saved = loader.load(policy.path)
         ways: dict[str, tuple[str, Callable[[int, int], np.ndarray]]] = {
-            TRAINING: (_shown(one), policy.evaluate)
+            TRAINING: (_environment_name(saved), saved.evaluate)
         }
-        if one.environment in names:
-            ways[NATIVE] = (policy.workbench.native.title, policy.evaluate_natively)
+        if saved.environment in names:
+            ways[NATIVE] = (saved.workbench.native.title, saved.evaluate_natively)
         for physics, (simulator, evaluate) in ways.items():
             returns = np.asarray(evaluate(episodes, seed), np.float64)
-            found = returns.mean(), returns.std(), returns.min(), returns.max()
+            summary = returns.mean(), returns.std(), returns.min(), returns.max()
             yield {
                 **common,
                 "physics": physics,
                 "simulator": simulator,
                 "episodes": episodes,
                 "evaluation_seed": seed,
-                **dict(zip(MEASURES, map(float, found), strict=True)),
+                **dict(zip(MEASURES, map(float, summary), strict=True)),
             }
 
 
-def _shown(one: PolicyManifest) -> str:
+def _environment_name(policy: PolicyManifest) -> str:
     """An environment with its options, such as `brax/swimmer (backend auto)`."""
     options = ", ".join(
-        f"{name} {value}" for name, value in one.manifest["environment"]["options"].items()
+        f"{name} {value}" for name, value in policy.manifest["environment"]["options"].items()
     )
-    return f"{one.environment} ({options})" if options else one.environment
+    return f"{policy.environment} ({options})" if options else policy.environment
 
 
 def _csv(rows: Sequence[Row]) -> str:
@@ -131,12 +132,12 @@ def _show(rows: Sequence[Row]) -> None:
     kinds = [kind for kind in (TRAINING, NATIVE) if any(row["physics"] == kind for row in rows)]
     heads = [HEADS[kind] for kind in kinds]
     runs = plain_table(("environment", "label", "seed", *heads), (3, 4))
-    for (env, label, seed, _), own in _grouped(rows, "env", "label", "seed", "run_id"):
-        runs.add_row(Text(env), Text(label), str(seed), *_means(own, kinds))
+    for (env, label, seed, _), group in _group_rows(rows, "env", "label", "seed", "run_id"):
+        runs.add_row(Text(env), Text(label), str(seed), *_means(group, kinds))
     labels = plain_table(("environment", "label", "runs", *heads), (3, 4))
-    for (env, label), own in _grouped(rows, "env", "label"):
-        count = len({row["run_id"] for row in own})
-        labels.add_row(Text(env), Text(label), str(count), *_means(own, kinds))
+    for (env, label), group in _group_rows(rows, "env", "label"):
+        count = len({row["run_id"] for row in group})
+        labels.add_row(Text(env), Text(label), str(count), *_means(group, kinds))
     episodes = f"{rows[0]['episodes']:,} fresh episodes"
     for title, table in (
         (f"Runs: mean return over {episodes}", runs),
@@ -151,12 +152,12 @@ def _show(rows: Sequence[Row]) -> None:
 def _means(rows: Sequence[Row], kinds: Sequence[str]) -> Iterator[str]:
     """The mean of the returns in each physics; of several runs with their standard deviation."""
     for kind in kinds:
-        found = [row["return_mean"] for row in rows if row["physics"] == kind]
-        spread = f" ({np.std(found, ddof=1):.1f})" if len(found) > 1 else ""
-        yield f"{np.mean(found):.1f}{spread}" if found else "-"
+        means = [row["return_mean"] for row in rows if row["physics"] == kind]
+        spread = f" ({np.std(means, ddof=1):.1f})" if len(means) > 1 else ""
+        yield f"{np.mean(means):.1f}{spread}" if means else "-"
 
 
-def _grouped(rows: Sequence[Row], *names: str) -> Iterator[tuple[tuple[Any, ...], list[Row]]]:
+def _group_rows(rows: Sequence[Row], *names: str) -> Iterator[tuple[tuple[Any, ...], list[Row]]]:
     groups: dict[tuple[Any, ...], list[Row]] = {}
     for row in rows:
         groups.setdefault(tuple(row[name] for name in names), []).append(row)

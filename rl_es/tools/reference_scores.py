@@ -46,26 +46,29 @@ def write_references(
     check_number("--episodes", episodes, 2, MOST_EPISODES)
     check_number("--seed", seed, 0, MAX_SEED)
     curves, runs = results.separate_variants(*tables.load_tables(*map(folder_of_results, folders)))
-    known = sorted(set(runs["label"]))
+    known_labels = sorted(set(runs["label"]))
     for label in labels:
-        if label not in known:
-            raise UserError(f"--label: no label '{label}' here{did_you_mean(label, known)}")
+        if label not in known_labels:
+            raise UserError(f"--label: no label '{label}' here{did_you_mean(label, known_labels)}")
     _check_columns(labels)
-    rows = list(_rows(curves, runs, labels or [n for n in USUAL if n in known], episodes, seed))
+    rows = list(
+        _rows(curves, runs, labels or [n for n in USUAL if n in known_labels], episodes, seed)
+    )
     write_text(out, pd.DataFrame(rows).to_csv(index=False))
     return out
 
 
 def _check_columns(labels: Sequence[str]) -> None:
     """Refuses a label one of whose columns is there already, of another label or of the table."""
-    taken = {*OWN, *_columns("random", "episodes"), *_columns("untrained", "policies")}
+    columns = {*OWN, *_columns("random", "episodes"), *_columns("untrained", "policies")}
     for label in dict.fromkeys(labels):
-        own = {*_columns(label, "runs"), f"{label}_env_steps"}
-        if both := sorted(own & taken):
+        label_columns = {*_columns(label, "runs"), f"{label}_env_steps"}
+        if repeated_columns := sorted(label_columns & columns):
             raise UserError(
-                f"--label: the table has a column '{both[0]}' already; give '{label}' another label"
+                f"--label: the table has a column '{repeated_columns[0]}' already; "
+                f"give '{label}' another label"
             )
-        taken |= own
+        columns |= label_columns
 
 
 def _rows(
@@ -75,26 +78,30 @@ def _rows(
 
     prepare_jax()
     final = final_returns(curves, runs)
-    counted = runs.assign(final=final)[runs["status"].isin(COUNTED)]
-    for env, own in counted.groupby("env"):
-        made_of, world = _world(str(env), set(own["environment"]))
+    final_runs = runs.assign(final=final)[runs["status"].isin(COUNTED)]
+    for env, env_runs in final_runs.groupby("env"):
+        made_of, world = _world(str(env), set(env_runs["environment"]))
         start = curves[(curves["env"] == env) & (curves["env_steps"] == 0)]
         # Runs of one seed and network start from one policy, evaluated on the same episodes.
         start = start.drop_duplicates(["seed", "return_mean"])
         row = {
             "env": env,
-            **_told("random", _random(made_of, episodes, seed), "episodes"),
-            **_told("untrained", start["return_mean"], "policies"),
+            **_mean_and_error("random", _random(made_of, episodes, seed), "episodes"),
+            **_mean_and_error("untrained", start["return_mean"], "policies"),
         }
         for label in labels:
-            found = own[own["label"] == label]
-            row |= _told(label, found["final"], "runs")
-            row |= {f"{label}_env_steps": round(found["env_steps"].mean()) if len(found) else None}
+            label_runs = env_runs[env_runs["label"] == label]
+            row |= _mean_and_error(label, label_runs["final"], "runs")
+            row |= {
+                f"{label}_env_steps": round(label_runs["env_steps"].mean())
+                if len(label_runs)
+                else None
+            }
         yield row | {
             "environment": json.dumps(world, sort_keys=True),
             "random_seed": seed,
-            "sweeps": " ".join(sorted(set(own["sweep"]))),
-            "git_revisions": " ".join(sorted(set(own["git_revision"].dropna()))),
+            "sweeps": " ".join(sorted(set(env_runs["sweep"]))),
+            "git_revisions": " ".join(sorted(set(env_runs["git_revision"].dropna()))),
             "date": datetime.now(UTC).date().isoformat(),
         }
 
@@ -104,13 +111,15 @@ def _columns(name: str, of: str) -> tuple[str, str, str]:
     return name, f"{name}_standard_error", f"{name}_{of}"
 
 
-def _told(name: str, values: Any, of: str) -> dict[str, Any]:
+def _mean_and_error(name: str, values: Any, of: str) -> dict[str, Any]:
     """Mean, standard error and number of some values."""
-    known = np.asarray(values, np.float64)
-    known = known[np.isfinite(known)]
-    error = known.std(ddof=1) / np.sqrt(len(known)) if len(known) > 1 else None
-    mean = known.mean() if len(known) else None
-    return dict(zip(_columns(name, of), (mean, error, len(known)), strict=True))
+    finite_values = np.asarray(values, np.float64)
+    finite_values = finite_values[np.isfinite(finite_values)]
+    error = (
+        finite_values.std(ddof=1) / np.sqrt(len(finite_values)) if len(finite_values) > 1 else None
+    )
+    mean = finite_values.mean() if len(finite_values) else None
+    return dict(zip(_columns(name, of), (mean, error, len(finite_values)), strict=True))
 
 
 def _world(env: str, texts: set[Any]) -> tuple[EnvironmentRecord, Any]:

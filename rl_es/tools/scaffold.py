@@ -36,14 +36,14 @@ def write_template(kind: Kind, name: str, folder: Path) -> tuple[Path, Path, str
     for path in paths:
         if path.exists():
             raise UserError(f"{path}: is there already; choose another name, or remove it")
-    title, here = "".join(word.capitalize() for word in name.split("_")), _from_here(folder)
+    title, prefix = "".join(word.capitalize() for word in name.split("_")), _from_here(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for path in paths:
         text = (TEMPLATES / f"my_{kind}{path.suffix}").read_text()
         text = text.replace(f"My{kind.capitalize()}", title).replace(f"my_{kind}", name)
-        text = text.replace("./", here)
+        text = text.replace("./", prefix)
         write_bytes(path, text.encode())
-    return paths[0], paths[1], f"{here}{name}.py:{title}"
+    return paths[0], paths[1], f"{prefix}{name}.py:{title}"
 
 
 def _from_here(folder: Path) -> str:

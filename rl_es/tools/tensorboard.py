@@ -47,33 +47,33 @@ def write_event_files(folder: Path, out: Path | None = None) -> list[Path]:
       UserError: TensorBoard is not installed, or the folder holds no results, or damaged ones.
     """
     require_tensorboard()
-    found = results.load(folder_of_results(folder))
+    tables = results.load(folder_of_results(folder))
     out = folder / FOLDER if out is None else out
-    curves = {str(run): rows for run, rows in found.curves.groupby("run_id")}
-    written: list[Path] = []
-    for run in found.runs.to_dict("records"):
-        place = _place(out, run, written)
-        rows = curves.get(run["run_id"], found.curves[:0])
+    curves = {str(run): rows for run, rows in tables.curves.groupby("run_id")}
+    paths: list[Path] = []
+    for run in tables.runs.to_dict("records"):
+        place = _place(out, run, paths)
+        rows = curves.get(run["run_id"], tables.curves[:0])
         _write(place / NAME, rows.sort_values("generation"), run)
-        written.append(place)
-    _tidy(out, written)
-    return written
+        paths.append(place)
+    _tidy(out, paths)
+    return paths
 
 
-def _place(out: Path, run: dict[str, Any], taken: list[Path]) -> Path:
+def _place(out: Path, run: dict[str, Any], used_names: list[Path]) -> Path:
     """The folder of a run: its own, and below `out` whatever the names are."""
     label = slug(run["label"])
     place = out / slug(run["env"].replace("/", "-")) / label
-    if place / f"seed_{run['seed']}" in taken:
-        told = hashlib.sha256(f"{run['env']}\n{run['label']}".encode()).hexdigest()[:8]
-        place = place.with_name(f"{label}-{told}")
+    if place / f"seed_{run['seed']}" in used_names:
+        digest = hashlib.sha256(f"{run['env']}\n{run['label']}".encode()).hexdigest()[:8]
+        place = place.with_name(f"{label}-{digest}")
     return place / f"seed_{run['seed']}"
 
 
-def _tidy(out: Path, written: list[Path]) -> None:
+def _tidy(out: Path, paths: list[Path]) -> None:
     """Removes our files of runs that are no longer there, and their folders if these are empty."""
     for path in out.glob(f"*/*/*/{NAME}"):
-        if path.parent not in written and path.resolve().is_relative_to(out.resolve()):
+        if path.parent not in paths and path.resolve().is_relative_to(out.resolve()):
             path.unlink()
             with contextlib.suppress(OSError):  # one that holds something else stays
                 for above in (path.parent, *path.parent.parents[:2]):
@@ -99,8 +99,8 @@ def _events(rows: pd.DataFrame, run: dict[str, Any]) -> Iterator[Any]:
     group = f"{run['env']} / {run['label']}"
     yield Event(wall_time=0.0, summary=hparams_pb(_settings(run), group, start_time_secs=0.0))
     for row in rows.to_dict("records"):
-        known = {name: row[name] for name in SCALARS if _finite(row[name])}
-        values = [Summary.Value(tag=name, simple_value=known[name]) for name in known]
+        scalars = {name: row[name] for name in SCALARS if _finite(row[name])}
+        values = [Summary.Value(tag=name, simple_value=scalars[name]) for name in scalars]
         if values:
             seconds = row["wall_seconds"] if _finite(row["wall_seconds"]) else 0.0
             step = int(row["env_steps"])
@@ -109,11 +109,11 @@ def _events(rows: pd.DataFrame, run: dict[str, Any]) -> Iterator[Any]:
 
 def _settings(run: dict[str, Any]) -> dict[str, bool | float | str]:
     """What defines a run except its seed: environment, label, agent, and the agent's settings."""
-    found = {name: run[name] for name in ("env", "label", "agent")}
+    settings = {name: run[name] for name in ("env", "label", "agent")}
     for name, value in run.items():
         if name.startswith("hyper.") and (isinstance(value, bool | str) or _finite(value)):
-            found[name.removeprefix("hyper.")] = value
-    return found
+            settings[name.removeprefix("hyper.")] = value
+    return settings
 
 
 def _finite(value: Any) -> bool:

@@ -26,7 +26,7 @@ def test_examples(steps: int, step_seconds: float | None, expected: FilmPace) ->
 @given(st.integers(1, 20000), st.none() | st.floats(0.001, 1.0), st.integers(0, 20000))
 def test_limits(steps: int, step_seconds: float | None, more: int) -> None:
     played = film_pace(steps, step_seconds, steps + more)
-    shown = played.shown(steps)
+    shown = played.frame_steps(steps)
     assert shown[0] == 0 and shown[-1] == steps
     assert played.frames_per_second <= 30.001
     assert len(shown) / played.frames_per_second <= 10 + 2 / played.frames_per_second + 0.1
