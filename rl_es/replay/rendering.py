@@ -143,9 +143,9 @@ def draw_traces(episode: Trajectory, width: int, height: int) -> Callable[[int],
     """
     steps = len(episode.rewards)
     panels = [
-        _panel("observation", episode.observations, each=True),
-        _panel("action", episode.actions, each=False),
-        _panel("reward", episode.rewards, each=False),
+        _panel("observation", episode.observations, labelled=True),
+        _panel("action", episode.actions, labelled=False),
+        _panel("reward", episode.rewards, labelled=False),
     ]
     background, left, right = _background(panels, width, height)
     image = Image.fromarray(background)

@@ -367,7 +367,7 @@ class AgentChecks:
         idle = [
             name
             for name, value in self._other_values().items()
-            if np.array_equal(usual, trial.params(trial.run(2 * FEW, changed={name: value})))
+            if np.array_equal(usual, trial.params(trial.run(2 * FEW, settings={name: value})))
         ]
         if (size := trial.advance._cache_size()) > 1:
             raise CheckFailure(f"their values compiled {size} programs", "use jax.numpy")

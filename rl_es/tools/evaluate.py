@@ -93,9 +93,9 @@ def _rows(
         common = {name: policy.manifest[name] for name in IDENTITY} | {"stage": policy.path.stem}
         saved = loader.load(policy.path)
         ways: dict[str, tuple[str, Callable[[int, int], np.ndarray]]] = {
-            TRAINING: (_environment_name(saved), saved.evaluate)
+            TRAINING: (_environment_name(policy), saved.evaluate)
         }
-        if saved.environment in names:
+        if policy.environment in names:
             ways[NATIVE] = (saved.workbench.native.title, saved.evaluate_natively)
         for physics, (simulator, evaluate) in ways.items():
             returns = np.asarray(evaluate(episodes, seed), np.float64)
