@@ -39,6 +39,10 @@ class EndedError(UserError):
     code = 1
 
 
+class Interrupted(KeyboardInterrupt):
+    """A stop was requested in one of the processes of a sweep, and all of them stop."""
+
+
 class DamagedError(UserError):
     """A results file that was cut short or altered, by its checksum or its content."""
 

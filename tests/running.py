@@ -11,7 +11,7 @@ import pandas as pd
 from rl_es.results import tables
 from rl_es.sweep import execution
 from rl_es.sweep.cells import ALL_GROUPS, Shard
-from rl_es.sweep.execution import Crew
+from rl_es.sweep.execution import ExecutorFactory
 from rl_es.sweep.loading import override, validate_sweep
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.yaml_reader import parse_yaml
@@ -61,7 +61,7 @@ def ran(
     code: int = 0,
     retry_failed: bool = False,
     shard: Shard = ALL_GROUPS,
-    crew: Crew | None = None,
+    make_executor: ExecutorFactory | None = None,
     **resources: Any,
 ) -> Path:
     """Runs a sweep, with one lane unless `resources` say otherwise; returns its folder.
@@ -70,7 +70,8 @@ def ran(
     """
     asked = Resources(**{"lanes": 1, **resources})
     told = said or Said()
-    assert execution.run_sweep(sweep, folder, told, asked, retry_failed, shard, crew) == code
+    ended = execution.run_sweep(sweep, folder, told, asked, retry_failed, shard, make_executor)
+    assert ended == code
     return folder
 
 

@@ -137,7 +137,7 @@ class RunCommand:
     ] = False
     quiet: Quiet = False
     no_replays: NoReplays = False
-    meeting: Annotated[MultihostOptions, arg(name="")] = ALONE
+    multihost_options: Annotated[MultihostOptions, arg(name="")] = ALONE
 
     def __call__(self) -> int:
         """Returns the exit code."""
@@ -145,10 +145,10 @@ class RunCommand:
         from rl_es.sweep.loading import load_sweep
         from rl_es.sweep.progress import make_progress
 
-        self.meeting.check()
+        self.multihost_options.check()
         shard = ALL_GROUPS if self.shard is None else parse_shard(self.shard)
         sweep = load_sweep(find_sweep(self.sweep), self.set)
-        crew = self._crew()
+        make_executor = self._executor_factory()
         out = results_folder(self.out, sweep.name)
         from rl_es.sweep import execution
         from rl_es.training import multihost
@@ -156,7 +156,7 @@ class RunCommand:
 
         allowed = dataclasses.replace(self.machine.resources(), checkpoint_seconds=self.checkpoint)
         prepare_jax(self.machine.devices)
-        with multihost.join_processes(self.meeting), contextlib.ExitStack() as kept:
+        with multihost.join_processes(self.multihost_options), contextlib.ExitStack() as kept:
             first = multihost.is_first()
             nowhere = None if first else kept.enter_context(open(os.devnull, "w"))
             shown = make_progress(self.quiet, nowhere)
@@ -168,7 +168,7 @@ class RunCommand:
                     allowed,
                     retry_failed=self.retry_failed,
                     shard=shard,
-                    crew=crew,
+                    make_executor=make_executor,
                 )
             finally:
                 shown.end()
@@ -180,8 +180,8 @@ class RunCommand:
             write_report(out)
         return code
 
-    def _crew(self) -> Any:
-        """Those that run the groups; None: this process.
+    def _executor_factory(self) -> Any:
+        """Returns the factory of what runs the groups; None where this process runs them.
 
         Raises:
           UserError: flags do not fit together, or Ray is not installed.
@@ -189,7 +189,7 @@ class RunCommand:
         check_number("--workers", self.workers, 1, MOST_WORKERS)
         check_number("--ray-cpus", self.ray_cpus, 0, MOST_WORKERS)
         check_number("--ray-gpus", self.ray_gpus, 0, MOST_WORKERS)
-        others = self.workers > 1, self.executor == "ray", not self.meeting.alone
+        others = self.workers > 1, self.executor == "ray", not self.multihost_options.alone
         if sum(others) > 1:
             raise UserError("--workers, --executor ray and flags that join processes: take one")
         if self.executor == "ray":

@@ -1,19 +1,17 @@
-"""Runs a sweep in this process: group after group, the next program compiling while one runs.
+"""Runs a sweep: what is missing of its groups, then its surfaces.
 
-Surfaces that it asks for come after the groups. Several processes may run one folder: each takes
-the groups that no other has claimed (`rl_es.sweep.queue`).
-
-Joined processes (`rl_es.training.multihost`) all come through here, each doing the same. The first
-one alone has the results folder.
-
-Work in a thread beside the runs, and how a person or a cluster asks them to stop.
+By default this process runs the groups one after the other, while the next program compiles in a
+thread. An `Executor` may run them instead: worker processes (`rl_es.sweep.workers`), or tasks of a
+Ray cluster (`rl_es.sweep.ray_executor`). Several processes may run one folder: each takes the
+groups that no other has claimed (`rl_es.sweep.queue`). Processes that are joined by
+`jax.distributed` all run this module, in step (`rl_es.sweep.store`).
 """
 
 import gc
 import json
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,86 +20,43 @@ import jax
 
 from rl_es.results import manifest
 from rl_es.sweep import surfaces
-from rl_es.sweep.cells import ALL_GROUPS, Cell, Group, Shard, expand_cells, group_cells
-from rl_es.sweep.groups import GroupRunner
+from rl_es.sweep.cells import ALL_GROUPS, Shard, expand_cells, group_cells
+from rl_es.sweep.groups import BackgroundCompile, GroupRunner
 from rl_es.sweep.progress import Progress
 from rl_es.sweep.queue import (
     ClaimedGroup,
     GroupQueue,
     PlacedGroup,
-    compile_in_background,
-    place_groups,
+    make_group_compiler,
+    make_placed_group,
 )
 from rl_es.sweep.schema import Sweep
-from rl_es.sweep.store import State, Store, cell_reason, refresh_cell
-from rl_es.training import multihost
+from rl_es.sweep.store import CellState, Store
 from rl_es.training.compilation import prepare_jax
 from rl_es.training.resources import DEFAULT_RESOURCES, Resources
 
 
-class BackgroundCompile:
-    """Work done in a thread that does not hold up the end of the process."""
+class Executor(Protocol):
+    """Runs the groups of a sweep on behalf of this process."""
 
-    def __init__(self, work: Callable[..., Any], *args: Any):
-        self._done: tuple[Any, Exception | None] | None = None
+    def run(self, works: Sequence[PlacedGroup], versions: Mapping[str, int]) -> int:
+        """Runs cells.
 
-        def call() -> None:
-            try:
-                self._done = (work(*args), None)
-            except Exception as error:
-                self._done = (None, error)
+        Args:
+          works: the groups, in order.
+          versions: `Store.version` at the start of each cell that is to be run, by run_id.
 
-        self._thread = threading.Thread(target=call, daemon=True)
-        self._thread.start()
-
-    def result(self, stop: threading.Event) -> tuple[Any, Exception | None]:
-        """What the work gave, or the exception it raised.
+        Returns:
+          How many cells failed.
 
         Raises:
-          Interrupted: `stop` was set before the work was done, here or in another process.
+          Interrupted: a stop was requested; finished runs are kept, the others saved.
+          UserError: the groups cannot be run there, or the results folder cannot be written.
         """
-        while self._thread.is_alive() and not stop.is_set():
-            self._thread.join(0.1)
-        if multihost.any_process(self._thread.is_alive()):
-            raise multihost.Interrupted
-        assert self._done is not None
-        return self._done
-
-
-@contextmanager
-def stop_on_signal() -> Iterator[threading.Event]:
-    """An event that the first SIGINT or SIGTERM sets; the second one takes effect at once."""
-    stop = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stop
-        return
-    before = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
-
-    def restore() -> None:
-        for kind, handler in before.items():
-            signal.signal(kind, handler)
-
-    def ask(signum: int, frame: Any) -> None:
-        stop.set()
-        restore()
-
-    for kind in before:
-        signal.signal(kind, ask)
-    try:
-        yield stop
-    finally:
-        restore()
-
-
-class Executor(Protocol):
-    """Others that run a sweep's groups for this process."""
-
-    def run(self, works: Sequence[PlacedGroup], wanted: Set[str]) -> int:
-        """Runs the cells whose run_id is `wanted`; returns how many failed, as `work_through`."""
         ...
 
 
-Crew = Callable[[Sweep, GroupRunner, State], Executor]  # for cells in that state
+ExecutorFactory = Callable[[Sweep, GroupRunner], Executor]
 
 
 def run_sweep(
@@ -111,109 +66,122 @@ def run_sweep(
     resources: Resources = DEFAULT_RESOURCES,
     retry_failed: bool = False,
     shard: Shard = ALL_GROUPS,
-    crew: Crew | None = None,
+    make_executor: ExecutorFactory | None = None,
 ) -> int:
     """Runs what is missing of a sweep.
 
     Args:
       sweep: validated.
       out: the results folder.
-      progress: told of everything.
+      progress: is told of everything.
       resources: devices, lanes and memory that may be used.
       retry_failed: run the cells that failed before, and no others.
       shard: the part of its groups that is run.
-      crew: others that run the groups; by default this process does.
+      make_executor: makes what runs the groups; by default this process runs them.
 
     Returns:
       0, or 1 where a cell or a surface failed, now or before.
 
     Raises:
-      UserError: something in the sweep does not fit together; nothing was run.
-      StorageError: the results folder cannot be written; what is finished is kept.
-      KeyboardInterrupt: it was stopped; what is finished is kept, the rest saved.
+      UserError: parts of the sweep do not fit together; nothing was run.
+      StorageError: the results folder cannot be written; finished runs are kept.
+      KeyboardInterrupt: it was stopped; finished runs are kept, the others saved.
     """
     prepare_jax(resources.devices)
-    multihost.check_same(_identity(sweep, resources), "sweeps, options, versions or devices")
-    store = Store(out, mine=multihost.is_first(), note=progress.note)
-    asked = surfaces.requested_surfaces(sweep) if shard.first else ()
-    every = shard.of(group_cells(expand_cells(sweep)))
-    members = [cell for group in every for cell in group.cells]
-    states = multihost.call_on_first(lambda: {cell.run_id: store.state(cell) for cell in members})
-    wanted: State = "failed" if retry_failed else "missing"
-    missing = [group for group in every if wanted in _states(group, states)]
-    works = [place_groups(group, resources) for group in missing]
-    multihost.call_on_first(lambda: _open(store, sweep, members, states, shard))
+    store = Store(out, progress.note)
+    store.check_same(_identity(sweep, resources))
+    requests = surfaces.requested_surfaces(sweep) if shard.first else ()
+    groups = shard.of(group_cells(expand_cells(sweep)))
+    cells = [cell for group in groups for cell in group.cells]
+    states = store.states(cells)
+    wanted: CellState = "failed" if retry_failed else "missing"
+    versions = {c.run_id: store.version(c) for c in cells if states[c.run_id] == wanted}
+    left = [group for group in groups if any(c.run_id in versions for c in group.cells)]
+    works = [make_placed_group(group, resources) for group in left]
+    store.write_manifest(sweep, len(cells), **_shard_entry(shard))
+    store.refresh(*(cell for cell in cells if states[cell.run_id] == "done"))
     lost = 0 if retry_failed else sum(state == "failed" for state in states.values())
-    left = {cell for cell, state in states.items() if state == wanted}
-    progress.begin(missing, len(members) - len(left) - lost, len(members))
+    progress.begin(left, len(cells) - len(versions) - lost, len(cells))
     if lost:
-        progress.note(f"{lost} of {len(members)} cells failed before: --retry-failed runs them")
+        progress.note(f"{lost} of {len(cells)} cells failed before: --retry-failed runs them")
     with stop_on_signal() as stop:
-        runner = GroupRunner(store, progress, stop, compile_in_background(progress), resources)
-        if crew is not None and works:
-            failed = crew(sweep, runner, wanted).run(works, left)
+        runner = GroupRunner(store, progress, stop, make_group_compiler(progress), resources)
+        if make_executor is not None and works:
+            failed = make_executor(sweep, runner).run(works, versions)
         else:
-            failed = work_through(GroupQueue(works, store, progress, wanted), runner)
-        failed += surfaces.evaluate_surfaces(asked, store, progress, stop)
+            placed = {work.group.key: work for work in works}
+            queue = GroupQueue(left, store, progress, lambda group: placed[group.key], versions)
+            failed = run_groups(queue, runner)
+        failed += surfaces.evaluate_surfaces(requests, store, progress, stop)
     return 1 if failed or lost else 0
 
 
-def work_through(queue: GroupQueue, runner: GroupRunner) -> int:
-    """Runs group after group, the next program compiling while one runs.
+def _identity(sweep: Sweep, resources: Resources) -> str:
+    """Returns a text that is equal in processes that would run the same."""
+    content = sweep.model_dump(mode="json", by_alias=True)
+    code = [manifest.package_versions(), manifest.git_revision()]
+    devices = [jax.default_backend(), jax.local_device_count()]
+    return json.dumps([content, repr(resources), code, devices], sort_keys=True)
+
+
+def _shard_entry(shard: Shard) -> dict[str, str]:
+    """Returns what the manifest records of a shard."""
+    return {} if shard == ALL_GROUPS else {"shard": str(shard)}
+
+
+def run_groups(queue: GroupQueue, runner: GroupRunner) -> int:
+    """Runs group after group, and compiles the next program while one runs.
 
     Returns:
       How many cells failed.
 
     Raises:
-      Interrupted: a stop was asked for; what is finished is kept, the rest saved.
+      Interrupted: a stop was requested; finished runs are kept, the others saved.
       StorageError: the results folder cannot be written.
     """
     failed = 0
-    taken = queue.wait(runner.stop)
-    coming = taken and BackgroundCompile(runner.compiled, taken.work)
-    held: list[ClaimedGroup] = []
+    current = queue.wait(runner.stop)
+    compiling = current and BackgroundCompile(runner, current)
+    claims: list[ClaimedGroup] = []
     try:
-        while taken is not None and coming is not None:
-            held = [taken]
-            program, error = coming.result(runner.stop)
-            after = queue.take()
-            coming = after and BackgroundCompile(runner.compiled, after.work)
-            held += [after] if after else []
-            if multihost.any_process(program is None):
-                error = error or RuntimeError("another process could not compile it")
-                failed += runner.fail(taken.work, taken.wanted, cell_reason(error))
-            else:
-                failed += runner.run(taken.work, taken.wanted, program)
-            taken.release()
+        while current is not None and compiling is not None:
+            claims = [current]
+            program, error = compiling.result()
+            following = queue.take()
+            compiling = following and BackgroundCompile(runner, following)
+            claims += [following] if following else []
+            failed += runner.run_compiled(current, program, error)
+            current.release()
             del program
             gc.collect()
-            taken = after or queue.wait(runner.stop)
-            coming = coming or (taken and BackgroundCompile(runner.compiled, taken.work))
+            current = following or queue.wait(runner.stop)
+            compiling = compiling or (current and BackgroundCompile(runner, current))
     finally:
-        for one in held:
-            one.release()
+        for claim in claims:
+            claim.release()
     return failed
 
 
-def _states(group: Group, states: dict[str, State]) -> set[State]:
-    return {states[cell.run_id] for cell in group.cells}
+@contextmanager
+def stop_on_signal() -> Iterator[threading.Event]:
+    """Yields an event that the first SIGINT or SIGTERM sets; a second one takes effect at once."""
+    stop = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
+    def restore() -> None:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
-def _identity(sweep: Sweep, resources: Resources) -> str:
-    """Equal in processes that would run the same."""
-    stated = sweep.model_dump(mode="json", by_alias=True)
-    made_of = [manifest.package_versions(), manifest.git_revision()]
-    where = [jax.default_backend(), jax.local_device_count()]
-    return json.dumps([stated, repr(resources), made_of, where], sort_keys=True)
+    def request_stop(number: int, frame: Any) -> None:
+        stop.set()
+        restore()
 
-
-def _open(
-    store: Store, sweep: Sweep, members: Sequence[Cell], states: dict[str, State], shard: Shard
-) -> None:
-    """Writes what a start of a sweep changes in its folder."""
-    start = {"processes": jax.process_count()} if multihost.is_multihost() else {}
-    start |= {"shard": str(shard)} if shard != ALL_GROUPS else {}
-    store.write_manifest(sweep, len(members), **start)
-    for cell in members:
-        if states[cell.run_id] == "done":
-            refresh_cell(cell, store)
+    for number in handlers:
+        signal.signal(number, request_stop)
+    try:
+        yield stop
+    finally:
+        restore()

@@ -1,37 +1,21 @@
-"""One group, claimed and compiled: its runs batch after batch, and how each of them ended.
+"""Runs of one claimed group, batch after batch, and how each of them ended.
 
-What is said, when runs have ended, of members whose return was not finite.
+A group that does not fit in memory is cut: it goes on from its last checkpoints with fewer lanes,
+or with its population in more chunks. Another error ends the group's runs as failed.
 """
 
 import threading
-from collections.abc import Collection, Iterable, Iterator, Sequence, Set
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
-from rl_es.errors import StorageError, UserError
-from rl_es.sweep import runs, store
+from rl_es.errors import Interrupted, StorageError
+from rl_es.sweep import runs
 from rl_es.sweep.progress import Progress
 from rl_es.sweep.queue import ClaimedGroup, Compile, PlacedGroup, shrink_placement
 from rl_es.sweep.runs import ActiveRun, GroupRecord
-from rl_es.sweep.store import Store
-from rl_es.training import multihost
+from rl_es.sweep.store import Store, cell_reason
 from rl_es.training.compilation import Program
 from rl_es.training.resources import DEFAULT_RESOURCES, Resources
-
-
-def nonfinite_message(lanes: Iterable[ActiveRun]) -> Iterator[str]:
-    """A line per environment and label of which a run had such members."""
-    found: dict[tuple[str, str], dict[int, int]] = {}
-    for lane in lanes:
-        if lane.come.nonfinite_members:
-            own = found.setdefault((lane.cell.env, lane.cell.label), {})
-            own[lane.cell.seed] = lane.come.nonfinite_members
-    for (env, label), counts in found.items():
-        seeds = ", ".join(map(str, counts))
-        yield (
-            f"{env} / {label}: {sum(counts.values()):,} times a member's return was not finite and "
-            f"counted as the worst of its generation ({'seed' if len(counts) == 1 else 'seeds'} "
-            f"{seeds})"
-        )
 
 
 @dataclass(frozen=True)
@@ -39,126 +23,152 @@ class GroupRunner:
     """Runs groups.
 
     Attributes:
-      store: the results folder.
-      progress: told of each cell.
-      stop: looked at between calls of a program, in all processes.
-      compiled: compiles what has to be cut, since it did not fit in memory.
-      resources: that may be used.
+      store: The results folder.
+      progress: Is told of each cell.
+      stop: Is checked between calls of a program, in all processes.
+      compile: Compiles the program of a group.
+      resources: Resources that may be used.
     """
 
     store: Store
     progress: Progress
     stop: threading.Event
-    compiled: Compile
+    compile: Compile
     resources: Resources = DEFAULT_RESOURCES
 
-    def whole(self, taken: ClaimedGroup) -> int:
-        """Compiles and runs a group that was taken, and lets go of it; else as `run`."""
-        work = taken.work
+    def compile_and_run(self, claimed: ClaimedGroup) -> int:
+        """Compiles and runs a claimed group, and releases it; otherwise as `run`."""
         try:
-            try:
-                program = self.compiled(work)
-            except Exception as error:
-                return self.fail(work, taken.wanted, store.cell_reason(error))
-            return self.run(work, taken.wanted, program)
+            return self.run_compiled(claimed, *BackgroundCompile(self, claimed).result())
         finally:
-            taken.release()
+            claimed.release()
 
-    def run(self, work: PlacedGroup, wanted: Set[str], program: Program) -> int:
-        """Runs the wanted cells of a group, in smaller parts where memory does not suffice.
+    def run_compiled(
+        self, claimed: ClaimedGroup, program: Program | None, error: Exception | None
+    ) -> int:
+        """Runs a claimed group, or fails it where a process could not compile it.
 
         Args:
-          work: the group, which this process has claimed.
-          wanted: run_id of the cells that are run.
-          program: compiled for it.
+          claimed: the group.
+          program: its program; None where this process could not compile it.
+          error: why it could not.
 
         Returns:
           How many cells failed.
 
         Raises:
-          Interrupted: a `stop` was set; what is finished is kept, the rest saved.
+          Interrupted: a stop was requested; finished runs are kept, the others saved.
           StorageError: the results folder cannot be written.
         """
-        shared = _shared(work, program.compile_seconds)
-        failed, left, ran = 0, {*wanted}, list[ActiveRun]()
-        for members in work.batches():
+        missing = self.store.in_any_process(program is None)
+        if program is None or missing:
+            error = error or RuntimeError("another process could not compile it")
+            return self.fail(claimed.work, claimed.run_ids, cell_reason(error))
+        return self.run(claimed.work, claimed.run_ids, program)
+
+    def run(self, work: PlacedGroup, run_ids: Set[str], program: Program) -> int:
+        """Runs cells of a group, in smaller parts where memory does not suffice.
+
+        Args:
+          work: the group, which this process has claimed.
+          run_ids: cells that are run.
+          program: compiled for the group.
+
+        Returns:
+          How many cells failed.
+
+        Raises:
+          Interrupted: a stop was requested; finished runs are kept, the others saved.
+          StorageError: the results folder cannot be written.
+        """
+        record = _group_record(work, program.compile_seconds)
+        failed, left, ended = 0, {*run_ids}, list[ActiveRun]()
+        for cells in work.batches():
             lanes = [
                 ActiveRun(
-                    cell, self.store, shared, status="running" if cell.run_id in left else "done"
+                    cell, self.store, record, status="running" if cell.run_id in left else "done"
                 )
-                for cell in members
+                for cell in cells
             ]
             working = [lane for lane in lanes if lane.active]
             if not working:
                 continue
-            # A program has a fixed number of lanes: the ones left over do nothing.
-            idle = [ActiveRun(members[0], self.store, shared, status="done")]
-            lanes += idle * (work.lanes - len(members))
-            less = self._batch(work, program, lanes)
-            if less is not None:
-                return failed + self._again(less, left)
-            failed += self._tell(working)
+            # A program has a fixed number of lanes: surplus lanes do nothing.
+            idle = [ActiveRun(cells[0], self.store, record, status="done")]
+            lanes += idle * (work.lanes - len(cells))
+            smaller = self._run_batch(work, program, lanes)
+            if smaller is not None:
+                return failed + self._run_smaller(smaller, left)
+            failed += self._report(working)
             left -= {lane.cell.run_id for lane in working}
-            ran += working
-        for text in nonfinite_message(ran):
-            self.progress.note(text)
+            ended += working
+        for message in nonfinite_messages(ended):
+            self.progress.note(message)
         return failed
 
-    def fail(self, work: PlacedGroup, wanted: Collection[str], reason: str) -> int:
+    def fail(self, work: PlacedGroup, run_ids: Collection[str], reason: str) -> int:
         """Records that cells of a group could not be run; returns how many they are."""
-        shared = _shared(work, 0.0)
-        cells = [cell for cell in work.group.cells if cell.run_id in wanted]
-        lanes = [ActiveRun(cell, self.store, shared) for cell in cells]
+        record = _group_record(work, 0.0)
+        cells = [cell for cell in work.group.cells if cell.run_id in run_ids]
+        lanes = [ActiveRun(cell, self.store, record) for cell in cells]
         for lane in lanes:
             lane.fail(reason)
-        return self._tell(lanes)
+        return self._report(lanes)
 
-    def give_up(self, work: PlacedGroup, wanted: Collection[str], reason: str) -> int:
-        """`fail` of what is left of a group that others ran: cells that have ended are kept."""
-        cells = [cell for cell in work.group.cells if cell.run_id in wanted]
-        left = {cell.run_id for cell in cells if self.store.state(cell) != "done"}
+    def give_up(self, work: PlacedGroup, versions: Mapping[str, int], reason: str) -> int:
+        """Fails what is left of a group that other processes ran; returns the number of cells.
+
+        Args:
+          work: the group.
+          versions: `Store.version` at the start of each cell that was to be run, by run_id.
+          reason: why it is given up.
+        """
+        left = {
+            cell.run_id
+            for cell in work.group.cells
+            if cell.run_id in versions and self.store.is_left(cell, versions[cell.run_id])
+        }
         return self.fail(work, left, reason)
 
-    def _batch(
+    def _run_batch(
         self, work: PlacedGroup, program: Program, lanes: Sequence[ActiveRun]
     ) -> PlacedGroup | None:
-        """Runs a batch; returns the smaller work to be done instead where memory did not suffice.
+        """Runs a batch; returns the group cut smaller where memory did not suffice.
 
-        What else goes wrong ends the lanes that have not ended yet.
+        Any other error ends the lanes that have not ended yet.
         """
         try:
-            every = self.resources.checkpoint_seconds
-            runs.run_batch(program, lanes, self.progress, self.stop, every)
+            seconds = self.resources.checkpoint_seconds
+            runs.run_batch(program, lanes, self.progress, self.stop, seconds)
         except runs.StopRequested:
-            raise multihost.Interrupted from None
+            raise Interrupted from None
         except StorageError:
             raise
         except Exception as error:
-            if multihost.is_multihost() and not isinstance(error, UserError):
-                raise  # the others may not have it, and would wait in vain
-            less = shrink_placement(work, self.resources) if out_of_memory(error) else None
-            if less is not None:
-                return less
+            if not self.store.is_shared(error):
+                raise
+            smaller = shrink_placement(work, self.resources) if is_out_of_memory(error) else None
+            if smaller is not None:
+                return smaller
             for lane in lanes:
                 if lane.active:
-                    lane.fail(store.cell_reason(error))
+                    lane.fail(cell_reason(error))
         return None
 
-    def _again(self, less: PlacedGroup, left: Set[str]) -> int:
-        """Goes on with a group in less memory, each run from its last checkpoint."""
-        where = less.place
+    def _run_smaller(self, work: PlacedGroup, run_ids: Set[str]) -> int:
+        """Goes on with a group that was cut, each run from its last checkpoint."""
         self.progress.note(
-            f"{less.group.label}: out of memory; again with {where.lanes} "
-            f"{'run' if where.lanes == 1 else 'runs'} a call and populations in "
-            f"{where.placement.chunks} chunks"
+            f"{work.group.label}: out of memory; again with {work.lanes} "
+            f"{'run' if work.lanes == 1 else 'runs'} a call and populations in "
+            f"{work.place.placement.chunks} chunks"
         )
         try:
-            program = self.compiled(less)
+            program = self.compile(work)
         except Exception as error:
-            return self.fail(less, left, store.cell_reason(error))
-        return self.run(less, left, program)
+            return self.fail(work, run_ids, cell_reason(error))
+        return self.run(work, run_ids, program)
 
-    def _tell(self, lanes: Sequence[ActiveRun]) -> int:
+    def _report(self, lanes: Sequence[ActiveRun]) -> int:
         """Reports how runs ended; returns how many failed."""
         for lane in lanes:
             if lane.status == "failed":
@@ -166,16 +176,64 @@ class GroupRunner:
             else:
                 final = lane.rows[-1]["return_mean"]
                 final = float("nan") if final is None else final
-                self.progress.finished(lane.cell, lane.status, final, lane.come.wall_seconds)
+                seconds = lane.progress.wall_seconds
+                self.progress.finished(lane.cell, lane.status, final, seconds)
         return sum(lane.status == "failed" for lane in lanes)
 
 
-def out_of_memory(error: Exception) -> bool:
-    """Whether a device, or the machine, had too little memory for something."""
+class BackgroundCompile:
+    """The compilation of a group in a thread, which does not delay the end of the process."""
+
+    def __init__(self, runner: GroupRunner, claimed: ClaimedGroup):
+        """Starts the compilation."""
+        self._store, self._stop = runner.store, runner.stop
+        self._result: tuple[Program | None, Exception | None] | None = None
+
+        def compile_group() -> None:
+            try:
+                self._result = runner.compile(claimed.work), None
+            except Exception as error:
+                self._result = None, error
+
+        self._thread = threading.Thread(target=compile_group, daemon=True)
+        self._thread.start()
+
+    def result(self) -> tuple[Program | None, Exception | None]:
+        """Waits for the program, or for the exception that compiling it raised.
+
+        Raises:
+          Interrupted: a stop was requested in any process before the compilation ended.
+        """
+        while self._thread.is_alive() and not self._stop.is_set():
+            self._thread.join(0.1)
+        if self._store.in_any_process(self._thread.is_alive()):
+            raise Interrupted
+        assert self._result is not None
+        return self._result
+
+
+def nonfinite_messages(lanes: Iterable[ActiveRun]) -> Iterator[str]:
+    """Yields a message for each environment and label whose members had returns not finite."""
+    counts: dict[tuple[str, str], dict[int, int]] = {}  # by seed
+    for lane in lanes:
+        if lane.progress.nonfinite_members:
+            by_seed = counts.setdefault((lane.cell.env, lane.cell.label), {})
+            by_seed[lane.cell.seed] = lane.progress.nonfinite_members
+    for (env, label), by_seed in counts.items():
+        seeds = ", ".join(map(str, by_seed))
+        yield (
+            f"{env} / {label}: {sum(by_seed.values()):,} times a member's return was not finite "
+            f"and counted as the worst of its generation "
+            f"({'seed' if len(by_seed) == 1 else 'seeds'} {seeds})"
+        )
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Returns whether a device, or the machine, had too little memory."""
     return isinstance(error, MemoryError) or "RESOURCE_EXHAUSTED" in str(error)
 
 
-def _shared(work: PlacedGroup, compile_seconds: float) -> GroupRecord:
+def _group_record(work: PlacedGroup, compile_seconds: float) -> GroupRecord:
     return GroupRecord(
         lanes=work.lanes,
         compile_seconds=compile_seconds,

@@ -23,7 +23,7 @@ from rl_es.results import manifest
 from rl_es.sweep import surfaces
 from rl_es.sweep.cells import Cell, Group, expand_cells, group_cells
 from rl_es.sweep.progress import format_duration
-from rl_es.sweep.queue import PlacedGroup, compile_group, evaluation_key, place_groups
+from rl_es.sweep.queue import PlacedGroup, compile_group, evaluation_key, make_placed_group
 from rl_es.sweep.runs import MOST_STEPS
 from rl_es.sweep.schema import Sweep
 from rl_es.training.compilation import Compiler, Program, prepare_jax
@@ -216,7 +216,7 @@ def show_plan(sweep: Sweep, probe: bool = True, resources: Resources = DEFAULT_R
     prepare_jax(resources.devices)
     every = group_cells(expand_cells(sweep))
     asked = surfaces.requested_surfaces(sweep)
-    works = [place_groups(group, resources) for group in every]
+    works = [make_placed_group(group, resources) for group in every]
     counts = count_groups(works)
     console = Console(width=None if Console().is_terminal else 120)
     compiler, measured = Compiler(), []

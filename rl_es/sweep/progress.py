@@ -1,12 +1,8 @@
-"""What a person sees while a sweep runs: a live table on a terminal, else one line per event.
+"""What a person sees while a sweep runs: a live table on a terminal, otherwise one line per event.
 
-Calls may come from any thread.
-
-Progress where there is no terminal: one line per event.
-
-Progress on a terminal: a table that is redrawn in place.
-
-What a running sweep has done so far, and how long the rest will take.
+`Progress` receives the reports of a sweep, from any thread, and ignores them. Its subclasses show
+them (`LiveTable`, `ProgressLines`) or send them to another process. A `ProgressTally` counts what
+has been done, and estimates how long the rest will take.
 """
 
 import sys
@@ -14,33 +10,88 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TextIO
+from typing import Any, TextIO
 
 from rl_es.sweep.cells import Cell, Group
 
-LITTLE, SOON = 0.02, 20.0  # share of the budget, and seconds, before which no pace is known
+# Share of the budget, and seconds, before which no pace is known.
+LEAST_SHARE, LEAST_SECONDS = 0.02, 20.0
+
+
+class Progress:
+    """Receives the reports of a sweep, and ignores them."""
+
+    def begin(self, groups: Sequence[Group], done: int, total: int) -> None:
+        """Reports the start.
+
+        Args:
+          groups: those with cells left to run.
+          done: number of cells that an earlier call finished.
+          total: number of cells of the sweep.
+        """
+
+    def compiling(self, group: Group, seconds: float | None) -> None:
+        """Reports that a compilation starts (None), or has ended after `seconds`."""
+
+    def running(
+        self,
+        cell: Cell,
+        fraction: float,
+        return_mean: float,
+        env_steps: int,
+        steps_per_second: float,
+    ) -> None:
+        """Reports a cell that runs.
+
+        Args:
+          cell: the cell.
+          fraction: share of its budget that is used, 0 to 1.
+          return_mean: mean return of its last evaluation.
+          env_steps: environment steps of its training.
+          steps_per_second: environment steps of its program, or of the cell, per second.
+        """
+
+    def finished(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:
+        """Reports that a cell has ended: `finished` or `diverged`."""
+
+    def failed(self, cell: Cell, reason: str) -> None:
+        """Reports that a cell could not be run."""
+
+    def note(self, text: str, always: bool = True) -> None:
+        """Reports anything else; `always`: also where only the essential is shown."""
+
+    def end(self) -> None:
+        """Ends the reports; may be called twice."""
 
 
 @dataclass
 class CellReport:
-    """The last report of a cell that runs."""
+    """The last report of a cell that runs.
+
+    Attributes:
+      cell: The cell.
+      fraction: Share of its budget that is used, 0 to 1.
+      return_mean: Mean return of its last evaluation.
+      env_steps: Environment steps of its training.
+      steps_per_second: Environment steps per second.
+    """
 
     cell: Cell
-    fraction: float  # of its budget, 0 to 1
+    fraction: float
     return_mean: float
     env_steps: int
     steps_per_second: float
 
 
 class ProgressTally:
-    """Counts and times. Not locked: whoever shows it locks.
+    """Counts of cells and times; not locked.
 
-    Time to go is judged by the share of the budget that is done. Budgets of one kind count by their
-    size; where kinds are mixed, each cell counts the same.
+    The time to go is estimated from the share of the budget that is used. Budgets of one kind count
+    by their size; where kinds are mixed, each cell counts the same.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
-        """Starts at zero; `clock` gives seconds."""
+        """Starts at zero; `clock` returns seconds."""
         self.clock = clock
         self.total = self.done = self.failed = 0
         self.compile_seconds = self.run_seconds = 0.0
@@ -54,7 +105,7 @@ class ProgressTally:
         """Starts the count; `groups` are those with cells left to run."""
         self.done, self.total = done, total
         cells = [cell for group in groups for cell in group.cells]
-        self._one_kind = len({_kind(cell) for cell in cells}) <= 1
+        self._one_kind = len({_budget_kind(cell) for cell in cells}) <= 1
         # Groups may hold cells that were done before: only the share that is left counts.
         left = min(1.0, (total - done) / len(cells)) if cells else 0.0
         self._weight = left * sum(map(self._weigh, cells))
@@ -67,13 +118,13 @@ class ProgressTally:
             self.run_seconds += now - self._last
         self._last = now
 
-    def run(self, running: CellReport) -> None:
-        """Notes a cell's report."""
+    def run(self, report: CellReport) -> None:
+        """Records the report of a cell that runs."""
         self.tick()
-        self.current[running.cell.run_id] = running
+        self.current[report.cell.run_id] = report
 
     def compile(self, group: Group, seconds: float | None) -> None:
-        """Notes the start (None) or the end of a compilation."""
+        """Records the start (None) or the end of a compilation."""
         if seconds is None:
             self.compiling[group.key] = group
         else:
@@ -81,22 +132,22 @@ class ProgressTally:
             self.compile_seconds += seconds
 
     def leave(self, cell: Cell, failed: bool) -> None:
-        """Notes a cell's end."""
+        """Records the end of a cell."""
         self.tick()
         self.current.pop(cell.run_id, None)
-        self.compiling.pop(cell.group, None)  # still there where compilation failed
+        self.compiling.pop(cell.group, None)  # it is still listed where compilation failed
         self._weight_done += self._weigh(cell)
         self.done += not failed
         self.failed += failed
 
     @property
     def left(self) -> int:
-        """Cells neither done nor failed."""
+        """Number of cells neither done nor failed."""
         return max(0, self.total - self.done - self.failed)
 
     @property
     def share(self) -> float:
-        """Share of the budget that is done, of the cells that were left at the start."""
+        """Share of the budget that is used, of the cells that were left at the start."""
         running = sum(self._weigh(r.cell) * r.fraction for r in self.current.values())
         return min(1.0, (self._weight_done + running) / self._weight) if self._weight else 0.0
 
@@ -104,20 +155,20 @@ class ProgressTally:
     def seconds_to_go(self) -> float | None:
         """Estimate; None before enough is done, since the first calls are compiled and short."""
         share = self.share
-        if share <= 0 or (share < LITTLE and self.run_seconds < SOON):
+        if share <= 0 or (share < LEAST_SHARE and self.run_seconds < LEAST_SECONDS):
             return None
         return (self.clock() - self.started) * (1 - share) / share
 
     def _weigh(self, cell: Cell) -> float:
-        return float(getattr(cell.budget, _kind(cell))) if self._one_kind else 1.0
+        return float(getattr(cell.budget, _budget_kind(cell))) if self._one_kind else 1.0
 
 
-def _kind(cell: Cell) -> str:
+def _budget_kind(cell: Cell) -> str:
     return next(name for name, value in cell.budget.model_dump().items() if value is not None)
 
 
 def format_duration(seconds: float | None) -> str:
-    """A time for people: `4.2 s`, `3 min 20 s`, `2 h 05 min`."""
+    """Returns a time for people: `4.2 s`, `3 min 20 s`, `2 h 05 min`."""
     if seconds is None:
         return "unknown"
     if seconds < 10:
@@ -133,12 +184,12 @@ def format_duration(seconds: float | None) -> str:
 
 
 def cell_name(cell: Cell) -> str:
-    """A cell for people."""
+    """Returns the name of a cell for people."""
     return f"{cell.env} / {cell.label}, seed {cell.seed}"
 
 
 def progress_summary(tally: ProgressTally) -> str:
-    """Counts and times on one line."""
+    """Returns counts and times on one line."""
     return (
         f"{tally.done} of {tally.total} cells done, {tally.failed} failed, {tally.left} left; "
         f"run {format_duration(tally.run_seconds)}, "
@@ -146,7 +197,48 @@ def progress_summary(tally: ProgressTally) -> str:
     )
 
 
-class ProgressLines:
+class TallyProgress(Progress):
+    """Counts the reports under a lock: the base class of displays."""
+
+    def __init__(self, tally: ProgressTally | None = None):
+        """Starts at zero."""
+        self._tally = tally or ProgressTally()
+        self._lock = threading.RLock()
+
+    def begin(self, groups: Sequence[Group], done: int, total: int) -> None:
+        """Starts the count."""
+        with self._lock:
+            self._tally.begin(groups, done, total)
+
+    def compiling(self, group: Group, seconds: float | None) -> None:
+        """Counts a compilation."""
+        with self._lock:
+            self._tally.compile(group, seconds)
+
+    def running(
+        self,
+        cell: Cell,
+        fraction: float,
+        return_mean: float,
+        env_steps: int,
+        steps_per_second: float,
+    ) -> None:
+        """Records a cell that runs."""
+        with self._lock:
+            self._tally.run(CellReport(cell, fraction, return_mean, env_steps, steps_per_second))
+
+    def finished(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:
+        """Counts a cell that has ended."""
+        with self._lock:
+            self._tally.leave(cell, failed=False)
+
+    def failed(self, cell: Cell, reason: str) -> None:
+        """Counts a cell that has failed."""
+        with self._lock:
+            self._tally.leave(cell, failed=True)
+
+
+class ProgressLines(TallyProgress):
     """One line per event; reports of running cells at most every `interval` seconds."""
 
     def __init__(
@@ -156,32 +248,24 @@ class ProgressLines:
         interval: float = 10.0,
         tally: ProgressTally | None = None,
     ):
-        """Writes to `stream`, flushing each line."""
+        """Writes to `stream`, and flushes each line."""
+        super().__init__(tally)
         self._stream, self._quiet, self._interval = stream, quiet, interval
-        self._tally = tally or ProgressTally()
-        self._lock = threading.RLock()
         self._reported = self._tally.clock()
         self._begun = False
 
-    def _print(self, text: str, always: bool = False) -> None:
-        if always or not self._quiet:
-            print(" ".join(text.split()), file=self._stream, flush=True)
-
-    def _count(self) -> str:
-        return f"[{self._tally.done + self._tally.failed}/{self._tally.total}]"
-
     def begin(self, groups: Sequence[Group], done: int, total: int) -> None:
-        """Prints how much there is to do."""
+        """Prints how much is left to run."""
         with self._lock:
-            self._tally.begin(groups, done, total)
+            super().begin(groups, done, total)
             self._begun = True
             left = f"{total - done} of {total} cells to run"
             self._print(f"{left}, in {len(groups)} group{'' if len(groups) == 1 else 's'}")
 
     def compiling(self, group: Group, seconds: float | None) -> None:
-        """Prints a compilation's start or end."""
+        """Prints the start or the end of a compilation."""
         with self._lock:
-            self._tally.compile(group, seconds)
+            super().compiling(group, seconds)
             if seconds is None:
                 self._print(f"compiling {group.label}")
             else:
@@ -195,9 +279,9 @@ class ProgressLines:
         env_steps: int,
         steps_per_second: float,
     ) -> None:
-        """Prints where a cell is, unless another line was printed just before."""
+        """Prints how far a cell is, unless such a line was printed just before."""
         with self._lock:
-            self._tally.run(CellReport(cell, fraction, return_mean, env_steps, steps_per_second))
+            super().running(cell, fraction, return_mean, env_steps, steps_per_second)
             if self._tally.clock() - self._reported < self._interval:
                 return
             self._reported = self._tally.clock()
@@ -208,16 +292,16 @@ class ProgressLines:
             )
 
     def finished(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:
-        """Prints a cell's end."""
+        """Prints the end of a cell."""
         with self._lock:
-            self._tally.leave(cell, failed=False)
+            super().finished(cell, status, final_return, seconds)
             end = f"{status}, return {final_return:.4g}, {format_duration(seconds)}"
             self._print(f"{self._count()} {cell_name(cell)}: {end}")
 
     def failed(self, cell: Cell, reason: str) -> None:
         """Prints why a cell failed."""
         with self._lock:
-            self._tally.leave(cell, failed=True)
+            super().failed(cell, reason)
             self._print(f"{self._count()} {cell_name(cell)}: failed: {reason}", always=True)
 
     def note(self, text: str, always: bool = True) -> None:
@@ -226,15 +310,22 @@ class ProgressLines:
             self._print(text, always)
 
     def end(self) -> None:
-        """Prints the counts and times."""
+        """Prints counts and times."""
         with self._lock:
             if self._begun:
                 self._tally.tick()
                 self._print(progress_summary(self._tally), always=True)
             self._begun = False
 
+    def _print(self, text: str, always: bool = False) -> None:
+        if always or not self._quiet:
+            print(" ".join(text.split()), file=self._stream, flush=True)
 
-class LiveTable:
+    def _count(self) -> str:
+        return f"[{self._tally.done + self._tally.failed}/{self._tally.total}]"
+
+
+class LiveTable(TallyProgress):
     """A table that is redrawn in place: counts, times, what compiles, what runs."""
 
     def __init__(self, console: Any = None, tally: ProgressTally | None = None, rows: int = 8):
@@ -242,11 +333,38 @@ class LiveTable:
         from rich.console import Console
         from rich.live import Live
 
-        self._tally, self._rows = tally or ProgressTally(), rows
-        self._lock = threading.RLock()
+        super().__init__(tally)
+        self._rows = rows
         self._live = Live(
             console=console or Console(), get_renderable=self._render, refresh_per_second=4
         )
+
+    def begin(self, groups: Sequence[Group], done: int, total: int) -> None:
+        """Starts the display."""
+        super().begin(groups, done, total)
+        self._live.start()
+
+    def finished(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:
+        """Removes a cell from the table; prints it unless it has plainly finished."""
+        super().finished(cell, status, final_return, seconds)
+        if status != "finished":
+            self.note(
+                f"{cell_name(cell)}: {status}, return {final_return:.4g}, "
+                f"{format_duration(seconds)}"
+            )
+
+    def failed(self, cell: Cell, reason: str) -> None:
+        """Prints why a cell failed, above the table."""
+        super().failed(cell, reason)
+        self.note(f"{cell_name(cell)}: failed: {reason}")
+
+    def note(self, text: str, always: bool = True) -> None:
+        """Prints the text, above the table."""
+        self._live.console.print(text, markup=False, highlight=False)
+
+    def end(self) -> None:
+        """Leaves the last state of the display on the screen."""
+        self._live.stop()
 
     def _render(self) -> Any:
         from rich.console import Group as Stack
@@ -261,13 +379,13 @@ class LiveTable:
             table.add_column("environment / agent, seed")
             for name in ("done", "return", "steps", "steps/s"):
                 table.add_column(name, justify="right")
-            for r in current[: self._rows]:
+            for report in current[: self._rows]:
                 table.add_row(
-                    Text(cell_name(r.cell)),
-                    f"{r.fraction:.0%}",
-                    f"{r.return_mean:.4g}",
-                    f"{r.env_steps:,}",
-                    f"{r.steps_per_second:,.0f}",
+                    Text(cell_name(report.cell)),
+                    f"{report.fraction:.0%}",
+                    f"{report.return_mean:.4g}",
+                    f"{report.env_steps:,}",
+                    f"{report.steps_per_second:,.0f}",
                 )
             lines = [
                 Text(f"{progress_summary(tally)}; {format_duration(tally.seconds_to_go)} to go")
@@ -279,114 +397,17 @@ class LiveTable:
                 lines.append(Text(f"and {len(current) - self._rows} more running"))
             return Stack(table, *lines) if current else Stack(*lines)
 
-    def _print(self, text: str) -> None:
-        self._live.console.print(text, markup=False, highlight=False)
-
-    def begin(self, groups: Sequence[Group], done: int, total: int) -> None:
-        """Starts the display."""
-        with self._lock:
-            self._tally.begin(groups, done, total)
-        self._live.start()
-
-    def compiling(self, group: Group, seconds: float | None) -> None:
-        """Shows what compiles."""
-        with self._lock:
-            self._tally.compile(group, seconds)
-
-    def running(
-        self,
-        cell: Cell,
-        fraction: float,
-        return_mean: float,
-        env_steps: int,
-        steps_per_second: float,
-    ) -> None:
-        """Shows where a cell is."""
-        with self._lock:
-            self._tally.run(CellReport(cell, fraction, return_mean, env_steps, steps_per_second))
-
-    def finished(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:
-        """Takes a cell off the table; prints one that did not finish well."""
-        with self._lock:
-            self._tally.leave(cell, failed=False)
-        if status != "finished":
-            self._print(
-                f"{cell_name(cell)}: {status}, return {final_return:.4g}, "
-                f"{format_duration(seconds)}"
-            )
-
-    def failed(self, cell: Cell, reason: str) -> None:
-        """Prints why a cell failed, above the table."""
-        with self._lock:
-            self._tally.leave(cell, failed=True)
-        self._print(f"{cell_name(cell)}: failed: {reason}")
-
-    def note(self, text: str, always: bool = True) -> None:
-        """Prints the text, above the table."""
-        self._print(text)
-
-    def end(self) -> None:
-        """Leaves the last state of the display on the screen."""
-        self._live.stop()
-
-
-class Progress(Protocol):
-    """What the executor reports."""
-
-    def begin(self, groups: Sequence[Group], done: int, total: int) -> None:
-        """Work starts.
-
-        Args:
-          groups: those with cells left to run.
-          done: cells that an earlier call finished.
-          total: cells of the sweep.
-        """
-        ...
-
-    def compiling(self, group: Group, seconds: float | None) -> None:
-        """A compilation starts (None), or has ended after so many seconds."""
-        ...
-
-    def running(
-        self,
-        cell: Cell,
-        fraction: float,
-        return_mean: float,
-        env_steps: int,
-        steps_per_second: float,
-    ) -> None:
-        """A cell has done this share of its budget (0 to 1)."""
-        ...
-
-    def finished(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:
-        """A cell has ended: `finished` or `diverged`."""
-        ...
-
-    def failed(self, cell: Cell, reason: str) -> None:
-        """A cell could not be run."""
-        ...
-
-    def note(self, text: str, always: bool = True) -> None:
-        """Something worth a line; `always`: even where little is to be said."""
-        ...
-
-    def end(self) -> None:
-        """No more reports; may be called twice."""
-        ...
-
 
 def make_progress(quiet: bool = False, stream: TextIO | None = None) -> Progress:
-    """A live table if the stream (standard output) is a terminal, else lines.
+    """Returns a live table if the stream (standard output) is a terminal, otherwise lines.
 
     Args:
-      quiet: lines for failures, notes and the end only.
+      quiet: print lines for failures, notes and the end only.
       stream: where to write.
     """
     target = stream or sys.stdout
     if target.isatty() and not quiet:
         from rich.console import Console
-
-        pass  # REFOLD
 
         return LiveTable(Console(file=target))
     return ProgressLines(target, quiet=quiet)

@@ -1,28 +1,27 @@
-"""Which group comes next: the first that no other process has claimed.
+"""The groups of a sweep that are left to run, and which of them this process runs next.
 
-Of joined processes the first one claims, and tells the others.
-
-A group as work to do: what it trains, where it is placed, and how it is compiled.
+A `PlacedGroup` is a group with what it trains and where that is placed: devices, runs that share a
+call of the program, chunks of the population. A `GroupQueue` hands out the placed groups in order,
+each claimed in the results folder, so that several processes may run one folder.
 """
 
 import dataclasses
 import threading
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 from rl_es.config import split_traced
-from rl_es.errors import UserError
+from rl_es.errors import Interrupted, UserError
 from rl_es.evolution.perturbation import PAIRS_PER_KEY
-from rl_es.results import files
-from rl_es.results.files import Claim
 from rl_es.sweep.cells import Cell, Group
 from rl_es.sweep.progress import Progress
-from rl_es.sweep.store import State, Store
-from rl_es.training import multihost
+from rl_es.sweep.store import GroupClaim, Store
 from rl_es.training.compilation import Compiler, Program, lane_axis
 from rl_es.training.resources import GroupPlacement, Resources, pair_bytes, place_group
 from rl_es.training.task import Task, TrainingSetup, make_training_setup
+
+WAIT_SECONDS = 0.5  # between two looks at groups that other processes run
 
 Compile = Callable[["PlacedGroup"], Program]
 
@@ -32,9 +31,9 @@ class PlacedGroup:
     """A group with cells left to run.
 
     Attributes:
-      group: its cells, finished ones too: a group is never cut by what is missing.
-      training: what it trains, as it is placed.
-      place: on which devices, how many runs a call, in how many chunks.
+      group: All cells of the group, finished ones too, so that it is the same at every start.
+      training: What it trains, as it is placed.
+      place: Devices, runs that share a call, and chunks of the population.
     """
 
     group: Group
@@ -43,18 +42,18 @@ class PlacedGroup:
 
     @property
     def lanes(self) -> int:
-        """How many of its runs share a call."""
+        """Number of its runs that share a call."""
         return self.place.lanes
 
     def batches(self) -> Iterator[tuple[Cell, ...]]:
-        """The group's cells, `lanes` at a time; the last batch may be smaller."""
-        members = self.group.cells
-        for start in range(0, len(members), self.lanes):
-            yield members[start : start + self.lanes]
+        """Yields the group's cells, `lanes` at a time; the last batch may be smaller."""
+        cells = self.group.cells
+        for start in range(0, len(cells), self.lanes):
+            yield cells[start : start + self.lanes]
 
 
 def make_group_training(group: Group) -> TrainingSetup:
-    """What a group trains.
+    """Returns what a group trains.
 
     Raises:
       UserError: its agent, policy and environment do not fit together.
@@ -67,79 +66,86 @@ def make_group_training(group: Group) -> TrainingSetup:
         raise UserError(f"{group.label}: {error}") from None
 
 
-def place_groups(group: Group, resources: Resources) -> PlacedGroup:
-    """A group's work, placed on what may be used.
+def make_placed_group(group: Group, resources: Resources) -> PlacedGroup:
+    """Returns a group, placed on the resources.
 
     Raises:
-      UserError: its agent, policy and environment do not fit together, or there is too little.
+      UserError: its agent, policy and environment do not fit together, or the resources are too
+        few.
     """
-    made = make_group_training(group)
-    learner, (_, traced) = made.learner, split_traced(group.cells[0].config)
-    needed = pair_bytes(learner, traced)
-    where = place_group(learner.pairs, len(group.cells), needed, resources)
-    axis = lane_axis(where.lanes // where.placement.runs)
-    return PlacedGroup(group, made.placed(axis, where.placement.spread), where)
+    training = make_group_training(group)
+    learner, (_, traced) = training.learner, split_traced(group.cells[0].config)
+    place = place_group(learner.pairs, len(group.cells), pair_bytes(learner, traced), resources)
+    axis = lane_axis(place.lanes // place.placement.runs)
+    return PlacedGroup(group, training.placed(axis, place.placement.spread), place)
 
 
 def shrink_placement(work: PlacedGroup, resources: Resources) -> PlacedGroup | None:
-    """The same work in less memory: half of the lanes, or else of the members evaluated at once.
+    """Returns the group placed in less memory; None where it cannot be cut any further.
 
-    None where it cannot be cut any further.
+    First the lanes are halved, then the members that are evaluated at once.
     """
-    lanes, where = work.lanes, work.place.placement
-    if lanes > where.runs:
-        return place_groups(work.group, dataclasses.replace(resources, lanes=lanes // 2))
+    lanes, placement = work.lanes, work.place.placement
+    if lanes > placement.runs:
+        return make_placed_group(work.group, dataclasses.replace(resources, lanes=lanes // 2))
     pairs = work.training.learner.pairs
     if pairs is None or pairs % PAIRS_PER_KEY:
         return None
-    members = 2 * pairs // (where.shards * where.chunks)
+    members = 2 * pairs // (placement.shards * placement.chunks)
     chunk = max(2 * PAIRS_PER_KEY, members // 2)
-    less = dataclasses.replace(resources, lanes=lanes, population_chunk=chunk)
-    cut = place_groups(work.group, less)
-    return cut if cut.place.placement.chunks > where.chunks else None
+    smaller = dataclasses.replace(resources, lanes=lanes, population_chunk=chunk)
+    shrunk = make_placed_group(work.group, smaller)
+    return shrunk if shrunk.place.placement.chunks > placement.chunks else None
 
 
 def evaluation_key(cell: Cell) -> tuple[str, ...]:
-    """Equal for groups that can share one evaluation program."""
+    """Returns a key that is equal for groups that can share one evaluation program."""
     world = sorted(cell.env_options.items()), cell.wrappers, cell.policy, cell.evaluation.episodes
     return (cell.env_name, repr(world))
 
 
 def compile_group(compiler: Compiler, work: PlacedGroup) -> Program:
-    """Compiles what a group runs."""
-    first, made = work.group.cells[0], work.training
-    _, traced = split_traced(first.config)
-    key = evaluation_key(first)
+    """Compiles the program of a group."""
+    cell, training = work.group.cells[0], work.training
+    _, traced = split_traced(cell.config)
     return compiler.compile(
-        made.learner, traced, work.lanes, made.evaluate, key, work.place.placement
+        training.learner,
+        traced,
+        work.lanes,
+        training.evaluate,
+        evaluation_key(cell),
+        work.place.placement,
     )
 
 
-def compile_in_background(progress: Progress, compiler: Compiler | None = None) -> Compile:
-    """A compiler of what groups run, which tells of each."""
+def make_group_compiler(progress: Progress, compiler: Compiler | None = None) -> Compile:
+    """Returns a function that compiles the program of a group and reports it to `progress`."""
     compiler = compiler or Compiler()
 
-    def compiled(work: PlacedGroup) -> Program:
+    def compile_and_report(work: PlacedGroup) -> Program:
         progress.compiling(work.group, None)
         program = compile_group(compiler, work)
         progress.compiling(work.group, program.compile_seconds)
         return program
 
-    return compiled
+    return compile_and_report
 
 
-WAIT_SECONDS = 0.5  # between two looks at groups that others run
-REPORTED = ("status", "reason", "final_return", "wall_seconds")
+def report_ended(progress: Progress, cell: Cell, record: Mapping[str, Any], origin: str) -> None:
+    """Reports a cell that this process has not run.
 
-
-def report_waiting(progress: Progress, cell: Cell, record: Mapping[str, Any], how: str) -> None:
-    """Tells of a cell that ended elsewhere or earlier, by its record."""
+    Args:
+      progress: is told of the cell.
+      cell: the cell.
+      record: `store.ENDING` of its run.
+      origin: when or by whom it was run, for people.
+    """
     if record["status"] == "failed":
-        progress.failed(cell, f"{record['reason']} ({how})")
+        progress.failed(cell, f"{record['reason']} ({origin})")
     else:
         final = record["final_return"]
         final = float("nan") if final is None else final
-        progress.finished(cell, f"{record['status']} {how}", final, record["wall_seconds"])
+        progress.finished(cell, f"{record['status']} {origin}", final, record["wall_seconds"])
 
 
 @dataclass(frozen=True)
@@ -147,105 +153,82 @@ class ClaimedGroup:
     """A group that this process has claimed.
 
     Attributes:
-      work: the group.
-      wanted: run_id of its cells that are to be run; never empty.
-      claim: to be released once they have ended; None in a process that is not the first.
+      work: The group.
+      claim: Its claim, to be released once its cells have ended.
     """
 
     work: PlacedGroup
-    wanted: Set[str]
-    claim: Claim | None
+    claim: GroupClaim
+
+    @property
+    def run_ids(self) -> Set[str]:
+        """Cells that are to be run; never empty."""
+        return self.claim.run_ids
 
     def release(self) -> None:
-        """Lets go of the group."""
-        if self.claim is not None:
-            self.claim.release()
+        """Releases the claim; may be called twice."""
+        self.claim.release()
 
 
 class GroupQueue:
-    """The groups of a sweep that are left."""
+    """The groups of a sweep that this process has not claimed yet."""
 
     def __init__(
         self,
-        works: Sequence[PlacedGroup],
+        groups: Sequence[Group],
         store: Store,
         progress: Progress,
-        state: State = "missing",
-        wanted: Collection[str] | None = None,
+        place: Callable[[Group], PlacedGroup],
+        versions: Mapping[str, int] | None = None,
     ):
-        """Starts with all of `works`.
+        """Starts with all of `groups`.
 
         Args:
-          works: the groups, in order.
+          groups: the groups, in order.
           store: the results folder.
-          progress: told of cells that others ran.
-          state: cells are run that are in it.
-          wanted: run_id of cells that may be run; by default all that are in that state now.
+          progress: is told of cells that other processes have run.
+          place: returns a group as it is placed; is called once the group is claimed.
+          versions: `Store.version` at the start of each cell that may be run, by run_id; by default
+            of all cells that are missing.
         """
-        self._left = list(works)
-        self._store, self._progress, self._state = store, progress, state
-        if wanted is None:
-            wanted = [run_id for work in works for run_id in self._found(work)]
-        self._wanted = frozenset(wanted)
-
-    def _found(self, work: PlacedGroup) -> list[str]:
-        """The cells of a group that are to be run, as the folder stands now."""
-        cells = work.group.cells
-        return [cell.run_id for cell in cells if self._store.state(cell) == self._state]
-
-    @property
-    def more(self) -> bool:
-        """Whether there are groups that nobody here has taken."""
-        return bool(self._left)
+        self._groups = list(groups)
+        self._store, self._progress, self._place = store, progress, place
+        if versions is None:
+            cells = [cell for group in groups for cell in group.cells]
+            states = store.states(cells)
+            missing = (cell for cell in cells if states[cell.run_id] == "missing")
+            versions = {cell.run_id: store.version(cell) for cell in missing}
+        self._versions = versions
 
     def take(self) -> ClaimedGroup | None:
-        """Claims the next group; None where there is none, or others have all that are left."""
-        while self._left:
-            claim: list[Claim] = []
-            told = multihost.call_on_first(lambda claim=claim: self._choose(claim))
-            if told is None:
+        """Claims the next group; returns None where other processes have all that are left."""
+        while self._groups:
+            claim = self._store.claim_first(self._groups, self._versions)
+            if claim is None:
                 return None
-            number, wanted, others = told
-            work = self._left.pop(number)
-            for cell in work.group.cells:
-                if cell.run_id in others:
-                    report_waiting(self._progress, cell, others[cell.run_id], "by another process")
-            taken = ClaimedGroup(work, frozenset(wanted), *claim or [None])
-            if wanted:
-                return taken
-            taken.release()
+            group = self._groups.pop(claim.index)
+            for cell in group.cells:
+                record = claim.ended.get(cell.run_id)
+                if record is not None:
+                    report_ended(self._progress, cell, record, "by another process")
+            if claim.run_ids:
+                return ClaimedGroup(self._place(group), claim)
+            claim.release()
         return None
 
     def wait(self, stop: threading.Event) -> ClaimedGroup | None:
-        """Claims the next group, after others where they have it; None where there is none."""
-        told = False
-        while (taken := self.take()) is None and self._left:
-            if not told:
-                key = self._left[0].group.key
-                self._progress.note(
-                    f"waiting for {files.claim_holder(self._store.folder, key)}, which runs "
-                    f"{self._left[0].group.label}",
-                    False,
-                )
-                told = True
-            if multihost.any_process(stop.wait(WAIT_SECONDS)):
-                raise multihost.Interrupted
-        return taken
+        """Claims the next group once no other process has it; returns None after the last.
 
-    def _choose(self, claim: list[Claim]) -> Any:
-        """(number, wanted, ended by others) of the first group that is free; puts its claim."""
-        for number, work in enumerate(self._left):
-            held = files.claim(self._store.folder, work.group.key)
-            if held is None:
-                continue
-            claim.append(held)
-            wanted = [run_id for run_id in self._found(work) if run_id in self._wanted]
-            ended = {}
-            for cell in work.group.cells:
-                if cell.run_id in wanted:
-                    self._store.tidy(cell)
-                elif cell.run_id in self._wanted:
-                    record = self._store.read(cell)[1]
-                    ended[cell.run_id] = {name: record[name] for name in REPORTED}
-            return number, wanted, ended
-        return None
+        Raises:
+          Interrupted: a stop was requested.
+        """
+        reported = False
+        while (claimed := self.take()) is None and self._groups:
+            if not reported:
+                group = self._groups[0]
+                holder = self._store.claim_holder(group)
+                self._progress.note(f"waiting for {holder}, which runs {group.label}", False)
+                reported = True
+            if self._store.stop_requested(stop, WAIT_SECONDS):
+                raise Interrupted
+        return claimed

@@ -1,11 +1,10 @@
-"""A sweep on a Ray cluster: each group is a task, which may run on any node.
+"""Tasks of a Ray cluster that run the groups of a sweep: `run --executor ray`.
 
-A task works in a folder of its own node. What it writes there is sent to this process, the driver,
-which alone writes the results folder; its reports are shown here. Where a task, its worker or its
-node is lost, the group is run again from the last checkpoint that had come, as it is when the
-driver was ended and the same command is started again.
-
-A group of a sweep as a task of a Ray cluster, and what it sends to the driver meanwhile.
+Each group is a task, which may run on any node, in a temporary folder of that node. The files that
+a task writes and its reports are sent to an actor beside this process, the driver, which alone
+writes the results folder. A group whose task, worker or node is lost runs again from the last
+checkpoint that has arrived; so it does when the driver has ended and the same command is started
+again.
 """
 
 import socket
@@ -13,140 +12,192 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rl_es import registry
-from rl_es.errors import UserError
+from rl_es.errors import Interrupted, UserError
 from rl_es.results import files as results_files
 from rl_es.results.files import FOLDER, Claim, write_bytes
-from rl_es.sweep import protocol
 from rl_es.sweep.cells import Cell, Group
-from rl_es.sweep.execution import Crew
+from rl_es.sweep.execution import ExecutorFactory
 from rl_es.sweep.groups import GroupRunner
-from rl_es.sweep.protocol import GroupWorker, WorkerSetup
-from rl_es.sweep.queue import PlacedGroup
+from rl_es.sweep.progress import Progress
+from rl_es.sweep.queue import GroupQueue, PlacedGroup, make_placed_group
 from rl_es.sweep.schema import Sweep
-from rl_es.sweep.store import State, Store, cell_reason
-from rl_es.training import multihost
+from rl_es.sweep.store import Store, cell_reason
+from rl_es.sweep.workers import WorkerSetup
 
-SEND_SECONDS = 1.0  # between two looks of a task at what it has written
+SEND_SECONDS = 1.0  # between two times that a task sends what is new
+TRIES = 5  # of a group whose task is lost
+LOOK_SECONDS = 0.2  # between two times that the driver looks at what has arrived
+CONNECT_SECONDS = 10.0  # in which the address of a cluster has to answer
+STOP_SECONDS = 60.0  # in which tasks have to save and end
 
-Put = Callable[[list[Any]], bool]
+Message = Mapping[str, Any]  # a file with its content, or a call of a `Progress`
+Send = Callable[[list[Any]], bool]  # returns whether the task is to stop
 
 
-class RayMailbox:
-    """An actor beside the driver: what tasks send, until it is taken."""
-
-    def __init__(self) -> None:
-        self._messages: list[dict[str, Any]] = []
-        self._stop = False
-
-    def put(self, messages: list[dict[str, Any]]) -> bool:
-        """Keeps messages; returns whether the task is to stop."""
-        self._messages += messages
-        return self._stop
-
-    def take(self) -> list[dict[str, Any]]:
-        """All that have come since the last call, in order."""
-        taken, self._messages = self._messages, []
-        return taken
-
-    def stop(self) -> None:
-        """Tells the tasks so when they put something next."""
-        self._stop = True
+# The tasks.
 
 
 def run_ray_group(
-    content: Mapping[str, Any], key: str, wanted: list[str], files: Mapping[str, bytes], post: Any
+    setup: WorkerSetup, key: str, run_ids: list[str], files: Mapping[str, bytes], mailbox: Any
 ) -> int:
-    """A task: runs a group in a folder of this node; returns how many of its cells failed."""
+    """Runs a group in a folder of this node: the task.
+
+    Args:
+      setup: the sweep; its folder is replaced.
+      key: key of the group.
+      run_ids: cells that are to be run.
+      files: what the results folder has of these cells, by name in it.
+      mailbox: a `RayMailbox`, as an actor.
+
+    Returns:
+      How many cells failed.
+    """
     import ray
 
     with tempfile.TemporaryDirectory(prefix="rl_es_") as name:
         folder, stop = Path(name), threading.Event()
-        for path, held in files.items():
-            write_bytes(folder / path, held)
-        courier = RayProgress(folder, lambda messages: ray.get(post.put.remote(messages)), stop)
-        member = GroupWorker(WorkerSetup.of({**content, "out": name}), courier, stop)
+        for path, content in files.items():
+            write_bytes(folder / path, content)
+        progress = RayProgress(folder, lambda messages: ray.get(mailbox.put.remote(messages)), stop)
+        groups, runner = replace(setup, out=name).prepare(progress, stop)
+        group = groups[key]
+        cells = (cell for cell in group.cells if cell.run_id in run_ids)
+        versions = {cell.run_id: runner.store.version(cell) for cell in cells}
+        place = partial(make_placed_group, resources=runner.resources)
         try:
-            with courier.going():
-                return member.run(key, wanted) or 0
-        except multihost.Interrupted:
+            with progress.sending():
+                claimed = GroupQueue([group], runner.store, progress, place, versions).take()
+                return 0 if claimed is None else runner.compile_and_run(claimed)
+        except Interrupted:
             return 0
 
 
-class RayProgress(protocol.MessageProgress):
-    """A `Progress` that sends what it is told, and each file that is written meanwhile."""
+class RayProgress(Progress):
+    """Sends its reports, and each file that is written meanwhile."""
 
-    def __init__(self, folder: Path, put: Put, stop: threading.Event):
-        """Sends what is in the folder from now on; `put` returns whether to set `stop`."""
-        self._folder, self._put, self._stop = folder, put, stop
+    def __init__(self, folder: Path, send: Send, stop: threading.Event):
+        """Sends what changes in a folder from now on.
+
+        Args:
+          folder: the folder.
+          send: sends messages; returns whether a stop is requested.
+          stop: is set then.
+        """
+        self._folder, self._send, self._stop = folder, send, stop
         self._lock = threading.Lock()
-        self._told: list[Mapping[str, Any]] = []
-        self._sent = self._there()
+        self._calls: list[Message] = []
+        self._sent = self._written()
 
-    def send(self, content: Mapping[str, Any]) -> None:
-        """Keeps a message until files are looked at next."""
-        with self._lock:
-            self._told.append(content)
+    def compiling(self, group: Group, seconds: float | None) -> None:
+        """Sends the report."""
+        self._call("compiling", group.key, seconds)
+
+    def running(
+        self,
+        cell: Cell,
+        fraction: float,
+        return_mean: float,
+        env_steps: int,
+        steps_per_second: float,
+    ) -> None:
+        """Sends the report."""
+        self._call("running", cell.run_id, fraction, return_mean, env_steps, steps_per_second)
+
+    def finished(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:
+        """Sends the report."""
+        self._call("finished", cell.run_id, status, final_return, seconds)
+
+    def failed(self, cell: Cell, reason: str) -> None:
+        """Sends the report."""
+        self._call("failed", cell.run_id, reason)
+
+    def note(self, text: str, always: bool = True) -> None:
+        """Sends the report."""
+        self._call("note", None, text, always)
 
     @contextmanager
-    def going(self) -> Iterator[None]:
-        """Sends from time to time, and the rest at the end."""
+    def sending(self) -> Iterator[None]:
+        """Sends every `SEND_SECONDS`, and the rest at the end."""
         ended = threading.Event()
 
-        def go() -> None:
+        def send_repeatedly() -> None:
             while not ended.wait(SEND_SECONDS):
-                self.deliver()
+                self.send()
 
-        thread = threading.Thread(target=go, daemon=True)
+        thread = threading.Thread(target=send_repeatedly, daemon=True)
         thread.start()
         try:
             yield
         finally:
             ended.set()
             thread.join()
-            self.deliver()
+            self.send()
 
-    def deliver(self) -> None:
-        """Sends files in the order in which they were written, then what was told before."""
+    def send(self) -> None:
+        """Sends new files in the order in which they were written, then earlier reports."""
         with self._lock:
-            told, self._told = self._told, []
-        there = self._there()
-        new = sorted(
-            (written, name) for name, written in there.items() if self._sent.get(name) != written
-        )
+            calls, self._calls = self._calls, []
+        written = self._written()
+        new = sorted((time, name) for name, time in written.items() if self._sent.get(name) != time)
         files = [{"file": n, "content": (self._folder / n).read_bytes()} for _, n in new]
-        if self._put([*files, *told]):
+        if self._send([*files, *calls]):
             self._stop.set()
-        self._sent = there
+        self._sent = written
 
-    def _there(self) -> dict[str, int]:
-        """When each file was written, in nanoseconds, by name."""
-        found = (path for path in self._folder.rglob("[!.]*") if path.is_file())
-        names = ((str(path.relative_to(self._folder)), path) for path in found)
+    def _call(self, name: str, subject: str | None, *values: Any) -> None:
+        """Keeps a report; `subject` is the run_id of a cell, or the key of a group."""
+        with self._lock:
+            self._calls.append({"call": name, "subject": subject, "values": values})
+
+    def _written(self) -> dict[str, int]:
+        """Returns when each file was written, in nanoseconds, by name."""
+        paths = (path for path in self._folder.rglob("[!.]*") if path.is_file())
+        names = ((str(path.relative_to(self._folder)), path) for path in paths)
         return {n: path.stat().st_mtime_ns for n, path in names if not n.startswith(FOLDER)}
 
 
-TRIES = 5  # of a group whose task is lost
-LOOK_SECONDS = 0.2  # between two looks at what has come
-KNOCK_SECONDS = 10.0  # that the address of a cluster has to answer
-STOP_SECONDS = 60.0  # that tasks have to save and end
+class RayMailbox:
+    """Keeps messages of the tasks for the driver; an actor on its node."""
+
+    def __init__(self) -> None:
+        """Starts empty."""
+        self._messages: list[Message] = []
+        self._stop = False
+
+    def put(self, messages: list[Message]) -> bool:
+        """Adds messages; returns whether the task is to stop."""
+        self._messages += messages
+        return self._stop
+
+    def take(self) -> list[Message]:
+        """Removes and returns all messages, in order."""
+        messages, self._messages = self._messages, []
+        return messages
+
+    def stop(self) -> None:
+        """Tells the tasks to stop, as they send something next."""
+        self._stop = True
+
+
+# The driver.
 
 
 @dataclass(frozen=True)
 class RayResources:
-    """Where tasks run, and what each takes.
+    """A cluster, and what a task takes of it.
 
     Attributes:
-      address: of a cluster that is there; None: one is started on this machine.
-      cpus: of a task; fractions share one.
-      gpus: of a task; fractions share one.
+      address: Address of a running cluster; None: one is started on this machine.
+      cpus: CPUs of a task; fractions share one.
+      gpus: GPUs of a task; fractions share one.
     """
 
     address: str | None = None
@@ -155,7 +206,7 @@ class RayResources:
 
 
 def require_ray() -> Any:
-    """Ray.
+    """Returns the module `ray`.
 
     Raises:
       UserError: it is not installed.
@@ -166,80 +217,73 @@ def require_ray() -> Any:
     return ray
 
 
-def ray_executor(cluster: RayResources) -> Crew:
-    """The tasks of a cluster, as a sweep's execution takes them."""
+def ray_executor(cluster: RayResources) -> ExecutorFactory:
+    """Returns a factory for an executor on a cluster."""
     return partial(RayExecutor, cluster=cluster)
 
 
 class RayExecutor:
-    """The groups of a sweep as tasks of a cluster."""
+    """An executor of tasks on a Ray cluster."""
 
-    def __init__(self, sweep: Sweep, runner: GroupRunner, state: State, cluster: RayResources):
-        """Joins the cluster, for cells in this state.
+    def __init__(self, sweep: Sweep, runner: GroupRunner, cluster: RayResources):
+        """Joins the cluster.
 
         Raises:
           UserError: Ray is not installed, there is no such cluster, or it lacks what tasks take.
         """
         self._ray, self._runner = require_ray(), runner
-        self._setup = WorkerSetup.here(sweep, "", runner.resources, state)
+        self._setup = WorkerSetup.of_sweep(sweep, runner.resources)
         _connect(self._ray, cluster)
         self._task = self._ray.remote(num_cpus=cluster.cpus, num_gpus=cluster.gpus, max_retries=0)(
             run_ray_group
         )
-        self._post = _post(self._ray)
-        self._known: dict[str, Cell | Group] = {}
+        self._mailbox = _start_mailbox(self._ray)
+        self._subjects: dict[str, Cell | Group] = {}  # by run_id and by key
         self._tasks: dict[Any, PlacedGroup] = {}
         self._claims: dict[str, Claim] = {}
-        self._ends: Counter[str] = Counter()
+        self._losses: Counter[str] = Counter()  # of tasks, by key of the group
         self._failed = 0
 
-    def run(self, works: Sequence[PlacedGroup], wanted: Set[str]) -> int:
-        """Has the cluster run groups, and leaves when all have ended.
-
-        Args:
-          works: in order.
-          wanted: run_id of the cells that are run.
-
-        Returns:
-          How many cells failed.
-
-        Raises:
-          Interrupted: a stop was asked for; what is finished is kept, the rest saved.
-          StorageError: the results folder cannot be written.
-        """
-        self._known = protocol.name_message(work.group for work in works)
-        left = list(works)
+    def run(self, works: Sequence[PlacedGroup], versions: Mapping[str, int]) -> int:
+        """Runs cells; see `Executor.run`."""
+        for group in (work.group for work in works):
+            self._subjects |= {group.key: group, **{cell.run_id: cell for cell in group.cells}}
+        waiting = list(works)
         try:
-            while left or self._tasks:
+            while waiting or self._tasks:
                 if self._runner.stop.is_set():
-                    raise multihost.Interrupted
-                left = [work for work in left if not self._submit(work, wanted)]
-                left += self._look(wanted)
+                    raise Interrupted
+                waiting = [work for work in waiting if not self._submit(work, versions)]
+                waiting += self._collect(versions)
         finally:
             self._end()
         return self._failed
 
-    def _submit(self, work: PlacedGroup, wanted: Set[str]) -> bool:
-        """Makes a group a task; False where another process has it."""
+    def _submit(self, work: PlacedGroup, versions: Mapping[str, int]) -> bool:
+        """Makes a group a task; returns False where another process has it."""
         store, key = self._runner.store, work.group.key
         claim = results_files.claim(store.folder, key)
         if claim is None:
             return False
-        own = [c for c in work.group.cells if c.run_id in wanted and store.state(c) != "done"]
-        files = {name: content for cell in own for name, content in _files(store, cell)}
-        ids = sorted(cell.run_id for cell in own)
-        task = self._task.remote(self._setup.content(), key, ids, files, self._post)
+        cells = [
+            cell
+            for cell in work.group.cells
+            if cell.run_id in versions and store.is_left(cell, versions[cell.run_id])
+        ]
+        files = {name: content for cell in cells for name, content in _cell_files(store, cell)}
+        run_ids = sorted(cell.run_id for cell in cells)
+        task = self._task.remote(self._setup, key, run_ids, files, self._mailbox)
         self._tasks[task], self._claims[key] = work, claim
         return True
 
-    def _look(self, wanted: Set[str]) -> list[PlacedGroup]:
-        """Takes what has come, and sees to tasks that have ended; returns groups of lost ones."""
+    def _collect(self, versions: Mapping[str, int]) -> list[PlacedGroup]:
+        """Receives messages, and sees to tasks that have ended; returns groups to run again."""
         tasks, lost = list(self._tasks), []
-        if not tasks:  # others have all that is left
+        if not tasks:  # other processes have all groups that are left
             time.sleep(LOOK_SECONDS)
             return []
         ended, _ = self._ray.wait(tasks, num_returns=len(tasks), timeout=LOOK_SECONDS)
-        self._take()
+        self._receive()
         for task in ended:
             work = self._tasks.pop(task)
             try:
@@ -248,38 +292,42 @@ class RayExecutor:
                 cause = error.cause
                 if isinstance(cause, UserError):
                     raise cause from None
-                self._failed += self._runner.give_up(work, wanted, cell_reason(cause))
+                self._failed += self._runner.give_up(work, versions, cell_reason(cause))
             except self._ray.exceptions.RayError as error:
-                lost += self._lost(work, wanted, type(error).__name__)
+                if self._is_retried(work, versions, type(error).__name__):
+                    lost.append(work)
             self._claims.pop(work.group.key).release()
         return lost
 
-    def _lost(self, work: PlacedGroup, wanted: Set[str], how: str) -> list[PlacedGroup]:
-        """The group of a task that did not end, to be run again; none that was lost too often."""
-        self._ends[work.group.key] += 1
-        if self._ends[work.group.key] < TRIES:
-            self._runner.progress.note(f"{work.group.label}: its task was lost ({how}); once more")
-            return [work]
-        reason = f"its task was lost {TRIES} times ({how})"
-        self._failed += self._runner.give_up(work, wanted, reason)
-        return []
+    def _is_retried(self, work: PlacedGroup, versions: Mapping[str, int], cause: str) -> bool:
+        """Counts a task that was lost; fails its group where there were too many."""
+        self._losses[work.group.key] += 1
+        if self._losses[work.group.key] < TRIES:
+            message = f"{work.group.label}: its task was lost ({cause}); once more"
+            self._runner.progress.note(message)
+            return True
+        reason = f"its task was lost {TRIES} times ({cause})"
+        self._failed += self._runner.give_up(work, versions, reason)
+        return False
 
-    def _take(self) -> None:
-        """Writes the files and passes on the reports that have come."""
-        for message in self._ray.get(self._post.take.remote()):
+    def _receive(self) -> None:
+        """Writes the files and passes on the reports that have arrived."""
+        for message in self._ray.get(self._mailbox.take.remote()):
             if "call" in message:
-                protocol.dispatch_message(self._runner.progress, message, self._known)
+                subject = message["subject"]
+                subjects = () if subject is None else (self._subjects[subject],)
+                getattr(self._runner.progress, message["call"])(*subjects, *message["values"])
             else:
                 write_bytes(self._runner.store.folder / message["file"], message["content"])
 
     def _end(self) -> None:
-        """Asks the tasks that still run to save and end, takes what they send, and leaves."""
+        """Asks running tasks to save and end, receives what they send, and leaves the cluster."""
         try:
-            self._ray.get(self._post.stop.remote())
+            self._ray.get(self._mailbox.stop.remote())
             end = time.monotonic() + STOP_SECONDS
             while self._tasks and time.monotonic() < end:
                 ended, _ = self._ray.wait(list(self._tasks), timeout=LOOK_SECONDS)
-                self._take()
+                self._receive()
                 self._tasks = {t: work for t, work in self._tasks.items() if t not in ended}
         finally:
             for claim in self._claims.values():
@@ -288,43 +336,43 @@ class RayExecutor:
 
 
 def _connect(ray: Any, cluster: RayResources) -> None:
-    here = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    about = here if cluster.address is None else {}
+    local = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    options = local if cluster.address is None else {}
     try:
         if cluster.address not in (None, "auto", "local"):
-            _knock(cluster.address)  # Ray itself would try for minutes
-        ray.init(cluster.address or "local", log_to_driver=False, logging_level="error", **about)
+            _check_address(cluster.address)  # Ray itself would try for minutes
+        ray.init(cluster.address or "local", log_to_driver=False, logging_level="error", **options)
     except (OSError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        where = "here" if cluster.address is None else f"at '{cluster.address}'"
-        raise UserError(f"--address: no Ray cluster {where} ({reason})") from None
-    for name, each in (("CPU", cluster.cpus), ("GPU", cluster.gpus)):
+        location = "here" if cluster.address is None else f"at '{cluster.address}'"
+        raise UserError(f"--address: no Ray cluster {location} ({reason})") from None
+    for name, amount in (("CPU", cluster.cpus), ("GPU", cluster.gpus)):
         most = max((node["Resources"].get(name, 0.0) for node in ray.nodes()), default=0.0)
-        if each > most:
+        if amount > most:
             ray.shutdown()
             raise UserError(
-                f"--ray-{name.lower()}s: a task takes {each:g} of a node's, and none has more than "
-                f"{most:g}"
+                f"--ray-{name.lower()}s: a task takes {amount:g} of a node's, and none has more "
+                f"than {most:g}"
             )
 
 
-def _knock(address: str) -> None:
-    """Raises an OSError or ValueError where nobody listens."""
+def _check_address(address: str) -> None:
+    """Raises an OSError or a ValueError where nothing listens at an address."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
-    socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS).close()
+    socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
 
 
-def _files(store: Store, cell: Cell) -> Iterator[tuple[str, bytes]]:
-    """What a results folder has of a cell, by name in it."""
-    policies = sorted(store.policies(cell).glob("[!.]*"))
-    for path in (store.cell(cell), store.checkpoint(cell), *policies):
+def _cell_files(store: Store, cell: Cell) -> Iterator[tuple[str, bytes]]:
+    """Yields the (name, content) of what a results folder has of a cell."""
+    policies = sorted(store.policies_folder(cell).glob("[!.]*"))
+    for path in (store.cell_path(cell), store.checkpoint_path(cell), *policies):
         if path.exists():
             yield str(path.relative_to(store.folder)), path.read_bytes()
 
 
-def _post(ray: Any) -> Any:
-    """A `RayMailbox` on this node, since it must not be lost with another."""
+def _start_mailbox(ray: Any) -> Any:
+    """Returns a `RayMailbox` as an actor on this node, since it must not be lost with another."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    return ray.remote(num_cpus=0, scheduling_strategy=here)(RayMailbox).remote()
+    node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    return ray.remote(num_cpus=0, scheduling_strategy=node)(RayMailbox).remote()

@@ -1,51 +1,65 @@
-"""One run as the executor keeps it: how far it has come, its curve, and its files.
+"""Runs, from their start to their end.
 
-One batch of runs, the lanes that a program handles at once, from their start to their end.
+An `ActiveRun` is one run: its progress, its curve and its files. `run_batch` runs several of them,
+the lanes that one call of a compiled program advances.
 
-Between calls of the compiled program there is progress, a row at each evaluation point, and from
-time to time a checkpoint. How the calls are cut changes no number. Of several processes the first
-one's clock counts, so that all cut them alike.
+A run is advanced in calls of about `CALL_SECONDS`. After each call progress is reported; at each
+evaluation point a row is added to the curve; from time to time a checkpoint is saved. How the calls
+are cut changes no number. Where several processes run the batch together, the first one's clock
+counts, so that all cut the calls alike.
+
+Axis letters: E evaluation episodes.
 """
 
 import math
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
 from rl_es.config import split_traced
-from rl_es.errors import DamagedError
 from rl_es.interfaces import Limit, Rows, Snapshot
 from rl_es.results import manifest, tables
-from rl_es.sweep import store
 from rl_es.sweep.cells import Cell
 from rl_es.sweep.progress import Progress
-from rl_es.sweep.store import RunProgress, Store
-from rl_es.training import checkpoint, multihost, policies
+from rl_es.sweep.store import RunProgress, Store, cell_origin
 from rl_es.training.compilation import Program
 from rl_es.training.resources import CHECKPOINT_SECONDS
 from rl_es.training.sharding import to_host
 
-WRITE_SECONDS = 2.0  # a running cell's curve is written at most so often
+CALL_SECONDS = 2.0  # about how long one call of the program takes
+WRITE_SECONDS = 2.0  # between two writes of a running cell's curve, at least
 MOST_STEPS = 10**9  # environment steps of one call of a program; its counters are int32
 MOST_GENERATIONS = 2**31 - 1
-_STAGES = ((1 / 3, "early"), (2 / 3, "middle"))
+_STAGES = ((1 / 3, "early"), (2 / 3, "middle"))  # shares of the budget at which policies are saved
+
+
+class StopRequested(Exception):
+    """A stop was requested, and the state of every run is saved."""
 
 
 @dataclass(frozen=True)
 class GroupRecord:
-    """What the runs of a group share in their records."""
+    """What the runs of a group share in their records.
+
+    Attributes:
+      lanes: Number of runs that share a call of the program.
+      compile_seconds: Seconds that compiling the program took.
+      parameters: Number of scalars that are evolved.
+      first_seed: The seed of which the early and middle policies are saved, too.
+      devices: Number of devices.
+      chunks: Number of chunks in which a population is evaluated.
+    """
 
     lanes: int
     compile_seconds: float
     parameters: int
-    first_seed: int  # the seed whose policies are saved on the way, too
+    first_seed: int
     devices: int = 1
     chunks: int = 1
 
@@ -55,24 +69,25 @@ class ActiveRun:
     """One run.
 
     Attributes:
-      cell: what is run.
-      store: where its files go.
-      shared: what its group says of it.
-      come: how far it has come.
-      rows: its curve so far.
-      population: what the last generation said.
-      status: running, finished, diverged, failed, or done (it was before).
+      cell: The cell that is run.
+      store: The results folder.
+      group: The part of its record that its group shares.
+      progress: How far it has come.
+      rows: Rows of its curve so far.
+      population: Measures of the last generation, by column.
+      status: running, finished, diverged or failed; done where it had ended before.
+      reason: Why it diverged or failed.
     """
 
     cell: Cell
     store: Store
-    shared: GroupRecord
-    come: RunProgress = field(default_factory=RunProgress)
+    group: GroupRecord
+    progress: RunProgress = field(default_factory=RunProgress)
     rows: list[dict[str, Any]] = field(default_factory=list)
     population: dict[str, float | None] = field(default_factory=dict)
     status: str = "running"
     reason: str | None = None
-    _written: float = 0.0
+    _written: float = 0.0  # seconds of `time.monotonic`
 
     @property
     def active(self) -> bool:
@@ -81,206 +96,212 @@ class ActiveRun:
 
     @property
     def fraction(self) -> float:
-        """The share of its budget that is done."""
-        return self.come.fraction(self.cell)
+        """The share of its budget that is used, 0 to 1."""
+        return self.progress.fraction(self.cell)
 
-    # How far to go.
+    # The way to the next evaluation point.
 
     def is_due(self, point: Fraction) -> bool:
-        """Whether it has come to a point of its budget and was not evaluated there."""
-        there = bool(self.rows) and self.rows[-1]["generation"] == self.come.generation
-        return (self.come.share(self.cell) >= point or self.reason is not None) and not there
+        """Returns whether it has reached a point of its budget and has no row there yet."""
+        evaluated = bool(self.rows) and self.rows[-1]["generation"] == self.progress.generation
+        reached = self.progress.share(self.cell) >= point
+        return (reached or self.reason is not None) and not evaluated
 
     def next_point(self) -> Fraction:
-        """The share of the budget at which it is evaluated next."""
+        """Returns the share of the budget at which it is evaluated next."""
         points = self.cell.evaluation.points
-        return min(Fraction(1), Fraction(self.come.share(self.cell) * points // 1 + 1, points))
+        return min(Fraction(1), Fraction(self.progress.share(self.cell) * points // 1 + 1, points))
 
     def remaining(self, point: Fraction) -> tuple[int, int]:
-        """(generations, environment steps) from here to a share of the budget."""
+        """Returns the (generations, environment steps) left until a share of the budget."""
         if not self.active:
             return 0, 0
         budget = self.cell.budget
         generations, steps = MOST_GENERATIONS, MOST_STEPS
         if budget.env_steps is not None:
-            steps = min(steps, math.ceil(point * budget.env_steps) - self.come.env_steps)
+            steps = min(steps, math.ceil(point * budget.env_steps) - self.progress.env_steps)
         if budget.generations is not None:
             target = math.ceil(point * budget.generations)
-            generations = min(generations, target - self.come.generation)
+            generations = min(generations, target - self.progress.generation)
         return max(0, generations), max(0, steps)
 
-    def advance(self, rows: Rows, i: int, seconds: float) -> None:
-        """Takes in what a call of the program said of lane `i`."""
-        self.come.generation += int(rows.generations[i])
-        self.come.env_steps += int(rows.env_steps[i])
-        self.come.episodes += int(rows.episodes[i])
-        self.come.wall_seconds += seconds
+    def advance(self, rows: Rows, lane: int, seconds: float) -> None:
+        """Adds what a call of the program returned for a lane, and the seconds it took."""
+        generations = int(rows.generations[lane])
+        self.progress.generation += generations
+        self.progress.env_steps += int(rows.env_steps[lane])
+        self.progress.episodes += int(rows.episodes[lane])
+        self.progress.wall_seconds += seconds
         names = ("population_mean", "population_best", "update_norm")
-        self.population = {n: tables.finite(float(getattr(rows, n)[i])) for n in names}
-        if rows.nonfinite_members is not None and int(rows.generations[i]):
-            more = int(rows.nonfinite_members[i])
-            self.come.nonfinite_members = (self.come.nonfinite_members or 0) + more
-        if int(rows.generations[i]) and not np.isfinite(rows.update_norm[i]):
-            self.reason = f"the update of generation {self.come.generation} is not finite"
+        self.population = {n: tables.finite(float(getattr(rows, n)[lane])) for n in names}
+        if rows.nonfinite_members is not None and generations:
+            count = int(rows.nonfinite_members[lane])
+            self.progress.nonfinite_members = (self.progress.nonfinite_members or 0) + count
+        if generations and not np.isfinite(rows.update_norm[lane]):
+            self.reason = f"the update of generation {self.progress.generation} is not finite"
 
-    def evaluated(self, returns: np.ndarray, snapshot: Snapshot) -> None:
-        """Adds an evaluation's row; ends the run if it has diverged.
+    def add_evaluation(self, returns: np.ndarray, snapshot: Snapshot) -> None:
+        """Adds the row of an evaluation; ends the run if it has diverged.
 
         Args:
           returns: [E] float64.
           snapshot: the policy that was evaluated.
         """
-        before = self.rows[-1]["fraction"] if self.rows else 0.0
-        self.reason = self.reason or store.divergence_reason(
-            self.come.generation, returns, snapshot
-        )
+        fraction_before = self.rows[-1]["fraction"] if self.rows else 0.0
+        self.reason = self.reason or divergence_reason(self.progress.generation, returns, snapshot)
         self.rows.append(
             {
                 "fraction": self.fraction,
-                "generation": self.come.generation,
-                "env_steps": self.come.env_steps,
-                "episodes": self.come.episodes,
-                "wall_seconds": self.come.wall_seconds,
-                "lanes": self.shared.lanes,
-                "compile_seconds": self.shared.compile_seconds,
-                **store.return_statistics(returns, snapshot),
+                "generation": self.progress.generation,
+                "env_steps": self.progress.env_steps,
+                "episodes": self.progress.episodes,
+                "wall_seconds": self.progress.wall_seconds,
+                "lanes": self.group.lanes,
+                "compile_seconds": self.group.compile_seconds,
+                **return_statistics(returns, snapshot),
                 **self.population,
-                "nonfinite_members": self.come.nonfinite_members,
-                "center": store.center_parameters(snapshot),
+                "nonfinite_members": self.progress.nonfinite_members,
+                "center": center_parameters(snapshot),
             }
         )
         if self.reason is not None:
             self.end("diverged")
             return
-        if self.cell.seed == self.shared.first_seed:
+        if self.cell.seed == self.group.first_seed:
             for share, stage in _STAGES:
-                if before < share <= self.fraction < 1.0:
-                    self._keep(stage, snapshot)
+                if fraction_before < share <= self.fraction < 1.0:
+                    self._save_policy(stage, snapshot)
         if time.monotonic() - self._written > WRITE_SECONDS:
             self.write()
 
     # Files.
 
     def resume(self, shapes: Any) -> Any | None:
-        """Goes back to the last checkpoint; returns its state, or None where there is none.
-
-        A checkpoint without its whole curve is not gone back to: the curve could not be made whole.
-        One that is damaged is set aside. Then the run starts anew, and the checkpoint is removed
-        before anything is written: it would otherwise be taken for one of the new curve.
-        All processes go back to what the first one finds.
-        """
-        path = self.store.checkpoint(self.cell)
-        rows = multihost.call_on_first(
-            lambda: self.store.read(self.cell)[0] if path.exists() else []
-        )
-        if not rows:
-            self._forget(path)
+        """Resumes from the last checkpoint; returns its state, or None where there is none."""
+        resumption = self.store.resume(self.cell, shapes)
+        if resumption is None:
             return None
-        try:
-            state, counters = checkpoint.load(
-                path, shapes, lambda path: multihost.read_on_first(path.read_bytes)
-            )
-        except DamagedError as error:
-            self.store.set_aside(path, error)
-            return None
-        evaluations = counters.pop("evaluations", None)
-        come = RunProgress(**counters)
-        whole = [row for row in rows if row["generation"] <= come.generation]
-        if evaluations not in (None, len(whole)):
-            self._forget(path)
-            return None
-        self.come = come
-        self._recall(whole)
-        return state
-
-    def _forget(self, path: Path) -> None:
-        if self.store.mine:
-            path.unlink(missing_ok=True)
-
-    def _recall(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Takes up a curve that was written before."""
-        counted = ("generation", "env_steps", "episodes", "wall_seconds")
-        for row in rows:
-            at = RunProgress(*(row[name] for name in counted))
-            kept = {name: row.get(name) for name in tables.MEASURES}
-            self.rows.append({"fraction": at.fraction(self.cell), **kept})
+        self.progress = resumption.progress
+        self._restore_rows(resumption.rows)
+        return resumption.state
 
     def save(self, state: Any) -> None:
         """Writes its curve, then a checkpoint of its state (one lane's arrays)."""
         self.write()
-        if self.store.mine:
-            counters = {**asdict(self.come), "evaluations": len(self.rows)}
-            checkpoint.save(self.store.checkpoint(self.cell), state, counters)
+        self.store.write_checkpoint(self.cell, state, self.progress, len(self.rows))
 
     def finish(self, snapshot: Snapshot) -> None:
         """Ends the run at its budget, with its final policy."""
-        self._keep("final", snapshot)
+        self._save_policy("final", snapshot)
         self.end("finished")
 
     def end(self, status: str, reason: str | None = None) -> None:
-        """Ends the run and writes its record; one that failed before it went on keeps its curve."""
+        """Ends the run and writes its record.
+
+        A run that ends before it was resumed keeps the curve that is in the folder.
+        """
         self.status, self.reason = status, reason or self.reason
         rows, record = ([], {}) if self.rows else self.store.read(self.cell)
         if rows:
-            self.come = RunProgress.of(record)
-            self._recall(rows)
+            self.progress = RunProgress.from_record(record)
+            self._restore_rows(rows)
         self.write()
 
     def fail(self, reason: str) -> None:
-        """Ends the run as failed; the record of one that was finished, for less, stays as it is."""
+        """Ends the run as failed; the record of a run that finished a smaller budget is kept."""
         if self.store.read(self.cell)[1].get("status") == "finished":
             self.status, self.reason = "failed", reason
         else:
             self.end("failed", reason)
 
     def write(self) -> None:
-        """Writes its curve and record as they are."""
+        """Writes its curve and its record."""
         self._written = time.monotonic()
-        store.write_cell_record(self.cell, self.store, self.rows, self._record())
+        self.store.write(self.cell, self.rows, self._record())
+
+    def _restore_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Takes over the rows of a curve in the folder."""
+        counters = ("generation", "env_steps", "episodes", "wall_seconds")
+        for row in rows:
+            fraction = RunProgress(*(row[name] for name in counters)).fraction(self.cell)
+            measures = {name: row.get(name) for name in tables.MEASURES}
+            self.rows.append({"fraction": fraction, **measures})
 
     def _record(self) -> Mapping[str, Any]:
         return {
             "status": self.status,
             "reason": self.reason,
-            "generations": self.come.generation,
-            "env_steps": self.come.env_steps,
-            "episodes": self.come.episodes,
-            "nonfinite_members": self.come.nonfinite_members,
-            "wall_seconds": self.come.wall_seconds,
-            "lanes": self.shared.lanes,
-            "devices": self.shared.devices,
-            "chunks": self.shared.chunks,
-            "compile_seconds": self.shared.compile_seconds,
+            "generations": self.progress.generation,
+            "env_steps": self.progress.env_steps,
+            "episodes": self.progress.episodes,
+            "nonfinite_members": self.progress.nonfinite_members,
+            "wall_seconds": self.progress.wall_seconds,
+            "lanes": self.group.lanes,
+            "devices": self.group.devices,
+            "chunks": self.group.chunks,
+            "compile_seconds": self.group.compile_seconds,
             "peak_memory_bytes": manifest.peak_memory(),
-            "parameters": self.shared.parameters,
+            "parameters": self.group.parameters,
             "device": manifest.device_name(),
-            **store.cell_origin(self.cell),
+            **cell_origin(self.cell),
         }
 
-    def _keep(self, stage: str, snapshot: Snapshot) -> None:
-        cell = self.cell
-        if not self.store.mine:
-            return
-        policies.save_policy(
-            self.store.policies(cell),
-            stage,
-            jax.device_get(snapshot),
-            {
-                **store.cell_identity(cell),
-                "settings": cell.settings,
-                "generation": self.come.generation,
-                "env_steps": self.come.env_steps,
-                "return_mean": self.rows[-1]["return_mean"],
-                **store.cell_origin(cell),
-            },
-        )
+    def _save_policy(self, stage: str, snapshot: Snapshot) -> None:
+        return_mean = self.rows[-1]["return_mean"]
+        self.store.write_policy(self.cell, stage, snapshot, self.progress, return_mean)
 
 
-CALL_SECONDS = 2.0  # about how long one call of the program takes
+# Measures of an evaluation.
 
 
-class StopRequested(Exception):
-    """The run was asked to stop, and everything so far is saved."""
+def _is_finite(tree: Any) -> bool:
+    return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree))
+
+
+def return_statistics(returns: np.ndarray, snapshot: Snapshot) -> dict[str, float | None]:
+    """Returns the statistics of an evaluation's returns, None where they are not finite.
+
+    All are None where the policy is not finite. Such a policy may have finite returns, since the
+    argmax of outputs that are not numbers is an action like any other; they would mean nothing.
+
+    Args:
+      returns: [E] float64.
+      snapshot: the policy that was evaluated.
+    """
+    if not _is_finite(snapshot):
+        returns = np.full_like(returns, np.nan)
+    with np.errstate(invalid="ignore"):
+        statistics = {
+            "return_mean": returns.mean(),
+            "return_std": returns.std(),
+            "return_min": returns.min(),
+            "return_max": returns.max(),
+        }
+    return {name: tables.finite(float(value)) for name, value in statistics.items()}
+
+
+def divergence_reason(generation: int, returns: np.ndarray, snapshot: Snapshot) -> str | None:
+    """Returns why a run cannot go on after an evaluation; None where it can."""
+    if not _is_finite(snapshot):
+        return f"the policy after generation {generation} is not finite"
+    if not np.isfinite(returns).all():
+        return f"a return after generation {generation} is not finite"
+    return None
+
+
+def center_parameters(snapshot: Snapshot) -> list[float] | None:
+    """Returns the parameters as one list, in the tree's order.
+
+    None stands for more than `tables.MOST_CENTER` parameters, or for parameters not all finite.
+    """
+    leaves = [np.ravel(leaf) for leaf in jax.tree.leaves(snapshot.params)]
+    if sum(leaf.size for leaf in leaves) > tables.MOST_CENTER:
+        return None
+    parameters = np.concatenate(leaves).astype(np.float64)
+    return parameters.tolist() if np.isfinite(parameters).all() else None
+
+
+# A batch of runs.
 
 
 def run_batch(
@@ -293,15 +314,16 @@ def run_batch(
     """Runs every lane to its end.
 
     Args:
-      program: compiled for as many lanes.
-      lanes: those already `done` are carried along but do nothing.
-      progress: told after each call.
-      stop: looked at between calls, in all processes.
-      checkpoint_seconds: after which each is saved once more.
+      program: compiled for this number of lanes.
+      lanes: the runs; those that are not active take part in the calls and do nothing.
+      progress: is told of the runs after each call.
+      stop: is checked between calls, in all processes.
+      checkpoint_seconds: time between two checkpoints.
 
     Raises:
-      Stopped: a `stop` was set; each lane is saved.
+      StopRequested: a stop was requested; each run is saved.
     """
+    store = lanes[0].store
     call_seconds = min(CALL_SECONDS, checkpoint_seconds)
     state = _start(program, lanes)
     _evaluate(program, state, lanes, [not lane.rows for lane in lanes])
@@ -313,21 +335,16 @@ def run_batch(
             generations = min(2 * generations, 2**30)
         elif seconds > 2 * call_seconds:
             generations = max(1, generations // 2)
-        arrived = [lane.is_due(point) for lane, point in zip(lanes, points, strict=True)]
-        _evaluate(program, state, lanes, arrived)
-        stopping = multihost.any_process(stop.is_set())
-        due = stopping or multihost.agree_on(time.monotonic() - saved) > checkpoint_seconds
-        ending = [lane.active and (due or lane.fraction >= 1.0) for lane in lanes]
-        held = to_host(state) if any(ending) else None
-        for i, lane in enumerate(lanes):
-            if ending[i]:
-                mine = jax.tree.map(lambda leaf, i=i: leaf[i], held)
-                lane.save(mine)
-                if lane.fraction >= 1.0:
-                    lane.finish(program.snapshot(mine))
+        due = [lane.is_due(point) for lane, point in zip(lanes, points, strict=True)]
+        _evaluate(program, state, lanes, due)
+        stopping = store.stop_requested(stop)
+        checkpoint_due = (
+            stopping or store.first_seconds(time.monotonic() - saved) > checkpoint_seconds
+        )
+        _save(program, state, lanes, checkpoint_due)
         if stopping:
             raise StopRequested
-        if due:
+        if checkpoint_due:
             saved = time.monotonic()
 
 
@@ -336,7 +353,7 @@ def _seeds(lanes: Sequence[ActiveRun]) -> np.ndarray:
 
 
 def _start(program: Program, lanes: Sequence[ActiveRun]) -> Any:
-    """The state that each lane starts or goes on from."""
+    """Returns the state that the lanes start from: initial, or of their last checkpoint."""
     traced = [split_traced(lane.cell.config)[1] for lane in lanes]
     names = traced[0].keys()
     hyper = {name: np.asarray([values[name] for values in traced], np.float32) for name in names}
@@ -345,10 +362,10 @@ def _start(program: Program, lanes: Sequence[ActiveRun]) -> Any:
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), program.state_shape
     )
     for i, lane in enumerate(lanes):
-        held = lane.resume(shapes) if lane.active else None
-        if held is not None:
+        resumed = lane.resume(shapes) if lane.active else None
+        if resumed is not None:
             state = jax.tree.map(np.array, to_host(state))
-            for target, leaf in zip(jax.tree.leaves(state), jax.tree.leaves(held), strict=True):
+            for target, leaf in zip(jax.tree.leaves(state), jax.tree.leaves(resumed), strict=True):
                 target[i] = leaf
     return state
 
@@ -361,34 +378,49 @@ def _advance(
     generations: int,
     progress: Progress,
 ) -> tuple[Any, float]:
-    """One call of the program: the next state, and the seconds that it took."""
-    left = [lane.remaining(point) for lane, point in zip(lanes, points, strict=True)]
+    """Calls the program once; returns the next state, and the seconds that the call took."""
+    remaining = [lane.remaining(point) for lane, point in zip(lanes, points, strict=True)]
     limit = Limit(
-        np.asarray([min(most, generations) for most, _ in left], np.int32),
-        np.asarray([steps for _, steps in left], np.int32),
+        np.asarray([min(most, generations) for most, _ in remaining], np.int32),
+        np.asarray([steps for _, steps in remaining], np.int32),
     )
-    began = time.perf_counter()
+    start = time.perf_counter()
     state, rows = program.advance(state, limit)
     rows = to_host(rows)
-    seconds = multihost.agree_on(time.perf_counter() - began)
+    seconds = lanes[0].store.first_seconds(time.perf_counter() - start)
     rate = float(rows.env_steps.sum()) / seconds
     for i, lane in enumerate(lanes):
         if lane.active:
             lane.advance(rows, i, seconds)
-            shown = lane.rows[-1]["return_mean"]
-            progress.running(lane.cell, lane.fraction, shown, lane.come.env_steps, rate)
+            return_mean = lane.rows[-1]["return_mean"]
+            progress.running(lane.cell, lane.fraction, return_mean, lane.progress.env_steps, rate)
     return state, seconds
 
 
 def _evaluate(
     program: Program, state: Any, lanes: Sequence[ActiveRun], due: Sequence[bool]
 ) -> None:
-    """Evaluates the lanes that are due, and ends those that have diverged."""
-    if not any(wanted and lane.active for wanted, lane in zip(due, lanes, strict=True)):
+    """Evaluates the active lanes that are due, and ends those that have diverged."""
+    due = [is_due and lane.active for is_due, lane in zip(due, lanes, strict=True)]
+    if not any(due):
         return
     snapshot = program.snapshot(state)
     returns = to_host(program.evaluate(_seeds(lanes), snapshot)).astype(np.float64)
     snapshot = to_host(snapshot)
-    for i, (wanted, lane) in enumerate(zip(due, lanes, strict=True)):
-        if wanted and lane.active:
-            lane.evaluated(returns[i], jax.tree.map(lambda leaf, i=i: leaf[i], snapshot))
+    for i, lane in enumerate(lanes):
+        if due[i]:
+            lane.add_evaluation(returns[i], jax.tree.map(lambda leaf, i=i: leaf[i], snapshot))
+
+
+def _save(program: Program, state: Any, lanes: Sequence[ActiveRun], checkpoint_due: bool) -> None:
+    """Saves the active lanes that are due or at their budget's end, and finishes the latter."""
+    saving = [lane.active and (checkpoint_due or lane.fraction >= 1.0) for lane in lanes]
+    if not any(saving):
+        return
+    host_state = to_host(state)
+    for i, lane in enumerate(lanes):
+        if saving[i]:
+            lane_state = jax.tree.map(lambda leaf, i=i: leaf[i], host_state)
+            lane.save(lane_state)
+            if lane.fraction >= 1.0:
+                lane.finish(program.snapshot(lane_state))

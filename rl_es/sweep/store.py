@@ -1,57 +1,66 @@
-"""A results folder as the executor sees it: what is done of each cell, where each thing goes.
+"""A sweep's results folder, shared by all processes that run the sweep.
 
-cells/<run_id>.parquet         a run's curve and record
-checkpoints/<run_id>.msgpack   its state, for going on after a stop or with a longer budget
-policies/<run_id>/             its saved policies
-claims/<group>.lock            held by whoever runs a group
-set_aside/                     files that were found damaged; nothing reads them
-manifest.json                  what made the folder
+    cells/<run_id>.parquet         curve and record of a run
+    checkpoints/<run_id>.msgpack   state of a run, to resume it or to extend its budget
+    policies/<run_id>/             saved policies of a run
+    surfaces/<env>.parquet         objective of an environment on a grid of two parameters
+    claims/<group>.lock            locked by the process that runs the group
+    set_aside/                     damaged files, which nothing reads
+    manifest.json                  the sweep, the versions, and each start of it
 
-A file that is damaged is set aside, and what it held is made anew.
+A damaged file is set aside, and its content is computed again.
 
-What is recorded of an evaluation, and whether the run can go on after it.
-
-What is written of a run, beside its numbers: who it is, and what came out.
+This is the only module of the executor that knows of processes joined by `jax.distributed`
+(`rl_es.training.multihost`). The first process alone reads and writes the folder. What is read is
+broadcast, so that all processes take the same decisions; writes do nothing in the others. Every
+method that reads, claims or agrees must therefore be called by all processes in the same order.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import threading
+from collections.abc import Iterable, Mapping, Sequence, Set
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
-import numpy as np
 
 from rl_es import registry
 from rl_es.errors import DamagedError, UserError, source_line
 from rl_es.interfaces import Snapshot
 from rl_es.plugins import is_reference
-from rl_es.results import manifest as results_manifest
-from rl_es.results import tables, text_files
-from rl_es.results.files import Note, read_or_set_aside, remove_temporary, set_aside
-from rl_es.results.manifest import git_revision, package_versions
+from rl_es.results import files, manifest, surfaces, tables, text_files
+from rl_es.results.files import Claim, Note, read_or_set_aside, remove_temporary
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
-from rl_es.sweep.cells import Cell
+from rl_es.sweep.cells import Cell, Group
 from rl_es.sweep.schema import Sweep
-from rl_es.training import policy_manifest
+from rl_es.training import checkpoint, multihost, policies, policy_manifest
 
-State = Literal["missing", "failed", "done"]
+CellState = Literal["missing", "failed", "done"]
+ENDING = ("status", "reason", "final_return", "wall_seconds")  # columns that are reported
 
 
 @dataclass
 class RunProgress:
-    """How far a run has come."""
+    """How far a run has come.
+
+    Attributes:
+      generation: Number of generations.
+      env_steps: Number of environment steps of training.
+      episodes: Number of episodes of training that have ended.
+      wall_seconds: Seconds of training.
+      nonfinite_members: Number of members whose return was not finite; None where not counted.
+    """
 
     generation: int = 0
     env_steps: int = 0
     episodes: int = 0
     wall_seconds: float = 0.0
-    nonfinite_members: int | None = None  # None where none were counted
+    nonfinite_members: int | None = None
 
     @classmethod
-    def of(cls, record: Mapping[str, Any]) -> "RunProgress":
-        """What a run's record says."""
+    def from_record(cls, record: Mapping[str, Any]) -> "RunProgress":
+        """Returns the progress that a run's record states."""
         return cls(
             record["generations"],
             record["env_steps"],
@@ -61,7 +70,7 @@ class RunProgress:
         )
 
     def share(self, cell: Cell) -> Fraction:
-        """The share of the cell's budget that is done, exactly; more than 1 beyond its end."""
+        """Returns the exact share of the cell's budget that is used; above 1 beyond its end."""
         budget = cell.budget
         if budget.env_steps is not None:
             return Fraction(self.env_steps, budget.env_steps)
@@ -70,8 +79,45 @@ class RunProgress:
         return Fraction(self.wall_seconds) / Fraction(budget.seconds or 1.0)
 
     def fraction(self, cell: Cell) -> float:
-        """The share of the cell's budget that is done, 0 to 1."""
+        """Returns the share of the cell's budget that is used, 0 to 1."""
         return min(1.0, float(self.share(cell)))
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """What a run is resumed from.
+
+    Attributes:
+      state: State of the learner, a pytree of NumPy arrays.
+      progress: Progress at the checkpoint.
+      rows: Rows of the curve up to the checkpoint.
+    """
+
+    state: Any
+    progress: RunProgress
+    rows: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class GroupClaim:
+    """A claim of one group out of a list.
+
+    Attributes:
+      index: Position of the group in the list.
+      run_ids: Cells of the group that are left to run; may be empty.
+      ended: `ENDING` of the wanted cells that another process has ended, by run_id.
+      lock: The lock; None in a process that is not the first.
+    """
+
+    index: int
+    run_ids: Set[str]
+    ended: Mapping[str, Mapping[str, Any]]
+    lock: Claim | None
+
+    def release(self) -> None:
+        """Releases the claim; may be called twice."""
+        if self.lock is not None:
+            self.lock.release()
 
 
 @dataclass
@@ -79,115 +125,317 @@ class Store:
     """The files of a results folder.
 
     Attributes:
-      folder: where they are.
-      mine: whether this process reads and writes them; for one of several that does not, the
-        folder is empty and stays so.
-      note: told of each file that is set aside.
+      folder: The folder; in a process that is not the first it is never touched.
+      note: Is called with a message about each file that is set aside.
     """
 
     folder: Path
-    mine: bool = True
     note: Note = lambda text: None
 
-    def cell(self, cell: Cell) -> Path:
-        """Its curve and record."""
+    @property
+    def is_writer(self) -> bool:
+        """Whether this process reads and writes the folder: the first or only one."""
+        return multihost.is_first()
+
+    # Paths.
+
+    def cell_path(self, cell: Cell) -> Path:
+        """Returns the file of a cell's curve and record."""
         return self.folder / "cells" / f"{cell.run_id}.parquet"
 
-    def checkpoint(self, cell: Cell) -> Path:
-        """Its state."""
+    def checkpoint_path(self, cell: Cell) -> Path:
+        """Returns the file of a cell's state."""
         return self.folder / "checkpoints" / f"{cell.run_id}.msgpack"
 
-    def policies(self, cell: Cell) -> Path:
-        """The folder of its policies."""
+    def policies_folder(self, cell: Cell) -> Path:
+        """Returns the folder of a cell's policies."""
         return self.folder / "policies" / cell.run_id
 
-    def read(self, cell: Cell) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-        """Its (curve rows, record) so far, both empty where there is nothing."""
-        if not self.mine:
-            return [], {}
-        found = read_or_set_aside(self.folder, self.cell(cell), tables.read_cell, self.note)
-        return found or ([], {})
+    # Reading.
 
-    def state(self, cell: Cell) -> State:
-        """Whether it has ended, and reached the budget that the sweep asks for now."""
-        _, record = self.read(cell)
+    def read(self, cell: Cell) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """Returns a cell's (curve rows, record); both are empty where there is no file."""
+        rows, record = multihost.call_on_first(lambda: self._read(cell))
+        return rows, record
+
+    def state(self, cell: Cell) -> CellState:
+        """Returns whether a cell has failed, or has ended at the budget that it has now."""
+        return multihost.call_on_first(lambda: self._state(cell))
+
+    def states(self, cells: Iterable[Cell]) -> dict[str, CellState]:
+        """Returns the state of each cell, by run_id."""
+        return multihost.call_on_first(lambda: {cell.run_id: self._state(cell) for cell in cells})
+
+    def version(self, cell: Cell) -> int:
+        """Returns a number that changes with each write of a cell's record; 0 without a file."""
+        try:
+            return self.cell_path(cell).stat().st_mtime_ns if self.is_writer else 0
+        except OSError:
+            return 0
+
+    def resume(self, cell: Cell, shapes: Any) -> Resumption | None:
+        """Reads the last checkpoint of a cell; returns None where the run must start anew.
+
+        A checkpoint whose curve is incomplete is not used, since the curve could not be completed.
+        It is removed before anything is written: otherwise it would pass for one of the new curve.
+        A damaged checkpoint is set aside.
+
+        Args:
+          cell: the cell.
+          shapes: pytree of `jax.ShapeDtypeStruct`, the structure of the state.
+
+        Raises:
+          UserError: the checkpoint holds a state of another structure.
+        """
+        path = self.checkpoint_path(cell)
+        rows = multihost.call_on_first(lambda: self._read(cell)[0] if path.exists() else [])
+        if not rows:
+            self._remove(path)
+            return None
+        try:
+            state, counters = checkpoint.load(
+                path, shapes, lambda path: multihost.read_on_first(path.read_bytes)
+            )
+        except DamagedError as error:
+            if self.is_writer:
+                self.note(files.set_aside(self.folder, path, error))
+            return None
+        evaluations = counters.pop("evaluations", None)
+        progress = RunProgress(**counters)
+        rows = [row for row in rows if row["generation"] <= progress.generation]
+        if evaluations not in (None, len(rows)):
+            self._remove(path)
+            return None
+        return Resumption(state, progress, rows)
+
+    def surface_settings(self, env: str) -> str | None:
+        """Returns the hash of the settings of an environment's surface; None where it has none."""
+
+        def read() -> str | None:
+            path = surfaces.path_of(self.folder, env)
+            surface = read_or_set_aside(self.folder, path, surfaces.read, self.note)
+            return None if surface is None else surface.settings
+
+        return multihost.call_on_first(read)
+
+    def _read(self, cell: Cell) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        content = read_or_set_aside(self.folder, self.cell_path(cell), tables.read_cell, self.note)
+        return content or ([], {})
+
+    def _state(self, cell: Cell) -> CellState:
+        _, record = self._read(cell)
         status = record.get("status")
         if status in ("diverged", "failed"):
             return "done" if status == "diverged" else "failed"
-        if status == "finished" and RunProgress.of(record).fraction(cell) >= 1.0:
+        if status == "finished" and RunProgress.from_record(record).fraction(cell) >= 1.0:
             return "done"
         return "missing"
 
-    def set_aside(self, path: Path, error: DamagedError) -> None:
-        """Moves a damaged file out of the way, and says so."""
-        if self.mine:
-            self.note(set_aside(self.folder, path, error))
+    def _remove(self, path: Path) -> None:
+        if self.is_writer:
+            path.unlink(missing_ok=True)
 
-    def tidy(self, cell: Cell) -> None:
-        """Removes what a killed process left half-written of a cell that is claimed."""
-        if self.mine:
-            for path in (self.cell(cell), self.checkpoint(cell)):
-                remove_temporary(path.parent, cell.run_id)
-            remove_temporary(self.policies(cell))
+    # Writing.
 
     def write_manifest(self, sweep: Sweep, cells: int, **start: Any) -> None:
-        """Writes `manifest.json`, or adds this start to the one that is there.
+        """Writes `manifest.json`, or adds this start to an existing one.
 
         Args:
-          sweep: what is run.
-          cells: how many it has.
-          start: what else to note of this start.
+          sweep: the sweep that is run.
+          cells: number of its cells.
+          start: what else to record of this start.
 
         Raises:
           UserError: the folder holds the results of another sweep.
         """
-        stated = sweep.model_dump(mode="json", by_alias=True)
-        results_manifest.write_manifest(
-            self.folder, "sweep", stated, {"cells": cells, **start}, self.note
+        content = sweep.model_dump(mode="json", by_alias=True)
+        processes = {"processes": jax.process_count()} if multihost.is_multihost() else {}
+        start = {"cells": cells, **processes, **start}
+        multihost.call_on_first(
+            lambda: manifest.write_manifest(self.folder, "sweep", content, start, self.note)
         )
 
+    def refresh(self, *cells: Cell) -> None:
+        """Gives finished runs the labels and the threshold that the sweep has now.
 
-def _finite(tree: Any) -> bool:
-    return all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(tree))
+        Raises:
+          UserError: a manifest of their policies is damaged.
+        """
 
+        def refresh_all() -> None:
+            for cell in cells:
+                self._refresh(cell)
 
-def return_statistics(returns: np.ndarray, snapshot: Snapshot) -> dict[str, float | None]:
-    """Of an evaluation's returns [E]: None where they are not finite, or the policy is not.
+        multihost.call_on_first(refresh_all)
 
-    A policy that is not finite may have finite returns: the index of the greatest of outputs that
-    are not numbers is an action like any other. They would say nothing of it.
-    """
-    known = returns if _finite(snapshot) else np.full_like(returns, np.nan)
-    with np.errstate(invalid="ignore"):
-        found = {
-            "return_mean": known.mean(),
-            "return_std": known.std(),
-            "return_min": known.min(),
-            "return_max": known.max(),
-        }
-    return {name: tables.finite(float(value)) for name, value in found.items()}
+    def write(
+        self, cell: Cell, rows: Sequence[Mapping[str, Any]], record: Mapping[str, Any]
+    ) -> None:
+        """Writes a cell's curve and record."""
+        if self.is_writer:
+            curve = [{name: row.get(name) for name in tables.MEASURES} for row in rows]
+            record = {**record, **cell_outcome(rows, cell.threshold)}
+            tables.write_cell(
+                self.cell_path(cell), cell_identity(cell), cell.settings, curve, record
+            )
 
+    def write_checkpoint(
+        self, cell: Cell, state: Any, progress: RunProgress, evaluations: int
+    ) -> None:
+        """Writes a checkpoint.
 
-def divergence_reason(generation: int, returns: np.ndarray, snapshot: Snapshot) -> str | None:
-    """Why a run cannot go on after an evaluation; None where it can."""
-    if not _finite(snapshot):
-        return f"the policy after generation {generation} is not finite"
-    if not np.isfinite(returns).all():
-        return f"a return after generation {generation} is not finite"
-    return None
+        Args:
+          cell: the cell.
+          state: state of its learner, a pytree of arrays.
+          progress: progress of its run.
+          evaluations: number of rows of its curve.
+        """
+        if self.is_writer:
+            counters = {**asdict(progress), "evaluations": evaluations}
+            checkpoint.save(self.checkpoint_path(cell), state, counters)
 
+    def write_policy(
+        self,
+        cell: Cell,
+        stage: str,
+        snapshot: Snapshot,
+        progress: RunProgress,
+        return_mean: float | None,
+    ) -> None:
+        """Writes a policy with its manifest.
 
-def center_parameters(snapshot: Snapshot) -> list[float] | None:
-    """The parameters as one list, in the tree's order; None of too many, or not finite ones."""
-    leaves = [np.ravel(leaf) for leaf in jax.tree.leaves(snapshot.params)]
-    if sum(leaf.size for leaf in leaves) > tables.MOST_CENTER:
-        return None
-    whole = np.concatenate(leaves).astype(np.float64)
-    return whole.tolist() if np.isfinite(whole).all() else None
+        Args:
+          cell: the cell.
+          stage: name of the file: early, middle or final.
+          snapshot: the policy.
+          progress: progress of its run.
+          return_mean: mean return of its evaluation.
+        """
+        if self.is_writer:
+            content = {
+                **cell_identity(cell),
+                "settings": cell.settings,
+                "generation": progress.generation,
+                "env_steps": progress.env_steps,
+                "return_mean": return_mean,
+                **cell_origin(cell),
+            }
+            snapshot = jax.device_get(snapshot)
+            policies.save_policy(self.policies_folder(cell), stage, snapshot, content)
+
+    def write_surface(
+        self, env: str, rows: Sequence[Mapping[str, Any]], record: Mapping[str, Any]
+    ) -> None:
+        """Writes the surface of an environment."""
+        if self.is_writer:
+            surfaces.write(surfaces.path_of(self.folder, env), rows, record)
+
+    def _refresh(self, cell: Cell) -> None:
+        rows, record = self._read(cell)
+        identity = cell_identity(cell)
+        if {**identity, "threshold": cell.threshold}.items() <= record.items():
+            return
+        for path in self.policies_folder(cell).glob("*.json"):
+            content = read_or_set_aside(
+                self.folder,
+                path,
+                lambda path: text_files.read_json(path, policy_manifest.WHAT),
+                self.note,
+            )
+            if content is not None:
+                text_files.write_json(path, {**content, **identity})
+        self.write(cell, rows, {name: record[name] for name in tables.RUN})
+
+    # Claims, and decisions that all processes share.
+
+    def claim_first(
+        self, groups: Sequence[Group], versions: Mapping[str, int]
+    ) -> GroupClaim | None:
+        """Claims the first group that no other process has; None where there is none.
+
+        What a killed process left half-written of its cells is removed.
+
+        Args:
+          groups: candidates, in order.
+          versions: `version` of each cell that may be run, by run_id, as the sweep started. A cell
+            that has failed is run again only if it has not been written since.
+        """
+        locks: list[Claim] = []
+
+        def claim() -> Any:
+            for index, group in enumerate(groups):
+                lock = files.claim(self.folder, group.key)
+                if lock is not None:
+                    locks.append(lock)
+                    return index, *self._left(group, versions)
+            return None
+
+        choice = multihost.call_on_first(claim)
+        if choice is None:
+            return None
+        index, run_ids, ended = choice
+        return GroupClaim(index, frozenset(run_ids), ended, locks[0] if locks else None)
+
+    def claim_holder(self, group: Group) -> str:
+        """Returns the process that runs a group, for people: 'process 17 on host'."""
+        return files.claim_holder(self.folder, group.key)
+
+    def _left(
+        self, group: Group, versions: Mapping[str, int]
+    ) -> tuple[list[str], dict[str, dict[str, Any]]]:
+        """Returns (run_ids left to run, `ENDING` of the other wanted cells) of a claimed group."""
+        run_ids, ended = [], {}
+        for cell in group.cells:
+            if cell.run_id not in versions:
+                continue
+            if self.is_left(cell, versions[cell.run_id]):
+                run_ids.append(cell.run_id)
+                for path in (self.cell_path(cell), self.checkpoint_path(cell)):
+                    remove_temporary(path.parent, cell.run_id)
+                remove_temporary(self.policies_folder(cell))
+            else:
+                record = self._read(cell)[1]
+                ended[cell.run_id] = {name: record[name] for name in ENDING}
+        return run_ids, ended
+
+    def is_left(self, cell: Cell, version: int) -> bool:
+        """Returns whether a cell that had this version at the start is left to run."""
+        state = self._state(cell)
+        return state == "missing" or (state == "failed" and self.version(cell) == version)
+
+    def check_same(self, identity: str) -> None:
+        """Compares the start of all processes.
+
+        Args:
+          identity: text that is equal in processes that would run the same.
+
+        Raises:
+          UserError: it differs.
+        """
+        multihost.check_same(identity, "sweeps, options, versions or devices")
+
+    def in_any_process(self, flag: bool) -> bool:
+        """Returns the logical OR over all processes."""
+        return multihost.any_process(flag)
+
+    def stop_requested(self, stop: threading.Event, timeout: float = 0.0) -> bool:
+        """Returns whether a stop was requested in any process, after `timeout` seconds at most."""
+        return self.in_any_process(stop.wait(timeout) if timeout else stop.is_set())
+
+    def first_seconds(self, seconds: float) -> float:
+        """Returns the first process's measurement, so that all cut their calls alike."""
+        return multihost.agree_on(seconds)
+
+    def is_shared(self, error: Exception) -> bool:
+        """Returns whether all processes have raised this error, and can therefore go on.
+
+        Otherwise the others would wait for this process in vain: the error has to end them all.
+        """
+        return isinstance(error, UserError) or not multihost.is_multihost()
 
 
 def cell_identity(cell: Cell) -> dict[str, Any]:
-    """The `tables.IDENTITY` of a run."""
+    """Returns the `tables.IDENTITY` of a run."""
     return {
         "sweep": cell.sweep,
         "run_id": cell.run_id,
@@ -199,7 +447,7 @@ def cell_identity(cell: Cell) -> dict[str, Any]:
 
 
 def cell_origin(cell: Cell) -> dict[str, Any]:
-    """What a run's environment and policy are built from, and by which code."""
+    """Returns what a run's environment and policy are built from, and the versions of the code."""
     content = cell_source(cell.env_name, cell.env_options, cell.wrappers, cell.policy)
     loads = {cell.agent: registry.agents.load, cell.env_name: registry.environment_suite}
     code = {name: str(load(name).NUMERICS) for name, load in loads.items() if is_reference(name)}
@@ -209,24 +457,24 @@ def cell_origin(cell: Cell) -> dict[str, Any]:
 def cell_source(
     name: str, options: Mapping[str, Any], wrappers: WrapperConfig, policy: PolicyConfig
 ) -> dict[str, Any]:
-    """What an environment and a policy are built from, and by which code."""
-    wrapped = wrappers.model_dump(mode="json")
+    """Returns what an environment and a policy are built from, and the versions of the code."""
+    wrapper_options = wrappers.model_dump(mode="json")
     return {
-        "environment": {"name": name, "options": dict(options), "wrappers": wrapped},
+        "environment": {"name": name, "options": dict(options), "wrappers": wrapper_options},
         "policy": policy.model_dump(mode="json"),
-        "versions": package_versions(),
-        "git_revision": git_revision(),
+        "versions": manifest.package_versions(),
+        "git_revision": manifest.git_revision(),
     }
 
 
 def cell_reason(error: Exception) -> str:
-    """Why something failed, on one line."""
-    place = "" if isinstance(error, UserError) else source_line(error)
-    return f"{type(error).__name__}: {error}".splitlines()[0][:500] + place
+    """Returns the reason of a failure, on one line."""
+    location = "" if isinstance(error, UserError) else source_line(error)
+    return f"{type(error).__name__}: {error}".splitlines()[0][:500] + location
 
 
 def cell_outcome(rows: Sequence[Mapping[str, Any]], threshold: float | None) -> dict[str, Any]:
-    """Final and best return of a curve, and when it first reached the threshold."""
+    """Returns the final and the best return of a curve, and the steps to the threshold."""
     means = [row["return_mean"] for row in rows]
     reached = [
         row["env_steps"]
@@ -239,36 +487,3 @@ def cell_outcome(rows: Sequence[Mapping[str, Any]], threshold: float | None) -> 
         "threshold": threshold,
         "steps_to_threshold": min(reached, default=None),
     }
-
-
-def write_cell_record(
-    cell: Cell, store: Store, rows: Sequence[Mapping[str, Any]], record: Mapping[str, Any]
-) -> None:
-    """Writes a run's curve and record."""
-    if not store.mine:
-        return
-    curve = [{name: row.get(name) for name in tables.MEASURES} for row in rows]
-    whole = {**record, **cell_outcome(rows, cell.threshold)}
-    tables.write_cell(store.cell(cell), cell_identity(cell), cell.settings, curve, whole)
-
-
-def refresh_cell(cell: Cell, store: Store) -> None:
-    """Gives a finished run the labels and the threshold that the sweep has now.
-
-    Raises:
-      UserError: a manifest of its policies is damaged.
-    """
-    rows, record = store.read(cell)
-    named = cell_identity(cell)
-    if {**named, "threshold": cell.threshold}.items() <= record.items():
-        return
-    for path in store.policies(cell).glob("*.json"):
-        manifest = read_or_set_aside(
-            store.folder,
-            path,
-            lambda path: text_files.read_json(path, policy_manifest.WHAT),
-            store.note,
-        )
-        if manifest is not None:
-            text_files.write_json(path, {**manifest, **named})
-    write_cell_record(cell, store, rows, {name: record[name] for name in tables.RUN})

@@ -18,10 +18,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from rl_es.errors import ConfigError, StorageError, UserError
+from rl_es.errors import ConfigError, Interrupted, StorageError, UserError
 from rl_es.interfaces import Params, Snapshot
-from rl_es.results import manifest, surfaces, tables
-from rl_es.results.files import read_or_set_aside
+from rl_es.results import manifest, tables
 from rl_es.rollout.config import SurfaceConfig
 from rl_es.rollout.evaluation import make_evaluator
 from rl_es.sweep import cells
@@ -29,7 +28,6 @@ from rl_es.sweep.cells import digest, environment_identity, resolve_options
 from rl_es.sweep.progress import Progress, format_duration
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import Store, cell_reason, cell_source
-from rl_es.training import multihost
 from rl_es.training.compilation import (
     key_for_evaluation,
     lane_axis,
@@ -178,24 +176,18 @@ def evaluate_surfaces(
     """
     failed = 0
     for one in asked:
-        if multihost.call_on_first(lambda one=one: _is_there(one, store)):
+        if store.surface_settings(one.env) == one.settings:
             continue
         try:
             _make(one, store, progress, stop)
         except StorageError:
             raise
         except Exception as error:
-            if multihost.is_multihost() and not isinstance(error, UserError):
-                raise  # the others may not have it, and would wait in vain
+            if not store.is_shared(error):
+                raise
             progress.note(f"surface of {one.env}: failed: {cell_reason(error)}")
             failed += 1
     return failed
-
-
-def _is_there(one: SurfaceRequest, store: Store) -> bool:
-    path = surfaces.path_of(store.folder, one.env)
-    found = read_or_set_aside(store.folder, path, surfaces.read, store.note)
-    return found is not None and found.settings == one.settings
 
 
 def _make(one: SurfaceRequest, store: Store, progress: Progress, stop: threading.Event) -> None:
@@ -204,14 +196,13 @@ def _make(one: SurfaceRequest, store: Store, progress: Progress, stop: threading
     rows: list[dict[str, Any]] = []
     for returns in evaluate_points(one.task, points, one.config.episodes):
         rows += map(_row, points[len(rows) : len(rows) + len(returns)], returns)
-        if multihost.any_process(stop.is_set()):
-            raise multihost.Interrupted
+        if store.stop_requested(stop):
+            raise Interrupted
         if len(rows) < len(points) and time.monotonic() - noted > NOTE_SECONDS:
             noted = time.monotonic()
             progress.note(f"{one.display_name}, {len(rows) / len(points):.0%} done", False)
     seconds = time.monotonic() - began
-    if store.mine:
-        surfaces.write(surfaces.path_of(store.folder, one.env), rows, _record(one, seconds))
+    store.write_surface(one.env, rows, _record(one, seconds))
     progress.note(f"{one.display_name} in {format_duration(seconds)}", False)
 
 

@@ -1,15 +1,16 @@
-"""Several processes of this machine that share a sweep: this one hands out its groups.
+"""Worker processes of this machine that share the groups of a sweep: `run --workers N`.
 
-Each worker keeps to its own cores, or devices, and writes what it runs itself; what it reports is
-shown here. One that ends before its time, as when the system kills it for its memory, is replaced,
-and its group is run once more, from its last checkpoint.
+A worker (`python -m rl_es.sweep.workers`) claims groups in the results folder and runs them one
+after the other, as every `run` on that folder does, on its own cores or devices. It ends when no
+group is free. What it is to run is one line of JSON on its standard input, a `WorkerSetup`. Nothing
+else is sent to it: SIGINT asks it to save and end, and the end of its input ends it at once, since
+then its parent is gone.
 
-A process that runs groups of a sweep for another one: `python -m rl_es.sweep.workers`.
-
-Messages come on standard input and go to what was standard output (`rl_es.sweep.protocol`).
-Whatever else is written there goes to standard error. When its input ends the process that started
-it has ended, and it ends at once: the system lets go of its claims, and somebody else goes on from
-its last checkpoint.
+The parent reads the progress from the cells that the workers write (`FolderWatcher`). What a worker
+prints, a line each, is a note for people; its exit code is that of a command line, and an `error: `
+line says what ended it. A worker that ends before its time, as when the system kills it for its
+memory, is replaced, and its group goes on from its last checkpoint; a group whose workers have
+ended `TRIES` times fails.
 """
 
 import contextlib
@@ -17,194 +18,120 @@ import json
 import os
 import queue
 import signal
+import socket
 import subprocess
 import sys
 import threading
-from collections import Counter, deque
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any, NoReturn, TextIO
 
 import jax
 
-from rl_es.errors import EndedError, UserError
-from rl_es.sweep import protocol
-from rl_es.sweep.execution import Crew
+from rl_es import registry
+from rl_es.errors import EndedError, Interrupted, UserError
+from rl_es.results import files, tables
+from rl_es.sweep.cells import Cell, Group, expand_cells, group_cells
+from rl_es.sweep.execution import ExecutorFactory, stop_on_signal
 from rl_es.sweep.groups import GroupRunner
-from rl_es.sweep.protocol import MessageProgress, WorkerSetup
-from rl_es.sweep.queue import PlacedGroup
+from rl_es.sweep.progress import Progress, cell_name
+from rl_es.sweep.queue import GroupQueue, PlacedGroup, make_group_compiler, make_placed_group
 from rl_es.sweep.schema import Sweep
-from rl_es.sweep.store import State
-from rl_es.training import multihost
+from rl_es.sweep.store import RunProgress, Store
+from rl_es.training.compilation import prepare_jax
 from rl_es.training.resources import Resources, device_memory
 
-TRIES = 2  # of a group whose worker ends
-LOOK_SECONDS = 0.2  # between two looks at whether a stop was asked for
+TRIES = 2  # of a group whose workers end
+WATCH_SECONDS = 0.2  # between two looks at the folder, and at whether a stop was requested
+ERROR = "error: "  # begins the line that says what ended a worker
 
-Inbox = queue.SimpleQueue[tuple["Worker", dict[str, Any] | None]]  # None: it has ended
 
-
-class Worker:
-    """A process that runs groups.
+@dataclass(frozen=True)
+class WorkerSetup:
+    """What a process needs to run groups of a sweep for another one; JSON values.
 
     Attributes:
-      process: the process.
-      work: what it runs now.
+      sweep: The sweep.
+      out: The results folder.
+      resources: Resources that the process may use.
+      cores: Cores that it keeps to; empty: all.
+      agents: Packages in which the registry looks for agents.
+      suites: Packages in which it looks for environments.
+      versions: `Store.version` at the start of each cell that is to be run, by run_id.
     """
 
-    def __init__(self, setup: WorkerSetup, environment: Mapping[str, str], inbox: Inbox):
-        self.work: PlacedGroup | None = None
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "rl_es.sweep.workers"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-        self.tell(setup.content())
-        threading.Thread(target=self._listen, args=(inbox,), daemon=True).start()
+    sweep: Mapping[str, Any]
+    out: str
+    resources: Resources
+    cores: Sequence[int]
+    agents: Sequence[str]
+    suites: Sequence[str]
+    versions: Mapping[str, int]
 
-    def _listen(self, inbox: Inbox) -> None:
-        assert self.process.stdout is not None
-        with self.process.stdout as lines:
-            for line in lines:
-                inbox.put((self, json.loads(line)))
-        inbox.put((self, None))
+    @classmethod
+    def of_sweep(
+        cls,
+        sweep: Sweep,
+        resources: Resources,
+        out: Path | str = "",
+        cores: Sequence[int] = (),
+        versions: Mapping[str, int] | None = None,
+    ) -> "WorkerSetup":
+        """Returns the setup of a sweep, with the agents and environments of this process."""
+        content = sweep.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        packages = (registry.agents.packages, registry.suites.packages)
+        return cls(content, str(out), resources, cores, *packages, versions or {})
 
-    def tell(self, content: Mapping[str, Any]) -> None:
-        """Sends a message; one that has ended hears nothing."""
-        assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):
-            protocol.send_message(self.process.stdin, content)
+    def to_json(self) -> str:
+        """Returns the setup as one line."""
+        return json.dumps(asdict(self))
 
-    def wait(self) -> int:
-        """Waits for its end; returns its exit code."""
-        assert self.process.stdin is not None
-        code = self.process.wait()
-        with contextlib.suppress(BrokenPipeError):  # of what it was told and did not read
-            self.process.stdin.close()
-        return code
+    @classmethod
+    def from_json(cls, text: str) -> "WorkerSetup":
+        """Returns the setup that `to_json` wrote."""
+        content = json.loads(text)
+        return cls(**{**content, "resources": Resources(**content["resources"])})
 
-    def ending(self) -> str:
-        """How it ended, for people."""
-        code = self.wait()
-        if code >= 0:
-            return f"its process ended with exit code {code}"
-        killed = ", perhaps for its memory" if code == -signal.SIGKILL else ""
-        return f"its process was ended by {signal.Signals(-code).name}{killed}"
-
-
-def worker_pool(number: int) -> Crew:
-    """So many workers, as a sweep's execution takes them."""
-    return partial(WorkerPool, number=number)
-
-
-class WorkerPool:
-    """The workers of a sweep, and what is left for them."""
-
-    def __init__(self, sweep: Sweep, runner: GroupRunner, state: State, number: int):
-        """Starts them, for cells in this state; they wait for groups."""
-        self._runner = runner
-        self._inbox: Inbox = queue.SimpleQueue()
-        folder = runner.store.folder
-        self._places = [
-            (WorkerSetup.here(sweep, folder, resources, state, cores), environment)
-            for resources, cores, environment in core_shares(runner.resources, number)
-        ]
-        self._workers = [Worker(*place, self._inbox) for place in self._places]
-        self._left: deque[PlacedGroup] = deque()
-        self._wanted: dict[str, Set[str]] = {}
-        self._ends: Counter[str] = Counter()
-        self._failed = 0
-
-    def run(self, works: Sequence[PlacedGroup], wanted: Set[str]) -> int:
-        """Has them run groups, and leaves when all have ended.
+    def prepare(
+        self, progress: Progress, stop: threading.Event
+    ) -> tuple[dict[str, Group], GroupRunner]:
+        """Prepares this process, before jax counts the cores.
 
         Args:
-          works: in order.
-          wanted: run_id of the cells that are run.
+          progress: is told of everything.
+          stop: is checked between calls of a program.
 
         Returns:
-          How many cells failed.
-
-        Raises:
-          Interrupted: a stop was asked for; what is finished is kept, the rest saved.
-          UserError: of a worker, such as a results folder that cannot be written.
+          The groups of the sweep by key, and their runner.
         """
-        self._left = deque(works)
-        self._wanted = {
-            work.group.key: {c.run_id for c in work.group.cells if c.run_id in wanted}
-            for work in works
-        }
-        known = protocol.name_message(work.group for work in works)
-        try:
-            for worker in self._workers:
-                self._next(worker)
-            while any(worker.work is not None for worker in self._workers):
-                if self._runner.stop.is_set():
-                    raise multihost.Interrupted
-                with contextlib.suppress(queue.Empty):
-                    worker, told = self._inbox.get(timeout=LOOK_SECONDS)
-                    if told is None:
-                        self._lost(worker)
-                    elif "call" in told:
-                        protocol.dispatch_message(self._runner.progress, told, known)
-                    else:
-                        self._answered(worker, told)
-        finally:
-            self.end()
-        return self._failed
-
-    def end(self) -> None:
-        """Asks them to stop, and waits until each has saved what it runs and ended."""
-        for worker in self._workers:
-            worker.tell({"stop": True})
-        for worker in self._workers:
-            worker.wait()
-
-    def _next(self, worker: Worker) -> None:
-        """Gives a worker the next group, if there is one."""
-        worker.work = self._left.popleft() if self._left else None
-        if worker.work is not None:
-            key = worker.work.group.key
-            worker.tell({"run": key, "wanted": sorted(self._wanted[key])})
-
-    def _answered(self, worker: Worker, told: Mapping[str, Any]) -> None:
-        if "error" in told:
-            raise (EndedError if told["code"] == EndedError.code else UserError)(told["error"])
-        assert worker.work is not None
-        if "busy" in told:
-            self._left.append(worker.work)
-        else:
-            self._failed += told["failed"]
-        self._next(worker)
-
-    def _lost(self, worker: Worker) -> None:
-        """Replaces a worker that has ended, and sees to its group."""
-        work, place, how = worker.work, self._workers.index(worker), worker.ending()
-        self._workers[place] = Worker(*self._places[place], self._inbox)
-        if work is not None:
-            key = work.group.key
-            self._ends[key] += 1
-            if self._ends[key] < TRIES:
-                self._runner.progress.note(f"{work.group.label}: {how}; it is run once more")
-                self._left.appendleft(work)
-            else:
-                self._failed += self._runner.give_up(work, self._wanted[key], how)
-        self._next(self._workers[place])
+        if self.cores and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(0, self.cores)
+        for package in self.agents:
+            registry.agents.add_package(package)
+        for package in self.suites:
+            registry.suites.add_package(package)
+        prepare_jax(self.resources.devices)
+        cells = expand_cells(Sweep.model_validate(self.sweep))
+        store = Store(Path(self.out), progress.note)
+        compiler = make_group_compiler(progress)
+        runner = GroupRunner(store, progress, stop, compiler, self.resources)
+        return {group.key: group for group in group_cells(cells)}, runner
 
 
 Share = tuple[Resources, tuple[int, ...], dict[str, str]]
 
 
 def core_shares(resources: Resources, number: int) -> Iterator[Share]:
-    """What each of so many workers may use: resources, cores, and environment variables.
+    """Yields the resources, the cores and the environment variables of each of `number` workers.
 
     On CPU each has its own cores and its part of the memory; elsewhere its own devices, or where
-    there are fewer devices than workers its part of one's memory.
+    there are fewer devices than workers its part of one device's memory.
 
     Raises:
-      UserError: there are not so many cores.
+      UserError: there are fewer cores.
     """
     if jax.default_backend() == "cpu":
         cores = sorted(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0))
@@ -212,68 +139,400 @@ def core_shares(resources: Resources, number: int) -> Iterator[Share]:
             raise UserError(f"--workers: must be at most {len(cores)}, the cores; is {number}")
         memory = resources.memory or device_memory(number)
         for i in range(number):
-            first, last = (len(cores) * n // number for n in (i, i + 1))
-            yield replace(resources, memory=memory), tuple(cores[first:last]), {}
+            start, end = (len(cores) * n // number for n in (i, i + 1))
+            yield replace(resources, memory=memory), tuple(cores[start:end]), {}
         return
     devices = jax.local_device_count()
     for i in range(number):
-        own = range(i, devices, number) if number <= devices else [i % devices]
-        seen = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
-        names = [seen[n] if len(seen) == devices and seen[0] else str(n) for n in own]
-        sharing = -(-number // devices)
+        share = range(i, devices, number) if number <= devices else [i % devices]
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        names = [visible[n] if len(visible) == devices and visible[0] else str(n) for n in share]
         environment = {"CUDA_VISIBLE_DEVICES": ",".join(names)}
-        environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.8 / sharing:.3f}"
+        workers_per_device = -(-number // devices)
+        environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.8 / workers_per_device:.3f}"
         yield resources, (), environment
 
 
-BUSY_SECONDS = 1.0  # after which a group that another process has is given back
-
-Orders = queue.SimpleQueue[dict[str, Any]]
+# The parent.
 
 
-def worker_main() -> None:
-    """Runs groups until there are no more."""
-    told = os.fdopen(os.dup(0), "rb")
-    sender = MessageProgress(os.fdopen(os.dup(1), "wb"))
-    os.dup2(2, 1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C: the parent says stop
-    setup = WorkerSetup.of(json.loads(told.readline()))
-    stop, orders = threading.Event(), Orders()
-    threading.Thread(target=_listen, args=(told, orders, stop), daemon=True).start()
-    with contextlib.suppress(KeyboardInterrupt):  # it was stopped
+class Worker:
+    """A worker process, as its parent sees it.
+
+    Attributes:
+      process: The process, in a process group of its own: a terminal's Ctrl-C is for the parent.
+      error: What ended it, from its own words; None where it did not say.
+    """
+
+    def __init__(
+        self,
+        setup: WorkerSetup,
+        environment: Mapping[str, str],
+        progress: Progress,
+        ended: "queue.SimpleQueue[Worker]",
+    ):
+        """Starts the process.
+
+        Args:
+          setup: what it is to run.
+          environment: variables that are added to those of this process.
+          progress: is told of its notes.
+          ended: receives this worker once its process has ended.
+        """
+        self.error: str | None = None
+        with _held_back(signal.SIGINT):  # until the worker handles it
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "rl_es.sweep.workers"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                process_group=0,
+                env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(sys.path)},
+            )
+        threading.Thread(target=self._listen, args=(setup, progress, ended), daemon=True).start()
+
+    def _listen(
+        self, setup: WorkerSetup, progress: Progress, ended: "queue.SimpleQueue[Worker]"
+    ) -> None:
+        assert self.process.stdin is not None and self.process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(setup.to_json() + "\n")
+            self.process.stdin.flush()
+        with self.process.stdout as lines:
+            for line in lines:
+                if line.startswith(ERROR):
+                    self.error = line.removeprefix(ERROR).rstrip("\n")
+                else:
+                    progress.note(line.rstrip("\n"))
+        self.process.wait()
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        ended.put(self)
+
+    def interrupt(self) -> None:
+        """Asks it to save what it runs, and to end."""
+        self.process.send_signal(signal.SIGINT)
+
+    def check(self) -> bool:
+        """Returns whether it has ended with all of its groups run.
+
+        Raises:
+          UserError: an error has ended it that would end any worker.
+        """
+        code = self.process.returncode
+        if self.error is not None and code in (UserError.code, EndedError.code):
+            raise (EndedError if code == EndedError.code else UserError)(self.error)
+        return code == 0
+
+    def ending(self) -> str:
+        """Returns how its process ended, for people."""
+        code = self.process.returncode
+        if code >= 0:
+            return f"its process ended with exit code {code}"
+        cause = ", perhaps for its memory" if code == -signal.SIGKILL else ""
+        return f"its process was ended by {signal.Signals(-code).name}{cause}"
+
+
+@contextlib.contextmanager
+def _held_back(number: signal.Signals) -> Iterator[None]:
+    """Blocks a signal in this thread, and in processes that it starts."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class FolderWatcher:
+    """Reports the runs of other processes, by what they write into the results folder.
+
+    Attributes:
+      versions: `Store.version` of each cell before anything was run, by run_id.
+      failed: Number of cells that were reported as failed.
+    """
+
+    def __init__(
+        self,
+        works: Sequence[PlacedGroup],
+        versions: Mapping[str, int],
+        store: Store,
+        progress: Progress,
+    ):
+        """Watches cells.
+
+        Args:
+          works: their groups.
+          versions: as the attribute.
+          store: the results folder.
+          progress: is told of the cells.
+        """
+        self._works = {work.group.key: work for work in works}
+        cells = (cell for work in works for cell in work.group.cells)
+        self._cells = {cell.run_id: cell for cell in cells if cell.run_id in versions}
+        self.versions, self._versions = versions, dict(versions)
+        self._store, self._progress = store, progress
+        self._reached: dict[str, RunProgress] = {}  # by run_id
+        self._compiling: set[str] = set()  # groups whose start was reported
+        self._compiled: set[str] = set()
+        self.failed = 0
+
+    @property
+    def cells(self) -> list[Cell]:
+        """Cells that have not ended."""
+        return list(self._cells.values())
+
+    @property
+    def works(self) -> list[PlacedGroup]:
+        """Groups with cells that have not ended."""
+        keys = {cell.group for cell in self._cells.values()}
+        return [work for key, work in self._works.items() if key in keys]
+
+    def start(self, group: Group) -> None:
+        """Reports once that a group is compiled."""
+        if group.key not in self._compiling:
+            self._compiling.add(group.key)
+            self._progress.compiling(group, None)
+
+    def drop(self, group: Group) -> None:
+        """Stops watching the cells of a group."""
+        for cell in group.cells:
+            self._cells.pop(cell.run_id, None)
+
+    def poll(self) -> None:
+        """Reports the cells that were written since the last call."""
+        for cell in self.cells:
+            version = self._store.version(cell)
+            if version == self._versions[cell.run_id]:
+                continue
+            try:
+                rows, record = tables.read_cell(self._store.cell_path(cell))
+            except (UserError, OSError):  # its process sets it aside
+                continue
+            self._versions[cell.run_id] = version
+            self._report(cell, rows, record)
+
+    def _report(
+        self, cell: Cell, rows: Sequence[Mapping[str, Any]], record: Mapping[str, Any]
+    ) -> None:
+        status, reached = record["status"], RunProgress.from_record(record)
+        if record["compile_seconds"] and cell.group not in self._compiled:
+            self._compiled.add(cell.group)
+            group = self._works[cell.group].group
+            self.start(group)
+            self._progress.compiling(group, record["compile_seconds"])
+        if status == "running":
+            before = self._reached.get(cell.run_id, RunProgress())
+            self._reached[cell.run_id] = reached
+            seconds = reached.wall_seconds - before.wall_seconds
+            rate = (reached.env_steps - before.env_steps) / seconds if seconds > 0 else 0.0
+            mean = _number(rows[-1]["return_mean"] if rows else None)
+            fraction = reached.fraction(cell)
+            self._progress.running(cell, fraction, mean, reached.env_steps, rate)
+        elif status == "failed":
+            self._cells.pop(cell.run_id)
+            self.failed += 1
+            self._progress.failed(cell, record["reason"] or "")
+        elif status == "diverged" or reached.fraction(cell) >= 1.0:
+            self._cells.pop(cell.run_id)
+            final = _number(record["final_return"])
+            self._progress.finished(cell, status, final, reached.wall_seconds)
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def worker_pool(number: int) -> ExecutorFactory:
+    """Returns a factory for a pool of `number` workers."""
+    return partial(WorkerPool, number=number)
+
+
+class WorkerPool:
+    """An executor of worker processes."""
+
+    def __init__(self, sweep: Sweep, runner: GroupRunner, number: int):
+        """Divides the machine among the workers.
+
+        Raises:
+          UserError: there are fewer cores than workers.
+        """
+        self._sweep, self._runner = sweep, runner
+        self._shares = list(core_shares(runner.resources, number))
+        self._workers: list[Worker | None] = [None] * number  # None: no group was free
+        self._ended: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+        self._holders: dict[str, int] = {}  # process id by key of the group that it runs
+        self._losses: Counter[str] = Counter()  # of workers, by key of the group; '' before any
+
+    def run(self, works: Sequence[PlacedGroup], versions: Mapping[str, int]) -> int:
+        """Runs cells; see `Executor.run`."""
+        watcher = FolderWatcher(works, versions, self._runner.store, self._runner.progress)
+        failed = 0
         try:
-            _work(setup, orders, sender, stop)
-        except UserError as error:
-            sender.send({"error": str(error), "code": error.code})
-    os._exit(0)
+            for index in range(len(self._shares)):
+                self._start(index, watcher)
+            while any(self._workers) or watcher.cells:
+                if self._runner.stop.is_set():
+                    raise Interrupted
+                with contextlib.suppress(queue.Empty):
+                    worker = self._ended.get(timeout=WATCH_SECONDS)
+                    if worker.check():
+                        self._workers[self._workers.index(worker)] = None
+                    else:
+                        failed += self._replace(worker, watcher)
+                self._watch_claims(watcher)
+                watcher.poll()
+                if not any(self._workers):
+                    failed += self._run_left(watcher)
+        finally:
+            self._end()
+        return failed + watcher.failed
+
+    def _start(self, index: int, watcher: FolderWatcher) -> None:
+        """Starts the worker that uses a share of the machine."""
+        resources, cores, environment = self._shares[index]
+        folder = self._runner.store.folder
+        setup = WorkerSetup.of_sweep(self._sweep, resources, folder, cores, watcher.versions)
+        self._workers[index] = Worker(setup, environment, self._runner.progress, self._ended)
+
+    def _end(self) -> None:
+        """Asks the workers to stop, and waits until each has saved what it runs."""
+        workers = [worker for worker in self._workers if worker is not None]
+        for worker in workers:
+            worker.interrupt()
+        for worker in workers:
+            worker.process.wait()
+
+    def _watch_claims(self, watcher: FolderWatcher) -> None:
+        """Records which worker runs which group."""
+        pids = (worker.process.pid for worker in self._workers if worker is not None)
+        names = {f"process {pid} on {socket.gethostname()}": pid for pid in pids}
+        for work in watcher.works:
+            pid = names.get(self._runner.store.claim_holder(work.group))
+            if pid is not None:
+                self._holders[work.group.key] = pid
+                watcher.start(work.group)
+
+    def _replace(self, worker: Worker, watcher: FolderWatcher) -> int:
+        """Replaces a worker that was lost; returns how many cells of its groups failed."""
+        before = dict(self._holders)
+        self._watch_claims(watcher)
+        watcher.poll()
+        pid, failed = worker.process.pid, 0
+        lost = [
+            work
+            for work in watcher.works
+            if pid in (before.get(work.group.key), self._holders.get(work.group.key))
+        ]
+        for work in lost:
+            self._losses[work.group.key] += 1
+            if self._losses[work.group.key] < TRIES:
+                message = f"{work.group.label}: {worker.ending()}; it is run once more"
+                self._runner.progress.note(message)
+            else:
+                failed += self._give_up(work, watcher, worker.ending())
+        if not lost:
+            self._losses[""] += 1
+            if self._losses[""] >= TRIES * len(self._shares):
+                raise EndedError(f"--workers: a worker ran nothing: {worker.ending()}")
+        index = self._workers.index(worker)
+        self._workers[index] = None
+        if watcher.cells:
+            self._start(index, watcher)
+        return failed
+
+    def _run_left(self, watcher: FolderWatcher) -> int:
+        """Starts a worker for groups that are free again; returns how many cells failed.
+
+        A process that is none of the workers has claimed these groups, and has let go of them. Or
+        runs could not go on after a smaller budget, whose record says that they have finished.
+        """
+        failed = 0
+        for work in watcher.works:
+            claim = files.claim(self._runner.store.folder, work.group.key)
+            if claim is None:
+                continue
+            claim.release()
+            self._losses[work.group.key] += 1
+            if self._losses[work.group.key] < TRIES:
+                if self._workers[0] is None:
+                    self._start(0, watcher)
+            else:
+                reason = "no worker could run it to its end"
+                failed += self._give_up(work, watcher, reason)
+        return failed
+
+    def _give_up(self, work: PlacedGroup, watcher: FolderWatcher, reason: str) -> int:
+        """Fails what is left of a group; returns the number of cells."""
+        claim = files.claim(self._runner.store.folder, work.group.key)
+        if claim is None:  # another worker has begun to run it
+            return 0
+        try:
+            failed = self._runner.give_up(work, watcher.versions, reason)
+            watcher.drop(work.group)
+            return failed
+        finally:
+            claim.release()
 
 
-def _listen(told: BinaryIO, orders: Orders, stop: threading.Event) -> None:
-    for line in told:
-        order = json.loads(line)
-        if "stop" in order:
-            stop.set()
-        orders.put(order)
+# The worker.
+
+
+class WorkerProgress(Progress):
+    """Prints notes. Everything else is in the cells that the worker writes."""
+
+    def __init__(self, stream: TextIO, folder: Path):
+        """Writes lines to `stream`; `folder` is the results folder."""
+        self._stream, self._store = stream, Store(folder)
+
+    def failed(self, cell: Cell, reason: str) -> None:
+        """Prints why a cell failed whose record does not say it."""
+        if self._store.read(cell)[1].get("status") != "failed":
+            self.note(f"{cell_name(cell)}: failed: {reason}")
+
+    def note(self, text: str, always: bool = True) -> None:
+        """Prints the text on one line."""
+        if always:
+            print(" ".join(text.split()), file=self._stream, flush=True)
+
+
+def main() -> NoReturn:
+    """Runs what the standard input says, and ends the process.
+
+    What else is printed to standard output goes to standard error.
+    """
+    stream = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    code = 0
+    try:
+        with stop_on_signal() as stop:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+            setup = WorkerSetup.from_json(sys.stdin.readline())
+            threading.Thread(target=_end_with_parent, daemon=True).start()
+            _run(setup, WorkerProgress(stream, Path(setup.out)), stop)
+    except UserError as error:
+        print(f"{ERROR}{error}", file=stream, flush=True)
+        code = error.code
+    except KeyboardInterrupt:
+        code = 130
+    sys.stderr.flush()
+    os._exit(code)  # a thread may be left that compiles, at which XLA crashes
+
+
+def _run(setup: WorkerSetup, progress: Progress, stop: threading.Event) -> None:
+    """Runs groups until none is free."""
+    groups, runner = setup.prepare(progress, stop)
+    left = [g for g in groups.values() if any(c.run_id in setup.versions for c in g.cells)]
+    place = partial(make_placed_group, resources=runner.resources)
+    group_queue = GroupQueue(left, runner.store, progress, place, setup.versions)
+    while not stop.is_set() and (claimed := group_queue.take()) is not None:
+        runner.compile_and_run(claimed)
+
+
+def _end_with_parent() -> None:
+    """Ends this process at once when its input ends."""
+    sys.stdin.read()
     os._exit(1)
 
 
-def _work(
-    setup: WorkerSetup, orders: Orders, sender: MessageProgress, stop: threading.Event
-) -> None:
-    from rl_es.sweep.protocol import GroupWorker
-
-    member = GroupWorker(setup, sender, stop)
-    while not stop.is_set():
-        order = orders.get()
-        if "run" not in order:
-            return
-        failed = member.run(order["run"], order["wanted"])
-        if failed is None:
-            stop.wait(BUSY_SECONDS)
-            sender.send({"busy": order["run"]})
-        else:
-            sender.send({"done": order["run"], "failed": failed})
-
-
 if __name__ == "__main__":
-    worker_main()
+    main()

@@ -1,9 +1,13 @@
-"""Several processes that run one sweep together, joined by `jax.distributed`.
+"""Processes that run one sweep in step, joined by `jax.distributed`.
 
-All run the same compiled calls in the same order. The first process reads and writes the files and
-decides what hangs on them or on time; the others are told. With one process nothing here costs
-anything. Everything but `several` and `is_first` must be called by all processes, in the same
-order; a UserError that one of them raises while it runs is one that all raise.
+All of them run the same compiled calls in the same order. The first process reads and writes the
+files, and takes the decisions that depend on files or on time; its values are broadcast. In a
+single process every function here is a no-op that costs nothing.
+
+All processes must call these functions in the same order, `is_multihost` and `is_first` excepted. A
+`UserError` that one process raises after it has joined must be one that all raise.
+
+The executor of a sweep uses this module through its `Store` alone (`rl_es.sweep.store`).
 """
 
 import json
@@ -19,26 +23,22 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from rl_es.errors import EndedError, UserError
+from rl_es.errors import EndedError, Interrupted, UserError
 from rl_es.training.multihost_options import MultihostOptions
 
-JOIN_SECONDS = 300.0  # how long the others are waited for
-HEARTBEAT_SECONDS = 100  # a process that was silent for so long is taken for dead
-_PIECE = 2**24  # bytes that are sent at once
-_LEAST = 2**10  # what is shorter is padded: a length is a compiled program
-
-
-class Interrupted(KeyboardInterrupt):
-    """At least one process was asked to stop, and all do."""
+JOIN_SECONDS = 300.0  # in which all processes have to join
+HEARTBEAT_SECONDS = 100  # of silence after which a process counts as dead
+_LARGEST_PIECE = 2**24  # bytes of one broadcast
+_SMALLEST_PIECE = 2**10  # shorter ones are padded: each length compiles a program
 
 
 def is_multihost() -> bool:
-    """Whether there are other processes."""
+    """Returns whether other processes have joined."""
     return jax.distributed.is_initialized() and jax.process_count() > 1
 
 
 def is_first() -> bool:
-    """Whether this process reads and writes files and talks."""
+    """Returns whether this process reads and writes files, and shows progress."""
     return not is_multihost() or jax.process_index() == 0
 
 
@@ -46,20 +46,23 @@ def is_first() -> bool:
 
 
 @contextmanager
-def join_processes(meeting: MultihostOptions) -> Iterator[None]:
+def join_processes(options: MultihostOptions) -> Iterator[None]:
     """Joins the other processes, and leaves together with them.
 
-    On an error that not all share this process cannot wait for the others: it stays joined, and is
-    to be ended at once (`rl_es.cli.leave`), which ends them too.
+    After an error that not all processes share, this one cannot wait for the others: it stays
+    joined, and has to be ended at once (`rl_es.cli.main.leave`), which ends the others too.
+
+    Args:
+      options: address and number of the processes, or the cluster that has started them.
 
     Raises:
-      UserError: the others did not come, or there is no such place to meet.
+      UserError: the others did not join in time, or the address or the cluster does not work.
       EndedError: another process has ended.
     """
-    if meeting.alone:
+    if options.alone:
         yield
         return
-    _join(meeting)
+    _join(options)
     try:
         _connect()
         yield
@@ -76,21 +79,21 @@ def join_processes(meeting: MultihostOptions) -> Iterator[None]:
     jax.distributed.shutdown()
 
 
-def _join(meeting: MultihostOptions) -> None:
-    """Waits in a thread, since jax ends the process where it has waited in vain."""
-    # Its service would take SIGTERM, by which a cluster asks to stop.
+def _join(options: MultihostOptions) -> None:
+    """Joins in a thread, since jax ends the process after it has waited in vain."""
+    # Its service would handle SIGTERM, by which a cluster requests a stop.
     jax.config.update("jax_enable_preemption_service", False)
     if getattr(jax.config, "jax_cpu_collectives_implementation", None) is None:
         jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    detection = None if meeting.cluster else "deactivate"
+    detection = None if options.cluster else "deactivate"
     errors: list[Exception] = []
 
     def join() -> None:
         try:
             jax.distributed.initialize(
-                meeting.coordinator,
-                meeting.processes,
-                meeting.process,
+                options.coordinator,
+                options.processes,
+                options.process,
                 cluster_detection_method=detection,
                 initialization_timeout=round(2 * JOIN_SECONDS) + 60,
                 heartbeat_timeout_seconds=HEARTBEAT_SECONDS,
@@ -105,60 +108,65 @@ def _join(meeting: MultihostOptions) -> None:
         thread.join(0.1)
     if thread.is_alive():
         raise UserError(
-            f"{_place(meeting)}: waited {JOIN_SECONDS:g} seconds for the other processes; start "
+            f"{_describe(options)}: waited {JOIN_SECONDS:g} seconds for the other processes; start "
             "all of them, with the same address"
         )
     if errors:
         reason = str(errors[0]).splitlines()[0]
-        if meeting.cluster:
+        if options.cluster:
             reason = f"found no cluster that jax knows, or none that works ({reason})"
-        raise UserError(f"{_place(meeting)}: {reason}")
+        raise UserError(f"{_describe(options)}: {reason}")
 
 
 def _connect() -> None:
-    """A first exchange. Gloo writes a line about it, by C++ straight to file descriptor 1."""
+    """Exchanges a first value, silently: Gloo's C++ prints a line to file descriptor 1."""
     sys.stdout.flush()
-    kept = os.dup(1)
-    with open(os.devnull, "w") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
+    stdout = os.dup(1)
+    with open(os.devnull, "w") as null:
+        os.dup2(null.fileno(), 1)
     try:
         any_process(False)
     finally:
-        os.dup2(kept, 1)
-        os.close(kept)
+        os.dup2(stdout, 1)
+        os.close(stdout)
 
 
-def _place(meeting: MultihostOptions) -> str:
-    if meeting.cluster:
+def _describe(options: MultihostOptions) -> str:
+    """Returns the flags that this process was started with, for messages."""
+    if options.cluster:
         return "--cluster"
-    return f"--coordinator {meeting.coordinator}, process {meeting.process} of {meeting.processes}"
+    return f"--coordinator {options.coordinator}, process {options.process} of {options.processes}"
 
 
-# Agreeing.
+# Exchanging values.
 
 
 def gather(numbers: Sequence[float]) -> np.ndarray:
-    """The [n] numbers of each process, [processes, n] float64, bit for bit."""
-    own = np.asarray(numbers, np.float64)
+    """Returns the [n] numbers of each process, [processes, n] float64, bit for bit."""
+    local = np.asarray(numbers, np.float64)
     if not is_multihost():
-        return own[None]
+        return local[None]
     # As bytes, since jax would round them to float32.
-    every = np.asarray(multihost_utils.process_allgather(own.view(np.uint8)))
-    return every.view(np.float64)
+    gathered = np.asarray(multihost_utils.process_allgather(local.view(np.uint8)))
+    return gathered.view(np.float64)
 
 
 def agree_on(number: float) -> float:
-    """The first process's number."""
+    """Returns the first process's number."""
     return number if not is_multihost() else float(gather([number])[0, 0])
 
 
 def any_process(flag: bool) -> bool:
-    """Whether it is true in any process."""
+    """Returns the logical OR over all processes."""
     return flag if not is_multihost() else bool(gather([flag]).any())
 
 
 def check_same(content: str, what: str) -> None:
-    """Compares what each process was started with.
+    """Compares a text over all processes.
+
+    Args:
+      content: the text.
+      what: what it describes, for the message.
 
     Raises:
       UserError: it differs.
@@ -168,10 +176,13 @@ def check_same(content: str, what: str) -> None:
 
 
 def call_on_first(call: Callable[[], Any]) -> Any:
-    """What the call gives in the first process, a JSON value; the others do not call it.
+    """Calls a function in the first process, and returns its result in all of them.
+
+    Args:
+      call: returns a JSON value.
 
     Raises:
-      UserError: the call raised; in all processes.
+      UserError: the call raised an error; in all processes.
     """
     if not is_multihost():
         return call()
@@ -179,7 +190,7 @@ def call_on_first(call: Callable[[], Any]) -> Any:
 
 
 def read_on_first(call: Callable[[], bytes]) -> bytes:
-    """`first` of bytes, such as a file's."""
+    """Does the same as `call_on_first` for bytes, such as a file's."""
     if not is_multihost():
         return call()
     content, failed = b"", False
@@ -190,19 +201,19 @@ def read_on_first(call: Callable[[], bytes]) -> bytes:
             kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
             content, failed = f"{kind}{error}".encode(), True
     length, failed = gather([len(content), failed])[0]
-    told = _broadcast(content, int(length))
+    content = _broadcast(content, int(length))
     if failed:
-        raise UserError(told.decode())
-    return told
+        raise UserError(content.decode())
+    return content
 
 
 def _broadcast(content: bytes, length: int) -> bytes:
-    """The first process's bytes, in pieces whose lengths are few."""
+    """Returns the first process's bytes; pieces are padded to few different lengths."""
     parts = []
-    for start in range(0, length, _PIECE):
-        size = min(_PIECE, length - start)
-        piece = np.zeros(max(_LEAST, 1 << (size - 1).bit_length()), np.uint8)
-        own = np.frombuffer(content[start : start + size], np.uint8)
-        piece[: len(own)] = own
+    for start in range(0, length, _LARGEST_PIECE):
+        size = min(_LARGEST_PIECE, length - start)
+        piece = np.zeros(max(_SMALLEST_PIECE, 1 << (size - 1).bit_length()), np.uint8)
+        local = np.frombuffer(content[start : start + size], np.uint8)  # empty but in the first
+        piece[: len(local)] = local
         parts.append(np.asarray(multihost_utils.broadcast_one_to_all(piece))[:size].tobytes())
     return b"".join(parts)

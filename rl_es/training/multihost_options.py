@@ -1,4 +1,4 @@
-"""How a process is told of those that it runs a sweep with: flags of the command line."""
+"""Flags of the command line that join processes (`rl_es.training.multihost`); loads no jax."""
 
 from dataclasses import dataclass
 from typing import Annotated
@@ -10,7 +10,14 @@ from rl_es.errors import UserError, brief
 
 @dataclass(frozen=True)
 class MultihostOptions:
-    """Where processes meet, and which of them this one is; by default it is alone."""
+    """The processes that run a sweep together; by default this one is alone.
+
+    Attributes:
+      coordinator: Address of process 0.
+      processes: Number of processes.
+      process: Index of this process.
+      cluster: Whether jax finds the processes by itself.
+    """
 
     coordinator: Annotated[
         str | None,
@@ -39,11 +46,11 @@ class MultihostOptions:
 
     @property
     def alone(self) -> bool:
-        """Whether there are no others."""
+        """Whether this process joins no others."""
         return self.coordinator is None and not self.cluster
 
     def check(self) -> None:
-        """Looks at the flags before anything is done.
+        """Checks the flags.
 
         Raises:
           UserError: they do not fit together.
@@ -55,8 +62,8 @@ class MultihostOptions:
         }
         missing = [name for name, value in flags.items() if value is None]
         if self.cluster and len(missing) < len(flags):
-            given = next(name for name in flags if name not in missing)
-            raise UserError(f"--cluster: finds the others by itself; leave {given} out")
+            surplus = next(name for name in flags if name not in missing)
+            raise UserError(f"--cluster: finds the others by itself; leave {surplus} out")
         if missing and len(missing) < len(flags):
             raise UserError(
                 f"{missing[0]}: missing; --coordinator, --processes and --process go together"

@@ -8,6 +8,7 @@ one results folder, so that an interrupted search reads its finished trials back
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,12 @@ from rl_es.sweep.queue import (
     Compile,
     GroupQueue,
     PlacedGroup,
-    compile_in_background,
-    place_groups,
-    report_waiting,
+    make_group_compiler,
+    make_placed_group,
+    report_ended,
 )
 from rl_es.sweep.schema import AgentEntry, EnvironmentEntry, Sweep
-from rl_es.sweep.store import Store, refresh_cell
+from rl_es.sweep.store import Store
 from rl_es.training.compilation import Program, prepare_jax
 from rl_es.training.resources import DEFAULT_RESOURCES, Resources
 from rl_es.tuning.studies import STARTUP_TRIALS, Proposal, import_optuna, make_studies
@@ -99,17 +100,17 @@ class TrialRunner:
         ended = {cell.run_id for cell in cells if self.store.state(cell) != "missing"}
         for cell in cells:
             if cell.run_id in ended:
-                refresh_cell(cell, self.store)
-                report_waiting(self.progress, cell, self.store.read(cell)[1], "before")
+                self.store.refresh(cell)
+                report_ended(self.progress, cell, self.store.read(cell)[1], "before")
         groups = [
             group
             for group in group_cells(tuple(cells))
             if any(cell.run_id not in ended for cell in group.cells)
         ]
-        works = [place_groups(group, self.resources) for group in groups]
-        queue = GroupQueue(works, self.store, self.progress)
+        place = partial(make_placed_group, resources=self.resources)
+        queue = GroupQueue(groups, self.store, self.progress, place)
         runner = GroupRunner(self.store, self.progress, self.stop, compile_group, self.resources)
-        self.failed += execution.work_through(queue, runner)
+        self.failed += execution.run_groups(queue, runner)
 
     def mean_final_return(self, cells: Sequence[Cell]) -> float | None:
         """Returns the mean final return of a trial's runs; None if one of them was lost."""
@@ -130,7 +131,7 @@ def _search_environment(
 ) -> None:
     """Runs all rounds of one environment; adds its trials to `records`."""
     env = environment.display_name
-    compile_group = _cached(compile_in_background(runner.progress))
+    compile_group = _cached(make_group_compiler(runner.progress))
     studies = [
         (entry, study) for entry in sweep.agents for study in make_studies(env, entry, startup)
     ]

@@ -1,4 +1,4 @@
-"""Trials of what the suite promises of faults, too long for its tests.
+"""Trials of what the suite promises about faults; they take too long for its tests.
 
-`python -m tests.reliability` runs them all, and writes what came out to `docs/reliability.md`.
+`python -m tests.reliability` runs them all, and writes their outcome to `docs/reliability.md`.
 """

@@ -1,7 +1,7 @@
 """Runs the trials and writes `docs/reliability.md`: `python -m tests.reliability [PART ...]`.
 
-Parts are kills, damage, cluster, inputs and memory; by default all. What each found is kept in
-`docs/reliability.json`, so that parts can be run one at a time.
+The parts are kills, damage, cluster, inputs and memory; by default all run. The outcome of each is
+stored in `docs/reliability.json`, so that parts can be run one at a time.
 """
 
 import json
@@ -16,10 +16,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from tests.reliability import words
+from tests.reliability.page import make_page
 
 ROOT = Path(__file__).parents[2]
-FOUND = ROOT / "docs" / "reliability.json"
+OUTCOMES = ROOT / "docs" / "reliability.json"
 PAGE = ROOT / "docs" / "reliability.md"
 RUNS, KILLS = 10, 10
 
@@ -30,14 +30,15 @@ def kills(folder: Path) -> dict[str, Any]:
     """Kills a sweep of the quickstart's shape again and again."""
     from tests.reliability import kills
 
-    found = kills.Found()
-    for run, found in enumerate(kills.trial(folder, RUNS, KILLS)):
-        print(f"run {run + 1} of {RUNS}: {found.kills.total()} kills, {found.wrong}", flush=True)
+    outcome = kills.Outcome()
+    for run, outcome in enumerate(kills.trial(folder, RUNS, KILLS)):
+        kills_so_far = outcome.kills.total()
+        print(f"run {run + 1} of {RUNS}: {kills_so_far} kills, {outcome.wrong}", flush=True)
     return {
-        "seconds": round(found.seconds),
+        "seconds": round(outcome.seconds),
         "runs": RUNS,
-        "kills": dict(found.kills.most_common()),
-        "wrong": found.wrong,
+        "kills": dict(outcome.kills.most_common()),
+        "wrong": outcome.wrong,
     }
 
 
@@ -61,7 +62,7 @@ def cluster(folder: Path) -> dict[str, Any]:
 
 
 def inputs(folder: Path) -> dict[str, Any]:
-    """Malformed inputs, written by hand and generated."""
+    """Runs the tests of malformed inputs, written by hand and generated."""
     from tests.reliability import inputs
 
     counts, properties, wrong = inputs.trial(folder)
@@ -88,18 +89,18 @@ PARTS: dict[str, Part] = {
 
 
 def main(names: list[str]) -> int:
-    """Runs the parts that are named; returns 1 where something was not as it is to be."""
-    found = json.loads(FOUND.read_text()) if FOUND.exists() else {}
+    """Runs the named parts; returns 1 where an outcome is wrong."""
+    outcomes = json.loads(OUTCOMES.read_text()) if OUTCOMES.exists() else {}
     for name in names or PARTS:
-        folder, began = Path(tempfile.mkdtemp(prefix="rl_es_trial_")), time.monotonic()
-        found[name] = PARTS[name](folder)
-        found[name]["took"] = round(time.monotonic() - began)
-        found[name]["on"] = f"{os.cpu_count()} cores, {platform.machine()}, jax {version('jax')}"
+        folder, start = Path(tempfile.mkdtemp(prefix="rl_es_trial_")), time.monotonic()
+        outcomes[name] = PARTS[name](folder)
+        outcomes[name]["took"] = round(time.monotonic() - start)
+        outcomes[name]["on"] = f"{os.cpu_count()} cores, {platform.machine()}, jax {version('jax')}"
         shutil.rmtree(folder)
-        print(f"{name}: {found[name]}", flush=True)
-        FOUND.write_text(json.dumps(found, indent=2) + "\n")
-        PAGE.write_text(words.page(found))
-    return int(any(part["wrong"] for part in found.values()))
+        print(f"{name}: {outcomes[name]}", flush=True)
+        OUTCOMES.write_text(json.dumps(outcomes, indent=2) + "\n")
+        PAGE.write_text(make_page(outcomes))
+    return int(any(part["wrong"] for part in outcomes.values()))
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ class Breaking:
         self.killed = self.removed = 0
 
     def __call__(self, *report: Any) -> None:
-        """Is told of a run."""
+        """Receives a report of a run."""
         self._reports += 1
         if self._reports == 3:
             os.kill(next(tasks()), signal.SIGKILL)
@@ -50,36 +50,40 @@ class Breaking:
 
 
 def tasks() -> Iterator[int]:
-    """Process ids of tasks that run a group on this machine."""
+    """Yields the ids of processes of this machine that run a group as a task."""
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             line = (folder / "cmdline").read_bytes()
         except OSError:
             continue
-        if line.startswith(b"ray::run_group"):
+        if line.startswith(b"ray::run_ray_group"):
             yield int(folder.name)
 
 
 def trial(folder: Path) -> tuple[Breaking, list[str]]:
-    """Runs the sweep here and on the cluster; returns what happened, and what is wrong."""
+    """Runs the sweep here and on the cluster; returns the disturbance, and what went wrong."""
     from ray.cluster_utils import Cluster
 
-    sweep, whole = sweep_of(SWEEP), folder / "here"
-    execution.run_sweep(sweep, whole, Said(), ONE)
+    sweep, expected = sweep_of(SWEEP), folder / "here"
+    execution.run_sweep(sweep, expected, Said(), ONE)
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     node = cluster.add_node(num_cpus=1)
     breaking = Breaking(cluster, node)
     try:
-        crew = ray_executor.ray_executor(ray_executor.RayResources(cluster.address, cpus=1.0))
-        code = execution.run_sweep(sweep, folder / "ray", Said(running=breaking), ONE, crew=crew)
+        make_executor = ray_executor.ray_executor(
+            ray_executor.RayResources(cluster.address, cpus=1.0)
+        )
+        code = execution.run_sweep(
+            sweep, folder / "ray", Said(running=breaking), ONE, make_executor=make_executor
+        )
     finally:
         cluster.shutdown()
     wrong = [f"exit code {code}"] if code else []
-    return breaking, wrong + list(difference(whole, folder / "ray", **ROUNDING))
+    return breaking, wrong + list(difference(expected, folder / "ray", **ROUNDING))
 
 
 def in_shards(folder: Path) -> list[str]:
-    """Runs the sweep as two shards and merges them; returns what differs from `trial`'s own run."""
+    """Runs the sweep as two merged shards; returns what differs from the run of `trial`."""
     sweep, parts = sweep_of(SWEEP), [folder / "shard0", folder / "shard1"]
     codes = [
         execution.run_sweep(sweep, part, Said(), ONE, shard=Shard(index, len(parts)))

@@ -44,7 +44,7 @@ READERS: dict[str, Reader] = {
 
 
 def files(folder: Path) -> Iterator[tuple[str, Path, Reader]]:
-    """(kind, file, what reads it) of all below a folder that a later step reads."""
+    """Yields the (kind, file, reader) of all files below a folder that a later step reads."""
     for kind, read in READERS.items():
         for path in sorted(folder.rglob(kind)):
             yield kind, path, read
@@ -58,34 +58,35 @@ def files(folder: Path) -> Iterator[tuple[str, Path, Reader]]:
 
 
 def trial(folder: Path, seed: int = 0) -> tuple[dict[str, list[int]], list[str]]:
-    """Damages each file in turn, and puts it back.
+    """Damages each file in turn, and restores it.
 
     Returns:
-      By kind, how many files, truncations and changed bytes there were; and the damage that nobody
+      The numbers of files, truncations and changed bytes, by kind; and the damage that was not
       noticed, in words.
     """
-    chosen = random.Random(seed)
+    generator = random.Random(seed)
     counts: dict[str, list[int]] = {}
     missed: list[str] = []
     for kind, path, read in files(folder):
-        whole = path.read_bytes()
-        read(path)  # it is whole
-        own = counts.setdefault(kind, [0, 0, 0])
-        own[0] += 1
-        for end in range(0, len(whole), BLOCK):
-            own[1] += 1
-            if not _noticed(path, whole[:end], read):
+        content = path.read_bytes()
+        read(path)  # it is not damaged yet
+        kind_counts = counts.setdefault(kind, [0, 0, 0])
+        kind_counts[0] += 1
+        for end in range(0, len(content), BLOCK):
+            kind_counts[1] += 1
+            if not _is_noticed(path, content[:end], read):
                 missed.append(f"{path} cut after {end} bytes")
-        at = chosen.randrange(len(whole))
-        changed = whole[:at] + bytes([whole[at] ^ chosen.randint(1, 255)]) + whole[at + 1 :]
-        own[2] += 1
-        if not _noticed(path, changed, read):
+        at = generator.randrange(len(content))
+        byte = content[at] ^ generator.randint(1, 255)
+        changed = content[:at] + bytes([byte]) + content[at + 1 :]
+        kind_counts[2] += 1
+        if not _is_noticed(path, changed, read):
             missed.append(f"{path} changed at byte {at}")
-        path.write_bytes(whole)
+        path.write_bytes(content)
     return counts, missed
 
 
-def _noticed(path: Path, content: bytes, read: Reader) -> bool:
+def _is_noticed(path: Path, content: bytes, read: Reader) -> bool:
     path.write_bytes(content)
     try:
         read(path)

@@ -1,4 +1,4 @@
-"""Malformed inputs of every kind, by the tests that hold them: how many, and which got through."""
+"""The tests of malformed inputs: how many inputs there are, and which of them are not refused."""
 
 import subprocess
 import sys
@@ -20,8 +20,8 @@ def trial(folder: Path) -> tuple[dict[str, int], int, list[str]]:
     """Runs the tests of `tests/malformed`.
 
     Returns:
-      How many inputs there were of each kind; how many properties of random ones; and what was not
-      refused as it is to be.
+      The number of inputs of each kind; the number of properties of random ones; and the cases that
+      failed.
     """
     report = folder / "report.xml"
     command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}", "tests/malformed"]

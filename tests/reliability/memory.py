@@ -25,7 +25,7 @@ AGENTS = ("open_es", "full_rank_es", "eggroll", "nres")
 
 
 def trial(folder: Path) -> list[int]:
-    """Runs 200 cells, each a group of its own; returns the resident bytes after each."""
+    """Runs 200 cells, each a group; returns the resident bytes after each."""
     window = {"nres": "window: 25, "}
     text = SWEEP + "".join(
         f"  - {{name: {name}, with: {{{window.get(name, '')}lr: 0.1}}, "

@@ -19,7 +19,7 @@ from rl_es.results import tables
 from rl_es.rollout.config import EvaluationConfig
 from rl_es.sweep import plan
 from rl_es.sweep.cells import expand_cells, group_cells
-from rl_es.sweep.queue import place_groups
+from rl_es.sweep.queue import make_placed_group
 from rl_es.sweep.runs import ActiveRun, GroupRecord
 from rl_es.sweep.schema import Budget, Sweep
 from rl_es.sweep.store import RunProgress, Store
@@ -63,8 +63,8 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Compilations]:
 
 
 def planned(sweep: Sweep, lanes: int = 1) -> int:
-    every = group_cells(expand_cells(sweep))
-    works = [place_groups(group, Resources(lanes=lanes)) for group in every]
+    groups = group_cells(expand_cells(sweep))
+    works = [make_placed_group(group, Resources(lanes=lanes)) for group in groups]
     return sum(counts.programs for counts in plan.count_groups(works))
 
 
@@ -166,10 +166,10 @@ def test_runs_that_share_a_call_are_those_that_run_alone(agent: str, tmp_path: P
     changes = ("seeds=5", *(PERSISTENT if agent == "pes" else ()))
     alone = ran(tmp_path / "alone", sweep_of(ONE, *changes))
     with Compilations() as compilations:
-        together = ran(tmp_path / "together", sweep_of(ONE, *changes), lanes=3)
+        shared = ran(tmp_path / "together", sweep_of(ONE, *changes), lanes=3)
     assert compilations.ours == {"compilation.py:_compile": 3}
-    alike(alone, together, but=("lanes",))
-    (left, first), (right, second) = tables.load_tables(alone), tables.load_tables(together)
+    alike(alone, shared, but=("lanes",))
+    (left, first), (right, second) = tables.load_tables(alone), tables.load_tables(shared)
     assert (right.lanes == 3).all() and (second.lanes == 3).all() and (first.lanes == 1).all()
     assert (second.status == "finished").all() and len(second) == 5
     assert (left.env_steps == right.env_steps).all()
@@ -179,10 +179,10 @@ def test_runs_of_different_lengths_share_calls(tmp_path: Path) -> None:
     """With budgets in steps, lanes come to their points at different generations."""
     changes = ("seeds=3", "defaults.budget={env_steps: 1000}")
     alone = ran(tmp_path / "alone", sweep_of(ONE, *changes))
-    together = ran(tmp_path / "together", sweep_of(ONE, *changes), lanes=3)
-    (left, _), (right, _) = tables.load_tables(alone), tables.load_tables(together)
-    whole = ["run_id", "seed", "generation", "env_steps", "episodes"]
-    pd.testing.assert_frame_equal(left[whole], right[whole])
+    shared = ran(tmp_path / "together", sweep_of(ONE, *changes), lanes=3)
+    (left, _), (right, _) = tables.load_tables(alone), tables.load_tables(shared)
+    columns = ["run_id", "seed", "generation", "env_steps", "episodes"]
+    pd.testing.assert_frame_equal(left[columns], right[columns])
     assert left.groupby("seed").env_steps.max().between(1000, 1000 + 16 * 30).all()
 
 
@@ -243,9 +243,10 @@ def test_every_point_is_reached_at_the_first_generation_after_it(
         assert generations > 0 and steps > 0
         done = min(generations, -(-steps // step), cuts[len(reached) % len(cuts)] * budget)
         point = lane.next_point()
-        lane.come = RunProgress(lane.come.generation + done, lane.come.env_steps + done * step)
+        ahead = lane.progress.generation + done, lane.progress.env_steps + done * step
+        lane.progress = RunProgress(*ahead)
         if lane.is_due(point):
-            reached.append(lane.come.generation)
-            lane.rows.append({"generation": lane.come.generation})
+            reached.append(lane.progress.generation)
+            lane.rows.append({"generation": lane.progress.generation})
     assert reached == expected
     assert np.all(np.diff(reached) > 0)

@@ -25,23 +25,23 @@ from tests.sweep.small import ONE, TINY, broken_cartpole, interrupt_at
 
 
 def test_a_failing_group_is_recorded_and_run_again_when_asked_for(tmp_path: Path) -> None:
-    said, again, plain = Said(), Said(), Said()
+    reports, second_reports, first_reports = Said(), Said(), Said()
     with broken_cartpole():
-        ran(tmp_path, sweep_of(TINY), said, code=1)
+        ran(tmp_path, sweep_of(TINY), reports, code=1)
     _, runs = tables.load_tables(tmp_path)
     status = runs.groupby("env").status.agg(set)
     assert status["CartPole-v1"] == {"failed"} and status["Pendulum-v1"] == {"finished"}
     (reason,) = set(runs.reason.dropna())
     assert re.fullmatch(r"ZeroDivisionError: the pole \(small\.py:\d+\)", reason)
-    assert said.counts["failed"] == 8
+    assert reports.counts["failed"] == 8
     before = times(tmp_path)
-    ran(tmp_path, sweep_of(TINY), plain, code=1)
+    ran(tmp_path, sweep_of(TINY), first_reports, code=1)
     assert times(tmp_path) == before
-    assert plain.notes == ["8 of 16 cells failed before: --retry-failed runs them"]
-    ran(tmp_path, sweep_of(TINY, "seeds=3"), again, retry_failed=True)
+    assert first_reports.notes == ["8 of 16 cells failed before: --retry-failed runs them"]
+    ran(tmp_path, sweep_of(TINY, "seeds=3"), second_reports, retry_failed=True)
     _, runs = tables.load_tables(tmp_path)
     assert len(runs) == 16 and set(runs.status) == {"finished"}
-    assert again.counts["finished"] == 8
+    assert second_reports.counts["finished"] == 8
     same(tmp_path, ran(tmp_path / "through", sweep_of(TINY)))
 
 
@@ -85,11 +85,11 @@ def test_a_damaged_checkpoint_is_set_aside_and_its_run_starts_anew(
 ) -> None:
     sweep = sweep_of(ONE, "budget.generations=2", "defaults.evaluation.points=1")
     ran(tmp_path, sweep)
-    damaged = Store(tmp_path).checkpoint(expand_cells(sweep)[0])
+    damaged = Store(tmp_path).checkpoint_path(expand_cells(sweep)[0])
     damaged.write_bytes(damaged.read_bytes()[:-100])
-    said = Said()
-    ran(tmp_path, sweep_of(ONE), said)
-    (note,) = said.notes
+    reports = Said()
+    ran(tmp_path, sweep_of(ONE), reports)
+    (note,) = reports.notes
     assert note.startswith(
         f"{damaged}: not a readable checkpoint (its checksum is wrong); set aside"
     )
@@ -112,12 +112,12 @@ def test_a_run_that_diverges_ends_with_its_curve(tmp_path: Path) -> None:
     sweep = sweep_of(
         ONE, "agents=[{name: eggroll, with: {population: 16, optimiser: sgd, lr: 1e38}}]"
     )
-    said = Said()
-    ran(tmp_path, sweep, said)
+    reports = Said()
+    ran(tmp_path, sweep, reports)
     curves, runs = tables.load_tables(tmp_path)
     assert (runs.status == "diverged").all() and runs.reason.str.contains("not finite").all()
     assert (curves.groupby("seed").generation.apply(list).map(len) == 2).all()
-    assert said.counts["finished"] == 2
+    assert reports.counts["finished"] == 2
     before = times(tmp_path)
     ran(tmp_path, sweep)
     assert times(tmp_path) == before
@@ -131,8 +131,8 @@ def test_one_run_that_diverges_leaves_those_beside_it_alone(tmp_path: Path) -> N
     assert set(runs.status) == {"diverged", "finished"}
     good = runs[runs.status == "finished"].run_id.item()
     columns = ["generation", "env_steps", "return_mean"]
-    kept = curves[curves.run_id == good][columns].reset_index(drop=True)
-    pd.testing.assert_frame_equal(kept, tables.load_tables(alone)[0][columns], rtol=1e-4)
+    curve = curves[curves.run_id == good][columns].reset_index(drop=True)
+    pd.testing.assert_frame_equal(curve, tables.load_tables(alone)[0][columns], rtol=1e-4)
 
 
 def test_another_sweeps_folder_is_refused(short: Path) -> None:
@@ -167,9 +167,9 @@ def exhausted(monkeypatch: pytest.MonkeyPatch, fits: Callable[[GroupPlacement], 
     placed: list[GroupPlacement] = []
     compile_group = queue.compile_group
 
-    def compiled(compiler: Any, one: Any) -> Any:
-        placed.append(one.place)
-        return compile_group(compiler, one)
+    def compiled(compiler: Any, work: Any) -> Any:
+        placed.append(work.place)
+        return compile_group(compiler, work)
 
     def tried(program: Any, *args: Any) -> None:
         if not fits(placed[-1]):
@@ -186,16 +186,18 @@ BIG = ("agents.0.with.population=512", "budget.generations=2", "defaults.evaluat
 def test_a_group_without_enough_memory_is_run_in_chunks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = ran(tmp_path / "whole", sweep_of(ONE, *BIG))
+    expected = ran(tmp_path / "whole", sweep_of(ONE, *BIG))
     exhausted(monkeypatch, lambda place: place.placement.chunks >= 4)
-    said = Said()
-    cut = ran(tmp_path / "cut", sweep_of(ONE, *BIG), said)
-    assert [note.partition("out of memory; again with 1 run a call")[2] for note in said.notes] == [
+    reports = Said()
+    cut = ran(tmp_path / "cut", sweep_of(ONE, *BIG), reports)
+    assert [
+        note.partition("out of memory; again with 1 run a call")[2] for note in reports.notes
+    ] == [
         " and populations in 2 chunks",
         " and populations in 4 chunks",
     ]
     assert set(tables.load_tables(cut)[1].chunks) == {4}
-    alike(whole, cut, but=("chunks",))
+    alike(expected, cut, but=("chunks",))
 
 
 def test_fewer_runs_share_a_call_where_memory_does_not_suffice(

@@ -57,7 +57,7 @@ advance = ActiveRun.advance
 
 def advanced(lane, *args):
     advance(lane, *args)
-    if lane.cell.agent == agent and lane.come.generation == 3 and not multihost.is_first():
+    if lane.cell.agent == agent and lane.progress.generation == 3 and not multihost.is_first():
         os.kill(os.getpid(), int(kind))
 
 ActiveRun.advance = advanced
@@ -89,22 +89,23 @@ def start(
         free.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{free.getsockname()[1]}"
     env = {**single_device(), "JAX_PLATFORMS": "cpu"}
-    started = []
+    processes_started = []
     for process in processes:
         command = [sys.executable, "-c", DOOR, agent, str(int(kind)), str(wait), "run", "pair.yaml"]
         command += ["--out", str(process), *(changes if process else ())]
         command += ["--coordinator", address, "--processes", "2", "--process", str(process)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        started.append(subprocess.Popen(command, cwd=folder, env=env, **pipes))
+        processes_started.append(subprocess.Popen(command, cwd=folder, env=env, **pipes))
     try:
-        texts = [process.communicate(timeout=150) for process in started]
+        texts = [process.communicate(timeout=150) for process in processes_started]
     finally:
-        for process in started:
+        for process in processes_started:
             process.kill()
-    return [Ended(one.returncode, *text) for one, text in zip(started, texts, strict=True)]
+    codes = [process.returncode for process in processes_started]
+    return [Ended(code, *text) for code, text in zip(codes, texts, strict=True)]
 
 
-def said(ended: Ended) -> list[str]:
+def messages(ended: Ended) -> list[str]:
     """What the suite itself said on standard error: lines of C++ begin otherwise."""
     return [line for line in ended.errors.splitlines() if line.startswith(("error", "interr"))]
 
@@ -116,12 +117,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_processes_end_when_one_is_killed(folder: Path) -> None:
-    one, other = start(folder, agent="eggroll", kind=signal.SIGKILL)
-    assert other.code == -signal.SIGKILL
+    first, second = start(folder, agent="eggroll", kind=signal.SIGKILL)
+    assert second.code == -signal.SIGKILL
     # Most often the lost connection is seen; else jax sees the lost process, and ends this one.
-    assert one.code in (1, -signal.SIGABRT) and "Traceback" not in one.errors, one
-    if one.code == 1:
-        assert len(said(one)) == 1 and "another process has ended" in said(one)[0]
+    assert first.code in (1, -signal.SIGABRT) and "Traceback" not in first.errors, first
+    if first.code == 1:
+        assert len(messages(first)) == 1 and "another process has ended" in messages(first)[0]
     _, runs = tables.load_tables(folder / "0")
     assert list(runs.status) == ["running"]
 
@@ -129,7 +130,7 @@ def test_the_processes_end_when_one_is_killed(folder: Path) -> None:
 def test_an_interrupt_at_one_process_stops_all(folder: Path) -> None:
     for ended in start(folder, agent="pes", kind=signal.SIGINT):
         assert ended.code == 130, ended
-        assert len(said(ended)) == 1 and "Traceback" not in ended.errors
+        assert len(messages(ended)) == 1 and "Traceback" not in ended.errors
     _, runs = tables.load_tables(folder / "0")
     assert list(runs.status) == ["finished", "running"] and list(runs.generations) == [6, 3]
     assert len(list((folder / "0" / "checkpoints").iterdir())) == 2
@@ -138,9 +139,9 @@ def test_an_interrupt_at_one_process_stops_all(folder: Path) -> None:
 @pytest.mark.usefixtures("drifts")
 def test_the_curve_is_that_of_one_process(folder: Path, tmp_path: Path) -> None:
     """Its second part is from a checkpoint that both went on from."""
-    one, other = start(folder)
-    assert (one.code, other.code) == (0, 0), (one, other)
-    assert "finished" in one.output and not other.output
+    first, second = start(folder)
+    assert (first.code, second.code) == (0, 0), (first, second)
+    assert "finished" in first.output and not second.output
     assert not (folder / "1").exists()
     same(ran(tmp_path, sweep_of(TEXT)), folder / "0", but=("devices",), rtol=1e-5, atol=1e-6)
     curves, runs = tables.load_tables(tmp_path)
@@ -153,7 +154,7 @@ def test_processes_started_differently_are_refused(folder: Path) -> None:
     before = (folder / "0" / "manifest.json").read_bytes()
     for ended in start(folder, changes=["--set", "seeds=2"]):
         assert ended.code == 2, ended
-        assert said(ended) == [
+        assert messages(ended) == [
             "error: the processes were started with different sweeps, options, versions or devices"
         ]
     assert (folder / "0" / "manifest.json").read_bytes() == before
@@ -211,8 +212,8 @@ def test_alone_nothing_is_sent() -> None:
         multihost.check_same("a", "letters")
     with pytest.raises(ZeroDivisionError):
         multihost.call_on_first(lambda: 1 // 0)
-    whole = to_host({"a": np.arange(3)})
-    assert list(whole["a"]) == [0, 1, 2] and ONE_DEVICE.fed(max) is max
+    tree = to_host({"a": np.arange(3)})
+    assert list(tree["a"]) == [0, 1, 2] and ONE_DEVICE.fed(max) is max
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])

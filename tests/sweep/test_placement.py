@@ -39,9 +39,9 @@ agents: [eggroll]
 def test_devices_go_where_more_are_used(
     pairs: int, runs: int, devices: int, lanes: int, shards: int, over_runs: int
 ) -> None:
-    found = place_group(pairs, runs, EACH, Resources(devices=devices))
-    where = found.placement
-    assert (found.lanes, where.shards, where.runs) == (lanes, shards, over_runs)
+    place = place_group(pairs, runs, EACH, Resources(devices=devices))
+    where = place.placement
+    assert (place.lanes, where.shards, where.runs) == (lanes, shards, over_runs)
 
 
 @pytest.mark.parametrize(
@@ -60,11 +60,11 @@ def test_a_population_that_cannot_be_cut_is_refused() -> None:
 
 def test_what_is_held_of_all_pairs_is_not_divided_by_chunks() -> None:
     """Accumulators are there for the whole population; chunks are cut to what they leave."""
-    found = place_group(
+    place = place_group(
         256, 1, PairBytes(held=100, evaluated=100), Resources(memory=100 * (256 + 128))
     )
-    assert found.placement.chunks == 2 and found.whole == 100 * 512
-    assert found.needed == found.budget
+    assert place.placement.chunks == 2 and place.whole == 100 * 512
+    assert place.needed == place.budget
 
 
 @pytest.mark.parametrize("option", ["devices", "lanes", "population_chunk"])

@@ -13,7 +13,7 @@ from rl_es.results import tables
 from rl_es.sweep import plan
 from rl_es.sweep.cells import expand_cells, group_cells
 from rl_es.sweep.plan import GroupCounts, GroupEstimate
-from rl_es.sweep.queue import PlacedGroup, place_groups
+from rl_es.sweep.queue import PlacedGroup, make_placed_group
 from rl_es.sweep.schema import Sweep
 from rl_es.training.resources import Resources
 from tests.running import ran, sweep_of
@@ -38,7 +38,7 @@ made = partial(sweep_of, TEXT)
 
 def works(sweep: Sweep, lanes: int = 1) -> list[PlacedGroup]:
     every = group_cells(expand_cells(sweep))
-    return [place_groups(group, Resources(lanes=lanes)) for group in every]
+    return [make_placed_group(group, Resources(lanes=lanes)) for group in every]
 
 
 def counts(*assignments: str) -> Sequence[GroupCounts]:
@@ -95,7 +95,7 @@ def test_evaluation_is_compiled_once_where_it_is_the_same(
 
 def test_evaluations_of_more_lanes_are_not_shared() -> None:
     first, second = works(made("agents=[eggroll, full_rank_es]"))
-    wider = place_groups(second.group, Resources(lanes=3))
+    wider = make_placed_group(second.group, Resources(lanes=3))
     assert [count.programs for count in plan.count_groups([first, wider])] == [3, 3]
 
 

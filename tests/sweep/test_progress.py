@@ -39,20 +39,20 @@ class Clock:
 
 
 @pytest.fixture
-def made(toys: None) -> tuple[tuple[Cell, ...], tuple[Group, ...]]:
-    every = expand_cells(sweep_of(SWEEP))
-    return every, group_cells(every)
+def toy_cells(toys: None) -> tuple[tuple[Cell, ...], tuple[Group, ...]]:
+    cells = expand_cells(sweep_of(SWEEP))
+    return cells, group_cells(cells)
 
 
-def test_tally(made: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
-    (first, second, third, _), grouped = made
+def test_tally(toy_cells: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
+    (first, second, third, _), groups = toy_cells
     clock = Clock()
     tally = ProgressTally(clock)
-    tally.begin(grouped, done=0, total=4)
+    tally.begin(groups, done=0, total=4)
     assert tally.seconds_to_go is None and tally.left == 4
-    tally.compile(grouped[0], None)
+    tally.compile(groups[0], None)
     clock.now = 2.0
-    tally.compile(grouped[0], 2.0)
+    tally.compile(groups[0], 2.0)
     tally.run(CellReport(first, 0.1, 1.0, 10, 10.0))
     assert 0 < tally.share < 0.02 and tally.seconds_to_go is None
     tally.run(CellReport(first, 0.5, 1.0, 50, 10.0))
@@ -69,36 +69,36 @@ def test_tally(made: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
 
 
 def test_cells_done_before_are_not_work(
-    made: tuple[tuple[Cell, ...], tuple[Group, ...]],
+    toy_cells: tuple[tuple[Cell, ...], tuple[Group, ...]],
 ) -> None:
-    every, grouped = made
+    cells, groups = toy_cells
     clock = Clock()
     tally = ProgressTally(clock)
-    tally.begin(grouped[1:], done=2, total=4)
+    tally.begin(groups[1:], done=2, total=4)
     clock.now = 10.0
-    tally.leave(every[2], failed=False)
+    tally.leave(cells[2], failed=False)
     assert tally.share == pytest.approx(0.5) and tally.seconds_to_go == pytest.approx(10)
 
 
-def _report(shown: Progress, every: tuple[Cell, ...], grouped: tuple[Group, ...]) -> None:
-    shown.begin(grouped, 0, 4)
-    shown.compiling(grouped[0], None)
-    shown.compiling(grouped[0], 3.25)
+def _report(display: Progress, cells: tuple[Cell, ...], groups: tuple[Group, ...]) -> None:
+    display.begin(groups, 0, 4)
+    display.compiling(groups[0], None)
+    display.compiling(groups[0], 3.25)
     for step in range(5):
-        shown.running(every[0], step / 5, 12.5, 20 * step, 1e4)
-    shown.finished(every[0], "finished", 99.5, 65.0)
-    shown.finished(every[1], "diverged", float("nan"), 1.0)
-    shown.failed(every[2], "out of\nmemory [bold]")
-    shown.note("a note")
-    shown.end()
-    shown.end()
+        display.running(cells[0], step / 5, 12.5, 20 * step, 1e4)
+    display.finished(cells[0], "finished", 99.5, 65.0)
+    display.finished(cells[1], "diverged", float("nan"), 1.0)
+    display.failed(cells[2], "out of\nmemory [bold]")
+    display.note("a note")
+    display.end()
+    display.end()
 
 
-def test_lines(made: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
+def test_lines(toy_cells: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
     stream, clock = io.StringIO(), Clock()
-    shown = ProgressLines(stream, tally=ProgressTally(clock))
+    display = ProgressLines(stream, tally=ProgressTally(clock))
     clock.now = 11.0
-    _report(shown, *made)
+    _report(display, *toy_cells)
     assert stream.getvalue().splitlines() == [
         "4 of 4 cells to run, in 2 groups",
         "compiling Toy-v0 / plain",
@@ -112,68 +112,68 @@ def test_lines(made: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
     ]
 
 
-def test_quiet_lines(made: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
+def test_quiet_lines(toy_cells: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
     stream = io.StringIO()
-    _report(make_progress(quiet=True, stream=stream), *made)
+    _report(make_progress(quiet=True, stream=stream), *toy_cells)
     assert [line.split()[0] for line in stream.getvalue().splitlines()] == ["[3/4]", "a", "2"]
 
 
-def test_running_lines_are_throttled(made: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
-    every, grouped = made
+def test_running_lines_are_throttled(toy_cells: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
+    cells, groups = toy_cells
     stream, clock = io.StringIO(), Clock()
-    shown = ProgressLines(stream, tally=ProgressTally(clock))
-    shown.begin(grouped, 0, 4)
+    display = ProgressLines(stream, tally=ProgressTally(clock))
+    display.begin(groups, 0, 4)
     for second in range(1, 36):
         clock.now = float(second)
-        shown.running(every[0], second / 100, 1.0, second, 1.0)
+        display.running(cells[0], second / 100, 1.0, second, 1.0)
     assert len(stream.getvalue().splitlines()) == 1 + 3
 
 
-def test_table(made: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
+def test_table(toy_cells: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
     stream = io.StringIO()
-    shown = LiveTable(Console(file=stream, force_terminal=True, width=100, color_system=None))
-    _report(shown, *made)
+    display = LiveTable(Console(file=stream, force_terminal=True, width=100, color_system=None))
+    _report(display, *toy_cells)
     text = stream.getvalue()
     assert "Toy-v0 / plain, seed 1: diverged" in text
     assert "memory [bold]" in text and "a note" in text
     assert "2 of 4 cells done, 1 failed, 1 left" in text
 
 
-def test_table_rows(made: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
-    every, grouped = made
+def test_table_rows(toy_cells: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
+    cells, groups = toy_cells
     console = Console(file=io.StringIO(), width=100)
-    shown = LiveTable(console, rows=2)
-    shown._tally.begin(grouped, 0, 4)
-    shown.compiling(grouped[1], None)
-    for cell in every:
-        shown.running(cell, 0.25, 12.345, 1000, 2e5)
-    console.print(shown._render())
+    display = LiveTable(console, rows=2)
+    display._tally.begin(groups, 0, 4)
+    display.compiling(groups[1], None)
+    for cell in cells:
+        display.running(cell, 0.25, 12.345, 1000, 2e5)
+    console.print(display._render())
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "Toy-v0 / plain, seed 1" in text and "200,000" in text
     assert "and 2 more running" in text and "compiling toy/other / plain" in text
 
 
 @pytest.mark.parametrize("kind", ["lines", "table"])
-def test_threads(kind: str, made: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
-    every, grouped = made
+def test_threads(kind: str, toy_cells: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
+    cells, groups = toy_cells
     stream = io.StringIO()
-    shown = (
+    display = (
         ProgressLines(stream, interval=0) if kind == "lines" else LiveTable(Console(file=stream))
     )
-    shown.begin(grouped, 0, 200)
+    display.begin(groups, 0, 200)
 
     def work() -> None:
         for step in range(50):
-            shown.running(every[0], step / 50, 1.0, step, 1.0)
-            shown.compiling(grouped[0], 0.5)
-            shown.finished(every[0], "finished", 1.0, 1.0)
+            display.running(cells[0], step / 50, 1.0, step, 1.0)
+            display.compiling(groups[0], 0.5)
+            display.finished(cells[0], "finished", 1.0, 1.0)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    shown.end()
+    display.end()
     assert "200 of 200 cells done, 0 failed, 0 left" in stream.getvalue()
     assert "compile 1 min 40 s" in stream.getvalue()
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rl_es.results import tables
-from rl_es.sweep import queue, store
+from rl_es.sweep import queue
 from rl_es.sweep.cells import Cell, expand_cells
 from rl_es.sweep.runs import ActiveRun
 from rl_es.sweep.store import Store
@@ -24,18 +24,20 @@ from tests.sweep.small import LASTING, ONE, PERSISTENT, interrupt_at
 def test_a_longer_budget_goes_on_where_the_run_ended(
     changes: tuple[str, ...], tmp_path: Path
 ) -> None:
-    through = ran(tmp_path / "through", sweep_of(ONE, *changes))
+    expected = ran(tmp_path / "through", sweep_of(ONE, *changes))
     half = sweep_of(ONE, *changes, "budget.generations=2", "defaults.evaluation.points=1")
     folder = ran(tmp_path / "on", half)
     assert (tables.load_tables(folder)[1].generations == 2).all()
-    went: list[int] = []
+    reported_steps: list[int] = []
 
     def running(cell: Cell, fraction: float, shown: float, env_steps: int, rate: float) -> None:
-        went.append(env_steps)
+        reported_steps.append(env_steps)
 
     ran(folder, sweep_of(ONE, *changes), Said(running=running))
-    assert min(went) > tables.load_tables(folder)[0].query("generation == 2").env_steps.min()
-    same(folder, through)
+    assert (
+        min(reported_steps) > tables.load_tables(folder)[0].query("generation == 2").env_steps.min()
+    )
+    same(folder, expected)
 
 
 def test_a_shorter_budget_is_already_done(short: Path) -> None:
@@ -65,12 +67,12 @@ def test_an_interrupted_sweep_ends_as_an_uninterrupted_one(
 @pytest.mark.usefixtures("fine")
 def test_interrupted_persistent_runs_that_share_calls_go_on(tmp_path: Path) -> None:
     sweep = sweep_of(ONE, *PERSISTENT, "seeds=3")
-    through = ran(tmp_path / "through", sweep, lanes=2)
+    expected = ran(tmp_path / "through", sweep, lanes=2)
     folder = tmp_path / "on"
     with pytest.raises(KeyboardInterrupt):
         ran(folder, sweep, Said(running=interrupt_at(1, 0.5)), lanes=2)
     assert set(tables.load_tables(folder)[1].status) == {"running"}
-    same(through, ran(folder, sweep, lanes=2))
+    same(expected, ran(folder, sweep, lanes=2))
 
 
 class Killed(BaseException):
@@ -80,14 +82,14 @@ class Killed(BaseException):
 @pytest.mark.parametrize("left", [0, 1])
 @pytest.mark.usefixtures("fine")
 def test_a_checkpoint_is_not_taken_for_one_of_a_curve_that_began_anew(
-    left: int, short: Path, tmp_path: Path
+    rows_left: int, short: Path, tmp_path: Path
 ) -> None:
     """A finished run's curve is lost, or its end is; what runs it again is killed early on."""
     folder = tmp_path / "results"
     shutil.copytree(short, folder)
     cell = expand_cells(sweep_of(ONE))[1]
     rows, record = tables.read_cell(folder / "cells" / f"{cell.run_id}.parquet")
-    store.write_cell_record(cell, Store(folder), rows[:left], {**record, "status": "running"})
+    Store(folder).write(cell, rows[:rows_left], {**record, "status": "running"})
 
     def running(cell: Cell, done: float, *rest: Any) -> None:
         if done > 0.3:
@@ -101,16 +103,16 @@ def test_a_checkpoint_is_not_taken_for_one_of_a_curve_that_began_anew(
 
 @pytest.mark.usefixtures("fine")
 def test_a_curve_can_be_read_while_its_run_goes_on(tmp_path: Path) -> None:
-    seen: list[tuple[str, int]] = []
+    reported: list[tuple[str, int]] = []
 
     def running(cell: Cell, *rest: Any) -> None:
         curves, runs = tables.load_tables(tmp_path)
-        mine = runs[runs.run_id == cell.run_id]
-        seen.append((mine.status.item(), int((curves.run_id == cell.run_id).sum())))
+        run = runs[runs.run_id == cell.run_id]
+        reported.append((run.status.item(), int((curves.run_id == cell.run_id).sum())))
 
     ran(tmp_path, sweep_of(ONE, "seeds=1"), Said(running=running))
-    assert {status for status, _ in seen} == {"running"}
-    assert [rows for _, rows in seen] == [1, 1, 2, 2, 3, 3]
+    assert {status for status, _ in reported} == {"running"}
+    assert [rows for _, rows in reported] == [1, 1, 2, 2, 3, 3]
 
 
 @pytest.mark.usefixtures("fine")

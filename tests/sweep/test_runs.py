@@ -31,16 +31,16 @@ def lane(toys: None, tmp_path: Path) -> ActiveRun:
 
 
 def center(lane: ActiveRun, params: Any) -> Any:
-    lane.evaluated(np.ones(2), Snapshot(params))
+    lane.add_evaluation(np.ones(2), Snapshot(params))
     return lane.rows[-1]["center"]
 
 
 def test_the_center_is_flat_in_the_trees_order(lane: ActiveRun) -> None:
     params = {"b": np.float32([[3, 4], [5, 6]]), "a": np.float32([1, 0.1])}
-    found = center(lane, params)
-    assert found == [1, float(np.float32(0.1)), 3, 4, 5, 6]
-    (row,), _ = tables.read_cell(lane.store.cell(lane.cell))
-    assert row["center"] == found
+    parameters = center(lane, params)
+    assert parameters == [1, float(np.float32(0.1)), 3, 4, 5, 6]
+    (row,), _ = tables.read_cell(lane.store.cell_path(lane.cell))
+    assert row["center"] == parameters
 
 
 def test_many_parameters_are_not_written(lane: ActiveRun) -> None:
@@ -55,10 +55,10 @@ def test_parameters_that_are_not_finite_are_not_written(lane: ActiveRun) -> None
 
 def test_a_policy_that_is_not_finite_ends_its_run_whatever_its_returns(lane: ActiveRun) -> None:
     """An argmax of outputs that are no numbers is an action, and may even be a good one."""
-    lane.evaluated(np.zeros(2), Snapshot({"a": np.zeros(1, np.float32)}))
-    lane.come.generation = 3
-    lane.evaluated(np.full(2, 1e3), Snapshot({"a": np.float32([np.nan])}))
-    rows, record = tables.read_cell(lane.store.cell(lane.cell))
+    lane.add_evaluation(np.zeros(2), Snapshot({"a": np.zeros(1, np.float32)}))
+    lane.progress.generation = 3
+    lane.add_evaluation(np.full(2, 1e3), Snapshot({"a": np.float32([np.nan])}))
+    rows, record = tables.read_cell(lane.store.cell_path(lane.cell))
     assert record["status"] == "diverged"
     assert record["reason"] == "the policy after generation 3 is not finite"
     assert [row["return_mean"] for row in rows] == [0, None] and record["best_return"] == 0
@@ -66,16 +66,16 @@ def test_a_policy_that_is_not_finite_ends_its_run_whatever_its_returns(lane: Act
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_return_that_is_not_finite_ends_its_run(lane: ActiveRun, value: float) -> None:
-    lane.evaluated(np.float64([1, value]), Snapshot({"a": np.zeros(1, np.float32)}))
-    (row,), record = tables.read_cell(lane.store.cell(lane.cell))
+    lane.add_evaluation(np.float64([1, value]), Snapshot({"a": np.zeros(1, np.float32)}))
+    (row,), record = tables.read_cell(lane.store.cell_path(lane.cell))
     assert record["status"] == "diverged" and "a return after generation 0" in record["reason"]
     assert row["return_mean"] is None and row["return_std"] is None
 
 
 def test_a_curve_goes_on_after_rows_that_have_no_center(lane: ActiveRun) -> None:
     center(lane, {"a": np.ones(1, np.float32)})
-    rows, _ = tables.read_cell(lane.store.cell(lane.cell))
+    rows, _ = tables.read_cell(lane.store.cell_path(lane.cell))
     lane.rows.clear()
-    lane._recall([{name: row[name] for name in row if name != "center"} for row in rows])
+    lane._restore_rows([{name: row[name] for name in row if name != "center"} for row in rows])
     center(lane, {"a": np.zeros(1, np.float32)})
     assert [row["center"] for row in lane.rows] == [None, [0.0]]

@@ -1,12 +1,14 @@
 """One results folder and several processes: claims, workers of this machine, shards."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,9 +17,11 @@ from rl_es.errors import UserError
 from rl_es.results import files, tables
 from rl_es.sweep import workers
 from rl_es.sweep.cells import ALL_GROUPS, Shard, expand_cells, group_cells, parse_shard
+from rl_es.sweep.queue import GroupQueue
+from rl_es.sweep.store import Store
 from rl_es.training.resources import Resources
 from tests.running import Said, alike, ran, same, single_device, sweep_of
-from tests.sweep.small import TINY
+from tests.sweep.small import ONE, TINY, broken_cartpole
 
 ROOT = Path(__file__).parents[2]
 LONG = (  # runs that last, since workers are to be ended in the middle of one
@@ -36,28 +40,28 @@ cli.leave(cli.main(sys.argv[1:]))
 
 
 @pytest.fixture(scope="module")
-def once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def expected(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return ran(tmp_path_factory.mktemp("once"), sweep_of(TINY))
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[workers.Worker]:
+def pool_workers(monkeypatch: pytest.MonkeyPatch) -> list[workers.Worker]:
     """The workers that a test starts."""
-    found: list[workers.Worker] = []
+    pool: list[workers.Worker] = []
     init = workers.Worker.__init__
 
-    def kept(self: workers.Worker, *args: Any) -> None:
+    def init_and_record(self: workers.Worker, *args: Any) -> None:
         init(self, *args)
-        found.append(self)
+        pool.append(self)
 
-    monkeypatch.setattr(workers.Worker, "__init__", kept)
-    return found
+    monkeypatch.setattr(workers.Worker, "__init__", init_and_record)
+    return pool
 
 
 def by_workers(folder: Path, *changes: str, code: int = 0, **calls: Callable[..., None]) -> Said:
     """Two workers run a sweep; returns what was said."""
     said, sweep = Said(**calls), sweep_of(TINY, *changes)
-    ran(folder, sweep, said, code, crew=workers.worker_pool(2), checkpoint_seconds=0.2)
+    ran(folder, sweep, said, code, make_executor=workers.worker_pool(2), checkpoint_seconds=0.2)
     return said
 
 
@@ -92,7 +96,7 @@ def test_a_claim_ends_with_its_process(tmp_path: Path) -> None:
     claim.release()
 
 
-def test_a_claimed_group_is_waited_for(once: Path, tmp_path: Path) -> None:
+def test_a_claimed_group_is_waited_for(expected: Path, tmp_path: Path) -> None:
     """This process runs what is free first."""
     first = group_cells(expand_cells(sweep_of(TINY)))[0]
     claim = files.claim(tmp_path, first.key)
@@ -104,66 +108,114 @@ def test_a_claimed_group_is_waited_for(once: Path, tmp_path: Path) -> None:
     assert note.startswith(f"waiting for process {os.getpid()} on ") and first.label in note
     ended = [report[0].group for event, *report in said.said if event == "finished"]
     assert ended[-len(first.cells) :] == [first.key] * len(first.cells)
-    same(once, tmp_path)
+    same(expected, tmp_path)
 
 
-def test_two_commands_on_one_folder_run_each_cell_once(once: Path, tmp_path: Path) -> None:
+def test_two_commands_on_one_folder_run_each_cell_once(expected: Path, tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(TINY)
     command = [sys.executable, "-c", DOOR, "run", str(tmp_path / "tiny.yaml"), "--lanes", "1"]
     command += ["--out", str(tmp_path / "out")]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    both = [subprocess.Popen(command, cwd=ROOT, env=single_device(), **pipes) for _ in range(2)]
+    processes = [
+        subprocess.Popen(command, cwd=ROOT, env=single_device(), **pipes) for _ in range(2)
+    ]
     try:
-        said = [process.communicate(timeout=300) for process in both]
+        said = [process.communicate(timeout=300) for process in processes]
     finally:
-        for process in both:
+        for process in processes:
             process.kill()
-    assert [process.returncode for process in both] == [0, 0], said
+    assert [process.returncode for process in processes] == [0, 0], said
     ended = [line for output, _ in said for line in output.splitlines() if ": finished" in line]
-    own = [line.split("] ")[1].split(":")[0] for line in ended if "another process" not in line]
-    assert len(own) == 16 and len(set(own)) == 16
-    same(once, tmp_path / "out")
+    names = [line.split("] ")[1].split(":")[0] for line in ended if "another process" not in line]
+    assert len(names) == 16 and len(set(names)) == 16
+    same(expected, tmp_path / "out")
+
+
+def test_what_fails_again_is_left_alone_by_the_next_process(tmp_path: Path) -> None:
+    """A cell that is to be run again is run by one of the processes that share a folder."""
+    (group,) = group_cells(expand_cells(sweep_of(ONE)))
+    store, said = Store(tmp_path), Said()
+    with broken_cartpole():
+        ran(tmp_path, sweep_of(ONE), code=1)
+    versions = {cell.run_id: store.version(cell) for cell in group.cells}
+
+    def take() -> Any:
+        return GroupQueue([group], store, said, lambda group: group, versions).take()
+
+    claimed = take()
+    assert claimed is not None and claimed.run_ids == versions.keys()
+    claimed.release()
+    for cell in group.cells:
+        store.write(cell, *store.read(cell))
+    assert take() is None and said.counts["failed"] == 2
 
 
 # --- workers ------------------------------------------------------------------------------------
 
 
-def test_workers_give_the_tables_of_one_process(once: Path, tmp_path: Path) -> None:
+def test_runs_of_other_processes_are_reported_from_their_files(short: Path, tmp_path: Path) -> None:
+    (group,) = group_cells(expand_cells(sweep_of(ONE)))
+    folder, said = tmp_path / "results", Said()
+    shutil.copytree(short, folder)
+    store, (first, second) = Store(folder), group.cells
+    versions = {first.run_id: store.version(first), second.run_id: 0}
+    watcher = workers.FolderWatcher([SimpleNamespace(group=group)], versions, store, said)
+    watcher.poll()
+    watcher.poll()
+    rows, record = store.read(first)
+    store.write(first, rows[:2], {**record, "status": "running", "generations": 3})
+    watcher.poll()
+    store.write(first, rows[:2], {**record, "status": "failed", "reason": "why"})
+    watcher.poll()
+    assert [event for event, *_ in said.said] == [
+        "compiling", "compiling", "finished", "running", "failed",
+    ]  # fmt: skip
+    assert said.said[2][1:3] == (second, "finished")
+    assert said.said[3][1:4] == (first, 0.5, rows[1]["return_mean"])
+    assert said.said[4][1:] == (first, "why") and watcher.failed == 1 and not watcher.works
+
+
+def test_workers_give_the_tables_of_one_process(expected: Path, tmp_path: Path) -> None:
     counts = by_workers(tmp_path).counts
-    alike(once, tmp_path)  # a worker has fewer threads than this process
+    alike(expected, tmp_path)  # a worker has fewer threads than this process
     assert counts["finished"] == 16 and counts["begin"] == 1 and counts["compiling"] == 8
     assert not list(tmp_path.glob("**/.*"))
 
 
-def killing(started: list[workers.Worker], times: int) -> Callable[..., None]:
-    """Ends, so many times, the worker that reports."""
+def killing(folder: Path, pool_workers: list[workers.Worker], times: int) -> Callable[..., None]:
+    """Ends, so many times, the worker that runs the cell that is reported."""
     left = [times]
 
     def running(cell: Any, fraction: float, *rest: Any) -> None:
-        runs = [w for w in started if w.work is not None and w.process.poll() is None]
-        if left[0] and fraction > 0.0 and runs:
+        holder = files.claim_holder(folder, cell.group)
+        alive = [w.process for w in pool_workers if w.process.poll() is None]
+        process = next((p for p in alive if holder.startswith(f"process {p.pid} on ")), None)
+        if left[0] and fraction > 0.0 and process is not None:
             left[0] -= 1
-            runs[-1].process.kill()
-            runs[-1].process.wait()
+            process.kill()
+            process.wait()
 
     return running
 
 
-def test_a_worker_that_is_killed_is_replaced(started: list[workers.Worker], tmp_path: Path) -> None:
+def test_a_worker_that_is_killed_is_replaced(
+    pool_workers: list[workers.Worker], tmp_path: Path
+) -> None:
     changes = (*LONG, "defaults.budget.generations=3000")
-    said = by_workers(tmp_path / "killed", *changes, running=killing(started, 1))
-    assert len(started) == 3
+    folder = tmp_path / "killed"
+    said = by_workers(folder, *changes, running=killing(folder, pool_workers, 1))
+    assert len(pool_workers) == 3
     (note,) = said.notes
     assert "its process was ended by SIGKILL, perhaps for its memory; it is run once more" in note
     by_workers(tmp_path / "whole", *changes)
-    same(tmp_path / "killed", tmp_path / "whole")
+    same(folder, tmp_path / "whole")
 
 
 def test_a_group_that_kills_its_workers_fails(
-    started: list[workers.Worker], tmp_path: Path
+    pool_workers: list[workers.Worker], tmp_path: Path
 ) -> None:
     changes = (*LONG, "environments=[{name: Pendulum-v1}, {name: CartPole-v1}]")
-    by_workers(tmp_path, *changes[:-1], code=1, running=killing(started, 2))
+    by_workers(tmp_path, *changes[:-1], code=1, running=killing(tmp_path, pool_workers, 2))
     _, runs = tables.load_tables(tmp_path)
     assert runs.status.item() == "failed" and "ended by SIGKILL" in runs.reason.item()
 
@@ -184,14 +236,14 @@ def test_more_workers_than_cores_are_refused(
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
     with pytest.raises(UserError, match=f"--workers: must be at most 2, the cores; is {number}"):
-        ran(tmp_path, sweep_of(TINY), crew=workers.worker_pool(number))
+        ran(tmp_path, sweep_of(TINY), make_executor=workers.worker_pool(number))
 
 
 def test_workers_share_cores_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {1, 2, 5, 6, 7})
-    found = list(workers.core_shares(Resources(memory=100), 2))
-    assert [cores for _, cores, _ in found] == [(1, 2), (5, 6, 7)]
-    assert [resources.memory for resources, *_ in found] == [100, 100]
+    shares = list(workers.core_shares(Resources(memory=100), 2))
+    assert [cores for _, cores, _ in shares] == [(1, 2), (5, 6, 7)]
+    assert [resources.memory for resources, *_ in shares] == [100, 100]
     half, third = (next(iter(workers.core_shares(Resources(), n)))[0].memory for n in (2, 3))
     assert half is not None and third is not None and half * 2 == pytest.approx(third * 3, rel=1e-6)
 
@@ -199,13 +251,13 @@ def test_workers_share_cores_and_memory(monkeypatch: pytest.MonkeyPatch) -> None
 # --- shards -------------------------------------------------------------------------------------
 
 
-def test_shards_of_one_folder_or_two_are_the_whole(once: Path, tmp_path: Path) -> None:
+def test_shards_of_one_folder_or_two_are_the_whole(expected: Path, tmp_path: Path) -> None:
     for index in range(2):
         for folder in (tmp_path / "one", tmp_path / str(index)):
             ran(folder, sweep_of(TINY), shard=Shard(index, 2))
-    same(once, tmp_path / "one")
+    same(expected, tmp_path / "one")
     assert [len(tables.load_tables(tmp_path / name)[1]) for name in "01"] == [8, 8]
-    same(once, tmp_path / "0", tmp_path / "1")
+    same(expected, tmp_path / "0", tmp_path / "1")
 
 
 def test_shards_are_read(monkeypatch: pytest.MonkeyPatch) -> None:

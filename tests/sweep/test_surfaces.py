@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rl_es.errors import UserError
+from rl_es.errors import Interrupted, UserError
 from rl_es.results import surfaces as files
 from rl_es.results import tables
 from rl_es.sweep import plan, surfaces
 from rl_es.sweep.store import Store
-from rl_es.training import multihost
 from rl_es.training.resources import Resources
 from tests.running import Said, ran, sweep_of
 
@@ -134,7 +133,7 @@ def test_one_that_fails_is_said_and_tried_again(
 def test_it_can_be_stopped(tmp_path: Path, counted: list[int]) -> None:
     stop = threading.Event()
     stop.set()
-    with pytest.raises(multihost.Interrupted):
+    with pytest.raises(Interrupted):
         surfaces.evaluate_surfaces(
             surfaces.requested_surfaces(made()), Store(tmp_path), Said(), stop
         )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rl_es.sweep.cells import Cell, expand_cells
 from rl_es.sweep.schema import Sweep
-from rl_es.sweep.store import Store, cell_origin, write_cell_record
+from rl_es.sweep.store import Store, cell_origin
 
 SEARCH = """
 name: search
@@ -40,4 +40,4 @@ def write(store: Store, cell: Cell, returns: list[float], status: str) -> None:
         for i, value in enumerate([-1e6, *returns])
     ]
     come = {"generations": len(returns), "env_steps": 10_000, "episodes": 1, "wall_seconds": 1.0}
-    write_cell_record(cell, store, rows, {"status": status, **come, **cell_origin(cell)})
+    store.write(cell, rows, {"status": status, **come, **cell_origin(cell)})

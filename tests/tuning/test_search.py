@@ -117,9 +117,9 @@ def quick(
     """The run_ids of what is run, and a search whose runs take no time; it stops after `until`."""
     ran: list[str] = []
 
-    def work_through(queue: GroupQueue, runner: Any) -> int:
+    def run_groups(queue: GroupQueue, runner: Any) -> int:
         while (taken := queue.take()) is not None:
-            cells = (cell for cell in taken.work.group.cells if cell.run_id in taken.wanted)
+            cells = (cell for cell in taken.work.group.cells if cell.run_id in taken.run_ids)
             try:
                 for cell in cells:
                     run(runner.store, cell)
@@ -135,9 +135,9 @@ def quick(
         write(store, cell, [-abs(cell.settings["lr"] - 0.1)], "failed" if lost else "finished")
 
     monkeypatch.setattr(
-        search, "place_groups", lambda group, resources: SimpleNamespace(group=group)
+        search, "make_placed_group", lambda group, resources: SimpleNamespace(group=group)
     )
-    monkeypatch.setattr(execution, "work_through", work_through)
+    monkeypatch.setattr(execution, "run_groups", run_groups)
     return ran, lambda sweep, out: search.run_search(
         sweep, out, ProgressLines(io.StringIO()), startup=4
     )

@@ -1,7 +1,6 @@
-"""The command line, which ends itself by SIGKILL at a chosen moment: `door.py POINT NUMBER ...`.
+"""The command line that ends itself by SIGKILL at a chosen moment: `killable.py POINT NUMBER ...`.
 
-The moment is the so-manieth time that a function is called, before or after it has done its work,
-or with the point `none` never.
+The moment is before or after a numbered call of a function; with the point `none` it never comes.
 """
 
 import itertools
@@ -16,7 +15,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from rl_es import agents, envs  # noqa: F401  (importing them tells the registry where to look)
 from rl_es.cli.main import leave, main
 
-# Where it may end: the module, the function in it, and what that is a moment of.
+# Where it may end: module and function, by the name of the moment.
 POINTS = {
     "compile": ("rl_es.sweep.queue", "compile_group"),
     "rollout": ("rl_es.sweep.runs", "_advance"),
@@ -32,18 +31,23 @@ POINTS = {
 
 
 def arm(point: str, number: int) -> None:
-    """Wraps a point so that its `number`-th call ends the process: odd before, even after it."""
+    """Wraps a point so that a call of it ends the process.
+
+    Args:
+      point: of `POINTS`.
+      number: 2 n - 1 for before its n-th call, 2 n for after it.
+    """
     module = __import__(POINTS[point][0], fromlist=["_"])
     function, calls = getattr(module, POINTS[point][1]), itertools.count(1)
 
-    def ending(*args: Any, **named: Any) -> Any:
-        now = next(calls) == -(-number // 2)
-        if now and number % 2:
+    def ending(*args: Any, **keywords: Any) -> Any:
+        is_last = next(calls) == -(-number // 2)
+        if is_last and number % 2:
             os.kill(os.getpid(), signal.SIGKILL)
-        found = function(*args, **named)
-        if now:
+        result = function(*args, **keywords)
+        if is_last:
             os.kill(os.getpid(), signal.SIGKILL)
-        return found
+        return result
 
     setattr(module, POINTS[point][1], ending)
 

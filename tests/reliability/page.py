@@ -1,4 +1,4 @@
-"""What the trials found, as a page."""
+"""The page of the trials, `docs/reliability.md`."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ Each part is made again by `python -m tests.reliability PART`, which writes its 
 """
 
 
-def page(found: dict[str, Any]) -> str:
-    """The page: a row per part, then the kills and the damage in detail."""
+def make_page(outcomes: dict[str, Any]) -> str:
+    """Returns the page: a row per part, then the kills and the damage in detail."""
     rows = [f"| {name} | {ROWS[name](part)} | {_verdict(part)} | {part['on']} | {part['took']} s |"
-            for name, part in found.items()]  # fmt: skip
-    details = [DETAILS[name](part) for name, part in found.items() if name in DETAILS]
+            for name, part in outcomes.items()]  # fmt: skip
+    details = [DETAILS[name](part) for name, part in outcomes.items() if name in DETAILS]
     return HEAD + "\n".join(rows) + "\n" + "".join(details)
 
 
