@@ -9,10 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-import tyro
-from tyro._errors import on_parse_error
-
-from rl_es.cli.arguments import CommandLineCheck
+from rl_es.cli.parsing import parse
 from rl_es.cli.result_commands import (
     CompareCommand,
     EvaluateCommand,
@@ -41,7 +38,6 @@ from rl_es.cli.setup_commands import (
 )
 from rl_es.cli.sweeps import SweepsCommand
 from rl_es.errors import UserError, brief, did_you_mean, printable, short_reason
-from rl_es.terminal import program_name
 
 VERBS = {
     "run": RunCommand,
@@ -124,18 +120,7 @@ def _command(arguments: Sequence[str]) -> Callable[[], int]:
     if verb not in (*VERBS, *COMPLETIONS, "-h", "--help"):
         what = "option" if verb.startswith("-") else "command"
         raise UserError(f"unknown {what} '{brief(verb)}'{did_you_mean(verb, [*VERBS, '--help'])}")
-    hook: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-    if verb in VERBS:
-        refusal = CommandLineCheck(arguments, VERBS)
-        refusal.check()
-        hook = on_parse_error(refusal)
-    with hook:
-        return tyro.extras.subcommand_cli_from_dict(
-            VERBS,
-            prog=program_name(),
-            description="A benchmark suite for evolution strategies in reinforcement learning.",
-            args=arguments,
-        )
+    return parse(arguments, VERBS)
 
 
 def leave(code: int) -> NoReturn:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import MISSING
 from pathlib import Path
 from types import NoneType
@@ -12,10 +12,20 @@ import pytest
 from tyro.conf import Positional, UseAppendAction
 
 from rl_es import cli
-from rl_es.cli.arguments import _fields
 from rl_es.cli.main import VERBS
 
 Line = tuple[tuple[str, ...], str]  # a command line, and a part of what is said
+
+
+def _fields(command: Any) -> Iterator[tuple[str, Any, Sequence[Any]]]:
+    """Name, type and notes of all that a command takes, and of what it has inside."""
+    for field in dataclasses.fields(command):
+        annotated = typing.get_origin(field.type) is typing.Annotated
+        kind, *notes = typing.get_args(field.type) if annotated else (field.type,)
+        if dataclasses.is_dataclass(kind):
+            yield from _fields(kind)
+        else:
+            yield field.name.replace("_", "-"), kind, notes
 
 
 def lines() -> Iterator[Line]:
