@@ -1,21 +1,15 @@
-"""Whole files or none: what the suite writes goes to a temporary name, is flushed, and renamed.
+"""Files of results folders: atomic writes, bounded reads, safe names and locks.
 
-A process that is killed while it writes leaves the temporary file; whoever owns the name that it
-was for removes it (`tidy`).
-
-Files read up to a size: whatever a name leads to, memory is not filled by it.
-
-The names of files: what of a file's or a sweep's content may become one, and how.
-
-Nothing that is read decides where something is written or deleted unless it went through here: a
-run's id and a workload's key are sixteen hex digits, a label becomes one part of a path that stays
-in its folder, and a file that is named beside others lies beside them.
-
-Who runs which group of a results folder: a lock on a file, `claims/<group>.lock`.
-
-The operating system lets go of a lock when the process that holds it ends, however it ends: no
-claim outlives its holder. Locks hold between processes of one machine, and of several where the
-file system locks for all of them (NFS 4 and most cluster file systems do).
+- A file is written under a temporary name, flushed and renamed, so that readers see all of it or
+  nothing. A process that is killed while it writes leaves the temporary file; the next owner of the
+  name removes it (`remove_temporary`).
+- A file is read up to a size, so that no file fills the memory.
+- Content that is read never decides by itself where something is written or deleted. A run's id and
+  a workload's key must be sixteen hex digits, a label becomes one part of a path (`env_part`,
+  `slug`), and a file that an index names must lie beside that index (`path_beside`).
+- A process claims a group of runs by a lock on `claims/<group>.lock`. The operating system releases
+  the lock when the process ends, so no claim outlives its process. Locks hold between the processes
+  of one machine, and between machines on file systems that share locks, such as NFS 4.
 """
 
 import contextlib
@@ -34,12 +28,12 @@ from typing import Any, BinaryIO, TypeVar
 
 from rl_es.errors import DamagedError, StorageError, UserError, brief, did_you_mean
 
-SET_ASIDE = "set_aside"  # the folder, in one of results, of files that were found damaged
+SET_ASIDE = "set_aside"  # the folder of a results folder's damaged files
 
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`; on success it is flushed and takes the name `path`.
+    """Yields a temporary path beside `path`; on success the file is flushed and renamed to `path`.
 
     The temporary name keeps the suffix (writers choose a format by it) and starts with a dot, so
     that no reader takes it for a finished file.
@@ -73,7 +67,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def _flush(path: Path) -> None:
-    """Has the system write a file, or a folder's names, to the disk."""
+    """Writes a file's content, or a folder's list of names, to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -82,9 +76,13 @@ def _flush(path: Path) -> None:
 
 
 def remove_temporary(folder: Path, stem: str = "") -> None:
-    """Removes what killed writers left in a folder of files of this stem, or of any.
+    """Removes the temporary files that killed writers left in a folder.
 
-    Only for whoever alone may write them: a temporary file of a writer that lives would go, too.
+    The caller must be the only writer: temporary files of living writers are removed, too.
+
+    Args:
+      folder: the folder.
+      stem: of the files that were written; '' for all.
     """
     for path in folder.glob(f".{stem}*"):
         if path.is_file():
@@ -98,9 +96,15 @@ Read = TypeVar("Read")
 def read_or_set_aside(
     folder: Path, path: Path, read: Callable[[Path], Read], note: Note
 ) -> Read | None:
-    """What a file of a results folder holds; None where there is none, or a damaged one.
+    """Returns the content of a file of a results folder; None where it is missing or damaged.
 
-    A damaged file is set aside, which `note` is told of: what it held is to be made anew.
+    A damaged file is set aside, so that its content is computed again.
+
+    Args:
+      folder: the results folder.
+      path: the file.
+      read: reads the file, and raises a `DamagedError`.
+      note: receives a message about a file that is set aside.
     """
     if not path.exists():
         return None
@@ -112,10 +116,10 @@ def read_or_set_aside(
 
 
 def set_aside(folder: Path, path: Path, error: DamagedError) -> str:
-    """Moves a damaged file of a results folder into its `set_aside`; returns what to say of it."""
+    """Moves a damaged file of a results folder into its `set_aside`; returns a message about it."""
     name = "+".join(path.relative_to(folder).parts)
-    there = (folder / SET_ASIDE / f"{name}.{n}" for n in itertools.count(1))
-    target = next(place for place in there if not place.exists())
+    candidates = (folder / SET_ASIDE / f"{name}.{n}" for n in itertools.count(1))
+    target = next(candidate for candidate in candidates if not candidate.exists())
     target.parent.mkdir(exist_ok=True)
     os.replace(path, target)
     reason = str(error).removeprefix(f"{path}: ").split("; ")[0]
@@ -123,32 +127,32 @@ def set_aside(folder: Path, path: Path, error: DamagedError) -> str:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
+    """Writes a file atomically."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_text(path: Path, content: str) -> None:
-    """Writes a UTF-8 text file whole or not at all."""
+    """Writes a UTF-8 text file atomically."""
     write_bytes(path, content.encode())
 
 
 def check_folder(path: Path, option: str = "--out") -> Path:
-    """A folder that exists or can be made.
+    """Returns the path of a folder that exists or can be made.
 
     Raises:
-      UserError: it, or a folder that it lies in, is a file; `option` asked for it.
+      UserError: it, or one of its parents, is a file; the message names `option`.
     """
-    for place in (path, *path.parents):
-        if place.exists():
-            if not place.is_dir():
-                raise UserError(f"{place}: is a file; {option} needs a folder")
+    for ancestor in (path, *path.parents):
+        if ancestor.exists():
+            if not ancestor.is_dir():
+                raise UserError(f"{ancestor}: is a file; {option} needs a folder")
             break
     return path
 
 
 def read_bounded(path: Path, most: int) -> bytes:
-    """The bytes of a file that has no more than `most` of them.
+    """Returns the bytes of a file that has at most `most` of them.
 
     Raises:
       OSError: it cannot be read.
@@ -167,15 +171,15 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
 
 
 def is_key(text: str) -> bool:
-    """Whether this is the id of a run, or the key of a workload."""
+    """Returns True for the form of a run's id and of a workload's key: 16 hex digits."""
     return _KEY.fullmatch(text) is not None
 
 
 def env_part(env: str) -> str:
-    """An environment's label as a file's name without suffix; no two of a sweep share one.
+    """Returns an environment's label as a file name without suffix, unique in its sweep.
 
     Raises:
-      UserError: it is none that a sweep can have: names joined by `/`, which have no `+`.
+      UserError: no sweep can have this label: it is not made of names without `+`, joined by `/`.
     """
     name = env.replace("/", "+")
     if "+" in env or not all(_NAME.fullmatch(part) for part in name.split("+")):
@@ -184,21 +188,21 @@ def env_part(env: str) -> str:
 
 
 def slug(text: str, longest: int = LONGEST) -> str:
-    """Any text as a part of a file's name: some of its signs, and a hash where it is cut."""
+    """Returns a text as a part of a file name: safe characters, and a hash where it is cut."""
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("_.") or "x"
     if len(name) <= longest:
         return name
-    told = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:8]
-    return f"{name[: longest - 9]}-{told}"
+    digest = hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:8]
+    return f"{name[: longest - 9]}-{digest}"
 
 
 def is_beside(name: Any, suffix: str) -> bool:
-    """Whether this is the name of a file of a kind, in the folder where it is named."""
+    """Returns True for a plain file name with this suffix, which cannot lead to another folder."""
     return isinstance(name, str) and name.endswith(suffix) and _NAME.fullmatch(name) is not None
 
 
 def path_beside(folder: Path, name: Any, suffix: str) -> Path | None:
-    """The file of that name and kind in a folder; None where there is none, or a link elsewhere."""
+    """Returns the file of this name in a folder; None for no file, a link or another suffix."""
     if not is_beside(name, suffix):
         return None
     path = folder / name
@@ -206,20 +210,20 @@ def path_beside(folder: Path, name: Any, suffix: str) -> Path | None:
 
 
 def distinct_names(paths: Sequence[Path]) -> list[str]:
-    """Folders by as much of the ends of their paths as tells them from each other."""
+    """Returns names of folders: the shortest ends of their paths that differ from each other."""
     paths = [path.resolve() for path in paths]
     for depth in range(1, max(len(path.parts) for path in paths) + 1):
         names = ["/".join(path.parts[-depth:]) for path in paths]
         if len(set(names)) == len(names):
             return names
-    return [f"{path.name} ({place})" for place, path in enumerate(paths, start=1)]
+    return [f"{path.name} ({number})" for number, path in enumerate(paths, start=1)]
 
 
 def check_file(path: Path, option: str = "--out") -> Path:
-    """A file that exists or can be made.
+    """Returns the path of a file that exists or can be made.
 
     Raises:
-      UserError: it is a folder, or lies in a file; `option` asked for it.
+      UserError: it is a folder, or a parent is a file; the message names `option`.
     """
     if path.is_dir():
         raise UserError(f"{path}: is a folder; {option} needs a file")
@@ -228,10 +232,10 @@ def check_file(path: Path, option: str = "--out") -> Path:
 
 
 def folder_of_results(path: Path) -> Path:
-    """A folder that has to be there.
+    """Returns the path of an existing folder.
 
     Raises:
-      UserError: it is not; names the nearest beside it.
+      UserError: there is no such folder; the message names the nearest beside it.
     """
     if path.is_dir():
         return path
@@ -247,23 +251,23 @@ FOLDER = "claims"
 
 
 class Claim:
-    """A lock that is held; `release` lets go of it."""
+    """A lock on a file, until `release` is called."""
 
     def __init__(self, file: BinaryIO):
         self._file = file
 
     def release(self) -> None:
-        """Lets go of it; may be called twice."""
+        """Releases the lock; may be called twice."""
         self._file.close()
 
 
 def claim_path(folder: Path, key: str) -> Path:
-    """The lock of a group, by its key, or of another thing, by its name."""
+    """Returns the path of the lock of a group, by its key, or of another thing, by its name."""
     return folder / FOLDER / f"{key}.lock"
 
 
 def claim(folder: Path, key: str) -> Claim | None:
-    """Claims a group; None where another process, or this one, has it."""
+    """Claims a group; returns None where another process, or this one, has claimed it."""
     path = claim_path(folder, key)
     path.parent.mkdir(parents=True, exist_ok=True)
     file = open(path, "a+b")  # noqa: SIM115  (open for as long as the claim is held)
@@ -277,7 +281,7 @@ def claim(folder: Path, key: str) -> Claim | None:
 
 
 def claim_holder(folder: Path, key: str) -> str:
-    """Who signed a claim last, for people: 'process 17 on host'."""
+    """Returns who signed a claim last, for messages: 'process 17 on host'."""
     try:
         return claim_path(folder, key).read_text().strip() or "another process"
     except (OSError, ValueError):
@@ -285,8 +289,8 @@ def claim_holder(folder: Path, key: str) -> str:
 
 
 @contextmanager
-def is_claimed(folder: Path, key: str) -> Iterator[None]:
-    """Claims something that is soon let go of, after whoever has it."""
+def hold_claim(folder: Path, key: str) -> Iterator[None]:
+    """Holds a claim during the context, after waiting for its present holder."""
     path = claim_path(folder, key)
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+b") as file:

@@ -1,4 +1,4 @@
-"""What is measured of gradient estimates: one row per cell, one Parquet file per row."""
+"""Measurements of gradient estimates: one row per cell, in a Parquet file of its own."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -51,22 +51,28 @@ class _EstimateRecord(FileModel):
 
 
 def path(folder: Path, run_id: str) -> Path:
-    """The file of a cell's row."""
+    """Returns the path of a cell's file."""
     return folder / FOLDER / f"{run_id}.parquet"
 
 
 def write(folder: Path, row: Mapping[str, Any], record: Mapping[str, Any]) -> None:
-    """Writes a row, whole or not at all; `record` says where it comes from."""
-    whole = {"schema_version": SCHEMA_VERSION, **row}
+    """Writes a cell's row atomically.
+
+    Args:
+      folder: the results folder.
+      row: the values of the columns, without `schema_version`.
+      record: versions, revision, device and machine.
+    """
+    row = {"schema_version": SCHEMA_VERSION, **row}
     record = {"schema_version": SCHEMA_VERSION, **record}
-    write_with_record(path(folder, row["run_id"]), COLUMNS, [whole], _RECORD, record)
+    write_with_record(path(folder, row["run_id"]), COLUMNS, [row], _RECORD, record)
 
 
 def read(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Reads a cell's (row, record).
+    """Reads the row and the record of a cell.
 
     Raises:
-      UserError: the file is damaged or was not written by this suite.
+      UserError: the file is damaged, or another program wrote it.
     """
     what = "gradient estimate"
     rows, record = read_with_record(file, _RECORD, SCHEMA_VERSION, what)
@@ -84,10 +90,10 @@ def read(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def load(folder: Path) -> pd.DataFrame:
-    """All rows of a folder, in a fixed order.
+    """Returns all rows of a folder, in a fixed order.
 
     Raises:
-      UserError: there is none, or a damaged one.
+      UserError: there are none, or a file is damaged.
     """
     files = sorted((folder / FOLDER).glob("[!.]*.parquet"))
     if not files:

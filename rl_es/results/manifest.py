@@ -1,15 +1,11 @@
-"""`manifest.json`: what a results folder holds, and where and when each start of it ran.
+"""`manifest.json`: the content of a results folder, and where and when each start of it ran.
 
-What a results folder's `manifest.json` says of its sweep and of each start.
+It holds the checked file that was run (a sweep, a speed benchmark or gradient estimates), and for
+each start its time, versions, git revision, machine and device.
 
-What `manifest.json` holds of each start, whichever kind of results lies beside it.
-
-Where results come from: versions, revision, machine and device.
-
-Which versions and revisions of code made results, and one line on it where several did.
-
-Equal numbers are promised for equal versions: what is told here is a reason to look twice, never an
-error. A package that one of them had and another had not is no difference: it is an extra.
+Equal numbers are promised for equal versions only. Different versions are therefore reported in
+one line, as a warning and never as an error. A package that only one start had installed is no
+difference: it is an extra.
 """
 
 import functools
@@ -34,7 +30,7 @@ from rl_es.results.text_files import FileModel, read_json_as
 
 
 class Start(FileModel):
-    """What a manifest says of a start of a results folder."""
+    """A start of a results folder."""
 
     time: str | None = None
     machine: str | None = None
@@ -51,19 +47,19 @@ PACKAGES = (*ALWAYS, *EXTRAS)
 
 @functools.cache
 def package_versions() -> dict[str, str]:
-    """Installed versions of the packages that decide the numbers."""
-    found = {"python": platform.python_version()}
+    """Returns the installed versions of the packages that decide the numbers."""
+    versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = importlib.metadata.version(package)
+            versions[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 @functools.cache
 def git_revision() -> str | None:
-    """The git revision of this code, with `-dirty` where it was changed since; None outside git."""
+    """Returns the git revision of this code, `-dirty` where it was changed; None outside git."""
     folder = Path(__file__).resolve().parent
     try:
         described = subprocess.run(
@@ -77,7 +73,7 @@ def git_revision() -> str | None:
 
 @functools.cache
 def device_name() -> str:
-    """The device that programs run on, such as `cpu (x86_64, 2 cores)`."""
+    """Returns the device that programs run on, such as `cpu (x86_64, 2 cores)`."""
     import os
 
     import jax
@@ -90,13 +86,13 @@ def device_name() -> str:
 
 @functools.cache
 def machine_record() -> str:
-    """The operating system and its kernel, as Python names them."""
+    """Returns the operating system and its kernel, as Python names them."""
     return platform.platform()
 
 
 @functools.cache
 def processor_name() -> str:
-    """The model of the CPU, as the system names it; `unknown` where it does not."""
+    """Returns the model of the CPU; `unknown` where the system does not name it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -106,7 +102,7 @@ def processor_name() -> str:
 
 
 def peak_memory() -> int:
-    """Largest resident memory of this process so far, in bytes."""
+    """Returns the largest resident memory of this process so far, in bytes."""
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
@@ -115,51 +111,53 @@ REVISION = "revision"
 
 
 def parse_versions(texts: Iterable[Any]) -> dict[str, set[str]]:
-    """Distinct versions by package, of texts as the runs table has them; what is no text is none.
+    """Returns the distinct versions by package.
 
     Args:
-      texts: JSON, each a mapping of packages to versions.
+      texts: `versions` of the runs table: JSON, each a mapping of packages to versions. Values that
+        are no text are ignored.
     """
-    found: dict[str, set[str]] = {}
+    versions: dict[str, set[str]] = {}
     for text in {text for text in texts if isinstance(text, str)}:
         for package, version in json.loads(text).items():
-            found.setdefault(package, set()).add(str(version))
-    return found
+            versions.setdefault(package, set()).add(str(version))
+    return versions
 
 
 def describe_mixed(texts: Iterable[Any], revisions: Iterable[Any]) -> str:
-    """One line on the versions that differ between runs; nothing where none does.
+    """Returns one line on the versions that differ between runs; '' where none does.
 
     Args:
-      texts: of each run, the versions as `of_texts` takes them.
-      revisions: of each run, the git revision; None where it is not known.
+      texts: the versions of each run, as `parse_versions` takes them.
+      revisions: the git revision of each run; None where it is unknown.
     """
-    found = parse_versions(texts) | {
-        REVISION: {str(one) for one in revisions if isinstance(one, str)}
+    versions = parse_versions(texts) | {
+        REVISION: {str(revision) for revision in revisions if isinstance(revision, str)}
     }
-    told = [f"{name} {' and '.join(sorted(of))}" for name, of in found.items() if len(of) > 1]
-    return f"Runs of different versions: {', '.join(sorted(told))}" if told else ""
+    mixed = [f"{name} {' and '.join(sorted(of))}" for name, of in versions.items() if len(of) > 1]
+    return f"Runs of different versions: {', '.join(sorted(mixed))}" if mixed else ""
 
 
 def changed_versions(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """One line on what is not as it was at an earlier start; nothing where all is.
+    """Returns one line on the versions that changed since an earlier start; '' where none did.
 
     Args:
-      before: of that start, `versions` by package and `git_revision`, as a manifest has them; each
+      before: `versions` by package and `git_revision` of that start, as a manifest has them; each
         may be missing, or None.
       now: the same of this start.
     """
-    both = [
-        {**(one.get("versions") or {}), REVISION: one.get("git_revision")} for one in (before, now)
+    earlier, current = (
+        {**(start.get("versions") or {}), REVISION: start.get("git_revision")}
+        for start in (before, now)
+    )
+    changes = [
+        f"{name} {version} then, {current[name]} now"
+        for name, version in sorted(earlier.items())
+        if version and current.get(name) and current[name] != version
     ]
-    told = [
-        f"{name} {was} then, {both[1][name]} now"
-        for name, was in sorted(both[0].items())
-        if was and both[1].get(name) and both[1][name] != was
-    ]
-    if not told:
+    if not changes:
         return ""
-    return f"versions differ from those of the last start here: {', '.join(told)}"
+    return f"versions differ from those of the last start here: {', '.join(changes)}"
 
 
 NAME = "manifest.json"
@@ -178,16 +176,16 @@ class _AnyManifest(FileModel):
 
 
 def read_starts(path: Path) -> tuple[str, str, list[dict[str, Any]]]:
-    """The kind, the name and the starts of a manifest.
+    """Returns the kind, the name and the starts of a manifest.
 
     Raises:
       DamagedError: it is damaged.
     """
-    found, content = text_files.read_json_as(path, _AnyManifest, "manifest")
-    held = next((kind for kind in KINDS if getattr(found, kind) is not None), None)
-    if held is None:
+    manifest, content = text_files.read_json_as(path, _AnyManifest, "manifest")
+    kind = next((kind for kind in KINDS if getattr(manifest, kind) is not None), None)
+    if kind is None:
         raise DamagedError(f"{path}: not a readable manifest (it has none of {', '.join(KINDS)})")
-    return held, content[held]["name"], content["starts"]
+    return kind, content[kind]["name"], content["starts"]
 
 
 def write_manifest(
@@ -198,19 +196,19 @@ def write_manifest(
     note: Note,
     **more: Any,
 ) -> None:
-    """Writes the manifest, or adds this start to the one that is there; a damaged one is set aside.
+    """Writes the manifest, or adds a start to an existing one; a damaged one is set aside.
 
     Args:
       folder: the results folder.
-      kind: one of `KINDS`: the key that the content stands under.
+      kind: one of `KINDS`: the key of the content.
       stated: the content of the file that is run; it has a `name`.
-      start: what to note of this start, besides its time, versions, revision and machine.
-      note: told of a manifest that is set aside, and of versions that are not those of the last
-        start.
+      start: values of this start besides its time, versions, revision and machine.
+      note: receives a message about a manifest that is set aside, and about versions that changed
+        since the last start.
       more: further content, as JSON.
 
     Raises:
-      UserError: the folder holds other results.
+      UserError: the folder holds the results of another file.
     """
     this = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -222,22 +220,23 @@ def write_manifest(
         **start,
     }
     path = folder / NAME
-    with files.is_claimed(folder, "manifest"):
-        own = (kind, stated["name"])
-        held, name, starts = read_or_set_aside(folder, path, read_starts, note) or (*own, [])
-        if (held, name) != own:
+    with files.hold_claim(folder, "manifest"):
+        owner = (kind, stated["name"])
+        present = read_or_set_aside(folder, path, read_starts, note)
+        present_kind, name, starts = present or (*owner, [])
+        if (present_kind, name) != owner:
             raise UserError(
-                f"{folder}: holds the results of {held} '{name}', not "
-                f"{'' if held == kind else f'{kind} '}'{stated['name']}'; "
+                f"{folder}: holds the results of {present_kind} '{name}', not "
+                f"{'' if present_kind == kind else f'{kind} '}'{stated['name']}'; "
                 "choose another folder with --out"
             )
-        if starts and (told := changed_versions(starts[-1], this)):
-            note(told)
+        if starts and (message := changed_versions(starts[-1], this)):
+            note(message)
         text_files.write_json(path, {kind: dict(stated), "starts": [*starts, this], **more})
 
 
 class _Tuning(FileModel):
-    """Where tuned settings come from."""
+    """Origin of tuned settings."""
 
     name: str
     search: str
@@ -256,7 +255,7 @@ class _Environment(FileModel):
 
 
 class _SweepDescription(FileModel):
-    """What is told of a sweep."""
+    """The keys of a sweep that reports show."""
 
     name: str
     description: str | None = None
@@ -272,29 +271,29 @@ class _SweepManifest(FileModel):
 
 @dataclass(frozen=True)
 class SweepManifest:
-    """What was asked for at the last start, and every start; empty where there is no manifest."""
+    """The sweep of the last start, and all starts; empty where there is no manifest."""
 
     sweep: Mapping[str, Any] = field(default_factory=dict)
     starts: tuple[Mapping[str, Any], ...] = ()
-    merged: bool = False  # from other folders
+    merged: bool = False  # True where the tables come from several folders
 
     @property
     def description(self) -> str:
-        """The description that the sweep file gives."""
+        """Description in the sweep file; '' where there is none."""
         return str(self.sweep.get("description") or "")
 
     @property
     def tuning(self) -> str:
-        """Where tuned settings come from: each tuning's name, trials, seeds and budgets."""
+        """Origin of tuned settings: name, trials, seeds and budgets of each tuning."""
         return "; ".join(map(_tuning, self.sweep.get("tuning", ())))
 
     def of_starts(self, name: str) -> list[str]:
-        """The distinct values of an entry, in the order of the starts."""
+        """Returns the distinct values of an entry, in the order of the starts."""
         return list(dict.fromkeys(str(start[name]) for start in self.starts if start.get(name)))
 
 
 def read_sweep_manifest(folder: Path) -> SweepManifest:
-    """The manifest of a results folder.
+    """Reads the manifest of a results folder of a sweep.
 
     Raises:
       UserError: it is damaged.
@@ -315,13 +314,13 @@ def _tuning(record: Mapping[str, Any]) -> str:
     }
     seeds = ", ".join(map(str, record["seeds"]))
     return (
-        f"{record['name']}, {record['search']} search: {_each(trials)} in each environment, "
-        f"seeds {seeds}, {_each(budgets)} a run, by {record['chosen_by']}"
+        f"{record['name']}, {record['search']} search: {_by_name(trials)} in each environment, "
+        f"seeds {seeds}, {_by_name(budgets)} a run, by {record['chosen_by']}"
     )
 
 
-def _each(values: Mapping[str, str]) -> str:
-    """'20', or where they differ '20 for a, 10 for b'."""
+def _by_name(values: Mapping[str, str]) -> str:
+    """Returns a value that all names share, such as '20', else '20 for a, 10 for b'."""
     if len(set(values.values())) <= 1:
         return next(iter(values.values()), "none")
     return ", ".join(f"{value} for {name}" for name, value in values.items())

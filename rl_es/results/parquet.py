@@ -1,9 +1,8 @@
-"""Parquet files whose metadata holds a record: what every results file of the suite is.
+"""Parquet files whose metadata holds a record as JSON: the format of every results file.
 
-Rows and records of results files, checked where they are read: what comes after trusts them.
-
-A file of this suite may be of an earlier version, so that a column that may be null may be missing;
-one of another program, or that was changed by hand, may hold anything.
+Rows and records are checked where they are read, so that later steps need no checks. A file of an
+earlier version may lack columns that may be null; a file of another program, or one that was
+changed by hand, may hold anything.
 """
 
 import json
@@ -36,7 +35,7 @@ def write_with_record(
     key: bytes,
     record: Mapping[str, Any],
 ) -> None:
-    """Writes rows to a Parquet file whose metadata holds a record, whole or not at all.
+    """Writes rows to a Parquet file whose metadata holds a record, atomically.
 
     Args:
       path: the file.
@@ -45,12 +44,12 @@ def write_with_record(
       key: of the record in the metadata.
       record: as JSON; it has a `schema_version`.
     """
-    kept = {key: json.dumps(record).encode(), checksums.PARQUET_KEY: checksums.BLANK}
+    metadata = {key: json.dumps(record).encode(), checksums.PARQUET_KEY: checksums.BLANK}
     table = pa.Table.from_pylist(list(rows), schema=pa.schema([*columns.items()]))
     with atomic_path(path) as temporary:
         with pq.ParquetWriter(temporary, table.schema, store_schema=False) as writer:
             writer.write_table(table)
-            writer.add_key_value_metadata(kept)
+            writer.add_key_value_metadata(metadata)
         with open(temporary, "r+b") as file:
             content = file.read()
             file.seek(content.rindex(checksums.BLANK))
@@ -65,7 +64,7 @@ def read_with_record(
     Args:
       path: the file.
       key: of the record in its metadata.
-      version: the `schema_version` that is read.
+      version: the `schema_version` that this reader supports.
       what: its kind, for messages.
 
     Raises:
@@ -91,7 +90,7 @@ def read_with_record(
 
 
 def as_json(value: Any) -> Any:
-    """A structure as JSON text, anything else as it is."""
+    """Returns a list or a mapping as JSON text, any other value unchanged."""
     return json.dumps(value, sort_keys=True) if isinstance(value, dict | list) else value
 
 
@@ -104,15 +103,15 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def damage_error(path: Path, what: str, reason: str) -> DamagedError:
-    """What is said of a file that is not what it should be."""
+    """Returns the error about a file whose content is invalid, with the remedy."""
     return DamagedError(f"{path}: not a readable {what} ({reason}); {REMEDY}")
 
 
 def check_record(path: Path, record: Any, model: type[Model], what: str) -> Model:
-    """A file's record as `model`.
+    """Returns a file's record as `model`.
 
     Raises:
-      DamagedError: it is something else; says where.
+      DamagedError: the record is invalid; the message names the key.
     """
     try:
         return text_files.validated(record, model)
@@ -127,17 +126,17 @@ def check_rows(
     needed: Iterable[str],
     what: str,
 ) -> None:
-    """Refuses rows that their columns cannot hold.
+    """Raises an error for rows that their columns cannot hold.
 
     Args:
       path: the file, for messages.
-      rows: values by column; what is in no column is not looked at.
+      rows: values by column; values of other columns are not checked.
       columns: types by name.
       needed: columns that have a value in each row; texts among them are names.
       what: the file's kind.
 
     Raises:
-      DamagedError: says which column, of which row.
+      DamagedError: names the column and the row.
     """
     for name, kind in columns.items():
         values = [row.get(name) for row in rows]
@@ -145,20 +144,20 @@ def check_rows(
             pa.array(values, kind)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             raise damage_error(path, what, f"column {name}: {short_reason(error)}") from None
-        for value in filter(_no_count, values if pa.types.is_integer(kind) else ()):
+        for value in filter(_is_invalid_count, values if pa.types.is_integer(kind) else ()):
             raise damage_error(
                 path, what, f"column {name}: must be whole, from 0, is {brief(value)}"
             )
-        for value in filter(_no_measure, values if kind == pa.float64() else ()):
+        for value in filter(_is_invalid_measure, values if kind == pa.float64() else ()):
             raise damage_error(
                 path, what, f"column {name}: no measure is as large as {brief(value)}"
             )
         if name.endswith("seconds") and math.inf in values:
             raise damage_error(path, what, f"column {name}: must be finite")
     for name in needed:
-        for place, row in enumerate(rows):
-            if reason := _amiss(row.get(name)):
-                raise damage_error(path, what, f"row {place}: {name} {reason}")
+        for number, row in enumerate(rows):
+            if reason := _invalid_value(row.get(name)):
+                raise damage_error(path, what, f"row {number}: {name} {reason}")
 
 
 def check_runs(
@@ -168,16 +167,18 @@ def check_runs(
     needed: Iterable[str],
     what: str,
 ) -> None:
-    """Refuses runs that no sweep can have written: as `check_rows`, and what is known of a run.
+    """Raises an error for runs that no sweep can have written.
+
+    It does what `check_rows` does, and checks ids, statuses, versions and settings.
 
     Raises:
-      DamagedError: says which column, of which row.
+      DamagedError: names the column and the row.
     """
     plain = {name: kind for name, kind in columns.items() if name not in MAPPINGS}
     check_rows(path, runs, plain, needed, what)
-    for place, run in enumerate(runs):
-        if reason := next(_amiss_of_run(run), ""):
-            raise damage_error(path, what, f"row {place}: {reason}")
+    for number, run in enumerate(runs):
+        if reason := next(_invalid_fields(run), ""):
+            raise damage_error(path, what, f"row {number}: {reason}")
 
 
 def check_curves(
@@ -187,29 +188,29 @@ def check_curves(
     identity: Iterable[str],
     what: str,
 ) -> None:
-    """Refuses rows that are of none of the runs, or that leave a finished run without any.
+    """Raises an error for rows of no run, and for a finished run without rows.
 
     Args:
       path: the file, for messages.
       rows: of curves, checked.
-      runs: likewise.
-      identity: columns in which a row is as its run.
+      runs: of the runs table, checked.
+      identity: columns that a row shares with its run.
       what: the file's kind.
 
     Raises:
-      DamagedError: says which run.
+      DamagedError: names the run.
     """
-    known = {run["run_id"]: [run[name] for name in identity] for run in runs}
+    identities = {run["run_id"]: [run[name] for name in identity] for run in runs}
     for row in rows:
-        if known.get(row["run_id"]) != [row[name] for name in identity]:
+        if identities.get(row["run_id"]) != [row[name] for name in identity]:
             raise damage_error(path, what, f"a row of run {row['run_id']} is of another run")
-    left = {run["run_id"] for run in runs if run.get("status") == "finished"}
-    if left := left - {row["run_id"] for row in rows}:
-        raise damage_error(path, what, f"run {min(left)} is finished, and its curve is missing")
+    finished = {run["run_id"] for run in runs if run.get("status") == "finished"}
+    if missing := finished - {row["run_id"] for row in rows}:
+        raise damage_error(path, what, f"run {min(missing)} is finished, and its curve is missing")
 
 
-def _amiss_of_run(run: Mapping[str, Any]) -> Iterator[str]:
-    """What a run has wrong."""
+def _invalid_fields(run: Mapping[str, Any]) -> Iterator[str]:
+    """Yields a reason for each field of a run that is invalid."""
     if not is_key(run["run_id"]):
         yield f"run_id must be 16 hex digits, is '{brief(run['run_id'])}'"
     if run.get("status") not in (None, *STATUSES):
@@ -222,28 +223,28 @@ def _amiss_of_run(run: Mapping[str, Any]) -> Iterator[str]:
             yield f"{name} must be JSON ({short_reason(error)})"
         if value is not None and not isinstance(value, dict):
             yield f"{name} must be a mapping, is {brief(value)}"
-        elif name == "versions" and not all(isinstance(one, str) for one in (value or {}).values()):
+        elif name == "versions" and not all(isinstance(v, str) for v in (value or {}).values()):
             yield "versions must be texts"
     for name, value in run.items():
         if name.startswith("hyper.") and not isinstance(value, bool | int | float | str | None):
             yield f"{name} must be a number, a switch or text, is {brief(value)}"
 
 
-def _no_count(value: Any) -> bool:
-    """Whether a value is neither missing nor a whole number from 0: the suite has no others."""
+def _is_invalid_count(value: Any) -> bool:
+    """Returns True for a value that is neither missing nor a whole number from 0."""
     return value is not None and (type(value) is not int or value < 0)
 
 
-def _no_measure(value: Any) -> bool:
-    """Whether a number is one that float32 cannot hold, as all measures come from: sums overflow.
+def _is_invalid_measure(value: Any) -> bool:
+    """Returns True for a finite number so large that float32 cannot hold it, and sums overflow.
 
-    One that is not finite is a measure: of a run that diverged.
+    Measures come from float32; those of a run that diverged may be infinite or NaN.
     """
     return value is not None and MOST < abs(value) < math.inf
 
 
-def _amiss(value: Any) -> str:
-    """What a value that is needed has wrong."""
+def _invalid_value(value: Any) -> str:
+    """Returns why a required value is invalid; '' where it is valid."""
     if value is None:
         return "is missing"
     if not isinstance(value, str):
@@ -255,5 +256,5 @@ def _amiss(value: Any) -> str:
 
 
 def to_frame(rows: Sequence[Mapping[str, Any]], columns: Mapping[str, pa.DataType]) -> pd.DataFrame:
-    """Rows that were checked as a table of these columns."""
+    """Returns checked rows as a data frame of these columns."""
     return pa.Table.from_pylist(list(rows), schema=pa.schema([*columns.items()])).to_pandas()

@@ -1,6 +1,6 @@
-"""`replays/replays.json`: which films a results folder has, and what is missing and why.
+"""`replays/replays.json`: the films of a results folder, and why others are missing.
 
-Its fields are described in results/README.md. Who makes films writes it, a report reads it.
+results/README.md describes its fields. `rl_es.replay` writes it, and reports read it.
 """
 
 from dataclasses import dataclass, field
@@ -52,34 +52,34 @@ class _ReplaysFile(FileModel):
 
 @dataclass
 class ReplayIndex:
-    """What the file says.
+    """The content of `replays.json`.
 
     Attributes:
-      replays: a dictionary per film.
-      missing: a dictionary per environment that has none.
+      replays: One mapping per film.
+      missing: One mapping per environment without films, with the reason.
     """
 
     replays: list[dict[str, Any]] = field(default_factory=list)
     missing: list[dict[str, Any]] = field(default_factory=list)
 
     def files(self) -> set[str]:
-        """Names of the files of its films."""
+        """Returns the names of the films' files."""
         return {film[kind] for film in self.replays for kind in FILES}
 
     def sources(self) -> set[tuple[Any, ...]]:
-        """What its films were made from."""
+        """Returns, of each film, the values of `SOURCE`."""
         return {tuple(film[name] for name in SOURCE) for film in self.replays}
 
     def of(self, sources: set[tuple[Any, ...]]) -> "ReplayIndex":
-        """Its films that were made from these."""
-        found = [film for film in self.replays if tuple(film[n] for n in SOURCE) in sources]
-        return ReplayIndex(found)
+        """Returns an index of the films whose values of `SOURCE` are among these."""
+        films = [film for film in self.replays if tuple(film[n] for n in SOURCE) in sources]
+        return ReplayIndex(films)
 
 
 def read_replays(folder: Path) -> ReplayIndex:
-    """The catalogue of a results folder; an empty one where there is none.
+    """Reads the index of a results folder; returns an empty one where there is none.
 
-    What it names as files may lie anywhere: `usable` leaves such films out.
+    The names of files are unchecked: `usable_replays` leaves out those that lead elsewhere.
 
     Raises:
       UserError: it is damaged, or of another version.
@@ -92,24 +92,24 @@ def read_replays(folder: Path) -> ReplayIndex:
 
 
 def usable_replays(folder: Path) -> ReplayIndex:
-    """The films of a catalogue whose files lie beside it; none where it cannot be read."""
+    """Returns the films whose files lie beside the index; none where it cannot be read."""
     try:
-        found = read_replays(folder)
+        index = read_replays(folder)
     except UserError:
         return ReplayIndex()
-    return ReplayIndex([film for film in found.replays if _lies_beside(film)], found.missing)
+    return ReplayIndex([film for film in index.replays if _lies_beside(film)], index.missing)
 
 
 def _lies_beside(film: dict[str, Any]) -> bool:
     return all(is_beside(film[kind], suffix) for kind, suffix in FILES.items())
 
 
-def write_replays(folder: Path, catalogue: ReplayIndex) -> Path:
-    """Writes it; returns the file."""
+def write_replays(folder: Path, index: ReplayIndex) -> Path:
+    """Writes the index of a results folder, and returns its path."""
     content = {
         "schema_version": SCHEMA_VERSION,
-        "replays": catalogue.replays,
-        "missing": catalogue.missing,
+        "replays": index.replays,
+        "missing": index.missing,
     }
     path = folder / FOLDER / FILE
     text_files.write_json(path, content)

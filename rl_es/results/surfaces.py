@@ -1,7 +1,7 @@
-"""The file of a surface: the objective on a grid of a policy's two parameters.
+"""Files of surfaces: the objective on a grid over a policy's two parameters.
 
-`surfaces/<environment>.parquet` has one row per grid point; its metadata says what it was made
-from. A run of a sweep writes it, its report reads it.
+`surfaces/<environment>.parquet` has one row per grid point; its metadata holds the settings of the
+evaluation. A run of a sweep writes it, and the report reads it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -44,15 +44,15 @@ class _SurfaceRecord(FileModel):
 
 @dataclass(frozen=True)
 class Surface:
-    """A surface that was evaluated.
+    """Returns of an environment on a grid of two parameters.
 
     Attributes:
-      env: the environment's label.
-      first: [X] of the first parameter, rising.
-      second: [Y] of the second parameter, rising.
-      returns: [X, Y] mean returns, NaN where they are not finite.
-      episodes: at each point.
-      settings: a hash of all that determines the numbers.
+      env: Label of the environment.
+      first: [X] Values of the first parameter, rising.
+      second: [Y] Values of the second parameter, rising.
+      returns: [X, Y] Mean returns, NaN where they are not finite.
+      episodes: Number of episodes per point.
+      settings: Hash of everything that determines the numbers.
     """
 
     env: str
@@ -63,38 +63,38 @@ class Surface:
     settings: str
 
     def table(self) -> pd.DataFrame:
-        """One row per grid point."""
+        """Returns a table of one row per grid point."""
         first, second = np.meshgrid(self.first, self.second, indexing="ij")
         values = {"first": first, "second": second, "return_mean": self.returns}
         return pd.DataFrame({"env": self.env, **{n: v.ravel() for n, v in values.items()}})
 
 
 def path_of(folder: Path, env: str) -> Path:
-    """The file of an environment's surface.
+    """Returns the path of an environment's surface.
 
     Raises:
-      UserError: it is no label of an environment.
+      UserError: `env` is no label of an environment.
     """
     return folder / "surfaces" / f"{files.env_part(env)}.parquet"
 
 
 def write(path: Path, points: Iterable[Mapping[str, Any]], record: Mapping[str, Any]) -> None:
-    """Writes a surface, whole or not at all.
+    """Writes a surface atomically.
 
     Args:
       path: `path_of` the environment.
       points: the `POINT` values of each, the second parameter fastest.
-      record: `env`, `settings`, `points` (of each axis), `episodes`, and where it comes from.
+      record: `env`, `settings`, `points` (of each axis), `episodes`, versions and machine.
     """
-    whole = {"schema_version": SCHEMA_VERSION, **record}
-    write_with_record(path, POINT, points, _RECORD, whole)
+    record = {"schema_version": SCHEMA_VERSION, **record}
+    write_with_record(path, POINT, points, _RECORD, record)
 
 
 def read(path: Path) -> Surface:
     """Reads a surface.
 
     Raises:
-      UserError: the file is damaged or was not written by this suite.
+      UserError: the file is damaged, or another program wrote it.
     """
     what = "surface"
     rows, record = read_with_record(path, _RECORD, SCHEMA_VERSION, what)
@@ -116,11 +116,11 @@ def read(path: Path) -> Surface:
 
 
 def load(folder: Path) -> dict[str, Surface]:
-    """The surfaces of a results folder by environment, sorted.
+    """Returns the surfaces of a results folder by environment, sorted.
 
     Raises:
       UserError: a file is damaged.
     """
     paths = sorted(folder.glob("surfaces/*.parquet"))
-    found = (read(path) for path in paths if path.name[0] != ".")
-    return {surface.env: surface for surface in found}
+    surfaces = (read(path) for path in paths if path.name[0] != ".")
+    return {surface.env: surface for surface in surfaces}

@@ -1,10 +1,8 @@
-"""The tables of whole folders: made from cells, or read where there are none; written.
+"""Cells and tables of a sweep's results, their columns and types.
 
-Cells: one run each, its curve as rows and its record as metadata.
-
-The columns of results, and their types.
-
-Tables that were written as text, such as `runs.csv`, with the types of their columns.
+A cell, `cells/<run_id>.parquet`, holds one run: the rows of its curve, and its record as metadata.
+The tables of a folder, `curves.parquet`, `runs.parquet` and `runs.csv`, are made from its cells. A
+folder without cells, such as a copy of the tables, is read from its tables.
 """
 
 import math
@@ -87,7 +85,7 @@ TIMING = ("wall_seconds", "compile_seconds", "peak_memory_bytes")  # differ betw
 
 
 def hyper_columns(hyper: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings as `hyper.*` columns: numbers as float64, switches as bool, the rest as text."""
+    """Returns settings as `hyper.*` columns: numbers as floats, booleans, all else as text."""
 
     def plain(value: Any) -> Any:
         if value is None or isinstance(value, bool):
@@ -98,14 +96,14 @@ def hyper_columns(hyper: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def hyper_type(value: Any) -> pa.DataType:
-    """The type of a setting's column, by a value of it."""
+    """Returns the type of a setting's column, by one of its values."""
     if isinstance(value, bool):
         return pa.bool_()
     return pa.float64() if isinstance(value, int | float) else pa.string()
 
 
 def finite(number: float | None) -> float | None:
-    """A number that JSON and Parquet can hold: None where it is not finite."""
+    """Returns the number, or None where it is not finite."""
     return number if number is not None and math.isfinite(number) else None
 
 
@@ -119,11 +117,11 @@ def write_cell(
     rows: Iterable[Mapping[str, Any]],
     record: Mapping[str, Any],
 ) -> None:
-    """Writes one run's curve and record, whole or not at all.
+    """Writes the curve and the record of a run atomically.
 
     Args:
       path: `cells/<run_id>.parquet`.
-      identity: values of the `IDENTITY` columns but the version.
+      identity: values of the `IDENTITY` columns without `schema_version`.
       hyper: the agent's settings by name.
       rows: the `MEASURES` of each evaluation, in order.
       record: the `RUN` values that are known; structures become JSON text in the tables.
@@ -131,15 +129,15 @@ def write_cell(
     common = {"schema_version": SCHEMA_VERSION, **identity}
     settings = hyper_columns(hyper)
     columns = {**IDENTITY, **MEASURES, **{n: hyper_type(v) for n, v in settings.items()}}
-    whole = ({**common, **row, **settings} for row in rows)
-    write_with_record(path, columns, whole, _RECORD, {**common, **settings, **record})
+    rows = ({**common, **row, **settings} for row in rows)
+    write_with_record(path, columns, rows, _RECORD, {**common, **settings, **record})
 
 
 def read_cell(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Reads one run's (curve rows, record).
+    """Reads the curve's rows and the record of a run.
 
     Raises:
-      UserError: the file is damaged or was not written by this suite.
+      UserError: the file is damaged, or another program wrote it.
     """
     what = "cell"
     rows, record = read_with_record(path, _RECORD, SCHEMA_VERSION, what)
@@ -152,20 +150,20 @@ def read_cell(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
 
 
 def cell_paths(folder: Path) -> list[Path]:
-    """The cells of a results folder, sorted by name."""
+    """Returns the cells of a results folder, sorted by name."""
     return sorted(path for path in (folder / "cells").glob("*.parquet") if path.name[0] != ".")
 
 
 def read_typed_csv(
     path: Path, what: str, columns: Mapping[str, pa.DataType]
 ) -> list[dict[str, Any]]:
-    """The rows of a CSV file, empty cells as None.
+    """Returns the rows of a CSV file, empty cells as None.
 
     Args:
       path: the file.
       what: its kind, for messages.
       columns: types by name. A column that is not among them, a setting, is read as numbers or
-        switches where all of its values are such, and else as text.
+        booleans where all of its values are such, and else as text.
 
     Raises:
       UserError: it cannot be read.
@@ -184,7 +182,7 @@ def read_typed_csv(
 
 
 def _reader(kind: pa.DataType | None, values: Set[str]) -> Callable[[str], Any]:
-    """How the text of a column is read; where `kind` is None its values decide."""
+    """Returns the conversion of a column's texts; where `kind` is None its values decide."""
     if kind is not None:
         return {pa.int64(): lambda text: int(float(text)), pa.float64(): float}.get(kind, str)
     if values <= {"True", "False"}:
@@ -200,22 +198,22 @@ _TABLE = "table of results"
 
 
 def load_tables(*folders: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The (curves, runs) tables of results folders, in a fixed order.
+    """Returns the curves and runs of results folders, in a fixed order.
 
-    They are made from a folder's cells; where it has none, as a copy of its tables, these are read.
+    They are made from a folder's cells; where it has none, its tables are read.
 
     Raises:
       UserError: a folder holds neither, or a damaged file; two folders hold the same run.
     """
     rows: list[dict[str, Any]] = []
     records: list[dict[str, Any]] = []
-    held: dict[str, Path] = {}
+    folder_of: dict[str, Path] = {}
     for folder in folders:
-        curves, runs = _held(folder)
+        curves, runs = _load_folder(folder)
         for run_id in dict.fromkeys(run["run_id"] for run in runs):
-            if run_id in held:
-                raise UserError(f"{folder}: holds run {run_id}, and so does {held[run_id]}")
-            held[run_id] = folder
+            if run_id in folder_of:
+                raise UserError(f"{folder}: holds run {run_id}, and so does {folder_of[run_id]}")
+            folder_of[run_id] = folder
         rows += curves
         records += runs
     order = ["env", "label", "seed", "run_id"]
@@ -225,7 +223,7 @@ def load_tables(*folders: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 
 def table_paths(folder: Path) -> tuple[Path, Path] | None:
-    """The tables that `write_tables` wrote: curves, and runs as Parquet or else as text."""
+    """Returns the files of curves and runs of a folder; None where they are missing."""
     curves = folder / "curves.parquet"
     runs = [path for path in (folder / "runs.parquet", folder / "runs.csv") if path.exists()]
     return (curves, runs[0]) if curves.exists() and runs else None
@@ -240,8 +238,8 @@ def write_tables(folder: Path, curves: pd.DataFrame, runs: pd.DataFrame) -> list
     written = []
     for name, frame, columns in (("curves", curves, MEASURES), ("runs", runs, RUN)):
         types = {**IDENTITY, **columns}
-        whole = [column for column, kind in types.items() if kind == pa.int64()]
-        frame = frame.astype({column: "Int64" for column in whole if column in frame})
+        integers = [column for column, kind in types.items() if kind == pa.int64()]
+        frame = frame.astype({column: "Int64" for column in integers if column in frame})
         table = pa.Table.from_pandas(frame, preserve_index=False)
         schema = [field.with_type(types.get(field.name, field.type)) for field in table.schema]
         path = folder / f"{name}.parquet"
@@ -255,8 +253,8 @@ def write_tables(folder: Path, curves: pd.DataFrame, runs: pd.DataFrame) -> list
     return written
 
 
-def _held(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """The rows of a folder's curves, and of its runs."""
+def _load_folder(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Returns the rows of a folder's curves, and of its runs."""
     cells, written = cell_paths(folder), table_paths(folder)
     if cells:
         read = [read_cell(path) for path in cells]
@@ -277,7 +275,7 @@ def _held(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
 
 
 def _rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a table.
+    """Reads the rows of a table.
 
     Raises:
       UserError: it is damaged or of another version.
@@ -288,13 +286,13 @@ def _rows(path: Path) -> list[dict[str, Any]]:
             rows = read_typed_csv(path, _TABLE, {**IDENTITY, **RUN})
         else:
             rows = pq.read_table(pa.BufferReader(path.read_bytes())).to_pylist()
-        others = {row["schema_version"] for row in rows} - {SCHEMA_VERSION}
+        versions = {row["schema_version"] for row in rows} - {SCHEMA_VERSION}
     except (OSError, OverflowError, pa.ArrowException, ValueError, KeyError) as error:
         raise damage_error(path, _TABLE, short_reason(error)) from None
-    if others:
-        other = min(map(str, others))
+    if versions:
+        version = min(map(str, versions))
         raise UserError(
-            f"{path}: written with results schema {other}, this version reads {SCHEMA_VERSION}"
+            f"{path}: written with results schema {version}, this version reads {SCHEMA_VERSION}"
         )
     return rows
 
@@ -306,10 +304,10 @@ def _frame(rows: list[dict[str, Any]], columns: Mapping[str, pa.DataType]) -> pd
             if name.startswith("hyper."):
                 types.setdefault(name, set()).update(() if value is None else {hyper_type(value)})
     settings = {
-        name: next(iter(found)) if len(found) == 1 else pa.string()
-        for name, found in sorted(types.items())
+        name: next(iter(kinds)) if len(kinds) == 1 else pa.string()
+        for name, kinds in sorted(types.items())
     }
-    mixed = [name for name, found in types.items() if len(found) > 1]
+    mixed = [name for name, kinds in types.items() if len(kinds) > 1]
     if mixed:
         rows = [{**row, **{name: _text(row.get(name)) for name in mixed}} for row in rows]
     schema = pa.schema([*columns.items(), *settings.items()])

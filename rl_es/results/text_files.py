@@ -1,12 +1,10 @@
-"""JSON files of the suite: one object each, with its own checksum, whole or not at all.
+"""JSON and CSV files: UTF-8 text of a bounded size.
 
-They are read as what they should be: a class says which keys they have and what those hold. A value
-of another kind is refused, with its place; so is text that UTF-8 cannot write. Keys that the class
-does not name are left alone: later versions may have more.
+A JSON file of the suite holds one object and its checksum, and is written atomically. It is read as
+a pydantic model: a value of another type is an error that names its path, and so is text that UTF-8
+cannot encode. Keys that the model does not have are ignored, since later versions may add some.
 
-CSV files, ours or others', as text: what the cells mean comes after.
-
-A file is UTF-8 text of no more than some bytes, whatever its name ends in.
+CSV files, of the suite or of a user, are read as text; the caller converts the cells.
 """
 
 import csv
@@ -35,7 +33,7 @@ MAX_JSON_BYTES = 64 * 2**20
 
 
 class FileModel(pydantic.BaseModel):
-    """Base of what files are read as: immutable, strict about types, open to other keys."""
+    """Base class of the models of files: immutable, strict about types, open to further keys."""
 
     model_config: ClassVar[pydantic.ConfigDict] = pydantic.ConfigDict(
         frozen=True, strict=True, extra="ignore", populate_by_name=True
@@ -53,12 +51,12 @@ Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Writes an object; its keys are sorted."""
+    """Writes an object with its checksum, atomically; its keys are sorted."""
     write_text(path, checksums.json_text(content))
 
 
 def read_json(path: Path, what: str) -> dict[str, Any]:
-    """Reads the object that `write` wrote.
+    """Reads an object that `write_json` wrote.
 
     Args:
       path: the file.
@@ -76,10 +74,10 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
 
 
 def read_json_as(path: Path, model: type[Model], what: str) -> tuple[Model, dict[str, Any]]:
-    """Reads the object that `write` wrote as `model`, and as the plain data that it holds.
+    """Reads an object that `write_json` wrote, as `model` and as plain data.
 
     Raises:
-      DamagedError: as `read`, or it holds something else; with the place in it.
+      DamagedError: as `read_json`, or the object is no `model`; the message names the key.
     """
     content = read_json(path, what)
     try:
@@ -89,15 +87,15 @@ def read_json_as(path: Path, model: type[Model], what: str) -> tuple[Model, dict
 
 
 def unreadable(path: Path, what: str, error: Exception) -> DamagedError:
-    """What is said of a file that nothing can be made of."""
+    """Returns the error about a file that cannot be read."""
     return DamagedError(f"{path}: not a readable {what} ({short_reason(error)})")
 
 
 def validated(content: Any, model: type[Model]) -> Model:
-    """Plain data as `model`.
+    """Returns plain data as `model`.
 
     Raises:
-      ConfigError: the first thing that does not fit.
+      ConfigError: the first value that is invalid.
     """
     if not isinstance(content, dict):
         raise ConfigError((), f"must be a mapping, is {brief(content)}")
@@ -108,10 +106,10 @@ def validated(content: Any, model: type[Model]) -> Model:
 
 
 def loads_json(text: str | bytes) -> Any:
-    """JSON text as plain data.
+    """Returns the plain data of a JSON text.
 
     Raises:
-      ValueError: it is none, or holds text that UTF-8 cannot write.
+      ValueError: it is no JSON, or holds text that UTF-8 cannot encode.
       RecursionError: it is nested too deep.
     """
     content = json.loads(text)
@@ -120,13 +118,13 @@ def loads_json(text: str | bytes) -> Any:
 
 
 def parse_mapping(value: Any) -> dict[str, Any]:
-    """A mapping, plain or as a table's JSON text; an empty one where there is none."""
-    held = json.loads(value) if isinstance(value, str) else value
-    return dict(held) if isinstance(held, Mapping) else {}
+    """Returns a mapping, given as such or as JSON text; {} for any other value."""
+    content = json.loads(value) if isinstance(value, str) else value
+    return dict(content) if isinstance(content, Mapping) else {}
 
 
 def _check_text(content: Any) -> None:
-    """Raises a `ValueError` for half a letter, which an escape can spell."""
+    """Raises a `ValueError` for a lone surrogate, which a JSON escape can spell."""
     json.dumps(content, ensure_ascii=False).encode()
 
 
@@ -134,15 +132,15 @@ MAX_CSV_BYTES = 2**30
 
 
 def read_csv(path: Path, what: str, most: int = MAX_CSV_BYTES) -> tuple[list[str], list[list[str]]]:
-    """The head and the rows of a file, without its empty lines.
+    """Reads the header and the rows of a CSV file, without its empty lines.
 
     Args:
       path: the file.
       what: its kind, for messages.
-      most: bytes.
+      most: the largest size in bytes.
 
     Raises:
-      UserError: it cannot be read, or a row has more or fewer cells than the head.
+      UserError: it cannot be read, or a row has more or fewer cells than the header.
     """
     try:
         text = read_bounded(path, most).decode("utf-8-sig")

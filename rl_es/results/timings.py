@@ -1,9 +1,9 @@
-"""The results schema of the speed benchmark: write a workload, read the workloads of a folder.
+"""Files of the speed benchmark: workloads, their timed samples and compiled programs.
 
-A workload's file, `workloads/<key>.parquet`, has one row per (contestant, part, round), the sample;
-its metadata holds the workload's record: what was compiled for each contestant, which of them could
-not be run and why, and where it ran. The folder's manifest names the workloads that belong to the
-benchmark as its file stands now, in order; files of other workloads are left alone and not read.
+A workload's file, `workloads/<key>.parquet`, has one row per sample: a contestant, a part of a
+generation and a round. Its metadata holds the workload's record: the program of each contestant,
+contestants that could not run and why, and the machine. The folder's manifest lists the workloads
+of the present benchmark file in order; files of other workloads are neither read nor changed.
 """
 
 import math
@@ -71,7 +71,7 @@ _RECORD = b"rl_es.workload"
 
 
 class _Benchmark(FileModel):
-    """What is told of a speed file."""
+    """The keys of a speed file that reports show."""
 
     name: str
     description: str | None = None
@@ -106,7 +106,7 @@ class _WorkloadRecord(FileModel):
 
 
 def path_of(folder: Path, workload: str) -> Path:
-    """The file of a workload."""
+    """Returns the path of a workload's file."""
     return folder / "workloads" / f"{workload}.parquet"
 
 
@@ -117,7 +117,7 @@ def write(
     programs: Iterable[Mapping[str, Any]],
     origin: Mapping[str, Any],
 ) -> None:
-    """Writes one workload's samples and record, whole or not at all.
+    """Writes the samples and the record of a workload atomically.
 
     Args:
       path: `path_of` the workload.
@@ -133,10 +133,10 @@ def write(
 
 
 def read(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """Reads one workload's (samples, record).
+    """Reads the samples and the record of a workload.
 
     Raises:
-      UserError: the file is damaged or was not written by this suite.
+      UserError: the file is damaged, or another program wrote it.
     """
     what = "workload"
     rows, record = read_with_record(path, _RECORD, SCHEMA_VERSION, what)
@@ -157,28 +157,29 @@ def _origin(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def load(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
-    """The (samples, programs) tables of a folder and its manifest.
+    """Returns the tables of samples and programs of a folder, and its manifest.
 
     Raises:
       UserError: the folder holds no workload of its manifest, or a damaged one.
     """
     path = folder / "manifest.json"
-    found, manifest = text_files.read_json_as(path, _SpeedManifest, "manifest of speed results")
-    files = [path_of(folder, key) for key in dict.fromkeys(found.workloads)]
-    there = [file for file in files if file.exists()]
-    if not there:
+    what = "manifest of speed results"
+    manifest, content = text_files.read_json_as(path, _SpeedManifest, what)
+    files = [path_of(folder, key) for key in dict.fromkeys(manifest.workloads)]
+    files = [file for file in files if file.exists()]
+    if not files:
         raise UserError(f"{folder}: no workload is finished here; run the benchmark into it")
     samples: list[dict[str, Any]] = []
     programs: list[dict[str, Any]] = []
-    for file in there:
+    for file in files:
         rows, record = read(file)
         samples += rows
-        own = {**record["workload"], **_origin(record)}
-        programs += [{**own, **{n: row.get(n) for n in PROGRAM}} for row in record["programs"]]
+        common = {**record["workload"], **_origin(record)}
+        programs += [{**common, **{n: row.get(n) for n in PROGRAM}} for row in record["programs"]]
     return (
         to_frame(samples, {**WORKLOAD, **SAMPLE}),
         to_frame(programs, {**WORKLOAD, **PROGRAM, **ORIGIN}),
-        manifest,
+        content,
     )
 
 
@@ -192,7 +193,7 @@ ORIGIN = {
 
 
 def write_samples(folder: Path, samples: pd.DataFrame) -> Path:
-    """Writes all workloads' samples as `samples.parquet`; returns its path."""
+    """Writes the samples of all workloads as `samples.parquet`, and returns its path."""
     schema = pa.schema([*WORKLOAD.items(), *SAMPLE.items()])
     frame = samples.astype({"env_steps": "Int64"})
     path = folder / "samples.parquet"
