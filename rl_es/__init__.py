@@ -7,7 +7,7 @@ result = rl_es.train("CartPole-v1", "eggroll", env_steps=1e6, seeds=5, populatio
 result.plot()
 rl_es.evaluate(result.policy(seed=0), episodes=100)
 
-What is named here is stable. Nothing is loaded before it is used: `import rl_es` loads no jax.
+The names of this module are stable. They load on first use: `import rl_es` loads no jax.
 """
 
 import importlib
@@ -32,7 +32,7 @@ __all__ = [
     "train",
 ]
 
-_WHERE = {
+_MODULES = {
     "Results": "rl_es.api.results",
     "SavedPolicy": "rl_es.training.policies",
     "UserError": "rl_es.errors",
@@ -45,13 +45,13 @@ _WHERE = {
 
 
 def __getattr__(name: str) -> Any:
-    """What is asked for by name, from where it stands."""
-    if name not in _WHERE:
+    """Imports a public name on first use."""
+    if name not in _MODULES:
         raise AttributeError(f"module '{__name__}' has no attribute '{name}'")
-    value = globals()[name] = getattr(importlib.import_module(_WHERE[name]), name)
+    value = globals()[name] = getattr(importlib.import_module(_MODULES[name]), name)
     return value
 
 
 def __dir__() -> list[str]:
-    """All names, those too that are not loaded yet."""
+    """Returns all names, including those that are not loaded yet."""
     return sorted({*globals(), *__all__})

@@ -1,12 +1,10 @@
 """Arguments of a call as the content of a sweep file, so that both are checked in the same way.
 
-Numbers become what a file would have said (1e6 is a whole number), so that a call and a file that
-mean the same have the same runs.
+Numbers become those of a file (1e6 is a whole number), so that a call and a file of equal content
+have the same runs.
 
-The installed packages that hold agents and environments.
-
-A distribution lists them under the entry points `rl_es.packages`; importing one tells the registry
-where to look (as `run_benchmark.py` does for the command line).
+`import_packages` imports the installed packages of agents and environments, which a distribution
+lists under the entry points `rl_es.packages`.
 """
 
 import difflib
@@ -36,46 +34,46 @@ Entries = Entry | Sequence[Entry]
 _LISTS = {"environments": "env", "agents": "agent"}  # keys of a sweep, and their arguments
 
 
-def plain_value(value: Any, place: ConfigPath = ()) -> Any:
-    """A Python value as a sweep file would hold it; arrays and tuples are lists.
+def plain_value(value: Any, path: ConfigPath = ()) -> Any:
+    """Returns a Python value as the reader of sweep files returns it; arrays become lists.
 
     Raises:
-      ConfigError: a file could not hold it.
+      ConfigError: a file cannot hold it; the path in it is `path` and below.
     """
-    if len(place) > MAX_DEPTH:
-        raise ConfigError(place[:3], "nested too deep for a sweep")
+    if len(path) > MAX_DEPTH:
+        raise ConfigError(path[:3], "nested too deep for a sweep")
     if hasattr(value, "tolist"):  # of numpy or jax
         value = value.tolist()
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     if isinstance(value, str):
         if sign := control_character(value):
-            raise ConfigError(place, f"text must be without control characters, has {sign}")
+            raise ConfigError(path, f"text must be without control characters, has {sign}")
         return str(value)
     if isinstance(value, bool | int):
         return value
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise ConfigError(place, f"must be a finite number, is {value}")
+            raise ConfigError(path, f"must be a finite number, is {value}")
         return int(value) if value.is_integer() and abs(value) <= 2**53 else value
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str):
-                raise ConfigError(place, f"a key must be text, is {brief(key)}")
-        return {key: plain_value(inner, (*place, key)) for key, inner in value.items()}
+                raise ConfigError(path, f"a key must be text, is {brief(key)}")
+        return {key: plain_value(inner, (*path, key)) for key, inner in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
         if len(value) > MAX_CELLS:
-            raise ConfigError(place, f"must have at most {MAX_CELLS:,} items, has {len(value):,}")
-        return [plain_value(inner, (*place, number)) for number, inner in enumerate(value)]
+            raise ConfigError(path, f"must have at most {MAX_CELLS:,} items, has {len(value):,}")
+        return [plain_value(inner, (*path, number)) for number, inner in enumerate(value)]
     kinds = "text, a number, True or False, a list or a mapping"
-    raise ConfigError(place, f"must be {kinds}, is {brief(value)}")
+    raise ConfigError(path, f"must be {kinds}, is {brief(value)}")
 
 
 def whole_number(name: str, value: Any, least: int, most: int) -> int:
-    """An argument that is a whole number.
+    """Returns the value of an argument that must be a whole number.
 
     Raises:
-      UserError: it is something else, or out of bounds.
+      UserError: it is another value, or out of bounds.
     """
     try:
         number = plain_value(value)
@@ -90,10 +88,10 @@ def whole_number(name: str, value: Any, least: int, most: int) -> int:
 
 
 def choice(name: str, value: Any, valid: Collection[str]) -> str:
-    """An argument that is one of some names.
+    """Returns the value of an argument that must be one of some names.
 
     Raises:
-      UserError: it is none of them; names the nearest.
+      UserError: it is none of them; the message names the nearest.
     """
     if isinstance(value, str) and value in valid:
         return value
@@ -101,10 +99,10 @@ def choice(name: str, value: Any, valid: Collection[str]) -> str:
 
 
 def existing_path(name: str, value: Any) -> Path:
-    """An argument that is the path of a file or a folder.
+    """Returns the value of an argument that must be a path.
 
     Raises:
-      UserError: it is something else.
+      UserError: it is another value.
     """
     if isinstance(value, str | os.PathLike) and "\0" not in os.fspath(value):
         return Path(value)
@@ -112,21 +110,21 @@ def existing_path(name: str, value: Any) -> Path:
 
 
 class CallDocument(Document):
-    """The content of a sweep, given by the arguments of a function."""
+    """The content of a sweep that the arguments of a function state."""
 
-    def __init__(self, source: str, content: Mapping[str, Any], own: Sequence[str]):
+    def __init__(self, source: str, content: Mapping[str, Any], arguments: Sequence[str]):
         """Takes a sweep's content, in which `environments` and `agents` may be one entry.
 
         Args:
           source: the function's name, for messages.
           content: by a sweep's keys.
-          own: the function's arguments that are no settings of agents.
+          arguments: names of the function's arguments without agents' settings.
 
         Raises:
-          UserError: it holds what no file could.
+          UserError: it holds a value that no file can hold.
         """
         super().__init__(source, {})
-        self._own = own
+        self._arguments = arguments
         try:
             self.content = plain_value(content)
         except ConfigError as problem:
@@ -141,21 +139,21 @@ class CallDocument(Document):
                 self._single.add(key)
 
     def error(self, problem: ConfigError) -> UserError:
-        """The problem as one message that names the argument."""
-        reason, place = problem.reason, self._argument(problem.path)
-        if reason.startswith("unknown key") and place == problem.path[2:] and len(place) == 1:
-            reason = self._unknown(str(place[0])) or reason
-        where = f"{format_path(place)}: " if place else ""
+        """Returns the problem as one message that names the argument."""
+        reason, path = problem.reason, self._argument(problem.path)
+        if reason.startswith("unknown key") and path == problem.path[2:] and len(path) == 1:
+            reason = self._unknown(str(path[0])) or reason
+        where = f"{format_path(path)}: " if path else ""
         return UserError(f"{self.source}: {where}{reason}")
 
     def _unknown(self, name: str) -> str:
-        """The message about an unknown setting that is near an argument's name; or ''."""
-        near = difflib.get_close_matches(name, self._own, n=1, cutoff=0.7)
+        """Returns a message about an unknown setting that is near an argument's name; else ''."""
+        near = difflib.get_close_matches(name, self._arguments, n=1, cutoff=0.7)
         return f"unknown argument; did you mean '{near[0]}'?" if near else ""
 
-    def _argument(self, place: ConfigPath) -> ConfigPath:
-        """The place among the arguments of something in a sweep."""
-        match place:
+    def _argument(self, path: ConfigPath) -> ConfigPath:
+        """Returns the argument, and the path in it, of a path in a sweep."""
+        match path:
             case ("defaults", "agent" | "budget", first, *rest):
                 return (first, *rest)
             case ("defaults", first, *rest):
@@ -169,17 +167,17 @@ class CallDocument(Document):
                 return (_LISTS[key], *item, *rest)
             case (("environments" | "agents") as key, *rest):
                 return (_LISTS[key], *rest)
-        return place
+        return path
 
 
 GROUP = "rl_es.packages"
 
 
 def import_packages() -> None:
-    """Imports the packages that are installed. Loads no jax.
+    """Imports the installed packages of agents and environments. Loads no jax.
 
     Raises:
-      UserError: one of them cannot be imported, or afterwards no agent or environment is known.
+      UserError: a package cannot be imported, or there are no agents or no environments.
     """
     for point in importlib.metadata.entry_points(group=GROUP):
         try:
@@ -191,5 +189,5 @@ def import_packages() -> None:
             ) from None
     if not registry.agents.names() or not registry.suites.names():
         raise UserError(
-            "no agents or no environments are known: install this package again (pip install -e .)"
+            "there are no agents or no environments: install this package again (pip install -e .)"
         )

@@ -1,7 +1,4 @@
-"""Results of training, in Python: tables, trained policies and figures.
-
-Trained policies, in Python.
-"""
+"""Results of training in Python: tables, trained policies and figures."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -12,37 +9,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from rl_es.analysis import results as analysis_results
 from rl_es.analysis import summary
+from rl_es.analysis.results import load as load_tables
 from rl_es.api.arguments import choice, existing_path, import_packages, whole_number
 from rl_es.errors import MAX_SEED, UserError, brief, did_you_mean
 from rl_es.results.files import folder_of_results
-from rl_es.training import policies
 from rl_es.training.compilation import prepare_jax
-from rl_es.training.policies import SavedPolicy
+from rl_es.training.policies import PolicyLoader, SavedPolicy
 from rl_es.training.policy_manifest import STAGES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from rl_es.training.policies import PolicyLoader, SavedPolicy
-
 MOST_EPISODES = 1_000_000
 
 
-def policy_loader() -> policies.PolicyLoader:
-    """A loader of policies; those of one environment and network share their compiled programs.
+def policy_loader() -> PolicyLoader:
+    """Returns a loader of policies; those of one environment and network share compiled programs.
 
     Raises:
       UserError: no agents or environments are known.
     """
     import_packages()
     prepare_jax()
-    return policies.PolicyLoader()
+    return PolicyLoader()
 
 
 def load_policy(manifest: str | Path) -> SavedPolicy:
-    """The policy of a manifest, `policies/<run_id>/final.json` of a results folder.
+    """Returns the policy of a manifest, `policies/<run_id>/final.json` of a results folder.
 
     Raises:
       UserError: there is no such manifest, or it or its weights are damaged.
@@ -56,8 +50,8 @@ def evaluate(policy: SavedPolicy | str | Path, episodes: int = 100, seed: int = 
 
     Args:
       policy: from `Results.policy` or `load_policy`, or the path of its manifest.
-      episodes: how many (E).
-      seed: a seed for the episodes, which are none of those seen in training.
+      episodes: number of episodes (E).
+      seed: seed of the episodes, which differ from those of training.
 
     Returns:
       [E] undiscounted returns.
@@ -75,28 +69,28 @@ def evaluate(policy: SavedPolicy | str | Path, episodes: int = 100, seed: int = 
 
 
 MOST_REPLICATES = 1_000_000
-_SHOWN = ["env", "label", "n", "final_mean", "ci_low", "ci_high", "env_steps_mean"]
+_SUMMARY_COLUMNS = ["env", "label", "n", "final_mean", "ci_low", "ci_high", "env_steps_mean"]
 
 
 class Results:
-    """The runs of a results folder, as they were when it was read.
+    """The runs of a results folder at the time when it was read.
 
     Attributes:
-      folder: the results folder.
+      folder: Results folder.
     """
 
     def __init__(self, folder: str | Path, runs: Collection[str] | None = None):
         """Reads a results folder: its cells, or else its tables.
 
         Args:
-          folder: what a sweep was run into, or a copy of its tables.
-          runs: the run_id of the runs that are wanted; None: all.
+          folder: the results folder of a sweep, or a copy of its tables.
+          runs: the `run_id` of the runs to read; None: all.
 
         Raises:
-          UserError: it holds no results, or damaged ones.
+          UserError: the folder holds no results, or damaged ones.
         """
         self.folder = existing_path("load: folder", folder)
-        self._results = analysis_results.load(folder_of_results(self.folder), runs)
+        self._results = load_tables(folder_of_results(self.folder), runs)
 
     @property
     def curves(self) -> pd.DataFrame:
@@ -110,16 +104,16 @@ class Results:
 
     @property
     def environments(self) -> list[str]:
-        """The environments' labels, in natural order."""
+        """Labels of the environments, in natural order."""
         return self._results.environments
 
     @property
     def labels(self) -> list[str]:
-        """The agents' labels, in the order of legends."""
+        """Labels of the agents, in the order of legends."""
         return list(self._results.shown)
 
     def summary(self) -> pd.DataFrame:
-        """One row for each environment and label: mean final return, its 95 % interval, ...
+        """Returns one row for each environment and label: mean final return, its 95 % interval, ...
 
         The columns are those of `summary.csv` (results/README.md).
         """
@@ -132,8 +126,8 @@ class Results:
         *,
         seed: int | None = None,
         stage: str = "final",
-    ) -> "SavedPolicy":
-        """The trained policy of a run.
+    ) -> SavedPolicy:
+        """Returns the trained policy of a run.
 
         Args:
           env: the environment's label; None: the only one.
@@ -142,11 +136,11 @@ class Results:
           stage: final, or early and middle, which the first seed has.
 
         Raises:
-          UserError: there is no such policy; the message says what there is.
+          UserError: there is no such policy; the message names the valid choices.
         """
         runs = self._results.runs
-        for column, wanted in (("env", env), ("label", label), ("seed", seed)):
-            runs = runs[runs[column] == _one(column, wanted, list(runs[column].unique()))]
+        for column, value in (("env", env), ("label", label), ("seed", seed)):
+            runs = runs[runs[column] == _select(column, value, list(runs[column].unique()))]
         choice("policy: stage", stage, STAGES)
         run = runs.iloc[0]
         manifest = self.folder / "policies" / run["run_id"] / f"{stage}.json"
@@ -156,48 +150,46 @@ class Results:
         return self._loader.load(manifest)
 
     @cached_property
-    def _loader(self) -> "PolicyLoader":
-        """One for all policies: those of one environment and network share compiled programs."""
-        pass  # REFOLD
-
+    def _loader(self) -> PolicyLoader:
+        """The loader of all policies, which share compiled programs."""
         return policy_loader()
 
     def plot(self, kind: str = "learning_curves", **options: Any) -> "Figure":
-        """A figure of them; `rl_es.plot` says which, and what the options are."""
+        """Draws a figure of these results; `rl_es.plot` describes the kinds and the options."""
         return plot(self, kind, **options)
 
     def __repr__(self) -> str:
-        """What and how much it is."""
+        """Returns the number of runs, the labels, the environments and the folder."""
         envs, labels = map(", ".join, (self.environments, self.labels))
         return f"<Results of {len(self._results.runs)} runs: {labels} on {envs}; {self.folder}>"
 
     def _repr_html_(self) -> str:
-        """The summary, as a notebook shows it."""
-        return self.summary()[_SHOWN].to_html(index=False)
+        """Returns the summary as HTML, for notebooks."""
+        return self.summary()[_SUMMARY_COLUMNS].to_html(index=False)
 
 
-def _one(column: str, wanted: Any, there: Sequence[Any]) -> Any:
-    """The value of a column that is wanted; if that is None, the only one, or the first seed.
+def _select(column: str, value: Any, choices: Sequence[Any]) -> Any:
+    """Returns `value`; where that is None, the only choice, or the first seed.
 
     Raises:
-      UserError: no run has it, or there are several to choose from.
+      UserError: `value` is no choice, or it is None and there are several choices.
     """
-    if wanted is None and (len(there) == 1 or column == "seed"):
-        return min(there)
-    if wanted is not None and wanted in there:
-        return wanted
-    if wanted is None:
-        names = ", ".join(map(str, there[:12])) + (", ..." if len(there) > 12 else "")
+    if value is None and (len(choices) == 1 or column == "seed"):
+        return min(choices)
+    if value is not None and value in choices:
+        return value
+    if value is None:
+        names = ", ".join(map(str, choices[:12])) + (", ..." if len(choices) > 12 else "")
         raise UserError(f"policy: {column}: needed, as there are several: {names}")
-    near = did_you_mean(str(wanted), map(str, there))
-    raise UserError(f"policy: {column}: no run has '{brief(wanted)}'{near}")
+    near = did_you_mean(str(value), map(str, choices))
+    raise UserError(f"policy: {column}: no run has '{brief(value)}'{near}")
 
 
 def load(folder: str | Path) -> Results:
-    """The results of a folder that a sweep, or `train`, was run into, or of a copy of its tables.
+    """Reads the results folder of a sweep or of `train`, or a copy of its tables.
 
     Raises:
-      UserError: it holds no results, or damaged ones.
+      UserError: the folder holds no results, or damaged ones.
     """
     return Results(folder)
 
@@ -214,17 +206,17 @@ def plot(
     """Draws a figure as the report and `figures` do; a notebook shows it.
 
     Args:
-      results: results, or the folder that holds them.
+      results: results, or their folder.
       kind: learning_curves, final_returns, wall_clock, success, profiles, ...: all that
-        `python run_benchmark.py figures --list` names for results.
-      size: auto, as wide as the panels want; column, 3.25 inches; page, 6.75.
+        `rl_es figures --list` names for results.
+      size: auto: by the number of panels; column: 3.25 inches; page: 6.75 inches.
       normalise: the references that are 0 and 1 on the scale of scores, such as
         ("untrained", "best").
       reference: the label that others are compared with; None for the kind's own choice.
       replicates: replicates of the bootstrap; None for the usual number.
 
     Returns:
-      A figure of matplotlib's: `figure.savefig("curves.pdf")` writes it.
+      A matplotlib figure: `figure.savefig("curves.pdf")` writes it.
 
     Raises:
       UserError: an argument is wrong, or there is nothing to draw of this kind.
@@ -233,7 +225,7 @@ def plot(
     from rl_es.analysis.drawing.layout import SIZES
     from rl_es.analysis.figures.catalogue import KINDS
 
-    one = KINDS[choice("plot: kind", kind, KINDS)]
+    figure = KINDS[choice("plot: kind", kind, KINDS)]
     sheet = SIZES[choice("plot: size", size, SIZES)]
     options = replace(DEFAULT_OPTIONS, sheet=sheet, reference=reference)
     if normalise is not None:
@@ -245,8 +237,8 @@ def plot(
     if replicates is not None:
         count = whole_number("plot: replicates", replicates, 1, MOST_REPLICATES)
         options = replace(options, replicates=count)
-    found = (results if isinstance(results, Results) else load(results))._results
-    subjects = one.where(found, options)
+    tables = (results if isinstance(results, Results) else load(results))._results
+    subjects = figure.where(tables, options)
     if not len(subjects):
-        raise UserError(f"plot: nothing to draw as '{kind}', which needs {one.needs}")
-    return one.draw(found.within(subjects), options)
+        raise UserError(f"plot: nothing to draw as '{kind}', which needs {figure.needs}")
+    return figure.draw(tables.within(subjects), options)

@@ -1,4 +1,4 @@
-"""Training in this process, without a sweep file."""
+"""`train`: agents on environments in this process, without a sweep file."""
 
 import inspect
 import re
@@ -56,25 +56,25 @@ def train(
       env_steps: environment steps of training that each run takes.
       generations: instead of `env_steps`: generations of each run.
       seconds: instead of both: seconds of training of each run, which is not reproducible.
-      seeds: how many, from 0; or a list of them.
+      seeds: their number, counted from 0; or a list of seeds.
       policy: network and action head, such as {"widths": [32, 32]}.
       evaluation: how the unperturbed policy is evaluated, such as {"points": 20, "episodes": 16}.
       out: the results folder; None: a temporary one, which is removed with the `Results`.
       name: the sweep's name, in tables.
-      devices: how many devices share populations or runs; None: one CPU, or all accelerators. A CPU
-        counts as as many devices as the first use of jax in this process asked for.
+      devices: number of devices that share populations or runs; None: one CPU, or all accelerators.
+        The first use of jax in this process fixes how many devices a CPU counts as.
       retry_failed: run the runs that failed before, and no others.
-      progress: show what is done; otherwise only failures are told.
+      progress: show the progress of runs; otherwise print failures only.
       settings: settings of every agent, such as population, sigma, lr, rank.
 
     Returns:
-      The runs of this call, and no others that `out` may hold. Where some failed, there is a
-      warning, and they are among `runs`.
+      The runs of this call, without other runs in `out`. `runs` includes failed runs, about which
+      there is a warning.
 
     Raises:
-      UserError: an argument is wrong, the parts do not fit together, or every run failed.
-      StorageError: the results folder cannot be written; what is finished is kept.
-      KeyboardInterrupt: it was stopped; the same call with the same `out` goes on.
+      UserError: an argument is invalid, arguments contradict each other, or all runs failed.
+      StorageError: the results folder cannot be written; finished runs stay in it.
+      KeyboardInterrupt: a user stopped it; the same call with the same `out` continues.
     """
     import_packages()
     budget = {"env_steps": env_steps, "generations": generations, "seconds": seconds}
@@ -87,17 +87,17 @@ def train(
         folder = check_folder(existing_path("train: out", out), "out")
     try:
         _run(sweep, folder, devices, retry_failed, progress)
-        found = _found(sweep, folder)
+        results = _read_results(sweep, folder)
     except BaseException:
         if out is None:
             shutil.rmtree(folder, ignore_errors=True)
         raise
     if out is None:
-        weakref.finalize(found, shutil.rmtree, folder, ignore_errors=True)
-    return found
+        weakref.finalize(results, shutil.rmtree, folder, ignore_errors=True)
+    return results
 
 
-OWN = [one for one in inspect.signature(train).parameters if one != "settings"]
+ARGUMENTS = [name for name in inspect.signature(train).parameters if name != "settings"]
 
 
 def _sweep(
@@ -110,61 +110,68 @@ def _sweep(
     name: str,
     settings: Mapping[str, Any],
 ) -> Sweep:
-    """The sweep that the arguments mean, checked."""
-    given = {kind: amount for kind, amount in budget.items() if amount is not None}
-    if len(given) > 1:
-        raise UserError(f"train: takes one of {', '.join(BUDGETS)}; has {' and '.join(given)}")
-    stated = {"policy": policy, "evaluation": evaluation}
-    stated = {key: part for key, part in stated.items() if part is not None}
-    defaults = {**stated, "agent": settings, **({"budget": given} if given else {})}
+    """Returns the checked sweep of the arguments."""
+    budget = {kind: amount for kind, amount in budget.items() if amount is not None}
+    if len(budget) > 1:
+        raise UserError(f"train: takes one of {', '.join(BUDGETS)}; has {' and '.join(budget)}")
+    optional = {"policy": policy, "evaluation": evaluation, "budget": budget or None}
+    optional = {key: part for key, part in optional.items() if part is not None}
+    defaults = {**optional, "agent": settings}
     content = {"name": name, "seeds": seeds, "defaults": defaults}
-    call = CallDocument("train", {**content, "environments": env, "agents": agent}, OWN)
+    call = CallDocument("train", {**content, "environments": env, "agents": agent}, ARGUMENTS)
     entries = call.content["environments"]
-    own = isinstance(entries, list) and all(isinstance(e, dict) and "budget" in e for e in entries)
-    if not given and not own:
+    has_budgets = isinstance(entries, list) and all(
+        isinstance(entry, dict) and "budget" in entry for entry in entries
+    )
+    if not budget and not has_budgets:
         raise UserError(f"train: needs one of {', '.join(BUDGETS)}, such as env_steps=1e6")
     return validate_sweep(call)
 
 
-def _run(sweep: Sweep, folder: Path, devices: int | None, retry: bool, told: bool) -> None:
+def _run(sweep: Sweep, folder: Path, devices: int | None, retry: bool, verbose: bool) -> None:
+    """Runs the sweep, with messages about arguments in place of options of the command line."""
     from rl_es.sweep import execution
     from rl_es.training.resources import Resources
 
-    shown = _shown(told)
+    progress = _make_progress(verbose)
     try:
-        execution.run_sweep(sweep, folder, shown, Resources(devices), retry_failed=retry)
-    except UserError as error:  # options of the command line are arguments here
-        said = re.sub(r"^--(?=\w+: )", "train: ", str(error))
-        error.args = (re.sub(r"(?<= )--(?=out\b)", "", said),)
+        execution.run_sweep(sweep, folder, progress, Resources(devices), retry_failed=retry)
+    except UserError as error:
+        message = re.sub(r"^--(?=\w+: )", "train: ", str(error))
+        error.args = (re.sub(r"(?<= )--(?=out\b)", "", message),)
         raise
     finally:
-        if told:
-            shown.end()
+        if verbose:
+            progress.end()
 
 
-def _found(sweep: Sweep, folder: Path) -> Results:
-    """The results of a sweep's runs, all of which have ended."""
-    found = Results(folder, {cell.run_id for cell in expand_cells(sweep)})
-    failed = found.runs[found.runs["status"] == "failed"]
+def _read_results(sweep: Sweep, folder: Path) -> Results:
+    """Returns the results of a sweep whose runs have ended.
+
+    Raises:
+      UserError: all runs failed.
+    """
+    results = Results(folder, {cell.run_id for cell in expand_cells(sweep)})
+    failed = results.runs[results.runs["status"] == "failed"]
     if len(failed):
-        every = len(failed) == len(found.runs)
-        which = "every run" if every else f"{len(failed)} of {len(found.runs)} runs"
-        said = f"train: {which} failed: {brief(str(failed['reason'].iloc[0]), 300)}"
-        if every:
-            raise UserError(said)
-        warnings.warn(said, stacklevel=3)
-    return found
+        all_failed = len(failed) == len(results.runs)
+        which = "every run" if all_failed else f"{len(failed)} of {len(results.runs)} runs"
+        message = f"train: {which} failed: {brief(str(failed['reason'].iloc[0]), 300)}"
+        if all_failed:
+            raise UserError(message)
+        warnings.warn(message, stacklevel=3)
+    return results
 
 
-def _shown(told: bool) -> Progress:
-    """A live table on a terminal or in a notebook that can show one, else lines."""
+def _make_progress(verbose: bool) -> Progress:
+    """Returns a live table on a terminal or in a notebook that can show one, else lines."""
     from importlib.util import find_spec
 
     from rich.console import Console
 
     console = Console()
-    if told and console.is_jupyter and find_spec("ipywidgets") is not None:
+    if verbose and console.is_jupyter and find_spec("ipywidgets") is not None:
         from rl_es.sweep.progress import LiveTable
 
         return LiveTable(console)
-    return make_progress() if told else make_progress(quiet=True, stream=sys.stderr)
+    return make_progress() if verbose else make_progress(quiet=True, stream=sys.stderr)

@@ -45,7 +45,7 @@ NoReplays = Annotated[
 
 @dataclasses.dataclass(frozen=True)
 class MachineOptions:
-    """What may be used of this machine."""
+    """Devices and memory that a command may use."""
 
     devices: Annotated[
         int | None,
@@ -82,7 +82,7 @@ class MachineOptions:
     ] = None
 
     def resources(self) -> "Resources":
-        """The same for the engine.
+        """Returns the options as `Resources`.
 
         Raises:
           UserError: a number is out of bounds.
@@ -101,5 +101,5 @@ Machine = Annotated[MachineOptions, arg(name="")]
 
 
 def results_folder(out: Path | None, *default: str) -> Path:
-    """The results folder: the one asked for, or the default below `results`."""
+    """Returns the results folder: `out`, or else the default below `results`."""
     return check_folder(out or Path("results", *default))

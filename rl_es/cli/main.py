@@ -1,4 +1,4 @@
-"""From a command line to a command and its exit code."""
+"""`main`: runs a command line, and turns errors into messages and exit codes."""
 
 import contextlib
 import io
@@ -62,20 +62,20 @@ VERBS = {
     "schema": SchemaCommand,
     "doctor": DoctorCommand,
 }
-COMPLETIONS = ("--tyro-print-completion", "--tyro-write-completion")  # tyro's own, for shells
+COMPLETIONS = ("--tyro-print-completion", "--tyro-write-completion")  # options of tyro
 SHELLS = (["bash"], ["zsh"], ["fish"])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs a command line; returns the exit code.
+    """Runs a command line, and returns the exit code.
 
-    0: done; 1: some cells failed, or another process did; 2: bad input, or a file that cannot be
-    read or written, one message of one line on standard error; 130: interrupted.
+    0: success; 1: cells or another process failed; 2: invalid input, or a file that cannot be read
+    or written, with a message of one line on standard error; 130: interrupted.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    # A descriptor of our own: one thread may hold back descriptor 2 while it compiles.
+    # A duplicate, because a thread may redirect descriptor 2 while it compiles.
     messages = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
-    for stream in (sys.stdout, sys.stderr):  # names of files may be no text
+    for stream in (sys.stdout, sys.stderr):  # file names need not be valid text
         with contextlib.suppress(OSError):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
@@ -91,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=messages,
         )
         return 130
-    except BrokenPipeError:  # the reader of our output is gone, as in `list | head`
+    except BrokenPipeError:  # the reader of the output has ended, as in `list | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
@@ -107,10 +107,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _command(arguments: Sequence[str]) -> Callable[[], int]:
-    """The command of a command line; help is printed, and ends the process.
+    """Returns the command of a command line; prints help, and ends the process, for `--help`.
 
     Raises:
-      UserError: the command line has something wrong.
+      UserError: the command line is invalid.
     """
     verb = arguments[0]
     if any("\0" in argument for argument in arguments):
@@ -124,10 +124,10 @@ def _command(arguments: Sequence[str]) -> Callable[[], int]:
 
 
 def leave(code: int) -> NoReturn:
-    """Ends the process, at once where something would hold it up.
+    """Ends the process, without waiting for threads or other processes.
 
-    A thread may be left that compiles, at which XLA crashes; or the process left others without
-    their consent (`rl_es.training.multihost`), for which jax would wait.
+    XLA crashes where the interpreter ends while a thread compiles, and jax waits for the other
+    processes of a run (`rl_es.training.multihost`), which may be gone.
     """
     jax = sys.modules.get("jax")
     if threading.active_count() > 1 or (jax is not None and jax.distributed.is_initialized()):

@@ -50,7 +50,7 @@ class Argument:
 
     @property
     def is_positional(self) -> bool:
-        """True for an argument that is given without a name."""
+        """True for an argument without a name on the command line."""
         return Positional in self.notes
 
     @property
@@ -60,7 +60,7 @@ class Argument:
 
     @property
     def is_repeated(self) -> bool:
-        """True for an option that may be given several times."""
+        """True for an option that may occur several times."""
         return UseAppendAction in self.notes
 
     @property
@@ -176,7 +176,9 @@ def _refuse_values_of_flags(arguments: Sequence[str], command: Any) -> None:
     Raises:
       UserError: names the flag.
     """
-    flags = {flag for one in arguments_of(command) if one.is_flag for flag in one.flags}
+    flags = {
+        flag for argument in arguments_of(command) if argument.is_flag for flag in argument.flags
+    }
     for token in arguments[1:]:
         flag, equals, _ = token.partition("=")
         if equals and _dashed(flag) in flags:
@@ -196,9 +198,9 @@ def _explain(arguments: Sequence[str], command: Any, box: str) -> str:
     """
     verb, *rest = arguments
     tokens = deque(rest)
-    options = {flag: one for one in arguments_of(command) for flag in one.flags}
-    positional = deque(one for one in arguments_of(command) if one.is_positional)
-    missing = {one.name: one for one in arguments_of(command) if one.required}
+    options = {flag: option for option in arguments_of(command) for flag in option.flags}
+    positional = deque(filter(lambda argument: argument.is_positional, arguments_of(command)))
+    missing = {option.name: option for option in arguments_of(command) if option.required}
     unknown: list[str] = []
     mistyped: list[str] = []
 
@@ -239,7 +241,7 @@ def _explain(arguments: Sequence[str], command: Any, box: str) -> str:
         near = did_you_mean(option, ["--help", *options])
         return f"{verb}: unknown option '{brief(option)}'{near}"
     if missing:
-        names = " and ".join(one.display_name for one in missing.values())
+        names = " and ".join(argument.display_name for argument in missing.values())
         return f"{verb}: needs {names}; {_help(verb)}"
     if unknown:
         return f"{verb}: '{brief(unknown[0])}' is one too many; {_help(verb)}"

@@ -1,10 +1,7 @@
-"""The commands that read results: report, figures, compare, table.
+"""The commands that read results and trained policies.
 
-The command that writes results for another program: tensorboard.
-
-The commands that make one table of several things: merge, references.
-
-The commands that take trained policies: evaluate, replay.
+report, figures, compare and table show results; tensorboard writes them for another program; merge
+and references make one table of several folders; evaluate and replay take trained policies.
 """
 
 import dataclasses
@@ -123,17 +120,17 @@ class FiguresCommand:
         if not self.folders:
             raise UserError("figures: needs a folder, or --list")
         check_number("--replicates", self.replicates, 1, MOST_REPLICATES)
-        given: dict[str, Any] = {"sheet": SIZES[self.size], "reference": self.reference}
-        given["published"] = self.published
+        changes: dict[str, Any] = {"sheet": SIZES[self.size], "reference": self.reference}
+        changes["published"] = self.published
         if self.normalise is not None:
-            given |= dict(zip(("low", "high"), self.normalise, strict=True))
+            changes |= dict(zip(("low", "high"), self.normalise, strict=True))
         if self.replicates is not None:
-            given["replicates"] = self.replicates
-        options = dataclasses.replace(DEFAULT_OPTIONS, **given)
+            changes["replicates"] = self.replicates
+        options = dataclasses.replace(DEFAULT_OPTIONS, **changes)
         formats = self.format or figure_kinds.FORMATS
         if self.out is not None:
             check_folder(self.out)
-        if self.published is not None:  # what is damaged is said before anything is drawn
+        if self.published is not None:  # an error before any drawing
             cost.published_ratios(self.published, self.reference or cost.USUAL_REFERENCE)
         for path in gallery.draw(self.folders, self.out, self.kind, options, formats):
             print(path)
@@ -187,7 +184,7 @@ class CompareCommand:
         """Returns the exit code."""
         from rl_es.analysis.comparison import report
 
-        found = report.build(
+        comparison = report.build(
             self.folders,
             environments=self.env,
             labels=self.label,
@@ -196,9 +193,9 @@ class CompareCommand:
             normalise=self.normalise,
             margin=self.margin,
         )
-        for path in report.publish(found, self.out):
+        for path in report.publish(comparison, self.out):
             print(path)
-        return 1 if self.fail_if == "worse" and found.counts["worse"] else 0
+        return 1 if self.fail_if == "worse" and comparison.counts["worse"] else 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -237,7 +234,7 @@ class TableCommand:
         return 0
 
     def _format(self) -> TableFormat:
-        """The format that was asked for, or that the file's name asks for.
+        """Returns the format of `--format`, else the one of the file's suffix.
 
         Raises:
           UserError: the two differ.
@@ -271,8 +268,8 @@ class TensorboardCommand:
         if self.out is not None:
             check_folder(self.out)
         written = tensorboard.write_event_files(self.folder, self.out)
-        where = self.folder / tensorboard.FOLDER if self.out is None else self.out
-        print(f"{len(written)} runs in {where}; tensorboard --logdir '{where}' shows them")
+        folder = self.folder / tensorboard.FOLDER if self.out is None else self.out
+        print(f"{len(written)} runs in {folder}; tensorboard --logdir '{folder}' shows them")
         return 0
 
 

@@ -1,8 +1,7 @@
-"""The commands that compute: run, plan, speed, gradients.
+"""The commands that compute: run, plan, speed, gradients, tune; and tuned, which applies settings.
 
-What follows a run, or is asked for alone: films, then tables, figures and pages.
-
-The commands of tuning: tune, tuned.
+After a run, `write_films` and `write_report` write films, tables, figures and pages; the command
+`report` calls the same functions.
 """
 
 import contextlib
@@ -31,7 +30,7 @@ from rl_es.training.multihost_options import ALONE, MultihostOptions
 
 
 def write_films(folder: Path) -> None:
-    """Makes the films of a folder that has trained policies, and says where they are listed.
+    """Films the trained policies of a folder, and prints the path of the page that lists them.
 
     Raises:
       UserError: the folder holds no results, or damaged ones.
@@ -41,7 +40,7 @@ def write_films(folder: Path) -> None:
     from rl_es.analysis import results
     from rl_es.replay import report
 
-    results.load(folder)  # what is damaged is said before anything is written
+    results.load(folder)  # raises an error for damaged files before any file is written
     try:
         path = report.write(folder, lambda text: print(text, file=sys.stderr))
     except UserError as error:  # tables and figures are made all the same
@@ -52,8 +51,8 @@ def write_films(folder: Path) -> None:
 
 
 def write_report(folder: Path) -> None:
-    """Writes tables, figures and pages, and says where they are."""
-    lacking: list[str] = []
+    """Writes tables, figures and pages, and prints their paths."""
+    missing: list[str] = []
     if (folder / "workloads").is_dir():
         from rl_es.analysis.speed import report
 
@@ -65,14 +64,14 @@ def write_report(folder: Path) -> None:
     else:
         from rl_es.analysis import html, sweep_report
 
-        lacking = html.missing_packages()
+        missing = html.missing_packages()
         written = sweep_report.write(
             folder, lambda text: print(f"warning: {text}", file=sys.stderr)
         )
     for path in written:
         print(path)
-    if lacking:
-        print(f"no report.html: needs {' and '.join(lacking)} (pip install 'rl_es[report]')")
+    if missing:
+        print(f"no report.html: needs {' and '.join(missing)} (pip install 'rl_es[report]')")
 
 
 def _warn(text: str) -> None:
@@ -154,24 +153,26 @@ class RunCommand:
         from rl_es.training import multihost
         from rl_es.training.compilation import prepare_jax
 
-        allowed = dataclasses.replace(self.machine.resources(), checkpoint_seconds=self.checkpoint)
+        resources = dataclasses.replace(
+            self.machine.resources(), checkpoint_seconds=self.checkpoint
+        )
         prepare_jax(self.machine.devices)
-        with multihost.join_processes(self.multihost_options), contextlib.ExitStack() as kept:
+        with multihost.join_processes(self.multihost_options), contextlib.ExitStack() as stack:
             first = multihost.is_first()
-            nowhere = None if first else kept.enter_context(open(os.devnull, "w"))
-            shown = make_progress(self.quiet, nowhere)
+            stream = None if first else stack.enter_context(open(os.devnull, "w"))
+            progress = make_progress(self.quiet, stream)
             try:
                 code = execution.run_sweep(
                     sweep,
                     out,
-                    shown,
-                    allowed,
+                    progress,
+                    resources,
                     retry_failed=self.retry_failed,
                     shard=shard,
                     make_executor=make_executor,
                 )
             finally:
-                shown.end()
+                progress.end()
         if self.shard is not None:
             print(f"shard {self.shard} is done; with all of them, `report {out}` makes the report")
         elif first:
@@ -189,8 +190,8 @@ class RunCommand:
         check_number("--workers", self.workers, 1, MOST_WORKERS)
         check_number("--ray-cpus", self.ray_cpus, 0, MOST_WORKERS)
         check_number("--ray-gpus", self.ray_gpus, 0, MOST_WORKERS)
-        others = self.workers > 1, self.executor == "ray", not self.multihost_options.alone
-        if sum(others) > 1:
+        executors = self.workers > 1, self.executor == "ray", not self.multihost_options.alone
+        if sum(executors) > 1:
             raise UserError("--workers, --executor ray and flags that join processes: take one")
         if self.executor == "ray":
             from rl_es.sweep import ray_executor
@@ -251,11 +252,11 @@ class SpeedCommand:
         from rl_es.speed import execution
         from rl_es.speed.execution import SpeedProgress
 
-        shown = SpeedProgress(quiet=self.quiet)
+        progress = SpeedProgress(quiet=self.quiet)
         try:
-            code = execution.run_benchmark(benchmark, out, shown)
+            code = execution.run_benchmark(benchmark, out, progress)
         finally:
-            shown.end()
+            progress.end()
         write_report(out)
         return code
 
@@ -311,11 +312,11 @@ class TuneCommand:
         import_optuna()
         from rl_es.tuning.search import run_search
 
-        shown = make_progress(self.quiet)
+        progress = make_progress(self.quiet)
         try:
-            code = run_search(sweep, out, shown, self.machine.resources(), self.startup)
+            code = run_search(sweep, out, progress, self.machine.resources(), self.startup)
         finally:
-            shown.end()
+            progress.end()
         write_report(out)
         return code
 

@@ -1,8 +1,7 @@
-"""The commands for environments and agents of one's own: new, check.
+"""The commands about agents, environments, sweep files and the installation.
 
-The command that says whether all is well: doctor.
-
-The commands that say what there is: list, schema.
+new and check serve authors of agents and environments; doctor examines the installation; list and
+schema print the agents, the environments and the format of sweep files.
 """
 
 import dataclasses

@@ -44,7 +44,7 @@ def test_importing_loads_nothing_heavy(tmp_path: Path) -> None:
 def test_every_name_is_there_typed_and_documented() -> None:
     (block,) = (n for n in ast.parse(Path(rl_es.__file__).read_text()).body if type(n) is ast.If)
     seen = {a.name: f.module for f in block.body if isinstance(f, ast.ImportFrom) for a in f.names}
-    assert seen == rl_es._WHERE and {*seen, "__version__"} == {*rl_es.__all__}
+    assert seen == rl_es._MODULES and {*seen, "__version__"} == {*rl_es.__all__}
     for name in seen:
         value = getattr(rl_es, name)
         assert value.__name__ == name and inspect.getdoc(value)
@@ -75,7 +75,7 @@ def test_an_installation_says_where_agents_and_environments_are(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("points", "said"),
     [
-        ([], "no agents or no environments are known: install this package again"),
+        ([], "there are no agents or no environments: install this package again"),
         (["nonesuch_package"], "nonesuch_package: is installed .* cannot be imported"),
         (["rl_es.errors:nonesuch"], "rl_es.errors:nonesuch: .* cannot be imported"),
     ],
