@@ -171,6 +171,8 @@ def test_a_sweep_is_found_by_name_after_files_of_the_working_directory(
 
     monkeypatch.chdir(tmp_path)
     assert find_sweep(Path("quickstart")).samefile(ROOT / "sweeps/quickstart.yaml")
+    assert find_sweep(Path("sweeps/quickstart.yaml")).samefile(ROOT / "sweeps/quickstart.yaml")
+    assert find_sweep(Path("sweeps/nonesuch.yaml")) == Path("sweeps/nonesuch.yaml")
     Path("paper").mkdir()
     assert find_sweep(Path("paper/cartpole")).samefile(ROOT / "sweeps/paper/cartpole.yaml")
     Path("paper/cartpole").write_text(GOOD)

@@ -47,6 +47,7 @@ from rl_es.results.manifest import (
     parse_versions,
     read_sweep_manifest,
 )
+from rl_es.terminal import start_command
 
 STATUSES = ("finished", "running", "diverged", "failed")
 LONGEST_REASON = 300  # characters; the full text is in runs.csv
@@ -253,9 +254,10 @@ def result_files(folder: Path) -> dict[str, str]:
 def command_lines(folder: Path, runs: pd.DataFrame) -> tuple[list[str], str]:
     """Returns the command lines that run the sweep and its report again, and a remark on them."""
     files = [f"sweeps/{name}.yaml" for name in _distinct(runs["sweep"])]
-    sweeps = [f"python run_benchmark.py run {shlex.quote(file)}" for file in files]
+    start = start_command()
+    sweeps = [f"{start} run {shlex.quote(file)}" for file in files]
     results = shlex.quote(f"results/{printable(folder.resolve().name)}")
-    return [*sweeps, f"python run_benchmark.py report {results}"], (
+    return [*sweeps, f"{start} report {results}"], (
         "The sweep file may lie in a folder below sweeps/. Finished runs are kept; the last line "
         "makes this report alone."
     )

@@ -74,10 +74,6 @@ def write_report(folder: Path) -> None:
         print(f"no report.html: needs {' and '.join(missing)} (pip install 'rl_es[report]')")
 
 
-def _warn(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr)
-
-
 MOST_WORKERS = 4096
 SpeedOverrides = Annotated[
     UseAppendAction[tuple[str, ...]],

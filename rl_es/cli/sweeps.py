@@ -27,7 +27,8 @@ def packaged_sweeps() -> dict[str, Path]:
 def find_sweep(path: Path) -> Path:
     """Returns the sweep file that a command line names: a file, else one of the package's by name.
 
-    A path that ends in `.yaml`, and a folder, are returned as they are: the reader refuses them.
+    The package's names may be written as in a clone, `sweeps/paper/cartpole.yaml`. Another path
+    that ends in `.yaml`, and a folder, are returned as they are: the reader refuses them.
 
     Raises:
       UserError: there is neither; names the nearest.
@@ -36,8 +37,9 @@ def find_sweep(path: Path) -> Path:
         return path
     sweeps = packaged_sweeps()
     name = path.as_posix()
-    if name in sweeps:
-        return sweeps[name]
+    name_in_clone = name.removeprefix("sweeps/").removesuffix(".yaml")
+    if name_in_clone in sweeps:
+        return sweeps[name_in_clone]
     if path.suffix in (".yaml", ".yml") or path.is_dir():
         return path
     files = path.parent.glob("*.yaml") if path.parent.is_dir() else ()

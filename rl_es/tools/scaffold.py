@@ -7,6 +7,7 @@ from typing import Literal
 
 from rl_es.errors import UserError, brief
 from rl_es.results.files import check_folder, write_bytes
+from rl_es.terminal import start_command
 
 TEMPLATES = Path(__file__).parent / "templates"
 Kind = Literal["env", "agent"]
@@ -41,7 +42,7 @@ def write_template(kind: Kind, name: str, folder: Path) -> tuple[Path, Path, str
     for path in paths:
         text = (TEMPLATES / f"my_{kind}{path.suffix}").read_text()
         text = text.replace(f"My{kind.capitalize()}", title).replace(f"my_{kind}", name)
-        text = text.replace("./", prefix)
+        text = text.replace("./", prefix).replace("python run_benchmark.py", start_command())
         write_bytes(path, text.encode())
     return paths[0], paths[1], f"{prefix}{name}.py:{title}"
 

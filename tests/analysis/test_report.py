@@ -65,7 +65,7 @@ def test_everything_is_written_and_named(results: Results) -> None:
     for link in re.findall(r"\]\(([^)]+)\)", page):
         assert (folder / link).exists(), link
     assert "jax 0.9.0" in page and "Seeds: 0 to 2" in page and "lr 0.1" in page
-    assert "run_benchmark.py run sweeps/demo.yaml" in page
+    assert "rl_es run sweeps/demo.yaml" in page
 
 
 def test_settings_that_all_share_are_said_once(

@@ -1,5 +1,6 @@
 """Which names become files: what is read never leads out of its folder."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -74,12 +75,19 @@ def test_a_link_to_elsewhere_is_not_shown(tmp_path: Path) -> None:
     assert not embedded.read_film_strips(tmp_path).strips(())
 
 
-def test_commands_that_a_page_tells_can_be_pasted(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("program", "start"),
+    [("./run_benchmark.py", "python run_benchmark.py"), ("/usr/bin/rl_es", "rl_es")],
+)
+def test_commands_that_a_page_tells_can_be_pasted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, start: str
+) -> None:
+    monkeypatch.setattr(sys, "argv", [program])
     runs = pd.DataFrame({"sweep": ["x; rm -rf ~ #", "good"]})
     lines, _ = sweep_report.command_lines(tmp_path / "it's $HOME", runs)
     assert lines[:2] == [
-        "python run_benchmark.py run sweeps/good.yaml",
-        "python run_benchmark.py run 'sweeps/x; rm -rf ~ #.yaml'",
+        f"{start} run sweeps/good.yaml",
+        f"{start} run 'sweeps/x; rm -rf ~ #.yaml'",
     ]
     assert lines[2].endswith("""'results/it'"'"'s $HOME'""")
 
