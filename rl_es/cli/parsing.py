@@ -12,7 +12,7 @@ import re
 import sys
 import typing
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import NoneType
 from typing import Any
 
@@ -221,9 +221,8 @@ def _explain(arguments: Sequence[str], command: Any, box: str) -> str:
         else:
             unknown.append(token)
             continue
-        most = (
-            len(tokens) if argument.variadic and not argument.is_repeated else len(argument.types)
-        )
+        unlimited = argument.variadic and not argument.is_repeated
+        most = len(rest) if unlimited else len(argument.types)
         while tokens and len(values) < most and not _is_option(tokens[0]):
             values.append(tokens.popleft())
         missing.pop(argument.name, None)
@@ -235,18 +234,27 @@ def _explain(arguments: Sequence[str], command: Any, box: str) -> str:
                 return reason
             mistyped.append(reason)
 
+    if reason := _explain_unread(verb, unknown, [*missing.values()], options):
+        return reason
+    printed = " ".join(_FRAME.sub(" ", box).split())
+    return mistyped[0] if mistyped else f"{verb}: {brief(printed, 300)}"
+
+
+def _explain_unread(
+    verb: str, unknown: Sequence[str], missing: Sequence[Argument], options: Iterable[str]
+) -> str:
+    """Returns a message about unknown tokens or missing arguments; '' where there are none."""
     unknown_option = next((token for token in unknown if token.startswith("-")), None)
     if unknown_option is not None:
         option = unknown_option.partition("=")[0]
         near = did_you_mean(option, ["--help", *options])
         return f"{verb}: unknown option '{brief(option)}'{near}"
     if missing:
-        names = " and ".join(argument.display_name for argument in missing.values())
+        names = " and ".join(argument.display_name for argument in missing)
         return f"{verb}: needs {names}; {_help(verb)}"
     if unknown:
         return f"{verb}: '{brief(unknown[0])}' is one too many; {_help(verb)}"
-    printed = " ".join(_FRAME.sub(" ", box).split())
-    return mistyped[0] if mistyped else f"{verb}: {brief(printed, 300)}"
+    return ""
 
 
 def _is_option(token: str) -> bool:
