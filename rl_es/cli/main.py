@@ -9,7 +9,7 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from rl_es.cli.parsing import parse
+from rl_es.cli.parsing import Commands, parse
 from rl_es.cli.result_commands import (
     CompareCommand,
     EvaluateCommand,
@@ -39,7 +39,7 @@ from rl_es.cli.setup_commands import (
 from rl_es.cli.sweeps import SweepsCommand
 from rl_es.errors import UserError, brief, did_you_mean, printable, short_reason
 
-VERBS = {
+VERBS: Commands = {
     "run": RunCommand,
     "plan": PlanCommand,
     "speed": SpeedCommand,

@@ -22,7 +22,7 @@ from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction
 from rl_es.errors import UserError, brief, did_you_mean
 from rl_es.terminal import program_name, start_command
 
-Commands = Mapping[str, type[Callable[[], int]]]
+Commands = dict[str, Callable[..., Callable[[], int]]]  # classes whose objects are called
 _NUMBERS = {int: "a whole number", float: "a number"}
 _FRAME = re.compile("[\u2500-\u257f]+")  # of a box
 _NEGATIVE = ("-inf", "-infinity", "-nan")
@@ -89,7 +89,7 @@ class Argument:
         """Returns what the argument needs, for messages."""
         if len(self.types) > 1:
             return f"{len(self.types)} values, {self.metavar}"
-        (kind,) = self.types
+        kind = self.types[0]
         if kind in _NUMBERS:
             return _NUMBERS[kind]
         if choices := literals(kind):
