@@ -73,7 +73,7 @@ def run_sweep(
     Args:
       sweep: validated.
       out: the results folder.
-      progress: is told of everything.
+      progress: receives the reports.
       resources: devices, lanes and memory that may be used.
       retry_failed: run the cells that failed before, and no others.
       shard: the part of its groups that is run.
@@ -94,8 +94,8 @@ def run_sweep(
     groups = shard.of(group_cells(expand_cells(sweep)))
     cells = [cell for group in groups for cell in group.cells]
     states = store.states(cells)
-    wanted: CellState = "failed" if retry_failed else "missing"
-    versions = {c.run_id: store.version(c) for c in cells if states[c.run_id] == wanted}
+    state_to_run: CellState = "failed" if retry_failed else "missing"
+    versions = {c.run_id: store.version(c) for c in cells if states[c.run_id] == state_to_run}
     left = [group for group in groups if any(c.run_id in versions for c in group.cells)]
     works = [make_placed_group(group, resources) for group in left]
     store.write_manifest(sweep, len(cells), **_shard_entry(shard))

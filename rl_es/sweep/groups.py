@@ -24,7 +24,7 @@ class GroupRunner:
 
     Attributes:
       store: The results folder.
-      progress: Is told of each cell.
+      progress: Receives the reports.
       stop: Is checked between calls of a program, in all processes.
       compile: Compiles the program of a group.
       resources: Resources that may be used.

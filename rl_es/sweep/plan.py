@@ -24,7 +24,7 @@ from rl_es.sweep import surfaces
 from rl_es.sweep.cells import Cell, Group, expand_cells, group_cells
 from rl_es.sweep.progress import format_duration
 from rl_es.sweep.queue import PlacedGroup, compile_group, evaluation_key, make_placed_group
-from rl_es.sweep.runs import MOST_STEPS
+from rl_es.sweep.runs import MAX_STEPS
 from rl_es.sweep.schema import Sweep
 from rl_es.training.compilation import Compiler, Program, prepare_jax
 from rl_es.training.resources import DEFAULT_RESOURCES, Resources
@@ -159,7 +159,7 @@ def measure_group(work: PlacedGroup, program: Program) -> GroupEstimate:
     marks: list[tuple[float, float, int]] = [(0.0, 0.0, 0)]
     began, generations = time.perf_counter(), 1
     while marks[-1][0] < PROBE_SECONDS and _share(cell, *marks[-1]) < 1:
-        state, rows = program.advance(state, Limit(generations * once, MOST_STEPS * once))
+        state, rows = program.advance(state, Limit(generations * once, MAX_STEPS * once))
         steps, done = float(rows.env_steps.mean()), int(rows.generations[0])
         elapsed = time.perf_counter() - began
         marks.append((elapsed, marks[-1][1] + steps, marks[-1][2] + done))

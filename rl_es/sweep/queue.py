@@ -135,7 +135,7 @@ def report_ended(progress: Progress, cell: Cell, record: Mapping[str, Any], orig
     """Reports a cell that this process has not run.
 
     Args:
-      progress: is told of the cell.
+      progress: receives the report.
       cell: the cell.
       record: `store.ENDING` of its run.
       origin: when or by whom it was run, for people.
@@ -186,7 +186,7 @@ class GroupQueue:
         Args:
           groups: the groups, in order.
           store: the results folder.
-          progress: is told of cells that other processes have run.
+          progress: receives reports of cells that other processes have run.
           place: returns a group as it is placed; is called once the group is claimed.
           versions: `Store.version` at the start of each cell that may be run, by run_id; by default
             of all cells that are missing.

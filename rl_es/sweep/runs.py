@@ -34,8 +34,8 @@ from rl_es.training.sharding import to_host
 
 CALL_SECONDS = 2.0  # about how long one call of the program takes
 WRITE_SECONDS = 2.0  # between two writes of a running cell's curve, at least
-MOST_STEPS = 10**9  # environment steps of one call of a program; its counters are int32
-MOST_GENERATIONS = 2**31 - 1
+MAX_STEPS = 10**9  # environment steps of one call of a program; its counters are int32
+MAX_GENERATIONS = 2**31 - 1
 _STAGES = ((1 / 3, "early"), (2 / 3, "middle"))  # shares of the budget at which policies are saved
 
 
@@ -117,7 +117,7 @@ class ActiveRun:
         if not self.active:
             return 0, 0
         budget = self.cell.budget
-        generations, steps = MOST_GENERATIONS, MOST_STEPS
+        generations, steps = MAX_GENERATIONS, MAX_STEPS
         if budget.env_steps is not None:
             steps = min(steps, math.ceil(point * budget.env_steps) - self.progress.env_steps)
         if budget.generations is not None:
@@ -316,7 +316,7 @@ def run_batch(
     Args:
       program: compiled for this number of lanes.
       lanes: the runs; those that are not active take part in the calls and do nothing.
-      progress: is told of the runs after each call.
+      progress: receives a report of each run after each call.
       stop: is checked between calls, in all processes.
       checkpoint_seconds: time between two checkpoints.
 

@@ -126,7 +126,7 @@ class Store:
 
     Attributes:
       folder: The folder; in a process that is not the first it is never touched.
-      note: Is called with a message about each file that is set aside.
+      note: Receives a message about each file that is set aside.
     """
 
     folder: Path

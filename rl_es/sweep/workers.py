@@ -101,7 +101,7 @@ class WorkerSetup:
         """Prepares this process, before jax counts the cores.
 
         Args:
-          progress: is told of everything.
+          progress: receives the reports.
           stop: is checked between calls of a program.
 
         Returns:
@@ -176,7 +176,7 @@ class Worker:
         Args:
           setup: what it is to run.
           environment: variables that are added to those of this process.
-          progress: is told of its notes.
+          progress: receives its notes.
           ended: receives this worker once its process has ended.
         """
         self.error: str | None = None
@@ -186,6 +186,7 @@ class Worker:
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
+                errors="backslashreplace",
                 process_group=0,
                 env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(sys.path)},
             )
@@ -264,7 +265,7 @@ class FolderWatcher:
           works: their groups.
           versions: as the attribute.
           store: the results folder.
-          progress: is told of the cells.
+          progress: receives the reports.
         """
         self._works = {work.group.key: work for work in works}
         cells = (cell for work in works for cell in work.group.cells)
@@ -500,7 +501,7 @@ def main() -> NoReturn:
 
     What else is printed to standard output goes to standard error.
     """
-    stream = os.fdopen(os.dup(1), "w")
+    stream = os.fdopen(os.dup(1), "w", errors="backslashreplace")
     os.dup2(2, 1)
     code = 0
     try:
