@@ -23,7 +23,7 @@ class SearchState:
 
 
 @dataclass(frozen=True)
-class RandomSearch:
+class RandomSearchStrategy:
     """Members mirrored in the middle of what is searched, each as likely as any other sample."""
 
     population: int

@@ -34,7 +34,7 @@ class Hyperparameters(Config):
 
 
 def make(config: Hyperparameters, problem: ProblemSpec) -> Agent:
-    from rl_es.agents._random_search import RandomSearch
+    from rl_es.agents._random_search import RandomSearchStrategy
     from rl_es.interfaces import Episode
 
-    return RandomSearch(config.population, problem.parameters, Episode(config.episodes))
+    return RandomSearchStrategy(config.population, problem.parameters, Episode(config.episodes))

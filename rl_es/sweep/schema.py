@@ -174,7 +174,7 @@ class Distribution(Config):
         return self
 
 
-class RandomSampling(Config):
+class RandomSearch(Config):
     """Random settings: `samples`, `seed`, and one distribution per setting."""
 
     model_config: ClassVar[pydantic.ConfigDict] = pydantic.ConfigDict(extra="allow")
@@ -204,7 +204,7 @@ class VariedEntry(Config):
     grid: dict[str, Values] = Field(
         default_factory=dict, description="values by setting: every combination of them"
     )
-    random: RandomSampling | None = static(None, "settings drawn at random, beside the grid")
+    random: RandomSearch | None = static(None, "settings drawn at random, beside the grid")
 
     @property
     def display_name(self) -> str:

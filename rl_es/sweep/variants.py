@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rl_es.errors import ConfigPath
-from rl_es.sweep.schema import Distribution, RandomSampling, VariedEntry
+from rl_es.sweep.schema import Distribution, RandomSearch, VariedEntry
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def _format_value(value: Any, digits: int) -> str:
     return f"{value:.{digits}g}" if isinstance(value, float) else str(value)
 
 
-def sample_settings(sampling: RandomSampling) -> Iterator[dict[str, Any]]:
+def sample_settings(sampling: RandomSearch) -> Iterator[dict[str, Any]]:
     """Yields the samples of the random settings, in order."""
     streams = {name: random.Random(f"{sampling.seed}:{name}") for name in sampling.settings}
     for _ in range(sampling.samples):

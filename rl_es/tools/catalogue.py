@@ -40,7 +40,7 @@ from rl_es.sweep.schema import (
     Defaults,
     Distribution,
     EnvironmentEntry,
-    RandomSampling,
+    RandomSearch,
     Sweep,
     Tuning,
 )
@@ -197,7 +197,7 @@ def sweep_schema() -> Schema:
 
 def _settings_by_agent(parts: Schema) -> None:
     """Adds each agent's settings, and which entries may have them."""
-    random, entries, forms_by_key = parts["RandomSampling"], [], {}
+    random, entries, forms_by_key = parts["RandomSearch"], [], {}
     for name in registry.agents.names():
         settings = _settings_schema(registry.agents.load(name).Hyperparameters)
         parts[f"Settings_{name}"] = _closed_object(settings, f"Settings of {name}.")
@@ -299,7 +299,7 @@ PARTS: dict[type[Config], str] = {
     EnvironmentEntry: "An environment",
     SurfaceConfig: "surface",
     AgentEntry: "An agent",
-    RandomSampling: "random",
+    RandomSearch: "random",
     Distribution: "A random setting",
     Tuning: "tuning",
 }

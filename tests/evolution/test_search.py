@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rl_es.agents._random_search import RandomSearch
+from rl_es.agents._random_search import RandomSearchStrategy
 from rl_es.evolution.perturbation import block_keys
 from rl_es.interfaces import Episode, ParameterSpec, Segment
 
@@ -15,7 +15,7 @@ BOUNDS = ({"theta": np.float32([-1, 10])}, {"theta": np.float32([3, 20])})
 
 
 def searched(bounds=None):
-    agent = RandomSearch(2 * PAIRS, ParameterSpec(SHAPES, bounds=bounds), Episode())
+    agent = RandomSearchStrategy(2 * PAIRS, ParameterSpec(SHAPES, bounds=bounds), Episode())
     state = agent.init({"theta": jnp.float32([5.0, 6.0])}, {"sigma": jnp.float32(0.5)})
     return agent, state
 
