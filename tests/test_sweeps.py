@@ -30,8 +30,8 @@ def _libraries(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_sweep(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Those of a paper's size need data that is not everywhere: all else of them is checked.
     monkeypatch.setattr(options, "check_options", lambda chosen, batch: None)
-    made = expand_cells(load_sweep(path))
-    assert sum(len(group.cells) for group in group_cells(made)) == len(made) > 0
+    cells = expand_cells(load_sweep(path))
+    assert sum(len(group.cells) for group in group_cells(cells)) == len(cells) > 0
 
 
 @pytest.mark.parametrize("path", SPEED, ids=[path.name for path in SPEED])
@@ -50,5 +50,5 @@ def test_documented_speed_file() -> None:
 
 def test_documented_example() -> None:
     text = (schema.__doc__ or "").split("```")[1].removeprefix("yaml")
-    made = expand_cells(sweep_of(text))
-    assert len(made) == 2 * (1 + 4 * 20) * 5
+    cells = expand_cells(sweep_of(text))
+    assert len(cells) == 2 * (1 + 4 * 20) * 5

@@ -36,9 +36,9 @@ agents:
 
 
 def test_order() -> None:
-    made = expand_cells(sweep_of(FULL))
-    assert len(made) == 2 * (1 + 4 + 1) * 2
-    assert [(c.env, c.label, c.seed) for c in made[:6]] == [
+    cells = expand_cells(sweep_of(FULL))
+    assert len(cells) == 2 * (1 + 4 + 1) * 2
+    assert [(c.env, c.label, c.seed) for c in cells[:6]] == [
         ("Toy-v0", "plain", 3),
         ("Toy-v0", "plain", 5),
         ("Toy-v0", "varied lr=0.1 size=1", 3),
@@ -46,24 +46,24 @@ def test_order() -> None:
         ("Toy-v0", "varied lr=0.1 size=2", 3),
         ("Toy-v0", "varied lr=0.1 size=2", 5),
     ]
-    assert made[12].env == "exact"
+    assert cells[12].env == "exact"
 
 
-def _find(made: tuple[Cell, ...], env: str, label: str) -> Cell:
-    return next(cell for cell in made if (cell.env, cell.label) == (env, label))
+def _find_cell(cells: tuple[Cell, ...], env: str, label: str) -> Cell:
+    return next(cell for cell in cells if (cell.env, cell.label) == (env, label))
 
 
 def test_precedence() -> None:
-    made = expand_cells(sweep_of(FULL))
-    first, exact = _find(made, "Toy-v0", "plain"), _find(made, "exact", "plain")
+    cells = expand_cells(sweep_of(FULL))
+    first, exact = _find_cell(cells, "Toy-v0", "plain"), _find_cell(cells, "exact", "plain")
     assert first.settings == {"lr": 0.5, "sigma": 0.3, "rule": "adam", "size": 2}
     assert exact.settings == {**first.settings, "sigma": 0.7}
-    varied = _find(made, "exact", "varied lr=0.01 size=1")
+    varied = _find_cell(cells, "exact", "varied lr=0.01 size=1")
     assert varied.settings == {"lr": 0.01, "sigma": 0.3, "rule": "sgd", "size": 1}
 
     assert first.policy.model_dump(exclude_unset=True) == {"widths": (8,), "activation": "relu"}
     assert (exact.policy.activation, exact.policy.head) == ("pqn", "gaussian")
-    assert _find(made, "exact", "strategy").policy.head == "deterministic"
+    assert _find_cell(cells, "exact", "strategy").policy.head == "deterministic"
     assert (first.evaluation.points, first.evaluation.episodes) == (3, 4)
     assert (exact.evaluation.points, exact.evaluation.episodes) == (3, 2)
     assert (first.budget.env_steps, exact.budget.generations) == (10_000, 7)
@@ -75,22 +75,22 @@ def test_precedence() -> None:
 
 def test_overrides_by_label_and_by_name() -> None:
     relabelled = "agents.0.label=first"  # now no label is 'plain': the name means both entries
-    both = "environments.1.agents={plain: {sigma: 0.7}}"
-    made = expand_cells(sweep_of(FULL, relabelled, both))
-    assert _find(made, "exact", "varied lr=0.1 size=1").settings["sigma"] == 0.7
-    assert _find(made, "exact", "first").settings["sigma"] == 0.7
-    one = "environments.1.agents={plain: {sigma: 0.7}, varied: {sigma: 0.9}}"
-    made = expand_cells(sweep_of(FULL, relabelled, one))
-    assert _find(made, "exact", "varied lr=0.1 size=1").settings["sigma"] == 0.9
-    assert _find(made, "exact", "first").settings["sigma"] == 0.7
+    override_both = "environments.1.agents={plain: {sigma: 0.7}}"
+    cells = expand_cells(sweep_of(FULL, relabelled, override_both))
+    assert _find_cell(cells, "exact", "varied lr=0.1 size=1").settings["sigma"] == 0.7
+    assert _find_cell(cells, "exact", "first").settings["sigma"] == 0.7
+    override_each = "environments.1.agents={plain: {sigma: 0.7}, varied: {sigma: 0.9}}"
+    cells = expand_cells(sweep_of(FULL, relabelled, override_each))
+    assert _find_cell(cells, "exact", "varied lr=0.1 size=1").settings["sigma"] == 0.9
+    assert _find_cell(cells, "exact", "first").settings["sigma"] == 0.7
 
 
 def test_run_ids_are_distinct_and_stable() -> None:
-    made = expand_cells(sweep_of(FULL))
-    assert len({cell.run_id for cell in made}) == len(made)
+    cells = expand_cells(sweep_of(FULL))
+    assert len({cell.run_id for cell in cells}) == len(cells)
     # Golden: a change here orphans every result that anyone has.
-    assert made[0].run_id == "f13d5de926014d15"
-    assert len({*made}) == len(made)  # cells are hashable
+    assert cells[0].run_id == "f13d5de926014d15"
+    assert len({*cells}) == len(cells)  # cells are hashable
 
 
 @pytest.mark.parametrize(
@@ -146,15 +146,15 @@ def test_numerics_change_run_ids(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_groups_share_what_is_static() -> None:
-    made = expand_cells(sweep_of(FULL))
-    grouped = group_cells(made)
+    cells = expand_cells(sweep_of(FULL))
+    groups = group_cells(cells)
     # An environment: plain, varied at two sizes (each with two learning rates), strategy.
-    assert [len(group.cells) for group in grouped] == [2, 4, 4, 2] * 2
-    assert len({group.key for group in grouped}) == 8
-    assert sorted(c.run_id for g in grouped for c in g.cells) == sorted(c.run_id for c in made)
-    for group in grouped:
+    assert [len(group.cells) for group in groups] == [2, 4, 4, 2] * 2
+    assert len({group.key for group in groups}) == 8
+    assert sorted(c.run_id for g in groups for c in g.cells) == sorted(c.run_id for c in cells)
+    for group in groups:
         assert len({(c.env, c.agent, c.policy, c.evaluation, c.budget) for c in group.cells}) == 1
-    assert grouped[1].label == "Toy-v0 / plain x2"
+    assert groups[1].label == "Toy-v0 / plain x2"
 
 
 @pytest.mark.parametrize(
@@ -177,36 +177,36 @@ agents:
 """
 
 
-def _draws(made: tuple[Cell, ...], name: str) -> list[float]:
-    return [cell.settings[name] for cell in made]
+def _draws(cells: tuple[Cell, ...], name: str) -> list[float]:
+    return [cell.settings[name] for cell in cells]
 
 
 def test_random_draws() -> None:
-    made = expand_cells(sweep_of(RANDOM))
-    assert len(made) == 40 and made == expand_cells(sweep_of(RANDOM))
-    assert all(1e-3 <= lr <= 1e-1 for lr in _draws(made, "lr"))
-    assert all(0.1 <= sigma <= 0.2 for sigma in _draws(made, "sigma"))
-    assert _draws(made[:20], "lr") == _draws(made[20:], "lr")  # each grid point: the same draws
-    assert len(set(_draws(made[:20], "lr"))) == 20
-    assert _draws(made, "lr") != _draws(
+    cells = expand_cells(sweep_of(RANDOM))
+    assert len(cells) == 40 and cells == expand_cells(sweep_of(RANDOM))
+    assert all(1e-3 <= lr <= 1e-1 for lr in _draws(cells, "lr"))
+    assert all(0.1 <= sigma <= 0.2 for sigma in _draws(cells, "sigma"))
+    assert _draws(cells[:20], "lr") == _draws(cells[20:], "lr")  # each grid point: the same draws
+    assert len(set(_draws(cells[:20], "lr"))) == 20
+    assert _draws(cells, "lr") != _draws(
         expand_cells(sweep_of(RANDOM, "agents.0.random.seed=2")), "lr"
     )
     # Golden: another draw would be another sweep.
-    assert made[0].label == "plain size=1 lr=0.0137 sigma=0.106"
+    assert cells[0].label == "plain size=1 lr=0.0137 sigma=0.106"
 
 
 def test_more_samples_or_settings_keep_the_draws() -> None:
     before = _draws(expand_cells(sweep_of(RANDOM)), "lr")[:20]
     more = expand_cells(sweep_of(RANDOM, "agents.0.random.samples=30"))
     assert _draws(more, "lr")[:20] == before
-    other = expand_cells(sweep_of(RANDOM, "agents.0.random.rule={choice: [sgd, adam]}"))
-    assert _draws(other, "lr")[:20] == before
+    with_rule = expand_cells(sweep_of(RANDOM, "agents.0.random.rule={choice: [sgd, adam]}"))
+    assert _draws(with_rule, "lr")[:20] == before
 
 
 def test_labels_that_round_alike_are_told_apart() -> None:
-    made = expand_cells(sweep_of(RANDOM, "agents.0.random.lr={uniform: [0.1, 0.10001]}",
+    cells = expand_cells(sweep_of(RANDOM, "agents.0.random.lr={uniform: [0.1, 0.10001]}",
                        "agents.0.random.sigma={uniform: [0.1, 0.10001]}"))  # fmt: skip
-    labels = [cell.label for cell in made]
+    labels = [cell.label for cell in cells]
     assert len(set(labels)) == 40 and labels[1] == labels[0] + " no.2"
 
 

@@ -32,14 +32,14 @@ def test_seeds(seeds: str, expected: tuple[int, ...]) -> None:
 
 
 def test_names_stand_for_entries() -> None:
-    made = sweep_of(TWO)
-    assert [entry.display_name for entry in made.environments] == ["Toy-v0", "toy/other"]
-    assert [entry.display_name for entry in made.agents] == ["plain", "strategy"]
+    sweep = sweep_of(TWO)
+    assert [entry.display_name for entry in sweep.environments] == ["Toy-v0", "toy/other"]
+    assert [entry.display_name for entry in sweep.agents] == ["plain", "strategy"]
 
 
 def test_whole_floats_are_ints() -> None:
-    made = sweep_of(BASE)
-    assert made.defaults.budget and made.defaults.budget.env_steps == 10_000
+    sweep = sweep_of(BASE)
+    assert sweep.defaults.budget and sweep.defaults.budget.env_steps == 10_000
 
 
 WRONG = [
@@ -169,12 +169,12 @@ def test_points_of_a_surface(points: str, expected: tuple[int, int]) -> None:
     assert surface and surface.points == expected and surface.low == (-1.0, 0.5)
 
 
-@pytest.mark.parametrize(("assignment", "place", "message"), WRONG, ids=[w[0] for w in WRONG])
-def test_refused(assignment: str, place: str, message: str) -> None:
+@pytest.mark.parametrize(("assignment", "path", "message"), WRONG, ids=[w[0] for w in WRONG])
+def test_refused(assignment: str, path: str, message: str) -> None:
     with pytest.raises(UserError) as caught:
         sweep_of(BASE, assignment)
     text = str(caught.value)
-    assert place in text and message in text
+    assert path in text and message in text
     assert text.startswith(("sweep.yaml", "--set"))
     assert len(text.splitlines()) <= 3 and len(text) < 500
 

@@ -136,10 +136,10 @@ agents:
 def test_override(assignment: str, path: list[str | int], value: object) -> None:
     document = parse_yaml(LISTS, "toy.yaml")
     override(document, [assignment])
-    found: object = document.content
+    content: object = document.content
     for part in path:
-        found = found[part]  # type: ignore[index]
-    assert found == value
+        content = content[part]  # type: ignore[index]
+    assert content == value
 
 
 def test_budget_of_the_whole_sweep_replaces_every_other() -> None:

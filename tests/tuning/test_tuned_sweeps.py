@@ -61,8 +61,8 @@ def test_the_best_trial_of_each_pair_is_written(folder: Path, capsys: pytest.Cap
     call = ["tuned", str(folder / "search"), str(path)]
     assert main(call) == 0
     assert path.read_text() == SWEEP
-    shown = capsys.readouterr().out
-    assert "Nothing was written" in shown and "agents nres" in shown
+    output = capsys.readouterr().out
+    assert "Nothing was written" in output and "agents nres" in output
     assert main([*call, "--write"]) == 0
     after = path.read_text()
     for comment in ("# Runs of the paper.", "# 0 to 2", "# solved at 475", "# by hand"):
@@ -83,7 +83,7 @@ def test_the_best_trial_of_each_pair_is_written(folder: Path, capsys: pytest.Cap
 
 
 def test_a_report_names_the_tuning(folder: Path):
-    (folder / "final.yaml").write_text(feed_text(folder))
+    (folder / "final.yaml").write_text(edited_text(folder))
     fill(folder / "final", load_sweep(folder / "final.yaml"), lambda cell: [1.0])
     assert manifest.read_sweep_manifest(folder / "final").tuning == (
         "search, random search: 4 trials in each environment, seeds 1000, 1001, 10000 env_steps a "
@@ -91,14 +91,14 @@ def test_a_report_names_the_tuning(folder: Path):
     )
 
 
-def feed_text(folder: Path, sweep: str = SWEEP) -> str:
-    path = folder / "fed.yaml"
+def edited_text(folder: Path, sweep: str = SWEEP) -> str:
+    path = folder / "edited.yaml"
     path.write_text(sweep)
     return edit_sweep(trials.read_tuning_results(folder / "search"), path).after
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("seeds: 3", "seeds: [5, 1001]", "seeds: tuning seeds and test seeds must be disjoint"),
         ("CartPole-v1   #", "Acrobot-v1   #", None),
@@ -108,15 +108,15 @@ def feed_text(folder: Path, sweep: str = SWEEP) -> str:
         ("  - CartPole-v1 ", "  - &it\n    name: CartPole-v1\n    agents: &x {}\n  #", None),
     ],
 )
-def test_what_does_not_fit(folder: Path, old: str, new: str, said: str | None):
+def test_what_does_not_fit(folder: Path, old: str, new: str, message: str | None):
     changed = SWEEP.replace(old, new)
     assert changed != SWEEP
-    if said is None:
-        assert sweep_of(feed_text(folder, changed)).tuning
+    if message is None:
+        assert sweep_of(edited_text(folder, changed)).tuning
     else:
         with pytest.raises(UserError) as refused:
-            feed_text(folder, changed)
-        assert said in str(refused.value) and "\n" not in str(refused.value)
+            edited_text(folder, changed)
+        assert message in str(refused.value) and "\n" not in str(refused.value)
 
 
 def test_settings_shared_by_an_alias_are_not_changed_together(folder: Path):
@@ -124,17 +124,17 @@ def test_settings_shared_by_an_alias_are_not_changed_together(folder: Path):
         "CartPole-v1   #", "{name: CartPole-v1, agents: &same {eggroll: {lr: 9}}}   #"
     ).replace("{eggroll: {lr: 9}}   #", "*same   #")
     with pytest.raises(UserError, match="cannot be put in alone"):
-        feed_text(folder, shared)
+        edited_text(folder, shared)
 
 
 def test_a_sweep_with_tuning_seeds_is_refused_later_too(folder: Path):
-    after = feed_text(folder).replace("seeds: 3", "seeds: [1000]")
+    after = edited_text(folder).replace("seeds: 3", "seeds: [1000]")
     with pytest.raises(UserError, match="must be disjoint; 'search' tuned with 1000"):
         sweep_of(after)
 
 
 def test_what_else_differs_is_noted(folder: Path):
-    path = folder / "fed.yaml"
+    path = folder / "edited.yaml"
     path.write_text(SWEEP.replace("population: 16", "population: 64"))
     notes = edit_sweep(trials.read_tuning_results(folder / "search"), path).notes
     assert "eggroll on CartPole-v1: tuned with population 16, here 64" in notes
@@ -150,16 +150,16 @@ def test_a_tuning_that_has_not_ended_leaves_its_pair_alone(tmp_path: Path):
         return "running" if cell.run_id == first else "finished"
 
     fill(tmp_path / "search", SEARCHED, near, status)
-    (tmp_path / "fed.yaml").write_text(SWEEP)
-    fed = edit_sweep(trials.read_tuning_results(tmp_path / "search"), tmp_path / "fed.yaml")
-    assert ("CartPole-v1", "eggroll") not in fed.picks
-    assert ("CartPole-v1", "open_es") in fed.picks
-    assert any("eggroll on CartPole-v1" in note and "1 of 4" in note for note in fed.notes)
+    (tmp_path / "edited.yaml").write_text(SWEEP)
+    edited = edit_sweep(trials.read_tuning_results(tmp_path / "search"), tmp_path / "edited.yaml")
+    assert ("CartPole-v1", "eggroll") not in edited.picks
+    assert ("CartPole-v1", "open_es") in edited.picks
+    assert any("eggroll on CartPole-v1" in note and "1 of 4" in note for note in edited.notes)
 
 
 def test_a_sweep_of_other_agents_is_refused(folder: Path):
     with pytest.raises(UserError, match="nothing in it was tuned by 'search'"):
-        feed_text(
+        edited_text(
             folder, SWEEP.replace("[eggroll, open_es, ", "[").replace("{eggroll: {", "{nres: {")
         )
 
@@ -171,7 +171,7 @@ def trial(number: int, *final: float, area: float = 0.0, lost: int = 0) -> trial
 
 
 @pytest.mark.parametrize(
-    ("found", "first", "second", "lost"),
+    ("trials_of_pair", "first", "second", "lost"),
     [
         ([trial(0, 1, 2), trial(1, 5, 0), trial(2, 0, 0)], 1, 0, 0),
         ([trial(0, 500), trial(1, 500, area=400), trial(2, 500, area=300)], 1, 2, 0),
@@ -180,11 +180,11 @@ def trial(number: int, *final: float, area: float = 0.0, lost: int = 0) -> trial
     ],
     ids=["mean", "ties go to the sooner", "then to the first", "lost runs do not count"],
 )
-def test_picking(found: list[trials.Trial], first: int, second: int | None, lost: int):
-    picked = pick_best_trial(found)
-    assert isinstance(picked, BestTrial)
-    assert picked.best.number == first and picked.lost == lost
-    assert (picked.second.number if picked.second else None) == second
+def test_picking(trials_of_pair: list[trials.Trial], first: int, second: int | None, lost: int):
+    pick = pick_best_trial(trials_of_pair)
+    assert isinstance(pick, BestTrial)
+    assert pick.best.number == first and pick.lost == lost
+    assert (pick.second.number if pick.second else None) == second
 
 
 def test_nothing_is_picked_where_every_trial_lost_a_run():
