@@ -42,45 +42,45 @@ def corpus() -> Iterator[Case]:
     """Every case."""
     for name in FILES:
         content = yaml.safe_load((CORPUS / f"{name}.yaml").read_text())
-        for one in content["cases"]:
-            yield _of_file(content, one)
+        for case in content["cases"]:
+            yield _of_file(content, case)
     for name in FOLDERS:
         for group in yaml.safe_load((CORPUS / f"{name}.yaml").read_text())["groups"]:
-            for one in group["cases"]:
-                yield _of_folder(group, one)
+            for case in group["cases"]:
+                yield _of_folder(group, case)
 
 
-def _of_file(content: Mapping[str, Any], one: dict[str, Any]) -> Case:
-    command = [*one.get("command", content.get("command"))]
-    if "command_repeat" in one:
-        part, times = one["command_repeat"]
+def _of_file(content: Mapping[str, Any], case: dict[str, Any]) -> Case:
+    command = [*case.get("command", content.get("command"))]
+    if "command_repeat" in case:
+        part, times = case["command_repeat"]
         command.append(part * times)
-    if "set" in one or "set_repeat" in one:
-        part, times = one.get("set_repeat", (one.get("set", ""), 1))
-        command += ["--set", one.get("before", "") + part * times + one.get("after", "")]
-    changes = {"write": {content["file"]: _bytes(content["base"], one)}}
-    return Case(one["what"], tuple(command), one["says"], one.get("code", 2), changes=changes)
+    if "set" in case or "set_repeat" in case:
+        part, times = case.get("set_repeat", (case.get("set", ""), 1))
+        command += ["--set", case.get("before", "") + part * times + case.get("after", "")]
+    changes = {"write": {content["file"]: _bytes(content["base"], case)}}
+    return Case(case["what"], tuple(command), case["says"], case.get("code", 2), changes=changes)
 
 
-def _bytes(base: str, one: Mapping[str, Any]) -> bytes:
+def _bytes(base: str, case: Mapping[str, Any]) -> bytes:
     """The content of a case's file."""
-    if "hex" in one:
-        return bytes.fromhex(one["hex"])
-    if "repeat" in one:
-        part, times = one["repeat"]
-        return f"{one.get('before', '')}{part * times}{one.get('after', '')}".encode()
-    text = one.get("text", base)
-    for old, new in one.get("change", {}).items():
-        assert old in text, (one["what"], old)
+    if "hex" in case:
+        return bytes.fromhex(case["hex"])
+    if "repeat" in case:
+        part, times = case["repeat"]
+        return f"{case.get('before', '')}{part * times}{case.get('after', '')}".encode()
+    text = case.get("text", base)
+    for old, new in case.get("change", {}).items():
+        assert old in text, (case["what"], old)
         text = text.replace(old, new)
     return text.encode()
 
 
-def _of_folder(group: Mapping[str, Any], one: dict[str, Any]) -> Case:
+def _of_folder(group: Mapping[str, Any], case: dict[str, Any]) -> Case:
     about = {"what", "command", "options", "says", "code"}
-    command = (*one.get("command", group["command"]), *one.get("options", ()))
-    changes = {kind: value for kind, value in one.items() if kind not in about}
-    return Case(one["what"], command, one["says"], one.get("code", 2), group["folder"], changes)
+    command = (*case.get("command", group["command"]), *case.get("options", ()))
+    changes = {kind: value for kind, value in case.items() if kind not in about}
+    return Case(case["what"], command, case["says"], case.get("code", 2), group["folder"], changes)
 
 
 def damage(root: Path, changes: Mapping[str, Any], run_id: str = "") -> None:
@@ -94,20 +94,20 @@ def damage(root: Path, changes: Mapping[str, Any], run_id: str = "") -> None:
 
 
 def _copy(path: Path, source: str) -> None:
-    root = next(place for place in path.parents if (place / source).exists())
+    root = next(parent for parent in path.parents if (parent / source).exists())
     shutil.copy(root / source, path)
 
 
-def _merge_json(path: Path, changed: Mapping[str, Any]) -> None:
-    held = json.loads(path.read_text())
-    text_files.write_json(path, _merged(held, changed))
+def _merge_json(path: Path, changes: Mapping[str, Any]) -> None:
+    content = json.loads(path.read_text())
+    text_files.write_json(path, _merged(content, changes))
 
 
-def _merged(content: Any, changed: Any) -> Any:
-    if not isinstance(content, dict) or not isinstance(changed, dict):
-        return changed
-    whole = content | {key: _merged(content.get(key), value) for key, value in changed.items()}
-    return {key: value for key, value in whole.items() if value != "DROP"}
+def _merged(content: Any, changes: Any) -> Any:
+    if not isinstance(content, dict) or not isinstance(changes, dict):
+        return changes
+    merged = content | {key: _merged(content.get(key), value) for key, value in changes.items()}
+    return {key: value for key, value in merged.items() if value != "DROP"}
 
 
 def _put(path: Path, make: Callable[[], Any]) -> None:
@@ -135,13 +135,13 @@ _CHANGES: Mapping[str, Callable[[Path, Any], Any]] = {
 
 def state(root: Path) -> dict[str, str]:
     """What every file below a folder holds: a hash, or where a link leads."""
-    found = {}
+    entries = {}
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()
         if path.is_symlink():
-            found[name] = f"-> {path.readlink()}"
+            entries[name] = f"-> {path.readlink()}"
         elif path.is_file():
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            entries[name] = hashlib.sha256(path.read_bytes()).hexdigest()
         else:
-            found[name] = "a folder"
-    return found
+            entries[name] = "a folder"
+    return entries

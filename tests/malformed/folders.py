@@ -1,4 +1,4 @@
-"""Good results folders, small ones of each sort, for cases to damage."""
+"""Small good results folders of each kind, for cases to damage."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

@@ -44,11 +44,11 @@ def refused(
         monkeypatch.chdir(tmp_path / "here")
         before = state(tmp_path)
         code = cli.main(["table", "results"])
-        said = capfd.readouterr()
-        assert code == 2, said
-        (message,) = said.err.splitlines()
+        output = capfd.readouterr()
+        assert code == 2, output
+        (message,) = output.err.splitlines()
         assert message.startswith("error: results/") and says in message and len(message) < 500
-        assert not said.out and state(tmp_path) == before
+        assert not output.out and state(tmp_path) == before
 
     return check
 

@@ -60,20 +60,20 @@ def _fitting(kind: Any) -> str:
 
 def _places(command: Any) -> int:
     """How many arguments by place a command is given: those that it needs, and at least one."""
-    needed = {one.name for one in dataclasses.fields(command) if one.default is MISSING}
+    needed = {item.name for item in dataclasses.fields(command) if item.default is MISSING}
     return max(1, sum(name in needed for name, _, notes in _fields(command) if Positional in notes))
 
 
 def _needed(command: Any) -> tuple[str, ...]:
     """The options that a command needs, with a value."""
-    needed = [one.name for one in dataclasses.fields(command) if one.default is MISSING]
-    places = [name for name, _, notes in _fields(command) if Positional in notes]
-    return tuple(part for name in needed if name not in places for part in (f"--{name}", "o"))
+    needed = [item.name for item in dataclasses.fields(command) if item.default is MISSING]
+    positional = [name for name, _, notes in _fields(command) if Positional in notes]
+    return tuple(part for name in needed if name not in positional for part in (f"--{name}", "o"))
 
 
 def _inner(kind: Any) -> Any:
     """What an option holds, where it may be left out."""
-    kinds = [one for one in typing.get_args(kind) if one is not NoneType]
+    kinds = [item for item in typing.get_args(kind) if item is not NoneType]
     if typing.get_origin(kind) not in (tuple, Literal) and len(kinds) == 1:
         return kinds[0]
     return kind
@@ -101,23 +101,25 @@ def _of_kind(first: tuple[str, ...], option: str, kind: Any, notes: Any) -> Iter
         yield (*first, option, near), f"is '{near}'"
 
 
-LINES = [(line, said) for line, said in lines() if said]
+LINES = [(line, expected) for line, expected in lines() if expected]
 
 
-@pytest.mark.parametrize(("line", "said"), LINES, ids=[" ".join(line)[:60] for line, _ in LINES])
+@pytest.mark.parametrize(
+    ("line", "expected"), LINES, ids=[" ".join(line)[:60] for line, _ in LINES]
+)
 def test_wrong(
     line: tuple[str, ...],
-    said: str,
+    expected: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert cli.main(line) == 2
-    found = capfd.readouterr()
-    (message,) = found.err.splitlines()
-    assert message.startswith("error: ") and said in message and len(message) < 500
-    assert not found.out and not list(tmp_path.iterdir())
+    output = capfd.readouterr()
+    (message,) = output.err.splitlines()
+    assert message.startswith("error: ") and expected in message and len(message) < 500
+    assert not output.out and not list(tmp_path.iterdir())
 
 
 def test_every_command_and_option_is_there() -> None:

@@ -18,13 +18,13 @@ LONGEST = 2100  # characters of a message
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """The parent of a good `results` folder of a sort, made once; not to be written into."""
-    made: dict[str, Path] = {}
+    roots: dict[str, Path] = {}
 
     def of(sort: str) -> Path:
-        if sort not in made:
-            made[sort] = tmp_path_factory.mktemp(sort)
-            folders.MADE[sort](made[sort] / "results")
-        return made[sort]
+        if sort not in roots:
+            roots[sort] = tmp_path_factory.mktemp(sort)
+            folders.MADE[sort](roots[sort] / "results")
+        return roots[sort]
 
     return of
 
@@ -51,12 +51,12 @@ def test_malformed(
     before = state(tmp_path)
     capfd.readouterr()  # what XLA may have said while the good folder was made
     code = cli.main(case.command)
-    said = capfd.readouterr()
-    assert code == case.code, (said.out, said.err)
-    (message,) = said.err.splitlines()
+    output = capfd.readouterr()
+    assert code == case.code, (output.out, output.err)
+    (message,) = output.err.splitlines()
     assert message.startswith("error: ") and len(message) < LONGEST
     assert case.says in message
-    assert "Traceback" not in said.out + said.err
+    assert "Traceback" not in output.out + output.err
     assert state(tmp_path) == before
 
 

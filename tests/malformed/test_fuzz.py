@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from rl_es.analysis import scores
 from rl_es.errors import UserError, printable
 from rl_es.results import checksums, manifest, replays, surfaces, text_files, timings
-from rl_es.sweep.loading import load_sweep, override
-from rl_es.sweep.loading import validate_document as valid
+from rl_es.sweep.loading import load_sweep, override, validate_document
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.yaml_reader import parse_yaml
 from rl_es.training import policy_manifest
@@ -64,8 +63,8 @@ def test_a_sweep_file_with_slips(tmp_path: Path, slips: list[Any]) -> None:
         text = text[:start] + piece + text[start + length :]
     path = tmp_path / "sweep.yaml"
     path.write_bytes(text.encode(errors="surrogatepass"))
-    found = outcome(lambda: load_sweep(path))
-    assert found is None or isinstance(found, Sweep)
+    result = outcome(lambda: load_sweep(path))
+    assert result is None or isinstance(result, Sweep)
 
 
 @fuzz
@@ -91,7 +90,7 @@ def test_any_assignment(path: str, value: str) -> None:
     def check() -> Sweep:
         document = parse_yaml(TEXT, "sweep.yaml")
         override(document, [f"{path}={value}"])
-        return valid(document, Sweep, lambda sweep: None)
+        return validate_document(document, Sweep, lambda sweep: None)
 
     outcome(check)
 
@@ -121,7 +120,7 @@ READERS: Readers = {
         lambda at: policy_manifest.list_policies(at, "final"),
     ),
 }
-WHOLE: dict[str, Any] = {
+MINIMAL_CONTENT: dict[str, Any] = {
     "trials.json": {"trials": [{"env": "a", "agent": "b", "label": "c", "settings": {"lr": 1}}]},
     "replays/replays.json": {"schema_version": 1, "replays": [], "missing": []},
 }
@@ -136,7 +135,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return made
 
 
-def places(content: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+def locations(content: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     """Where a structure can be changed."""
     if isinstance(content, dict):
         inner = content.items()
@@ -144,14 +143,14 @@ def places(content: Any, here: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
         inner = enumerate(content)
     else:
         inner = ()
-    return [here, *(found for key, value in inner for found in places(value, (*here, key)))]
+    return [path, *(result for key, value in inner for result in locations(value, (*path, key)))]
 
 
-def changed(content: Any, place: tuple[Any, ...], value: Any) -> Any:
+def changed(content: Any, location: tuple[Any, ...], value: Any) -> Any:
     """The structure with another value at a place."""
-    if not place:
+    if not location:
         return value
-    key, *rest = place
+    key, *rest = location
     inner = changed(content[key], tuple(rest), value)
     if isinstance(content, dict):
         return {**content, key: inner}
@@ -169,16 +168,16 @@ def test_a_json_file_with_another_value(
     folder = tmp_path / "results"
     if not folder.exists():
         shutil.copytree(good[sort], folder)
-    held = folder / name
+    file = folder / name
     source = good[sort] / name
-    content = text_files.read_json(source, what) if source.exists() else WHOLE[name]
-    place = data.draw(st.sampled_from(places(content)))
-    altered = changed(content, place, data.draw(JSON))
-    held.parent.mkdir(exist_ok=True)
-    if isinstance(altered, dict):
-        text_files.write_json(held, altered)
+    content = text_files.read_json(source, what) if source.exists() else MINIMAL_CONTENT[name]
+    location = data.draw(st.sampled_from(locations(content)))
+    damaged = changed(content, location, data.draw(JSON))
+    file.parent.mkdir(exist_ok=True)
+    if isinstance(damaged, dict):
+        text_files.write_json(file, damaged)
     else:
-        held.write_text(json.dumps(altered))
+        file.write_text(json.dumps(damaged))
     before = state(folder)
     outcome(lambda: read(folder))
     assert state(folder) == before
@@ -209,13 +208,13 @@ def test_a_checkpoint_of_any_bytes(tmp_path: Path, content: bytes, sealed: bool)
 def test_a_checkpoint_with_another_value(tmp_path: Path, data: st.DataObject) -> None:
     content: Any = {"format": 3, "description": "['w']:float32(2,)", "counters": "{}"}
     content["leaves"] = {"0": np.zeros(2, np.float32)}
-    place = data.draw(st.sampled_from(places(content)))
+    location = data.draw(st.sampled_from(locations(content)))
     value = data.draw(
         st.one_of(st.text(max_size=5), st.integers(-9, 9), st.lists(st.integers(0, 9), max_size=3))
     )
     path = tmp_path / "state.msgpack"
-    altered = changed(content, place, value)
-    path.write_bytes(checksums.seal(serialization.msgpack_serialize(altered, in_place=False)))
+    damaged = changed(content, location, value)
+    path.write_bytes(checksums.seal(serialization.msgpack_serialize(damaged, in_place=False)))
     outcome(lambda: load_state(path, SHAPES))
 
 
@@ -223,10 +222,12 @@ def test_a_checkpoint_with_another_value(tmp_path: Path, data: st.DataObject) ->
 @given(st.integers(0, 10_000), st.binary(min_size=1, max_size=4), st.integers(0, 8))
 def test_a_checkpoint_with_other_bytes(tmp_path: Path, at: int, new: bytes, cut: int) -> None:
     content = {"format": 3, "description": "['w']:float32(2,)", "counters": "{}"}
-    whole = serialization.msgpack_serialize({**content, "leaves": {"0": np.zeros(2, np.float32)}})
-    at %= len(whole)
+    serialized = serialization.msgpack_serialize(
+        {**content, "leaves": {"0": np.zeros(2, np.float32)}}
+    )
+    at %= len(serialized)
     path = tmp_path / "state.msgpack"
-    path.write_bytes(checksums.seal(whole[:at] + new + whole[at + cut :]))
+    path.write_bytes(checksums.seal(serialized[:at] + new + serialized[at + cut :]))
     outcome(lambda: load_state(path, SHAPES))
 
 
@@ -238,10 +239,10 @@ def test_a_checkpoint_with_other_bytes(tmp_path: Path, at: int, new: bytes, cut:
 def test_a_workload_with_other_bytes(
     good: dict[str, Path], tmp_path: Path, at: int, new: bytes, cut: int
 ) -> None:
-    whole = (good["timed"] / "workloads" / f"{0:016x}.parquet").read_bytes()
-    at %= len(whole)
+    serialized = (good["timed"] / "workloads" / f"{0:016x}.parquet").read_bytes()
+    at %= len(serialized)
     path = tmp_path / f"{0:016x}.parquet"
-    path.write_bytes(whole[:at] + new + whole[at + cut :])
+    path.write_bytes(serialized[:at] + new + serialized[at + cut :])
     outcome(lambda: timings.read(path))
 
 
