@@ -197,10 +197,10 @@ def _difference_notes(
             *_task_differences(pick.best.run, cells[env, agent][0]),
         ]
         if differences:
-            shown = "; ".join(differences[:MAX_DIFFERENCES])
+            details = "; ".join(differences[:MAX_DIFFERENCES])
             rest = len(differences) - MAX_DIFFERENCES
             more = f" and {rest} more" if rest > 0 else ""
-            yield f"{agent} on {env}: tuned with {shown}{more}"
+            yield f"{agent} on {env}: tuned with {details}{more}"
 
 
 def _setting_differences(pick: BestTrial, cells: Sequence[Cell]) -> Iterator[str]:
