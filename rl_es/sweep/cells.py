@@ -140,8 +140,8 @@ def check_sweep(sweep: Sweep) -> None:
     """
     check_cell_count(sweep)
     for record in sweep.tuning:
-        if shared := sorted({*sweep.seeds} & {*record.seeds}):
-            seeds = ", ".join(map(str, shared[:5])) + (", ..." if len(shared) > 5 else "")
+        if common := sorted({*sweep.seeds} & {*record.seeds}):
+            seeds = ", ".join(map(str, common[:5])) + (", ..." if len(common) > 5 else "")
             raise ConfigError(
                 ("seeds",),
                 f"tuning seeds and test seeds must be disjoint; '{record.name}' tuned with {seeds}",
@@ -320,8 +320,8 @@ def matching_agents(sweep: Sweep, key: str) -> list[AgentEntry]:
 
     These are the entry with this label, or else all entries with this name.
     """
-    labelled = [agent for agent in sweep.agents if agent.display_name == key]
-    return labelled or [agent for agent in sweep.agents if agent.name == key]
+    matches = [agent for agent in sweep.agents if agent.display_name == key]
+    return matches or [agent for agent in sweep.agents if agent.name == key]
 
 
 def check_overrides(sweep: Sweep, environment: EnvironmentEntry, path: ConfigPath) -> None:

@@ -140,22 +140,22 @@ def _set_value(
 ) -> None:
     """Sets `value` at `parts` below `container`, whose path is `path`; adds missing mappings."""
     if isinstance(container, list):
-        index, used = _find_item(container, parts)
-        if parts[used:] and isinstance(container[index], str):
+        index, part_count = _find_item(container, parts)
+        if parts[part_count:] and isinstance(container[index], str):
             container[index] = {"name": container[index]}
         key: str | int = index
     elif isinstance(container, dict):
-        used = _longest_prefix(parts, container) or 1
-        key = ".".join(parts[:used])
+        part_count = _longest_prefix(parts, container) or 1
+        key = ".".join(parts[:part_count])
         if path[-1:] == ("budget",):
             container.clear()
     else:
         raise UserError(f"'{format_path(path)}' is a value, nothing lies in it")
     item_path = (*path, key)
-    if parts[used:]:
+    if parts[part_count:]:
         if isinstance(container, dict):
             container.setdefault(key, {})
-        _set_value(document, container[key], parts[used:], value, item_path)  # type: ignore[index]
+        _set_value(document, container[key], parts[part_count:], value, item_path)  # type: ignore[index]
     else:
         container[key] = value  # type: ignore[index]
         for inner in [p for p in document.origins if p[: len(item_path)] == item_path]:
@@ -182,9 +182,9 @@ def _find_item(items: list[Any], parts: list[str]) -> tuple[int, int]:
         return index, 1
     for key in ("label", "name"):
         names = [item.get(key) if isinstance(item, dict) else item for item in items]
-        used = _longest_prefix(parts, [name for name in names if isinstance(name, str)])
-        if used:
-            return names.index(".".join(parts[:used])), used
+        part_count = _longest_prefix(parts, [name for name in names if isinstance(name, str)])
+        if part_count:
+            return names.index(".".join(parts[:part_count])), part_count
     labels = [
         str(item.get("label", item.get("name", ""))) if isinstance(item, dict) else str(item)
         for item in items

@@ -148,11 +148,13 @@ def _only_key(config: Config) -> str:
       ValueError: none or several values are given.
     """
     keys = list(type(config).model_fields)
-    stated = [key for key in keys if getattr(config, key) is not None]
-    if len(stated) != 1:
+    keys_with_value = [key for key in keys if getattr(config, key) is not None]
+    if len(keys_with_value) != 1:
         valid = f"{', '.join(keys[:-1])} and {keys[-1]}"
-        raise ValueError(f"needs exactly one of {valid}, has {' and '.join(stated) or 'none'}")
-    return stated[0]
+        raise ValueError(
+            f"needs exactly one of {valid}, has {' and '.join(keys_with_value) or 'none'}"
+        )
+    return keys_with_value[0]
 
 
 class Distribution(Config):
@@ -218,9 +220,9 @@ class VariedEntry(Config):
 
     @model_validator(mode="after")
     def _check_disjoint(self) -> Self:
-        if shared := sorted(self.varied_settings & {*self.fixed}):
+        if conflicts := sorted(self.varied_settings & {*self.fixed}):
             raise ValueError(
-                f"'{brief(shared[0])}' is fixed by `with` and varied by grid or random; keep one"
+                f"'{brief(conflicts[0])}' is fixed by `with` and varied by grid or random; keep one"
             )
         for name in self.random.settings if self.random else ():
             if name in self.grid:

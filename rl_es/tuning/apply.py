@@ -49,7 +49,7 @@ class EditedSweep:
     notes: Sequence[str]
 
 
-def edit_sweep(tuned: TuningResults, path: Path) -> EditedSweep:
+def edit_sweep(results: TuningResults, path: Path) -> EditedSweep:
     """Puts the best settings of a tuning run into the sweep file at `path`.
 
     Raises:
@@ -57,28 +57,29 @@ def edit_sweep(tuned: TuningResults, path: Path) -> EditedSweep:
         tuning; or no agent and environment of it has a trial to pick.
     """
     sweep = load_sweep(path)
-    if shared := sorted({*sweep.seeds} & {*tuned.sweep.seeds}):
+    if common_seeds := sorted({*sweep.seeds} & {*results.sweep.seeds}):
         raise UserError(
-            f"{path}: seeds: tuning seeds and test seeds must be disjoint; both have {shared[0]}"
+            f"{path}: seeds: tuning seeds and test seeds must be disjoint; both have "
+            f"{common_seeds[0]}"
         )
-    notes = list(_untuned_notes(tuned, sweep))
+    notes = list(_untuned_notes(results, sweep))
     picks: dict[Pair, BestTrial] = {}
-    for pair in _common_pairs(tuned, sweep, path):
-        pick = pick_best_trial(tuned.trials[pair])
+    for pair in _common_pairs(results, sweep, path):
+        pick = pick_best_trial(results.trials[pair])
         if isinstance(pick, BestTrial):
             picks[pair] = pick
         else:
             notes.append(f"{pair[1]} on {pair[0]}: left as it is: {pick}")
     if not picks:
         reason = f": {notes[-1]}" if notes else ""
-        raise UserError(f"{path}: nothing in it was tuned by '{tuned.sweep.name}'{reason}")
+        raise UserError(f"{path}: nothing in it was tuned by '{results.sweep.name}'{reason}")
     before = path.read_bytes().decode("utf-8-sig")
     try:
-        after = _edit_text(before, sweep, tuned, picks)
-        edited = validate_sweep(parse_yaml(after, str(path)))
+        after = _edit_text(before, sweep, results, picks)
+        new_sweep = validate_sweep(parse_yaml(after, str(path)))
     except UserError as error:
         raise UserError(f"cannot put the settings into the sweep: {error}") from None
-    old_cells, new_cells = _cells_by_pair(sweep), _cells_by_pair(edited)
+    old_cells, new_cells = _cells_by_pair(sweep), _cells_by_pair(new_sweep)
     _check_edit(path, old_cells, new_cells, picks)
     notes += _difference_notes(new_cells, picks)
     old_settings = {
@@ -88,42 +89,42 @@ def edit_sweep(tuned: TuningResults, path: Path) -> EditedSweep:
     return EditedSweep(path, before, after, picks, old_settings, notes)
 
 
-def _common_pairs(tuned: TuningResults, sweep: Sweep, path: Path) -> Iterator[Pair]:
+def _common_pairs(results: TuningResults, sweep: Sweep, path: Path) -> Iterator[Pair]:
     """Yields the pairs that both sweeps have.
 
     Raises:
       UserError: a label stands for different names in the two sweeps.
     """
     for kind in ("environments", "agents"):
-        names = {entry.display_name: entry.name for entry in getattr(tuned.sweep, kind)}
+        names = {entry.display_name: entry.name for entry in getattr(results.sweep, kind)}
         for i, entry in enumerate(getattr(sweep, kind)):
             if (name := names.get(entry.display_name, entry.name)) != entry.name:
                 raise UserError(
                     f"{path}: {kind}[{i}]: '{entry.display_name}' is {entry.name} here, and "
-                    f"{name} in the tuning '{tuned.sweep.name}'; give one another label"
+                    f"{name} in the tuning '{results.sweep.name}'; give one another label"
                 )
     for environment in sweep.environments:
         for agent in sweep.agents:
-            if (environment.display_name, agent.display_name) in tuned.trials:
+            if (environment.display_name, agent.display_name) in results.trials:
                 yield environment.display_name, agent.display_name
 
 
-def _untuned_notes(tuned: TuningResults, sweep: Sweep) -> Iterator[str]:
+def _untuned_notes(results: TuningResults, sweep: Sweep) -> Iterator[str]:
     """Yields notes on what of a sweep was not tuned, and on tuned agents that it lacks."""
-    tuned_envs = {env for env, _ in tuned.trials}
-    tuned_agents = dict.fromkeys(agent for _, agent in tuned.trials)
+    tuned_envs = {env for env, _ in results.trials}
+    tuned_agents = dict.fromkeys(agent for _, agent in results.trials)
     envs = [environment.display_name for environment in sweep.environments]
     agents = [agent.display_name for agent in sweep.agents]
-    if untuned := [env for env in envs if env not in tuned_envs]:
-        yield f"not tuned, left as they are: environments {', '.join(untuned)}"
-    if untuned := [agent for agent in agents if agent not in tuned_agents]:
-        yield f"not tuned, left as they are: agents {', '.join(untuned)}"
-    if unused := [agent for agent in tuned_agents if agent not in agents]:
-        yield f"tuned, but not in this sweep: agents {', '.join(unused)}"
+    if names := [env for env in envs if env not in tuned_envs]:
+        yield f"not tuned, left as they are: environments {', '.join(names)}"
+    if names := [agent for agent in agents if agent not in tuned_agents]:
+        yield f"not tuned, left as they are: agents {', '.join(names)}"
+    if absent := [agent for agent in tuned_agents if agent not in agents]:
+        yield f"tuned, but not in this sweep: agents {', '.join(absent)}"
 
 
 def _edit_text(
-    text: str, sweep: Sweep, tuned: TuningResults, picks: Mapping[Pair, BestTrial]
+    text: str, sweep: Sweep, results: TuningResults, picks: Mapping[Pair, BestTrial]
 ) -> str:
     """Returns the sweep's text with the picked settings and the record of the tuning."""
     for i, environment in enumerate(sweep.environments):
@@ -135,20 +136,20 @@ def _edit_text(
     records = [
         record.model_dump(mode="json", exclude_none=True)
         for record in sweep.tuning
-        if record.name != tuned.sweep.name
+        if record.name != results.sweep.name
     ]
-    return set_list(text, "tuning", [*records, _tuning_record(tuned, picks)])
+    return set_list(text, "tuning", [*records, _tuning_record(results, picks)])
 
 
-def _tuning_record(tuned: TuningResults, picks: Mapping[Pair, BestTrial]) -> dict[str, Any]:
+def _tuning_record(results: TuningResults, picks: Mapping[Pair, BestTrial]) -> dict[str, Any]:
     """Returns the content of a `rl_es.sweep.schema.Tuning`."""
-    environments = {entry.display_name: entry for entry in tuned.sweep.environments}
-    budgets = {env: environments[env].budget or tuned.sweep.defaults.budget for env, _ in picks}
+    environments = {entry.display_name: entry for entry in results.sweep.environments}
+    budgets = {env: environments[env].budget or results.sweep.defaults.budget for env, _ in picks}
     return {
-        "name": tuned.sweep.name,
-        "search": tuned.search,
+        "name": results.sweep.name,
+        "search": results.search,
         "trials": {agent: pick.trials for (_, agent), pick in picks.items()},
-        "seeds": list(tuned.sweep.seeds),
+        "seeds": list(results.sweep.seeds),
         "budget": {
             env: budget.model_dump(exclude_none=True) for env, budget in budgets.items() if budget
         },
@@ -178,9 +179,9 @@ def _check_edit(
 ) -> None:
     """Refuses an edit that changes anything but the picked settings, or not all of these."""
     for pair, cells in old_cells.items():
-        picked = picks[pair].best.settings if pair in picks else {}
-        expected = [{**cell.settings, **picked} for cell in cells]
-        if [cell.settings for cell in new_cells[pair]] != expected:
+        best_settings = picks[pair].best.settings if pair in picks else {}
+        new_settings = [{**cell.settings, **best_settings} for cell in cells]
+        if [cell.settings for cell in new_cells[pair]] != new_settings:
             raise UserError(
                 f"{path}: the settings of '{pair[1]}' on '{pair[0]}' cannot be put in alone (is "
                 "a part of the file shared by an alias?); write that part out"
@@ -207,33 +208,33 @@ def _setting_differences(pick: BestTrial, cells: Sequence[Cell]) -> Iterator[str
     """Yields the differences in settings that were not tuned."""
     columns = [tables.hyper_columns(cell.settings) for cell in cells]
     for column in columns[0]:
-        name, tuned_value = column.removeprefix("hyper."), pick.best.run.get(column)
+        name, tuning_value = column.removeprefix("hyper."), pick.best.run.get(column)
         values = dict.fromkeys(settings[column] for settings in columns)
-        if name in pick.best.settings or all(_is_same(tuned_value, value) for value in values):
+        if name in pick.best.settings or all(_is_same(tuning_value, value) for value in values):
             continue
         spellings = ", ".join(map(_format_value, values))
-        yield f"{name} {_format_value(tuned_value)}, here {spellings}"
+        yield f"{name} {_format_value(tuning_value)}, here {spellings}"
 
 
 def _task_differences(run: Mapping[str, Any], cell: Cell) -> Iterator[str]:
     """Yields the differences in the environment's options and wrappers, and in the policy."""
     environment = parse_mapping(run.get("environment"))
-    for tuned_values, values in (
+    for tuning_values, values in (
         (parse_mapping(environment.get("options")), cell.env_options),
         (parse_mapping(environment.get("wrappers")), cell.wrappers.model_dump(mode="json")),
         (parse_mapping(run.get("policy")), cell.policy.model_dump(mode="json")),
     ):
         for name, value in values.items():
-            if name in tuned_values and tuned_values[name] != value:
-                yield f"{name} {_format_value(tuned_values[name])}, here {_format_value(value)}"
+            if name in tuning_values and tuning_values[name] != value:
+                yield f"{name} {_format_value(tuning_values[name])}, here {_format_value(value)}"
 
 
-def _is_same(tabulated: Any, setting: Any) -> bool:
+def _is_same(table_value: Any, setting: Any) -> bool:
     """Returns whether a table's value, which may be text or missing, equals a setting."""
-    if isinstance(tabulated, str) or isinstance(setting, str):
-        return _format_value(tabulated) == _format_value(setting)
-    both_missing = _is_missing(tabulated) and _is_missing(setting)
-    return both_missing or bool(tabulated == setting)
+    if isinstance(table_value, str) or isinstance(setting, str):
+        return _format_value(table_value) == _format_value(setting)
+    both_missing = _is_missing(table_value) and _is_missing(setting)
+    return both_missing or bool(table_value == setting)
 
 
 def _is_missing(value: Any) -> bool:
@@ -246,7 +247,7 @@ def _format_value(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def show_edits(edits: Iterable[EditedSweep], written: bool) -> None:
+def show_edits(edits: Iterable[EditedSweep], is_written: bool) -> None:
     """Prints the picks and notes of every file, and the lines that were or would be changed."""
     console = plain_console()
     for edit in edits:
@@ -254,7 +255,7 @@ def show_edits(edits: Iterable[EditedSweep], written: bool) -> None:
         console.print(_table(edit))
         for note in edit.notes:
             console.print(Text(note))
-        if written:
+        if is_written:
             console.print(Text("written" if edit.after != edit.before else "was so already"))
         else:
             for line in _diff(edit):
@@ -267,7 +268,7 @@ def show_edits(edits: Iterable[EditedSweep], written: bool) -> None:
             style="dim",
         )
     )
-    if not written:
+    if not is_written:
         console.print(Text("Nothing was written: --write does.", style="bold"))
 
 

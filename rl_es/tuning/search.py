@@ -97,15 +97,15 @@ class TrialRunner:
         Raises:
           KeyboardInterrupt: it was stopped; finished runs are kept, the others are saved.
         """
-        ended = {cell.run_id for cell in cells if self.store.state(cell) != "missing"}
+        ended_ids = {cell.run_id for cell in cells if self.store.state(cell) != "missing"}
         for cell in cells:
-            if cell.run_id in ended:
+            if cell.run_id in ended_ids:
                 self.store.refresh(cell)
                 report_ended(self.progress, cell, self.store.read(cell)[1], "before")
         groups = [
             group
             for group in group_cells(tuple(cells))
-            if any(cell.run_id not in ended for cell in group.cells)
+            if any(cell.run_id not in ended_ids for cell in group.cells)
         ]
         place = partial(make_placed_group, resources=self.resources)
         queue = GroupQueue(groups, self.store, self.progress, place)
@@ -131,7 +131,7 @@ def _search_environment(
 ) -> None:
     """Runs all rounds of one environment; adds its trials to `records`."""
     env = environment.display_name
-    compile_group = _cached(make_group_compiler(runner.progress))
+    compile_group = _with_cache(make_group_compiler(runner.progress))
     studies = [
         (entry, study) for entry in sweep.agents for study in make_studies(env, entry, startup)
     ]
@@ -176,7 +176,7 @@ def _round_sweep(
     return sweep.model_copy(update={"environments": (plain_environment,), "agents": agents})
 
 
-def _cached(compile_group: Compile) -> Compile:
+def _with_cache(compile_group: Compile) -> Compile:
     """Returns the function with a cache: it compiles no program twice."""
     programs: dict[tuple[str, int], Program] = {}
 

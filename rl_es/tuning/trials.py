@@ -130,12 +130,12 @@ def pick_best_trial(trials: Sequence[Trial]) -> BestTrial | str:
     complete = [trial for trial in trials if not trial.lost]
     if not complete:
         return f"each of {len(trials)} trials lost a run (diverged or failed)"
-    ranked = sorted(
+    ranking = sorted(
         complete, key=lambda t: (-t.mean_final_return, -float(np.mean(t.area)), t.number)
     )
     # A search may propose the same settings twice: those are one run.
-    second = next((trial for trial in ranked if trial.label != ranked[0].label), None)
-    return BestTrial(ranked[0], second, len(trials), len(trials) - len(complete))
+    second = next((trial for trial in ranking if trial.label != ranking[0].label), None)
+    return BestTrial(ranking[0], second, len(trials), len(trials) - len(complete))
 
 
 def write_trials(folder: Path, trials: Sequence[TrialRecord]) -> None:
@@ -175,10 +175,12 @@ def read_tuning_results(folder: Path) -> TuningResults:
         env_runs = runs[runs["env"] == env]
         for entry in entries:
             if records is None:
-                labelled = [(v.label, v.settings) for v in expand_variants(entry)]
+                labels_and_settings = [(v.label, v.settings) for v in expand_variants(entry)]
             else:
-                labelled = _recorded_settings(entry, env, records)
-            trials[env, entry.display_name] = tuple(_trials(folder, sweep, labelled, env_runs))
+                labels_and_settings = _recorded_settings(entry, env, records)
+            trials[env, entry.display_name] = tuple(
+                _trials(folder, sweep, labels_and_settings, env_runs)
+            )
     is_random = any(entry.random for entry in entries)
     search = "tpe" if records is not None else "random" if is_random else "grid"
     return TuningResults(sweep, search, trials)
@@ -205,39 +207,41 @@ def _recorded_settings(
 ) -> LabelledSettings:
     """Returns the trials of a guided search; those that it has not reached have no settings."""
     pair = (env, entry.display_name)
-    labelled: LabelledSettings = [
+    labels_and_settings: LabelledSettings = [
         (record.label, record.settings) for record in records if (record.env, record.agent) == pair
     ]
-    return labelled + [("", {})] * (count_variants(entry) - len(labelled))
+    return labels_and_settings + [("", {})] * (count_variants(entry) - len(labels_and_settings))
 
 
 def _trials(
-    folder: Path, sweep: Sweep, labelled: LabelledSettings, runs: pd.DataFrame
+    folder: Path, sweep: Sweep, labels_and_settings: LabelledSettings, runs: pd.DataFrame
 ) -> Iterator[Trial]:
     """Yields the trials of an agent entry, from the runs of one environment."""
     rows = runs[runs["seed"].isin(sweep.seeds)]
     rows = rows.assign(label_key=rows["label"].map(_label_key))
-    label_keys = {_label_key(label) for label, _ in labelled}
+    label_keys = {_label_key(label) for label, _ in labels_and_settings}
     is_repeated = rows.duplicated(["label_key", "seed"]) & rows["label_key"].isin(label_keys)
-    repeated = rows[is_repeated]
-    if len(repeated):
+    duplicates = rows[is_repeated]
+    if len(duplicates):
         raise UserError(
-            f"{folder}: label '{repeated['label'].iloc[0]}' stands for runs of several settings, "
+            f"{folder}: label '{duplicates['label'].iloc[0]}' stands for runs of several settings, "
             "as of a sweep file that was changed; run the tuning into a folder of its own"
         )
     rows_by_key = dict(iter(rows.groupby("label_key")))
-    for number, (label, settings) in enumerate(labelled):
+    for number, (label, settings) in enumerate(labels_and_settings):
         trial_rows = rows_by_key.get(_label_key(label), rows[:0])
-        ended = trial_rows[trial_rows["status"].isin(ENDED_STATUSES)]
-        finished = ended[(ended["status"] == "finished") & ended["final_return"].notna()]
+        ended_rows = trial_rows[trial_rows["status"].isin(ENDED_STATUSES)]
+        finished_rows = ended_rows[
+            (ended_rows["status"] == "finished") & ended_rows["final_return"].notna()
+        ]
         yield Trial(
             number,
             label,
             settings,
-            final=tuple(map(float, finished["final_return"])),
-            area=tuple(map(float, finished["area"])),
-            lost=len(ended) - len(finished),
-            missing=len(sweep.seeds) - len(ended),
+            final=tuple(map(float, finished_rows["final_return"])),
+            area=tuple(map(float, finished_rows["area"])),
+            lost=len(ended_rows) - len(finished_rows),
+            missing=len(sweep.seeds) - len(ended_rows),
             run=trial_rows.iloc[0].to_dict() if len(trial_rows) else {},
         )
 
