@@ -33,7 +33,10 @@ def find_sweep(path: Path) -> Path:
     Raises:
       UserError: there is neither; names the nearest.
     """
-    if path.exists() and not path.is_dir():
+    try:
+        if path.exists() and not path.is_dir():
+            return path
+    except OSError:  # such as a name that is too long: the reader says so
         return path
     sweeps = packaged_sweeps()
     name = path.as_posix()
