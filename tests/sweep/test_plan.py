@@ -33,16 +33,16 @@ PARAMETERS = 3 * 8 + 8 + 8 + 1 + 1  # two layers and a log standard deviation
 PERSISTENT = "[{name: pes, with: {window: 10}}, {name: truncated_es, with: {window: 10}}]"
 
 
-made = partial(sweep_of, TEXT)
+planned_sweep = partial(sweep_of, TEXT)
 
 
 def works(sweep: Sweep, lanes: int = 1) -> list[PlacedGroup]:
-    every = group_cells(expand_cells(sweep))
-    return [make_placed_group(group, Resources(lanes=lanes)) for group in every]
+    groups = group_cells(expand_cells(sweep))
+    return [make_placed_group(group, Resources(lanes=lanes)) for group in groups]
 
 
 def counts(*assignments: str) -> Sequence[GroupCounts]:
-    return plan.count_groups(works(made(*assignments)))
+    return plan.count_groups(works(planned_sweep(*assignments)))
 
 
 def test_budget_in_generations() -> None:
@@ -50,18 +50,18 @@ def test_budget_in_generations() -> None:
 
 
 def test_episodes_of_a_member() -> None:
-    (found,) = counts("agents.eggroll.with.episodes=2")
-    assert found.generation_steps == 2 * 16 * 20
+    (result,) = counts("agents.eggroll.with.episodes=2")
+    assert result.generation_steps == 2 * 16 * 20
 
 
 def test_budget_in_steps_needs_at_least_so_many_generations() -> None:
-    (found,) = counts("defaults.budget={env_steps: 1000}")
-    assert (found.env_steps, found.generations) == (3000, 4)  # of 320 steps at most
+    (result,) = counts("defaults.budget={env_steps: 1000}")
+    assert (result.env_steps, result.generations) == (3000, 4)  # of 320 steps at most
 
 
 def test_budget_in_seconds_says_nothing_of_steps() -> None:
-    (found,) = counts("defaults.budget={seconds: 10}")
-    assert (found.env_steps, found.generations) == (None, None)
+    (result,) = counts("defaults.budget={seconds: 10}")
+    assert (result.env_steps, result.generations) == (None, None)
 
 
 def test_windows_and_the_centres_of_truncated_es() -> None:
@@ -89,54 +89,54 @@ def test_windows_and_the_centres_of_truncated_es() -> None:
 def test_evaluation_is_compiled_once_where_it_is_the_same(
     assignment: str, programs: list[int]
 ) -> None:
-    found = counts("defaults.agent={population: 16}", assignment)
-    assert [count.programs for count in found] == programs
+    result = counts("defaults.agent={population: 16}", assignment)
+    assert [count.programs for count in result] == programs
 
 
 def test_evaluations_of_more_lanes_are_not_shared() -> None:
-    first, second = works(made("agents=[eggroll, full_rank_es]"))
+    first, second = works(planned_sweep("agents=[eggroll, full_rank_es]"))
     wider = make_placed_group(second.group, Resources(lanes=3))
     assert [count.programs for count in plan.count_groups([first, wider])] == [3, 3]
 
 
 def test_steps_are_those_that_a_run_takes(tmp_path: Path) -> None:
     """Pendulum never terminates, so a generation takes the most that it can."""
-    sweep = made(f"agents=[eggroll, {PERSISTENT[1:]}")
+    sweep = planned_sweep(f"agents=[eggroll, {PERSISTENT[1:]}")
     _, runs = tables.load_tables(ran(tmp_path, sweep))
-    taken = runs.groupby("agent").env_steps.sum()
-    expected = [found.env_steps for found in plan.count_groups(works(sweep))]
-    assert [taken[work.group.cells[0].agent] for work in works(sweep)] == expected
+    env_steps = runs.groupby("agent").env_steps.sum()
+    expected = [result.env_steps for result in plan.count_groups(works(sweep))]
+    assert [env_steps[work.group.cells[0].agent] for work in works(sweep)] == expected
 
 
 def test_shown_without_probing(capsys: pytest.CaptureFixture[str]) -> None:
-    plan.show_plan(made(f"agents=[eggroll, {PERSISTENT[1:]}"), probe=False)
-    shown = capsys.readouterr().out
-    rows = {line.split("│")[1].strip(): line for line in shown.splitlines() if "Pendulum" in line}
+    plan.show_plan(planned_sweep(f"agents=[eggroll, {PERSISTENT[1:]}"), probe=False)
+    output = capsys.readouterr().out
+    rows = {line.split("│")[1].strip(): line for line in output.splitlines() if "Pendulum" in line}
     assert rows.keys() == {f"Pendulum-v1 / {name}" for name in ("eggroll", "pes", "truncated_es")}
     assert [part.strip() for part in rows["Pendulum-v1 / eggroll"].split("│")[2:-1]] == [
         *("3", "3", str(PARAMETERS), "640", "2")
     ]
     total = 3 * 2 * (320 + 160 + 240)
-    assert f"9 cells in 3 groups, 7 compiled programs, {total:,} environment steps." in shown
-    assert "Estimated" not in shown and "compile " not in shown
+    assert f"9 cells in 3 groups, 7 compiled programs, {total:,} environment steps." in output
+    assert "Estimated" not in output and "compile " not in output
 
 
 def test_shown_with_probing(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan, "PROBE_SECONDS", 0.05)
-    plan.show_plan(made("defaults.budget={env_steps: 1e6}"), resources=Resources(lanes=2))
-    shown = capsys.readouterr().out
-    assert ">= 3,125" in shown and "Runs that share a call of their program: 2." in shown
-    assert "run" in shown and "Estimated on cpu" in shown and "peak memory" in shown
+    plan.show_plan(planned_sweep("defaults.budget={env_steps: 1e6}"), resources=Resources(lanes=2))
+    output = capsys.readouterr().out
+    assert ">= 3,125" in output and "Runs that share a call of their program: 2." in output
+    assert "run" in output and "Estimated on cpu" in output and "peak memory" in output
 
 
 def test_chunks_are_chosen_by_the_memory_and_said(capsys: pytest.CaptureFixture[str]) -> None:
     large = ("defaults.agent.population=65536", "defaults.policy.widths=[256, 256]")
-    plan.show_plan(made(*large), probe=False, resources=Resources(memory=2**29))
-    shown = " ".join(capsys.readouterr().out.split())
-    assert "evaluated in 2 chunks of 32,768 members" in shown
-    assert "0.5 GiB may be used (--memory, --population-chunk)" in shown
+    plan.show_plan(planned_sweep(*large), probe=False, resources=Resources(memory=2**29))
+    output = " ".join(capsys.readouterr().out.split())
+    assert "evaluated in 2 chunks of 32,768 members" in output
+    assert "0.5 GiB may be used (--memory, --population-chunk)" in output
 
 
 class Clocked:
@@ -172,11 +172,11 @@ def test_time_is_judged_by_the_pace_after_the_start(
     clock = SimpleNamespace(now=0.0)
     monkeypatch.setattr(plan.time, "perf_counter", lambda: clock.now)
     monkeypatch.setattr(plan, "PROBE_SECONDS", 20)
-    (work,) = works(made(f"defaults.budget={budget}", "defaults.evaluation.points=9"))
-    found = plan.measure_group(work, Clocked(clock, lanes=2))  # pyright: ignore[reportArgumentType]
+    (work,) = works(planned_sweep(f"defaults.budget={budget}", "defaults.evaluation.points=9"))
+    result = plan.measure_group(work, Clocked(clock, lanes=2))  # pyright: ignore[reportArgumentType]
     training = 100 if "seconds" in budget else 105
-    assert found.run == pytest.approx(2 * (training + 10 * 0.5))  # three runs in two batches
-    assert (found.compile, found.cached) == (20.0, 2.6)
+    assert result.run == pytest.approx(2 * (training + 10 * 0.5))  # three runs in two batches
+    assert (result.compile, result.cached) == (20.0, 2.6)
 
 
 def test_the_next_group_compiles_while_one_runs() -> None:

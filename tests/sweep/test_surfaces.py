@@ -28,16 +28,16 @@ environments:
   - {{name: {ENV}, surface: {{low: [-4, -4], high: [2, 2], points: [3, 4]}}}}
 agents: [{{name: nres, with: {{population: 4, window: 10}}}}]
 """
-made = partial(sweep_of, TEXT)
+tiny_sweep = partial(sweep_of, TEXT)
 
 
-def drawn(folder: Path, *assignments: str) -> tuple[int, list[str]]:
+def evaluate(folder: Path, *assignments: str) -> tuple[int, list[str]]:
     """Makes the surfaces of a sweep, without its runs: (failed, notes)."""
-    said, stop = Said(), threading.Event()
+    progress, stop = Said(), threading.Event()
     failed = surfaces.evaluate_surfaces(
-        surfaces.requested_surfaces(made(*assignments)), Store(folder), said, stop
+        surfaces.requested_surfaces(tiny_sweep(*assignments)), Store(folder), progress, stop
     )
-    return failed, said.notes
+    return failed, progress.notes
 
 
 @pytest.fixture
@@ -56,62 +56,64 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def test_a_sweep_writes_its_surface_beside_its_runs(tmp_path: Path) -> None:
-    said = Said()
-    ran(tmp_path, made(), said)
-    found = files.load(tmp_path)
-    assert list(found) == [ENV] and (tmp_path / "surfaces/unrolled+toy_regression.parquet").exists()
-    assert found[ENV].returns.shape == (3, 4) and found[ENV].episodes == 1
-    np.testing.assert_array_equal(found[ENV].first, [-4, -1, 2])
-    np.testing.assert_array_equal(found[ENV].second, [-4, -2, 0, 2])
+    progress = Said()
+    ran(tmp_path, tiny_sweep(), progress)
+    stored = files.load(tmp_path)
+    assert (
+        list(stored) == [ENV] and (tmp_path / "surfaces/unrolled+toy_regression.parquet").exists()
+    )
+    assert stored[ENV].returns.shape == (3, 4) and stored[ENV].episodes == 1
+    np.testing.assert_array_equal(stored[ENV].first, [-4, -1, 2])
+    np.testing.assert_array_equal(stored[ENV].second, [-4, -2, 0, 2])
     curves, runs = tables.load_tables(tmp_path)
     first = curves[curves.generation == 0]
     assert list(first.center.iloc[0]) == [-4, -4] and runs.status.item() == "finished"
-    np.testing.assert_allclose(found[ENV].returns[0, 0], first.return_mean, rtol=1e-6)
-    (note,) = said.notes
+    np.testing.assert_allclose(stored[ENV].returns[0, 0], first.return_mean, rtol=1e-6)
+    (note,) = progress.notes
     assert note.startswith(f"surface of {ENV}: 3 x 4 points in ")
 
 
 def test_points_and_returns_belong_together(tmp_path: Path, counted: list[int]) -> None:
-    drawn(tmp_path, "environments.0.surface.episodes=2")
-    found = files.load(tmp_path)[ENV]
-    np.testing.assert_allclose(found.returns, found.first[:, None] + found.second)
-    assert found.episodes == 2
+    evaluate(tmp_path, "environments.0.surface.episodes=2")
+    stored = files.load(tmp_path)[ENV]
+    np.testing.assert_allclose(stored.returns, stored.first[:, None] + stored.second)
+    assert stored.episodes == 2
 
 
 def test_it_is_made_once_and_again_where_the_question_changes(
     tmp_path: Path, counted: list[int]
 ) -> None:
-    assert drawn(tmp_path)[0] == 0
-    assert drawn(tmp_path) == (0, [])
-    drawn(
+    assert evaluate(tmp_path)[0] == 0
+    assert evaluate(tmp_path) == (0, [])
+    evaluate(
         tmp_path, "seeds=3", "name=other", "environments.0.threshold=-600", "budget.generations=9"
     )
-    drawn(tmp_path, "defaults.evaluation.points=7", "agents.0.with.window=20")
+    evaluate(tmp_path, "defaults.evaluation.points=7", "agents.0.with.window=20")
     assert counted == [12]
     for change in ("surface.points=3", "surface.high=[3, 2]", "surface.episodes=2"):
-        drawn(tmp_path, f"environments.0.{change}")
-    drawn(tmp_path, "environments.0.episode_length=50")
+        evaluate(tmp_path, f"environments.0.{change}")
+    evaluate(tmp_path, "environments.0.episode_length=50")
     assert counted == [12, 9, 12, 12, 12]
-    drawn(tmp_path, "environments.0.label=again")
+    evaluate(tmp_path, "environments.0.label=again")
     assert sorted(files.load(tmp_path)) == ["again", ENV]
 
 
 def test_a_damaged_file_is_set_aside_and_made_anew(tmp_path: Path, counted: list[int]) -> None:
-    drawn(tmp_path)
+    evaluate(tmp_path)
     path = files.path_of(tmp_path, ENV)
-    whole = files.read(path).returns
+    returns = files.read(path).returns
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(UserError, match="not a readable surface.*run again"):
         files.load(tmp_path)
-    drawn(tmp_path)
-    np.testing.assert_array_equal(files.read(path).returns, whole)
+    evaluate(tmp_path)
+    np.testing.assert_array_equal(files.read(path).returns, returns)
     assert len(list((tmp_path / "set_aside").iterdir())) == 1
 
 
 def test_what_is_not_finite_is_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gaps = np.where(np.arange(12) % 5 == 0, np.inf, np.arange(12.0))[:, None]
-    monkeypatch.setattr(surfaces, "evaluate_points", lambda *asked: iter([gaps]))
-    drawn(tmp_path)
+    monkeypatch.setattr(surfaces, "evaluate_points", lambda *arguments: iter([gaps]))
+    evaluate(tmp_path)
     returns = files.load(tmp_path)[ENV].returns.ravel()
     np.testing.assert_array_equal(np.isnan(returns), np.isinf(gaps[:, 0]))
 
@@ -119,15 +121,17 @@ def test_what_is_not_finite_is_a_gap(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_one_that_fails_is_said_and_tried_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*asked: Any) -> Any:
+    def broken(*arguments: Any) -> Any:
         raise ZeroDivisionError("the pole\nis missing")
 
     with monkeypatch.context() as patch:
         patch.setattr(surfaces, "evaluate_points", broken)
-        failed, (said,) = drawn(tmp_path)
+        failed, (note,) = evaluate(tmp_path)
     assert failed == 1
-    assert said.startswith(f"surface of {ENV}: failed: ZeroDivisionError: the pole (test_surfaces.")
-    assert files.load(tmp_path) == {} and drawn(tmp_path)[0] == 0 and files.load(tmp_path)
+    assert note.startswith(
+        f"surface of {ENV}: failed: ZeroDivisionError: the pole (test_surfaces."
+    )
+    assert files.load(tmp_path) == {} and evaluate(tmp_path)[0] == 0 and files.load(tmp_path)
 
 
 def test_it_can_be_stopped(tmp_path: Path, counted: list[int]) -> None:
@@ -135,7 +139,7 @@ def test_it_can_be_stopped(tmp_path: Path, counted: list[int]) -> None:
     stop.set()
     with pytest.raises(Interrupted):
         surfaces.evaluate_surfaces(
-            surfaces.requested_surfaces(made()), Store(tmp_path), Said(), stop
+            surfaces.requested_surfaces(tiny_sweep()), Store(tmp_path), Said(), stop
         )
     assert not (tmp_path / "surfaces").exists()
 
@@ -150,16 +154,16 @@ def test_it_can_be_stopped(tmp_path: Path, counted: list[int]) -> None:
 )
 def test_refused_before_anything_runs(assignment: str, reason: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=rf"environments\[0\].surface: .*{reason}") as caught:
-        ran(tmp_path, made(assignment))
+        ran(tmp_path, tiny_sweep(assignment))
     assert len(str(caught.value).splitlines()) == 1 and not list(tmp_path.iterdir())
 
 
 def test_an_agents_own_policy_changes_no_surface() -> None:
-    (one,) = surfaces.requested_surfaces(made("agents.0.policy={network: mlp}"))
-    (other,) = surfaces.requested_surfaces(made())
-    assert one.settings == other.settings
+    (with_override,) = surfaces.requested_surfaces(tiny_sweep("agents.0.policy={network: mlp}"))
+    (without_override,) = surfaces.requested_surfaces(tiny_sweep())
+    assert with_override.settings == without_override.settings
 
 
 def test_the_plan_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    plan.show_plan(made(), probe=False, resources=Resources())
+    plan.show_plan(tiny_sweep(), probe=False, resources=Resources())
     assert f"With a surface of {ENV}: 3 x 4 points." in " ".join(capsys.readouterr().out.split())

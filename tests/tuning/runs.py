@@ -27,10 +27,10 @@ def fill(
 ) -> None:
     """Writes a run of every cell; `returns` gives its evaluations after the first."""
     store = Store(folder)
-    every = expand_cells(sweep)
-    for cell in every:
+    cells = expand_cells(sweep)
+    for cell in cells:
         write(store, cell, returns(cell), status(cell))
-    store.write_manifest(sweep, len(every))
+    store.write_manifest(sweep, len(cells))
 
 
 def write(store: Store, cell: Cell, returns: list[float], status: str) -> None:
@@ -39,5 +39,10 @@ def write(store: Store, cell: Cell, returns: list[float], status: str) -> None:
         {"generation": i, "env_steps": 5000 * i, "episodes": i, "return_mean": value}
         for i, value in enumerate([-1e6, *returns])
     ]
-    come = {"generations": len(returns), "env_steps": 10_000, "episodes": 1, "wall_seconds": 1.0}
-    store.write(cell, rows, {"status": status, **come, **cell_origin(cell)})
+    run_progress = {
+        "generations": len(returns),
+        "env_steps": 10_000,
+        "episodes": 1,
+        "wall_seconds": 1.0,
+    }
+    store.write(cell, rows, {"status": status, **run_progress, **cell_origin(cell)})

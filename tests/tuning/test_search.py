@@ -57,49 +57,53 @@ def objective(settings: Any) -> float | None:
     return None if lost else -((lr + 2) ** 2) - (sigma - 0.3) ** 2 - (settings["shaping"] != "raw")
 
 
-def told(study: Study, value: Callable[[Any], float | None] = objective) -> list[dict[str, Any]]:
-    found = []
+def run_study(
+    study: Study, value: Callable[[Any], float | None] = objective
+) -> list[dict[str, Any]]:
+    proposals = []
     while (proposal := study.ask()) is not None:
-        found.append(dict(proposal.settings))
+        proposals.append(dict(proposal.settings))
         study.tell(value(proposal.settings))
-    return found
+    return proposals
 
 
 def test_guided_trials_are_better_than_the_random_ones_before_them():
-    def mean(found: list[dict[str, Any]]) -> float:
-        values = [objective(settings) for settings in found]
+    def mean(proposals: list[dict[str, Any]]) -> float:
+        values = [objective(settings) for settings in proposals]
         return sum(-9.0 if value is None else value for value in values) / len(values)
 
     gains = []
     for seed in range(5):
         (study,) = make_studies("CartPole-v1", entry(seed, samples=40), startup=10)
-        found = told(study)
-        assert len(found) == 40
-        gains.append(mean(found[20:]) - mean(found[:10]))
+        proposals = run_study(study)
+        assert len(proposals) == 40
+        gains.append(mean(proposals[20:]) - mean(proposals[:10]))
     assert min(gains) > 0, gains
 
 
 def test_the_first_trials_are_those_of_random_search():
     (study,) = make_studies("CartPole-v1", entry(), startup=6)
-    drawn = [variant.settings for variant in expand_variants(entry())]
-    found = told(study)
-    assert found[:6] == drawn[:6] and found[6:] != drawn[6:]
+    samples = [variant.settings for variant in expand_variants(entry())]
+    proposals = run_study(study)
+    assert proposals[:6] == samples[:6] and proposals[6:] != samples[6:]
 
 
 def test_a_study_is_reproducible_and_one_of_its_own_in_each_environment():
-    def found(env: str) -> list[dict[str, Any]]:
+    def proposals(env: str) -> list[dict[str, Any]]:
         (study,) = make_studies(env, entry(), startup=5)
-        return told(study)
+        return run_study(study)
 
-    assert found("CartPole-v1") == found("CartPole-v1") != found("Pendulum-v1")
+    assert proposals("CartPole-v1") == proposals("CartPole-v1") != proposals("Pendulum-v1")
 
 
 def test_each_grid_point_has_a_study_and_labels_differ():
-    made = list(
+    made_studies = list(
         make_studies("CartPole-v1", entry(samples=3, more="    grid: {rank: [1, 2]}\n"), startup=2)
     )
-    labels = [proposal.label for study in made for _ in range(3) if (proposal := study.ask())]
-    assert len(made) == 2 and len(set(labels)) == 6 == len(labels)
+    labels = [
+        proposal.label for study in made_studies for _ in range(3) if (proposal := study.ask())
+    ]
+    assert len(made_studies) == 2 and len(set(labels)) == 6 == len(labels)
 
 
 def test_without_optuna_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
@@ -164,17 +168,21 @@ def test_an_interrupted_search_goes_the_same_way(tmp_path: Path, monkeypatch: py
     assert trials.read_trials(tmp_path / "parts") == trials.read_trials(tmp_path / "whole")
     tuned = trials.read_tuning_results(tmp_path / "parts")
     assert tuned.search == "tpe" and not any(
-        trial.missing for found in tuned.trials.values() for trial in found
+        trial.missing for pair_trials in tuned.trials.values() for trial in pair_trials
     )
-    lost = sum(trial.lost for found in tuned.trials.values() for trial in found)
+    lost = sum(trial.lost for pair_trials in tuned.trials.values() for trial in pair_trials)
     assert lost and len(failed) <= lost  # those alone are tried again
 
 
 def test_a_search_runs_its_trials(tmp_path: Path):
     assert search.run_search(sweep_of(TINY), tmp_path, ProgressLines(io.StringIO()), startup=2) == 0
     tuned = trials.read_tuning_results(tmp_path)
-    found = tuned.trials["CartPole-v1", "eggroll"]
-    assert [len(trial.final) for trial in found] == [1, 1, 1]
-    assert [trial.run["hyper.lr"] for trial in found] == [t.settings["lr"] for t in found]
-    assert {trial.run["hyper.episodes"] for trial in found} == {2.0}
-    assert {trial.run["compile_seconds"] for trial in found} == {found[0].run["compile_seconds"]}
+    pair_trials = tuned.trials["CartPole-v1", "eggroll"]
+    assert [len(trial.final) for trial in pair_trials] == [1, 1, 1]
+    assert [trial.run["hyper.lr"] for trial in pair_trials] == [
+        t.settings["lr"] for t in pair_trials
+    ]
+    assert {trial.run["hyper.episodes"] for trial in pair_trials} == {2.0}
+    assert {trial.run["compile_seconds"] for trial in pair_trials} == {
+        pair_trials[0].run["compile_seconds"]
+    }
