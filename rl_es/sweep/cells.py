@@ -399,11 +399,11 @@ class Shard:
     count: int = 1
 
     @property
-    def first(self) -> bool:
+    def is_first(self) -> bool:
         """Whether this shard also runs what a sweep runs once, beside its groups."""
         return self.index == 0
 
-    def of(self, groups: Sequence[Group]) -> tuple[Group, ...]:
+    def select(self, groups: Sequence[Group]) -> tuple[Group, ...]:
         """Returns the shard's groups, in order."""
         return tuple(groups[self.index :: self.count])
 

@@ -90,8 +90,8 @@ def run_sweep(
     prepare_jax(resources.devices)
     store = Store(out, progress.note)
     store.check_same(_identity(sweep, resources))
-    requests = surfaces.requested_surfaces(sweep) if shard.first else ()
-    groups = shard.of(group_cells(expand_cells(sweep)))
+    requests = surfaces.requested_surfaces(sweep) if shard.is_first else ()
+    groups = shard.select(group_cells(expand_cells(sweep)))
     cells = [cell for group in groups for cell in group.cells]
     states = store.states(cells)
     state_to_run: CellState = "failed" if retry_failed else "missing"
