@@ -1,5 +1,1 @@
-"""The agents, one file each. Importing this package makes them known to the registry."""
-
-from rl_es import registry
-
-registry.agents.add_package(__name__)
+"""The agents, one file each; `rl_es.registry` finds them by file name."""

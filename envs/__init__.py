@@ -1,6 +1,1 @@
-"""The environment suites, one file each. Importing this package tells the registry of them."""
-
-from rl_es import registry
-
-registry.suites.add_package(__name__)
-registry.suites.add_package(f"{__name__}.unrolled")
+"""The environment suites, one file each; `rl_es.registry` finds them by file name."""

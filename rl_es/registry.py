@@ -1,115 +1,146 @@
-"""Names to factories. Agents and environments are found by file name, and loaded on first use.
+"""Registry of agents and environment suites: from a name in a sweep file to the module behind it.
 
-The engine knows no particular agent or environment: the packages `agents` and `envs` say here where
-to look when they are imported. Listing names loads no jax, since an agent or environment file keeps
-its heavy imports inside `make`.
+Modules are found by file name, in `rl_es.agents`, in `rl_es.envs` and in packages that were added,
+and are imported on first use. No line of the engine names a particular agent or environment.
+Neither finding nor importing them loads jax: a file keeps its heavy imports inside functions.
 
 An agent file `agents/NAME.py` has
-- `Hyperparameters`, a `Config`;
-- `NUMERICS`, an integer that is raised by hand when the agent's numbers change;
-- `make(config, problem)`, which gives a `rl_es.interfaces.Agent`; or, of an agent that is no
-  evolution strategy, `make_learner(config, env, policy, normalise_observations)`, which gives a
-  `rl_es.interfaces.Learner`;
-- maybe `check()`, which refuses the agent where its library is missing.
+- `Hyperparameters`: a `rl_es.config.Config`.
+- `NUMERICS`: an integer, raised by hand when the agent's numbers change.
+- `make(config, problem)`: returns a `rl_es.interfaces.Agent`; or, for an agent that is not an
+  evolution strategy, `make_learner(config, env, policy, normalise_observations)`: returns a
+  `rl_es.interfaces.Learner`.
+- `check()`, optional: raises a `UserError` where a library that the agent needs is missing.
 
-An environment file `envs/SUITE.py` has
-- `NAMES`, `Options` (a `Config`), `make(name, options)` and `NUMERICS`;
-- maybe `check(name, options)`, which refuses, without loading jax, options that an environment
-  cannot take;
-- maybe `NATIVE`, the names that another simulator has as well, and `native(name)`, which gives such
-  a `rl_es.interfaces.Native`: a policy can then be evaluated in both;
-- maybe `DRAWN`, the names that it can draw, and `drawing(name, options, width, height)`, which
-  gives a `rl_es.interfaces.Drawing` of that size.
+A suite file `envs/SUITE.py` has
+- `NAMES`: the names of its environments.
+- `Options`: a `Config`, the options of each of them.
+- `make(name, options)`: returns a `rl_es.interfaces.Environment`.
+- `NUMERICS`: as for agents.
+- `check(name, options)`, optional: raises a `UserError` for options that an environment cannot
+  take, without loading jax.
+- `NATIVE` and `native(name)`, optional: the names that have a `rl_es.interfaces.Native`, and the
+  function that returns it. Policies can then be evaluated in both.
+- `DRAWN` and `drawing(name, options, width, height)`, optional: the names that have a
+  `rl_es.interfaces.Drawing`, and the function that returns one of this size in pixels.
 
-Those of others (`rl_es.plugins`) have the same, and are named by where they are, or by the entry
-points of installed packages. A package of suites may have a module `_styles` with
-`adapt(name, made)`, which makes an `Environment` out of another library's.
+A file of several small suites, each with options of its own, has `SUITES` instead: objects with
+the attributes above, by the suite's name. Their docstrings describe them in `list`.
+
+Plug-ins (`rl_es.plugins`) have the same attributes. They are named by a reference, or by an entry
+point of an installed package. A package of suites may have a module `_styles` with
+`adapt(name, made)`, which converts an environment of another library to an `Environment`.
 """
 
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
 from rl_es import plugins
-from rl_es.errors import UserError, brief, did_you_mean
+from rl_es.errors import UserError, brief, did_you_mean, short_reason
 
 
 class ModuleFolder:
-    """The modules of some packages by file name, and the plug-ins of an entry point group."""
+    """The modules of some packages by name, and the plug-ins of one group of entry points.
 
-    def __init__(self, kind: str, group: str):
-        """Starts empty.
+    Attributes:
+      kind: what a module is, for messages.
+      group: the group of entry points.
+      packages: dotted names of the packages that are searched.
+    """
 
-        Args:
-          kind: what the modules are, for messages.
-          group: of the entry points.
-        """
-        self.kind, self.group = kind, group
-        self.packages: list[str] = []
+    def __init__(self, kind: str, group: str, package: str):
+        """Searches one package, until others are added."""
+        self.kind, self.group, self.packages = kind, group, [package]
 
     def add_package(self, package: str) -> None:
-        """Adds a package whose modules are to be found."""
+        """Adds a package whose modules are found from now on."""
         if package not in self.packages:
             self.packages.append(package)
 
-    def _found(self) -> dict[str, str]:
-        found: dict[str, str] = {}
-        for package in self.packages:
-            for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
-                if module.name.startswith("_") or module.ispkg:
-                    continue
-                self._add(found, module.name, f"{package}.{module.name}")
-        for name, reference in _entry_points(self.group).items():
-            self._add(found, name, reference)
-        return dict(sorted(found.items()))
-
-    def _add(self, found: dict[str, str], name: str, place: str) -> None:
-        if name in found:
-            raise UserError(f"two {self.kind}s are named '{name}': {found[name]} and {place}")
-        found[name] = place
-
     def names(self) -> list[str]:
-        """Names, sorted: of files, and of entry points."""
-        return list(self._found())
+        """Returns all names, sorted: of modules, and of entry points."""
+        return list(self._references())
 
     def load(self, name: str) -> Any:
-        """The module of this file name, or what a plug-in has in its place.
+        """Returns the module of this name, or the plug-in that the name refers to.
 
         Raises:
-          UserError: there is no such file (the message names the nearest), or the plug-in cannot
+          UserError: there is no such module (the message names the nearest), or the plug-in cannot
             be loaded.
         """
         if plugins.is_reference(name):
-            return _plugin(self.kind, name, name)
-        found = self._found()
-        if name not in found:
-            raise UserError(f"unknown {self.kind} '{brief(name)}'{did_you_mean(name, found)}")
+            return _load_plugin(self.kind, name, name)
+        references = self._references()
+        if name not in references:
+            raise UserError(f"unknown {self.kind} '{brief(name)}'{did_you_mean(name, references)}")
         if name in _entry_points(self.group):
-            return _plugin(self.kind, found[name], name)
-        return importlib.import_module(found[name])
+            return _load_plugin(self.kind, references[name], name)
+        return self._import(name, references[name])
+
+    def _references(self) -> dict[str, str]:
+        """Returns the dotted name of the module, or the plug-in's reference, of every name."""
+        references: dict[str, str] = {}
+        pairs = [pair for package in self.packages for pair in self._search(package)]
+        for name, reference in [*pairs, *_entry_points(self.group).items()]:
+            if name in references:
+                two = f"{references[name]} and {reference}"
+                raise UserError(f"two {self.kind}s are named '{name}': {two}")
+            references[name] = reference
+        return dict(sorted(references.items()))
+
+    def _search(self, package: str) -> Iterator[tuple[str, str]]:
+        """Yields the name and the dotted name of each module of a package."""
+        try:
+            path = importlib.import_module(package).__path__
+        except ImportError as error:
+            raise UserError(
+                f"no {self.kind} is known: {package} cannot be imported ({short_reason(error)}); "
+                "install this package again (pip install -e .)"
+            ) from None
+        for module in pkgutil.iter_modules(path):
+            if not module.name.startswith("_") and not module.ispkg:
+                yield module.name, f"{package}.{module.name}"
+
+    def _import(self, name: str, module: str) -> Any:
+        """Returns what a module has under a name: itself."""
+        return importlib.import_module(module)
 
 
-agents = ModuleFolder("agent", "rl_es.agents")
-suites = ModuleFolder("environment suite", "rl_es.envs")
+class SuiteFolder(ModuleFolder):
+    """Environment suites: a module is one of them, or holds several in `SUITES`."""
+
+    def _search(self, package: str) -> Iterator[tuple[str, str]]:
+        for name, module in super()._search(package):
+            suites_of_file = getattr(importlib.import_module(module), "SUITES", (name,))
+            yield from ((suite, module) for suite in suites_of_file)
+
+    def _import(self, name: str, module: str) -> Any:
+        loaded = importlib.import_module(module)
+        return loaded.SUITES[name] if hasattr(loaded, "SUITES") else loaded
+
+
+agents = ModuleFolder("agent", group="rl_es.agents", package="rl_es.agents")
+suites = SuiteFolder("environment suite", group="rl_es.envs", package="rl_es.envs")
 _entry_points = cache(plugins.entry_points)
 
 
 @cache
-def _plugin(kind: str, reference: str, name: str) -> Any:
-    """A plug-in, loaded once."""
+def _load_plugin(kind: str, reference: str, name: str) -> Any:
+    """Returns a plug-in, loaded once."""
     if kind == agents.kind:
         return plugins.load_agent(reference)
-    return plugins.load_suite(reference, name, _adapted)
+    return plugins.load_suite(reference, name, _adapt)
 
 
-def _adapted(name: str, made: Any) -> Any:
-    """The engine's environment, made out of what a plug-in's class gave.
+def _adapt(name: str, made: Any) -> Any:
+    """Converts an environment that a plug-in made to the engine's `Environment`.
 
     Raises:
-      UserError: no package of suites knows how.
+      UserError: it is in no style that the packages of suites can convert.
     """
     for package in suites.packages:
         if importlib.util.find_spec(f"{package}._styles") is not None:
@@ -118,22 +149,22 @@ def _adapted(name: str, made: Any) -> Any:
 
 
 def require(module: str, extra: str, what: str) -> None:
-    """Refuses `what` where the library that it needs is not installed. Imports nothing.
+    """Checks that an optional library is installed. Imports nothing.
 
     Args:
       module: top-level name under which the library is imported.
       extra: the extra of this package that installs it.
-      what: what was asked for, such as an environment's name.
+      what: the thing that needs it, such as an environment's name, for the message.
 
     Raises:
-      UserError: says what to install.
+      UserError: it is not; says what to install.
     """
     if importlib.util.find_spec(module) is None:
         raise UserError(f"{what} needs {extra}'s library: pip install 'rl_es[{extra}]'")
 
 
 def check_requires(module: str, extra: str) -> Callable[[str, Any], None]:
-    """The `check` of a suite whose environments all need a library, and take any options."""
+    """Returns the `check` of a suite whose environments all need one library, whatever options."""
 
     def check(name: str, options: Any) -> None:
         require(module, extra, name)
@@ -142,26 +173,26 @@ def check_requires(module: str, extra: str) -> Callable[[str, Any], None]:
 
 
 def strategy_names() -> list[str]:
-    """Names of the agents that are evolution strategies."""
+    """Returns the names of the agents that are evolution strategies."""
     return [name for name in agents.names() if not hasattr(agents.load(name), "make_learner")]
 
 
 def environment_names() -> list[str]:
-    """Every environment's name, suite by suite."""
+    """Returns the names of all environments, suite by suite."""
     return [name for suite in suites.names() for name in suites.load(suite).NAMES]
 
 
 def native_names() -> list[str]:
-    """Names of the environments that another simulator has as well."""
+    """Returns the names of the environments that another simulator has as well."""
     loaded = map(suites.load, suites.names())
     return [name for suite in loaded for name in getattr(suite, "NATIVE", ())]
 
 
 def environment_suite(name: str) -> Any:
-    """The module that this environment is of, or what a plug-in has in its place.
+    """Returns the suite that an environment belongs to.
 
     Raises:
-      UserError: no suite has it (the message names the nearest), or the plug-in cannot be loaded.
+      UserError: no suite has it (the message names the nearest), or its plug-in cannot be loaded.
     """
     if plugins.is_reference(name):
         return suites.load(name)

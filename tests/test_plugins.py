@@ -180,6 +180,14 @@ def test_a_module_of_the_path(here: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delitem(sys.modules, "worlds")
 
 
+def test_former_names_of_our_packages() -> None:
+    """References of older files say `agents.` and `envs.`, which are parts of rl_es by now."""
+    assert plugins.load("agents.eggroll:make")[1].__name__ == "rl_es.agents.eggroll"
+    assert plugins.load("envs._styles:adapt")[1].__name__ == "rl_es.envs._styles"
+    with pytest.raises(UserError, match=r"no module 'agents\.nonesuch' can be imported here"):
+        plugins.load("agents.nonesuch:make")
+
+
 def test_entry_points(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     points = {
         "rl_es.agents": [metadata.EntryPoint("mine", "./mine.py:Mine", "rl_es.agents")],

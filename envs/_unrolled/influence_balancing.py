@@ -1,13 +1,18 @@
-"""The dynamics of influence balancing."""
+"""Influence balancing: a linear system in which a parameter helps soon and harms later.
 
-from typing import NamedTuple
+Metz's problem after Tallec and Ollivier (UORO, 2018, arXiv 1702.05043, section 5.1), as PES uses it
+(Vicol et al. 2021, arXiv 2112.13835, section 5.1). Its horizon is endless; what is reported is
+minus the loss after a fresh unroll of 500 steps.
+"""
+
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from rl_es.envs._adapter import blank_observation, box
-from rl_es.interfaces import EnvSpec, Observation, Transition
+from rl_es.interfaces import Environment, EnvSpec, Observation, Transition
 
 SIZE, POSITIVE = 23, 10
 STEPS = 500  # of the unroll that is reported
@@ -52,3 +57,8 @@ class InfluenceBalancing:
 
     def score(self, state: SystemState) -> Array:
         return -0.5 * jnp.square(state.x[0] - 1)
+
+
+def make(name: str, options: Any) -> Environment:
+    """Returns the environment of this name with `rl_es.envs.unrolled` options of this task."""
+    return InfluenceBalancing(name, options.loss_every)

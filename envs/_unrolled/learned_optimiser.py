@@ -1,4 +1,15 @@
-"""The learned optimiser as a rule: the action is the update, the observation each parameter's.
+"""A learned optimiser: a small network that reads features of each parameter makes its update.
+
+After Metz et al. ("Understanding and correcting pathologies in the training of learned optimizers",
+2019, arXiv 1810.10180; "Practical tradeoffs between memory, compute, and performance in learned
+optimizers", 2022, arXiv 2203.11860) and the experiments on noise reuse (Li et al. 2023, arXiv
+2304.12180); the features are our own choice. The task of `unrolled/sgd` is the same, trained by
+SGD.
+
+The observation is [n, 13], a row per parameter, and the action [n] its update in units of
+`step_scale`; the policy for it is `network: shared_mlp, head: deterministic`. The reward of a step
+is minus the training loss of the new weights on a new minibatch. What is evaluated is minus the
+loss on training images at the end (the first 2048, if there are more).
 
 Features of a parameter, in this order; "relative" ones are divided by their root mean square over
 the parameters of the same weight matrix or bias vector:
@@ -15,7 +26,7 @@ All are clipped at 10, and 0 where they are no numbers.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -24,8 +35,8 @@ from jax import Array
 
 from rl_es.envs._adapter import box
 from rl_es.envs._unrolled import inner_training as inner
-from rl_es.envs._unrolled.inner_training import InnerState
-from rl_es.interfaces import Box
+from rl_es.envs._unrolled.inner_training import InnerState, InnerTraining
+from rl_es.interfaces import Box, Environment
 
 MEANS = np.array([0.5, 0.9, 0.99], np.float32)
 SQUARES = 0.999
@@ -122,3 +133,13 @@ class LearnedRule:
 def _magnitude(values: Array) -> Array:
     middle = math.log(1e-4)
     return (jnp.log(jnp.abs(values) + SMALL) - middle) / -middle
+
+
+def make(name: str, options: Any) -> Environment:
+    """Returns the environment of this name with `rl_es.envs.unrolled` options of this task.
+
+    Raises:
+      UserError: the data is missing, damaged or does not suffice.
+    """
+    scale, steps = options.step_scale, options.steps
+    return InnerTraining(name, options, lambda weights: LearnedRule(weights, scale, steps))

@@ -1,8 +1,18 @@
-"""SGD with momentum under a decaying learning rate, a step of it a step of the environment."""
+"""Learning-rate decay: two hyper-parameters of training a classifier by SGD with momentum 0.9.
+
+Vicol et al., "Unbiased Gradient Estimation in Unrolled Computation Graphs with Persistent Evolution
+Strategies", 2021, arXiv 2112.13835, the MNIST experiment with a learning-rate schedule:
+
+  lr(t) = exp(theta_0) / (1 + t / time_scale) ^ exp(theta_1),  theta = (log 0.003, log 30) at first.
+
+A step is one of SGD on a minibatch of the training images. What departs from the paper: other
+images, and by default a smaller network (`widths: [100, 100]` is the paper's), batch (100 there)
+and horizon (5000).
+"""
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -11,9 +21,9 @@ from jax import Array
 
 from rl_es.envs._adapter import blank_observation, box, valid_action
 from rl_es.envs._unrolled import inner_training as inner
-from rl_es.envs._unrolled.datasets import Images
+from rl_es.envs._unrolled.datasets import Images, load_images
 from rl_es.envs._unrolled.inner_training import Minibatches
-from rl_es.interfaces import EnvSpec, Observation, Transition
+from rl_es.interfaces import Environment, EnvSpec, Observation, Transition
 
 MOMENTUM = 0.9
 START = (math.log(0.003), math.log(30))
@@ -68,3 +78,20 @@ class LearningRateDecay:
         """[] of step t, for theta [2]."""
         passed = t.astype(jnp.float32) / self.time_scale
         return jnp.exp(theta[0] - jnp.exp(theta[1]) * jnp.log1p(passed))
+
+
+def make(name: str, options: Any) -> Environment:
+    """Returns the environment of this name with `rl_es.envs.unrolled` options of this task.
+
+    Raises:
+      UserError: the data is missing, damaged or does not suffice.
+    """
+    return LearningRateDecay(
+        name,
+        load_images(options),
+        widths=options.widths,
+        batch=options.batch,
+        steps=options.steps,
+        time_scale=options.time_scale or float(options.steps),
+        objective=options.objective,
+    )

@@ -1,13 +1,19 @@
-"""Observations and rewards that are fixed in advance, and a state that the actions push."""
+"""Linear: an unroll whose windows have known gradients, all alike or independent of each other.
 
-from typing import Literal, NamedTuple
+For the variance of gradient estimates (Vicol et al. 2021, arXiv 2112.13835, section 4.2). With a
+linear policy (`network: linear`), the return is linear in the weights, and the gradient of step t
+is the outer product of what is observed and of what is rewarded. With a decay and a tanh it is a
+recurrent network instead, whose return is not linear, for the bias of estimates.
+"""
+
+from typing import Any, Literal, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from rl_es.envs._adapter import box
-from rl_es.interfaces import EnvSpec, Observation, Transition
+from rl_es.interfaces import Environment, EnvSpec, Observation, Transition
 
 
 class LinearState(NamedTuple):
@@ -59,3 +65,10 @@ class Linear:
     def _observe(self, t: Array) -> Observation:
         # An index beyond the last step is the last: what is shown after the end is not used.
         return Observation(jnp.asarray(self._shown)[t])
+
+
+def make(name: str, options: Any) -> Environment:
+    """Returns the environment of this name with `rl_es.envs.unrolled` options of this task."""
+    return Linear(
+        name, options.steps, options.size, options.gradients, options.decay, options.response
+    )

@@ -1,13 +1,18 @@
-"""The Lorenz system by Euler's method, beside the one that it should follow."""
+"""Lorenz: two parameters of a chaotic system, from how well its trajectory follows a known one.
 
-from typing import NamedTuple
+The system of Lorenz (1963) with r = 28, a = 10, b = 8/3 is followed by one whose r and a are
+learned; the problem is that of Li et al. (NRES, 2023, arXiv 2304.12180, section 5.1). The action
+holds their logarithms.
+"""
+
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
 from rl_es.envs._adapter import blank_observation, box, valid_action
-from rl_es.interfaces import EnvSpec, Observation, Transition
+from rl_es.interfaces import Environment, EnvSpec, Observation, Transition
 
 DT, B = 0.005, 8 / 3
 KNOWN = (float(np.log(28)), float(np.log(10)))
@@ -56,3 +61,8 @@ class Lorenz:
         reward = -jnp.square(own[2] - known[2])
         never, over = jnp.zeros((), bool), t >= self.steps
         return Transition(SystemPair(own, known, t), blank_observation(), reward, never, over)
+
+
+def make(name: str, options: Any) -> Environment:
+    """Returns the environment of this name with `rl_es.envs.unrolled` options of this task."""
+    return Lorenz(name, options.steps)

@@ -1,6 +1,11 @@
-"""Gradient descent on the toy function, a step of it a step of the environment."""
+"""Toy regression: the learning-rate schedule of gradient descent on a function of two numbers.
 
-from typing import NamedTuple
+Wu et al., "Understanding short-horizon bias in stochastic meta-optimization", 2018, as PES uses it
+(Vicol et al. 2021, arXiv 2112.13835, section 5.2). The action holds the logarithms of the learning
+rates at the start and at the end; between them the rate itself is linear in time.
+"""
+
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +13,7 @@ import numpy as np
 from jax import Array
 
 from rl_es.envs._adapter import blank_observation, box, valid_action
-from rl_es.interfaces import EnvSpec, Observation, Transition
+from rl_es.interfaces import Environment, EnvSpec, Observation, Transition
 
 
 class ToyDescent(NamedTuple):
@@ -51,3 +56,8 @@ class ToyRegression:
         x, t = state.x - lr * jax.grad(function)(state.x), state.t + 1
         reward, never, over = -function(x), jnp.zeros((), bool), t >= self.steps
         return Transition(ToyDescent(x, t), blank_observation(), reward, never, over)
+
+
+def make(name: str, options: Any) -> Environment:
+    """Returns the environment of this name with `rl_es.envs.unrolled` options of this task."""
+    return ToyRegression(name, options.steps)

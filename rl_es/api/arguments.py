@@ -3,8 +3,10 @@
 Numbers become those of a file (1e6 is a whole number), so that a call and a file of equal content
 have the same runs.
 
-`import_packages` imports the installed packages of agents and environments, which a distribution
-lists under the entry points `rl_es.packages`.
+`import_packages` imports the packages of agents and environments that are installed.
+
+The registry finds this package's own. Another distribution lists its packages under the entry
+points `rl_es.packages`; importing one adds it to the registry (`registry.agents.add_package`).
 """
 
 import difflib
@@ -15,7 +17,6 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rl_es import registry
 from rl_es.errors import (
     ConfigError,
     ConfigPath,
@@ -174,10 +175,12 @@ GROUP = "rl_es.packages"
 
 
 def import_packages() -> None:
-    """Imports the installed packages of agents and environments. Loads no jax.
+    """Imports the packages of other distributions, which add themselves to the registry.
+
+    Loads no jax, unless one of them does.
 
     Raises:
-      UserError: a package cannot be imported, or there are no agents or no environments.
+      UserError: a package cannot be imported.
     """
     for point in importlib.metadata.entry_points(group=GROUP):
         try:
@@ -187,7 +190,3 @@ def import_packages() -> None:
                 f"{brief(point.value)}: is installed as a package of agents or environments, and "
                 f"cannot be imported ({short_reason(error)})"
             ) from None
-    if not registry.agents.names() or not registry.suites.names():
-        raise UserError(
-            "there are no agents or no environments: install this package again (pip install -e .)"
-        )

@@ -1,16 +1,13 @@
-"""From returns to weights: raw, z-score, centred ranks, and a lagged scale for persistent segments.
+"""Fitness shaping: from the returns of a generation to the weights of its members.
 
-Returns are finite here, as `rl_es.evolution.fitness_shaping` makes them.
+First `finite_fitness` replaces returns that are not finite, because a simulation broke down or a
+reward overflowed: they have no place in a mean, a rank or a running scale. Such a member gets the
+worst finite return of its generation, and not a lower one: nobody knows how bad it is, and a number
+far below all others would decide every z-score.
 
-Each is a frozen object with a state of its own (most carry none): `weigh` uses only what was known
-before, `observe` is told the segment afterwards.
-
-From the returns of a generation to what its members are judged by: finite numbers, always.
-
-A return that is not finite, because a simulation broke down or a reward overflowed, has no place in
-a mean, a rank or a running scale. That member counts as the worst of its generation, as bad as the
-worst of the others and not worse: how bad it is nobody knows, and a made-up number far below them
-would decide every z-score.
+Then a `Shaping` computes the weights: raw, z-score, centred ranks, or a lagged scale for persistent
+segments. It is a frozen object with a state, which is empty for most. `weigh` uses the state that
+earlier segments left; `observe` adds a segment to the state afterwards.
 """
 
 from collections.abc import Callable
@@ -24,37 +21,80 @@ from jax import Array
 from rl_es.interfaces import Segment
 
 
+class Fitness(NamedTuple):
+    """The fitness of a population's members.
+
+    Attributes:
+      values: [P] returns; the worst finite one for members whose return is not finite, 0 for all if
+        none is.
+      finite: [P] bool, members whose return is finite.
+    """
+
+    values: Array
+    finite: Array
+
+    @property
+    def mean(self) -> Array:
+        """Mean of the finite returns []; nan if there is none."""
+        return jnp.where(self.finite, self.values, 0.0).sum() / self.finite.sum(dtype=jnp.float32)
+
+    @property
+    def best(self) -> Array:
+        """Highest finite return []; -inf if there is none."""
+        return jnp.where(self.finite, self.values, -jnp.inf).max()
+
+    @property
+    def nonfinite(self) -> Array:
+        """Number of members whose return is not finite [], int32."""
+        return jnp.sum(~self.finite, dtype=jnp.int32)
+
+
+def finite_fitness(returns: Array) -> Fitness:
+    """Returns the fitness of members with returns [P]."""
+    finite = jnp.isfinite(returns)
+    worst = jnp.where(finite, returns, jnp.inf).min()
+    worst = jnp.where(finite.any(), worst, 0.0)
+    return Fitness(jnp.where(finite, returns, worst), finite)
+
+
 class Shaping(Protocol):
-    """From returns to weights, with a state of its own."""
+    """A map from finite returns to weights, with a state."""
 
-    def init(self, pairs: int) -> Any: ...
-
-    def weigh(self, state: Any, returns: Array) -> Array:
-        """[P] returns -> [P] weights."""
+    def init(self, pairs: int) -> Any:
+        """Returns the state before the first segment."""
         ...
 
-    def observe(self, state: Any, segment: Segment) -> Any: ...
+    def weigh(self, state: Any, returns: Array) -> Array:
+        """Returns the weights [P] of members with finite returns [P]."""
+        ...
+
+    def observe(self, state: Any, segment: Segment) -> Any:
+        """Returns the state after a segment."""
+        ...
 
     def ready(self, state: Any) -> Array | bool:
-        """Whether its weights may be used for an update."""
+        """Returns whether the weights may be used for an update, [] bool."""
         ...
 
 
 def raw(returns: Array) -> Array:
-    """Returns as they are."""
+    """Returns the returns themselves."""
     return returns
 
 
 def z_score(returns: Array) -> Array:
-    """(f - mean f) / sqrt(var f + 1e-5) over the population (EGGROLL, arXiv 2511.16652)."""
+    """Computes (f - mean f) / sqrt(var f + 1e-5) over the population.
+
+    As in EGGROLL (arXiv 2511.16652).
+    """
     centred = returns - returns.mean()
     return centred / jnp.sqrt(jnp.mean(jnp.square(centred)) + 1e-5)
 
 
 def centred_ranks(returns: Array) -> Array:
-    """Ranks spread over [-0.5, 0.5] (Salimans et al. 2017, arXiv 1703.03864).
+    """Computes ranks, scaled to [-0.5, 0.5] (Salimans et al. 2017, arXiv 1703.03864).
 
-    Equal returns get equal ranks, their mean: an order among them would push a pair whose members
+    Equal returns get the mean of their ranks. Any order among them would push a pair whose members
     tie in the direction of its minus member.
     """
     ordered = jnp.sort(returns)
@@ -66,7 +106,7 @@ def centred_ranks(returns: Array) -> Array:
 
 @dataclass(frozen=True)
 class StatelessShaping:
-    """A shaping that looks at one segment only."""
+    """A shaping by a function of one segment's returns."""
 
     function: Callable[[Array], Array]
 
@@ -88,18 +128,18 @@ class ReturnScale:
     """The state of a `LaggedScale`."""
 
     mean_square: Array  # [] running mean over windows of (L+ - L-)^2 / 2
-    windows: Array  # [] int32, windows seen
-    ended: Array  # [H] bool, pairs that have had an end of an episode
+    windows: Array  # [] int32, number of windows in it
+    ended: Array  # [H] bool, pairs that have come to the end of an episode
 
 
 @dataclass(frozen=True)
 class LaggedScale:
-    """Returns over the root of a running mean of (L+ - L-)^2 / 2 from earlier windows only.
+    """A shaping that divides returns by the root of a running mean of (L+ - L-)^2 / 2.
 
-    A scale that looked at its own window would correlate with the noise it divides, and reverse the
-    estimate where phases are in step. The mean runs over about ten cycles of `cycle` windows; it is
-    filled during the first, in which no update is made: until every pair has come to the end of an
-    episode, or `cycle` windows are over.
+    The mean is over earlier windows only. A scale that included its own window would correlate with
+    the noise that it divides, and reverse the estimate where the phases of pairs are in step. The
+    mean runs over about ten cycles of `cycle` windows. No update is made before every pair has come
+    to the end of an episode, or `cycle` windows are over.
     """
 
     cycle: int
@@ -127,38 +167,3 @@ STATELESS_SHAPINGS = {
     "z_score": StatelessShaping(z_score),
     "centred_ranks": StatelessShaping(centred_ranks),
 }
-
-
-class Fitness(NamedTuple):
-    """What members are judged by.
-
-    Attributes:
-      values: [P] finite; their returns, or the worst finite one. All 0 where none is finite.
-      known: [P] bool, members whose return is finite.
-    """
-
-    values: Array
-    known: Array
-
-    @property
-    def mean(self) -> Array:
-        """[] of the returns that are finite; not a number where none is."""
-        return jnp.where(self.known, self.values, 0.0).sum() / self.known.sum(dtype=jnp.float32)
-
-    @property
-    def best(self) -> Array:
-        """[] the highest return that is finite; -inf where none is."""
-        return jnp.where(self.known, self.values, -jnp.inf).max()
-
-    @property
-    def lost(self) -> Array:
-        """[] int32, members whose return is not finite."""
-        return jnp.sum(~self.known, dtype=jnp.int32)
-
-
-def finite_fitness(returns: Array) -> Fitness:
-    """What the members of a generation are judged by, from their returns [P]."""
-    known = jnp.isfinite(returns)
-    worst = jnp.where(known, returns, jnp.inf).min()
-    worst = jnp.where(known.any(), worst, 0.0)
-    return Fitness(jnp.where(known, returns, worst), known)

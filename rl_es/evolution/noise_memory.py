@@ -1,21 +1,22 @@
-"""Which noise a pair is perturbed with, and what is remembered of it between segments.
+"""The noise that antithetic pairs are perturbed with, and what of it a pair's memory keeps.
 
-`FreshNoise`: fresh noise every segment, and nothing of it is kept.
-`EpisodeNoise`: one noise per episode (NRES), which is all that has to be kept.
+Each return is weighted by the score of the noise that led to it. Strategies differ in that noise:
 
-What an episode's noises add up to (PES) is in `rl_es.evolution.noise_memory`.
+`FreshNoise`: noise is drawn for every segment, and none is kept (episodic and truncated ES).
+`EpisodeNoise`: noise is drawn at the start of an episode and kept to its end (NRES).
+All others: noise is drawn for every window, and a return is weighted by the sum of the scores of
+its episode's windows up to its own (PES; Vicol et al. 2021, arXiv 2112.13835, section 4). The score
+of a window is E_t / sigma_t, so that the sum stays exact while sigma decays.
 
-The sum of an episode's noises, which PES weights returns by, in the forms that it may have.
+Three forms of that sum are exact, and agree up to rounding:
 
-Each window's return is weighted by the scores of its own episode up to its own window (Vicol et al.
-2021, arXiv 2112.13835, section 4). A window's score is E_t / sigma_t, so that the sum stays exact
-while sigma decays. Three exact forms:
+`DenseAccumulator`: the sum itself. M N numbers a matrix, read and written every window.
+`NoiseHistory`: the noises of the last W windows. W R (M + N) numbers a matrix, contracted as a
+noise of rank W R.
+`NoiseKeys`: their keys alone. Every update draws all W noises again.
 
-`Dense`: the sum, written out; M N numbers a matrix, read and written every window.
-`Listed`: the noises of the last W windows; W R (M + N) numbers, contracted as W R ranks.
-`NoiseKeys`: their keys; nothing but these is kept, and W noises are drawn again for each update.
-
-`HeldB` is not exact: each episode keeps its B, so that sum_t A_t B^T / sqrt(R) stays of rank R.
+`HeldB` is an ablation and not exact: an episode keeps its factors B, and the sum of its factors A
+is of rank R.
 """
 
 from dataclasses import dataclass
@@ -42,8 +43,8 @@ class PairNoise(NamedTuple):
     """The noise that pairs are perturbed with.
 
     Attributes:
-      unit: unit noise of the plus members, leaves [H, ...].
-      sigma: [H] what it is multiplied by.
+      unit: Unit noise of the plus members, leaves [H, ...].
+      sigma: [H] scale of each pair's noise.
     """
 
     unit: Noise
@@ -51,23 +52,23 @@ class PairNoise(NamedTuple):
 
 
 class PairMemory(Protocol):
-    """Pure functions over what is held of the pairs, leaves [H, ...]."""
+    """Pure functions over the memory of pairs, a pytree of leaves [H, ...]."""
 
     def init(self, perturbation: Perturbation, pairs: int) -> Memory:
-        """What is held before the first segment, in which every pair is fresh."""
+        """Returns the memory before the first segment, in which every pair is fresh."""
         ...
 
     def ask(
         self, perturbation: Perturbation, keys: Array, memory: Memory, fresh: Array, sigma: Array
     ) -> tuple[PairNoise, Memory]:
-        """The noise of a segment, and what to keep.
+        """Returns the noise of a segment, and the memory with that noise in it.
 
         Args:
-          perturbation: draws the noise.
+          perturbation: Draws the noise.
           keys: [blocks], one per block of 64 pairs. Consumed.
-          memory: as it was left.
-          fresh: [H] bool, pairs whose episode starts now, and of which nothing is remembered.
-          sigma: [] the scale of noise that is drawn now.
+          memory: The memory after the last segment.
+          fresh: [H] bool, pairs whose episode starts now; their memory is cleared first.
+          sigma: [] scale of the noise that is drawn now.
         """
         ...
 
@@ -75,30 +76,38 @@ class PairMemory(Protocol):
         self,
         perturbation: Perturbation,
         memory: Memory,
-        drawn: PairNoise,
+        noise: PairNoise,
         weights: Array,
         sigma: Array,
     ) -> Update:
-        """Sum over pairs of weights [H] times sigma times the score of the pair's noise."""
+        """Returns the sum over pairs of weight times sigma times the score of the pair's noise.
+
+        Args:
+          perturbation: Contracts the noise.
+          memory: The memory that `ask` returned.
+          noise: The noise that `ask` returned.
+          weights: [H].
+          sigma: [] the scale of this generation.
+        """
         ...
 
 
 def draw_pair_noise(
     perturbation: Perturbation, keys: Array, fresh: Array, sigma: Array
 ) -> PairNoise:
-    """Noise drawn now for every pair."""
+    """Draws noise for every pair. Consumes `keys` [blocks]."""
     return PairNoise(perturbation.draw(keys, fresh.shape[0]), jnp.full(fresh.shape, sigma))
 
 
 def zero_noise(perturbation: Perturbation, pairs: int) -> Noise:
-    """Zeros, shaped like unit noise of H pairs."""
+    """Returns zeros, shaped like unit noise of H pairs."""
     keys = block_keys(jax.random.key(0), pairs)
     shapes = jax.eval_shape(lambda: perturbation.draw(keys, pairs))
     return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
 
 
 class FreshNoise:
-    """Returns are weighted by the segment's own noise."""
+    """Noise of one segment: returns are weighted by that segment's noise alone."""
 
     def init(self, perturbation: Perturbation, pairs: int) -> Memory:
         return ()
@@ -112,19 +121,20 @@ class FreshNoise:
         self,
         perturbation: Perturbation,
         memory: Memory,
-        drawn: PairNoise,
+        noise: PairNoise,
         weights: Array,
         sigma: Array,
     ) -> Update:
-        return perturbation.contract(drawn.unit, weights)
+        return perturbation.contract(noise.unit, weights)
 
 
 class EpisodeNoise:
-    """One noise per episode: drawn when the pair's episode starts, and kept to its end.
+    """Noise of one episode, drawn when the pair's episode starts and kept to its end.
 
-    The noise itself is kept: of rank R that is R (M + N) numbers a matrix, and of full rank as much
-    as PES accumulates. Nothing is drawn in a segment in which no episode starts. A pair keeps the
-    sigma of its draw as well, so that the estimate stays exact while sigma decays.
+    NRES (Li et al. 2023, arXiv 2304.12180). The memory is the noise itself: of rank R that is
+    R (M + N) numbers a matrix, of full rank as much as PES accumulates. No noise is drawn in a
+    segment in which no episode starts. A pair keeps the sigma of its draw, too, so that the
+    estimate stays exact while sigma decays.
     """
 
     def init(self, perturbation: Perturbation, pairs: int) -> Memory:
@@ -133,107 +143,110 @@ class EpisodeNoise:
     def ask(
         self, perturbation: Perturbation, keys: Array, memory: Memory, fresh: Array, sigma: Array
     ) -> tuple[PairNoise, Memory]:
-        held = jax.lax.cond(
+        noise = jax.lax.cond(
             fresh.any(),
             lambda: select_fresh(fresh, draw_pair_noise(perturbation, keys, fresh, sigma), memory),
             lambda: memory,
         )
-        return held, held
+        return noise, noise
 
     def contract(
         self,
         perturbation: Perturbation,
         memory: Memory,
-        drawn: PairNoise,
+        noise: PairNoise,
         weights: Array,
         sigma: Array,
     ) -> Update:
-        return perturbation.contract(drawn.unit, weights * sigma / drawn.sigma)
+        return perturbation.contract(noise.unit, weights * sigma / noise.sigma)
 
 
 class DenseAccumulator:
-    """The sum itself."""
+    """The sum of an episode's scores, leaves [H, ...] shaped like the parameters."""
 
     def init(self, perturbation: Perturbation, pairs: int) -> Memory:
-        full = perturbation.parameters.shapes
-        return jax.tree.map(lambda leaf: jnp.zeros((pairs, *leaf.shape), leaf.dtype), full)
+        shapes = perturbation.parameters.shapes
+        return jax.tree.map(lambda leaf: jnp.zeros((pairs, *leaf.shape), leaf.dtype), shapes)
 
     def ask(
         self, perturbation: Perturbation, keys: Array, memory: Memory, fresh: Array, sigma: Array
     ) -> tuple[PairNoise, Memory]:
-        drawn = draw_pair_noise(perturbation, keys, fresh, sigma)
-        return drawn, _added(memory, perturbation.dense(drawn.unit), fresh, sigma)
+        noise = draw_pair_noise(perturbation, keys, fresh, sigma)
+        return noise, _add_score(memory, perturbation.dense(noise.unit), fresh, sigma)
 
     def contract(
         self,
         perturbation: Perturbation,
         memory: Memory,
-        drawn: PairNoise,
+        noise: PairNoise,
         weights: Array,
         sigma: Array,
     ) -> Update:
-        return jax.tree.map(lambda held: sigma * held, weighted_sum(weights, memory))
+        return jax.tree.map(lambda leaf: sigma * leaf, weighted_sum(weights, memory))
 
 
 class WindowHistory(NamedTuple):
-    """What is kept of the last W windows, newest first.
+    """The last W windows of each pair, newest first.
 
     Attributes:
-      noise: leaves [H, W, ...], or the noise's keys [H, W].
+      noise: Unit noise, leaves [H, W, ...], or the keys of its blocks [H, W].
       inverse_sigma: [H, W]; 0 for windows before the start of the pair's episode.
     """
 
     noise: Any
     inverse_sigma: Array
 
-    def followed(self, new: Any, fresh: Array, sigma: Array) -> "WindowHistory":
-        """The windows after one more."""
+    def push(self, noise: Any, fresh: Array, sigma: Array) -> "WindowHistory":
+        """Returns the history with one more window, whose noise has leaves [H, ...]."""
 
-        def shift(held: Array, new: Array) -> Array:
-            return jnp.concatenate([new[:, None], held[:, :-1]], axis=1)
+        def shift(history: Array, newest: Array) -> Array:
+            return jnp.concatenate([newest[:, None], history[:, :-1]], axis=1)
 
         earlier = jnp.where(fresh[:, None], 0.0, self.inverse_sigma)
         inverse = shift(earlier, jnp.full(fresh.shape, 1 / sigma))
-        return WindowHistory(jax.tree.map(shift, self.noise, new), inverse)
+        return WindowHistory(jax.tree.map(shift, self.noise, noise), inverse)
 
 
 @dataclass(frozen=True)
 class NoiseHistory:
-    """The noises of an episode's windows, at most W of them."""
+    """The noises of an episode's windows, at most W of them: exact for episodes of W windows."""
 
     windows: int
 
     def init(self, perturbation: Perturbation, pairs: int) -> Memory:
         lead = (pairs, self.windows)
-        one = zero_noise(perturbation, pairs)
-        noise = jax.tree.map(lambda leaf: jnp.zeros((*lead, *leaf.shape[1:]), leaf.dtype), one)
+        noise = jax.tree.map(
+            lambda leaf: jnp.zeros((*lead, *leaf.shape[1:]), leaf.dtype),
+            zero_noise(perturbation, pairs),
+        )
         return WindowHistory(noise, jnp.zeros(lead))
 
     def ask(
         self, perturbation: Perturbation, keys: Array, memory: Memory, fresh: Array, sigma: Array
     ) -> tuple[PairNoise, Memory]:
-        drawn = draw_pair_noise(perturbation, keys, fresh, sigma)
-        return drawn, memory.followed(drawn.unit, fresh, sigma)
+        noise = draw_pair_noise(perturbation, keys, fresh, sigma)
+        return noise, memory.push(noise.unit, fresh, sigma)
 
     def contract(
         self,
         perturbation: Perturbation,
         memory: Memory,
-        drawn: PairNoise,
+        noise: PairNoise,
         weights: Array,
         sigma: Array,
     ) -> Update:
-        each = (weights[:, None] * memory.inverse_sigma * sigma).reshape(-1)
+        window_weights = (weights[:, None] * memory.inverse_sigma * sigma).reshape(-1)  # [H W]
         flat = jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), memory.noise)
-        return perturbation.contract(flat, each)
+        return perturbation.contract(flat, window_weights)
 
 
 @dataclass(frozen=True)
 class NoiseKeys:
-    """The keys of an episode's windows, at most W of them.
+    """The keys of the noises of an episode's windows, at most W of them.
 
-    A key is of a block of 64 pairs; each pair keeps its block's, since what is remembered is cut by
-    pairs. Counted from the newest, the windows of a block's pairs were drawn together.
+    A key belongs to a block of 64 pairs. Every pair keeps its block's key, since a memory is cut
+    into chunks and shards by pairs. At the same position in the history, all pairs of a block have
+    the same key.
     """
 
     windows: int
@@ -245,15 +258,15 @@ class NoiseKeys:
     def ask(
         self, perturbation: Perturbation, keys: Array, memory: Memory, fresh: Array, sigma: Array
     ) -> tuple[PairNoise, Memory]:
-        own = jnp.repeat(keys, PAIRS_PER_KEY)[: fresh.shape[0]]
-        drawn = draw_pair_noise(perturbation, keys, fresh, sigma)
-        return drawn, memory.followed(own, fresh, sigma)
+        block_key = jnp.repeat(keys, PAIRS_PER_KEY)[: fresh.shape[0]]  # [H]
+        noise = draw_pair_noise(perturbation, keys, fresh, sigma)
+        return noise, memory.push(block_key, fresh, sigma)
 
     def contract(
         self,
         perturbation: Perturbation,
         memory: Memory,
-        drawn: PairNoise,
+        noise: PairNoise,
         weights: Array,
         sigma: Array,
     ) -> Update:
@@ -263,16 +276,16 @@ class NoiseKeys:
             term = perturbation.contract(unit, weights * inverse_sigma * sigma)
             return jax.tree.map(jnp.add, total, term), None
 
-        newest = perturbation.contract(drawn.unit, weights * memory.inverse_sigma[:, 0] * sigma)
+        newest = perturbation.contract(noise.unit, weights * memory.inverse_sigma[:, 0] * sigma)
         earlier = memory.noise.T[1:], memory.inverse_sigma.T[1:]
         return jax.lax.scan(add, newest, earlier)[0]
 
 
 class HeldB:
-    """Each episode's factors B are held, and only its factors A are drawn anew and added up.
+    """The factors of an episode's low-rank noise: B is held, the drawn A are summed.
 
-    An ablation: the sum stays of rank R, but the noises of an episode's windows are no longer
-    independent given B, so that the estimate is exact only for linear and quadratic returns.
+    An ablation. The sum stays of rank R, but given B the noises of an episode's windows are not
+    independent, so that the estimate is exact for linear and quadratic returns only.
     """
 
     def init(self, perturbation: Perturbation, pairs: int) -> Memory:
@@ -281,25 +294,25 @@ class HeldB:
     def ask(
         self, perturbation: Perturbation, keys: Array, memory: Memory, fresh: Array, sigma: Array
     ) -> tuple[PairNoise, Memory]:
-        def with_held(new: Any, held: Any) -> Any:
-            if not isinstance(new, Factors):
-                return new
-            return Factors(new.a, select_fresh(fresh, new.b, held.b))
+        def hold_b(drawn: Any, memory: Any) -> Any:
+            if not isinstance(drawn, Factors):
+                return drawn
+            return Factors(drawn.a, select_fresh(fresh, drawn.b, memory.b))
 
-        def summed(held: Any, new: Any) -> Any:
-            if not isinstance(new, Factors):
-                return _added(held, new, fresh, sigma)
-            return Factors(_added(held.a, new.a, fresh, sigma), new.b)
+        def accumulate(memory: Any, unit: Any) -> Any:
+            if not isinstance(unit, Factors):
+                return _add_score(memory, unit, fresh, sigma)
+            return Factors(_add_score(memory.a, unit.a, fresh, sigma), unit.b)
 
-        drawn = draw_pair_noise(perturbation, keys, fresh, sigma)
-        unit = jax.tree.map(with_held, drawn.unit, memory, is_leaf=_is_factors)
-        return PairNoise(unit, drawn.sigma), jax.tree.map(summed, memory, unit, is_leaf=_is_factors)
+        drawn, scale = draw_pair_noise(perturbation, keys, fresh, sigma)
+        unit = jax.tree.map(hold_b, drawn, memory, is_leaf=_is_factors)
+        return PairNoise(unit, scale), jax.tree.map(accumulate, memory, unit, is_leaf=_is_factors)
 
     def contract(
         self,
         perturbation: Perturbation,
         memory: Memory,
-        drawn: PairNoise,
+        noise: PairNoise,
         weights: Array,
         sigma: Array,
     ) -> Update:
@@ -307,41 +320,42 @@ class HeldB:
 
 
 def _is_factors(leaf: Any) -> bool:
+    """Returns True for low-rank noise, which is a leaf here."""
     return isinstance(leaf, Factors)
 
 
-def _added(held: Any, new: Any, fresh: Array, sigma: Array) -> Any:
-    """What is held, or nothing where `fresh` [H], and new / sigma."""
-    start = select_fresh(fresh, jax.tree.map(jnp.zeros_like, held), held)
-    return jax.tree.map(lambda a, b: a + b / sigma, start, new)
+def _add_score(total: Any, unit: Any, fresh: Array, sigma: Array) -> Any:
+    """Adds unit / sigma to leaves [H, ...], which start at zero where `fresh` [H]."""
+    start = select_fresh(fresh, jax.tree.map(jnp.zeros_like, total), total)
+    return jax.tree.map(lambda a, b: a + b / sigma, start, unit)
 
 
-# Ranks in the list that take as long as reading and writing the sum does, as measured on CPU by
-# `python -m benchmarks.accumulators`: about 65 for 64 x 64 matrices, 100 for 256 x 256.
-_BREAK_EVEN = 80
+# Ranks W R at which contracting a history takes as long as reading and writing the sum, measured on
+# CPU by `python -m benchmarks.accumulators`: 65 for 64 x 64 matrices, 100 for 256 x 256.
+_BREAK_EVEN_RANK = 80
 
 
 def cheapest_accumulator(perturbation: Perturbation, windows: int | None) -> Accumulator:
-    """The exact form that takes the least time a window: a list of few ranks, else the sum.
+    """Returns the exact form that takes the least time a window.
 
-    Full-rank noise is as large as its sum, and episodes without a known number of windows can be
-    listed nowhere: both are accumulated densely. Keys are never the fastest (they draw each noise
-    again for each window of its episode), but keep next to nothing; they are there to be asked for.
+    A history of few ranks is the cheapest. Full-rank noise is as large as its sum, and episodes
+    without a known number of windows have no bounded history: both are accumulated densely. Keys
+    take the least memory, but are never the fastest; a sweep file can ask for them.
     """
     if windows is None or not isinstance(perturbation, LowRank):
         return "dense"
-    return "list" if windows * perturbation.rank <= _BREAK_EVEN else "dense"
+    return "list" if windows * perturbation.rank <= _BREAK_EVEN_RANK else "dense"
 
 
 def make_accumulator(
     form: Accumulator, perturbation: Perturbation, windows: int | None
 ) -> PairMemory:
-    """What keeps an episode's sum.
+    """Returns the memory that accumulates an episode's noise.
 
     Args:
-      form: as a sweep file states it.
-      perturbation: whose noises are summed.
-      windows: most windows of an episode; None where it never ends.
+      form: The form that a sweep file states.
+      perturbation: Draws the noise.
+      windows: Most windows of an episode (W); None where episodes never end.
 
     Raises:
       UserError: the form does not fit the noise or the episodes.

@@ -239,7 +239,7 @@ class Evolution:
             population_mean=judged.mean,
             population_best=judged.best,
             update_norm=change,
-            nonfinite_members=judged.lost,
+            nonfinite_members=judged.nonfinite,
         )
         return after, segment, done
 
@@ -248,7 +248,7 @@ class Evolution:
     ) -> tuple[Any, Array]:
         """The agent's next state, and [] the norm of the change; as it was where no return is."""
         after, change = self.agent.tell(agent_state, update, segment)
-        known = judged.known.any()
+        known = judged.finite.any()
         kept = jax.tree.map(lambda new, old: jnp.where(known, new, old), after, agent_state)
         return kept, jnp.where(known, change, 0.0)
 

@@ -6,7 +6,6 @@ import inspect
 import os
 import subprocess
 import sys
-import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -55,27 +54,20 @@ def test_another_name_is_refused() -> None:
         _ = rl_es.trian
 
 
-def test_an_installation_says_where_agents_and_environments_are(tmp_path: Path) -> None:
-    """Of what pyproject.toml declares, the metadata that installing makes, before any other's."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lines = [f"{k} = {v}" for k, v in project["entry-points"][arguments.GROUP].items()]
-    made = tmp_path / f"rl_es-{rl_es.__version__}.dist-info"
-    made.mkdir()
-    (made / "METADATA").write_text(f"Name: rl_es\nVersion: {rl_es.__version__}\n")
-    (made / "entry_points.txt").write_text("\n".join([f"[{arguments.GROUP}]", *lines]))
+def test_agents_and_environments_are_found_without_an_installation(tmp_path: Path) -> None:
+    """A checkout on the path is enough: no metadata says where they are."""
     code = (
         "import sys\nfrom rl_es import registry\n"
         "from rl_es.api.arguments import import_packages\nimport_packages()\n"
         "print('eggroll' in registry.agents.names(), 'gymnax' in registry.suites.names())\n"
         "print('jax' in sys.modules)"
     )
-    assert say(code, tmp_path, tmp_path, ROOT).split() == ["True", "True", "False"]
+    assert say(code, tmp_path, ROOT).split() == ["True", "True", "False"]
 
 
 @pytest.mark.parametrize(
     ("points", "said"),
     [
-        ([], "there are no agents or no environments: install this package again"),
         (["nonesuch_package"], "nonesuch_package: is installed .* cannot be imported"),
         (["rl_es.errors:nonesuch"], "rl_es.errors:nonesuch: .* cannot be imported"),
     ],
@@ -85,6 +77,11 @@ def test_packages_that_are_not_there(
 ) -> None:
     made = [EntryPoint("x", value, arguments.GROUP) for value in points]
     monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: made)
-    monkeypatch.setattr(registry.agents, "packages", [])
     with pytest.raises(UserError, match=said):
         arguments.import_packages()
+
+
+def test_a_checkout_without_its_links(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry.agents, "packages", ["nonesuch_package"])
+    with pytest.raises(UserError, match="no agent is known: .* install this package again"):
+        registry.agents.names()

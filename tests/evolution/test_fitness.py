@@ -22,10 +22,10 @@ def test_finite_returns_stay_and_the_others_become_the_worst_of_them(returns: np
     judged, finite = finite_fitness(returns), np.isfinite(returns)
     values = np.asarray(judged.values)
     assert np.isfinite(values).all()
-    np.testing.assert_array_equal(judged.known, finite)
+    np.testing.assert_array_equal(judged.finite, finite)
     np.testing.assert_array_equal(values[finite], returns[finite])
     np.testing.assert_array_equal(values[~finite], returns[finite].min() if finite.any() else 0)
-    assert judged.lost == (~finite).sum()
+    assert judged.nonfinite == (~finite).sum()
 
 
 @settings(deadline=None)  # the first is compiled

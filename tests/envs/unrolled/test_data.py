@@ -14,7 +14,7 @@ from rl_es.envs._unrolled.options import (
     ValidatedOptions,
     check_options,
 )
-from rl_es.envs.unrolled import learning_rate_decay
+from rl_es.envs.unrolled import SUITES
 from rl_es.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -205,6 +205,6 @@ def test_a_damaged_cifar_file_is_refused(cifar, content):
 
 
 def test_environments_check_their_data_without_loading_it(tmp_path):
-    asked = learning_rate_decay.Options(data="cifar10", folder=str(tmp_path))
+    asked = SUITES["learning_rate_decay"].Options(data="cifar10", folder=str(tmp_path))
     with pytest.raises(UserError, match="not there"):
-        learning_rate_decay.check("unrolled/learning_rate_decay", asked)
+        SUITES["learning_rate_decay"].check("unrolled/learning_rate_decay", asked)

@@ -7,24 +7,25 @@ import pytest
 
 from rl_es.agents import pes
 from rl_es.config import split_traced
-from rl_es.envs.unrolled import learning_rate_decay as task
+from rl_es.envs.unrolled import SUITES
 from rl_es.interfaces import ProblemSpec
 from rl_es.rollout.policy import parameter_policy
 from rl_es.training.learner import Evolution
 from tests.envs import contract
 from tests.envs.unrolled import reference
 
+TASK = SUITES["learning_rate_decay"]
 NAME = "unrolled/learning_rate_decay"
 
 
 def make(**options):
-    return task.make(NAME, task.Options(**{"widths": (8,), "batch": 10, "steps": 6, **options}))
+    return TASK.make(NAME, TASK.Options(**{"widths": (8,), "batch": 10, "steps": 6, **options}))
 
 
 @pytest.mark.parametrize("objective", ["loss", "accuracy"])
 def test_contract(objective):
     env = make(objective=objective)
-    assert env.spec.name in task.NAMES
+    assert env.spec.name in TASK.NAMES
     result = contract.check(env, 6)
     assert not result.terminated.any()
     if objective == "accuracy":

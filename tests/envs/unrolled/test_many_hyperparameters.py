@@ -6,19 +6,21 @@ import numpy as np
 
 from rl_es.envs._unrolled import inner_training as inner
 from rl_es.envs._unrolled import many_hyperparameters as environment
-from rl_es.envs.unrolled import many_hyperparameters as task
+from rl_es.envs.unrolled import SUITES
 from tests.envs import contract
 from tests.envs.unrolled import reference
+
+TASK = SUITES["many_hyperparameters"]
 
 
 def make(**options):
     small = {"width": 8, "batch": 10, "steps": 5, **options}
-    return task.make("unrolled/many_hyperparameters", task.Options(**small))
+    return TASK.make("unrolled/many_hyperparameters", TASK.Options(**small))
 
 
 def test_contract():
     env = make()
-    assert env.spec.name in task.NAMES
+    assert env.spec.name in TASK.NAMES
     assert env.spec.action_space.shape == (29,)
     assert not contract.check(env, 5).terminated.any()
 

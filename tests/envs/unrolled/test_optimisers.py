@@ -7,7 +7,7 @@ import pytest
 
 from rl_es.envs._unrolled import inner_training as inner
 from rl_es.envs._unrolled import learned_optimiser as learned
-from rl_es.envs.unrolled import learned_optimiser, sgd
+from rl_es.envs.unrolled import SUITES
 from rl_es.errors import UserError
 from rl_es.interfaces import Snapshot
 from rl_es.rollout.config import PolicyConfig
@@ -22,18 +22,20 @@ ARRAYS = [(0, 96), (96, 102), (102, 162), (162, 172)]
 
 
 def make_learned(**options):
-    made = learned_optimiser.Options(**{**SMALL, **options})
-    return learned_optimiser.make("unrolled/learned_optimiser", made)
+    suite = SUITES["learned_optimiser"]
+    made = suite.Options(**{**SMALL, **options})
+    return suite.make("unrolled/learned_optimiser", made)
 
 
 def make_sgd(**options):
-    return sgd.make("unrolled/sgd", sgd.Options(**{**SMALL, **options}))
+    suite = SUITES["sgd"]
+    return suite.make("unrolled/sgd", suite.Options(**{**SMALL, **options}))
 
 
-@pytest.mark.parametrize(("suite", "make"), [(learned_optimiser, make_learned), (sgd, make_sgd)])
-def test_contract(suite, make):
+@pytest.mark.parametrize(("name", "make"), [("learned_optimiser", make_learned), ("sgd", make_sgd)])
+def test_contract(name, make):
     env = make()
-    assert env.spec.name in suite.NAMES
+    assert env.spec.name in SUITES[name].NAMES
     assert env.spec.evaluation_steps == env.spec.episode_length == 5
     assert not contract.check(env, 5).terminated.any()
 
