@@ -30,7 +30,7 @@ class Hyperparameters(LowRankPersistentConfig):
     )
 
     @model_validator(mode="after")
-    def _factors_to_hold(self) -> Self:
+    def _check_rank(self) -> Self:
         if self.accumulator == "held-B" and self.rank is None:
             raise ValueError("accumulator held-B holds factors of low-rank noise: give a rank")
         return self

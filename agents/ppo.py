@@ -49,7 +49,7 @@ class Hyperparameters(Config):
     max_grad_norm: float = traced(0.5, "gradients are clipped to it, element by element", gt=0)
 
     @model_validator(mode="after")
-    def _divisible(self) -> Self:
+    def _check_minibatches(self) -> Self:
         steps = self.num_envs * self.num_steps
         if steps % self.num_minibatches or steps == self.num_minibatches:
             raise ValueError(

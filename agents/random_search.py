@@ -29,7 +29,7 @@ class Hyperparameters(Config):
 
     @field_validator("population")
     @classmethod
-    def _whole_pairs(cls: type[Self], population: int) -> int:
+    def _check_even(cls: type[Self], population: int) -> int:
         return check_even(population)
 
 

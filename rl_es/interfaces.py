@@ -1,18 +1,20 @@
-"""Environments, and the plain data that they give and take.
+"""The contract of the suite: environments, policies, agents, learners, and the data between them.
 
-Evolution strategies, and the segments that they learn from.
+The letters of axes, in every shape of the suite:
 
-Pictures of an environment.
+  S  seeds (runs that are vmapped together)
+  P  members of a population
+  H  antithetic pairs, P / 2; member 2h is pair h's plus, member 2h + 1 its minus
+  E  episodes
+  T  steps
+  D  elements of an observation
+  A  elements of an action, or number of discrete actions
+  R  rank of a perturbation
+  M  inputs of a weight matrix
+  N  outputs of a weight matrix
 
-Learners: whatever gives a learning curve, an evolution strategy or another.
-
-The same task in its own simulator.
-
-Noise on the parameters of a population.
-
-Policies, and what of them is evolved.
-
-Names of pytrees, by what they hold.
+All functions are pure. A key that a function consumes must not be used again. The first part holds
+what every environment and agent needs; optional abilities of environments stand at the end.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,13 +26,13 @@ import numpy as np
 from flax import struct
 from jax import Array
 
-Params = Any  # arrays: what an agent evolves
-PolicyState = Any  # what a recurrent policy carries between steps; () when it carries none
-EnvState = Any  # only its environment looks into it
+Params = Any  # pytree of arrays: what an agent evolves
+PolicyState = Any  # what a recurrent policy carries between steps; () for others
+EnvState = Any  # opaque to all but the environment
 Noise = Any  # leaves [H, ...]
-Memory = Any  # leaves [H, ...]: what an agent remembers of each pair
-Update = Params  # the estimate, shaped like the parameters
-Hyper = Mapping[str, Array]  # traced numbers by name
+Memory = Any  # leaves [H, ...]: what an agent keeps of each pair
+Update = Params  # an estimate, structured like the parameters
+Hyper = Mapping[str, Array]  # traced hyper-parameters by name
 
 
 @dataclass(frozen=True)
@@ -54,18 +56,18 @@ class Box:
 
 @dataclass(frozen=True)
 class EnvSpec:
-    """What the engine needs to know of an environment before it runs it.
+    """Static description of an environment.
 
     Attributes:
-      name: the name it has in a sweep file, such as `CartPole-v1` or `brax/ant`.
-      observation_shape: shape of one observation's float32 values.
+      name: Name in a sweep file, such as `CartPole-v1` or `brax/ant`.
+      observation_shape: Shape of an observation's float32 values.
       action_space: `Discrete` or `Box`.
-      episode_length: steps after which an episode is truncated; None where it never is.
-      initial_action: where a policy starts that is the action itself (`network: parameters`).
-      evaluation_steps: of the environment's own evaluation, which reports the `score` of the state
-        after so many steps; None where it reports the episodic return.
-      rewards_after_end: steps after a termination may give rewards, which the engine does not
-        count, as in most of the libraries that suites are made of.
+      episode_length: Number of steps after which an episode is truncated; None if it never is.
+      initial_action: Initial parameters of a policy that is its own action (`network: parameters`).
+      evaluation_steps: Number of steps of the environment's own evaluation, which reports the
+        `score` of the state that it ends in; None if evaluation reports episodic returns.
+      rewards_after_end: True if steps after a termination may give rewards, as in most libraries.
+        The engine does not count them.
     """
 
     name: str
@@ -78,28 +80,34 @@ class EnvSpec:
 
 
 class Observation(NamedTuple):
-    """One observation: float32 values, and a mask of allowed discrete actions or None."""
+    """An observation: float32 values, and the mask of allowed discrete actions or None."""
 
     values: Array  # [*observation_shape]
     action_mask: Array | None = None  # [A] bool
 
 
 class Transition(NamedTuple):
-    """What a step gives. `terminated`: the task ended; `truncated`: only the time was over.
+    """The outcome of a step.
 
-    `steps` counts the environment's own steps in it; more than one where an action is repeated.
+    Attributes:
+      state: State after the step.
+      observation: Observation of that state.
+      reward: [] float32.
+      terminated: [] bool, the task ended.
+      truncated: [] bool, only the time limit was reached.
+      steps: [] int32, number of the environment's own steps; more than 1 for a repeated action.
     """
 
     state: EnvState
     observation: Observation
-    reward: Array  # [] float32
-    terminated: Array  # [] bool
-    truncated: Array  # [] bool
-    steps: Array | np.int32 = np.int32(1)  # [] int32
+    reward: Array
+    terminated: Array
+    truncated: Array
+    steps: Array | np.int32 = np.int32(1)
 
 
 class Environment(Protocol):
-    """Pure functions of one instance; the engine vmaps. There is no auto-reset."""
+    """One instance of an environment, without auto-reset. The engine vmaps it."""
 
     @property
     def spec(self) -> EnvSpec: ...
@@ -109,41 +117,13 @@ class Environment(Protocol):
         ...
 
     def step(self, key: Array, state: EnvState, action: Array) -> Transition:
-        """One transition. Consumes `key`. What it returns after an episode's end is not used."""
-        ...
-
-
-class Scored(Environment, Protocol):
-    """An environment that names an evaluation of its own."""
-
-    def score(self, state: EnvState) -> Array:
-        """[] what is reported of the state that an evaluation ends in; higher is better."""
-        ...
-
-
-class Solved(Environment, Protocol):
-    """An environment of which the expected gradient estimates are known exactly."""
-
-    def expected(self, params: Params, sigma: float, rank: int | None) -> Params | None:
-        """What estimates of an episode's gradient are on average: E[f(params + sigma E) E] / sigma.
-
-        Of returns, actions and observations as they are: without shaping, sampling, normalisation.
-        It holds for every strategy, whether noise is drawn for an episode or for each window of it.
-
-        Args:
-          params: the unperturbed parameters.
-          sigma: standard deviation of the noise on each of them.
-          rank: of the noise on weight matrices; None for full rank.
-
-        Returns:
-          float64 arrays, structured like the parameters; None where it is not known for these.
-        """
+        """Takes one step. Consumes `key`. Outcomes after the end of an episode are not used."""
         ...
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """How a weight array is read as a matrix: `inputs` x `outputs`, in that order of its axes."""
+    """A weight array read as a matrix [inputs, outputs], in that order of its axes."""
 
     inputs: int
     outputs: int
@@ -151,15 +131,15 @@ class Matrix:
 
 @dataclass(frozen=True)
 class ParameterSpec:
-    """Static description of what is evolved.
+    """Static description of a policy's parameters.
 
     Attributes:
-      shapes: pytree of `jax.ShapeDtypeStruct`, structured like the parameters (nested dicts).
-      matrices: the weight arrays that are used as matrices only, by path; their noise is applied
-        inside the policy, as a product. Every other array is perturbed directly.
-      refused: weight arrays whose noise cannot be applied as a product, by path, with the reason.
-        They can be perturbed directly, but not by low-rank noise.
-      bounds: (low, high), structured like the parameters, where they are known to lie within.
+      shapes: Pytree of `jax.ShapeDtypeStruct`, structured like the parameters (nested dicts).
+      matrices: Weight arrays that are used as matrices only, by path. Their noise is applied inside
+        the policy, as a product. Every other array is perturbed directly.
+      refused: The reasons why the noise of a weight array cannot be applied as a product, by path.
+        Such an array can be perturbed directly, but not by low-rank noise.
+      bounds: (low, high), structured like the parameters; None if they are unbounded.
     """
 
     shapes: Any
@@ -169,16 +149,16 @@ class ParameterSpec:
 
     @property
     def size(self) -> int:
-        """Number of scalars evolved."""
+        """Number of scalars."""
         return sum(int(np.prod(leaf.shape)) for leaf in jax.tree.leaves(self.shapes))
 
 
 class Policy(Protocol):
-    """A network and an action head. Anything whose `act` runs Flax Linen modules qualifies."""
+    """A map from observations to actions. An `act` that runs Flax Linen modules qualifies."""
 
     @property
     def parameters(self) -> ParameterSpec:
-        """What is evolved."""
+        """Description of the parameters that are evolved."""
         ...
 
     def init(self, key: Array) -> Params:
@@ -186,19 +166,19 @@ class Policy(Protocol):
         ...
 
     def initial_state(self) -> PolicyState:
-        """The state carried by a particle at the start of an episode."""
+        """Returns the policy's state at the start of an episode."""
         ...
 
     def act(
         self, params: Params, state: PolicyState, observation: Observation, key: Array
     ) -> tuple[PolicyState, Array]:
-        """Chooses one action. Consumes `key` (unused by deterministic heads)."""
+        """Chooses one action. Consumes `key` (deterministic heads do not use it)."""
         ...
 
 
 @struct.dataclass
 class Snapshot:
-    """A policy's parameters and the observation statistics that belong to them."""
+    """A policy's parameters, and the observation statistics that belong to them."""
 
     params: Params
     statistics: Any = None  # rl_es.rollout.normalisation.Statistics, or None
@@ -208,10 +188,10 @@ class Members(NamedTuple):
     """A population around shared parameters.
 
     Attributes:
-      shared: the unperturbed parameters (no population axis).
-      direct: by path, what is added to an array of the plus member and taken from that of the
-        minus member, [H, ...].
-      products: by path, noise that is applied as a product inside the policy, leading axis [H].
+      shared: The unperturbed parameters (no population axis).
+      direct: Scaled noise [H, ...] by path, which is added to an array of the plus member and
+        subtracted from that of the minus member.
+      products: Noise by path that is applied as a product inside the policy, leading axis [H].
     """
 
     shared: Params
@@ -220,31 +200,36 @@ class Members(NamedTuple):
 
 
 class Perturbation(Protocol):
-    """Draws unit noise for antithetic pairs, applies it inside a policy, contracts it."""
+    """Unit noise of antithetic pairs: drawn, applied inside a policy, and contracted."""
 
     @property
     def parameters(self) -> ParameterSpec: ...
 
     def draw(self, keys: Array, pairs: int) -> Noise:
-        """Unit noise of the plus members [H, ...]; `keys` [blocks] is one per block of 64 pairs."""
+        """Draws unit noise of the plus members [H, ...]. Consumes `keys` [blocks of 64 pairs]."""
         ...
 
     def members(self, params: Params, noise: Noise, sigma: Array) -> Members:
-        """Everything a rollout needs of a population, once a segment; `sigma` is [] or [H]."""
+        """Returns the population at noise scale `sigma` [] or [H]; called once a segment."""
         ...
 
     def contract(self, noise: Noise, weights: Array) -> Update:
-        """Sum over pairs of weights [H] times unit noise."""
+        """Returns the sum over pairs of weights [H] times unit noise."""
         ...
 
     def dense(self, noise: Noise) -> Params:
-        """The noise written out, shaped like the parameters with a leading [H]."""
+        """Returns the noise as arrays shaped like the parameters, with a leading [H]."""
         ...
 
 
 @dataclass(frozen=True)
 class ProblemSpec:
-    """What an agent is made for: what it evolves, and how long its episodes are (None: endless)."""
+    """Static description of what an agent is made for.
+
+    Attributes:
+      parameters: Description of the parameters that it evolves.
+      episode_length: Number of steps of an episode; None if episodes never end.
+    """
 
     parameters: ParameterSpec
     episode_length: int | None
@@ -262,11 +247,12 @@ class Persistent:
     """A segment of `steps` steps of particles that live on between generations.
 
     Attributes:
-      steps: window length K.
-      start: members go on from their own particle, or each window from the pair's centre particle,
-        which then advances under the unperturbed parameters.
-      staggered: the first episodes of pairs are cut short by whole windows, so that pairs are in
-        all phases of an episode at once.
+      steps: Window length K.
+      start: `particle`: members go on from their own particles. `centre`: both members start each
+        window from the pair's centre particle, which then advances under the unperturbed
+        parameters.
+      staggered: True if the first episodes of pairs are cut short by whole windows, so that pairs
+        are in all phases of an episode at once.
     """
 
     steps: int
@@ -274,48 +260,60 @@ class Persistent:
     staggered: bool = False
 
     def windows(self, episode_length: int) -> int:
-        """Windows of an episode of so many steps; the last one may be shorter."""
+        """Returns the number of windows of an episode; the last one may be shorter."""
         return -(-episode_length // self.steps)
 
 
 @struct.dataclass
 class Segment:
-    """What a segment's rollout tells an agent. Never holds an environment's state."""
+    """The outcome of a segment's rollout. It never holds an environment's state.
 
-    returns: Array  # [P], member 2h is pair h's plus, member 2h + 1 its minus; finite for an agent
-    ended: Array  # [H] bool: this pair's episode is over
-    steps: Array  # [] int32: environment steps really taken, of all members (and centres)
-    episodes: Array  # [] int32: episodes finished, of members (or of centres, where they go on)
+    Attributes:
+      returns: [P]; finite when an agent gets it.
+      ended: [H] bool, pairs whose episode is over.
+      steps: [] int32, number of environment steps taken, by all members (and centres).
+      episodes: [] int32, number of episodes finished, by members (or by centres, if these go on).
+    """
+
+    returns: Array
+    ended: Array
+    steps: Array
+    episodes: Array
 
 
 class Agent(Protocol):
-    """An evolution strategy; pure, jit- and vmap-safe; never sees an environment's state.
+    """An evolution strategy. It never sees an environment's state.
 
     `ask` and `contract` act on blocks of whole antithetic pairs, so that a population can be cut
-    into chunks or shards; `shape` and `tell` see the whole population.
+    into chunks or shards. `shape` and `tell` see the whole population. All are safe under jit and
+    vmap.
     """
 
     @property
-    def population(self) -> int: ...
+    def population(self) -> int:
+        """Number of members (P)."""
+        ...
 
     @property
-    def segment(self) -> Episode | Persistent: ...
+    def segment(self) -> Episode | Persistent:
+        """The part of an episode that members are evaluated on in a generation."""
+        ...
 
     def init(self, params: Params, hyper: Hyper) -> Any:
-        """The agent's state around initial parameters. Keeps the traced numbers."""
+        """Returns the agent's state around initial parameters. It keeps the traced numbers."""
         ...
 
     def remember(self, pairs: int) -> Memory:
-        """What is remembered of each pair before its first segment."""
+        """Returns the memory of pairs before their first segment, leaves [H, ...]."""
         ...
 
     def ask(self, keys: Array, state: Any, memory: Memory, fresh: Array) -> tuple[Noise, Memory]:
-        """Noise for blocks of pairs.
+        """Returns noise for blocks of pairs.
 
         Args:
-          keys: [blocks], one key for each 64 pairs (the last block may be shorter). Consumed.
-          state: the agent's state.
-          memory: [H, ...] as the last `ask` left it.
+          keys: [blocks], one for each 64 pairs (the last block may be shorter). Consumed.
+          state: The agent's state.
+          memory: [H, ...], the memory that the last `ask` returned.
           fresh: [H] bool, pairs whose episode starts now.
 
         Returns:
@@ -324,53 +322,31 @@ class Agent(Protocol):
         ...
 
     def members(self, state: Any, noise: Noise) -> Members:
-        """The perturbed parameters of a block of pairs, as a rollout wants them."""
+        """Returns the perturbed parameters of a block of pairs."""
         ...
 
     def shape(self, state: Any, segment: Segment) -> Array:
-        """[P] weights from every member's return; one that is not finite is the worst by now."""
+        """Returns the members' weights [P]. A return that was not finite is now the worst one."""
         ...
 
     def contract(self, state: Any, noise: Noise, memory: Memory, weights: Array) -> Update:
-        """Sum over the block's members of weights [2H] times signed unit noise (PES: the score)."""
+        """Returns the sum over the block's members of weights [2H] times signed unit noise.
+
+        An agent that accumulates noise (PES) uses sigma times the accumulated score instead.
+        """
         ...
 
     def tell(self, state: Any, update: Update, segment: Segment) -> tuple[Any, Array]:
-        """The next state, and [] the norm of the parameters' change."""
+        """Returns the next state, and the norm of the parameters' change []."""
         ...
 
     def center(self, state: Any) -> Params:
-        """The unperturbed parameters: what is evaluated and saved."""
-        ...
-
-
-class Moment(NamedTuple):
-    """What can be seen of an episode before one of its steps, or after the last."""
-
-    state: EnvState  # of the environment as its suite makes it, without what is wrapped around it
-    observation: np.ndarray  # [*observation_shape] float32
-    action: np.ndarray | None  # the one that is taken now; None after the last step
-
-
-class Drawing(Protocol):
-    """Draws an environment, a picture per step. It may hold what has to be given back: close it."""
-
-    @property
-    def step_seconds(self) -> float | None:
-        """How long a step lasts in the world that is drawn; None where time is only counted."""
-        ...
-
-    def frame(self, moment: Moment) -> np.ndarray:
-        """A picture [height, width, 3] uint8."""
-        ...
-
-    def close(self) -> None:
-        """Gives back what it holds; it draws no more."""
+        """Returns the unperturbed parameters: what is evaluated and saved."""
         ...
 
 
 class Limit(NamedTuple):
-    """Where a call to `advance` stops: whichever is reached first."""
+    """The limits of a call to `advance`, which stops at whichever is reached first."""
 
     generations: Any  # [] int32, in this call
     env_steps: Any  # [] int32, in this call
@@ -378,88 +354,166 @@ class Limit(NamedTuple):
 
 @struct.dataclass
 class Rows:
-    """What one call to `advance` reports: sums over the call; the rest is the last generation's."""
+    """The report of a call to `advance`.
 
-    generations: Array  # [] int32
-    env_steps: Array  # [] int32
-    episodes: Array  # [] int32
-    population_mean: Array  # [] float32, of the returns that are finite
-    population_best: Array  # [] float32, likewise
-    update_norm: Array  # [] float32
-    nonfinite_members: Array | None  # [] int32, over all generations; None without a population
+    Attributes:
+      generations: [] int32, number of generations.
+      env_steps: [] int32, sum over the call.
+      episodes: [] int32, sum over the call.
+      population_mean: [] float32, mean of the finite returns of the last generation.
+      population_best: [] float32, highest finite return of the last generation.
+      update_norm: [] float32, norm of the last generation's change of the parameters.
+      nonfinite_members: [] int32, sum over the call; None without a population.
+    """
+
+    generations: Array
+    env_steps: Array
+    episodes: Array
+    population_mean: Array
+    population_best: Array
+    update_norm: Array
+    nonfinite_members: Array | None
 
 
 class Learner(Protocol):
-    """Anything that gives a learning curve. Both functions are compiled by whoever runs them."""
+    """A method that has a learning curve: an evolution strategy, or another.
+
+    `init`, `advance` and `snapshot` are compiled by their callers.
+    """
 
     @property
     def env(self) -> Environment:
-        """What it is trained on."""
+        """The environment of training."""
         ...
 
     @property
     def pairs(self) -> int | None:
-        """H, antithetic pairs that devices can share; None where there are none."""
+        """Number of antithetic pairs (H), which devices can share; None without pairs."""
         ...
 
     @property
     def pairwise(self) -> Any:
-        """A tree prefix of the state: True for arrays that lead with the pair axis."""
+        """A tree prefix of the state: True for arrays whose leading axis is that of pairs."""
         ...
 
     @property
     def generation_steps(self) -> int:
-        """Most environment steps of a generation, an action that is repeated counted once."""
+        """Most environment steps of a generation; a repeated action counts as one."""
         ...
 
     def placed(self, lanes: str | None, spread: Any) -> "Learner":
-        """The same for lanes vmapped under this axis name, and pairs spread over devices.
+        """Returns this learner for vmapped runs, and for pairs that are spread over devices.
 
         Args:
-          lanes: None where runs are not vmapped.
-          spread: a `rl_es.training.sharding.PopulationSharding`; the usual one where there are
-            no pairs.
+          lanes: Name of the vmapped axis of runs; None if they are not vmapped.
+          spread: A `rl_es.training.sharding.PopulationSharding`; the default one without pairs.
         """
         ...
 
-    def init(self, key: Array, hyper: Hyper) -> Any: ...
+    def init(self, key: Array, hyper: Hyper) -> Any:
+        """Returns the state before the first generation. Consumes `key`."""
+        ...
 
-    def advance(self, state: Any, limit: Limit) -> tuple[Any, Rows]: ...
+    def advance(self, state: Any, limit: Limit) -> tuple[Any, Rows]:
+        """Runs generations until a limit is reached; none if it already is."""
+        ...
 
-    def snapshot(self, state: Any) -> Snapshot: ...
+    def snapshot(self, state: Any) -> Snapshot:
+        """Returns the policy to evaluate and save."""
+        ...
+
+
+class Scored(Environment, Protocol):
+    """An environment with an evaluation of its own (`EnvSpec.evaluation_steps`)."""
+
+    def score(self, state: EnvState) -> Array:
+        """Returns the result of an evaluation that ends in a state []; higher is better."""
+        ...
+
+
+class Solved(Environment, Protocol):
+    """An environment whose expected gradient estimates are known exactly."""
+
+    def expected(self, params: Params, sigma: float, rank: int | None) -> Params | None:
+        """Returns the expectation of the gradient estimate, E[f(params + sigma E) E] / sigma.
+
+        It holds for returns, actions and observations as they are: without fitness shaping,
+        sampled actions or normalisation; and for every strategy, whether it draws noise for each
+        episode or for each window.
+
+        Args:
+          params: The unperturbed parameters.
+          sigma: Standard deviation of the noise on each of them.
+          rank: Rank of the noise on weight matrices; None for full rank.
+
+        Returns:
+          float64 arrays, structured like the parameters; None where it is not known for these.
+        """
+        ...
+
+
+class Moment(NamedTuple):
+    """One step of an episode, for drawing.
+
+    Attributes:
+      state: State of the environment before the step, without its wrappers' state.
+      observation: [*observation_shape] float32.
+      action: The action that is taken; None after the last step.
+    """
+
+    state: EnvState
+    observation: np.ndarray
+    action: np.ndarray | None
+
+
+class Drawing(Protocol):
+    """Draws an environment, one picture a step. It may hold resources: close it."""
+
+    @property
+    def step_seconds(self) -> float | None:
+        """Duration of a step in the simulated world, in seconds; None if time is only counted."""
+        ...
+
+    def frame(self, moment: Moment) -> np.ndarray:
+        """Returns a picture [height, width, 3] uint8."""
+        ...
+
+    def close(self) -> None:
+        """Frees its resources. It cannot draw afterwards."""
+        ...
 
 
 class NativeStep(NamedTuple):
-    """What a step of a batch gives."""
+    """The outcome of a step of E episodes in another simulator."""
 
     state: np.ndarray  # [E, ...] float64
     observations: np.ndarray  # [E, D] float64
-    rewards: np.ndarray  # [E] float64; not a number where the simulation broke down
+    rewards: np.ndarray  # [E] float64; nan where the simulation broke down
     terminated: np.ndarray  # [E] bool
 
 
 class Native(Protocol):
     """An environment's task in another simulator, which runs on the host, a batch at a time.
 
-    A second opinion on a policy that was trained in the environment of the same name: observations
-    and actions mean there what they mean here. Rewards, starts and ends are the task's own. What
-    happens to an episode depends on its seed and its actions alone, not on the batch that it is in.
+    It gives a second opinion on a policy that was trained in the environment of the same name.
+    Observations and actions have the same meaning; rewards, starts and ends are the task's own.
+    An episode depends on its seed and its actions alone, and not on the batch that it is in.
     """
 
     @property
     def title(self) -> str:
-        """Simulator and task with their versions, for people."""
+        """Simulator and task with their versions, for display."""
         ...
 
     @property
     def episode_length(self) -> int:
-        """Steps after which an episode is truncated."""
+        """Number of steps after which an episode is truncated."""
         ...
 
     def reset(self, seeds: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Starts an episode a seed: states [E, ...] and observations [E, D], float64."""
+        """Starts one episode a seed; returns states [E, ...] and observations [E, D], float64."""
         ...
 
     def step(self, state: np.ndarray, actions: np.ndarray) -> NativeStep:
-        """One step of each episode from states [E, ...], under actions [E, A]."""
+        """Takes one step of each episode, from states [E, ...] under actions [E, A]."""
         ...

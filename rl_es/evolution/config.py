@@ -1,4 +1,4 @@
-"""The settings that every evolution strategy has; an agent's file adds its own."""
+"""Settings that evolution strategies share; an agent's file adds its own. Loads no jax."""
 
 from typing import Literal, Self
 
@@ -13,7 +13,7 @@ Accumulator = Literal["auto", "dense", "list", "keys", "held-B"]
 
 
 def check_even(population: int) -> int:
-    """The population, if its members come in pairs; a ValueError otherwise."""
+    """Returns the population, or raises a ValueError if its members do not come in pairs."""
     if population % 2:
         raise ValueError(
             f"members come in antithetic pairs: must be even, such as {population + 1}"
@@ -44,7 +44,7 @@ class StrategyConfig(Config):
 
     @field_validator("population")
     @classmethod
-    def _whole_pairs(cls, population: int) -> int:
+    def _check_even(cls, population: int) -> int:
         return check_even(population)
 
 
@@ -67,7 +67,7 @@ class PersistentConfig(StrategyConfig):
     )
 
     @model_validator(mode="after")
-    def _unbiased(self) -> Self:
+    def _check_bias(self) -> Self:
         if self.shaping in ("z_score", "centred_ranks") and not self.allow_biased_shaping:
             raise ValueError(
                 f"shaping {self.shaping} can reverse a persistent estimate; choose lagged_scale or "

@@ -1,12 +1,11 @@
-"""Any Flax Linen module as a policy, unmodified: its matrix products are intercepted.
+"""Any Flax Linen module as a policy, unmodified: noise on its matrices is added by interception.
 
-`nn.Dense`, `nn.DenseGeneral` and `nn.Embed` are left to compute x W + b with shared W; what is
-added is sign * (x E) for the member at hand. `rl_es.evolution.linen` finds out which of a
-module's arrays can be treated so.
+`perturb_products` intercepts the calls of `nn.Dense`, `nn.DenseGeneral` and `nn.Embed`. The module
+computes x W + b with the weights that the population shares; sign (x E) is added for the member.
 
-Which arrays of a Flax Linen module are used as matrices only, so that products can perturb them.
-
-The module is traced once, never computed. What cannot be treated is named with the reason.
+`find_matrices` decides which arrays of a module can be perturbed so: those that are used in no
+other way. It traces the module once and computes nothing. For every matrix that cannot be perturbed
+so, it states the reason.
 """
 
 import contextlib
@@ -28,7 +27,7 @@ from jax.interpreters import partial_eval
 from rl_es.evolution.perturbation import Path, leaves_by_path
 from rl_es.interfaces import Matrix
 
-NETWORK: Path = ("network",)  # where a policy's parameters hold those of its module
+NETWORK: Path = ("network",)  # path of the module's parameters in a policy's
 
 _WEIGHT = {nn.Dense: "kernel", nn.DenseGeneral: "kernel", nn.Embed: "embedding"}
 _METHODS = {(nn.Dense, "__call__"), (nn.DenseGeneral, "__call__"),
@@ -36,10 +35,10 @@ _METHODS = {(nn.Dense, "__call__"), (nn.DenseGeneral, "__call__"),
 
 
 def weight_path(context: nn.module.InterceptorContext) -> Path | None:
-    """Path of the weight that a call multiplies by, below `NETWORK`; None for any other call.
+    """Returns the path of the weight that a call multiplies by, below `NETWORK`, or None.
 
-    Subclasses, and layers with a product of their own, are left alone: what they do with their
-    kernel is not known.
+    It is None for subclasses and for layers with another product, too: what they do with their
+    kernel is unknown.
     """
     module, kind = context.module, type(context.module)
     if (kind, context.method_name) not in _METHODS:
@@ -52,17 +51,17 @@ def weight_path(context: nn.module.InterceptorContext) -> Path | None:
 
 
 def as_tuple(axes: Any) -> tuple[int, ...]:
-    """Axes as a module states them, one or several."""
+    """Returns the axes that a module states as one number or several."""
     return (axes,) if isinstance(axes, int) else tuple(axes)
 
 
 def input_of(args: Sequence[Any], kwargs: Mapping[str, Any]) -> Array:
-    """The input x of a call, however it was passed."""
+    """Returns the input x of a call, passed by position or by name."""
     return args[0] if args else next(iter(kwargs.values()))
 
 
-def _term(module: nn.Module, method: str, product: Any, x: Array, y: Array) -> Array:
-    """What a product adds to the output y of a call with input x."""
+def _noise_term(module: nn.Module, method: str, product: Any, x: Array, y: Array) -> Array:
+    """Returns x E, shaped like the output y of a call with input x."""
     if method == "attend":
         return product.apply_transposed(x)
     if isinstance(module, nn.Embed):
@@ -77,12 +76,12 @@ def _term(module: nn.Module, method: str, product: Any, x: Array, y: Array) -> A
 
 @contextlib.contextmanager
 def perturb_products(products: Mapping[Path, Any], sign: Array) -> Iterator[None]:
-    """Within it, each product is added, with its sign, where the module of its path is called.
+    """Perturbs the modules that are called within this context.
 
     Args:
-      products: by path of the weight in a policy's parameters (under `NETWORK`), a product of
-        `rl_es.evolution.perturbation` for one member pair.
-      sign: [] +1 or -1.
+      products: A product of `rl_es.evolution.perturbation` for one pair, by the path of the weight
+        in the policy's parameters (under `NETWORK`).
+      sign: [] +1 for the plus member, -1 for the minus member.
     """
 
     def add(call: Callable[..., Array], args: Any, kwargs: Any, context: Any) -> Array:
@@ -91,14 +90,14 @@ def perturb_products(products: Mapping[Path, Any], sign: Array) -> Iterator[None
         if path not in products:
             return y
         x = input_of(args, kwargs)
-        term = _term(context.module, context.method_name, products[path], x, y)
+        term = _noise_term(context.module, context.method_name, products[path], x, y)
         return y + (sign * term).astype(y.dtype)
 
     with nn.intercept_methods(add):
         yield
 
 
-Inputs = Callable[[], tuple[Any, ...]]
+Inputs = Callable[[], tuple[Any, ...]]  # returns examples of a module's arguments
 
 _traces = itertools.count()
 
@@ -106,15 +105,16 @@ _traces = itertools.count()
 def find_matrices(
     module: nn.Module, params: Any, inputs: Inputs
 ) -> tuple[dict[Path, Matrix], dict[Path, str]]:
-    """Which arrays of a module are used as matrices only.
+    """Finds the arrays of a module that are used as matrices only.
 
     Args:
-      module: the module.
-      params: pytree of `jax.ShapeDtypeStruct`.
-      inputs: gives examples of what the module is called with, inside the trace.
+      module: The module.
+      params: Its parameters, a pytree of `jax.ShapeDtypeStruct`.
+      inputs: Returns examples of the module's arguments; called inside the trace.
 
     Returns:
-      The matrices by path under `NETWORK`, and, by path, why a matrix cannot be treated as one.
+      The matrices, by path under `NETWORK`; and the reasons why other weights that a product
+      multiplies by are refused, by path.
     """
     shapes = leaves_by_path(params)
     recorder = _Recorder(shapes)
@@ -122,8 +122,9 @@ def find_matrices(
     calls, refused = recorder.calls, recorder.refused
     leaves = jax.tree_util.tree_flatten_with_path(params)[0]
     paths = [tuple(entry.key for entry in path) for path, _ in leaves]
-    for path, source, jitted in _weights(traced, dict(zip(traced.invars, paths, strict=True))):
-        if jitted:  # equal modules share one trace, so that the path may be that of another
+    sources = dict(zip(traced.invars, paths, strict=True))
+    for path, source, jitted in _marked_weights(traced, sources):
+        if jitted:  # equal modules share one trace, so that the path may be another module's
             refused[source or path] = f"'{'/'.join(source or path)}' is used inside nn.jit"
         elif source != path:
             refused.setdefault(
@@ -135,20 +136,20 @@ def find_matrices(
     for path, use in zip(paths, used, strict=True):
         if use and path in calls:
             refused.setdefault(path, f"'{'/'.join(path)}' is also used other than as a matrix")
-    found = {path: _as_matrix(module, shapes[path].shape) for path, module in calls.items()
-             if path not in refused}  # fmt: skip
+    matrices = {path: _as_matrix(module, shapes[path].shape) for path, module in calls.items()
+                if path not in refused}  # fmt: skip
     return (
-        {NETWORK + path: matrix for path, matrix in sorted(found.items())},
+        {NETWORK + path: matrix for path, matrix in sorted(matrices.items())},
         {NETWORK + path: reason for path, reason in sorted(refused.items())},
     )
 
 
 class _Recorder:
-    """Intercepts the calls of a module: notes those that multiply by a weight, and marks it.
+    """An interceptor that records the calls that multiply by a weight, and marks the weight.
 
     Attributes:
-      calls: by path of the weight, the module that multiplies by it.
-      refused: by path of the weight, why it cannot be treated as a matrix.
+      calls: The module that multiplies by a weight, by the weight's path.
+      refused: The reason why a weight cannot be treated as a matrix, by its path.
     """
 
     def __init__(self, shapes: Mapping[Path, Any]):
@@ -175,16 +176,16 @@ class _Recorder:
             )
         else:
             self.calls[path] = context.module
-        # The input is read and the weight is not, so that any other use of it shows in the trace.
+        # Reads the input, not the weight: any other use of the weight shows in the trace.
         return jnp.zeros(y.shape, y.dtype) + input_of(args, kwargs).sum().astype(y.dtype)
 
 
 def _trace(module: nn.Module, params: Any, inputs: Inputs, recorder: _Recorder) -> Jaxpr:
-    """The module as a function of its parameters, its calls intercepted."""
+    """Traces the module as a function of its parameters, with its calls intercepted."""
 
     def apply(params: Any) -> Any:
-        # A flag that no other trace has: what is under nn.jit, which keeps traces by flags, would
-        # otherwise not be seen here, or leave to others what the recorder returns.
+        # The flag is unique. nn.jit caches traces by flags: modules under it would otherwise not be
+        # traced here, or others would reuse a trace with the recorder's outputs.
         def call(scope: Scope) -> Any:
             return module.clone(parent=scope)(*inputs())
 
@@ -194,49 +195,61 @@ def _trace(module: nn.Module, params: Any, inputs: Inputs, recorder: _Recorder) 
         return jax.make_jaxpr(apply)(params).jaxpr
 
 
-def _weights(
-    jaxpr: Jaxpr, known: Mapping[Var, Path], jitted: bool = False
+def _marked_weights(
+    jaxpr: Jaxpr, sources: Mapping[Var, Path], jitted: bool = False
 ) -> Iterator[tuple[Path, Path | None, bool]]:
-    """What a trace multiplies by: the module's path for it, the parameter it is, whether under jit.
+    """Yields the weights that a recorder marked in a trace.
 
-    A parameter is followed into loops, branches and calls; what is computed from one is none.
+    A parameter is followed into loops, branches and calls. A value that is computed from a
+    parameter is no parameter.
+
+    Args:
+      jaxpr: The trace.
+      sources: The paths of the variables that are parameters.
+      jitted: True inside a function under `nn.jit`.
+
+    Yields:
+      The path at which a module reads its weight; the path of the parameter that the weight is, or
+      None; and `jitted` at that point.
     """
     for equation in jaxpr.eqns:
         if equation.primitive.name == "name":
             (weight,) = equation.invars
-            source = known.get(weight) if isinstance(weight, Var) else None
+            source = sources.get(weight) if isinstance(weight, Var) else None
             yield tuple(equation.params["name"].split("/")), source, jitted
         for inner, operands in _bodies(equation):
-            passed = {
-                variable: known[operand]
+            inner_sources = {
+                variable: sources[operand]
                 for variable, operand in zip(inner.invars, operands, strict=False)
-                if isinstance(operand, Var) and operand in known
+                if isinstance(operand, Var) and operand in sources
             }
-            yield from _weights(inner, passed, jitted or equation.primitive.name == "jit")
+            inner_jitted = jitted or equation.primitive.name == "jit"
+            yield from _marked_weights(inner, inner_sources, inner_jitted)
 
 
 def _bodies(equation: JaxprEqn) -> Iterator[tuple[Jaxpr, list[Any]]]:
-    """The functions in an equation, each with the operands that it is called with.
+    """Yields the functions in an equation, each with the operands that it is called with.
 
-    What a loop carries or scans over changes, so only a loop's constants are operands.
+    Of a loop's operands only the constants are given: what it carries or scans over changes.
     """
-    operands, own = equation.invars, equation.params
+    operands, params = equation.invars, equation.params
     if equation.primitive.name == "scan":
-        yield own["jaxpr"].jaxpr, operands[: own["num_consts"]]
+        yield params["jaxpr"].jaxpr, operands[: params["num_consts"]]
     elif equation.primitive.name == "while":
-        first, last = own["cond_nconsts"], own["cond_nconsts"] + own["body_nconsts"]
-        yield own["cond_jaxpr"].jaxpr, operands[:first]
-        yield own["body_jaxpr"].jaxpr, operands[first:last]
+        first, last = params["cond_nconsts"], params["cond_nconsts"] + params["body_nconsts"]
+        yield params["cond_jaxpr"].jaxpr, operands[:first]
+        yield params["body_jaxpr"].jaxpr, operands[first:last]
     elif equation.primitive.name == "cond":
-        for branch in own["branches"]:
+        for branch in params["branches"]:
             yield branch.jaxpr, operands[1:]
     else:
-        for value in own.values():
+        for value in params.values():
             inner = value.jaxpr if isinstance(value, ClosedJaxpr) else value
             if isinstance(inner, Jaxpr):
                 yield inner, operands if len(inner.invars) == len(operands) else []
 
 
 def _as_matrix(module: nn.Module, shape: tuple[int, ...]) -> Matrix:
+    """Returns the sizes of a weight as a matrix; `nn.DenseGeneral` may contract several axes."""
     inputs = len(as_tuple(module.axis)) if isinstance(module, nn.DenseGeneral) else 1
     return Matrix(math.prod(shape[:inputs]), math.prod(shape[inputs:]))

@@ -1,4 +1,4 @@
-"""Optimisers by optax, built inside the trace from traced numbers, so that they compile once."""
+"""Optimisers of optax, built inside the trace from traced numbers: one program for all of them."""
 
 from collections.abc import Callable
 
@@ -10,11 +10,12 @@ from jax import Array
 from rl_es.evolution.perturbation import global_norm
 from rl_es.interfaces import Hyper, Params, Update
 
-Build = Callable[[Hyper, Array], optax.GradientTransformation]
+# (traced hyper-parameters, learning rate) -> optimiser
+OptimiserFactory = Callable[[Hyper, Array], optax.GradientTransformation]
 
 
 def sgd(hyper: Hyper, lr: Array) -> optax.GradientTransformation:
-    """Gradient descent with momentum; weight decay as an L2 term of the gradient."""
+    """Returns gradient descent with momentum; weight decay is an L2 term of the gradient."""
     return optax.chain(
         optax.add_decayed_weights(hyper["weight_decay"]),
         optax.sgd(lr, momentum=hyper["momentum"]),  # pyright: ignore[reportArgumentType]
@@ -22,7 +23,7 @@ def sgd(hyper: Hyper, lr: Array) -> optax.GradientTransformation:
 
 
 def adam(hyper: Hyper, lr: Array) -> optax.GradientTransformation:
-    """Adam; weight decay as an L2 term of the gradient."""
+    """Returns Adam; weight decay is an L2 term of the gradient."""
     return optax.chain(
         optax.add_decayed_weights(hyper["weight_decay"]),
         optax.adam(lr, b1=hyper["b1"], b2=hyper["b2"]),  # pyright: ignore[reportArgumentType]
@@ -30,7 +31,7 @@ def adam(hyper: Hyper, lr: Array) -> optax.GradientTransformation:
 
 
 def adamw(hyper: Hyper, lr: Array) -> optax.GradientTransformation:
-    """Adam with decoupled weight decay."""
+    """Returns Adam with decoupled weight decay."""
     return optax.adamw(
         lr,
         b1=hyper["b1"],  # pyright: ignore[reportArgumentType]
@@ -39,18 +40,23 @@ def adamw(hyper: Hyper, lr: Array) -> optax.GradientTransformation:
     )
 
 
-OPTIMISERS: dict[str, Build] = {"sgd": sgd, "adam": adam, "adamw": adamw}
+OPTIMISERS: dict[str, OptimiserFactory] = {"sgd": sgd, "adam": adam, "adamw": adamw}
 
 
 def ascend(
-    build: Build, hyper: Hyper, lr: Array, state: optax.OptState, params: Params, estimate: Update
+    optimiser: OptimiserFactory,
+    hyper: Hyper,
+    lr: Array,
+    state: optax.OptState,
+    params: Params,
+    estimate: Update,
 ) -> tuple[Params, optax.OptState, Array]:
-    """One step up the estimate.
+    """Takes one step up a gradient estimate.
 
     Returns:
-      New parameters, new optimiser state, and [] the norm of the change.
+      The new parameters, the new state of the optimiser, and the norm of the change [].
     """
     descent = jax.tree.map(jnp.negative, estimate)
     with jax.numpy_dtype_promotion("standard"):  # optax raises floats to integer powers
-        change, state = build(hyper, lr).update(descent, state, params)
+        change, state = optimiser(hyper, lr).update(descent, state, params)
     return optax.apply_updates(params, change), state, global_norm(change)

@@ -1,14 +1,15 @@
-"""An evolution strategy: a perturbation, a segment, a memory, a shaping and an optimiser composed.
+"""An evolution strategy: a perturbation, a segment, a noise memory, a shaping and an optimiser.
 
-The estimate is a sum over N members of weight z_i times signed unit noise E_i (for a memory that
-accumulates, sigma times the accumulated score), ascended by the optimiser in one of three scales:
+The update is a sum over N members of weight z_i times signed unit noise E_i (for a memory that
+accumulates noise, sigma times the accumulated score). The optimiser ascends it in one of three
+scales:
 
-  gradient  1 / (N sigma) sum z_i E_i   the ES estimator of the smoothed objective's gradient
-  paper     1 / N sum z_i E_i           as the EGGROLL paper writes it: sigma times `gradient`
-  official  sigma / sqrt(N) sum z_i E_i sigma sqrt(N) times `paper`, which is what the paper's
-                                        learning rates for SGD were selected with
+  gradient  1 / (N sigma) sum z_i E_i    the ES estimator of the smoothed objective's gradient
+  paper     1 / N sum z_i E_i            as the EGGROLL paper states it: sigma times `gradient`
+  official  sigma / sqrt(N) sum z_i E_i  sigma sqrt(N) times `paper`: the authors' code, with which
+                                         the paper's learning rates for SGD were selected
 
-From an agent's settings to its composition.
+`episodic_strategy` and `persistent_strategy` compose a strategy from an agent's settings.
 """
 
 from collections.abc import Callable
@@ -24,7 +25,7 @@ from rl_es.errors import UserError
 from rl_es.evolution.config import EpisodicConfig, PersistentConfig, StrategyConfig
 from rl_es.evolution.fitness_shaping import STATELESS_SHAPINGS, LaggedScale, Shaping
 from rl_es.evolution.noise_memory import FreshNoise, PairMemory
-from rl_es.evolution.optimiser import OPTIMISERS, Build, ascend
+from rl_es.evolution.optimiser import OPTIMISERS, OptimiserFactory, ascend
 from rl_es.evolution.perturbation import FullRank, LowRank
 from rl_es.interfaces import (
     Episode,
@@ -50,24 +51,42 @@ UPDATE_SCALES: dict[str, Callable[[int, Array], Array]] = {
 
 @struct.dataclass
 class StrategyState:
-    """The state of an `EvolutionStrategy`."""
+    """The state of an `EvolutionStrategy`.
 
-    params: Params  # the centre
+    Attributes:
+      params: The unperturbed parameters, the population's centre.
+      optimiser: State of the optimiser.
+      shaping: State of the fitness shaping.
+      hyper: Traced hyper-parameters, by name.
+      generation: [] int32, number of generations so far.
+    """
+
+    params: Params
     optimiser: Any
     shaping: Any
     hyper: Hyper
-    generation: Array  # [] int32
+    generation: Array
 
 
 @dataclass(frozen=True)
 class EvolutionStrategy:
-    """The `Agent` that all strategies here are compositions of."""
+    """An `Agent` composed of its parts.
+
+    Attributes:
+      population: Number of members (P), half of them antithetic partners.
+      perturbation: Draws, applies and contracts noise.
+      segment: The part of an episode that members are evaluated on each generation.
+      shaping: Maps returns to weights.
+      optimiser: Returns the optimiser for hyper-parameters and a learning rate.
+      update_scale: A key of `UPDATE_SCALES`.
+      pair_memory: Decides which noise a pair gets, and what is kept of it.
+    """
 
     population: int
     perturbation: Perturbation
     segment: Episode | Persistent
     shaping: Shaping
-    optimiser: Build
+    optimiser: OptimiserFactory
     update_scale: str = "gradient"
     pair_memory: PairMemory = field(default_factory=FreshNoise)
 
@@ -109,15 +128,15 @@ class EvolutionStrategy:
         scale = UPDATE_SCALES[self.update_scale](self.population, self._sigma(state))
         estimate = jax.tree.map(lambda leaf: scale * leaf, update)
         lr = hyper["lr"] * hyper["lr_decay"] ** power
-        params, optimiser, length = ascend(
+        params, optimiser, change = ascend(
             self.optimiser, hyper, lr, state.optimiser, state.params, estimate
         )
         ready = self.shaping.ready(state.shaping)
         if ready is not True:
-            params, optimiser, length = jax.tree.map(
+            params, optimiser, change = jax.tree.map(
                 lambda new, old: jnp.where(ready, new, old),
-                (params, optimiser, length),
-                (state.params, state.optimiser, jnp.zeros_like(length)),
+                (params, optimiser, change),
+                (state.params, state.optimiser, jnp.zeros_like(change)),
             )
         return (
             StrategyState(
@@ -127,23 +146,24 @@ class EvolutionStrategy:
                 hyper=hyper,
                 generation=state.generation + 1,
             ),
-            length,
+            change,
         )
 
     def center(self, state: StrategyState) -> Params:
         return state.params
 
     def _sigma(self, state: StrategyState) -> Array:
+        """Returns the noise scale of this generation []."""
         power = state.generation.astype(jnp.float32)
         return state.hyper["sigma"] * state.hyper["sigma_decay"] ** power
 
 
 Strategy = TypeVar("Strategy", bound=EvolutionStrategy)
-ENDLESS_CYCLE = 10  # windows taken for a cycle where episodes never end
+ENDLESS_CYCLE = 10  # windows that count as a cycle where episodes never end
 
 
 def make_perturbation(parameters: ParameterSpec, rank: int | None) -> Perturbation:
-    """Noise of rank R on weight matrices, or of full rank where there is none.
+    """Returns noise of rank R on weight matrices, or of full rank if `rank` is None.
 
     Raises:
       UserError: the policy has a matrix that cannot be perturbed as a product.
@@ -152,7 +172,7 @@ def make_perturbation(parameters: ParameterSpec, rank: int | None) -> Perturbati
 
 
 def windows_per_episode(config: PersistentConfig, problem: ProblemSpec) -> int | None:
-    """Most windows of an episode; None where it never ends."""
+    """Returns the most windows that an episode has; None if it never ends."""
     length = problem.episode_length
     return None if length is None else Persistent(config.window).windows(length)
 
@@ -160,7 +180,7 @@ def windows_per_episode(config: PersistentConfig, problem: ProblemSpec) -> int |
 def episodic_strategy(
     config: EpisodicConfig, perturbation: Perturbation, kind: type[Strategy] = EvolutionStrategy
 ) -> Strategy:
-    """A strategy whose members are evaluated on whole episodes; `kind` may be one of your own."""
+    """Returns a strategy of class `kind` that evaluates its members on whole episodes."""
     return kind(
         population=config.population,
         perturbation=perturbation,
@@ -180,7 +200,15 @@ def persistent_strategy(
     memory: PairMemory | None = None,
     kind: type[Strategy] = EvolutionStrategy,
 ) -> Strategy:
-    """A strategy whose members live on from window to window; `kind` may be one of your own.
+    """Returns a strategy whose particles go on from window to window.
+
+    Args:
+      config: The agent's settings.
+      perturbation: The noise.
+      problem: What the agent is made for.
+      start: The particle that a window starts from, as in `Persistent`.
+      memory: The noise memory; `FreshNoise` if None.
+      kind: The strategy's class.
 
     Raises:
       UserError: the window is longer than an episode, or episodes that never end are staggered.
@@ -205,6 +233,7 @@ def persistent_strategy(
 
 
 def _shaping(config: StrategyConfig, cycle: int) -> Shaping:
+    """Returns the fitness shaping for episodes of `cycle` windows."""
     return (
         LaggedScale(cycle)
         if config.shaping == "lagged_scale"
