@@ -1,6 +1,5 @@
 """The command `rl_es`, which is also started by `python -m rl_es`."""
 
-from rl_es import agents, envs  # noqa: F401  (importing them tells the registry where to look)
 from rl_es.cli import leave, main
 
 

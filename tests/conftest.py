@@ -37,7 +37,6 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
-from rl_es import agents, envs  # noqa: F401  (importing them tells the registry where to look)
 from tests import extras
 from tests.artifacts import ARTIFACTS
 

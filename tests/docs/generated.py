@@ -24,7 +24,5 @@ def contents() -> dict[Path, str]:
 
 
 if __name__ == "__main__":
-    from rl_es import agents, envs  # noqa: F401  (importing them tells the registry where to look)
-
     for path, text in contents().items():
         path.write_text(text)

@@ -104,6 +104,4 @@ def main(names: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    from rl_es import agents, envs  # noqa: F401  (importing them tells the registry where to look)
-
     sys.exit(main(sys.argv[1:]))

@@ -12,7 +12,6 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from rl_es import agents, envs  # noqa: F401  (importing them tells the registry where to look)
 from rl_es.cli.main import leave, main
 
 # Where it may end: module and function, by the name of the moment.

@@ -43,7 +43,7 @@ DOOR = f"""
 import os, sys, time, types
 sys.path.insert(0, {str(ROOT)!r})
 agent, kind, wait = sys.argv[1:4]
-from rl_es import agents, cli, registry
+from rl_es import cli, registry
 registry.suites.add_package("tests.sweep.drift_suites")
 from rl_es.sweep import runs
 from rl_es.sweep.runs import ActiveRun

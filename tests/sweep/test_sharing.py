@@ -32,7 +32,7 @@ LONG = (  # runs that last, since workers are to be ended in the middle of one
 )
 DOOR = """
 import sys
-from rl_es import agents, cli, envs
+from rl_es import cli
 from rl_es.cli import run_commands
 run_commands.write_report = run_commands.write_films = lambda folder: None
 cli.leave(cli.main(sys.argv[1:]))
