@@ -137,7 +137,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "mine.py").write_text(AGENT)
     (tmp_path / "worlds.py").write_text(ENVIRONMENTS)
     monkeypatch.chdir(tmp_path)
-    registry._plugin.cache_clear()
+    registry._load_plugin.cache_clear()
     return tmp_path
 
 

@@ -1,11 +1,12 @@
-"""Evaluation of the unperturbed policy on episodes and keys of its own.
+"""Evaluation of an unperturbed policy: in its environment, in another simulator, step by step.
 
-What is reported of an episode is its return, unless the environment names an evaluation of its own:
-then so many steps are taken from a fresh start, and the score of the last state is reported.
+`make_evaluator` reports the return of whole episodes, or, if the environment has an evaluation of
+its own, the score of the state after `evaluation_steps` steps.
 
-Evaluation in another simulator: physics on the host, the policy in one compiled call a step.
+`make_native_evaluator` does the same in another simulator: the physics runs on the host, and the
+policy in one compiled call a step.
 
-One episode of a policy, step by step, for replays and for looking at.
+`make_recorder` and `read_trajectory` give one episode, step by step, for replays.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,13 +34,16 @@ from rl_es.rollout.unroll import (
 def make_evaluator(
     env: Environment, policy: Policy, count: int, lanes: str | None = None
 ) -> Callable[[Array, Snapshot], Array]:
-    """A function (key, snapshot) -> [E] what is reported of `count` episodes. Consumes the key.
+    """Returns a function that evaluates a policy on `count` episodes.
+
+    Its arguments are a key, which it consumes, and a snapshot; it returns the results [E]. `lanes`
+    names a vmapped axis around it, if any.
 
     Raises:
       UserError: episodes never end, and the environment names no evaluation of its own.
     """
-    own = env.spec.evaluation_steps
-    limit = time_limit(env) if own is None else own
+    evaluation_steps = env.spec.evaluation_steps
+    limit = time_limit(env) if evaluation_steps is None else evaluation_steps
 
     def evaluate(key: Array, snapshot: Snapshot) -> Array:
         reset_key, step_key = jax.random.split(key)
@@ -48,7 +52,7 @@ def make_evaluator(
         )
         step = single_step(env, policy, snapshot.params, snapshot.statistics)
         keys = jax.random.split(step_key, count)
-        if own is None:
+        if evaluation_steps is None:
             return unroll_episodes(step, particles, keys, limit, lanes=lanes).returns
         last = unroll_window(step, particles, keys, limit).particles
         return jax.vmap(cast(Scored, env).score)(last.env)
@@ -56,20 +60,20 @@ def make_evaluator(
     return evaluate
 
 
-# (snapshot, what the policy carries [E, ...], observations [E, D], keys [E], step) -> carried on
-# [E, ...], actions [E, A]
-Act = Callable[..., tuple[Any, Array]]
+# (snapshot, policy states [E, ...], observations [E, D], keys [E], step) -> policy states [E, ...],
+# actions [E, A]
+BatchAct = Callable[..., tuple[Any, Array]]
 
 
-def make_batch_act(policy: Policy) -> Act:
-    """The policy on a batch of episodes, compiled. Keys are those of whole episodes."""
+def make_batch_act(policy: Policy) -> BatchAct:
+    """Returns the compiled policy of a batch of episodes, each with one key for all its steps."""
 
-    def act(snapshot: Snapshot, carried: Any, values: Array, keys: Array, step: Array) -> Any:
-        def one(carried: Any, values: Array, key: Array) -> tuple[Any, Array]:
-            seen = normalise(snapshot.statistics, Observation(values))
-            return policy.act(snapshot.params, carried, seen, jax.random.fold_in(key, step))
+    def act(snapshot: Snapshot, states: Any, values: Array, keys: Array, step: Array) -> Any:
+        def act_in_episode(state: Any, values: Array, key: Array) -> tuple[Any, Array]:
+            observation = normalise(snapshot.statistics, Observation(values))
+            return policy.act(snapshot.params, state, observation, jax.random.fold_in(key, step))
 
-        return jax.vmap(one)(carried, values, keys)
+        return jax.vmap(act_in_episode)(states, values, keys)
 
     return jax.jit(act)
 
@@ -77,11 +81,11 @@ def make_batch_act(policy: Policy) -> Act:
 def make_native_evaluator(
     native: Native, policy: Policy, wrappers: WrapperConfig
 ) -> Callable[[Array, Sequence[int], Snapshot], np.ndarray]:
-    """A function (key, seeds [E], snapshot) -> [E] float64 returns of whole episodes.
+    """Returns a function that evaluates a policy on whole episodes in another simulator.
 
-    The key is of the policy and consumed, the seeds are of the episodes' starts. Repeated actions
-    and the time limit are as in the environment; rewards are not scaled. A return is not a number
-    where the simulation broke down.
+    Its arguments are a key for the policy, which it consumes, the seeds of the episodes' starts
+    [E], and a snapshot; it returns float64 returns [E], nan where the simulation broke down.
+    Repeated actions and the time limit are as in the environment; rewards are not scaled.
     """
     act = make_batch_act(policy)
     repeats = wrappers.action_repeat
@@ -91,22 +95,22 @@ def make_native_evaluator(
     def evaluate(key: Array, seeds: Sequence[int], snapshot: Snapshot) -> np.ndarray:
         episodes = len(seeds)
         keys = jax.random.split(key, episodes)
-        carried = jax.tree.map(
+        states = jax.tree.map(
             lambda leaf: jnp.broadcast_to(leaf, (episodes, *leaf.shape)), policy.initial_state()
         )
-        state, seen = native.reset(seeds)
+        simulator, observations = native.reset(seeds)
         actions = np.zeros(0)
         returns = np.zeros(episodes)
         alive = np.arange(episodes)
         for t in range(limit):
             if t % repeats == 0:
-                values, step = seen.astype(np.float32), np.uint32(t // repeats)
-                carried, chosen = act(snapshot, carried, values, keys, step)
+                values, step = observations.astype(np.float32), np.uint32(t // repeats)
+                states, chosen = act(snapshot, states, values, keys, step)
                 actions = np.asarray(chosen)
-            after = native.step(state[alive], actions[alive])
-            state[alive], seen[alive] = after.state, after.observations
-            returns[alive] += after.rewards
-            alive = alive[~after.terminated]
+            outcome = native.step(simulator[alive], actions[alive])
+            simulator[alive], observations[alive] = outcome.state, outcome.observations
+            returns[alive] += outcome.rewards
+            alive = alive[~outcome.terminated]
             if not alive.size:
                 break
         return returns
@@ -118,12 +122,12 @@ class Trajectory(NamedTuple):
     """One episode of T steps.
 
     Attributes:
-      states: the environment's states before each step, leaves [T, ...]; () where none were kept.
-      observations: [T, *observation_shape] float32, as the environment gives them.
+      states: The environment's states before each step, leaves [T, ...]; () if none were recorded.
+      observations: [T, *observation_shape] float32, not normalised.
       actions: [T, ...].
       rewards: [T] float32.
-      terminated: whether the task ended; otherwise the time was over.
-      end: state and observation after the last step.
+      terminated: True if the task ended, False if only the time limit was reached.
+      end: State and observation after the last step.
     """
 
     states: EnvState
@@ -137,44 +141,46 @@ class Trajectory(NamedTuple):
 def make_recorder(
     env: Environment, policy: Policy, states: bool = True
 ) -> Callable[[Array, Snapshot], Any]:
-    """A function (key, snapshot) -> what `trajectory` reads. Consumes the key. To be compiled once.
+    """Returns a function that records one episode, for `read_trajectory`. Compile it once.
+
+    Its arguments are a key, which it consumes, and a snapshot.
 
     Args:
-      env: the environment.
-      policy: acts in it.
-      states: whether states are kept, which may be large.
+      env: The environment.
+      policy: The policy that acts in it.
+      states: Record the environment's states, which may be large.
 
     Raises:
       UserError: episodes never end, and the environment names no evaluation of its own.
     """
-    own = env.spec.evaluation_steps
-    limit = time_limit(env) if own is None else own
+    evaluation_steps = env.spec.evaluation_steps
+    limit = time_limit(env) if evaluation_steps is None else evaluation_steps
 
     def record(key: Array, snapshot: Snapshot) -> Any:
         reset_key, step_key = jax.random.split(key)
 
         def step(particle: Particle, key: Array) -> tuple[Particle, tuple]:
-            moved, action, after = act_and_step(
+            moved, action, transition = act_and_step(
                 env, policy, snapshot.params, snapshot.statistics, particle, key
             )
-            kept = particle.env if states else ()
-            shown = (kept, particle.observation.values, action, after.reward)
-            return moved, (*shown, after.terminated, ~particle.done)
+            state = particle.env if states else ()
+            before = (state, particle.observation.values, action, transition.reward)
+            return moved, (*before, transition.terminated, ~particle.done)
 
         keys = jax.vmap(jax.random.fold_in, (None, 0))(
             step_key, jnp.arange(limit, dtype=jnp.uint32)
         )
-        end, each = jax.lax.scan(step, start_particle(env, policy, reset_key), keys)
-        return each, (end.env if states else (), end.observation.values)
+        end, steps = jax.lax.scan(step, start_particle(env, policy, reset_key), keys)
+        return steps, (end.env if states else (), end.observation.values)
 
     return record
 
 
 def read_trajectory(recorded: Any) -> Trajectory:
-    """The episode that a recorder's function gave, up to its end."""
-    (*shown, terminated, alive), end = jax.device_get(recorded)
+    """Returns the episode that a recorder's function recorded, up to its end."""
+    (*steps, terminated, alive), end = jax.device_get(recorded)
     length = int(alive.sum())
-    if length < len(alive):  # what follows the end begins with what the last step led to
-        end = jax.tree.map(lambda leaf: leaf[length], tuple(shown[:2]))
-    states, observations, actions, rewards = jax.tree.map(lambda leaf: leaf[:length], shown)
+    if length < len(alive):  # the first step after the end starts from the final state
+        end = jax.tree.map(lambda leaf: leaf[length], tuple(steps[:2]))
+    states, observations, actions, rewards = jax.tree.map(lambda leaf: leaf[:length], steps)
     return Trajectory(states, observations, actions, rewards, bool(terminated[length - 1]), end)

@@ -1,7 +1,8 @@
-"""Running statistics of observations, gathered from the population's own rollouts.
+"""Running statistics of observations, from the population's own rollouts.
 
-They are frozen during a segment; the segment's alive-masked moments are merged after it, by the
-parallel rule of Chan, Golub and LeVeque (1979), which shards can sum as well.
+They are frozen during a segment. Moments of the observations of particles that are alive are summed
+over the segment, and over shards, and merged into the statistics after it, by the parallel rule of
+Chan, Golub and LeVeque (1979).
 """
 
 import jax
@@ -12,12 +13,12 @@ from jax import Array
 from rl_es.interfaces import Observation
 
 CLIP = 10.0  # standard deviations
-FARTHEST = 1e15  # from the mean: of so many as float32 can count, squares add up to less than inf
+MAX_DEVIATION = 1e15  # from the mean; float32 sums of its square stay below inf
 
 
 @struct.dataclass
 class Statistics:
-    """Running statistics, or the moments of one segment."""
+    """Running statistics, or the sums of one segment (see `batch_moments`)."""
 
     count: Array  # [] float32
     mean: Array  # [*observation_shape]
@@ -25,34 +26,34 @@ class Statistics:
 
 
 def empty_statistics(shape: tuple[int, ...]) -> Statistics:
-    """Statistics of nothing: they leave observations as they are."""
+    """Returns statistics of no observations, which normalise nothing."""
     return Statistics(jnp.zeros(()), jnp.zeros(shape), jnp.zeros(shape))
 
 
 def normalise(statistics: Statistics | None, observation: Observation) -> Observation:
-    """(x - mean) / std, clipped at 10 standard deviations; without statistics, as it is."""
+    """Returns (x - mean) / std, clipped at 10 standard deviations; x itself without statistics."""
     if statistics is None:
         return observation
     variance = statistics.m2 / jnp.maximum(statistics.count, 1.0)
     scaled = (observation.values - statistics.mean) / jnp.sqrt(variance + 1e-8)
-    known = statistics.count >= 2
-    values = jnp.where(known, jnp.clip(scaled, -CLIP, CLIP), observation.values)
+    enough = statistics.count >= 2
+    values = jnp.where(enough, jnp.clip(scaled, -CLIP, CLIP), observation.values)
     return observation._replace(values=values)
 
 
 def batch_moments(statistics: Statistics, values: Array, alive: Array) -> Statistics:
-    """Sums of one step about the frozen mean: count, sum, sum of squares.
+    """Returns the sums of one step about the frozen mean: count, sum, sum of squares.
 
     Args:
-      statistics: the frozen ones; only the mean is read, as an origin that keeps the sums small.
-      values: [..., *observation_shape]. One with a number that is not finite, or too large to be
-        squared, is not counted: the statistics would be of no use to any later observation.
-      alive: [...] bool; the rest is not counted.
+      statistics: The frozen statistics. Only their mean is read: an origin that keeps sums small.
+      values: [..., *observation_shape]. An observation with a number that is not finite, or too
+        large to be squared, is not counted: it would spoil the statistics for good.
+      alive: [...] bool, observations that are counted.
     """
     axes = tuple(range(alive.ndim))
     origin = statistics.mean.reshape((1,) * alive.ndim + statistics.mean.shape)
     deviation = values - origin
-    usable = (jnp.abs(deviation) < FARTHEST).all(tuple(range(alive.ndim, values.ndim)))
+    usable = (jnp.abs(deviation) < MAX_DEVIATION).all(tuple(range(alive.ndim, values.ndim)))
     counted = alive & usable
     mask = counted.reshape(*alive.shape, *(1,) * statistics.mean.ndim)
     deviation = jnp.where(mask, deviation, 0.0)
@@ -64,7 +65,7 @@ def batch_moments(statistics: Statistics, values: Array, alive: Array) -> Statis
 
 
 def merge_moments(statistics: Statistics, sums: Statistics) -> Statistics:
-    """The running statistics with a segment's `moments` (summed over its steps) taken in."""
+    """Returns the running statistics, merged with a segment's summed `batch_moments`."""
     count = statistics.count + sums.count
     safe = jnp.maximum(count, 1.0)
     shift = sums.mean / jnp.maximum(sums.count, 1.0)  # segment mean minus the running mean
@@ -79,5 +80,5 @@ def merge_moments(statistics: Statistics, sums: Statistics) -> Statistics:
 
 
 def add_moments(a: Statistics, b: Statistics) -> Statistics:
-    """Adds two sets of `moments`."""
+    """Returns the sum of two `batch_moments`."""
     return jax.tree.map(jnp.add, a, b)

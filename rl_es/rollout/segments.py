@@ -1,18 +1,18 @@
-"""How a population is unrolled in a generation: whole episodes, or windows of lasting particles.
+"""Unrolls of a population in one generation: whole episodes, or windows of persistent particles.
 
-Persistent segments go by this rule:
+Persistent segments follow these rules:
 
 - A member whose episode is over idles at zero reward to the end of the window. A pair's episode is
-  over when both its members' are, and the pair starts afresh, with a fresh accumulator, only at the
-  next window boundary. So each reward is weighted by the noises of its own episode up to its own
-  window. Resetting inside a window, or both members when either ends, biases the estimate where
-  termination depends on the state.
-- From the centre (truncated ES) a pair keeps one particle: both members start each window from it,
-  then it advances a window under the unperturbed parameters, and those steps are counted.
-- A particle whose return in a window is not finite has broken down, and does not go on: its episode
-  is over. A member's returns stay not finite until its pair starts afresh, as that of a whole
-  episode would be: idling at zero must not be better than what the others go through. Where
-  episodes never end, the pair's is over with its first member that broke down.
+  over when both members' are. The pair starts a new one, with an empty accumulator, at the next
+  window boundary only. So each reward is weighted by the noises of its own episode, up to its own
+  window. To reset inside a window, or to reset both members when either ends, biases the estimate
+  where termination depends on the state.
+- From the centre (truncated ES), a pair keeps one particle. Both members start each window from it;
+  then it advances a window under the unperturbed parameters, and these steps are counted.
+- A particle whose return in a window is not finite has broken down: its episode is over. The
+  member's returns stay not finite until its pair starts a new episode, as the return of a whole
+  episode would be: idling at zero must not be better than continuing. Where episodes never end, the
+  pair's episode is over when its first member has broken down.
 """
 
 from dataclasses import dataclass
@@ -37,12 +37,12 @@ from rl_es.rollout.unroll import (
 
 
 class SegmentStart(NamedTuple):
-    """What a segment starts from.
+    """The state that a segment starts from.
 
     Attributes:
-      particles: those of persistent segments, or None.
+      particles: Particles of a persistent segment, or None.
       fresh: [H] bool, pairs that start an episode.
-      statistics: of observations, frozen, or None.
+      statistics: Frozen observation statistics, or None.
     """
 
     particles: Any
@@ -51,12 +51,12 @@ class SegmentStart(NamedTuple):
 
 
 class SegmentOutcome(NamedTuple):
-    """What a segment's rollout leaves behind.
+    """The outcome of a segment.
 
     Attributes:
-      segment: what the agent is told.
-      particles: those that live on, or None.
-      moments: of the observations seen, or None.
+      segment: The part of it that the agent gets.
+      particles: Particles that live on, or None.
+      moments: Moments of the segment's observations, or None.
     """
 
     segment: Segment
@@ -65,17 +65,17 @@ class SegmentOutcome(NamedTuple):
 
 
 class Unroller(Protocol):
-    """The rollout of one segment of the H pairs that are held."""
+    """The rollout of one segment, for H pairs."""
 
     def particles(self, numbers: Array) -> Any:
-        """What is held of pairs, by their numbers [H], before the first segment.
+        """Returns the particles of pairs with these numbers [H] before the first segment.
 
-        Every pair is fresh in that one.
+        Every pair is fresh in it.
         """
         ...
 
     def run(
-        self, members: Members, held: SegmentStart, reset_keys: Array, step_keys: Array
+        self, members: Members, start: SegmentStart, reset_keys: Array, step_keys: Array
     ) -> SegmentOutcome:
         """Unrolls the population. Consumes the block keys."""
         ...
@@ -83,25 +83,25 @@ class Unroller(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class WholeEpisodes:
-    """Fresh particles each generation, run to their end."""
+    """Whole episodes of fresh particles, E for each member and generation."""
 
     env: Environment
     policy: Policy
-    count: int  # episodes a member
+    episodes: int  # a member
     lanes: str | None = None
 
     def particles(self, numbers: Array) -> None:
         return None
 
     def run(
-        self, members: Members, held: SegmentStart, reset_keys: Array, step_keys: Array
+        self, members: Members, start: SegmentStart, reset_keys: Array, step_keys: Array
     ) -> SegmentOutcome:
-        (pairs,) = held.fresh.shape
-        first = _for_both(_start(self.env, self.policy, reset_keys, pairs, self.count))
-        step = population_step(self.env, self.policy, members, held.statistics)
-        keys = pair_keys(step_keys, pairs, self.count)
+        (pairs,) = start.fresh.shape
+        first = _both_members(_start(self.env, self.policy, reset_keys, pairs, self.episodes))
+        step = population_step(self.env, self.policy, members, start.statistics)
+        keys = pair_keys(step_keys, pairs, self.episodes)
         unrolled = unroll_episodes(
-            step, first, keys, time_limit(self.env), held.statistics, self.lanes
+            step, first, keys, time_limit(self.env), start.statistics, self.lanes
         )
         segment = Segment(
             returns=unrolled.returns.mean(-1).reshape(-1),
@@ -113,11 +113,11 @@ class WholeEpisodes:
 
 
 class PersistentParticles(NamedTuple):
-    """The particles of members that live on.
+    """The particles of members that live on between segments.
 
     Attributes:
-      particles: leaves [H, 2, 1, ...].
-      broken: [H, 2, 1] bool, those that have broken down in their pair's episode.
+      particles: Leaves [H, 2, 1, ...].
+      broken: [H, 2, 1] bool, particles that have broken down in their pair's episode.
     """
 
     particles: Particle
@@ -139,15 +139,15 @@ class ParticleWindows:
         )
 
     def run(
-        self, members: Members, held: SegmentStart, reset_keys: Array, step_keys: Array
+        self, members: Members, start: SegmentStart, reset_keys: Array, step_keys: Array
     ) -> SegmentOutcome:
-        (pairs,) = held.fresh.shape
+        (pairs,) = start.fresh.shape
         reset = _start(self.env, self.policy, reset_keys, pairs, 1)
-        anew = PersistentParticles(_for_both(reset), jnp.zeros((pairs, 2, 1), bool))
-        first, broken = select_fresh(held.fresh, anew, held.particles)
-        step = population_step(self.env, self.policy, members, held.statistics)
+        renewed = PersistentParticles(_both_members(reset), jnp.zeros((pairs, 2, 1), bool))
+        first, broken = select_fresh(start.fresh, renewed, start.particles)
+        step = population_step(self.env, self.policy, members, start.statistics)
         unrolled = unroll_window(
-            step, first, pair_keys(step_keys, pairs, 1), self.steps, held.statistics
+            step, first, pair_keys(step_keys, pairs, 1), self.steps, start.statistics
         )
         broken |= ~jnp.isfinite(unrolled.returns)
         done = unrolled.particles.done | broken
@@ -158,8 +158,8 @@ class ParticleWindows:
             steps=unrolled.lengths.sum(),
             episodes=(done & ~first.done).sum(dtype=jnp.int32),
         )
-        lasting = PersistentParticles(unrolled.particles._replace(done=done), broken)
-        return SegmentOutcome(segment, lasting, unrolled.moments)
+        particles = PersistentParticles(unrolled.particles._replace(done=done), broken)
+        return SegmentOutcome(segment, particles, unrolled.moments)
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,36 +174,36 @@ class CentreWindows:
         return _placeholders(self.env, self.policy, (*numbers.shape, 1))
 
     def run(
-        self, members: Members, held: SegmentStart, reset_keys: Array, step_keys: Array
+        self, members: Members, start: SegmentStart, reset_keys: Array, step_keys: Array
     ) -> SegmentOutcome:
-        (pairs,) = held.fresh.shape
+        (pairs,) = start.fresh.shape
         reset = _start(self.env, self.policy, reset_keys, pairs, 1)
-        centre = select_fresh(held.fresh, reset, held.particles)
+        centre = select_fresh(start.fresh, reset, start.particles)
         keys = pair_keys(step_keys, pairs, 1)
-        step = population_step(self.env, self.policy, members, held.statistics)
-        unrolled = unroll_window(step, _for_both(centre), keys, self.steps, held.statistics)
-        alone = jax.vmap(single_step(self.env, self.policy, members.shared, held.statistics))
-        ahead = unroll_window(alone, centre, keys, self.steps, held.statistics)
-        done = ahead.particles.done | ~jnp.isfinite(ahead.returns)
+        step = population_step(self.env, self.policy, members, start.statistics)
+        unrolled = unroll_window(step, _both_members(centre), keys, self.steps, start.statistics)
+        unperturbed = single_step(self.env, self.policy, members.shared, start.statistics)
+        advanced = unroll_window(jax.vmap(unperturbed), centre, keys, self.steps, start.statistics)
+        done = advanced.particles.done | ~jnp.isfinite(advanced.returns)
         segment = Segment(
             returns=unrolled.returns.reshape(-1),
             ended=done[:, 0],
-            steps=unrolled.lengths.sum() + ahead.lengths.sum(),
+            steps=unrolled.lengths.sum() + advanced.lengths.sum(),
             episodes=(done & ~centre.done).sum(dtype=jnp.int32),
         )
         moments = unrolled.moments
-        if moments is not None and ahead.moments is not None:
-            moments = add_moments(moments, ahead.moments)
-        return SegmentOutcome(segment, ahead.particles, moments)
+        if moments is not None and advanced.moments is not None:
+            moments = add_moments(moments, advanced.moments)
+        return SegmentOutcome(segment, advanced.particles, moments)
 
 
 @dataclass(frozen=True, eq=False)
 class StaggeredWindows:
     """Windows whose pairs are in all phases of an episode at once.
 
-    The first episode of pair n is cut short to 1 + n mod W windows, wherever its members are; all
-    later ones end as they do. Held beside the particles: [H] windows that are left of the first
-    episode, 0 once it is over.
+    The first episode of pair n is cut short after 1 + n mod W windows, wherever its members are;
+    all later episodes are not. Beside the particles it keeps the numbers of windows [H] that are
+    left of first episodes, 0 once they are over.
     """
 
     windows: ParticleWindows | CentreWindows
@@ -213,14 +213,15 @@ class StaggeredWindows:
         return self.windows.particles(numbers), 1 + numbers % self.cycle
 
     def run(
-        self, members: Members, held: SegmentStart, reset_keys: Array, step_keys: Array
+        self, members: Members, start: SegmentStart, reset_keys: Array, step_keys: Array
     ) -> SegmentOutcome:
-        particles, left = held.particles
-        found = self.windows.run(members, held._replace(particles=particles), reset_keys, step_keys)
-        ended = found.segment.ended | (left == 1)
-        segment = found.segment.replace(ended=ended)  # pyright: ignore[reportAttributeAccessIssue]
+        particles, left = start.particles
+        start = start._replace(particles=particles)
+        outcome = self.windows.run(members, start, reset_keys, step_keys)
+        ended = outcome.segment.ended | (left == 1)
+        segment = outcome.segment.replace(ended=ended)  # pyright: ignore[reportAttributeAccessIssue]
         left = jnp.where(ended, 0, jnp.maximum(left - 1, 0))
-        return SegmentOutcome(segment, (found.particles, left), found.moments)
+        return SegmentOutcome(segment, (outcome.particles, left), outcome.moments)
 
 
 def make_unroller(
@@ -229,7 +230,7 @@ def make_unroller(
     policy: Policy,
     lanes: str | None = None,
 ) -> Unroller:
-    """The rollout that an agent's segment asks for; `lanes` names a vmapped axis around it."""
+    """Returns the rollout of an agent's segment; `lanes` names a vmapped axis around it, if any."""
     if isinstance(segment, Episode):
         return WholeEpisodes(env, policy, segment.episodes, lanes)
     kind = CentreWindows if segment.start == "centre" else ParticleWindows
@@ -239,14 +240,14 @@ def make_unroller(
     return windows
 
 
-def _start(env: Environment, policy: Policy, keys: Array, pairs: int, count: int) -> Particle:
-    """Fresh particles [H, E], from block keys."""
-    each = pair_keys(keys, pairs, count)
-    return jax.vmap(jax.vmap(lambda key: start_particle(env, policy, key)))(each)
+def _start(env: Environment, policy: Policy, keys: Array, pairs: int, episodes: int) -> Particle:
+    """Returns fresh particles [H, E]. Consumes the block keys."""
+    reset_keys = pair_keys(keys, pairs, episodes)
+    return jax.vmap(jax.vmap(lambda key: start_particle(env, policy, key)))(reset_keys)
 
 
 def _placeholders(env: Environment, policy: Policy, lead: tuple[int, ...]) -> Particle:
-    """Particles of the right shapes, of which nothing is read: every pair is fresh at first."""
+    """Returns particles of the right shapes, whose values are not read: all pairs are fresh."""
     shapes = jax.eval_shape(lambda key: start_particle(env, policy, key), jax.random.key(0))
 
     def blank(leaf: jax.ShapeDtypeStruct) -> Array:
@@ -257,6 +258,6 @@ def _placeholders(env: Environment, policy: Policy, lead: tuple[int, ...]) -> Pa
     return jax.tree.map(blank, shapes)
 
 
-def _for_both(particles: Particle) -> Particle:
-    """[H, E] -> [H, 2, E]: both members of a pair start alike."""
+def _both_members(particles: Particle) -> Particle:
+    """Copies particles [H, E] to [H, 2, E]: both members of a pair start alike."""
     return jax.tree.map(lambda leaf: jnp.stack([leaf, leaf], axis=1), particles)

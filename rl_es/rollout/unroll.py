@@ -1,9 +1,11 @@
-"""One rollout serves all: particles stepped without auto-reset, masked after an episode's end.
+"""Unrolls: particles that are stepped without auto-reset, and masked after an episode's end.
 
-A particle is one copy of an environment with what belongs to it. Steps are vmapped functions of any
-leading axes; the engine uses [H, 2, E] (pairs, signs, episodes) for a population and [E] for one
-policy. A done particle goes on being stepped (a select of its whole state a step would cost more),
-but its rewards, lengths and observations count nothing.
+A particle is one copy of an environment, its observation and its policy's state. A `Step` acts on
+particles of any leading axes: [H, 2, E] (pairs, signs, episodes) for a population, [E] for one
+policy. Particles that are done are still stepped, because selecting their whole state would cost
+more; their rewards, steps and observations are masked.
+
+`unroll_episodes` stops when all particles are done; `unroll_window` takes a fixed number of steps.
 """
 
 import math
@@ -29,28 +31,42 @@ from rl_es.interfaces import (
 )
 from rl_es.rollout.normalisation import Statistics, add_moments, batch_moments, normalise
 
-CHUNK = 25  # most steps between two looks at whether any particle is alive
+CHUNK = 25  # most steps between two checks of whether a particle is alive
 
 
 class Particle(NamedTuple):
-    """One copy of an environment, what it shows, and what the policy carries."""
+    """One copy of an environment.
+
+    Attributes:
+      env: State of the environment.
+      observation: Observation of that state.
+      policy: State of the policy.
+      done: [] bool, the episode is over.
+    """
 
     env: EnvState
     observation: Observation
     policy: PolicyState
-    done: Array  # bool
+    done: Array
 
 
 class UnrollOutcome(NamedTuple):
-    """What an unroll gives; `moments` is None where observations are not normalised."""
+    """The outcome of an unroll of particles with leading axes [...].
+
+    Attributes:
+      particles: The particles after the last step.
+      returns: [...] sums of rewards while alive.
+      lengths: [...] int32, numbers of environment steps while alive.
+      moments: Moments of the observations while alive; None if they are not normalised.
+    """
 
     particles: Particle
-    returns: Array  # [...] sums of rewards while alive
-    lengths: Array  # [...] int32, steps taken while alive
+    returns: Array
+    lengths: Array
     moments: Statistics | None
 
 
-# (particles, keys) -> particles, rewards, environment steps; both are 0 for particles that are done
+# (particles, keys) -> particles, rewards, environment steps; the last two are 0 where done
 Step = Callable[[Particle, Array], tuple[Particle, Array, Array]]
 
 
@@ -67,7 +83,7 @@ def time_limit(env: Environment) -> int:
 
 
 def start_particle(env: Environment, policy: Policy, key: Array) -> Particle:
-    """A particle at the start of an episode. Consumes `key`."""
+    """Returns a particle at the start of an episode. Consumes `key`."""
     state, observation = env.reset(key)
     return Particle(state, observation, policy.initial_state(), jnp.zeros((), bool))
 
@@ -75,23 +91,25 @@ def start_particle(env: Environment, policy: Policy, key: Array) -> Particle:
 def _act(
     policy: Policy, params: Params, statistics: Statistics | None, particle: Particle, key: Array
 ) -> tuple[PolicyState, Array]:
-    """What one particle's policy carries on, and its action. Consumes `key`."""
+    """Returns the next state of one particle's policy, and its action. Consumes `key`."""
     return policy.act(params, particle.policy, normalise(statistics, particle.observation), key)
 
 
 def _move(
-    env: Environment, particle: Particle, carried: PolicyState, action: Array, key: Array
+    env: Environment, particle: Particle, policy_state: PolicyState, action: Array, key: Array
 ) -> tuple[Particle, Transition]:
-    """One particle's next state, and what came of its action. Consumes `key`."""
-    after = env.step(key, particle.env, action)
-    done = particle.done | after.terminated | after.truncated
-    return Particle(after.state, after.observation, carried, done), after
+    """Steps one particle's environment. Consumes `key`."""
+    transition = env.step(key, particle.env, action)
+    done = particle.done | transition.terminated | transition.truncated
+    moved = Particle(transition.state, transition.observation, policy_state, done)
+    return moved, transition
 
 
-def _counted(particle: Particle, after: Transition) -> tuple[Array, Array]:
-    """The reward and the environment steps that count: none of a particle that is done."""
-    steps = jnp.asarray(after.steps, jnp.int32)
-    return jnp.where(particle.done, 0.0, after.reward), jnp.where(particle.done, 0, steps)
+def _mask_outcome(particle: Particle, transition: Transition) -> tuple[Array, Array]:
+    """Returns the reward and the environment steps of a transition; 0 if the particle was done."""
+    steps = jnp.asarray(transition.steps, jnp.int32)
+    reward = jnp.where(particle.done, 0.0, transition.reward)
+    return reward, jnp.where(particle.done, 0, steps)
 
 
 def act_and_step(
@@ -102,39 +120,41 @@ def act_and_step(
     particle: Particle,
     key: Array,
 ) -> tuple[Particle, Array, Transition]:
-    """One particle's next state, the action that led to it, and what came of it. Consumes `key`."""
+    """Steps one particle; returns it, its action and the transition. Consumes `key`."""
     act_key, env_key = jax.random.split(key)
-    carried, action = _act(policy, params, statistics, particle, act_key)
-    moved, after = _move(env, particle, carried, action, env_key)
-    return moved, action, after
+    policy_state, action = _act(policy, params, statistics, particle, act_key)
+    moved, transition = _move(env, particle, policy_state, action, env_key)
+    return moved, action, transition
 
 
 def single_step(
     env: Environment, policy: Policy, params: Params, statistics: Statistics | None
 ) -> Step:
-    """The step of unperturbed particles [E] with keys [E]."""
+    """Returns the step of unperturbed particles [E] with keys [E]."""
 
-    def one(particle: Particle, key: Array) -> tuple[Particle, Array, Array]:
-        moved, _, after = act_and_step(env, policy, params, statistics, particle, key)
-        return moved, *_counted(particle, after)
+    def step(particle: Particle, key: Array) -> tuple[Particle, Array, Array]:
+        moved, _, transition = act_and_step(env, policy, params, statistics, particle, key)
+        return moved, *_mask_outcome(particle, transition)
 
-    return jax.vmap(one)
+    return jax.vmap(step)
 
 
 def population_step(
     env: Environment, policy: Policy, members: Members, statistics: Statistics | None
 ) -> Step:
-    """The step of a population's particles [H, 2, E] with keys [H, E], which partners share.
+    """Returns the step of a population's particles [H, 2, E] with keys [H, E].
 
-    Policies act under three nested axes, so that each reads its own pair's noise. Environments step
-    under one flat axis: on CPU a loop over a minor axis of one or two members is not vectorised.
+    The members of a pair share their keys. Policies act under three nested axes, so that each reads
+    the noise of its pair. Environments step under one flat axis: on CPU, XLA does not vectorise a
+    loop over a minor axis of one or two members.
     """
 
     def act(products: Any, direct: Any, sign: Array, particle: Particle, key: Array) -> Any:
         params = members.shared
         if direct:
-            own = leaves_by_path(params)
-            params = nest_by_path({**own, **{at: own[at] + sign * e for at, e in direct.items()}})
+            leaves = leaves_by_path(params)
+            leaves |= {path: leaves[path] + sign * noise for path, noise in direct.items()}
+            params = nest_by_path(leaves)
         with perturb_products(products, sign):
             return _act(policy, params, statistics, particle, key)
 
@@ -154,19 +174,22 @@ def population_step(
 def separate_step(
     env: Environment, policy: Policy, params: Params, statistics: Statistics | None
 ) -> Step:
-    """The step of members that share nothing, for strategies that write all parameters out.
+    """Returns the step of members that share no parameters, for strategies that write all out.
 
     Args:
-      env: the environment.
-      policy: the policy.
-      params: leaves [2, H, ...].
-      statistics: of observations, frozen, or None.
+      env: The environment.
+      policy: The policy.
+      params: Leaves [2, H, ...].
+      statistics: Frozen observation statistics, or None.
 
     Returns:
-      A step of particles [2, H, E] with keys [H, E], which the two halves share.
+      A step of particles [2, H, E] with keys [H, E], which both halves share.
     """
-    act = jax.vmap(lambda *own: _act(policy, own[0], statistics, *own[1:]), (None, 0, 0))
-    over_halves = jax.vmap(jax.vmap(act), (0, 0, None))
+
+    def act(params: Params, particle: Particle, key: Array) -> tuple[PolicyState, Array]:
+        return _act(policy, params, statistics, particle, key)
+
+    over_halves = jax.vmap(jax.vmap(jax.vmap(act, (None, 0, 0))), (0, 0, None))
 
     def step(particles: Particle, keys: Array) -> tuple[Particle, Array, Array]:
         act_keys, env_keys = jnp.moveaxis(_split(keys), -1, 0)
@@ -180,22 +203,22 @@ def _move_all(
 ) -> tuple[Particle, Array, Array]:
     """Steps particles of any leading axes as one flat axis; keys broadcast to those axes."""
 
-    def move(particle: Particle, carried: PolicyState, action: Array, key: Array) -> Any:
-        moved, after = _move(env, particle, carried, action, key)
-        return moved, *_counted(particle, after)
+    def move(particle: Particle, policy_state: PolicyState, action: Array, key: Array) -> Any:
+        moved, transition = _move(env, particle, policy_state, action, key)
+        return moved, *_mask_outcome(particle, transition)
 
     lead = particles.done.shape
-    return _flat(jax.vmap(move), lead)(particles, *acted, jnp.broadcast_to(keys, lead))
+    return _flatten_axes(jax.vmap(move), lead)(particles, *acted, jnp.broadcast_to(keys, lead))
 
 
 def _split(keys: Array) -> Array:
-    """[...] keys -> [..., 2]."""
+    """Splits keys [...] into [..., 2]."""
     return jax.vmap(jax.random.split)(keys.reshape(-1)).reshape(*keys.shape, 2)
 
 
-def _flat(function: Callable[..., Any], lead: tuple[int, ...]) -> Callable[..., Any]:
-    """A function of arrays [N, ...] as one of arrays [*lead, ...]."""
-    count = math.prod(lead)  # written out: a -1 cannot be told where a leaf is empty
+def _flatten_axes(function: Callable[..., Any], lead: tuple[int, ...]) -> Callable[..., Any]:
+    """Turns a function of arrays with one leading axis into one of arrays [*lead, ...]."""
+    count = math.prod(lead)  # not -1, which is ambiguous for an empty leaf
 
     def call(*args: Any) -> Any:
         flat = jax.tree.map(lambda leaf: leaf.reshape(count, *leaf.shape[len(lead) :]), args)
@@ -205,11 +228,12 @@ def _flat(function: Callable[..., Any], lead: tuple[int, ...]) -> Callable[..., 
 
 
 def _fold(keys: Array, t: Array) -> Array:
-    """Keys of step t, of the same shape as `keys`."""
+    """Returns the keys of step t, shaped like `keys`."""
     return jax.vmap(jax.random.fold_in, (0, None))(keys.reshape(-1), t).reshape(keys.shape)
 
 
-def _begin(particles: Particle, statistics: Statistics | None) -> UnrollOutcome:
+def _initial_outcome(particles: Particle, statistics: Statistics | None) -> UnrollOutcome:
+    """Returns the outcome of no steps."""
     zeros = None if statistics is None else jax.tree.map(jnp.zeros_like, statistics)
     return UnrollOutcome(
         particles,
@@ -219,28 +243,30 @@ def _begin(particles: Particle, statistics: Statistics | None) -> UnrollOutcome:
     )
 
 
-def _go_on(
-    step: Step, so_far: UnrollOutcome, keys: Array, times: Array, statistics: Statistics | None
+def _take_steps(
+    step: Step, outcome: UnrollOutcome, keys: Array, times: Array, statistics: Statistics | None
 ) -> UnrollOutcome:
+    """Continues an unroll by the steps with numbers `times` [T]."""
+
     def body(carry: UnrollOutcome, t: Array) -> tuple[UnrollOutcome, None]:
         alive = ~carry.particles.done
-        gathered = carry.moments
-        if statistics is not None and gathered is not None:
-            seen = batch_moments(statistics, carry.particles.observation.values, alive)
-            gathered = add_moments(gathered, seen)
+        moments = carry.moments
+        if statistics is not None and moments is not None:
+            batch = batch_moments(statistics, carry.particles.observation.values, alive)
+            moments = add_moments(moments, batch)
         particles, rewards, steps = step(carry.particles, _fold(keys, t))
-        after = UnrollOutcome(particles, carry.returns + rewards, carry.lengths + steps, gathered)
-        return after, None
+        returns, lengths = carry.returns + rewards, carry.lengths + steps
+        return UnrollOutcome(particles, returns, lengths, moments), None
 
-    return jax.lax.scan(body, so_far, times)[0]
+    return jax.lax.scan(body, outcome, times)[0]
 
 
 def unroll_window(
     step: Step, particles: Particle, keys: Array, steps: int, statistics: Statistics | None = None
 ) -> UnrollOutcome:
-    """Exactly `steps` steps. Consumes `keys`."""
+    """Takes exactly `steps` steps. Consumes `keys`."""
     times = jnp.arange(steps, dtype=jnp.int32)
-    return _go_on(step, _begin(particles, statistics), keys, times, statistics)
+    return _take_steps(step, _initial_outcome(particles, statistics), keys, times, statistics)
 
 
 def unroll_episodes(
@@ -251,30 +277,30 @@ def unroll_episodes(
     statistics: Statistics | None = None,
     lanes: str | None = None,
 ) -> UnrollOutcome:
-    """Steps until every particle is done, in chunks of equal length. Consumes `keys`.
+    """Takes steps until every particle is done, in chunks of equal length. Consumes `keys`.
 
     Args:
-      step: one step of all particles.
-      particles: at the start of their episodes.
-      keys: of the particles, or of those that share them; steps fold their number into them.
-      horizon: the step by which the environment has ended every episode.
-      statistics: of observations, frozen; their moments are gathered if given.
-      lanes: name of a vmapped axis around this call, if any: the stop is then one scalar for all of
-        them, since a stop of its own for each would cost a select of the whole carry every step.
+      step: Steps all particles.
+      particles: Particles at the start of their episodes.
+      keys: Keys of the particles, which some may share; each step folds its number into them.
+      horizon: Number of steps after which the environment has ended every episode.
+      statistics: Frozen observation statistics, or None; if given, moments are summed.
+      lanes: Name of a vmapped axis around this call, if any. All lanes then stop together: a stop
+        of each lane would cost a select of the whole carry every step.
     """
-    length = -(-horizon // -(-horizon // CHUNK))  # chunks that hardly reach beyond the horizon
+    length = -(-horizon // -(-horizon // CHUNK))  # the last chunk hardly exceeds the horizon
 
     def unfinished(carry: tuple[Array, UnrollOutcome]) -> Array:
-        t, so_far = carry
-        alive = jnp.any(~so_far.particles.done)
+        t, outcome = carry
+        alive = jnp.any(~outcome.particles.done)
         if lanes is not None:
             alive = jax.lax.pmax(alive.astype(jnp.int32), lanes) > 0
         return alive & (t < horizon)
 
     def chunk(carry: tuple[Array, UnrollOutcome]) -> tuple[Array, UnrollOutcome]:
-        t, so_far = carry
+        t, outcome = carry
         times = t + jnp.arange(length, dtype=jnp.int32)
-        return t + length, _go_on(step, so_far, keys, times, statistics)
+        return t + length, _take_steps(step, outcome, keys, times, statistics)
 
-    first = (jnp.zeros((), jnp.int32), _begin(particles, statistics))
+    first = (jnp.zeros((), jnp.int32), _initial_outcome(particles, statistics))
     return jax.lax.while_loop(unfinished, chunk, first)[1]
