@@ -1,10 +1,10 @@
-"""Typed, frozen configurations: what YAML, `list`, the planner and factories all read.
+"""Typed, frozen configurations, read from YAML.
 
-A field is either static (a new value compiles a new program) or traced (a number handed to the
-compiled program, so that many values share it). `traced` marks the second kind.
+A field is static (a new value compiles a new program) or traced (a number that is an argument of
+the compiled program, so that many values share it).
 
-Nothing here, and nothing at the top of an agent or environment file, imports jax: a sweep file is
-checked, and refused where it is wrong, before anything heavy is loaded.
+Neither this module nor the top level of an agent's or suite's file imports jax: a wrong sweep file
+is refused before anything heavy is loaded.
 """
 
 from typing import Any, ClassVar
@@ -22,17 +22,17 @@ class Config(pydantic.BaseModel):
 
 
 def static(default: Any = ..., help: str = "", **limits: Any) -> Any:
-    """A field that is part of a program's identity."""
+    """Declares a field that is part of a program's identity."""
     return Field(default, description=help, **limits)
 
 
 def traced(default: Any = ..., help: str = "", **limits: Any) -> Any:
-    """A numeric field handed to the compiled program as a traced scalar."""
+    """Declares a number that is passed to the compiled program as a traced scalar."""
     return Field(default, description=help, json_schema_extra={"traced": True}, **limits)
 
 
 def traced_names(config: type[Config]) -> tuple[str, ...]:
-    """Names of the traced fields of a configuration class, in order of declaration."""
+    """Returns the names of a class's traced fields, in the order of their declaration."""
     return tuple(
         name
         for name, field in config.model_fields.items()
@@ -41,7 +41,7 @@ def traced_names(config: type[Config]) -> tuple[str, ...]:
 
 
 def split_traced(config: Config) -> tuple[dict[str, Any], dict[str, float]]:
-    """Splits a configuration into its (static, traced) values."""
+    """Returns a configuration's static values and its traced values, by name."""
     names = traced_names(type(config))
     values = config.model_dump()
     return (

@@ -1,8 +1,9 @@
-"""Errors meant for the person at the keyboard, and the nearest-name help they carry.
+"""Errors for the person at the keyboard: what is wrong, where, and what would be right.
 
-A validation error in the words of the person who wrote the file.
-
-Where something stands in a file that holds mappings and lists, and what is wrong there.
+`UserError` is the base of all errors of the input. `ConfigError` adds the path in a document that
+holds mappings and lists; `explain_validation` makes one from an error of pydantic, in the words of
+the person who wrote the file. The other functions make texts short, safe to print, and helpful by
+the nearest valid name.
 """
 
 import difflib
@@ -19,22 +20,22 @@ from pydantic import BaseModel
 
 MAX_SEED = 2**31 - 1
 MAX_MESSAGE_LENGTH = 2000  # characters of a message
-MAX_NAME_LENGTH = 300  # of a name that a nearer one is sought for
-_CONTROL = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
-_MOVING = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+MAX_NAME_LENGTH = 300  # characters of a name for which the nearest is searched
+_CONTROL_CHARACTER = re.compile("[\0-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_UNPRINTABLE = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 class UserError(Exception):
-    """Bad input: the message (three lines at most) says what, where and what would be right.
+    """Wrong input; the message, of at most three lines, says what, where and what would be right.
 
-    The command line prints it without a traceback and exits with its code.
+    The command line prints it without a traceback and exits with its `code`.
     """
 
     code = 2
 
 
 class EndedError(UserError):
-    """Something outside of this process has ended it: nothing is wrong with the input."""
+    """An end of this process from outside: nothing is wrong with the input."""
 
     code = 1
 
@@ -44,11 +45,11 @@ class Interrupted(KeyboardInterrupt):
 
 
 class DamagedError(UserError):
-    """A results file that was cut short or altered, by its checksum or its content."""
+    """A results file that was cut short or altered, as its checksum or its content shows."""
 
 
 class StorageError(UserError):
-    """A file could not be written: what was there before is whole."""
+    """A file that could not be written; the one that it would have replaced is intact."""
 
     code = 1
 
@@ -62,12 +63,12 @@ def did_you_mean(wrong: str, valid: Iterable[str]) -> str:
     near = difflib.get_close_matches(wrong, folded, n=1, cutoff=0.5)
     if near:
         return f"; did you mean '{folded[near[0]]}'?"
-    shown = ", ".join(map(brief, valid[:12])) + (", ..." if len(valid) > 12 else "")
-    return f"; valid: {shown}" if valid else ""
+    names = ", ".join(map(brief, valid[:12])) + (", ..." if len(valid) > 12 else "")
+    return f"; valid: {names}" if valid else ""
 
 
 def check_number(option: str, value: float | None, least: float, most: float) -> None:
-    """Refuses a number of the command line that is out of bounds, or not one.
+    """Refuses a number of the command line that is out of bounds, or nan.
 
     Raises:
       UserError: names the option and the bound.
@@ -79,7 +80,7 @@ def check_number(option: str, value: float | None, least: float, most: float) ->
 
 
 def short_reason(error: BaseException) -> str:
-    """What a library says went wrong, in brief, for a message of our own that says where."""
+    """Returns a library's reason for an error, in brief, for a message of ours that says where."""
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
     if isinstance(error, KeyError) and error.args:
@@ -91,18 +92,20 @@ def short_reason(error: BaseException) -> str:
 
 
 def source_line(error: BaseException) -> str:
-    """` (my_env.py:57)`: the innermost line that is neither the engine's nor a library's; or ''."""
-    libraries = (Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))
-    passed_over = [Path(__file__).parent, *libraries]
+    """Returns the innermost line outside of the engine and of libraries, ` (my_env.py:57)`, or ''."""
+    engine = Path(__file__).parent
+    plugins = (engine / "agents", engine / "envs")
+    libraries = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
-        if path.suffix == ".py" and not any(map(path.is_relative_to, passed_over)):
+        skipped = libraries if any(map(path.is_relative_to, plugins)) else [engine, *libraries]
+        if path.suffix == ".py" and not any(map(path.is_relative_to, skipped)):
             return f" ({path.name}:{frame.lineno})"
     return ""
 
 
 def brief(value: Any, limit: int = 60) -> str:
-    """A value on one short line; text without quotes, its signs that cannot be seen spelled out."""
+    """Returns a value as one short line: text without quotes, unprintable characters escaped."""
     if isinstance(value, str):
         text = value if value.isprintable() else repr(value)[1:-1]
     else:
@@ -111,26 +114,31 @@ def brief(value: Any, limit: int = 60) -> str:
 
 
 def control_character(text: str) -> str:
-    """The first sign of a text that no name, path or page can hold, as Python spells it; or ''.
+    """Returns the first control character of a text, as Python writes it, or ''.
 
-    Line ends and tabs are none. Half a letter (a surrogate), which UTF-8 cannot write, is one.
+    Line ends and tabs do not count. Surrogates do, since UTF-8 cannot encode them.
     """
-    found = _CONTROL.search(text)
-    return repr(found[0]) if found else ""
+    match = _CONTROL_CHARACTER.search(text)
+    return repr(match[0]) if match else ""
 
 
 def printable(text: str) -> str:
-    """A message on one line, without signs that move a terminal's cursor or turn its direction."""
+    """Returns a message on one line, with characters escaped that control a terminal."""
     if len(text) > MAX_MESSAGE_LENGTH:
         text = f"{text[: MAX_MESSAGE_LENGTH // 2]} ... {text[-MAX_MESSAGE_LENGTH // 2 :]}"
-    return _MOVING.sub(lambda sign: repr(sign[0])[1:-1], text)
+    return _UNPRINTABLE.sub(lambda match: repr(match[0])[1:-1], text)
 
 
 ConfigPath = tuple[str | int, ...]  # keys and list positions from the top of a document
 
 
 class ConfigError(UserError):
-    """Something wrong at a place; whoever knows the file adds its name, and the line."""
+    """A value in a document that is wrong. The reader of the file adds its name and the line.
+
+    Attributes:
+      path: Path of the value in the document.
+      reason: What is wrong with it.
+    """
 
     def __init__(self, path: ConfigPath, reason: str):
         super().__init__(f"{format_path(path)}: {reason}" if path else reason)
@@ -138,10 +146,10 @@ class ConfigError(UserError):
         self.reason = reason
 
 
-def format_path(place: ConfigPath) -> str:
-    """A place as text: `agents[1].with.lr`."""
+def format_path(path: ConfigPath) -> str:
+    """Returns a path as text: `agents[1].with.lr`."""
     text = ""
-    for part in place:
+    for part in path:
         text += f"[{part}]" if isinstance(part, int) else f".{brief(part)}"
     return text.removeprefix(".")
 
@@ -159,45 +167,45 @@ _EXPECTED = {
 
 
 def explain_validation(error: pydantic.ValidationError, model: type[BaseModel]) -> ConfigError:
-    """The first of the errors that `model` found, with the nearest valid name where one helps.
+    """Returns the first error of a validation by `model`, with the nearest valid name if one helps.
 
-    A key that is missing and one beside it that is not known are most likely one key, misspelled.
+    A missing key beside an unknown key is most likely one key, misspelled.
     """
     errors = error.errors(include_url=False)
     first = errors[0]
     if first["type"] == "missing":
-        unknown = [other for other in errors if other["type"] == "extra_forbidden"]
-        first = next((o for o in unknown if o["loc"][:-1] == first["loc"][:-1]), first)
-    place: ConfigPath = first["loc"]
-    return ConfigError(place, _message(first, model))
+        unknown = [error for error in errors if error["type"] == "extra_forbidden"]
+        first = next((error for error in unknown if error["loc"][:-1] == first["loc"][:-1]), first)
+    return ConfigError(first["loc"], _validation_message(first, model))
 
 
-def _message(error: Any, model: type[BaseModel]) -> str:
-    kind, place, given, context = error["type"], error["loc"], error["input"], error.get("ctx", {})
+def _validation_message(error: Any, model: type[BaseModel]) -> str:
+    """Returns the message for one of pydantic's errors."""
+    kind, path, value, context = error["type"], error["loc"], error["input"], error.get("ctx", {})
     if kind == "extra_forbidden":
-        return "unknown key" + did_you_mean(brief(place[-1]), _keys(model, place[:-1]))
+        return "unknown key" + did_you_mean(brief(path[-1]), _valid_keys(model, path[:-1]))
     if kind == "missing":
         return "is missing"
     if kind == "value_error":
         return str(context["error"])
     if kind == "literal_error":
         valid = re.findall(r"'([^']*)'", context["expected"])
-        return f"must be {context['expected']}, is {_shown(given)}" + (
-            did_you_mean(brief(given), valid) if isinstance(given, str) else ""
+        return f"must be {context['expected']}, is {_describe(value)}" + (
+            did_you_mean(brief(value), valid) if isinstance(value, str) else ""
         )
     if kind == "too_short":
         return f"is empty; needs at least {context['min_length']}"
     for limit, words in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<=")):
         if limit in context:
-            return f"must be {words} {context[limit]:g}, is {_shown(given)}"
+            return f"must be {words} {context[limit]:g}, is {_describe(value)}"
     expected = _EXPECTED.get(kind.removesuffix("_type"))
     if expected:
-        return f"must be {expected}, is {_shown(given)}"
-    return f"{error['msg'][0].lower()}{error['msg'][1:]}, is {_shown(given)}"
+        return f"must be {expected}, is {_describe(value)}"
+    return f"{error['msg'][0].lower()}{error['msg'][1:]}, is {_describe(value)}"
 
 
-def _shown(value: Any) -> str:
-    """A value as YAML would show it, with its kind where the spelling hides it."""
+def _describe(value: Any) -> str:
+    """Returns a value as YAML would show it, with its kind where the text does not show it."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str):
@@ -209,23 +217,23 @@ def _shown(value: Any) -> str:
     return brief(value)
 
 
-def _keys(model: type[BaseModel], place: ConfigPath) -> list[str]:
-    """The keys that a file may have at a place, by the models' own fields."""
-    found: type[BaseModel] | None = model
-    for part in place:
-        if found is None or isinstance(part, int):
+def _valid_keys(model: type[BaseModel], path: ConfigPath) -> list[str]:
+    """Returns the keys that a document may have at a path, by the fields of the models."""
+    config: type[BaseModel] | None = model
+    for part in path:
+        if config is None or isinstance(part, int):
             continue
-        fields = {field.alias or name: field for name, field in found.model_fields.items()}
-        extra = found.__annotations__.get("__pydantic_extra__")
-        found = _config_in(fields[part].annotation if part in fields else extra)
-    if found is None:
+        fields = {field.alias or name: field for name, field in config.model_fields.items()}
+        extra = config.__annotations__.get("__pydantic_extra__")
+        config = _config_in(fields[part].annotation if part in fields else extra)
+    if config is None:
         return []
-    return [field.alias or name for name, field in found.model_fields.items()]
+    return [field.alias or name for name, field in config.model_fields.items()]
 
 
 def _config_in(annotation: Any) -> type[BaseModel] | None:
-    """The first configuration class inside an annotation such as `tuple[Entry, ...] | None`."""
+    """Returns the first model class inside an annotation such as `tuple[Entry, ...] | None`."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    inner = (_config_in(part) for part in typing.get_args(annotation))
-    return next((part for part in inner if part is not None), None)
+    inner = (_config_in(argument) for argument in typing.get_args(annotation))
+    return next((config for config in inner if config is not None), None)

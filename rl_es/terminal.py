@@ -1,6 +1,6 @@
-"""What commands print: text as it is, and tables without lines.
+"""Output of commands: plain text, tables without lines, and the results of checks.
 
-What checks find, printed as a table or as lines, with what to do about it.
+A `Check` yields `CheckResult`s. `run_checks` prints them, as a table or as lines, and what to do.
 """
 
 import sys
@@ -30,9 +30,9 @@ def start_command() -> str:
 
 
 def plain_console(soft_wrap: bool = False) -> Console:
-    """A console that prints text as it is: without markup, colours of words or emoji.
+    """Returns a console that prints text literally: without markup, highlighting or emoji.
 
-    `soft_wrap` leaves long lines to the terminal.
+    With `soft_wrap`, the terminal wraps long lines.
     """
     console = Console(markup=False, highlight=False, emoji=False, soft_wrap=soft_wrap)
     if not console.is_terminal:
@@ -43,16 +43,16 @@ def plain_console(soft_wrap: bool = False) -> Console:
 def plain_table(
     heads: Sequence[str], right: Container[int] = (), title: str | None = None
 ) -> Table:
-    """An empty table of these columns.
+    """Returns an empty table.
 
     Args:
-      heads: of the columns.
-      right: positions of the columns that are aligned to the right, such as numbers.
-      title: above it.
+      heads: Heads of the columns.
+      right: Positions of the columns that are aligned to the right, such as numbers.
+      title: Title above the table.
     """
     table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for place, head in enumerate(heads):
-        table.add_column(head, justify="right" if place in right else "left", overflow="fold")
+    for column, head in enumerate(heads):
+        table.add_column(head, justify="right" if column in right else "left", overflow="fold")
     return table
 
 
@@ -66,13 +66,13 @@ ALL_WELL = "all well"
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check finds out about one thing.
+    """The result of a check of one thing.
 
     Attributes:
-      what: the thing.
-      state: ok; warn, where runs work but something should be known; fail, where they will not.
-      detail: what was found.
-      remedy: what to do about it; where the state is ok, what could be done.
+      what: The thing that was checked.
+      state: `ok`; `warn` if runs work with a limitation; `fail` if they will not work.
+      detail: What the check observed.
+      remedy: What to do about it; if the state is `ok`, what could be done.
     """
 
     what: str
@@ -85,7 +85,7 @@ Check = Callable[[], Iterable[CheckResult]]
 
 
 class CheckFailure(Exception):
-    """What is wrong with the one thing that a check of `check_of` looks at, and what to do."""
+    """The failure of a check that `make_check` returned: what is wrong, and what to do."""
 
     def __init__(self, detail: str, remedy: str, state: State = FAIL):
         super().__init__(detail)
@@ -93,23 +93,23 @@ class CheckFailure(Exception):
         self.state: State = state
 
 
-def make_check(what: str, look: Callable[[], str]) -> Check:
+def make_check(what: str, describe: Callable[[], str]) -> Check:
     """Returns the check of one thing.
 
-    `look` describes it where it is ok, and raises a `CheckFailure` otherwise.
+    `describe` returns a description of the thing if it is ok, and raises a `CheckFailure` if not.
     """
 
     def check() -> list[CheckResult]:
         try:
-            return [CheckResult(what, OK, look())]
-        except CheckFailure as fault:
-            return [CheckResult(what, fault.state, fault.detail, fault.remedy)]
+            return [CheckResult(what, OK, describe())]
+        except CheckFailure as failure:
+            return [CheckResult(what, failure.state, failure.detail, failure.remedy)]
 
     return check
 
 
 def run_check(what: str, check: Check) -> Iterator[CheckResult]:
-    """What a check finds; an exception that it raises is a finding, too."""
+    """Yields the results of a check; an exception that it raises is a failure, too."""
     try:
         yield from check()
     except Exception as error:
@@ -117,42 +117,44 @@ def run_check(what: str, check: Check) -> Iterator[CheckResult]:
         yield CheckResult(what, FAIL, detail, "mend what raises this first")
 
 
-def run_checks(wanted: Mapping[str, Check], console: Console | None = None) -> int:
-    """Runs checks and prints what they find; returns 1 if anything fails, else 0."""
+def run_checks(checks: Mapping[str, Check], console: Console | None = None) -> int:
+    """Runs checks and prints their results; returns 1 if one fails, else 0."""
     console = console or plain_console(soft_wrap=True)
-    found: list[CheckResult] = []
-    for name, check in wanted.items():
+    results: list[CheckResult] = []
+    for name, check in checks.items():
         with console.status(f"looking at {name}"):
-            own = list(run_check(name, check))
-        found += own
+            new_results = list(run_check(name, check))
+        results += new_results
         if not console.is_terminal:
-            for line in _lines(own):
+            for line in _lines(new_results):
                 console.print(line)
     if console.is_terminal:
-        console.print(_table(found))
-    console.print(Text(conclude(found), style="bold"))
-    return 1 if any(one.state == FAIL for one in found) else 0
+        console.print(_table(results))
+    console.print(Text(conclude(results), style="bold"))
+    return 1 if any(result.state == FAIL for result in results) else 0
 
 
-def conclude(found: Iterable[CheckResult]) -> str:
-    """The last line: that all is well, or what to do, beginning with what fails."""
-    amiss = sorted((one for one in found if one.state != OK), key=lambda one: one.state)
-    remedies: dict[str, dict[str, None]] = {}  # of each remedy what needs it, once and in order
-    for one in amiss:
-        remedies.setdefault(one.remedy, {})[one.what] = None
-    told = [f"{', '.join(needing)}: {remedy}" for remedy, needing in remedies.items()]
-    return f"to do: {'; '.join(told)}" if amiss else ALL_WELL
+def conclude(results: Iterable[CheckResult]) -> str:
+    """Returns the last line: that all is well, or what to do, beginning with failures."""
+    problems = sorted((r for r in results if r.state != OK), key=lambda result: result.state)
+    remedies: dict[str, dict[str, None]] = {}  # the things that need a remedy, once and in order
+    for problem in problems:
+        remedies.setdefault(problem.remedy, {})[problem.what] = None
+    items = [f"{', '.join(things)}: {remedy}" for remedy, things in remedies.items()]
+    return f"to do: {'; '.join(items)}" if problems else ALL_WELL
 
 
-def _lines(found: Iterable[CheckResult]) -> Iterator[str]:
-    for one in found:
-        remedy = f" ({one.remedy})" if one.remedy else ""
-        yield f"{one.state:<4}  {one.what}: {one.detail}{remedy}"
+def _lines(results: Iterable[CheckResult]) -> Iterator[str]:
+    """Yields one line a result."""
+    for result in results:
+        remedy = f" ({result.remedy})" if result.remedy else ""
+        yield f"{result.state:<4}  {result.what}: {result.detail}{remedy}"
 
 
-def _table(found: Iterable[CheckResult]) -> Table:
+def _table(results: Iterable[CheckResult]) -> Table:
+    """Returns a table with one row a result."""
     table = plain_table(("what", "", "found", "what to do"))
-    for one in found:
-        state = Text(one.state, style=COLOURS[one.state])
-        table.add_row(Text(one.what), state, Text(one.detail), Text(one.remedy))
+    for result in results:
+        state = Text(result.state, style=COLOURS[result.state])
+        table.add_row(Text(result.what), state, Text(result.detail), Text(result.remedy))
     return table

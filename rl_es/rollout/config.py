@@ -1,4 +1,4 @@
-"""Settings of a policy, an environment's wrappers and evaluation, as a sweep file states them."""
+"""Settings of a policy, of an environment's wrappers and of evaluation, as in a sweep file."""
 
 from typing import Annotated, Any, Literal, Self
 
@@ -10,7 +10,8 @@ from rl_es.errors import brief, did_you_mean
 NETWORKS = ("mlp", "linear", "cnn", "gru", "shared_mlp", "parameters")
 
 
-def _known_network(name: str) -> str:
+def _check_network(name: str) -> str:
+    """Returns the name of a network, or raises a ValueError that names the nearest."""
     if name not in NETWORKS and ":" not in name:
         raise ValueError(
             f"unknown network '{brief(name)}'{did_you_mean(name, NETWORKS)} "
@@ -25,7 +26,7 @@ Width = Annotated[int, Strict(), Field(ge=1)]
 class PolicyConfig(Config):
     """A network and an action head."""
 
-    network: Annotated[str, AfterValidator(_known_network)] = static(
+    network: Annotated[str, AfterValidator(_check_network)] = static(
         "mlp",
         "mlp, linear (without bias), cnn, gru, shared_mlp (on each row of an observation), "
         "parameters (the action itself), or a Flax Linen module as package.module:Class",
@@ -50,9 +51,9 @@ class PolicyConfig(Config):
     )
 
     def identity(self) -> dict[str, Any]:
-        """What of it decides a run's numbers, as JSON.
+        """Returns the settings that determine a run's numbers, as JSON.
 
-        A setting that came later is left out at its default: runs from before keep their ids.
+        `init` was added later and is left out at its default, so that older runs keep their ids.
         """
         content = self.model_dump(mode="json")
         if self.init == "normal":
@@ -61,7 +62,7 @@ class PolicyConfig(Config):
 
 
 class WrapperConfig(Config):
-    """What is put around an environment."""
+    """The wrappers of an environment."""
 
     episode_length: int | None = static(
         None, "time limit in steps of the agent; the suite's own if absent", ge=1
@@ -70,8 +71,8 @@ class WrapperConfig(Config):
     reward_scale: float = static(1.0, "factor on every reward")
 
 
-def _both(points: Any) -> Any:
-    """A count of points for both axes."""
+def _points_of_axes(points: Any) -> Any:
+    """Returns the numbers of points on both axes; one number stands for both."""
     return (points, points) if isinstance(points, int) else points
 
 
@@ -80,24 +81,24 @@ Points = Annotated[int, Strict(), Field(ge=2, le=1000)]
 
 
 class SurfaceConfig(Config):
-    """Where the objective of a policy of two parameters is evaluated: on a grid of both."""
+    """The grid on which the objective of a policy with two parameters is evaluated."""
 
     low: tuple[Coordinate, Coordinate] = static(help="first point of each axis", strict=False)
     high: tuple[Coordinate, Coordinate] = static(help="last point of each axis", strict=False)
-    points: Annotated[tuple[Points, Points], BeforeValidator(_both)] = static(
+    points: Annotated[tuple[Points, Points], BeforeValidator(_points_of_axes)] = static(
         (41, 41), "of each axis, ends included; one number for both", strict=False
     )
     episodes: int = static(1, "episodes at each point, the same ones at all", ge=1)
 
     @model_validator(mode="after")
-    def _ordered(self) -> Self:
+    def _check_order(self) -> Self:
         if not all(low < high for low, high in zip(self.low, self.high, strict=True)):
             raise ValueError("each of low must be below its high")
         return self
 
 
 class EvaluationConfig(Config):
-    """How the unperturbed policy is evaluated. Its steps are not counted as training steps."""
+    """The evaluation of the unperturbed policy. Its steps are not counted as training steps."""
 
     points: int = static(20, "evaluations over the budget, besides the one at the start", ge=1)
     episodes: int = static(16, "episodes of each evaluation, the same ones for a seed", ge=1)

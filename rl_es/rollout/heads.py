@@ -1,6 +1,7 @@
-"""Action heads: from a network's output to an action, with evolved parameters of their own if any.
+"""Action heads: from a network's output to an action.
 
-Actions of real-valued heads are not squashed; environments clip them to their range.
+A head may have parameters, which are evolved, too. Actions of real-valued heads are not squashed;
+environments clip them to their range.
 """
 
 import math
@@ -16,46 +17,46 @@ from rl_es.interfaces import Box, Discrete, Params
 
 
 class Head(Protocol):
-    """Reads a network's output and chooses an action."""
+    """A map from a network's output to an action."""
 
     @property
     def outputs(self) -> int:
-        """Number of network outputs that it reads."""
+        """Number of network outputs that the head reads."""
         ...
 
     def init(self) -> Params:
-        """Its own parameters, {} where it has none."""
+        """Returns the head's initial parameters, {} if it has none."""
         ...
 
     def act(self, params: Params, output: Array, action_mask: Array | None, key: Array) -> Array:
-        """An action from the output [outputs]. Consumes `key` where it samples."""
+        """Returns an action for a network's output [outputs]. Consumes `key` if it samples."""
         ...
 
 
 class Stochastic(Head, Protocol):
-    """A head that samples, from a distribution whose density is known."""
+    """A head that samples from a distribution of known density."""
 
     def log_prob(
         self, params: Params, output: Array, action_mask: Array | None, action: Array
     ) -> Array:
-        """[] logarithm of the density of an action (of the probability of a discrete one)."""
+        """Returns the logarithm of an action's density, or of its probability if discrete, []."""
         ...
 
     def entropy(self, params: Params, output: Array, action_mask: Array | None) -> Array:
-        """[] entropy of the distribution, in nats."""
+        """Returns the entropy of the distribution [], in nats."""
         ...
 
 
-def _allowed(logits: Array, action_mask: Array | None) -> Array:
-    """The logits of allowed actions; where none is, as at an episode's end, none is forbidden."""
+def _mask_logits(logits: Array, action_mask: Array | None) -> Array:
+    """Masks forbidden actions, unless all are, as at the end of an episode."""
     if action_mask is None:
         return logits
     return jnp.where(action_mask | ~action_mask.any(), logits, -jnp.inf)
 
 
 @dataclass(frozen=True)
-class _Choosing:
-    """What the heads of n discrete actions share: an output for each."""
+class _DiscreteHead:
+    """A head of n discrete actions, with an output for each and no parameters."""
 
     n: int
 
@@ -68,8 +69,8 @@ class _Choosing:
 
 
 @dataclass(frozen=True)
-class _Real:
-    """What the heads of real actions share: an output for each element."""
+class _ContinuousHead:
+    """A head of real actions, with an output for each element and no parameters."""
 
     shape: tuple[int, ...]
 
@@ -82,33 +83,33 @@ class _Real:
 
 
 @dataclass(frozen=True)
-class Categorical(_Choosing):
+class Categorical(_DiscreteHead):
     """Samples a discrete action from softmax(output); forbidden actions never."""
 
     def act(self, params: Params, output: Array, action_mask: Array | None, key: Array) -> Array:
-        return jax.random.categorical(key, _allowed(output, action_mask)).astype(jnp.int32)
+        return jax.random.categorical(key, _mask_logits(output, action_mask)).astype(jnp.int32)
 
     def log_prob(
         self, params: Params, output: Array, action_mask: Array | None, action: Array
     ) -> Array:
-        return jax.nn.log_softmax(_allowed(output, action_mask))[action]
+        return jax.nn.log_softmax(_mask_logits(output, action_mask))[action]
 
     def entropy(self, params: Params, output: Array, action_mask: Array | None) -> Array:
-        logs = jax.nn.log_softmax(_allowed(output, action_mask))
-        possible = jnp.isfinite(logs)  # -inf would make its share, and the gradient, not a number
+        logs = jax.nn.log_softmax(_mask_logits(output, action_mask))
+        possible = jnp.isfinite(logs)  # 0 times -inf would be nan, and so would the gradient
         return -jnp.where(possible, jnp.exp(logs) * jnp.where(possible, logs, 0.0), 0.0).sum()
 
 
 @dataclass(frozen=True)
-class Greedy(_Choosing):
+class Greedy(_DiscreteHead):
     """The discrete action of the largest output."""
 
     def act(self, params: Params, output: Array, action_mask: Array | None, key: Array) -> Array:
-        return jnp.argmax(_allowed(output, action_mask)).astype(jnp.int32)
+        return jnp.argmax(_mask_logits(output, action_mask)).astype(jnp.int32)
 
 
 @dataclass(frozen=True)
-class Gaussian(_Real):
+class Gaussian(_ContinuousHead):
     """Samples Normal(output, exp(log_std)); log_std is evolved and starts at 0."""
 
     def init(self) -> Params:
@@ -130,7 +131,7 @@ class Gaussian(_Real):
 
 
 @dataclass(frozen=True)
-class Mean(_Real):
+class Mean(_ContinuousHead):
     """The output itself, as a real-valued action."""
 
     def act(self, params: Params, output: Array, action_mask: Array | None, key: Array) -> Array:
@@ -138,7 +139,7 @@ class Mean(_Real):
 
 
 def stochastic(head: Head) -> Stochastic:
-    """The head that samples around what a deterministic one chooses; of others, the head itself.
+    """Returns the sampling form of a head: itself, or the one around a deterministic head's action.
 
     Raises:
       UserError: it has no density.

@@ -1,7 +1,7 @@
 """The built-in networks, as Flax Linen modules: (carry, x) -> (carry, output).
 
 Kernels start as N(0, 1) / sqrt(fan in), biases at zero, as in the EGGROLL paper (arXiv 2511.16652).
-Observations of any shape are flattened, but by the CNN and the shared MLP.
+All but the CNN and the shared MLP flatten their observations.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ KERNEL = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
 
 
 def pqn(x: Array) -> Array:
-    """Relu of a layer norm without parameters: eps 1e-5, biased variance."""
+    """Returns the relu of a layer norm without parameters (eps 1e-5, biased variance)."""
     return nn.relu(nn.LayerNorm(epsilon=1e-5, use_bias=False, use_scale=False)(x))
 
 
@@ -24,7 +24,7 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {"tanh": jnp.tanh, "relu": nn
 
 
 class MLP(nn.Module):
-    """Fully connected layers; no hidden ones and `bias=False` make it linear."""
+    """Fully connected layers. Without hidden ones and with `bias=False` the network is linear."""
 
     outputs: int
     widths: Sequence[int] = (64, 64)
@@ -40,7 +40,7 @@ class MLP(nn.Module):
 
 
 class SharedMLP(nn.Module):
-    """Fully connected layers that every row of an observation goes through by itself.
+    """Fully connected layers that map each row of an observation by itself.
 
     For learned optimisers: a row holds the features of one parameter that is optimised.
     """
@@ -89,15 +89,15 @@ class GRU(nn.Module):
 
     @property
     def carry(self) -> Array:
-        """The state at the start of an episode."""
+        """State at the start of an episode."""
         return jnp.zeros((self.widths[-1],), jnp.float32)
 
 
 def carry_of(module: Any) -> Any:
-    """What a module carries between steps: its `carry`, or () where it has none."""
+    """Returns the initial state of a module: its `carry`, or () if it has none."""
     return getattr(module, "carry", ())
 
 
 def is_recurrent(module: Any) -> bool:
-    """Whether the module maps (carry, x) to (carry, output)."""
+    """Returns True if a module maps (carry, x) to (carry, output)."""
     return jax.tree.leaves(carry_of(module)) != []

@@ -1,11 +1,11 @@
-"""A policy: any Flax Linen module, an action head, and what of it can be perturbed as matrices.
+"""Policies: a Flax Linen module with an action head, a parameter vector, or uniform chance.
 
-A policy that is its action: what is evolved are the parameters of the environment's own unroll.
-
-For unrolled problems (`envs/unrolled`), where each step of the environment is one step of an inner
-computation, and the action says with which parameters.
-
-Policies without a network: every allowed action is as likely as any other.
+`ModulePolicy` applies any module to an observation; `rl_es.evolution.linen` finds which of its
+arrays can be perturbed as matrices.
+`ParameterPolicy` is its own action. It is for unrolled problems (`envs/unrolled.py`), where a step
+of the environment is a step of an inner computation, and the action is that computation's
+parameters.
+`UniformPolicy` takes every allowed action with the same probability.
 """
 
 import importlib
@@ -41,18 +41,18 @@ THETA = "theta"
 
 @dataclass(frozen=True, eq=False)
 class ParameterPolicy:
-    """The action is the parameter vector, whatever is observed."""
+    """A policy whose action is its parameter vector, whatever it observes."""
 
     space: Box
     start: tuple[float, ...]
 
     @property
     def parameters(self) -> ParameterSpec:
-        """What is evolved: {"theta": [A]}, within the action's bounds where it has any."""
+        """Description of {"theta": [A]}, within the action's bounds if it has any."""
         shapes = {THETA: jax.ShapeDtypeStruct(self.space.shape, jnp.float32)}
         low, high = self.space.low, self.space.high
-        known = bool(np.isfinite(low).all() and np.isfinite(high).all())
-        bounds = ({THETA: low}, {THETA: high}) if known else None
+        bounded = bool(np.isfinite(low).all() and np.isfinite(high).all())
+        bounds = ({THETA: low}, {THETA: high}) if bounded else None
         return ParameterSpec(shapes, bounds=bounds)
 
     def init(self, key: Array) -> Params:
@@ -68,10 +68,10 @@ class ParameterPolicy:
 
 
 def parameter_policy(spec: EnvSpec) -> ParameterPolicy:
-    """The policy for an environment.
+    """Returns the policy that is its own action in an environment.
 
     Raises:
-      UserError: its actions are not real numbers, or it does not say where they start.
+      UserError: the actions are not real numbers, or the environment states no initial one.
     """
     if not isinstance(spec.action_space, Box) or spec.initial_action is None:
         raise UserError(
@@ -83,13 +83,19 @@ def parameter_policy(spec: EnvSpec) -> ParameterPolicy:
 
 @dataclass(frozen=True, eq=False)
 class ModulePolicy:
-    """A module and a head.
+    """A module and an action head.
 
-    The module maps an observation's float32 values to the head's outputs. One that has an attribute
-    `carry`, a pytree of arrays, is recurrent: it maps (carry, values) to (carry, outputs).
+    The module maps the float32 values of an observation to the head's outputs. A module with an
+    attribute `carry`, a pytree of arrays, is recurrent: it maps (carry, values) to (carry,
+    outputs).
 
-    Parameters are {"network": the module's, "head": the head's own (absent if none)}. The network's
-    start as the module draws them or, with `zeros`, all at 0.
+    The parameters are {"network": the module's, "head": the head's, absent if it has none}.
+
+    Attributes:
+      module: The module.
+      head: The action head.
+      observation_shape: Shape of an observation's values.
+      zeros: Start with all parameters of the network at 0, not as the module draws them.
     """
 
     module: nn.Module
@@ -98,11 +104,11 @@ class ModulePolicy:
     zeros: bool = False
 
     def init(self, key: Array) -> Params:
-        variables = self.module.init(key, *self._start())
+        variables = self.module.init(key, *self._example_inputs())
         network = nn.meta.unbox(variables.get("params", {}))
         params = {"network": jax.tree.map(jnp.zeros_like, network) if self.zeros else network}
-        own = self.head.init()
-        return {**params, "head": own} if own else params
+        head = self.head.init()
+        return {**params, "head": head} if head else params
 
     def initial_state(self) -> PolicyState:
         return carry_of(self.module)
@@ -116,11 +122,11 @@ class ModulePolicy:
 
     @property
     def parameters(self) -> ParameterSpec:
-        """What is evolved.
+        """Description of the parameters.
 
         Raises:
-          UserError: the module cannot be called on an observation, keeps variables other than
-            parameters or has none, or its output does not fit.
+          UserError: the module cannot be called on an observation, has variables other than
+            parameters or no parameters, or its output does not fit the head.
         """
         return self._parameters
 
@@ -128,7 +134,9 @@ class ModulePolicy:
     def _parameters(self) -> ParameterSpec:
         name = type(self.module).__name__
         try:
-            variables = jax.eval_shape(lambda: self.module.init(jax.random.key(0), *self._start()))
+            variables = jax.eval_shape(
+                lambda: self.module.init(jax.random.key(0), *self._example_inputs())
+            )
             if extra := sorted(set(variables) - {"params"}):
                 raise UserError(
                     f"network {name}: it keeps {extra}; a policy may have parameters only"
@@ -136,14 +144,14 @@ class ModulePolicy:
             shapes = jax.eval_shape(lambda: self.init(jax.random.key(0)))
             if not shapes["network"]:
                 raise UserError(f"network {name}: it has no parameters to evolve")
-            carried, output = jax.eval_shape(
-                lambda network: self._apply(network, self.initial_state(), self._example()),
+            state, output = jax.eval_shape(
+                lambda network: self._apply(network, self.initial_state(), self._example_values()),
                 shapes["network"],
             )
         except (FlaxError, TypeError, ValueError) as error:
             reason = str(error).split("\n")[0]
             raise UserError(f"network {name}: it cannot be called: {reason}") from error
-        if _layout(carried) != _layout(jax.eval_shape(self.initial_state)):
+        if _layout(state) != _layout(jax.eval_shape(self.initial_state)):
             raise UserError(f"network {name}: what it carries must keep its shapes and types")
         if not isinstance(output, jax.ShapeDtypeStruct):
             raise UserError(
@@ -154,8 +162,8 @@ class ModulePolicy:
                 f"network {name}: it has {output.size} outputs, the action head reads "
                 f"{self.head.outputs}"
             )
-        found, refused = find_matrices(self.module, shapes["network"], self._start)
-        return ParameterSpec(shapes, found, refused)
+        matrices, refused = find_matrices(self.module, shapes["network"], self._example_inputs)
+        return ParameterSpec(shapes, matrices, refused)
 
     def _apply(
         self, network: Params, state: PolicyState, values: Array
@@ -166,24 +174,24 @@ class ModulePolicy:
     def _inputs(self, state: PolicyState, values: Array) -> tuple[Any, ...]:
         return (state, values) if is_recurrent(self.module) else (values,)
 
-    def _start(self) -> tuple[Any, ...]:
-        """What the module is called with first. It is only traced: making it would compile."""
-        return self._inputs(self.initial_state(), self._example())
+    def _example_inputs(self) -> tuple[Any, ...]:
+        """Returns arguments for the module. Call it in a trace only: outside it would compile."""
+        return self._inputs(self.initial_state(), self._example_values())
 
-    def _example(self) -> Array:
+    def _example_values(self) -> Array:
         return jnp.zeros(self.observation_shape, jnp.float32)
 
 
 def _layout(tree: Any) -> Any:
-    """The tree's structure, and the shape and type of each leaf."""
+    """Returns a tree's structure, and the shape and dtype of each leaf."""
     return jax.tree.structure(tree), [(leaf.shape, leaf.dtype) for leaf in jax.tree.leaves(tree)]
 
 
 def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
-    """The policy that a sweep's settings describe, for an environment.
+    """Returns the policy that a sweep's settings describe, for an environment.
 
     Raises:
-      UserError: the settings do not fit the environment, or name a module that is not there.
+      UserError: the settings do not fit the environment, or name a module that does not exist.
     """
     if config.network == "parameters":
         if config.init == "zeros":
@@ -214,20 +222,21 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
             raise UserError("widths: gru needs at least one, the width of its state")
         module = GRU(**common)
     else:
-        module = _foreign(config.network, head.outputs)
+        module = _import_network(config.network, head.outputs)
     return ModulePolicy(module, head, shape, zeros=config.init == "zeros")
 
 
-def _foreign(name: str, outputs: int) -> nn.Module:
+def _import_network(name: str, outputs: int) -> nn.Module:
+    """Returns an instance of the module class that a reference `package.module:Class` names."""
     package, _, attribute = name.partition(":")
     try:
-        found = getattr(importlib.import_module(package), attribute)
-    except Exception as error:  # whatever a module does when it is imported
+        module = getattr(importlib.import_module(package), attribute)
+    except Exception as error:  # importing a module may raise anything
         raise UserError(f"network: cannot load '{brief(name)}' ({short_reason(error)})") from None
-    if not (isinstance(found, type) and issubclass(found, nn.Module)):
+    if not (isinstance(module, type) and issubclass(module, nn.Module)):
         raise UserError(f"network: '{name}' is not a flax.linen.Module")
     try:
-        return found(outputs=outputs)  # pyright: ignore[reportCallIssue]
+        return module(outputs=outputs)  # pyright: ignore[reportCallIssue]
     except TypeError as error:
         raise UserError(
             f"network: '{name}' must be made by {attribute}(outputs=...) alone ({error})"
@@ -235,7 +244,7 @@ def _foreign(name: str, outputs: int) -> nn.Module:
 
 
 class EmptyNetwork:
-    """A policy without parameters; what is derived from it chooses actions."""
+    """A policy without parameters; its subclasses choose actions."""
 
     parameters = ParameterSpec({})
 
@@ -247,7 +256,7 @@ class EmptyNetwork:
 
 
 class UniformPolicy(EmptyNetwork):
-    """Uniform over the allowed discrete actions, or over the box.
+    """A policy that is uniform over the allowed discrete actions, or over the box.
 
     Raises:
       UserError: the box has no bounds.

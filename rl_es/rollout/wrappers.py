@@ -1,8 +1,8 @@
-"""What is put around an environment: a time limit, repeated actions, scaled rewards.
+"""Wrappers of environments: a time limit, repeated actions, scaled rewards.
 
-Each wrapper is an `Environment` itself, of the same state structure at reset and at every step.
-
-How other libraries' code is called from ours, which may run under strict promotion rules.
+Each wrapper is an `Environment` itself, whose state has the same structure at reset and at every
+step. `implicit_promotion` is for code of other libraries, called from ours, which may run under
+strict promotion rules.
 """
 
 import contextlib
@@ -31,8 +31,8 @@ class TimeLimitState:
 class TimeLimit:
     """Truncates an episode after `steps` steps, and at no other time.
 
-    It replaces the environment's own limit, so it can shorten as well as lengthen an episode: what
-    the environment calls truncated is not looked at, only what it calls terminated.
+    It replaces the environment's own limit, and can shorten as well as lengthen an episode: the
+    environment's `truncated` is ignored, its `terminated` is not.
     """
 
     def __init__(self, env: Environment, steps: int):
@@ -57,10 +57,10 @@ class TimeLimit:
 
 
 class ActionRepeat:
-    """Takes every action `repeats` times; one step of the agent is that many of the environment.
+    """Takes every action `repeats` times: one step of the agent is that many of the environment.
 
-    Rewards add up to the end of the episode, and not beyond where it ends within the repeats; the
-    observation is the one at the end. The time limit counts the agent's steps, rounded up.
+    If the episode ends within the repeats, rewards are summed up to its end, and the observation is
+    the one at its end. The time limit counts steps of the agent, rounded up.
     """
 
     def __init__(self, env: Environment, repeats: int):
@@ -68,8 +68,8 @@ class ActionRepeat:
         self.repeats = repeats
         self.spec = dataclasses.replace(
             env.spec,
-            episode_length=_shorter(env.spec.episode_length, repeats),
-            evaluation_steps=_shorter(env.spec.evaluation_steps, repeats),
+            episode_length=_agent_steps(env.spec.episode_length, repeats),
+            evaluation_steps=_agent_steps(env.spec.evaluation_steps, repeats),
         )
 
     def reset(self, key: Array) -> tuple[EnvState, Observation]:
@@ -80,16 +80,16 @@ class ActionRepeat:
             transition = self.env.step(key, state, action)
             return transition.state, transition._replace(state=())
 
-        state, each = jax.lax.scan(once, state, jax.random.split(key, self.repeats))
-        ended = (each.terminated | each.truncated).astype(jnp.int32)  # [repeats]
-        counts = jnp.cumsum(ended) == ended  # up to and with the first end
+        state, outcomes = jax.lax.scan(once, state, jax.random.split(key, self.repeats))
+        ended = (outcomes.terminated | outcomes.truncated).astype(jnp.int32)  # [repeats]
+        counts = jnp.cumsum(ended) == ended  # up to the first end, included
         last = jnp.where(ended.any(), jnp.argmax(ended), self.repeats - 1)
-        at_end = jax.tree.map(lambda leaf: leaf[last], each)
-        # The state goes on past an end: it is not used there, and selecting it costs a copy.
+        at_end = jax.tree.map(lambda leaf: leaf[last], outcomes)
+        # The state continues past an end, where it is not used: selecting it would cost a copy.
         return at_end._replace(
             state=state,
-            reward=jnp.where(counts, each.reward, 0.0).sum(),
-            steps=jnp.where(counts, each.steps, 0).sum(),
+            reward=jnp.where(counts, outcomes.reward, 0.0).sum(),
+            steps=jnp.where(counts, outcomes.steps, 0).sum(),
         )
 
     def score(self, state: EnvState) -> Array:
@@ -116,26 +116,27 @@ class RewardScale:
 
 
 def strip_wrappers(state: EnvState) -> EnvState:
-    """The state of the environment itself, without what wrappers added to it."""
+    """Returns the state of the environment itself, without that of its wrappers."""
     while isinstance(state, TimeLimitState):
         state = state.inner
     return state
 
 
-def _shorter(steps: int | None, repeats: int) -> int | None:
+def _agent_steps(steps: int | None, repeats: int) -> int | None:
+    """Returns the number of actions, repeated so often, that these environment steps take."""
     return None if steps is None else math.ceil(steps / repeats)
 
 
 def _score(env: Environment, state: EnvState) -> Array:
-    """What an environment with an evaluation of its own reports; wrappers leave it as it is."""
+    """Returns the score of an environment that has one; wrappers do not change it."""
     return cast(Scored, env).score(state)
 
 
 def wrap_environment(env: Environment, config: WrapperConfig) -> Environment:
-    """The environment under these settings; itself where they change nothing.
+    """Wraps an environment as configured; returns itself where nothing changes.
 
-    The configured time limit counts the agent's steps: with an action repeat of n, a limit of T is
-    one of n T steps of the environment.
+    The configured time limit counts steps of the agent: with an action repeat of n, a limit of T is
+    n T steps of the environment.
     """
     if config.episode_length is not None:
         steps = config.episode_length * config.action_repeat
@@ -150,6 +151,6 @@ def wrap_environment(env: Environment, config: WrapperConfig) -> Environment:
 
 @contextlib.contextmanager
 def implicit_promotion() -> Iterator[None]:
-    """Within it, dtypes and ranks promote as they do by default."""
+    """Promotes dtypes and ranks by JAX's default rules within this context."""
     with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
         yield
