@@ -92,7 +92,7 @@ def short_reason(error: BaseException) -> str:
 
 
 def source_line(error: BaseException) -> str:
-    """Returns the innermost line outside of the engine and of libraries, ` (my_env.py:57)`, or ''."""
+    """Returns the innermost line outside of engine and libraries, ` (my_env.py:57)`, or ''."""
     engine = Path(__file__).parent
     plugins = (engine / "agents", engine / "envs")
     libraries = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")]
