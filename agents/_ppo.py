@@ -1,14 +1,11 @@
-"""rejax's PPO as a `Learner`: its training iteration around the suite's environments and policies.
+"""PPO of rejax as a `Learner`: its training iteration, with the suite's environments and policies.
 
-rejax's state is carried between iterations as its plain leaves: its own classes are made anew by
-every call of `init_state`, and hold an optimiser that closes over traced numbers.
+`AutoReset` is a batch of environments in the form that rejax expects: they reset themselves, and
+their counts are kept. `Actor` and `Critic` are a policy of the suite, and its network with one
+output. `SuitePPO` is rejax's algorithm with these; `PPOLearner` runs it.
 
-A batch of environments that reset themselves where an episode ends, and count what was played.
-
-rejax expects a step that resets by itself and gives observation, state, reward, done and a
-dictionary.
-
-A policy of the suite as rejax's actor, and its network with one output as the critic.
+Between iterations the state is carried as plain leaves: rejax makes the classes of its state anew
+in every call of `init_state`, and they hold an optimiser that closes over traced numbers.
 """
 
 from collections.abc import Callable, Mapping
@@ -60,15 +57,15 @@ from rl_es.training.learner import GenerationMetrics, run_generations
 
 @struct.dataclass
 class RolloutState:
-    """The states of N environments, and counts of what happened in them since `opened`.
+    """The states of N environments, and counts since `open_rollout`.
 
     Attributes:
       env: [N, ...] states.
-      running: [N] return so far of the episode that is being played.
-      steps: [N] int32, environment steps.
-      episodes: [N] int32, episodes that ended.
+      running: [N] returns so far of the current episodes.
+      steps: [N] int32, number of environment steps.
+      episodes: [N] int32, number of episodes that ended.
       returns: [N] sum of the returns of these.
-      best: [N] highest of these returns, -inf where no episode ended.
+      best: [N] highest of these returns; -inf if no episode ended.
     """
 
     env: EnvState
@@ -80,9 +77,9 @@ class RolloutState:
 
 
 def open_rollout(env: EnvState, running: Array) -> RolloutState:
-    """Counts that start at zero, for environments in these states."""
-    nothing, zeros = jnp.zeros(running.shape, jnp.int32), jnp.zeros(running.shape)
-    return RolloutState(env, running, nothing, nothing, zeros, jnp.full(running.shape, -jnp.inf))
+    """Returns a state whose counts are zero, for environments in these states."""
+    counts, zeros = jnp.zeros(running.shape, jnp.int32), jnp.zeros(running.shape)
+    return RolloutState(env, running, counts, counts, zeros, jnp.full(running.shape, -jnp.inf))
 
 
 @dataclass(frozen=True)
@@ -90,15 +87,15 @@ class AutoReset:
     """N copies of an environment; keys, states, actions and results have a leading [N].
 
     Attributes:
-      env: one of them.
-      lanes: name of the vmapped axis around it, if runs are vmapped.
+      env: The environment.
+      lanes: Name of the vmapped axis of runs, if they are vmapped.
     """
 
     env: Environment
     lanes: str | None = None
 
     def action_space(self, params: Any = None) -> spaces.Box | spaces.Discrete:
-        """The action space as rejax reads it."""
+        """Returns the action space in rejax's form."""
         space = self.env.spec.action_space
         if isinstance(space, Discrete):
             return spaces.Discrete(space.n)
@@ -106,34 +103,33 @@ class AutoReset:
         return spaces.Box(low, high, space.shape)
 
     def observation_space(self, params: Any = None) -> spaces.Box:
-        """The observation space as rejax reads it."""
+        """Returns the observation space in rejax's form."""
         return spaces.Box(-jnp.inf, jnp.inf, self.env.spec.observation_shape)
 
     def reset(self, keys: Array, params: Any = None) -> tuple[Observation, RolloutState]:
-        """Starts all of them. Consumes the keys."""
+        """Starts an episode in each. Consumes the keys."""
         state, observation = jax.vmap(self.env.reset)(keys)
         return observation, open_rollout(state, jnp.zeros(keys.shape))
 
     def step(
         self, keys: Array, state: RolloutState, actions: Array, params: Any = None
     ) -> tuple[Observation, RolloutState, Array, Array, dict[str, Any]]:
-        """One step of each. Where an episode ends, the observation is the next episode's first."""
+        """Takes one step in each. At an episode's end the observation is the first of the next."""
         step_keys, reset_keys = jax.vmap(jax.random.split, out_axes=1)(keys)
         after = jax.vmap(self.env.step)(step_keys, state.env, actions)
         done = after.terminated | after.truncated
         running = state.running + after.reward
+        stepped = after.state, after.observation
 
-        def anew() -> Any:
-            fresh = jax.vmap(self.env.reset)(reset_keys)
-            return select_fresh(done, fresh, same)
+        def reset_done() -> Any:
+            return select_fresh(done, jax.vmap(self.env.reset)(reset_keys), stepped)
 
-        # Where episodes are long most steps end none, and a reset can cost more than a step. Under
+        # Where episodes are long, most steps end none, and a reset can cost more than a step. Under
         # vmap a condition that differs between lanes runs both branches: all lanes share one.
-        same = after.state, after.observation
         ended = done.any().astype(jnp.int32)
         ended = ended if self.lanes is None else jax.lax.pmax(ended, self.lanes)
-        env, observation = jax.lax.cond(ended > 0, anew, lambda: same)
-        played = RolloutState(
+        env, observation = jax.lax.cond(ended > 0, reset_done, lambda: stepped)
+        next_state = RolloutState(
             env=env,
             running=jnp.where(done, 0.0, running),
             steps=state.steps + jnp.asarray(after.steps, jnp.int32),
@@ -141,18 +137,18 @@ class AutoReset:
             returns=state.returns + jnp.where(done, running, 0.0),
             best=jnp.where(done, jnp.maximum(state.best, running), state.best),
         )
-        return observation, played, after.reward, done, {}
+        return observation, next_state, after.reward, done, {}
 
 
 @dataclass(frozen=True)
 class Actor:
-    """A policy without state, whose head samples. Observations and actions have a leading [N]."""
+    """A policy without state whose head samples. Observations and actions have a leading [N]."""
 
     policy: ModulePolicy
     head: Stochastic
 
     def init(self, key: Array) -> Params:
-        """Initial parameters. Consumes `key`."""
+        """Draws initial parameters. Consumes `key`."""
         return self.policy.init(key)
 
     def apply(self, params: Params, observation: Observation, *args: Any, method: str) -> Any:
@@ -162,62 +158,62 @@ class Actor:
     def action_log_prob(
         self, params: Params, observation: Observation, key: Array
     ) -> tuple[Array, Array]:
-        """Sampled actions [N, ...] and their log-probabilities [N]. Consumes `key`."""
+        """Samples actions [N, ...]; returns their log-probabilities [N], too. Consumes `key`."""
 
-        def sampled(own: Any, output: Array, mask: Array | None, key: Array) -> Any:
-            action = self.head.act(own, output, mask, key)
-            return action, self.head.log_prob(own, output, mask, action)
+        def sample(head: Any, output: Array, mask: Array | None, key: Array) -> Any:
+            action = self.head.act(head, output, mask, key)
+            return action, self.head.log_prob(head, output, mask, action)
 
         keys = jax.random.split(key, len(observation.values))
-        return self._mapped(sampled, params, observation, keys)
+        return self._vmap(sample, params, observation, keys)
 
     def log_prob_entropy(
         self, params: Params, observation: Observation, actions: Array
     ) -> tuple[Array, Array]:
-        """Log-probabilities [N] of actions [N, ...], and the distributions' entropies [N]."""
+        """Returns log-probabilities [N] of actions [N, ...], and the entropies [N]."""
 
-        def told(own: Any, output: Array, mask: Array | None, action: Array) -> Any:
-            found = self.head.log_prob(own, output, mask, action)
-            return found, self.head.entropy(own, output, mask)
+        def evaluate(head: Any, output: Array, mask: Array | None, action: Array) -> Any:
+            log_prob = self.head.log_prob(head, output, mask, action)
+            return log_prob, self.head.entropy(head, output, mask)
 
-        return self._mapped(told, params, observation, actions)
+        return self._vmap(evaluate, params, observation, actions)
 
-    def _mapped(
-        self, function: Callable[..., Any], params: Params, observation: Observation, others: Array
+    def _vmap(
+        self, function: Callable[..., Any], params: Params, observation: Observation, extra: Array
     ) -> Any:
-        """`function(head's parameters, network's output, mask, other)`, vmapped over [N]."""
-        network, own = {"params": params["network"]}, params.get("head", {})
+        """Vmaps `function(head's parameters, network's output, mask, extra)` over [N]."""
+        network, head = {"params": params["network"]}, params.get("head", {})
 
-        def one(observation: Observation, other: Array) -> Any:
+        def call(observation: Observation, extra: Array) -> Any:
             output = self.policy.module.apply(network, observation.values)
-            return function(own, jnp.asarray(output).reshape(-1), observation.action_mask, other)
+            return function(head, jnp.asarray(output).reshape(-1), observation.action_mask, extra)
 
-        return jax.vmap(one)(observation, others)
+        return jax.vmap(call)(observation, extra)
 
 
 @dataclass(frozen=True)
 class Critic:
-    """A network of one output: the value of an observation."""
+    """A network with one output, the value of an observation."""
 
     module: nn.Module
     observation_shape: tuple[int, ...]
 
     def init(self, key: Array) -> Params:
-        """Initial parameters. Consumes `key`."""
+        """Draws initial parameters. Consumes `key`."""
         return nn.meta.unbox(self.module.init(key, jnp.zeros(self.observation_shape))["params"])
 
-    def values(self) -> int:
-        """How many numbers it gives of one observation."""
-        one = Observation(jnp.zeros((1, *self.observation_shape)))
-        return jax.eval_shape(lambda: self.apply(self.init(jax.random.key(0)), one)).size
+    def output_size(self) -> int:
+        """Returns the number of the network's outputs."""
+        observation = Observation(jnp.zeros((1, *self.observation_shape)))
+        return jax.eval_shape(lambda: self.apply(self.init(jax.random.key(0)), observation)).size
 
     def apply(self, params: Params, observation: Observation) -> Array:
-        """Values [N] of observations [N, ...]."""
+        """Returns the values [N] of observations [N, ...]."""
         apply = jax.vmap(lambda values: self.module.apply({"params": params}, values))
         return jnp.asarray(apply(observation.values)).reshape(-1)
 
 
-_Untyped: Any = PPO  # its types name its own environments and networks only
+_Untyped: Any = PPO  # its annotations allow its own environments and networks only
 
 
 class SuitePPO(_Untyped):
@@ -233,12 +229,12 @@ class SuitePPO(_Untyped):
 
     @property
     def config(self) -> dict[str, Any]:
-        """Empty: rejax reads it whenever it makes a state, and would copy the environment."""
+        """An empty configuration: rejax would copy the environment with it into every state."""
         return {}
 
     @property
     def optimiser(self) -> optax.GradientTransformation:
-        """Adam on gradients that are clipped element by element, as rejax has it."""
+        """Adam on gradients that are clipped element by element, as in rejax."""
         return optax.chain(optax.clip(self.max_grad_norm), optax.adam(self.learning_rate))
 
     @register_init
@@ -256,23 +252,23 @@ class SuitePPO(_Untyped):
 
     @register_init
     def initialize_reward_rms_state(self, rng: Array) -> Mapping[str, RewardRMSState]:
-        zero, one = jnp.zeros(()), jnp.ones(())  # rejax starts with integers, which do not stay so
+        zero, unit = jnp.zeros(()), jnp.ones(())  # floats: rejax starts with integers, which change
         returns = jnp.zeros(self.num_envs)
-        state = RewardRMSState(mean=zero, var=one, count=1e-4 * one, returns=returns)
+        state = RewardRMSState(mean=zero, var=unit, count=1e-4 * unit, returns=returns)
         return {"rew_rms_state": state}
 
     def update_and_normalize_obs(
         self, statistics: Statistics, observation: Observation
     ) -> tuple[Statistics, Observation]:
         values = observation.values
-        seen = batch_moments(statistics, values, jnp.ones(len(values), bool))
-        statistics = merge_moments(statistics, seen)
-        return statistics, jax.vmap(lambda one: normalise(statistics, one))(observation)
+        moments = batch_moments(statistics, values, jnp.ones(len(values), bool))
+        statistics = merge_moments(statistics, moments)
+        return statistics, jax.vmap(lambda row: normalise(statistics, row))(observation)
 
 
 @struct.dataclass
 class PPOState:
-    """The traced settings, and the leaves of rejax's state by their places in it."""
+    """The traced settings, and the leaves of rejax's state by their paths in it."""
 
     hyper: Hyper
     leaves: Mapping[str, Array]
@@ -280,19 +276,19 @@ class PPOState:
 
 @dataclass(frozen=True, eq=False)
 class PPOLearner:
-    """PPO as a learner; one of its generations is one iteration of rejax.
+    """PPO as a learner; a generation is one iteration of rejax.
 
-    The population's mean and best are those of the training episodes that ended in the iteration,
-    since there are no members.
+    There are no members: the population's mean and best are those of the training episodes that
+    ended in the iteration.
 
     Attributes:
-      config: `agents.ppo.Hyperparameters`; the traced ones are not read here.
-      env: what is trained on.
-      policy: what is evaluated.
-      actor: what is trained: the same network, with a head that samples.
-      critic: of the same shape as the network.
-      normalise_observations: keep running statistics of observations and apply them.
-      lanes: name of the vmapped axis around it, if it is vmapped over runs.
+      config: `rl_es.agents.ppo.Hyperparameters`; only the static ones are read.
+      env: The environment of training.
+      policy: The policy that is evaluated.
+      actor: The policy that is trained: the same network, with a head that samples.
+      critic: The critic, a network of the same shape.
+      normalise_observations: Keep running statistics of observations, and apply them.
+      lanes: Name of the vmapped axis of runs, if they are vmapped.
     """
 
     config: Config
@@ -320,45 +316,45 @@ class PPOLearner:
         return replace(self, lanes=lanes)  # there are no pairs to spread
 
     def init(self, key: Array, hyper: Hyper) -> PPOState:
-        """The state before the first iteration. Consumes `key`."""
+        """Returns the state before the first iteration. Consumes `key`."""
         params_key, run_key = jax.random.split(key)
         with implicit_promotion():
             training = self._algorithm(hyper).init_state(run_key)
         # An evolution strategy of the same seed starts from the same parameters.
         actor = training.actor_ts.replace(params=self.actor.init(params_key))
-        return self._packed(hyper, training.replace(actor_ts=actor))
+        return self._pack(hyper, training.replace(actor_ts=actor))
 
     def advance(self, state: PPOState, limit: Limit) -> tuple[PPOState, Rows]:
-        """Iterations until either limit is reached (none if it already is), or one diverges."""
+        """Runs iterations until a limit is reached (none if it already is), or one diverges."""
         algorithm = self._algorithm(state.hyper)
 
         def iteration(state: PPOState) -> tuple[PPOState, GenerationMetrics]:
             before = self._training(state, algorithm.optimiser)
-            played = open_rollout(before.env_state.env, before.env_state.running)
+            opened = open_rollout(before.env_state.env, before.env_state.running)
             with implicit_promotion():
-                after = algorithm.train_iteration(before.replace(env_state=played))
-            played, episodes = after.env_state, after.env_state.episodes.sum()
+                after = algorithm.train_iteration(before.replace(env_state=opened))
+            rollout, episodes = after.env_state, after.env_state.episodes.sum()
             change = jax.tree.map(jnp.subtract, after.actor_ts.params, before.actor_ts.params)
-            done = GenerationMetrics(
-                env_steps=played.steps.sum(),
+            metrics = GenerationMetrics(
+                env_steps=rollout.steps.sum(),
                 episodes=episodes,
-                # Not a number where no episode ended.
-                population_mean=played.returns.sum() / episodes.astype(jnp.float32),
-                population_best=played.best.max(),
+                # nan if no episode ended
+                population_mean=rollout.returns.sum() / episodes.astype(jnp.float32),
+                population_best=rollout.best.max(),
                 update_norm=global_norm(change),
                 nonfinite_members=jnp.zeros((), jnp.int32),
             )
-            return self._packed(state.hyper, after), done
+            return self._pack(state.hyper, after), metrics
 
         state, rows = run_generations(limit, iteration, state)
         return state, rows.replace(nonfinite_members=None)  # pyright: ignore
 
     def snapshot(self, state: PPOState) -> Snapshot:
-        """What is evaluated and saved."""
-        training = self._unpacked(state)
+        """Returns the policy to evaluate and save."""
+        training = self._unpack(state)
         params = training.actor_ts.params
-        own = {name: params[name] for name in self.policy.parameters.shapes}
-        return Snapshot(own, training.obs_rms_state)
+        evolved = {name: params[name] for name in self.policy.parameters.shapes}
+        return Snapshot(evolved, training.obs_rms_state)
 
     def _algorithm(self, hyper: Hyper) -> SuitePPO:
         sizes = ("num_envs", "num_steps", "num_epochs", "num_minibatches")
@@ -377,29 +373,31 @@ class PPOLearner:
             **{name: hyper[name] for name in numbers},
         )
 
-    def _packed(self, hyper: Hyper, training: Any) -> PPOState:
+    def _pack(self, hyper: Hyper, training: Any) -> PPOState:
         leaves = map(jnp.asarray, jax.tree.leaves(training))
-        return PPOState(hyper, dict(zip(self._places, leaves, strict=True)))
+        return PPOState(hyper, dict(zip(self._paths, leaves, strict=True)))
 
-    def _unpacked(self, state: PPOState) -> Any:
-        """Rejax's state, with an optimiser that must not be used."""
+    def _unpack(self, state: PPOState) -> Any:
+        """Returns rejax's state, with an optimiser that must not be used."""
         structure = jax.tree.structure(self._shapes)
-        return jax.tree.unflatten(structure, [state.leaves[place] for place in self._places])
+        return jax.tree.unflatten(structure, [state.leaves[path] for path in self._paths])
 
     @cached_property
     def _shapes(self) -> Any:
-        """Of rejax's state."""
+        """The shapes of rejax's state."""
         numbers = {name: jnp.float32(1) for name in type(self.config).model_fields}
         with implicit_promotion():
             return jax.eval_shape(lambda: self._algorithm(numbers).init_state(jax.random.key(0)))
 
     @cached_property
-    def _places(self) -> tuple[str, ...]:
-        found = jax.tree_util.tree_leaves_with_path(self._shapes)
-        return tuple(jax.tree_util.keystr(path) for path, _ in found)
+    def _paths(self) -> tuple[str, ...]:
+        """The paths of the leaves of rejax's state."""
+        leaves = jax.tree_util.tree_leaves_with_path(self._shapes)
+        return tuple(jax.tree_util.keystr(path) for path, _ in leaves)
 
     def _training(self, state: PPOState, optimiser: optax.GradientTransformation) -> Any:
-        training = self._unpacked(state)
+        """Returns rejax's state with this optimiser."""
+        training = self._unpack(state)
         return training.replace(
             actor_ts=training.actor_ts.replace(tx=optimiser),
             critic_ts=training.critic_ts.replace(tx=optimiser),
@@ -409,7 +407,7 @@ class PPOLearner:
 def make_ppo(
     config: Config, env: Environment, policy: Policy, normalise_observations: bool
 ) -> Learner:
-    """The learner of these settings.
+    """Returns PPO as a learner with these settings.
 
     Raises:
       UserError: the policy is not a network without state.
@@ -423,10 +421,8 @@ def make_ppo(
     if policy.zeros:
         raise UserError("ppo: from init: zeros no gradient reaches hidden layers; leave it out")
     critic = Critic(policy.module.clone(outputs=1), policy.observation_shape)
-    if (values := critic.values()) != 1:
+    if (size := critic.output_size()) != 1:
         name = type(policy.module).__name__
-        raise UserError(
-            f"ppo: network {name} cannot give one value: of one output it gives {values}"
-        )
+        raise UserError(f"ppo: network {name} cannot give one value: of one output it gives {size}")
     actor = Actor(replace(policy, head=head), head)
     return PPOLearner(config, env, policy, actor, critic, normalise_observations)

@@ -1,4 +1,4 @@
-"""Random search as an `Agent`: what it draws owes nothing to what it has seen."""
+"""Random search as an `Agent`: its noise does not depend on earlier returns."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,17 +14,24 @@ from rl_es.interfaces import Episode, Hyper, Members, Noise, ParameterSpec, Para
 
 @struct.dataclass
 class SearchState:
-    """The state of a `RandomSearch`."""
+    """The state of a `RandomSearchStrategy`.
+
+    Attributes:
+      start: The initial parameters.
+      best: Parameters of the best member so far.
+      best_return: [] return of that member in its generation.
+      sigma: [] standard deviation of parameters without bounds.
+    """
 
     start: Params
     best: Params
-    best_return: Array  # [], as the best member's own episodes gave it
+    best_return: Array
     sigma: Array
 
 
 @dataclass(frozen=True)
 class RandomSearchStrategy:
-    """Members mirrored in the middle of what is searched, each as likely as any other sample."""
+    """Random search: pairs of members are mirrored in the middle of the search space."""
 
     population: int
     parameters: ParameterSpec
@@ -43,51 +50,51 @@ class RandomSearchStrategy:
         leaves, tree = jax.tree.flatten(self.parameters.shapes)
         draw = jax.random.normal if self.parameters.bounds is None else _symmetric
 
-        def block(key: Array) -> list[Array]:
-            each = jax.random.split(key, len(leaves))
+        def draw_block(key: Array) -> list[Array]:
+            leaf_keys = jax.random.split(key, len(leaves))
             return [
-                draw(own, (PAIRS_PER_KEY, *leaf.shape))
-                for own, leaf in zip(each, leaves, strict=True)
+                draw(leaf_key, (PAIRS_PER_KEY, *leaf.shape))
+                for leaf_key, leaf in zip(leaf_keys, leaves, strict=True)
             ]
 
-        drawn = [part.reshape(-1, *part.shape[2:])[:pairs] for part in jax.lax.map(block, keys)]
-        return jax.tree.unflatten(tree, drawn), ()
+        blocks = jax.lax.map(draw_block, keys)
+        noise = [leaf.reshape(-1, *leaf.shape[2:])[:pairs] for leaf in blocks]
+        return jax.tree.unflatten(tree, noise), ()
 
     def members(self, state: SearchState, noise: Noise) -> Members:
-        middle, reach = self._searched(state)
-        offsets = jax.tree.map(lambda unit, one: unit * one[None], noise, reach)
+        middle, reach = self._search_space(state)
+        offsets = jax.tree.map(lambda unit, scale: unit * scale[None], noise, reach)
         return Members(middle, leaves_by_path(offsets), {})
 
     def shape(self, state: SearchState, segment: Segment) -> Array:
-        """[P] one for the best member, nothing for the others."""
+        """Returns the weight 1 for the best member, 0 for all others."""
         return jax.nn.one_hot(jnp.argmax(segment.returns), self.population)
 
     def contract(
         self, state: SearchState, noise: Noise, memory: tuple[()], weights: Array
     ) -> Update:
-        """The best member's offset from the middle, in units of its reach."""
+        """Returns the best member's offset from the middle, in units of the reach."""
         pairs = weights.reshape(-1, 2)
-        chosen = pairs[:, 0] - pairs[:, 1]
-        return weighted_sum(chosen, noise)
+        return weighted_sum(pairs[:, 0] - pairs[:, 1], noise)
 
     def tell(
         self, state: SearchState, update: Update, segment: Segment
     ) -> tuple[SearchState, Array]:
-        middle, reach = self._searched(state)
-        found = jax.tree.map(lambda m, one, unit: m + one * unit, middle, reach, update)
+        middle, reach = self._search_space(state)
+        winner = jax.tree.map(lambda m, scale, unit: m + scale * unit, middle, reach, update)
         best_return = segment.returns.max()
         better = best_return > state.best_return
-        best = jax.tree.map(lambda new, old: jnp.where(better, new, old), found, state.best)
+        best = jax.tree.map(lambda new, old: jnp.where(better, new, old), winner, state.best)
         change = global_norm(jax.tree.map(jnp.subtract, best, state.best))
-        kept = jnp.where(better, best_return, state.best_return)
-        return state.replace(best=best, best_return=kept), change  # pyright: ignore
+        best_return = jnp.where(better, best_return, state.best_return)
+        return state.replace(best=best, best_return=best_return), change  # pyright: ignore
 
     def center(self, state: SearchState) -> Params:
-        """The best member so far."""
+        """Returns the best member so far."""
         return state.best
 
-    def _searched(self, state: SearchState) -> tuple[Params, Params]:
-        """The middle of what is searched, and how far a unit of noise reaches from it."""
+    def _search_space(self, state: SearchState) -> tuple[Params, Params]:
+        """Returns the middle of the search space, and the reach of a unit of noise from it."""
         if self.parameters.bounds is None:
             return state.start, jax.tree.map(lambda p: jnp.full(p.shape, state.sigma), state.start)
         low, high = (jax.tree.map(jnp.asarray, bound) for bound in self.parameters.bounds)
@@ -96,5 +103,5 @@ class RandomSearchStrategy:
 
 
 def _symmetric(key: Array, shape: tuple[int, ...]) -> Any:
-    """Uniform numbers in [-1, 1]."""
+    """Draws uniform numbers in [-1, 1]. Consumes `key`."""
     return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)
