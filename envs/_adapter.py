@@ -1,13 +1,11 @@
-"""What an adapter needs to turn a third-party environment into one that the engine can scan over.
+"""Adapters of third-party environments: types that a scan can carry, valid actions, time limits.
 
-Third-party steps rely on implicit promotion and return states whose dtypes differ between reset and
-step, or are weak; a scan's carry has to keep its types, and our own code runs strict.
+Third-party steps rely on implicit promotion, and return states whose dtypes differ between reset
+and step, or are weak. The carry of a scan must keep its types, and our own code runs strict.
 
-An environment whose `done` mixes in its time limit, as the engine's `Environment`.
-
-Craftax and Kinetix are gymnax-style environments whose step gives five values. Their step is run
-without auto-reset and with a limit that is never reached: the check of the limit alone reads that
-parameter. The limit itself is reported as a truncation.
+`LimitedEnvironment` adapts Craftax and Kinetix, gymnax-style environments whose `done` includes
+their time limit. They are stepped without auto-reset and with a limit that is never reached (only
+the check of the limit reads that parameter); the limit itself is reported as a truncation.
 """
 
 import functools
@@ -24,28 +22,28 @@ from rl_es.rollout.wrappers import implicit_promotion
 
 
 def state_types(reset: Callable[..., Any], step: Callable[..., Any]) -> Any:
-    """Types that a state can keep from reset through any number of steps.
+    """Returns types that a state can keep from reset through any number of steps.
 
     Args:
-      reset: of no arguments, gives a state.
-      step: of a state, gives a state of the same structure.
+      reset: Returns a state.
+      step: Maps a state to the next.
 
     Returns:
-      A pytree of `jax.ShapeDtypeStruct`; each dtype holds what reset and what step give.
+      A pytree of `jax.ShapeDtypeStruct`, whose dtypes can hold the states of both functions.
 
     Raises:
-      TypeError: reset and step give states of different structures or shapes.
+      TypeError: reset and step return states of different structures or shapes.
     """
     before = jax.eval_shape(reset)
     after = jax.eval_shape(step, before)
 
-    def common(one: jax.ShapeDtypeStruct, other: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
-        if one.shape != other.shape:
-            raise TypeError(f"reset gives a state of shape {one.shape}, step of {other.shape}")
-        if one.dtype == other.dtype:
-            return jax.ShapeDtypeStruct(one.shape, one.dtype)
+    def common(a: jax.ShapeDtypeStruct, b: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+        if a.shape != b.shape:
+            raise TypeError(f"reset gives a state of shape {a.shape}, step of {b.shape}")
+        if a.dtype == b.dtype:
+            return jax.ShapeDtypeStruct(a.shape, a.dtype)
         with implicit_promotion():
-            return jax.ShapeDtypeStruct(one.shape, jnp.promote_types(one.dtype, other.dtype))
+            return jax.ShapeDtypeStruct(a.shape, jnp.promote_types(a.dtype, b.dtype))
 
     if jax.tree.structure(before) != jax.tree.structure(after):
         raise TypeError("reset and step give states of different structures")
@@ -53,31 +51,31 @@ def state_types(reset: Callable[..., Any], step: Callable[..., Any]) -> Any:
 
 
 def cast(types: Any, state: Any) -> Any:
-    """The state in exactly these types, none of them weak."""
+    """Returns a state in exactly these types, none of them weak."""
     return jax.tree.map(lambda leaf, kind: jnp.asarray(leaf, kind.dtype), state, types)
 
 
 def valid_action(space: Discrete | Box, action: Array) -> Array:
-    """The nearest action that the space has: int32 scalar, or float32 [*shape]."""
+    """Returns the nearest action in the space: int32 scalar, or float32 [*shape]."""
     if isinstance(space, Discrete):
         return jnp.clip(jnp.asarray(action, jnp.int32), 0, space.n - 1)
     return jnp.clip(jnp.asarray(action, jnp.float32), space.low, space.high)
 
 
 def box(low: Any, high: Any, shape: tuple[int, ...]) -> Box:
-    """A `Box` of float32 bounds, each a number or an array broadcast to `shape`."""
+    """Returns a `Box` of float32 bounds, each a number or an array broadcast to `shape`."""
     return Box(
         *(np.broadcast_to(np.asarray(bound, np.float32), shape).copy() for bound in (low, high))
     )
 
 
 def blank_observation() -> Observation:
-    """What an environment shows that has nothing to show: one zero."""
+    """Returns the observation of an environment that shows nothing: one zero."""
     return Observation(jnp.zeros((1,), jnp.float32))
 
 
 def no_action(space: Discrete | Box) -> Array:
-    """A zero of the type that actions have."""
+    """Returns a zero of the type that actions have."""
     if isinstance(space, Discrete):
         return jnp.zeros((), jnp.int32)
     return jnp.zeros(space.shape, jnp.float32)
@@ -86,9 +84,9 @@ def no_action(space: Discrete | Box) -> Array:
 class LimitedEnvironment:
     """An environment of parameters with `max_timesteps`, and of states with `timestep`."""
 
-    def __init__(self, name: str, env: Any, params: Any, space: Discrete | Box, *chosen: Any):
-        """Wraps it; `chosen` are arguments of its `reset_env` after the key and the parameters."""
-        self._env, self._chosen = env, chosen
+    def __init__(self, name: str, env: Any, params: Any, space: Discrete | Box, *reset_args: Any):
+        """Wraps `env`; `reset_args` follow the key and the parameters in calls of `reset_env`."""
+        self._env, self._reset_args = env, reset_args
         self._limit = int(params.max_timesteps)
         self._endless = params.replace(max_timesteps=np.iinfo(np.int32).max)
         # Under jit its Python runs once for all programs that step or reset this environment.
@@ -108,7 +106,7 @@ class LimitedEnvironment:
 
     def reset(self, key: Array) -> tuple[EnvState, Observation]:
         observation, state = self._reset(key)
-        return cast(self._types, state), _observed(observation)
+        return cast(self._types, state), _float_observation(observation)
 
     def step(self, key: Array, state: EnvState, action: Array) -> Transition:
         action = valid_action(self.spec.action_space, action)
@@ -116,7 +114,7 @@ class LimitedEnvironment:
         terminated = jnp.asarray(terminated, bool)
         return Transition(
             state=cast(self._types, state),
-            observation=_observed(observation),
+            observation=_float_observation(observation),
             reward=jnp.asarray(reward, jnp.float32),
             terminated=terminated,
             truncated=(state.timestep >= self._limit) & ~terminated,
@@ -124,7 +122,7 @@ class LimitedEnvironment:
 
     def _reset_once(self, key: Array) -> tuple[Any, Any]:
         with implicit_promotion():
-            return self._env.reset_env(key, self._endless, *self._chosen)
+            return self._env.reset_env(key, self._endless, *self._reset_args)
 
     def _step_once(self, key: Array, state: EnvState, action: Array) -> tuple[Any, Any, Any, Any]:
         with implicit_promotion():
@@ -134,5 +132,5 @@ class LimitedEnvironment:
         return observation, state, reward, terminated
 
 
-def _observed(observation: Array) -> Observation:
+def _float_observation(observation: Array) -> Observation:
     return Observation(jnp.asarray(observation, jnp.float32))

@@ -1,4 +1,4 @@
-"""Environments of others by the style that they are made in: the engine's own, gymnax's, brax's."""
+"""Environments in the style of gymnax or brax, converted to the engine's."""
 
 from typing import Any
 
@@ -7,28 +7,28 @@ from rl_es.interfaces import Environment
 from rl_es.rollout.wrappers import implicit_promotion
 
 
-def adapt(name: str, made: Any) -> Environment:
-    """The engine's environment of an object in any of the styles.
+def adapt(name: str, env: Any) -> Environment:
+    """Returns an environment in any of the styles as the engine's.
 
     gymnax: `reset_env`, `step_env` and `default_params`, of its versions 0.0.x and 1.x. brax:
     `reset(key)`, `step(state, action)` and the numbers `observation_size` and `action_size`; such
     an environment has no time limit of its own: `episode_length` in a sweep file sets one.
 
     Raises:
-      UserError: it is in none of these; says what there would have to be.
+      UserError: it is in none of these; says what it needs.
     """
-    if hasattr(made, "spec"):
-        return made
-    if hasattr(made, "step_env") and hasattr(made, "default_params"):
+    if hasattr(env, "spec"):
+        return env
+    if hasattr(env, "step_env") and hasattr(env, "default_params"):
         from rl_es.envs._gymnax_adapter import GymnaxEnvironment
 
         with implicit_promotion():
-            params = made.default_params
-        return GymnaxEnvironment(name, made, params)
-    if hasattr(made, "action_size") and hasattr(made, "observation_size"):
+            params = env.default_params
+        return GymnaxEnvironment(name, env, params)
+    if hasattr(env, "action_size") and hasattr(env, "observation_size"):
         from rl_es.envs._brax_adapter import BraxStyleEnvironment
 
-        return BraxStyleEnvironment(name, made)
+        return BraxStyleEnvironment(name, env)
     raise UserError(
         f"{name} is in no style that is known: an environment has a `spec` (rl_es.interfaces), or "
         "`default_params` and `step_env` (gymnax), or `observation_size` and `action_size` (brax)"

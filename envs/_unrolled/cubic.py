@@ -51,8 +51,8 @@ class Cubic:
     def __init__(self, name: str, steps: int, inputs: int, outputs: int, control: float):
         """`control` is s; M inputs are observed, N outputs are an action."""
         rng = np.random.default_rng(0)
-        self._shown = _directions(rng, steps, inputs)
-        self._wanted = _directions(rng, steps, outputs)
+        self._observations = _directions(rng, steps, inputs)
+        self._projections = _directions(rng, steps, outputs)
         self._factors = rng.normal(size=steps).astype(np.float32)
         self.steps, self.control = steps, control
         self.spec = EnvSpec(
@@ -67,7 +67,7 @@ class Cubic:
         return t, self._observe(t)
 
     def step(self, key: Array, state: Array, action: Array) -> Transition:
-        x = jnp.asarray(self._wanted)[state] @ action
+        x = jnp.asarray(self._projections)[state] @ action
         linear = np.float32(3 * self.control**2)
         reward = jnp.asarray(self._factors)[state] * (x**2 - linear) * x
         t = state + 1
@@ -75,26 +75,28 @@ class Cubic:
         return Transition(t, self._observe(t), reward, jnp.zeros((), bool), over)
 
     def expected(self, params: Params, sigma: float, rank: int | None) -> Params | None:
-        """The formula of `envs.unrolled.cubic`, for a linear policy without bias."""
+        """Returns the formula above for a linear policy without bias; None for other policies."""
         leaves, structure = jax.tree.flatten(params)
-        kernel = self._shown.shape[1], self._wanted.shape[1]
+        kernel = self._observations.shape[1], self._projections.shape[1]
         if [leaf.shape for leaf in leaves] != [kernel]:
             return None
-        v, u, c = (np.float64(part) for part in (self._shown, self._wanted, self._factors))
+        v, u, c = (
+            np.float64(part) for part in (self._observations, self._projections, self._factors)
+        )
         x = np.einsum("hm,mn,hn->h", v, np.float64(leaves[0]), u)
         fourth = 3 + (0 if rank is None else 6 / rank)
         slopes = c * (3 * x**2 + fourth * sigma**2 - 3 * self.control**2)
         return jax.tree.unflatten(structure, [np.einsum("h,hm,hn->mn", slopes, v, u)])
 
     def _observe(self, t: Array) -> Observation:
-        # An index beyond the last step is the last: what is shown after the end is not used.
-        return Observation(jnp.asarray(self._shown)[t])
+        # Beyond the last step JAX uses the last index: observations after the end are not used.
+        return Observation(jnp.asarray(self._observations)[t])
 
 
 def _directions(rng: np.random.Generator, count: int, size: int) -> np.ndarray:
-    """Unit vectors [count, size], float32."""
-    drawn = rng.normal(size=(count, size))
-    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    """Draws unit vectors [count, size], float32, uniformly on the sphere."""
+    normal = rng.normal(size=(count, size))
+    return (normal / np.linalg.norm(normal, axis=1, keepdims=True)).astype(np.float32)
 
 
 def make(name: str, options: Any) -> Environment:

@@ -69,7 +69,7 @@ def _load(
     side: int | None,
     sizes: tuple[int | None, int | None],
 ) -> Images:
-    raw = _digits() if data == "digits" else tuple(read_images(data, own) for own in paths)
+    raw = _digits() if data == "digits" else tuple(read_images(data, split) for split in paths)
     train, validation = (
         _split(images, labels, side, size)
         for (images, labels), size in zip(raw, sizes, strict=True)
@@ -80,12 +80,12 @@ def _load(
 
 
 def _digits() -> tuple[tuple[np.ndarray, np.ndarray], ...]:
-    """Training and validation digits; both are of the same writers."""
+    """Returns training and validation digits, which the same people wrote."""
     from sklearn.datasets import load_digits
 
-    found: Any = load_digits()
-    images = np.rint(found.images * (255 / 16)).astype(np.uint8)[..., None]
-    labels = found.target.astype(np.uint8)
+    digits: Any = load_digits()
+    images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
+    labels = digits.target.astype(np.uint8)
     order = _order(len(labels))
     return tuple(
         (images[part], labels[part]) for part in (order[:DIGITS_TRAIN], order[DIGITS_TRAIN:])
@@ -93,6 +93,7 @@ def _digits() -> tuple[tuple[np.ndarray, np.ndarray], ...]:
 
 
 def _order(count: int) -> np.ndarray:
+    """Returns a fixed permutation."""
     return np.random.RandomState(SHUFFLE).permutation(count)
 
 
@@ -111,12 +112,12 @@ def average_pool(images: np.ndarray, side: int) -> np.ndarray:
     """
     shares = _shares(images.shape[1], side)
     rows = np.tensordot(images.astype(np.float32), shares, axes=(1, 1))  # [n, S, C, side]
-    both = np.tensordot(rows, shares, axes=(1, 1))  # [n, C, side, side]
-    return np.rint(both.transpose(0, 2, 3, 1)).astype(np.uint8)
+    pooled = np.tensordot(rows, shares, axes=(1, 1))  # [n, C, side, side]
+    return np.rint(pooled.transpose(0, 2, 3, 1)).astype(np.uint8)
 
 
 def _shares(pixels: int, areas: int) -> np.ndarray:
-    """[areas, pixels] what each pixel of a line counts in each area; rows sum to 1."""
+    """Returns the weight of each pixel of a line in each area [areas, pixels]; rows sum to 1."""
     edges = np.arange(areas + 1) * pixels / areas
     first = np.arange(pixels)[None]
     overlap = np.minimum(edges[1:, None], first + 1) - np.maximum(edges[:-1, None], first)

@@ -39,10 +39,10 @@ class Linear:
         decay: float = 0.0,
         response: Literal["linear", "tanh"] = "linear",
     ):
-        drawn = np.random.default_rng(0).normal(size=(2, steps, size)).astype(np.float32)
+        vectors = np.random.default_rng(0).normal(size=(2, steps, size)).astype(np.float32)
         if gradients == "identical":
-            drawn = drawn[:, :1].repeat(steps, axis=1)
-        self._shown, self._wanted = drawn
+            vectors = vectors[:, :1].repeat(steps, axis=1)
+        self._observations, self._reward_weights = vectors
         self.steps, self.size, self.decay, self.response = steps, size, decay, response
         self.spec = EnvSpec(
             name=name,
@@ -58,13 +58,13 @@ class Linear:
     def step(self, key: Array, state: LinearState, action: Array) -> Transition:
         x = np.float32(self.decay) * state.x + action
         x = jnp.tanh(x) if self.response == "tanh" else x
-        reward, t = jnp.asarray(self._wanted)[state.t] @ x, state.t + 1
+        reward, t = jnp.asarray(self._reward_weights)[state.t] @ x, state.t + 1
         over = t >= self.steps
         return Transition(LinearState(x, t), self._observe(t), reward, jnp.zeros((), bool), over)
 
     def _observe(self, t: Array) -> Observation:
-        # An index beyond the last step is the last: what is shown after the end is not used.
-        return Observation(jnp.asarray(self._shown)[t])
+        # Beyond the last step JAX uses the last index: observations after the end are not used.
+        return Observation(jnp.asarray(self._observations)[t])
 
 
 def make(name: str, options: Any) -> Environment:

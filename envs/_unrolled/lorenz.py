@@ -15,21 +15,27 @@ from rl_es.envs._adapter import blank_observation, box, valid_action
 from rl_es.interfaces import Environment, EnvSpec, Observation, Transition
 
 DT, B = 0.005, 8 / 3
-KNOWN = (float(np.log(28)), float(np.log(10)))
+TARGET = (float(np.log(28)), float(np.log(10)))
 # Euler's method stays finite within these: log r from 1 to 148, log a the same.
 LOW, HIGH = 0.0, 5.0
 
 
 class SystemPair(NamedTuple):
-    """The state of both systems."""
+    """The state of both systems; its field names are in checkpoints.
 
-    own: Array  # [3]
-    known: Array  # [3]
-    t: Array  # [] int32
+    Attributes:
+      own: [3] the system whose parameters are learned.
+      known: [3] the system that it follows.
+      t: [] int32, number of steps.
+    """
+
+    own: Array
+    known: Array
+    t: Array
 
 
-def _moved(x: Array, action: Array) -> Array:
-    """One step of a system [3] whose log r and log a are the action."""
+def _euler_step(x: Array, action: Array) -> Array:
+    """Returns a system [3] after one Euler step, with log r and log a as the action says."""
     r, a = jnp.exp(action)
     change = jnp.stack(
         [a * (x[1] - x[0]), x[0] * (r - x[2]) - x[1], x[0] * x[1] - np.float32(B) * x[2]]
@@ -55,12 +61,12 @@ class Lorenz:
         return SystemPair(start, start, jnp.zeros((), jnp.int32)), blank_observation()
 
     def step(self, key: Array, state: SystemPair, action: Array) -> Transition:
-        own = _moved(state.own, valid_action(self.spec.action_space, action))
-        known = _moved(state.known, jnp.asarray(KNOWN, jnp.float32))
+        learned = _euler_step(state.own, valid_action(self.spec.action_space, action))
+        target = _euler_step(state.known, jnp.asarray(TARGET, jnp.float32))
         t = state.t + 1
-        reward = -jnp.square(own[2] - known[2])
+        reward = -jnp.square(learned[2] - target[2])
         never, over = jnp.zeros((), bool), t >= self.steps
-        return Transition(SystemPair(own, known, t), blank_observation(), reward, never, over)
+        return Transition(SystemPair(learned, target, t), blank_observation(), reward, never, over)
 
 
 def make(name: str, options: Any) -> Environment:

@@ -1,4 +1,4 @@
-"""What the tasks on images have as settings: which images, and how a classifier trains on them.
+"""Settings of the tasks on images, and the readers of image files.
 
 - `digits`: 1797 handwritten digits, 8 x 8 pixels, of the UCI repository (Alpaydin and Kaynak, 1998,
   https://doi.org/10.24432/C50P49), as scikit-learn ships them: always there.
@@ -6,10 +6,10 @@
   four gzipped idx files.
 - `cifar10`: 60,000 photographs, 32 x 32 x 3 (Krizhevsky 2009), in the binary version.
 
-Nothing is downloaded and nothing is unpickled. No data is chosen silently: what a run used is what
-its options say. Everything that can be told from sizes and headers is checked here, without jax.
+Nothing is downloaded and nothing is unpickled. No data is chosen silently: a run uses the data that
+its options state. Sizes and headers of files are checked here, without jax.
 
-Readers of the two file formats: gzipped idx (Fashion-MNIST) and the binary form of CIFAR-10.
+The two file formats are gzipped idx (Fashion-MNIST) and the binary form of CIFAR-10.
 
 idx (LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist/): two zero bytes, one for the type
 (8: bytes), one for the number of axes, the axes' lengths as big-endian 32-bit integers, the data.
@@ -39,7 +39,7 @@ CLASSES = 10
 
 
 def count_images(data: str, paths: Sequence[Path]) -> int:
-    """How many images files hold, by headers and sizes alone.
+    """Returns the number of images in files, by headers and sizes alone.
 
     Raises:
       UserError: a file is not of the form that it should have.
@@ -57,7 +57,7 @@ def count_images(data: str, paths: Sequence[Path]) -> int:
 
 
 def read_images(data: str, paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Images [n, height, width, channels] and labels [n] of files, both uint8.
+    """Reads images [n, height, width, channels] and labels [n], both uint8.
 
     Raises:
       UserError: a file is damaged.
@@ -76,7 +76,7 @@ def read_images(data: str, paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarra
 
 
 def _unpacked(path: Path, most: int = -1) -> bytes:
-    """The first bytes of a gzipped file, or all of them."""
+    """Returns the first bytes of a gzipped file; all of them if `most` is -1."""
     try:
         with gzip.open(path) as file:
             return file.read(most)
@@ -85,7 +85,7 @@ def _unpacked(path: Path, most: int = -1) -> bytes:
 
 
 def _idx_shape(path: Path, axes: int) -> tuple[int, ...]:
-    """The shape that an idx file's header states; images have 3 axes, labels 1."""
+    """Returns the shape in an idx file's header; images have 3 axes, labels 1."""
     header = _unpacked(path, 4 + 4 * axes)
     if len(header) < 4 + 4 * axes or header[:4] != bytes([0, 0, BYTES, axes]):
         raise UserError(f"{path}: is no idx file of bytes with {axes} axes; get the file anew")
@@ -126,7 +126,7 @@ def _read_cifar(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 class DataSource(NamedTuple):
-    """Where a data set's files are, and what its images are like."""
+    """The files of a data set, and the size of its images."""
 
     side: int  # pixels
     train: tuple[str, ...]  # file names; none where the data comes with a package
@@ -157,7 +157,7 @@ Width = Annotated[int, Strict(), Field(ge=1)]
 
 
 class DataOptions(Config):
-    """Which images are classified."""
+    """Choice of the images that are classified."""
 
     data: Literal["digits", "fashion_mnist", "cifar10"] = static("digits", "images to classify")
     folder: str | None = static(
@@ -170,7 +170,7 @@ class DataOptions(Config):
 
 
 class ValidatedOptions(DataOptions):
-    """Which images are classified, by a task that looks at validation images."""
+    """Choice of the images, for a task that uses validation images."""
 
     validation_size: int | None = static(None, "validation images; all if absent", ge=1)
 
@@ -184,7 +184,7 @@ class TrainingOptions(DataOptions):
 
 
 def source_files(options: DataOptions) -> tuple[list[Path], list[Path]]:
-    """The files of training and of validation images.
+    """Returns the files of training and of validation images.
 
     Raises:
       UserError: no folder is known, or one is named for data that has no files.
@@ -200,11 +200,11 @@ def source_files(options: DataOptions) -> tuple[list[Path], list[Path]]:
 
 
 def check_options(options: DataOptions, batch: int) -> None:
-    """Refuses data that is not there or does not suffice, by the sizes and headers of its files.
+    """Refuses data that is missing or does not suffice, by the sizes and headers of its files.
 
     Args:
-      options: which data.
-      batch: images of the minibatches that are taken from each split that is looked at.
+      options: The data.
+      batch: Number of images of a minibatch, which is taken from each split in use.
 
     Raises:
       UserError: one line that says what is wrong, where, and what would be right.
@@ -222,30 +222,28 @@ def check_options(options: DataOptions, batch: int) -> None:
     if options.data == "digits":
         counts = DIGITS_TRAIN, DIGITS_VALIDATION
     else:
-        pass  # REFOLD
-
         counts = count_images(options.data, train), count_images(options.data, validation)
     sizes = {"train": options.train_size}
     if isinstance(options, ValidatedOptions):
         sizes["validation"] = options.validation_size
-    for (name, asked), there in zip(sizes.items(), counts):
-        if asked is not None and asked > there:
+    for (name, size), available in zip(sizes.items(), counts):
+        if size is not None and size > available:
             raise UserError(
-                f"{name}_size: {asked}, but {options.data} has {there} {name} images; "
-                f"choose at most {there}"
+                f"{name}_size: {size}, but {options.data} has {available} {name} images; "
+                f"choose at most {available}"
             )
-        if batch > (asked or there):
+        if batch > (size or available):
             raise UserError(
-                f"batch: {batch}, but there are {asked or there} {name} images to take it from; "
-                f"choose at most {asked or there}"
+                f"batch: {batch}, but there are {size or available} {name} images to take it from; "
+                f"choose at most {size or available}"
             )
 
 
 def check_suite(name: str, options: Any) -> None:
-    """The `check` of the tasks on images: refuses data that is not there or does not suffice.
+    """Checks the options of a task on images: refuses data that is missing or does not suffice.
 
     Args:
-      name: of the environment.
+      name: Name of the environment.
       options: `DataOptions` with a `batch`.
 
     Raises:

@@ -17,7 +17,7 @@ def made(steps: int = 4, control: float = 0.0) -> Cubic:
 
 def returned(env: Cubic, w: np.ndarray) -> np.ndarray:
     """[...] the definition, for matrices [..., M, N]."""
-    x = np.einsum("hm,...mn,hn->...h", env._shown, w, env._wanted)
+    x = np.einsum("hm,...mn,hn->...h", env._observations, w, env._projections)
     return (env._factors * (x**3 - 3 * env.control**2 * x)).sum(-1)
 
 
@@ -46,7 +46,7 @@ def test_episodes_add_up_to_the_definition():
         state, observation = after.state, after.observation
     assert total == pytest.approx(returned(env, w), rel=1e-5)
     assert ends == [False] * 4 + [True]
-    np.testing.assert_allclose(np.linalg.norm(env._shown, axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(env._observations, axis=1), 1, rtol=1e-6)
 
 
 @pytest.mark.parametrize("rank", [1, 2, None])
@@ -67,7 +67,9 @@ def test_the_constant_against_simulation(rank, control):
 def test_low_rank_is_six_sigma_squared_over_the_rank_away():
     env = made(steps=4)
     w = np.random.default_rng(1).normal(size=(M, N))
-    products = np.einsum("h,hm,hn->mn", env._factors, env._shown, env._wanted, dtype=np.float64)
+    products = np.einsum(
+        "h,hm,hn->mn", env._factors, env._observations, env._projections, dtype=np.float64
+    )
     for rank in (1, 4, 32):
         apart = expected(env, w, rank) - expected(env, w, None)
         np.testing.assert_allclose(apart, 6 * SIGMA**2 / rank * products, rtol=1e-6, atol=1e-12)
