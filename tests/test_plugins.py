@@ -132,7 +132,7 @@ agents: [{{name: "{agent}", with: {{extra: 0.25}}}}]
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with plug-ins, which is the current one."""
     (tmp_path / "mine.py").write_text(AGENT)
     (tmp_path / "worlds.py").write_text(ENVIRONMENTS)
@@ -150,7 +150,7 @@ def only(agent: str, env: str):
     return expand_cells(sweep_of(SWEEP.format(agent=agent, env=env)))[0]
 
 
-def test_an_agent_in_a_file(here: Path) -> None:
+def test_an_agent_in_a_file(directory: Path) -> None:
     cell = only("./mine.py:Mine", "CartPole-v1")
     assert cell.agent == "./mine.py:Mine" and cell.label == "Mine"
     assert cell.settings["extra"] == 0.25
@@ -158,7 +158,7 @@ def test_an_agent_in_a_file(here: Path) -> None:
         sweep_of(SWEEP.format(agent="./mine.py:Mine", env="CartPole-v1").replace("extra", "extar"))
 
 
-def test_other_code_is_another_run(here: Path, tmp_path: Path) -> None:
+def test_other_code_is_another_run(directory: Path, tmp_path: Path) -> None:
     def run_id(text: str, folder: str) -> str:
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "mine.py").write_text(text)
@@ -172,8 +172,8 @@ def test_other_code_is_another_run(here: Path, tmp_path: Path) -> None:
     assert run_id(AGENT + "\n    NUMERICS = 3\n", "e") == "3"
 
 
-def test_a_module_of_the_path(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(here))
+def test_a_module_of_the_path(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(directory))
     cell = only("mine:Mine", "worlds:Five")
     assert (cell.label, cell.env) == ("Mine", "Five")
     monkeypatch.delitem(sys.modules, "mine")
@@ -188,7 +188,7 @@ def test_former_names_of_our_packages() -> None:
         plugins.load("agents.nonesuch:make")
 
 
-def test_entry_points(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_entry_points(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     points = {
         "rl_es.agents": [metadata.EntryPoint("mine", "./mine.py:Mine", "rl_es.agents")],
         "rl_es.envs": [metadata.EntryPoint("my/five", "./worlds.py:Five", "rl_es.envs")],
@@ -217,39 +217,39 @@ def test_two_entry_points_of_one_name(monkeypatch: pytest.MonkeyPatch) -> None:
 def ends(env, steps: int) -> list[tuple[bool, bool]]:
     """(terminated, truncated) of steps that push to the right."""
     state, _ = jax.jit(env.reset)(jax.random.key(0))
-    step, found = jax.jit(env.step), []
+    step, result = jax.jit(env.step), []
     for _ in range(steps):
         after = step(jax.random.key(1), state, jnp.int32(1))
         state = after.state
-        found.append((bool(after.terminated), bool(after.truncated)))
-    return found
+        result.append((bool(after.terminated), bool(after.truncated)))
+    return result
 
 
 @pytest.mark.parametrize("name", ["Five", "Six"])
-def test_termination_and_truncation_are_told_apart(here: Path, name: str) -> None:
+def test_termination_and_truncation_are_told_apart(directory: Path, name: str) -> None:
     """From below 1 in steps of a half, the bound at 2 is passed after three or four steps."""
     env = made(f"./worlds.py:{name}")
     assert env.spec.episode_length == 7
-    found = ends(env, 7)
-    first = next(i for i, one in enumerate(found) if one[0])
-    assert first in (2, 3) and not any(over for _, over in found[:6])
+    result = ends(env, 7)
+    first = next(i for i, one in enumerate(result) if one[0])
+    assert first in (2, 3) and not any(over for _, over in result[:6])
 
 
 @pytest.mark.parametrize("bound", [2.0, 100.0])
-def test_options_from_a_signature(here: Path, bound: float) -> None:
+def test_options_from_a_signature(directory: Path, bound: float) -> None:
     env = made("./worlds.py:Sized", bound=bound, steps=9)
     assert env.spec.episode_length == 9
-    found = ends(env, 9)
-    assert any(terminated for terminated, _ in found) == (bound == 2.0)
-    assert found[8] == ((True, False) if bound == 2.0 else (False, True))
+    result = ends(env, 9)
+    assert any(terminated for terminated, _ in result) == (bound == 2.0)
+    assert result[8] == ((True, False) if bound == 2.0 else (False, True))
 
 
-def test_an_object(here: Path) -> None:
+def test_an_object(directory: Path) -> None:
     env = made("./worlds.py:pendulum")
     assert env.spec.observation_shape == (3,) and env.spec.episode_length == 200
 
 
-def test_all_of_a_brax_style_state_is_carried(here: Path) -> None:
+def test_all_of_a_brax_style_state_is_carried(directory: Path) -> None:
     env = made("./worlds.py:Brax")
     state, _ = env.reset(jax.random.key(3))
     for _ in range(3):
@@ -273,9 +273,9 @@ def test_all_of_a_brax_style_state_is_carried(here: Path) -> None:
         ("./syntax.py:It", "syntax.py: line 1: SyntaxError"),
     ],
 )
-def test_what_is_no_environment(here: Path, name: str, says: str) -> None:
-    (here / "broken.py").write_text("import jax\nundefined()\n")
-    (here / "syntax.py").write_text("def (:\n")
+def test_what_is_no_environment(directory: Path, name: str, says: str) -> None:
+    (directory / "broken.py").write_text("import jax\nundefined()\n")
+    (directory / "syntax.py").write_text("def (:\n")
     with pytest.raises(UserError) as refusal:
         registry.environment_suite(name)
     assert says in str(refusal.value) and "\n" not in str(refusal.value)
@@ -289,15 +289,15 @@ def test_what_is_no_environment(here: Path, name: str, says: str) -> None:
         ("rl_es.evolution.config:EpisodicConfig", "has no Hyperparameters"),
     ],
 )
-def test_what_is_no_agent(here: Path, name: str, says: str) -> None:
+def test_what_is_no_agent(directory: Path, name: str, says: str) -> None:
     with pytest.raises(UserError, match=says):
         registry.agents.load(name)
 
 
-def test_the_list_shows_its_settings(here: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_list_shows_its_settings(directory: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["list", "./mine.py:Mine", "--long"]) == 0
-    said = capfd.readouterr().out
-    assert "An agent of mine." in said and "one of its own" in said
+    message = capfd.readouterr().out
+    assert "An agent of mine." in message and "one of its own" in message
     assert cli.main(["list", "./worlds.py:Sized", "--long"]) == 0
     assert "bound" in capfd.readouterr().out
     assert cli.main(["list", "./mine.py:Yours"]) == 2

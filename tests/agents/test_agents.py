@@ -139,8 +139,8 @@ def test_traced_settings_count_and_compile_nothing(agent: str, optimiser: str) -
     traced = numbers(config)
     assert traced.keys() == OTHER.keys()
     for name, value in OTHER.items():
-        found = run({**traced, name: jnp.float32(value)})
-        same = all(map(np.array_equal, jax.tree.leaves(usual), jax.tree.leaves(found)))
+        result = run({**traced, name: jnp.float32(value)})
+        same = all(map(np.array_equal, jax.tree.leaves(usual), jax.tree.leaves(result)))
         assert same == (name not in ALWAYS | USED[optimiser]), name
     assert run._cache_size() == 1
 

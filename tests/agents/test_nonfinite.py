@@ -24,8 +24,8 @@ POLICY = ParameterPolicy()  # it starts at 0, so that one member of each pair br
 def made(agent: str, env: Breaking, population: int = 32) -> tuple[Evolution, dict[str, float]]:
     module = registry.agents.load(agent)
     fields = module.Hyperparameters.model_fields
-    asked = {"population": population, "window": 1, "lr": 0.05}
-    config = module.Hyperparameters(**{n: value for n, value in asked.items() if n in fields})
+    options = {"population": population, "window": 1, "lr": 0.05}
+    config = module.Hyperparameters(**{n: value for n, value in options.items() if n in fields})
     strategy = module.make(config, ProblemSpec(POLICY.parameters, env.spec.episode_length))
     return Evolution(strategy, env, POLICY, normalise_observations=True), split_traced(config)[1]
 
@@ -49,8 +49,8 @@ def test_it_learns_although_members_break_down(agent: str, value: float) -> None
     state, first = advance(started(learner, settings), limit(1))
     assert first.nonfinite_members == 16
     state, rest = advance(state, limit(199))
-    kept = state.agent, state.statistics
-    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(kept))
+    arrays = state.agent, state.statistics
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(arrays))
     assert abs(float(learner.snapshot(state).params["theta"][0]) - 2) < 0.4
     assert rest.generations == 199 and rest.population_best > -0.4
     assert rest.nonfinite_members <= 199 * 16  # random search stays around its start
@@ -84,8 +84,8 @@ def trained(learner: Evolution, settings: dict[str, float], placement: Placement
 @pytest.mark.parametrize("agent", ["eggroll", "pes", "truncated_es"])
 def test_devices_and_chunks_agree_on_the_worst(agent: str) -> None:
     learner, settings = made(agent, Breaking(length=2, fatal=True), population=512)
-    whole = trained(learner, settings, Placement())
-    found = trained(learner, settings, Placement(shards=2, chunks=2))
-    assert found[1].nonfinite_members == whole[1].nonfinite_members > 2 * 200
-    for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(found), strict=True):
+    complete = trained(learner, settings, Placement())
+    result = trained(learner, settings, Placement(shards=2, chunks=2))
+    assert result[1].nonfinite_members == complete[1].nonfinite_members > 2 * 200
+    for one, other in zip(jax.tree.leaves(complete), jax.tree.leaves(result), strict=True):
         np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-4)

@@ -50,8 +50,8 @@ class Corridor:
         chosen = (jnp.squeeze(action) > 0 if self.real else action == 1).astype(jnp.float32)
         forbidden = jnp.zeros(()) if self.real else (action == 2).astype(jnp.float32)
         over = state + 1 >= 6
-        seen, reward = self._seen(state + 1), chosen - 1000 * forbidden
-        return Transition(state + 1, seen, reward, jnp.zeros((), bool), over, jnp.int32(2))
+        observed, reward = self._seen(state + 1), chosen - 1000 * forbidden
+        return Transition(state + 1, observed, reward, jnp.zeros((), bool), over, jnp.int32(2))
 
     def _seen(self, state: Array) -> Observation:
         values = jnp.stack([jnp.float32(1), state.astype(jnp.float32)])
@@ -144,10 +144,10 @@ def test_it_starts_where_an_evolution_strategy_of_the_same_seed_does():
 def test_how_calls_are_cut_changes_no_number():
     learner, hyper = made(Corridor(masked=True), True)
     advance = jax.jit(learner.advance)
-    whole, _ = advance(learner.init(jax.random.key(1), hyper), limit(3))
+    complete, _ = advance(learner.init(jax.random.key(1), hyper), limit(3))
     parts, _ = advance(learner.init(jax.random.key(1), hyper), limit(1))
     parts, _ = advance(parts, limit(2))
-    for a, b in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
+    for a, b in zip(jax.tree.leaves(complete), jax.tree.leaves(parts), strict=True):
         if not jnp.issubdtype(a.dtype, jax.dtypes.prng_key):
             np.testing.assert_array_equal(a, b)
 
@@ -225,10 +225,10 @@ def test_a_sweep_goes_on_and_its_lanes_are_runs(tmp_path, monkeypatch):
     four, two = sweep_of(SWEEP), sweep_of(SWEEP, "budget.generations=2")
     ran(tmp_path / "parts", two, population_chunk=128)
     parts, runs = tables.load_tables(ran(tmp_path / "parts", four))
-    whole, _ = tables.load_tables(ran(tmp_path / "whole", four, lanes=2))
-    parts = parts[parts["generation"].isin(whole["generation"])]
-    assert list(parts["generation"]) == list(whole["generation"]) == [0, 2, 4, 0, 2, 4]
-    np.testing.assert_allclose(parts["return_mean"], whole["return_mean"], rtol=1e-3)
+    complete, _ = tables.load_tables(ran(tmp_path / "whole", four, lanes=2))
+    parts = parts[parts["generation"].isin(complete["generation"])]
+    assert list(parts["generation"]) == list(complete["generation"]) == [0, 2, 4, 0, 2, 4]
+    np.testing.assert_allclose(parts["return_mean"], complete["return_mean"], rtol=1e-3)
     # Of 32 actions an iteration each is two steps, but for one at an episode's end.
     steps = runs["env_steps"].to_numpy()
     assert (steps <= 4 * 32 * 2).all() and (steps > 4 * 32).all()

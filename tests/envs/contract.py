@@ -21,8 +21,8 @@ def check(env: Environment, steps: int) -> LaneRollout:
     for name in ASKED:
         (finding,) = checks.checks()[name]()
         assert finding.state == OK, finding
-    found = checks.run
-    for output in (found.sums, found.reward, found.terminated, found.truncated):
+    result = checks.run
+    for output in (result.sums, result.reward, result.terminated, result.truncated):
         np.testing.assert_array_equal(output[:, 0], output[:, 1])
-    np.testing.assert_array_equal(found.last[0], found.last[1])
-    return found
+    np.testing.assert_array_equal(result.last[0], result.last[1])
+    return result

@@ -52,15 +52,17 @@ def beside(env: Environment, own_reset: Any, own_step: Any, steps: int) -> Step:
             action = jax.random.categorical(choice, logits).astype(jnp.int32)
             after = env.step(key_now, state, action)
             with implicit_promotion():
-                next_own, said = own_step(key_now, own, action)
+                next_own, message = own_step(key_now, own, action)
                 next_own = jax.tree.map(lambda new, old: new.astype(old.dtype), next_own, own)
             allowed = jnp.asarray(True) if mask is None else mask[action]
-            seen = Step(action, allowed, after.reward, after.terminated, after.truncated, said)
-            return (after.state, after.observation.action_mask, next_own), seen
+            observed = Step(
+                action, allowed, after.reward, after.terminated, after.truncated, message
+            )
+            return (after.state, after.observation.action_mask, next_own), observed
 
         start = state, observation.action_mask, own
         return jax.lax.scan(step, start, jnp.arange(steps, dtype=jnp.int32))[1]
 
     keys = jax.random.split(jax.random.key(2), LANES)
-    found = jax.jit(jax.vmap(lane, out_axes=1))(keys)
-    return jax.tree.map(np.asarray, found)
+    result = jax.jit(jax.vmap(lane, out_axes=1))(keys)
+    return jax.tree.map(np.asarray, result)

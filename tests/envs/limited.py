@@ -42,8 +42,8 @@ def beside(env: Environment, own: Any, params: Any, actions: np.ndarray) -> tupl
         states, _ = jax.vmap(env.reset)(keys)
         states = states.replace(timestep=jnp.asarray(starts))
 
-        def step(carry: Any, given: tuple[Array, Array]) -> Any:
-            time, action = given
+        def step(carry: Any, argument: tuple[Array, Array]) -> Any:
+            time, action = argument
             now = jax.vmap(jax.random.fold_in, (0, None))(keys, time)
             after = jax.vmap(env.step)(now, carry[0], action)
             with implicit_promotion():
@@ -56,8 +56,8 @@ def beside(env: Environment, own: Any, params: Any, actions: np.ndarray) -> tupl
         inputs = jnp.arange(len(actions), dtype=jnp.int32), jnp.asarray(actions)
         return jax.lax.scan(step, (states, states), inputs)[1]
 
-    found = run(jax.random.split(jax.random.key(2), LANES))
-    ours, own_steps, truncated = jax.tree.map(np.asarray, found)
+    result = run(jax.random.split(jax.random.key(2), LANES))
+    ours, own_steps, truncated = jax.tree.map(np.asarray, result)
     first = ours.ended.argmax(0)
     assert ours.ended.any(0).all() and list(first[2:]) == [6, 0]
     at_end = truncated[first, range(LANES)]

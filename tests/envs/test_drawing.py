@@ -27,8 +27,8 @@ def drawn(name: str, action: Any = None, **state: float) -> np.ndarray:
 
 def where(picture: np.ndarray, colour: str) -> np.ndarray:
     """[N, 2] places of this colour, the second coordinate upwards."""
-    wanted = np.array(ImageColor.getrgb(colour))
-    rows, columns = np.nonzero((np.abs(picture - wanted) < 12).all(2))
+    target = np.array(ImageColor.getrgb(colour))
+    rows, columns = np.nonzero((np.abs(picture - target) < 12).all(2))
     return np.stack([columns, -rows], 1).astype(float)
 
 
@@ -98,8 +98,8 @@ def test_the_car_is_on_its_hill(name: str, x: float) -> None:
     ],
 )
 def test_actions_are_arrows(name: str, state: dict[str, float], left: Any, right: Any) -> None:
-    shown = [where(drawn(name, np.array(one), **state), AMBER) for one in (left, right)]
-    assert shown[0][:, 0].mean() < shown[1][:, 0].mean() - 5
+    points = [where(drawn(name, np.array(one), **state), AMBER) for one in (left, right)]
+    assert points[0][:, 0].mean() < points[1][:, 0].mean() - 5
     assert len(where(drawn(name, **state), AMBER)) == 0  # nothing is done after the last step
 
 

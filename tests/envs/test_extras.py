@@ -22,8 +22,8 @@ def test_every_name_is_refused_at_once(suite: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
     for name in module.NAMES:
         for refuses in refusing:
-            said = rf"^{name} needs {suite}'s library: pip install 'rl_es\[{suite}\]'$"
-            with pytest.raises(UserError, match=said):
+            message = rf"^{name} needs {suite}'s library: pip install 'rl_es\[{suite}\]'$"
+            with pytest.raises(UserError, match=message):
                 refuses(name, module.Options())
 
 

@@ -59,17 +59,17 @@ def test_episodes_are_jumanji_s_own(name, make):
         state, timestep = own.step(state.replace(key=key), action)
         return state, (timestep.reward, timestep.last(), timestep.observation.action_mask)
 
-    seen = grids.beside(env, lambda key: own.reset(key)[0], step, steps)
-    reward, last, _ = seen.own
-    alive = seen.alive
-    np.testing.assert_array_equal(seen.reward[alive], reward[alive])
-    np.testing.assert_array_equal((seen.terminated | seen.truncated)[alive], last[alive])
+    observed = grids.beside(env, lambda key: own.reset(key)[0], step, steps)
+    reward, last, _ = observed.own
+    alive = observed.alive
+    np.testing.assert_array_equal(observed.reward[alive], reward[alive])
+    np.testing.assert_array_equal((observed.terminated | observed.truncated)[alive], last[alive])
     # Snake has no way out after a wrong turn, and nothing but its mask says that it is over.
-    assert seen.allowed[alive].all() or bare(name) == "Snake-v1"
+    assert observed.allowed[alive].all() or bare(name) == "Snake-v1"
     if bare(name) in LENGTHS:
-        assert (seen.terminated.argmax(0) == LENGTHS[bare(name)] - 1).all()
+        assert (observed.terminated.argmax(0) == LENGTHS[bare(name)] - 1).all()
     if bare(name) not in TIMED:
-        assert seen.terminated.any(0).all() and not seen.truncated.any()
+        assert observed.terminated.any(0).all() and not observed.truncated.any()
 
 
 @pytest.mark.parametrize("name", [name for name in suite.NAMES if bare(name) in TIMED])

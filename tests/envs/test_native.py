@@ -55,8 +55,8 @@ def test_steps_are_gymnasiums(name):
     for state, actions, after in run(task, [3, 4, 5], 100):
         for e in range(3):
             put(env, state[e])
-            seen, reward, terminated, *_ = env.step(actions[e])
-            np.testing.assert_allclose(after.observations[e], seen, rtol=1e-9, atol=1e-9)
+            observed, reward, terminated, *_ = env.step(actions[e])
+            np.testing.assert_allclose(after.observations[e], observed, rtol=1e-9, atol=1e-9)
             assert after.rewards[e] == pytest.approx(reward, rel=1e-6, abs=1e-6)
             assert after.terminated[e] == terminated
             ends += terminated
@@ -71,8 +71,8 @@ def test_episodes_stay_with_gymnasiums(name):
     np.testing.assert_array_equal(task.reset([7])[1][0], first)
     steps = 200 if name == "brax/swimmer" else 20
     for _, actions, after in run(task, [7], steps, 0.3):
-        seen, reward, terminated, *_ = env.step(actions[0])
-        np.testing.assert_allclose(after.observations[0], seen, rtol=1e-5, atol=1e-5)
+        observed, reward, terminated, *_ = env.step(actions[0])
+        np.testing.assert_allclose(after.observations[0], observed, rtol=1e-5, atol=1e-5)
         assert after.rewards[0] == pytest.approx(reward, abs=1e-4)
         assert after.terminated[0] == terminated
 
@@ -177,13 +177,13 @@ def test_observations_and_actions_mean_what_they_mean_in_brax(name, bodies):
         action = np.zeros((1, task.model.nu))
         action[0, joint] = 1.0
         q = state[0, 1 : 1 + nq] - task.model.qpos0
-        seen, places, after = look(
+        observed, places, after = look(
             jnp.float32(q), jnp.float32(state[0, 1 + nq :]), jnp.float32(action[0])
         )
-        np.testing.assert_allclose(seen, task.observe(state)[0], atol=2e-6)
+        np.testing.assert_allclose(observed, task.observe(state)[0], atol=2e-6)
         data.qpos[:], data.qvel[:] = state[0, 1 : 1 + nq], state[0, 1 + nq :]
         mujoco.mj_kinematics(task.model, data)
         np.testing.assert_allclose(places, data.xpos[1:], atol=2e-6)
         ours = task.step(state, action).observations[0] - task.observe(state)[0]
-        theirs = np.asarray(after) - np.asarray(seen)
+        theirs = np.asarray(after) - np.asarray(observed)
         assert np.abs(ours - theirs).max() < 0.2 * np.abs(ours).max()

@@ -20,8 +20,8 @@ def named(task):
 
 def quick(names, tasks):
     """The names, those of other tasks marked slow: each compiles for seconds."""
-    kept = {named(task) for task in tasks}
-    return [name if name in kept else pytest.param(name, marks=pytest.mark.slow) for name in names]
+    fast = {named(task) for task in tasks}
+    return [name if name in fast else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 PAPER = ("DoorKey-8x8", "Dynamic-Obstacles-6x6-Random", "FourRooms")
@@ -66,13 +66,13 @@ def test_episodes_are_navix_s_own(name, make):
         after = own.step(before.replace(state=before.state.replace(key=key)), action)
         return after, (after.reward, after.step_type)
 
-    seen = grids.beside(env, own.reset, step, suite.EPISODE_LENGTH)
-    reward, kind = seen.own
-    alive = seen.alive
-    assert alive[0].all() and (seen.terminated | seen.truncated).any(0).all()
-    np.testing.assert_array_equal(seen.reward[alive], reward[alive])
-    np.testing.assert_array_equal(seen.truncated[alive], kind[alive] == 1)
-    np.testing.assert_array_equal(seen.terminated[alive], kind[alive] == 2)
+    observed = grids.beside(env, own.reset, step, suite.EPISODE_LENGTH)
+    reward, kind = observed.own
+    alive = observed.alive
+    assert alive[0].all() and (observed.terminated | observed.truncated).any(0).all()
+    np.testing.assert_array_equal(observed.reward[alive], reward[alive])
+    np.testing.assert_array_equal(observed.truncated[alive], kind[alive] == 1)
+    np.testing.assert_array_equal(observed.terminated[alive], kind[alive] == 2)
 
 
 def paid(task, steps, place):

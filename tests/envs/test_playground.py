@@ -77,7 +77,7 @@ def test_episodes_are_playground_s_own(name, make):
     rng = np.random.default_rng(1)
     actions = rng.uniform(-1, 1, (100, *env.spec.action_space.shape)).astype(np.float32)
 
-    def seen(state):
+    def observed(state):
         return state.obs, state.reward, state.done
 
     @jax.jit
@@ -89,7 +89,7 @@ def test_episodes_are_playground_s_own(name, make):
             def step(state, action):
                 after = own.step(state, action)
                 after = jax.tree.map(lambda leaf, kind: leaf.astype(kind), after, types)
-                return after, (state.data, seen(after))
+                return after, (state.data, observed(after))
 
             return start, jax.lax.scan(step, start, jnp.asarray(actions))[1]
 

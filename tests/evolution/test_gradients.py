@@ -106,11 +106,11 @@ def estimates(
     return jax.device_get(run(keys))
 
 
-def check(found: np.ndarray, truth: np.ndarray, most: float = 0.1, truth_error: float = 0) -> None:
+def check(result: np.ndarray, truth: np.ndarray, most: float = 0.1, truth_error: float = 0) -> None:
     """The mean of `found` [G, ...] equals `truth` within 4.5 standard errors, which are small."""
-    error = found.std(0, ddof=1) / np.sqrt(found.shape[0])
+    error = result.std(0, ddof=1) / np.sqrt(result.shape[0])
     assert np.linalg.norm(error) < most * np.linalg.norm(truth), "the check could not fail"
-    deviation = np.abs(found.mean(0) - truth) / np.hypot(error, truth_error)
+    deviation = np.abs(result.mean(0) - truth) / np.hypot(error, truth_error)
     assert deviation.max() < 4.5, f"{deviation.max():.1f} standard errors from the truth"
 
 
@@ -127,26 +127,26 @@ def smooth(params: dict) -> Array:
 
 @pytest.mark.parametrize("name", PERTURBATIONS)
 def test_quadratic_is_exact_at_any_rank(name: str):
-    found = estimates(strategy(PERTURBATIONS[name], 2048), quadratic)
+    result = estimates(strategy(PERTURBATIONS[name], 2048), quadratic)
     x = (CENTER["network"]["Dense_0"]["kernel"] - TARGET).reshape(-1)
-    check(kernel(found), ((MIX + MIX.T) @ x).reshape(M, N))
-    check(bias(found), -4.0 * CENTER["network"]["Dense_0"]["bias"])
+    check(kernel(result), ((MIX + MIX.T) @ x).reshape(M, N))
+    check(bias(result), -4.0 * CENTER["network"]["Dense_0"]["bias"])
 
 
 def test_full_rank_is_the_gradient_of_the_smoothed_objective():
-    found = estimates(strategy(PERTURBATIONS["full"], 2048), smooth)
+    result = estimates(strategy(PERTURBATIONS["full"], 2048), smooth)
     rows, center = MIX[:3].astype(np.float64) / 2, CENTER["network"]["Dense_0"]
     phase = rows @ center["kernel"].reshape(-1)
     damping = np.exp(-(SIGMA**2) * (rows**2).sum(1) / 2)
-    check(kernel(found), ((np.cos(phase) * damping) @ rows).reshape(M, N))
+    check(kernel(result), ((np.cos(phase) * damping) @ rows).reshape(M, N))
     shrunk = np.cos(center["bias"].sum()) * np.exp(-(SIGMA**2) * N / 2)
-    check(bias(found), np.full(N, shrunk))
+    check(bias(result), np.full(N, shrunk))
 
 
 @pytest.mark.parametrize("rank", [1, 2, 4])
 def test_low_rank_is_its_own_expectation(rank: int):
     """E[f(W + sigma E) E] / sigma, from draws that share nothing with the code under test."""
-    found = estimates(strategy(LowRank(SPEC, rank), 2048), smooth)
+    result = estimates(strategy(LowRank(SPEC, rank), 2048), smooth)
     draws, rows = 4_000_000, MIX[:3].astype(np.float64) / 2
     free = np.random.default_rng(2)
     center, parts = CENTER["network"]["Dense_0"], []
@@ -160,7 +160,7 @@ def test_low_rank_is_its_own_expectation(rank: int):
         parts.append((odd[:, None] * e).mean(0) / SIGMA)
     truth = np.mean(parts, 0)
     truth_error = np.std(parts, 0, ddof=1) / np.sqrt(len(parts))
-    check(kernel(found), truth.reshape(M, N), truth_error=truth_error.reshape(M, N))
+    check(kernel(result), truth.reshape(M, N), truth_error=truth_error.reshape(M, N))
 
 
 @pytest.mark.parametrize("rank", [1, 2, 4])
@@ -172,9 +172,9 @@ def test_low_rank_closed_form_of_a_sine(rank: int):
         w = kernel(params) - CENTER["network"]["Dense_0"]["kernel"]
         return jnp.sin(s0 + U.astype(np.float32) @ (w @ V.astype(np.float32)))
 
-    found = estimates(strategy(LowRank(SPEC, rank), 4096), objective)
+    result = estimates(strategy(LowRank(SPEC, rank), 4096), objective)
     factor = np.cos(s0) * (1 + SIGMA**2 / rank) ** -(rank / 2 + 1)
-    check(kernel(found), factor * np.outer(U, V), most=0.05)
+    check(kernel(result), factor * np.outer(U, V), most=0.05)
 
 
 def test_low_rank_differs_from_full_rank_where_it_should():
@@ -188,15 +188,15 @@ def test_update_scales(name: str):
     """In one generation: paper = sigma x gradient, official = sigma sqrt(N) x paper."""
     population = 64
     key = jax.random.key(3)
-    found = {
+    result = {
         scale: kernel(
             generation(strategy(PERTURBATIONS[name], population, "z_score", scale), quadratic, key)
         )
         for scale in ("gradient", "paper", "official")
     }
-    np.testing.assert_allclose(found["paper"], SIGMA * found["gradient"], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(result["paper"], SIGMA * result["gradient"], rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(
-        found["official"], SIGMA * population**0.5 * found["paper"], rtol=1e-5, atol=1e-7
+        result["official"], SIGMA * population**0.5 * result["paper"], rtol=1e-5, atol=1e-7
     )
 
 
@@ -209,8 +209,8 @@ def test_official_scale_moves_each_element_by_sigma_under_pure_noise(name: str):
         bits = jax.lax.bitcast_convert_type(kernel(params).sum() * 1e4, jnp.uint32)
         return jax.random.normal(jax.random.key(bits))
 
-    found = estimates(agent, noise, generations=400)
-    rms = np.sqrt(np.mean(np.square(kernel(found))))
+    result = estimates(agent, noise, generations=400)
+    rms = np.sqrt(np.mean(np.square(kernel(result))))
     assert rms == pytest.approx(SIGMA, rel=0.05)
 
 
@@ -224,10 +224,10 @@ def test_shapings_point_up(shaping: str, name: str):
 
     for factor, offset in ((1.0, 0.0), (1e-2, 100.0)):
         agent = strategy(PERTURBATIONS[name], 2048, shaping)
-        found = kernel(
+        result = kernel(
             estimates(agent, lambda p, f=factor, o=offset: f * linear(p) + o, generations=4)
         ).mean(0)
-        cosine = np.sum(found * TARGET) / np.linalg.norm(found) / np.linalg.norm(TARGET)
+        cosine = np.sum(result * TARGET) / np.linalg.norm(result) / np.linalg.norm(TARGET)
         assert cosine > 0.9
 
 
@@ -253,5 +253,5 @@ def test_a_constant_return_gives_no_update():
         agent = EvolutionStrategy(
             32, PERTURBATIONS["rank 1"], Episode(), StatelessShaping(shaping), ascend
         )
-        found = generation(agent, lambda params: jnp.float32(7.0), jax.random.key(0))
-        assert float(jnp.abs(kernel(found)).max()) < 1e-6
+        result = generation(agent, lambda params: jnp.float32(7.0), jax.random.key(0))
+        assert float(jnp.abs(kernel(result)).max()) < 1e-6

@@ -77,10 +77,10 @@ def compare(policy: ModulePolicy, env: Mirror, perturbations: list) -> Compared:
         states = jax.tree.map(
             lambda leaf: jnp.broadcast_to(leaf, (*lead, *leaf.shape)), policy.initial_state()
         )
-        shown = jax.eval_shape(
+        action = jax.eval_shape(
             lambda: policy.act(params, policy.initial_state(), Observation(values[0, 0, 0]), key)
         )[1]
-        actions = jnp.zeros((*lead, *shown.shape), shown.dtype)
+        actions = jnp.zeros((*lead, *action.shape), action.dtype)
         first = Particle(actions, Observation(values), states, jnp.zeros(lead, bool))
         keys = jax.random.split(step_key, (STEPS, PAIRS, EPISODES))
 
@@ -118,8 +118,8 @@ def compare(policy: ModulePolicy, env: Mirror, perturbations: list) -> Compared:
             dense.append(perturbation.dense(noise))
         dense.append(jax.tree.map(jnp.zeros_like, dense[0]))
         side_by_side = jax.tree.map(lambda *leaves: jnp.stack(leaves), *dense)
-        *found, unmoved = jax.vmap(written)(side_by_side)
-        return jnp.stack(applied), jnp.stack(found), unmoved
+        *result, unmoved = jax.vmap(written)(side_by_side)
+        return jnp.stack(applied), jnp.stack(result), unmoved
 
     with jax.numpy_rank_promotion("allow"):
         compiled = jax.jit(run, compiler_options=FAST)(jax.random.key(5))
@@ -131,8 +131,8 @@ def all_ranks(policy: ModulePolicy) -> list:
     return [LowRank(spec, 1), LowRank(spec, 3), FullRank(spec)]
 
 
-def check(found: Compared, tolerance: float = 1e-5) -> None:
-    applied, written, unmoved = found
+def check(result: Compared, tolerance: float = 1e-5) -> None:
+    applied, written, unmoved = result
     np.testing.assert_allclose(applied, written, tolerance, tolerance)
     moved = np.abs(applied - unmoved).reshape(len(applied), STEPS, PAIRS, 2, -1).max(-1)
     assert moved.min() > 1e-3, "a member is not perturbed"
@@ -179,12 +179,12 @@ def test_heads(head: str):
     space = {"space": Discrete(OUTPUTS)} if head == "categorical" else {}
     env = Mirror((6,), **space)
     policy = make_policy(PolicyConfig(head=head, widths=(8,)), env.spec)
-    found = compare(policy, env, all_ranks(policy))
+    result = compare(policy, env, all_ranks(policy))
     if head == "categorical":
-        np.testing.assert_array_equal(found.applied, found.written)
-        assert all((actions != found.unmoved).any() for actions in found.applied)
+        np.testing.assert_array_equal(result.applied, result.written)
+        assert all((actions != result.unmoved).any() for actions in result.applied)
     else:
-        check(found)
+        check(result)
 
 
 FOREIGN = {  # module -> the matrices that low-rank noise must find, by path

@@ -76,18 +76,18 @@ def course():
 
 def scores(applied, fresh):
     """The sum of each episode's scores so far, E_t / sigma_t, [G, H, ...], in float64."""
-    held, found = 0.0, []
+    held, result = 0.0, []
     for (unit, sigma), now in zip(applied, fresh, strict=True):
 
         def add(total, e, sigma=sigma, now=now):
             lead = (-1, *(1,) * (e.ndim - 1))
-            kept = np.where(now.reshape(lead), 0.0, total)
-            return kept + e.astype(float) / sigma.reshape(lead)
+            previous = np.where(now.reshape(lead), 0.0, total)
+            return previous + e.astype(float) / sigma.reshape(lead)
 
-        held = jax.tree.map(lambda e: np.zeros(e.shape), unit) if found == [] else held
+        held = jax.tree.map(lambda e: np.zeros(e.shape), unit) if result == [] else held
         held = jax.tree.map(add, held, unit)
-        found.append(held)
-    return found
+        result.append(held)
+    return result
 
 
 @pytest.mark.parametrize("noise", NOISES)
@@ -100,19 +100,19 @@ def test_each_form_weights_by_the_sum_of_its_own_episode(form, noise, course):
     ):
         expected = jax.tree.map(lambda e, w=weight, s=sigma: s * np.tensordot(w, e, axes=1), sums)
         jax.tree.map(
-            lambda found, wanted: np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=2e-4),
+            lambda result, target: np.testing.assert_allclose(result, target, rtol=1e-4, atol=2e-4),
             update, expected,
         )  # fmt: skip
 
 
 @pytest.mark.parametrize("noise", NOISES)
 def test_the_three_forms_agree(noise, course):
-    found = [unroll(form, NOISES[noise], *course)[1] for form in FORMS.values()]
-    scale = max(np.abs(leaf).max() for leaf in jax.tree.leaves(found[0]))
-    for other in found[1:]:
+    result = [unroll(form, NOISES[noise], *course)[1] for form in FORMS.values()]
+    scale = max(np.abs(leaf).max() for leaf in jax.tree.leaves(result[0]))
+    for other in result[1:]:
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5 * scale),
-            found[0], other,
+            result[0], other,
         )  # fmt: skip
 
 
@@ -127,13 +127,13 @@ def test_noise_is_held_for_an_episode(noise, course):
         unit, sigma = applied[generation]
         np.testing.assert_array_equal(sigma, sigmas[start])
         for path in ("kernel", "bias"):
-            wanted = np.stack([drawn[g][0]["layer"][path][h] for h, g in enumerate(start)])
-            np.testing.assert_array_equal(unit["layer"][path], wanted)
+            target = np.stack([drawn[g][0]["layer"][path][h] for h, g in enumerate(start)])
+            np.testing.assert_array_equal(unit["layer"][path], target)
             # sigma now, times the score E / sigma of the draw
             factor = weights[generation] * sigmas[generation] / sigma
             np.testing.assert_allclose(
                 updates[generation]["layer"][path],
-                np.tensordot(factor, wanted, axes=1),
+                np.tensordot(factor, target, axes=1),
                 rtol=1e-4,
                 atol=1e-5,
             )

@@ -30,24 +30,24 @@ def members(agent, state, generation):
     return np.asarray(both.reshape(-1, 2)), noise
 
 
-def told(agent, state, noise, returns):
+def tell_returns(agent, state, noise, returns):
     segment = Segment(jnp.asarray(returns), jnp.ones(PAIRS, bool), jnp.int32(0), jnp.int32(0))
     weights = agent.shape(state, segment)
     return agent.tell(state, agent.contract(state, noise, (), weights), segment)
 
 
 def test_samples_fill_the_bounds():
-    found, _ = members(*searched(BOUNDS), 0)
-    assert (found >= [-1, 10]).all() and (found <= [3, 20]).all()
-    np.testing.assert_allclose(found.min(0), [-1, 10], atol=0.3)
-    np.testing.assert_allclose(found.max(0), [3, 20], atol=0.3)
-    np.testing.assert_allclose(found.std(0) * np.sqrt(12), [4, 10], rtol=0.1)
+    result, _ = members(*searched(BOUNDS), 0)
+    assert (result >= [-1, 10]).all() and (result <= [3, 20]).all()
+    np.testing.assert_allclose(result.min(0), [-1, 10], atol=0.3)
+    np.testing.assert_allclose(result.max(0), [3, 20], atol=0.3)
+    np.testing.assert_allclose(result.std(0) * np.sqrt(12), [4, 10], rtol=0.1)
 
 
 def test_samples_without_bounds_lie_around_the_start():
-    found, _ = members(*searched(), 0)
-    np.testing.assert_allclose(found.mean(0), [5, 6], atol=1e-5)
-    np.testing.assert_allclose(found.std(0), 0.5, rtol=0.1)
+    result, _ = members(*searched(), 0)
+    np.testing.assert_allclose(result.mean(0), [5, 6], atol=1e-5)
+    np.testing.assert_allclose(result.std(0), 0.5, rtol=0.1)
 
 
 @pytest.mark.parametrize("bounds", [None, BOUNDS])
@@ -55,12 +55,12 @@ def test_the_best_so_far_is_kept(bounds):
     agent, state = searched(bounds)
     best, at = -np.inf, None
     for generation in range(5):
-        found, noise = members(agent, state, generation)
+        result, noise = members(agent, state, generation)
         returns = np.random.default_rng(generation).normal(size=2 * PAIRS).astype(np.float32)
         before = np.asarray(agent.center(state)["theta"])
-        state, change = told(agent, state, noise, returns)
+        state, change = tell_returns(agent, state, noise, returns)
         if returns.max() > best:
-            best, at = returns.max(), found[returns.argmax()]
+            best, at = returns.max(), result[returns.argmax()]
         np.testing.assert_allclose(agent.center(state)["theta"], at, rtol=1e-5)
         assert float(change) == pytest.approx(float(np.linalg.norm(at - before)), rel=1e-4)
     assert float(state.best_return) == best

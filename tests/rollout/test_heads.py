@@ -93,8 +93,8 @@ def test_the_categorical_density_is_softmax(mask):
     masked = None if mask is None else jnp.array(mask)
     truth = softmax(LOGITS if mask is None else np.where(mask, LOGITS, -np.inf))
     head, output = Categorical(4), jnp.asarray(LOGITS)
-    found = [float(head.log_prob({}, output, masked, jnp.int32(a))) for a in range(4)]
-    np.testing.assert_allclose(np.exp(found), truth, rtol=1e-5)
+    result = [float(head.log_prob({}, output, masked, jnp.int32(a))) for a in range(4)]
+    np.testing.assert_allclose(np.exp(result), truth, rtol=1e-5)
     own = truth[truth > 0]
     entropy = -(own * np.log(own)).sum()
     np.testing.assert_allclose(head.entropy({}, output, masked), entropy, rtol=1e-5)
@@ -125,8 +125,8 @@ def test_the_gaussian_density_has_the_entropy_of_its_samples():
     assert abs(float(head.entropy(params, output, None)) + float(logs.mean())) < error
     # the density at the mean of six independent normal variables
     at_mean = -np.log(2 * np.pi) * 3 - float(params["log_std"].sum())
-    found = head.log_prob(params, output, None, output.reshape(2, 3))
-    np.testing.assert_allclose(found, at_mean, rtol=1e-5)
+    result = head.log_prob(params, output, None, output.reshape(2, 3))
+    np.testing.assert_allclose(result, at_mean, rtol=1e-5)
 
 
 def test_what_samples_around_a_deterministic_head():

@@ -41,14 +41,14 @@ def one_by_one(policy, snapshot, key, seeds, limit, repeats):
     host = Walk()
     returns, lengths = [], []
     for seed, own in zip(seeds, jax.random.split(key, len(seeds)), strict=True):
-        state, seen = host.reset([seed])
+        state, observed = host.reset([seed])
         carried, total, action = policy.initial_state(), 0.0, np.zeros(2)
         for t in range(limit):
             if t % repeats == 0:
-                values = normalise(snapshot.statistics, Observation(jnp.float32(seen[0])))
+                values = normalise(snapshot.statistics, Observation(jnp.float32(observed[0])))
                 step = jax.random.fold_in(own, np.uint32(t // repeats))
                 carried, action = policy.act(snapshot.params, carried, values, step)
-            state, seen, rewards, over = host.step(state, np.asarray(action)[None])
+            state, observed, rewards, over = host.step(state, np.asarray(action)[None])
             total += rewards[0]
             if over[0]:
                 break
@@ -78,5 +78,5 @@ def test_it_is_a_loop_over_episodes(policy, wrappers, limit, statistics):
     seeds, key = [1, 2, 3, 5, 10], jax.random.key(4)
     expected, lengths = one_by_one(made, snapshot, key, seeds, limit, config.action_repeat)
     assert set(lengths) == {4} if limit == 4 else len(set(lengths)) > 1
-    found = make_native_evaluator(Walk(), made, config)(key, seeds, snapshot)
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    result = make_native_evaluator(Walk(), made, config)(key, seeds, snapshot)
+    np.testing.assert_allclose(result, expected, rtol=1e-5)

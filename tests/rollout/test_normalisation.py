@@ -31,11 +31,11 @@ def check(statistics, values, rtol=1e-4):
 
 
 def test_merged_statistics_are_those_of_all_that_was_alive():
-    statistics, seen = empty_statistics((2,)), []
+    statistics, observed = empty_statistics((2,)), []
     for values, alive in zip(SEGMENTS, ALIVE, strict=True):
         statistics = merge_moments(statistics, batch_moments(statistics, *all_of(values, alive)))
-        seen.append(values[alive])
-        check(statistics, np.concatenate(seen))
+        observed.append(values[alive])
+        check(statistics, np.concatenate(observed))
 
 
 def test_moments_of_shards_add_up():
@@ -44,11 +44,11 @@ def test_moments_of_shards_add_up():
         batch_moments(empty_statistics((2,)), *all_of(SEGMENTS[0], ALIVE[0])),
     )
     parts = [batch_moments(start, *all_of(*part)) for part in zip(SEGMENTS, ALIVE, strict=True)]
-    whole = batch_moments(start, *all_of(np.concatenate(SEGMENTS), np.concatenate(ALIVE)))
+    full = batch_moments(start, *all_of(np.concatenate(SEGMENTS), np.concatenate(ALIVE)))
     summed = add_moments(add_moments(parts[3], parts[1]), add_moments(parts[0], parts[2]))
-    for found in (merge_moments(start, summed), merge_moments(start, whole)):
+    for result in (merge_moments(start, summed), merge_moments(start, full)):
         check(
-            found,
+            result,
             np.concatenate(
                 [SEGMENTS[0][ALIVE[0]], np.concatenate(SEGMENTS)[np.concatenate(ALIVE)]]
             ),
@@ -85,10 +85,10 @@ def test_an_observation_that_is_not_finite_is_not_counted(bad):
     values = SEGMENTS[0].copy()
     values[[3, 60]], values[100, 1] = bad, bad
     alive = np.ones(200, bool)
-    found = merge_moments(
+    result = merge_moments(
         empty_statistics((2,)), batch_moments(empty_statistics((2,)), *all_of(values, alive))
     )
-    check(found, np.delete(values, [3, 60, 100], axis=0))
+    check(result, np.delete(values, [3, 60, 100], axis=0))
 
 
 @pytest.mark.parametrize("offset", [0.0, 300.0])
@@ -110,15 +110,17 @@ def test_normalised_observations_have_mean_zero_and_deviation_one():
         batch_moments(empty_statistics((2,)), jnp.array(values), jnp.ones(len(values), bool)),
     )
     mask = jnp.array([True, False])
-    found = jax.vmap(lambda x: normalise(statistics, Observation(x, mask)))(jnp.array(values))
-    np.testing.assert_allclose(found.values.mean(0), 0, atol=1e-3)
-    np.testing.assert_allclose(found.values.std(0), 1, rtol=1e-3)
-    assert found.action_mask.all(0).tolist() == [True, False]
+    result = jax.vmap(lambda x: normalise(statistics, Observation(x, mask)))(jnp.array(values))
+    np.testing.assert_allclose(result.values.mean(0), 0, atol=1e-3)
+    np.testing.assert_allclose(result.values.std(0), 1, rtol=1e-3)
+    assert result.action_mask.all(0).tolist() == [True, False]
     far = normalise(statistics, Observation(jnp.array([1e6, -1e6])))
     np.testing.assert_array_equal(far.values, [CLIP, -CLIP])
 
 
 def test_without_statistics_observations_stay_as_they_are():
-    seen = Observation(jnp.array([2.0, -3e4]))
-    assert normalise(None, seen) is seen
-    np.testing.assert_array_equal(normalise(empty_statistics((2,)), seen).values, seen.values)
+    observed = Observation(jnp.array([2.0, -3e4]))
+    assert normalise(None, observed) is observed
+    np.testing.assert_array_equal(
+        normalise(empty_statistics((2,)), observed).values, observed.values
+    )

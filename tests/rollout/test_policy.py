@@ -30,8 +30,8 @@ def test_pqn_is_relu_of_a_layer_norm(scale):
     """Eps 1e-5 inside the root, biased variance, no parameters."""
     x = scale * np.array([1.0, 2.0, 6.0], np.float32)
     normed = (x - x.mean()) / np.sqrt(x.var() + 1e-5)
-    found = Activation().apply({}, jnp.array(x))
-    np.testing.assert_allclose(found, np.maximum(normed, 0), rtol=1e-4)
+    result = Activation().apply({}, jnp.array(x))
+    np.testing.assert_allclose(result, np.maximum(normed, 0), rtol=1e-4)
 
 
 def test_pqn_adds_no_parameters():
@@ -79,9 +79,9 @@ def test_the_gru_carries_a_state_from_zero():
     policy = make_policy(PolicyConfig(network="gru", widths=(7, 5), head="deterministic"), SPEC)
     params, state = policy.init(jax.random.key(0)), policy.initial_state()
     np.testing.assert_array_equal(state, np.zeros(5))
-    seen = Observation(jnp.ones(50))
-    once, _ = policy.act(params, state, seen, jax.random.key(1))
-    twice, _ = policy.act(params, once, seen, jax.random.key(1))
+    observed = Observation(jnp.ones(50))
+    once, _ = policy.act(params, state, observed, jax.random.key(1))
+    twice, _ = policy.act(params, once, observed, jax.random.key(1))
     assert np.abs(once).max() > 0.01
     assert np.abs(twice - once).max() > 0.01
 

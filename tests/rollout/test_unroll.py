@@ -188,46 +188,46 @@ def unrolled(env, horizon, early_stop):
 @pytest.mark.parametrize("horizon", [1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK + 3])
 def test_chunks_give_what_one_scan_gives(horizon):
     env = Countdown(2 * horizon, horizon)
-    stopped, whole = unrolled(env, horizon, True), unrolled(env, horizon, False)
-    np.testing.assert_array_equal(stopped.returns, whole.returns)
-    np.testing.assert_array_equal(stopped.lengths, whole.lengths)
-    assert stopped.particles.done.all() and whole.particles.done.all()
+    stopped, complete = unrolled(env, horizon, True), unrolled(env, horizon, False)
+    np.testing.assert_array_equal(stopped.returns, complete.returns)
+    np.testing.assert_array_equal(stopped.lengths, complete.lengths)
+    assert stopped.particles.done.all() and complete.particles.done.all()
     assert horizon <= int(stopped.particles.env[0].max()) <= horizon + 2
 
 
 def test_an_unroll_stops_when_all_are_done():
     """A particle's clock goes on to the end of the chunk, and no further."""
-    found = unrolled(Countdown(5, 1000), 1000, True)
-    np.testing.assert_array_equal(found.particles.env[0], CHUNK)
-    assert found.lengths.max() == 5
+    result = unrolled(Countdown(5, 1000), 1000, True)
+    np.testing.assert_array_equal(result.particles.env[0], CHUNK)
+    assert result.lengths.max() == 5
 
 
 def test_a_window_leaves_the_unfinished_alive():
-    found = unrolled(Countdown(10, 8), 4, False)
-    lengths = np.asarray(found.particles.env[1])
-    np.testing.assert_array_equal(found.particles.done, lengths <= 4)
-    np.testing.assert_array_equal(found.lengths, np.minimum(lengths, 4))
+    result = unrolled(Countdown(10, 8), 4, False)
+    lengths = np.asarray(result.particles.env[1])
+    np.testing.assert_array_equal(result.particles.done, lengths <= 4)
+    np.testing.assert_array_equal(result.lengths, np.minimum(lengths, 4))
 
 
 def test_statistics_are_of_all_observations_seen_alive_and_frozen_in_a_segment():
     env = Sighted()
     states, segments = run(learner(env, Reflex(), normalise_observations=True), 2)
-    seen, mean, std = [], np.zeros(2), np.ones(2)
+    observed, mean, std = [], np.zeros(2), np.ones(2)
     for before, after, segment in zip(states, states[1:], segments, strict=False):
         returns = np.zeros((PAIRS, EPISODES))
         _, reset_key, _ = jax.random.split(jax.random.fold_in(before.key, before.generation), 3)
         keys = pair_keys(block_keys(reset_key, PAIRS), PAIRS, EPISODES)
         drawn = np.asarray(jax.vmap(jax.vmap(lambda key: env.reset(key)[0][1]))(keys))
         for h, e in np.ndindex(drawn.shape):
-            shown = [(drawn[h, e], t) for t in range(min(drawn[h, e], env.limit))]
-            returns[h, e] = ((np.array(shown) - mean) / std).sum()
-            seen += 2 * shown  # of both partners
+            shown_values = [(drawn[h, e], t) for t in range(min(drawn[h, e], env.limit))]
+            returns[h, e] = ((np.array(shown_values) - mean) / std).sum()
+            observed += 2 * shown_values  # of both partners
         # What the policy saw was normalised by the statistics from before the segment.
         np.testing.assert_allclose(
             segment.returns, np.repeat(returns.mean(1), 2), rtol=1e-4, atol=1e-4
         )
-        mean, std = np.mean(seen, 0), np.std(seen, 0)
-        assert float(after.statistics.count) == len(seen)
+        mean, std = np.mean(observed, 0), np.std(observed, 0)
+        assert float(after.statistics.count) == len(observed)
         np.testing.assert_allclose(after.statistics.mean, mean, rtol=1e-5)
         np.testing.assert_allclose(
             np.sqrt(after.statistics.m2 / after.statistics.count), std, rtol=1e-5
@@ -241,8 +241,8 @@ def test_a_carried_state_starts_anew_with_each_episode():
         np.testing.assert_array_equal(segment.returns, sum(range(6)))
     windows = learner(env, Clock(), Persistent(3), LaggedScale(2))
     _, segments = run(windows, 4)
-    found = [set(segment.returns) for segment in segments]
-    assert found == [{0 + 1 + 2}, {3 + 4 + 5}, {0 + 1 + 2}, {3 + 4 + 5}]
+    result = [set(segment.returns) for segment in segments]
+    assert result == [{0 + 1 + 2}, {3 + 4 + 5}, {0 + 1 + 2}, {3 + 4 + 5}]
     assert [bool(segment.ended.all()) for segment in segments] == [False, True, False, True]
 
 
@@ -275,23 +275,25 @@ def test_a_trajectory_is_the_evaluated_episode_step_by_step():
     step = single_step(DRIFT, GAUSSIAN, snapshot.params, None)
 
     @jax.jit
-    def episode(key):
+    def unrolled(key):
         reset_key, step_key = jax.random.split(key)
         particles = jax.vmap(lambda key: start_particle(DRIFT, GAUSSIAN, key))(reset_key[None])
         return unroll_episodes(step, particles, step_key[None], DRIFT.horizon)
 
     ends, record = set(), jax.jit(make_recorder(DRIFT, GAUSSIAN))
     for seed in range(6):
-        shown = read_trajectory(record(jax.random.key(seed), snapshot))
-        whole = episode(jax.random.key(seed))
-        assert len(shown.rewards) == int(whole.lengths[0])
-        assert shown.rewards.sum() == pytest.approx(float(whole.returns[0]), rel=1e-5)
-        assert DRIFT.returns(shown.actions[:, 0]) == pytest.approx(shown.rewards.sum(), rel=1e-4)
-        last = 0.9 * shown.observations[-1, 0] + shown.actions[-1, 0]
-        assert shown.terminated == (last > DRIFT.edge)
-        assert shown.terminated or len(shown.rewards) == DRIFT.horizon
-        assert shown.observations[0, 0] == np.float32(DRIFT.start)
-        ends.add(shown.terminated)
+        episode = read_trajectory(record(jax.random.key(seed), snapshot))
+        complete = unrolled(jax.random.key(seed))
+        assert len(episode.rewards) == int(complete.lengths[0])
+        assert episode.rewards.sum() == pytest.approx(float(complete.returns[0]), rel=1e-5)
+        assert DRIFT.returns(episode.actions[:, 0]) == pytest.approx(
+            episode.rewards.sum(), rel=1e-4
+        )
+        last = 0.9 * episode.observations[-1, 0] + episode.actions[-1, 0]
+        assert episode.terminated == (last > DRIFT.edge)
+        assert episode.terminated or len(episode.rewards) == DRIFT.horizon
+        assert episode.observations[0, 0] == np.float32(DRIFT.start)
+        ends.add(episode.terminated)
     assert ends == {True, False}
 
 
@@ -299,10 +301,10 @@ def test_a_trajectory_sees_what_the_policy_saw_only_through_statistics():
     """Observations are shown as the environment gives them, and acted on normalised."""
     statistics = Statistics(jnp.float32(100), jnp.array([4.0, 1.0]), jnp.array([400.0, 100.0]))
     record = jax.jit(make_recorder(Sighted(), Reflex()))
-    shown = read_trajectory(
+    episode = read_trajectory(
         record(jax.random.key(0), Snapshot({"theta": jnp.zeros(1)}, statistics))
     )
     np.testing.assert_allclose(
-        shown.actions, (shown.observations - [4.0, 1.0]) / [2.0, 1.0], rtol=1e-5
+        episode.actions, (episode.observations - [4.0, 1.0]) / [2.0, 1.0], rtol=1e-5
     )
-    np.testing.assert_array_equal(shown.observations[:, 1], np.arange(len(shown.rewards)))
+    np.testing.assert_array_equal(episode.observations[:, 1], np.arange(len(episode.rewards)))

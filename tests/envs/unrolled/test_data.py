@@ -97,13 +97,13 @@ def test_cifar_files_are_read(cifar):
 
 def test_sizes_take_the_first_images(fashion):
     folder, _ = fashion
-    whole = load_images(options("fashion_mnist", folder))
+    complete = load_images(options("fashion_mnist", folder))
     part = load_images(
         options("fashion_mnist", folder, train_size=10, validation_size=5, image_size=7)
     )
     assert part.train.images.shape == (10, 49) and part.validation.images.shape == (5, 49)
-    np.testing.assert_array_equal(part.train.labels, whole.train.labels[:10])
-    means = whole.train.images[:10].reshape(10, 7, 4, 7, 4).mean((2, 4)).reshape(10, 49)
+    np.testing.assert_array_equal(part.train.labels, complete.train.labels[:10])
+    means = complete.train.images[:10].reshape(10, 7, 4, 7, 4).mean((2, 4)).reshape(10, 49)
     assert np.abs(part.train.images - means).max() <= 0.51
 
 
@@ -117,11 +117,11 @@ def test_averaging_by_parts_of_pixels_keeps_the_mean():
     np.testing.assert_array_equal(average_pool(grey, 5), np.full((1, 5, 5, 1), 77))
 
 
-def refused(asked, batch=1):
+def refused(requested, batch=1):
     """The message of a refusal, which is one line."""
     with pytest.raises(UserError) as error:
-        check_options(asked, batch)
-        load_images(asked)
+        check_options(requested, batch)
+        load_images(requested)
     message = str(error.value)
     assert "\n" not in message
     return message
@@ -205,6 +205,6 @@ def test_a_damaged_cifar_file_is_refused(cifar, content):
 
 
 def test_environments_check_their_data_without_loading_it(tmp_path):
-    asked = SUITES["learning_rate_decay"].Options(data="cifar10", folder=str(tmp_path))
+    requested = SUITES["learning_rate_decay"].Options(data="cifar10", folder=str(tmp_path))
     with pytest.raises(UserError, match="not there"):
-        SUITES["learning_rate_decay"].check("unrolled/learning_rate_decay", asked)
+        SUITES["learning_rate_decay"].check("unrolled/learning_rate_decay", requested)

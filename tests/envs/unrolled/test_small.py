@@ -69,11 +69,11 @@ def balanced(thetas: np.ndarray) -> np.ndarray:
 
 def test_influence_balancing():
     thetas = np.random.default_rng(0).normal(size=(40, 1)).astype(np.float32)
-    found = rewards(made("influence_balancing"), thetas)
-    np.testing.assert_allclose(-found, balanced(thetas[:, 0]), rtol=1e-4)
+    result = rewards(made("influence_balancing"), thetas)
+    np.testing.assert_allclose(-result, balanced(thetas[:, 0]), rtol=1e-4)
     every = rewards(made("influence_balancing", loss_every=4), thetas)
-    wanted = np.where(np.arange(1, 41) % 4 == 0, found, 0.0)
-    np.testing.assert_array_equal(every, wanted)
+    expected = np.where(np.arange(1, 41) % 4 == 0, result, 0.0)
+    np.testing.assert_array_equal(every, expected)
 
 
 @pytest.mark.parametrize("wrappers", [{}, {"episode_length": 20}, {"action_repeat": 5}])
@@ -84,9 +84,9 @@ def test_influence_balancing_names_its_own_evaluation(wrappers):
     evaluate = jax.jit(make_evaluator(env, policy, 2))
     for theta in (0.5, 0.0, -1 / 6):
         params = {"theta": jnp.full(1, theta)}
-        found = evaluate(jax.random.key(0), Snapshot(params))
-        wanted = balanced(np.full(500, theta))[-1]
-        np.testing.assert_allclose(found, np.full(2, -wanted), rtol=1e-4, atol=1e-10)
+        result = evaluate(jax.random.key(0), Snapshot(params))
+        expected = balanced(np.full(500, theta))[-1]
+        np.testing.assert_allclose(result, np.full(2, -expected), rtol=1e-4, atol=1e-10)
     start = policy.init(jax.random.key(0))
     np.testing.assert_allclose(evaluate(jax.random.key(0), Snapshot(start)), -8.0, rtol=1e-4)
 
@@ -109,8 +109,8 @@ def toy(first: float, last: float, steps: int = 100) -> np.ndarray:
 @pytest.mark.parametrize("theta", [(-4.0, -4.0), (-2.0, -5.0), (-1.0, -4.0)])
 def test_toy_regression(theta):
     """Rates above one are left out: descent is chaotic there, and roundings grow."""
-    found = rewards(made("toy_regression"), np.tile(np.float32(theta), (100, 1)))
-    np.testing.assert_allclose(-found, toy(*theta), rtol=2e-3)
+    result = rewards(made("toy_regression"), np.tile(np.float32(theta), (100, 1)))
+    np.testing.assert_allclose(-result, toy(*theta), rtol=2e-3)
 
 
 def test_toy_regression_starts_where_the_paper_does():
