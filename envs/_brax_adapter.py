@@ -1,6 +1,7 @@
-"""A brax environment as the engine's `Environment`: the raw one, without brax's wrappers.
+"""Environments of brax, and of others in its style, as the engine's `Environment`.
 
-An environment in the style of brax as the engine's `Environment`, whatever is in its state.
+`BraxStyleEnvironment` carries the whole state of an environment; `BraxEnvironment`, for brax's own,
+the physics alone. Brax's wrappers are not used.
 """
 
 import contextlib
@@ -18,20 +19,24 @@ from rl_es.envs._adapter import box, cast, no_action, state_types, valid_action
 from rl_es.interfaces import Box, EnvSpec, EnvState, Observation, Transition
 from rl_es.rollout.wrappers import implicit_promotion
 
+with contextlib.redirect_stdout(io.StringIO()):  # brax reports every optional package it misses
+    from brax import envs, fluid
+    from brax.envs.base import State
+
 
 class BraxStyleEnvironment:
-    """`reset(key)` and `step(state, action)` give a state with `obs`, `reward` and `done`.
+    """An environment in the style of brax, without a time limit.
 
-    It has no time limit.
+    Its `reset(key)` and `step(state, action)` return a state with `obs`, `reward` and `done`.
     """
 
     def __init__(self, name: str, env: Any, space: Box | None = None):
-        """Wraps it.
+        """Wraps an environment.
 
         Args:
-          name: its name in a sweep file.
-          env: what is wrapped.
-          space: its actions; by default [-1, 1] each, which is what brax's own steps expect:
+          name: Its name in a sweep file.
+          env: The environment.
+          space: Its action space; [-1, 1] for each element by default, as brax's own steps expect:
             environments whose actuators have another range map it themselves.
         """
         self._env = env
@@ -54,21 +59,21 @@ class BraxStyleEnvironment:
 
     def reset(self, key: Array) -> tuple[EnvState, Observation]:
         state = self._reset(key)
-        return cast(self._types, self._carried(state)), _observed(state)
+        return cast(self._types, self._carried(state)), _observation(state)
 
     def step(self, key: Array, state: EnvState, action: Array) -> Transition:
-        del key  # what is random in a step comes from a key in the state
+        del key  # random steps use a key in the state
         after = self._step(state, valid_action(self.spec.action_space, action))
         return Transition(
             state=cast(self._types, self._carried(after)),
-            observation=_observed(after),
+            observation=_observation(after),
             reward=jnp.asarray(after.reward, jnp.float32),
             terminated=jnp.asarray(after.done, bool),
             truncated=jnp.zeros((), bool),
         )
 
     def _carried(self, state: Any) -> EnvState:
-        """The part of the environment's own state that its next step needs: all of it."""
+        """Returns the part of the environment's state that its next step needs: all of it."""
         return state
 
     def _reset_once(self, key: Array) -> Any:
@@ -80,23 +85,18 @@ class BraxStyleEnvironment:
             return self._env.step(state, action)
 
 
-def _observed(state: Any) -> Observation:
+def _observation(state: Any) -> Observation:
     return Observation(jnp.asarray(state.obs, jnp.float32))
 
 
-with contextlib.redirect_stdout(io.StringIO()):  # brax reports every optional package it misses
-    from brax import envs, fluid
-    from brax.envs.base import State
-
-
 class _Numpy:
-    """`jax.numpy` for `brax.fluid`, which calls `clip` by a name that jax above 0.9 has dropped."""
+    """`jax.numpy` for `brax.fluid`, whose call of `clip` uses a name that jax above 0.9 dropped."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(jnp, name)
 
     def clip(self, values: Array, a_min: float) -> Array:
-        """`values`, none of them below `a_min`."""
+        """Returns the values, clipped from below."""
         return jnp.clip(values, min=a_min)
 
 
@@ -104,17 +104,17 @@ fluid.jp = _Numpy()
 
 
 def make_environment(name: str, backend: str) -> Any:
-    """The environment that brax itself has under a name."""
+    """Returns brax's own environment of a name."""
     with implicit_promotion(), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Brax System")  # on every load: it is not maintained
+        warnings.filterwarnings("ignore", "Brax System")  # on every load: brax is not maintained
         return envs.get_environment(name.removeprefix("brax/"), backend=backend)
 
 
 class BraxEnvironment(BraxStyleEnvironment):
-    """An environment of brax's on one of its physics backends.
+    """An environment of brax on one of its physics backends.
 
-    The state is the physics alone. All other fields of brax's own state are outputs of its step,
-    which only has to find them there.
+    The state is the physics alone. All other fields of brax's state are outputs of its step, which
+    needs them to exist only.
     """
 
     def _carried(self, state: State) -> EnvState:

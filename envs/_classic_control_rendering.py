@@ -1,8 +1,7 @@
-"""gymnax's classic control tasks as pictures, in the proportions of their own parameters.
+"""Drawings of gymnax's classic control tasks, in the proportions of their parameters.
 
-What the agent does is drawn in amber: a force as an arrow, a torque as an arrow that turns.
-
-A drawing surface in the units of a task's own world, with smooth edges.
+`Canvas` is a drawing surface in the units of a task's world, with smooth edges. Actions are drawn
+in amber: a force as an arrow, a torque as an arrow on a circle.
 """
 
 import math
@@ -18,7 +17,7 @@ Point = tuple[float, float]
 
 PAPER, INK, FAINT = "#fbfaf7", "#33373d", "#b9bcc2"
 BLUE, RED, GREEN, AMBER = "#4477aa", "#cc3344", "#228833", "#c98a1b"
-_FINER = 3  # pixels drawn for one that is shown, in each direction
+_FINER = 3  # pixels drawn for one of the picture, in each direction
 _HEAD = 0.5  # half an arrow head's opening, in radians
 
 
@@ -29,7 +28,7 @@ class Canvas:
     """
 
     def __init__(self, width: int, height: int, centre: Point, span: Point):
-        """A window of so many pixels around `centre` that shows at least `span`."""
+        """Opens a window of this size in pixels around `centre`, which shows at least `span`."""
         self._size = (width * _FINER, height * _FINER)
         self._scale = min(self._size[0] / span[0], self._size[1] / span[1])
         self._centre = centre
@@ -52,15 +51,15 @@ class Canvas:
         return self._centre[1] - self._size[1] / 2 / self._scale
 
     def picture(self) -> np.ndarray:
-        """What was drawn, [height, width, 3] uint8."""
+        """Returns the picture [height, width, 3] uint8."""
         return np.asarray(self._image.reduce(_FINER))
 
     def polygon(self, points: Sequence[Point], colour: str) -> None:
-        """A filled polygon."""
+        """Draws a filled polygon."""
         self._draw.polygon([self._at(point) for point in points], fill=colour)
 
     def line(self, points: Sequence[Point], width: float, colour: str) -> None:
-        """A line with round ends and corners."""
+        """Draws a line with round ends and corners."""
         pixels = max(1, round(width * self._scale))
         self._draw.line([self._at(p) for p in points], fill=colour, width=pixels, joint="curve")
         if pixels > 2:
@@ -68,18 +67,18 @@ class Canvas:
                 self.disc(point, width / 2, colour)
 
     def disc(self, centre: Point, radius: float, colour: str) -> None:
-        """A filled circle."""
+        """Draws a filled circle."""
         x, y = self._at(centre)
         r = radius * self._scale
         self._draw.ellipse([x - r, y - r, x + r, y + r], fill=colour)
 
     def box(self, low: Point, high: Point, corner: float, colour: str) -> None:
-        """A filled rectangle with round corners, from its lower left to its upper right."""
+        """Draws a filled rectangle with round corners, from its lower left to its upper right."""
         (left, bottom), (right, top) = self._at(low), self._at(high)
         self._draw.rounded_rectangle([left, top, right, bottom], corner * self._scale, colour)
 
     def arrow(self, start: Point, end: Point, width: float, colour: str) -> None:
-        """An arrow, of which nothing is drawn where it has no length."""
+        """Draws an arrow, unless it is shorter than a pixel."""
         length = math.dist(start, end)
         if length * self._scale < 1:
             return
@@ -91,7 +90,7 @@ class Canvas:
     def turn(
         self, centre: Point, radius: float, start: float, angle: float, width: float, colour: str
     ) -> None:
-        """An arrow on a circle, from `start` by `angle` radians, counter-clockwise if positive."""
+        """Draws an arrow on a circle, from `start` by `angle` radians, positive counter-clockwise."""
         if abs(angle) * radius * self._scale < 1:
             return
         points = [_from(centre, start + angle * part, radius) for part in np.linspace(0, 1, 40)]
@@ -113,7 +112,7 @@ def _from(point: Point, direction: float, length: float) -> Point:
     return point[0] + length * math.cos(direction), point[1] + length * math.sin(direction)
 
 
-# (width, height, state, action, parameters) -> a canvas that was drawn on
+# (width, height, state, action, parameters) -> canvas with the drawing
 Painter = Callable[[int, int, Any, float | None, Any], Canvas]
 
 
@@ -165,7 +164,7 @@ def _pendulum(width: int, height: int, state: Any, action: float | None, params:
     canvas = Canvas(width, height, (0.0, 0.0), (2.5 * length, 2.5 * length))
     torque = 0.0 if action is None else float(np.clip(action, -most, most)) / most
     tip = _clockwise((0.0, 0.0), -float(state.theta), length)
-    canvas.disc((0.0, length), 0.03, GREEN)  # where it is to stand
+    canvas.disc((0.0, length), 0.03, GREEN)  # the upright position
     canvas.line([(0.0, 0.0), tip], 0.13, BLUE)
     canvas.disc((0.0, 0.0), 0.05, INK)
     canvas.turn((0.0, 0.0), 0.34, -math.pi / 2, torque * 0.8 * math.pi, 0.035, AMBER)
@@ -178,15 +177,15 @@ def _acrobot(width: int, height: int, state: Any, action: float | None, params: 
     canvas = Canvas(width, height, (0.0, 0.0), (2.25 * reach, 2.25 * reach))
     torques = np.asarray(params.available_torque)
     torque = 0.0 if action is None else float(torques[int(np.clip(action, 0, 2))])
-    one, two = float(state.joint_angle1), float(state.joint_angle2)
-    knee = _clockwise((0.0, 0.0), math.pi - one, first)
-    foot = _clockwise(knee, math.pi - one - two, second)
-    canvas.line([(canvas.left, first), (canvas.right, first)], 0.025, GREEN)  # to be reached
+    upper, lower = float(state.joint_angle1), float(state.joint_angle2)
+    knee = _clockwise((0.0, 0.0), math.pi - upper, first)
+    foot = _clockwise(knee, math.pi - upper - lower, second)
+    canvas.line([(canvas.left, first), (canvas.right, first)], 0.025, GREEN)  # the height to reach
     canvas.line([(0.0, 0.0), knee], 0.14, BLUE)
     canvas.line([knee, foot], 0.14, "#6699cc")
     for joint in ((0.0, 0.0), knee):
         canvas.disc(joint, 0.06, INK)
-    canvas.turn(knee, 0.3, -one - math.pi / 2, torque * 0.6 * math.pi, 0.05, AMBER)
+    canvas.turn(knee, 0.3, -upper - math.pi / 2, torque * 0.6 * math.pi, 0.05, AMBER)
     return canvas
 
 
@@ -225,16 +224,16 @@ def _car(canvas: Canvas, x: float, push: float) -> None:
 
 
 def _hill(x: float) -> float:
-    """The road's height, as Gymnasium draws it; its slope is what pulls the car."""
+    """Returns the road's height, as in Gymnasium; its slope pulls the car."""
     return 0.45 * math.sin(3 * x) + 0.55
 
 
 def _clockwise(point: Point, angle: float, length: float) -> Point:
-    """Where a rod ends that stands at this angle from upright."""
+    """Returns the end of a rod that starts at a point, at this angle from upright."""
     return point[0] + length * math.sin(angle), point[1] + length * math.cos(angle)
 
 
-# By name: how it is drawn, and the parameter that says how long a step lasts.
+# The painter of each task, and its parameter that holds the duration of a step.
 PAINTERS: dict[str, tuple[Painter, str | None]] = {
     "CartPole-v1": (_cart_pole, "tau"),
     "Pendulum-v1": (_pendulum, "dt"),

@@ -10,13 +10,13 @@ from rl_es.rollout.wrappers import implicit_promotion
 
 
 def make_adapted(name: str) -> Any:
-    """The environment that Craftax itself has under a name."""
+    """Returns Craftax's own environment of a name."""
     with implicit_promotion():
         return make_craftax_env_from_name(f"{name.removeprefix('craftax/')}-v1", auto_reset=False)
 
 
 def craftax_environment(name: str) -> LimitedEnvironment:
-    """One of Craftax's environments."""
+    """Returns the environment of a name."""
     env = make_adapted(name)
     params = env.default_params
     return LimitedEnvironment(name, env, params, Discrete(int(env.action_space(params).n)))

@@ -42,7 +42,7 @@ class WalledMountainCar(ContinuousMountainCar):
 
 
 def make_environment(name: str) -> tuple[Any, Any]:
-    """The environment that gymnax has under a name, and its parameters."""
+    """Returns gymnax's own environment of a name, and its parameters."""
     with implicit_promotion():
         if name == "MountainCarContinuous-v0":
             environment = WalledMountainCar()
@@ -51,15 +51,15 @@ def make_environment(name: str) -> tuple[Any, Any]:
 
 
 class GymnaxEnvironment:
-    """An environment of gymnax's, or one in the style of its versions 0.0.x or 1.x.
+    """An environment of gymnax, or one in the style of its versions 0.0.x or 1.x.
 
-    `step_env` may give five values, the fourth of which is `done`, or six, with a truncation of its
-    own. Where the environment has no `is_truncated`, as before 1.0, `done` includes the time limit:
-    it counts as a truncation where the time is over and the state itself ends nothing.
+    `step_env` may return five values, the fourth of which is `done`, or six, with a truncation.
+    Where the environment has no `is_truncated`, as before 1.0, `done` includes the time limit: it
+    counts as a truncation if the time is over and the state itself is not terminal.
     """
 
     def __init__(self, name: str, env: Any, params: Any):
-        """Wraps it, with these parameters."""
+        """Wraps an environment with these parameters."""
         self._env, self._params = env, params
         with implicit_promotion():
             actions = self._env.action_space(self._params)
@@ -86,7 +86,7 @@ class GymnaxEnvironment:
 
     def reset(self, key: Array) -> tuple[EnvState, Observation]:
         observation, state = self._reset(key)
-        return cast(self._types, state), self._observed(observation)
+        return cast(self._types, state), self._observation(observation)
 
     def step(self, key: Array, state: EnvState, action: Array) -> Transition:
         action = valid_action(self.spec.action_space, action)
@@ -94,7 +94,7 @@ class GymnaxEnvironment:
         terminated = jnp.asarray(terminated, bool)
         return Transition(
             state=cast(self._types, state),
-            observation=self._observed(observation),
+            observation=self._observation(observation),
             reward=jnp.asarray(reward, jnp.float32),
             terminated=terminated,
             truncated=jnp.asarray(over, bool) & ~terminated,
@@ -113,11 +113,11 @@ class GymnaxEnvironment:
             elif len(values) == 6:
                 over = values[4]
             else:
-                terminated, over = self._told_apart(state, terminated)
+                terminated, over = self._split_done(state, terminated)
         return observation, state, reward, terminated, over
 
-    def _told_apart(self, state: EnvState, done: Array) -> tuple[Array, Array]:
-        """(terminated, truncated) of an environment whose `done` holds both."""
+    def _split_done(self, state: EnvState, done: Array) -> tuple[Array, Array]:
+        """Returns (terminated, truncated) of an environment whose `done` includes both."""
         limit = self._limit()
         if limit is None:
             return done, jnp.zeros((), bool)
@@ -126,11 +126,11 @@ class GymnaxEnvironment:
         return done & ~over, over
 
     def _limit(self) -> int | None:
-        """Steps after which an episode is truncated; None where the parameters state none."""
+        """Returns the time limit in steps; None if the parameters state none."""
         limit = getattr(self._params, "max_steps_in_episode", None)
         return None if limit is None else int(limit)
 
-    def _observed(self, observation: Array) -> Observation:
+    def _observation(self, observation: Array) -> Observation:
         if self._categories is not None:
             return Observation(jax.nn.one_hot(observation, self._categories, dtype=jnp.float32))
         return Observation(jnp.asarray(observation, jnp.float32))

@@ -1,8 +1,8 @@
 """A jumanji environment as the engine's `Environment`: the raw one, without jumanji's wrappers.
 
-jumanji does not tell an episode whose time is over from one that the task has ended. Its time
-limits are lifted here, so that every end is a termination. The state is jumanji's own without its
-key: every step is given a new one.
+jumanji does not distinguish an episode whose time is over from one that the task has ended. Its
+time limits are lifted here, so that every end is a termination. The state is jumanji's own without
+its key: every step gets a new one.
 """
 
 from typing import Any
@@ -21,17 +21,17 @@ NEVER = int(np.iinfo(np.int32).max)
 
 
 def make_environment(name: str, **settings: Any) -> Any:
-    """The environment that jumanji itself has under a name."""
+    """Returns jumanji's own environment of a name."""
     with implicit_promotion():
         return make(name.removeprefix("jumanji/"), **settings)
 
 
 class JumanjiEnvironment:
-    """One of jumanji's environments of one discrete action; it has no time limit.
+    """An environment of jumanji with one discrete action a step, without a time limit.
 
     Args:
-      name: one of the suite's.
-      steps: observed numbers of steps are divided by it.
+      name: A name of the suite.
+      steps: Divisor of observed numbers of steps.
     """
 
     def __init__(self, name: str, steps: int):
@@ -54,13 +54,13 @@ class JumanjiEnvironment:
 
     def reset(self, key: Array) -> tuple[EnvState, Observation]:
         state, start = self._reset(key)
-        return cast(self._types, state), self._observed(start)
+        return cast(self._types, state), self._observation(start)
 
     def step(self, key: Array, state: EnvState, action: Array) -> Transition:
         state, after = self._step(key, state, valid_action(self.spec.action_space, action))
         return Transition(
             state=cast(self._types, state),
-            observation=self._observed(after),
+            observation=self._observation(after),
             reward=jnp.asarray(after.reward, jnp.float32),
             terminated=jnp.asarray(after.last(), bool),
             truncated=jnp.zeros((), bool),
@@ -76,12 +76,12 @@ class JumanjiEnvironment:
             state, after = self._env.step(state.replace(key=key), action)
         return state.replace(key=None), after
 
-    def _observed(self, timestep: Any) -> Observation:
-        shown = timestep.observation._asdict()
-        mask = jnp.asarray(shown.pop("action_mask"), bool)
-        if "step_count" in shown:
-            shown["step_count"] = shown["step_count"].astype(jnp.float32) / self._steps
-        parts = [jnp.asarray(part, jnp.float32) for part in jax.tree.leaves(list(shown.values()))]
-        if len(parts) == 1:
-            return Observation(parts[0][..., None], mask)
-        return Observation(jnp.concatenate([part.reshape(-1) for part in parts]), mask)
+    def _observation(self, timestep: Any) -> Observation:
+        fields = timestep.observation._asdict()
+        mask = jnp.asarray(fields.pop("action_mask"), bool)
+        if "step_count" in fields:
+            fields["step_count"] = fields["step_count"].astype(jnp.float32) / self._steps
+        arrays = [jnp.asarray(leaf, jnp.float32) for leaf in jax.tree.leaves(list(fields.values()))]
+        if len(arrays) == 1:
+            return Observation(arrays[0][..., None], mask)
+        return Observation(jnp.concatenate([array.reshape(-1) for array in arrays]), mask)

@@ -11,7 +11,7 @@ from rl_es.rollout.wrappers import implicit_promotion
 
 
 def make_adapted(name: str) -> tuple[Any, Any]:
-    """The environment that Kinetix itself makes of a level, and the level's parameters."""
+    """Returns Kinetix's own environment of a level, and the level's parameters."""
     with implicit_promotion():
         start, sizes, params = load_from_json_file(name.removeprefix("kinetix/"))
         environment = make_kinetix_env(
@@ -26,7 +26,7 @@ def make_adapted(name: str) -> tuple[Any, Any]:
 
 
 def kinetix_environment(name: str) -> LimitedEnvironment:
-    """One level."""
+    """Returns the environment of a level."""
     env, params = make_adapted(name)
     actions = env.action_space(params)
     space = box(actions.low, actions.high, actions.shape)

@@ -16,7 +16,7 @@ from rl_es.errors import UserError
 
 mujoco: Any = bindings  # compiled, and without type stubs
 WITHOUT_SCREEN = ("egl", "osmesa")
-# A context may be had without the library that draws in it.
+# A context can exist without the library that draws in it, so a trial renders.
 _TRIAL = """
 import mujoco
 model = mujoco.MjModel.from_xml_string("<mujoco/>")
@@ -28,7 +28,7 @@ with mujoco.Renderer(model, 8, 8) as renderer:
 
 @contextmanager
 def without_logging() -> Iterator[None]:
-    """Within it MuJoCo gives no warnings, such as that a model uses an outdated feature.
+    """Suppresses MuJoCo's warnings in this context, such as that a model is outdated.
 
     MuJoCo would write them to MUJOCO_LOG.TXT in the current folder.
     """
@@ -43,10 +43,10 @@ def without_logging() -> Iterator[None]:
 
 
 def renderer(model: Any, width: int, height: int) -> Any:
-    """A `mujoco.Renderer` of this size in pixels; close it when done.
+    """Returns a `mujoco.Renderer` of this size in pixels; close it after use.
 
-    With MUJOCO_GL set, that is what renders. Otherwise EGL, then OSMesa, and a screen where there
-    is one.
+    MUJOCO_GL decides the backend if it is set. Otherwise EGL is tried, then OSMesa, then a screen
+    if there is one.
 
     Raises:
       UserError: none of them works here.
@@ -62,9 +62,9 @@ def renderer(model: Any, width: int, height: int) -> Any:
 
 @cache
 def backend() -> str:
-    """The backend that can render here, found by trying each in a process of its own.
+    """Returns the first backend that can render on this machine.
 
-    A process in which one has failed cannot try another.
+    Each is tried in a new process: one in which a backend has failed cannot try another.
 
     Raises:
       UserError: nothing can; names the packages that would.
@@ -75,8 +75,8 @@ def backend() -> str:
     for name in (*WITHOUT_SCREEN, *screen):
         command = [sys.executable, "-c", _TRIAL]
         environment = {**os.environ, "MUJOCO_GL": name}
-        tried = subprocess.run(command, env=environment, capture_output=True, check=False)
-        if tried.returncode == 0:
+        trial = subprocess.run(command, env=environment, capture_output=True, check=False)
+        if trial.returncode == 0:
             return name
     raise UserError(
         "MuJoCo has nothing to render with here: install EGL or OSMesa "
@@ -85,7 +85,7 @@ def backend() -> str:
 
 
 def _use(name: str) -> None:
-    """Makes later renderers use this backend: MuJoCo chooses when it is imported, by a variable."""
-    made = importlib.import_module(f"mujoco.{name}").GLContext
-    chosen: Any = importlib.import_module("mujoco.rendering.classic.gl_context")
-    chosen.GLContext = made
+    """Makes later renderers use this backend, which MuJoCo chooses once, when it is imported."""
+    context = importlib.import_module(f"mujoco.{name}").GLContext
+    module: Any = importlib.import_module("mujoco.rendering.classic.gl_context")
+    module.GLContext = context

@@ -1,6 +1,7 @@
-"""brax's robots as MuJoCo renders them: brax's own models, in one light and on one floor.
+"""Drawings rendered by MuJoCo: of brax's robots, and of MuJoCo Playground's tasks.
 
-MuJoCo Playground's tasks as MuJoCo renders them: the models' own colours, lights and cameras.
+Brax's models get one light, one floor and the same colours. Playground's tasks keep the colours,
+lights and cameras of their models.
 """
 
 import dataclasses
@@ -17,15 +18,16 @@ from rl_es.interfaces import Moment
 
 @dataclasses.dataclass(frozen=True)
 class CameraView:
-    """How a robot is looked at; angles in degrees, lengths in metres.
+    """The camera's view of a robot; angles in degrees, lengths in metres.
 
     Attributes:
-      distance: of the camera.
-      elevation: of the camera; -90 looks straight down.
-      azimuth: of the camera; 90 looks along y, so that x points right.
-      look_at: where it points, or with `follow` where it points above the robot's place.
-      follow: whether it goes along with the robot.
-      floor: height of a floor to be added; none where the model has one.
+      distance: Distance of the camera from the point that it looks at.
+      elevation: Elevation of the camera; -90 looks straight down.
+      azimuth: Azimuth of the camera; 90 looks along y, so that x points right.
+      look_at: The point that the camera looks at; with `follow`, relative to the robot's position
+        on the ground.
+      follow: Move the camera with the robot.
+      floor: Height of a floor that is added; None if the model has one.
     """
 
     distance: float
@@ -50,7 +52,7 @@ VIEWS = {
     "walker2d": CameraView(3.8, look_at=(0.0, 0.0, 0.8)),
 }
 _FILES = {"halfcheetah": "half_cheetah"}
-_PLAIN = (0.4, 0.33, 0.26, 1.0)  # what the models call a part of no particular colour
+_PLAIN = (0.4, 0.33, 0.26, 1.0)  # the models' default colour
 _ROBOT = (0.86, 0.47, 0.22, 1.0)
 _STILL = (0.45, 0.48, 0.52, 1.0)
 _TARGET = (0.1, 0.55, 0.25, 1.0)
@@ -86,10 +88,10 @@ class BraxDrawing:
         self._data.qpos[:] = np.asarray(moment.state.q)
         self._data.qvel[:] = np.asarray(moment.state.qd)
         mujoco.mj_forward(self._model, self._data)
-        place = np.array(self._view.look_at)
-        if self._view.follow:  # over the ground only: a jump is to be seen as one
-            place[:2] += self._data.subtree_com[1, :2]
-        self._camera.lookat[:] = place
+        look_at = np.array(self._view.look_at)
+        if self._view.follow:  # horizontally only, so that jumps are visible
+            look_at[:2] += self._data.subtree_com[1, :2]
+        self._camera.lookat[:] = look_at
         self._renderer.update_scene(self._data, self._camera)
         return self._renderer.render()
 
@@ -98,7 +100,7 @@ class BraxDrawing:
 
 
 def _scene(short: str, view: CameraView, width: int, height: int) -> Any:
-    """The model that brax has, with a sky, a floor and a light of our own."""
+    """Returns brax's model with a sky, a floor and a light of ours."""
     file = Path(brax.envs.__file__).parent / "assets" / f"{_FILES.get(short, short)}.xml"
     spec = mujoco.MjSpec.from_file(str(file))
     spec.visual.global_.offwidth, spec.visual.global_.offheight = width, height
@@ -116,7 +118,7 @@ def _scene(short: str, view: CameraView, width: int, height: int) -> Any:
 
 
 def _light(spec: Any, view: CameraView) -> None:
-    """One light that goes along with the robot, since a shadow is drawn only near its light."""
+    """Replaces the lights by one that follows the robot: shadows are drawn only near a light."""
     for light in spec.lights:
         light.active = False
     spec.visual.headlight.ambient, spec.visual.headlight.diffuse = [0.35] * 3, [0.25] * 3
@@ -133,6 +135,7 @@ def _light(spec: Any, view: CameraView) -> None:
 
 
 def _sky_and_floor(spec: Any, view: CameraView) -> None:
+    """Replaces the sky, and adds a floor's material and, if the view has one, a floor."""
     for texture in list(spec.textures):
         if texture.type == mujoco.mjtTexture.mjTEXTURE_SKYBOX:
             spec.delete(texture)
@@ -146,7 +149,7 @@ def _sky_and_floor(spec: Any, view: CameraView) -> None:
         builtin=mujoco.mjtBuiltin.mjBUILTIN_CHECKER,
         rgb1=[0.86, 0.87, 0.88], rgb2=[0.77, 0.79, 0.81],
     )  # fmt: skip
-    squares = 4 / view.distance  # a metre, or less where the view is a narrow one
+    squares = 4 / view.distance  # of a metre, or less in a narrow view
     ground = spec.add_material(name="replay_floor", texrepeat=[squares] * 2, texuniform=True)
     ground.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "replay_floor"
     if view.floor is not None:
@@ -156,7 +159,7 @@ def _sky_and_floor(spec: Any, view: CameraView) -> None:
         )  # fmt: skip
 
 
-CAMERA = 0  # the first of each model shows all of its task
+CAMERA = 0  # the first camera of each model shows the whole task
 
 
 class PlaygroundDrawing:

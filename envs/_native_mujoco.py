@@ -41,27 +41,27 @@ EPISODE_LENGTH = 1000
 
 
 def _hopper_is_healthy(positions: np.ndarray, velocities: np.ndarray) -> np.ndarray:
-    """[E] bool: above 0.7 m, leaning less than 0.2 rad, and nothing beyond 100."""
-    others = np.concatenate([positions[:, 2:], velocities], 1)
+    """Returns [E] bool: above 0.7 m, leaning less than 0.2 rad, and no value beyond 100."""
+    rest = np.concatenate([positions[:, 2:], velocities], 1)
     upright = (positions[:, 1] > 0.7) & (np.abs(positions[:, 2]) < 0.2)
-    return upright & (np.abs(others) < 100).all(1)
+    return upright & (np.abs(rest) < 100).all(1)
 
 
 @dataclass(frozen=True)
 class RobotTask:
-    """What makes a robot's model a task; the numbers are Gymnasium's.
+    """A task with a robot's model; the numbers are Gymnasium's.
 
     Attributes:
-      name: in Gymnasium.
-      model: its file.
-      frame_skip: simulation steps of one step.
-      hidden: joint positions, from the first, that are not observed.
-      control_cost: weight of the squared actions in the reward.
-      noise: scale of the start's noise, which is uniform for positions.
-      velocity_noise: the kind for velocities.
-      velocity_clip: bound of observed velocities.
-      healthy: (positions [E, Q], velocities [E, V]) -> [E] whether an episode goes on, which then
-        earns 1; none where it always does, and earns nothing.
+      name: Name in Gymnasium.
+      model: File of the model.
+      frame_skip: Number of simulation steps of one step.
+      hidden: Number of joint positions, from the first, that are not observed.
+      control_cost: Weight of the squared actions in the reward.
+      noise: Scale of the initial noise, which is uniform for positions.
+      velocity_noise: Distribution of the initial noise of velocities.
+      velocity_clip: Bound of observed velocities.
+      healthy: Maps positions [E, Q] and velocities [E, V] to the episodes that continue [E], which
+        then earn 1; None if all continue, and earn nothing for it.
     """
 
     name: str
@@ -87,12 +87,12 @@ TASKS = {
 class NativeTask:
     """A task as a `rl_es.interfaces.Native`.
 
-    A state is MuJoCo's own: time, joint positions, joint velocities. The constraint solver starts
-    each step afresh, Gymnasium's starts from its last solution: they agree to its tolerance.
+    A state is MuJoCo's: time, joint positions, joint velocities. The constraint solver starts each
+    step anew, Gymnasium's starts from its last solution: they agree to the solver's tolerance.
     """
 
     def __init__(self, name: str, threads: int | None = None):
-        """The task of a brax environment, stepped by so many threads (default: one a processor)."""
+        """Loads the task of a brax environment; `threads` step it, by default one a processor."""
         self.task = TASKS[name]
         with without_logging():
             self.model = mujoco.MjModel.from_xml_path(str(_models() / self.task.model))
@@ -124,7 +124,7 @@ class NativeTask:
         after = np.asarray(passed)[:, -1]
         speed = (after[:, 1] - state[:, 1]) / self._seconds  # forwards, of the root's first joint
         rewards = speed - task.control_cost * np.square(controls).sum(1)
-        # Where the physics breaks down, MuJoCo starts anew at time 0, or stops.
+        # Where the physics breaks down, MuJoCo restarts at time 0, or stops.
         broken = ~(np.abs(after[:, 0] - state[:, 0] - self._seconds) < 1e-6)
         terminated = broken
         if task.healthy is not None:
@@ -134,14 +134,14 @@ class NativeTask:
         return NativeStep(after, self.observe(after), rewards, terminated)
 
     def observe(self, state: np.ndarray) -> np.ndarray:
-        """What is seen of states [E, 1 + Q + V]: [E, Q - hidden + V]."""
+        """Returns the observations [E, Q - hidden + V] of states [E, 1 + Q + V]."""
         positions, velocities = self._parts(state)
         clip = self.task.velocity_clip
-        seen = positions[:, self.task.hidden :], np.clip(velocities, -clip, clip)
-        return np.concatenate(seen, 1)
+        visible = positions[:, self.task.hidden :]
+        return np.concatenate([visible, np.clip(velocities, -clip, clip)], 1)
 
     def _start(self, random: np.random.Generator) -> np.ndarray:
-        """[1 + Q + V] drawn in Gymnasium's order."""
+        """Draws an initial state [1 + Q + V], in Gymnasium's order."""
         task, model = self.task, self.model
         positions = model.qpos0 + random.uniform(-task.noise, task.noise, model.nq)
         if task.velocity_noise == "normal":
@@ -151,17 +151,17 @@ class NativeTask:
         return np.concatenate([[0.0], positions, velocities])
 
     def _parts(self, state: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Joint positions [E, Q] and velocities [E, V] of states."""
+        """Returns the joint positions [E, Q] and velocities [E, V] of states."""
         return state[:, 1 : 1 + self.model.nq], state[:, 1 + self.model.nq :]
 
 
 def _models() -> Path:
-    """The folder of Gymnasium's models. Importing gymnasium for it would load a renderer.
+    """Returns the folder of Gymnasium's models, without importing gymnasium and its renderer.
 
     Raises:
       UserError: it is not installed.
     """
-    found = importlib.util.find_spec("gymnasium")
-    if found is None or not found.submodule_search_locations:
+    spec = importlib.util.find_spec("gymnasium")
+    if spec is None or not spec.submodule_search_locations:
         raise UserError("native physics needs Gymnasium's models: pip install 'rl_es[native]'")
-    return Path(found.submodule_search_locations[0]) / "envs" / "mujoco" / "assets"
+    return Path(spec.submodule_search_locations[0]) / "envs" / "mujoco" / "assets"

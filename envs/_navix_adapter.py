@@ -1,7 +1,7 @@
 """A navix environment as the engine's `Environment`: its raw step, which does not reset.
 
-The state is navix's own without its key, which every step is given anew, and without the pictures
-of its tiles, which only drawing needs.
+The state is navix's own without its key, which every step gets anew, and without the pictures of
+its tiles, which only drawing needs.
 """
 
 from typing import Any
@@ -18,13 +18,13 @@ from rl_es.rollout.wrappers import implicit_promotion
 
 
 def make_environment(name: str) -> Any:
-    """The environment that navix itself has under a name."""
+    """Returns navix's own environment of a name."""
     with implicit_promotion():
         return make(name.removeprefix("navix/"))
 
 
 class NavixEnvironment:
-    """One of navix's environments; it has no time limit."""
+    """An environment of navix, without a time limit."""
 
     def __init__(self, name: str):
         self._env = make_environment(name)
@@ -45,13 +45,13 @@ class NavixEnvironment:
 
     def reset(self, key: Array) -> tuple[EnvState, Observation]:
         state, start = self._reset(key)
-        return cast(self._types, state), _observed(start)
+        return cast(self._types, state), _observation(start)
 
     def step(self, key: Array, state: EnvState, action: Array) -> Transition:
         state, after = self._step(key, state, valid_action(self.spec.action_space, action))
         return Transition(
             state=cast(self._types, state),
-            observation=_observed(after),
+            observation=_observation(after),
             reward=jnp.asarray(after.reward, jnp.float32),
             terminated=jnp.asarray(after.step_type == StepType.TERMINATION, bool),
             truncated=jnp.zeros((), bool),
@@ -60,7 +60,7 @@ class NavixEnvironment:
     def _reset_once(self, key: Array) -> tuple[EnvState, Timestep]:
         with implicit_promotion():
             start = self._env.reset(key)
-        return _kept(start.state), start
+        return _carried(start.state), start
 
     def _step_once(self, key: Array, state: EnvState, action: Array) -> tuple[EnvState, Timestep]:
         zero = jnp.zeros((), jnp.int32)
@@ -74,12 +74,12 @@ class NavixEnvironment:
         )
         with implicit_promotion():
             after = self._env._step(before, action)
-        return _kept(after.state), after
+        return _carried(after.state), after
 
 
-def _kept(state: Any) -> EnvState:
+def _carried(state: Any) -> EnvState:
     return state.replace(key=None, cache=None)
 
 
-def _observed(timestep: Timestep) -> Observation:
+def _observation(timestep: Timestep) -> Observation:
     return Observation(jnp.asarray(timestep.observation, jnp.float32))

@@ -1,8 +1,8 @@
 """A task of MuJoCo Playground as the engine's `Environment`: the raw one, without its wrappers.
 
-What departs from Playground: where the simulation has broken down, which ends the episode, the
-reward and the observation are zero instead of not a number; actions outside the task's bounds, by
-which rewards would be computed, become the nearest inside.
+It departs from Playground in two points. Where the simulation has broken down, which ends the
+episode, the reward and the observation are 0 instead of nan. Actions outside the task's bounds are
+clipped, before rewards are computed from them.
 """
 
 import contextlib
@@ -22,14 +22,14 @@ from rl_es.rollout.wrappers import implicit_promotion
 
 
 def make_environment(name: str) -> Any:
-    """The environment that Playground itself has under a name."""
+    """Returns Playground's own environment of a name."""
     task = name.removeprefix("playground/")
-    with implicit_promotion(), without_logging(), _named_as_before():
+    with implicit_promotion(), without_logging(), _old_method_names():
         return dm_control_suite.load(task, config_overrides={"impl": "jax"})
 
 
 class PlaygroundEnvironment(BraxStyleEnvironment):
-    """One of Playground's tasks; it has no time limit.
+    """A task of Playground, without a time limit.
 
     The state is the simulator's data alone: a step of these tasks reads nothing else of
     Playground's own state, and only writes the other fields.
@@ -42,14 +42,14 @@ class PlaygroundEnvironment(BraxStyleEnvironment):
 
     def step(self, key: Array, state: EnvState, action: Array) -> Transition:
         after = super().step(key, state, action)
-        broken = after.terminated  # the only end that these tasks know
+        broken = after.terminated  # these tasks have no other end
 
-        def sound(values: Array) -> Array:
+        def zero_if_broken(values: Array) -> Array:
             mask = jnp.broadcast_to(broken, values.shape)
             return jax.lax.select(mask, jnp.zeros_like(values), values)
 
-        observation = Observation(sound(after.observation.values))
-        return after._replace(observation=observation, reward=sound(after.reward))
+        observation = Observation(zero_if_broken(after.observation.values))
+        return after._replace(observation=observation, reward=zero_if_broken(after.reward))
 
     def _carried(self, state: State) -> EnvState:
         return state.data
@@ -60,10 +60,10 @@ class PlaygroundEnvironment(BraxStyleEnvironment):
 
 
 @contextlib.contextmanager
-def _named_as_before() -> Iterator[None]:
-    """Within it MuJoCo's specifications have `find_body`, the old name of `body`.
+def _old_method_names() -> Iterator[None]:
+    """Adds `find_body`, the old name of `body`, to MuJoCo's specifications in this context.
 
-    Playground 0.2.0 asks for the old name from MuJoCo 3.10 on, since it compares versions as text.
+    Playground 0.2.0 uses the old name from MuJoCo 3.10 on, since it compares versions as text.
     """
     if hasattr(mujoco.MjSpec, "find_body"):
         yield

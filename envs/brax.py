@@ -2,7 +2,7 @@
 
 An episode is truncated after 1000 steps. A step's length in time differs between backends, and so
 do the returns: they do not compare, and the backend is part of an environment's identity. Three
-robots can be had in MuJoCo itself as well (`native`); `envs._native` says what differs.
+robots exist in MuJoCo itself as well (`native`); `envs/_native_mujoco.py` lists the differences.
 """
 
 from __future__ import annotations
