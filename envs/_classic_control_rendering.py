@@ -90,7 +90,7 @@ class Canvas:
     def turn(
         self, centre: Point, radius: float, start: float, angle: float, width: float, colour: str
     ) -> None:
-        """Draws an arrow on a circle, from `start` by `angle` radians, positive counter-clockwise."""
+        """Draws an arrow on a circle, from `start` by `angle` radians (counter-clockwise)."""
         if abs(angle) * radius * self._scale < 1:
             return
         points = [_from(centre, start + angle * part, radius) for part in np.linspace(0, 1, 40)]
