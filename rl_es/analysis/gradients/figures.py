@@ -1,8 +1,7 @@
-"""The distance of low-rank expected updates from full-rank ones against rank, a row per problem.
+"""The figures of gradient estimates: their variance, and the bias of low rank.
 
-The kinds of figures of gradient estimates.
-
-Variance of gradient estimates against the windows of an episode, a panel per family.
+Variance is drawn against the windows of an episode, a panel per family. The distance of low-rank
+expected updates from full-rank ones is drawn against rank, a row per problem.
 """
 
 from typing import Any
@@ -25,29 +24,29 @@ from rl_es.analysis.statistics.intervals import CONFIDENCE
 
 INTERVAL = f"{CONFIDENCE:.0%} jackknife over seeds, with Student's t"
 _EXACT: dict[str, Any] = dict(marks.REFERENCE, linewidth=0.9)
-_SAID = {"known": "full rank as known", "measured": "full rank as measured"}
+_REFERENCES = {"known": "full rank as known", "measured": "full rank as measured"}
 
 
 def rank_bias_families(
     gradients: GradientResults, options: FigureOptions = DEFAULT_OPTIONS
 ) -> list[str]:
-    """The families with an environment that knows how far ranks are from full rank."""
-    found = {family(env) for env in gradients.bias["env"]}
-    return sorted(found, key=palette.natural_order)
+    """Returns the families with an environment that knows how far ranks are from full rank."""
+    families = {family(env) for env in gradients.bias["env"]}
+    return sorted(families, key=palette.natural_order)
 
 
 def draw_rank_bias(gradients: GradientResults, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
-    """Left, distances and the exact line on logarithmic axes; right, distances over exact ones."""
+    """Draws distances beside the exact line on logarithmic axes, and distances over exact ones."""
     bias = gradients.bias
-    problems = [(env, agent, own) for (env, agent), own in bias.groupby(["env", "agent"])]
+    problems = [(env, agent, rows) for (env, agent), rows in bias.groupby(["env", "agent"])]
     looks = palette.styles({agent: agent for _, agent, _ in problems})
     with layout.paper():
-        figure, rows = layout.rows(options.sheet, [2] * len(problems), 2.7, 2.2)
-        for (env, agent, own), pair in zip(problems, rows, strict=True):
-            _distances(pair[0], own[own["reference"] == "known"], looks[agent])
-            _ratios(pair[1], own, looks[agent])
+        figure, panels = layout.rows(options.sheet, [2] * len(problems), 2.7, 2.2)
+        for (env, agent, rows), pair in zip(problems, panels, strict=True):
+            _distances(pair[0], rows[rows["reference"] == "known"], looks[agent])
+            _ratios(pair[1], rows, looks[agent])
             for panel in pair:
-                _ranks(panel, own)
+                _ranks(panel, rows)
                 panel.set_title(f"{env}: {agent}")
         alone = next(iter(looks.values())) if len(looks) == 1 else Style("#555555", "-", "o")
         return layout.finish(figure, _entries(bias, alone), [_note(bias)])
@@ -58,24 +57,24 @@ def _distances(panel: Axes, rows: pd.DataFrame, style: Style) -> None:
     panel.set_yscale("log", nonpositive="clip")
     panel.plot(rows["rank"], rows["exact"], zorder=2, **_EXACT)
     _points(panel, rows["rank"], rows[["distance", "low", "high"]], style, "known")
-    drawn = rows[["exact", "distance", "high"]].to_numpy(float)
-    drawn = drawn[drawn > 0]
-    panel.set_ylim(drawn.min() / 1.5, drawn.max() * 1.5)
+    values = rows[["exact", "distance", "high"]].to_numpy(float)
+    values = values[values > 0]
+    panel.set_ylim(values.min() / 1.5, values.max() * 1.5)
     log_ticks(panel.yaxis)
     panel.set_ylabel("distance of expected updates")
-    said, corner = f"slope\n{slope_text(rows.iloc[0].to_dict())}", panel.transAxes
-    panel.text(0.97, 0.95, said, ha="right", va="top", fontsize=7, transform=corner)
+    text, corner = f"slope\n{slope_text(rows.iloc[0].to_dict())}", panel.transAxes
+    panel.text(0.97, 0.95, text, ha="right", va="top", fontsize=7, transform=corner)
 
 
 def _ratios(panel: Axes, rows: pd.DataFrame, style: Style) -> None:
     """Draws distances over exact ones, the two references on either side of their rank."""
     panel.axhline(1, zorder=2, **_EXACT)
     references = sorted(set(rows["reference"]))
-    for place, reference in enumerate(references):
-        own = rows[rows["reference"] == reference]
-        ratios = own[["distance", "low", "high"]].div(own["exact"], axis=0)
-        aside = 2 ** (0.24 * (place - (len(references) - 1) / 2))
-        _points(panel, own["rank"] * aside, ratios, style, reference)
+    for index, reference in enumerate(references):
+        to_reference = rows[rows["reference"] == reference]
+        ratios = to_reference[["distance", "low", "high"]].div(to_reference["exact"], axis=0)
+        shift = 2 ** (0.24 * (index - (len(references) - 1) / 2))
+        _points(panel, to_reference["rank"] * shift, ratios, style, reference)
     panel.set_ylabel("distance / exact distance")
     shorten_ticks(panel.yaxis, 5)
 
@@ -93,7 +92,7 @@ def _marker(style: Style, reference: str) -> dict[str, Any]:
 
 
 def _ranks(panel: Axes, rows: pd.DataFrame) -> None:
-    """A logarithmic axis with a tick at each rank."""
+    """Sets up a logarithmic axis with a tick at each rank."""
     ranks = sorted(set(rows["rank"]))
     log2_ticks(panel, ranks)
     panel.set_xlim(ranks[0] / 1.4, ranks[-1] * 1.4)
@@ -103,7 +102,7 @@ def _ranks(panel: Axes, rows: pd.DataFrame) -> None:
 def _entries(bias: pd.DataFrame, style: Style) -> list[tuple[Artist, str]]:
     entries: list[tuple[Artist, str]] = [(Line2D([], [], **_EXACT), "exact")]
     for reference in sorted(set(bias["reference"])):
-        entries.append((Line2D([], [], **_marker(style, reference)), _SAID[reference]))
+        entries.append((Line2D([], [], **_marker(style, reference)), _REFERENCES[reference]))
     return entries
 
 
@@ -124,25 +123,25 @@ FEWEST = 2  # numbers of windows that make a line
 def variance_families(
     gradients: GradientResults, options: FigureOptions = DEFAULT_OPTIONS
 ) -> list[str]:
-    """The families of environments that differ in their number of windows."""
+    """Returns the families of environments that differ in their number of windows."""
     counts = gradients.table.groupby("family")["windows"].nunique()
-    found = [family for family, count in counts.items() if count >= FEWEST]
-    return sorted(found, key=palette.natural_order)
+    families = [family for family, count in counts.items() if count >= FEWEST]
+    return sorted(families, key=palette.natural_order)
 
 
 def draw_variance(gradients: GradientResults, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
-    """Relative variance of a pair's estimate against windows, on logarithmic axes."""
-    inside, styles, shown = gradients.table, gradients.styles, variance_families(gradients)
-    labels = list(palette.style_among(styles, inside["label"]))
+    """Draws the relative variance of a pair's estimate against windows, on logarithmic axes."""
+    table, styles, families = gradients.table, gradients.styles, variance_families(gradients)
+    labels = list(palette.style_among(styles, table["label"]))
     with layout.paper():
-        figure, axes = layout.grid(options.sheet, len(shown), 2.9, 2.3)
-        for panel, family in zip(axes, shown, strict=True):
-            rows = inside[inside["family"] == family]
+        figure, axes = layout.grid(options.sheet, len(families), 2.9, 2.3)
+        for panel, family in zip(axes, families, strict=True):
+            rows = table[table["family"] == family]
             for label in labels:
-                own = rows[rows["label"] == label].sort_values("windows")
+                points = rows[rows["label"] == label].sort_values("windows")
                 style = styles[label]
                 look = dict(color=style.colour, linestyle=style.line, marker=style.marker)
-                panel.plot(own["windows"], own["relative_variance"], **look)  # pyright: ignore
+                panel.plot(points["windows"], points["relative_variance"], **look)  # pyright: ignore
             panel.set_xscale("log")
             panel.set_yscale("log")
             ticks = sorted(set(rows["windows"]))
@@ -155,13 +154,13 @@ def draw_variance(gradients: GradientResults, options: FigureOptions = DEFAULT_O
             panel.set_xlabel("windows of an episode")
             if layout.first_of_row(panel):
                 panel.set_ylabel("relative variance of a pair")
-        said = (
+        note = (
             "Variance of the estimate of an episode's gradient by one antithetic pair, summed over "
             "parameters, over the squared norm of the gradient; parameters held still. "
-            f"Samples a point: at least {inside['samples'].min():,}."
+            f"Samples a point: at least {table['samples'].min():,}."
         )
         entries = [(marks.handle(styles[label]), label) for label in labels]
-        return layout.finish(figure, entries, [said])
+        return layout.finish(figure, entries, [note])
 
 
 _KINDS: tuple[FigureKind[GradientResults], ...] = (

@@ -1,19 +1,16 @@
-"""What the figures of gradient estimates are drawn from.
+"""The tables of gradient estimates: variance by label, and the bias of low rank by rank.
 
-The distance of expected estimates with low-rank noise from those with full rank, by rank.
-
-The squared norm of an expected difference is measured without bias by the inner product of two
-independent estimates of it, here as the mean over all pairs of seeds. Estimates are
-compared with full rank twice: with its expectation, where the environment knows it (`known`), and
-with what was measured of it with the same seeds (`measured`), which assumes nothing.
+The bias is the distance of expected estimates with low-rank noise from those with full rank. The
+squared norm of an expected difference is measured without bias by the inner product of two
+independent estimates of it, here as the mean over all pairs of seeds. Estimates are compared with
+full rank twice: with its expectation, where the environment knows it (`known`), and with what was
+measured of it with the same seeds (`measured`), which assumes nothing.
 
 Intervals are those of the jackknife over seeds with Student's t (J. W. Tukey, 1958; B. Efron, "The
 Jackknife, the Bootstrap and Other Resampling Plans", 1982): of the squared distance, whose root is
 then taken, and of the slope of the least-squares line of log distance on log rank.
 
 Axis letters: S seeds, D parameters, K ranks.
-
-Variance and bias of gradient estimates: one row per (environment, label), over its seeds.
 """
 
 import re
@@ -35,8 +32,8 @@ from rl_es.analysis.statistics import jackknife
 from rl_es.errors import UserError
 from rl_es.results import checksums, gradient_estimates
 
-RANKS = 2  # that a slope needs at least
-SEEDS = 3  # that an interval needs: one is left out, and two make an inner product
+FEWEST_RANKS = 2  # that a slope needs
+FEWEST_SEEDS = 3  # that an interval needs: one is left out, and two make an inner product
 RANK_BIAS_COLUMNS = {
     "env": "the environment's label",
     "agent": "the agent whose noise is of low rank",
@@ -61,66 +58,70 @@ NONE = pd.DataFrame(columns=list(RANK_BIAS_COLUMNS))
 
 
 def rank_bias(rows: pd.DataFrame) -> pd.DataFrame:
-    """The table of a folder's estimates: a row per (environment, agent, reference, rank).
+    """Returns the bias of a folder's estimates: a row per (environment, agent, reference, rank).
 
     Environments that do not know their expected estimates have no rows, nor do those where rank is
     known to make no difference. Only seeds with equal expected estimates of full rank, and so at
     the same parameters, are compared.
     """
-    known = rows[rows["exact"].notna()]
-    known = known.assign(
-        agent=known["agent"].replace(FULL), full=[tuple(exact) for exact in known["exact_full"]]
+    exact = rows[rows["exact"].notna()]
+    exact = exact.assign(
+        agent=exact["agent"].replace(FULL), full=[tuple(full) for full in exact["exact_full"]]
     )
-    found = []
-    for (env, agent, _), inside in known.groupby(["env", "agent", "full"], sort=True):
-        named = {"env": env, "agent": agent}
-        found += [{**named, **row} for row in _ladder(inside)]
-    return pd.DataFrame(found, columns=list(RANK_BIAS_COLUMNS))
+    table = [
+        {"env": env, "agent": agent, **row}
+        for (env, agent, _), group in exact.groupby(["env", "agent", "full"], sort=True)
+        for row in _ladder_rows(group)
+    ]
+    return pd.DataFrame(table, columns=list(RANK_BIAS_COLUMNS))
 
 
-def _ladder(rows: pd.DataFrame) -> Iterator[Mapping[str, Any]]:
-    """The rows of labels that share their environment and their expected estimate of full rank."""
+def _ladder_rows(rows: pd.DataFrame) -> Iterator[Mapping[str, Any]]:
+    """Yields a row per label and reference, of labels with one expected estimate of full rank."""
     differs = rows["exact"].map(tuple) != rows["full"]
     low, full = rows[rows["rank"].notna() & differs], rows[rows["rank"].isna()]
-    if low["rank"].nunique() < RANKS:
+    if low["rank"].nunique() < FEWEST_RANKS:
         return
-    by_label = [own for _, own in low.groupby(["rank", "label"])]
+    by_label = [group for _, group in low.groupby(["rank", "label"])]
     expected = np.array(low["exact_full"].iloc[0])
-    yield from _against("known", by_label, lambda seeds: expected, set(low["seed"]))
+    yield from _distance_rows("known", by_label, lambda seeds: expected, set(low["seed"]))
     if len(full):
-        own = full[full["label"] == full["label"].min()]
-        yield from _against("measured", by_label, partial(_means, own), set(own["seed"]))
+        first = full[full["label"] == full["label"].min()]
+        means = partial(_means, first)
+        yield from _distance_rows("measured", by_label, means, set(first["seed"]))
 
 
-def _against(
+def _distance_rows(
     reference: str,
     by_label: Sequence[pd.DataFrame],
-    of_full: Callable[[Sequence[int]], np.ndarray],
+    full_rank: Callable[[Sequence[int]], np.ndarray],
     seeds: set[int],
 ) -> Iterator[Mapping[str, Any]]:
-    """A row per label; `of_full` gives the estimates of full rank at some seeds, [S, D] or [D]."""
-    common = sorted(seeds.intersection(*(set(own["seed"]) for own in by_label)))
-    if len(common) < SEEDS:
+    """Yields a row per label; `full_rank` returns estimates at some seeds, [S, D] or [D]."""
+    common = sorted(seeds.intersection(*(set(rows["seed"]) for rows in by_label)))
+    if len(common) < FEWEST_SEEDS:
         return
-    apart = np.stack([_means(own, common) for own in by_label]) - of_full(common)  # [K, S, D]
-    whole = squared(apart)
-    without = np.stack([squared(np.delete(apart, seed, 1)) for seed in range(len(common))])
-    ranks = np.array([own["rank"].iloc[0] for own in by_label], float)
-    fit = jackknife(slope(ranks, whole), slope(ranks, without))
-    square = jackknife(whole, without)
+    estimates = np.stack([_means(rows, common) for rows in by_label])
+    differences = estimates - full_rank(common)  # [K, S, D]
+    squares = squared(differences)
+    without = np.stack([squared(np.delete(differences, s, 1)) for s in range(len(common))])
+    ranks = np.array([rows["rank"].iloc[0] for rows in by_label], float)
+    fit = jackknife(slope(ranks, squares), slope(ranks, without))
+    square = jackknife(squares, without)
     bounds = {"distance": square.estimate, "low": square.low, "high": square.high}
-    for place, own in enumerate(by_label):
+    for index, rows in enumerate(by_label):
         yield {
             "reference": reference,
-            **_described(own[own["seed"].isin(common)]),
-            **{name: float(np.sqrt(max(of[place], 0.0))) for name, of in bounds.items()},
+            **_label_columns(rows[rows["seed"].isin(common)]),
+            **{name: float(np.sqrt(max(values[index], 0.0))) for name, values in bounds.items()},
             "slope": float(fit.estimate),
             "slope_low": float(fit.low),
             "slope_high": float(fit.high),
         }
 
 
-def _described(rows: pd.DataFrame) -> Mapping[str, Any]:
+def _label_columns(rows: pd.DataFrame) -> Mapping[str, Any]:
+    """Returns the columns that describe the estimates of one label."""
     first = rows.iloc[0]
     exact = np.array(first["exact"]) - np.array(first["exact_full"])
     return {
@@ -133,19 +134,21 @@ def _described(rows: pd.DataFrame) -> Mapping[str, Any]:
     }
 
 
-def squared(apart: np.ndarray) -> np.ndarray:
-    """[...] the squared norm of the expectation of independent differences [..., S, D], S >= 2.
+def squared(differences: np.ndarray) -> np.ndarray:
+    """Returns the squared norm [...] of the expectation of differences [..., S, D], S >= 2.
 
-    It is the mean inner product of two of them: without bias, and so sometimes negative.
+    Differences are independent. The result is the mean inner product of two of them: without bias,
+    and so sometimes negative.
     """
-    count = apart.shape[-2]
-    whole = np.square(apart.sum(-2)).sum(-1)
-    return (whole - np.square(apart).sum((-2, -1))) / (count * (count - 1))
+    count = differences.shape[-2]
+    of_sum = np.square(differences.sum(-2)).sum(-1)
+    return (of_sum - np.square(differences).sum((-2, -1))) / (count * (count - 1))
 
 
 def slope(ranks: np.ndarray, squares: np.ndarray) -> np.ndarray:
-    """[...] of the least-squares line of log distance on log rank [K], from squares [..., K].
+    """Returns the slopes [...] of log distance on log rank [K], from squared distances [..., K].
 
+    The line is that of least squares.
     NaN where a square is not positive.
     """
     logs = np.log(np.where(squares > 0, squares, np.nan)) / 2
@@ -154,18 +157,18 @@ def slope(ranks: np.ndarray, squares: np.ndarray) -> np.ndarray:
 
 
 def slope_text(row: Mapping[str, Any]) -> str:
-    """A row's slope and its interval, for people: '-1.002 [-1.008, -0.997]'."""
-    found = f"{row['slope']:.3f} [{row['slope_low']:.3f}, {row['slope_high']:.3f}]"
-    return found.replace("-", "\N{MINUS SIGN}")
+    """Returns a row's slope and its interval, for people: '-1.002 [-1.008, -0.997]'."""
+    text = f"{row['slope']:.3f} [{row['slope_low']:.3f}, {row['slope_high']:.3f}]"
+    return text.replace("-", "\N{MINUS SIGN}")
 
 
 def _means(rows: pd.DataFrame, seeds: Sequence[int]) -> np.ndarray:
-    """[S, D] the mean estimates of some seeds."""
+    """Returns the mean estimates [S, D] of some seeds."""
     means = dict(zip(rows["seed"], rows["mean"], strict=True))
     return np.stack([np.asarray(means[seed], float) for seed in seeds])
 
 
-REFERENCE = "pes"  # the label whose mean others are compared with, where it is there
+REFERENCE = "pes"  # the label whose mean other labels are compared with, if it exists
 SUMMARY_COLUMNS = {
     "env": "the environment's label",
     "family": "the label without a number at its end",
@@ -187,27 +190,27 @@ SUMMARY_COLUMNS = {
 
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
-    """The summary of a table of estimates, in the order of environments and legends."""
-    place = list(styles(dict(zip(rows["label"], rows["agent"], strict=True))))
-    found = []
-    for env, inside in rows.groupby("env"):
-        reference = inside[inside["label"] == REFERENCE]
-        known = _pooled(reference) if len(reference) else None
-        for label, own in inside.groupby("label"):
-            found.append({"env": env, "label": label, **_row(own, known)})
-    found.sort(key=lambda row: (natural_order(row["env"]), place.index(row["label"])))
-    table = pd.DataFrame(found)
+    """Returns the summary of a table of estimates, in the order of environments and legends."""
+    order = list(styles(dict(zip(rows["label"], rows["agent"], strict=True))))
+    summary = []
+    for env, of_env in rows.groupby("env"):
+        of_reference = of_env[of_env["label"] == REFERENCE]
+        reference = _pool(of_reference) if len(of_reference) else None
+        for label, group in of_env.groupby("label"):
+            summary.append({"env": env, "label": label, **_summary_columns(group, reference)})
+    summary.sort(key=lambda row: (natural_order(row["env"]), order.index(row["label"])))
+    table = pd.DataFrame(summary)
     table["family"] = [family(env) for env in table["env"]]
     return table[list(SUMMARY_COLUMNS)]
 
 
 def family(env: str) -> str:
-    """An environment's label without a number at its end."""
+    """Returns an environment's label without a number at its end."""
     return re.sub(r"[ _-]*\d+$", "", env) or env
 
 
-def _pooled(rows: pd.DataFrame) -> tuple[np.ndarray, float]:
-    """The mean estimate over seeds, and the expected square of its noise."""
+def _pool(rows: pd.DataFrame) -> tuple[np.ndarray, float]:
+    """Returns the mean estimate [D] over seeds, and the expected square of its noise."""
     weights = rows["samples"].to_numpy(float)
     means = np.stack(rows["mean"].to_list())
     total = weights.sum()
@@ -215,18 +218,22 @@ def _pooled(rows: pd.DataFrame) -> tuple[np.ndarray, float]:
     return (weights[:, None] * means).sum(0) / total, noise
 
 
-def _row(rows: pd.DataFrame, known: tuple[np.ndarray, float] | None) -> Mapping[str, Any]:
-    mean, noise = _pooled(rows)
+def _summary_columns(
+    rows: pd.DataFrame, reference: tuple[np.ndarray, float] | None
+) -> Mapping[str, Any]:
+    """Returns the columns of a label's estimates, and of their distance from the reference's."""
+    mean, noise = _pool(rows)
     square = float(np.square(mean).sum()) - noise
     norm = np.sqrt(square) if square > 0 else np.nan
     pairs = int(rows["pairs"].iloc[0])
     relative = pairs * rows["variance"].to_numpy(float) / (square if square > 0 else np.nan)
     distance, floor = np.nan, np.nan
-    if known is not None and rows["label"].iloc[0] != REFERENCE:
-        apart = float(np.square(mean - known[0]).sum()) - noise - known[1]
-        size = np.sqrt(max(float(np.square(known[0]).sum()) - known[1], 1e-300))
-        distance = np.sqrt(max(apart, 0.0)) / size
-        floor = np.sqrt(noise + known[1]) / size
+    if reference is not None and rows["label"].iloc[0] != REFERENCE:
+        other, other_noise = reference
+        squared_distance = float(np.square(mean - other).sum()) - noise - other_noise
+        size = np.sqrt(max(float(np.square(other).sum()) - other_noise, 1e-300))
+        distance = np.sqrt(max(squared_distance, 0.0)) / size
+        floor = np.sqrt(noise + other_noise) / size
     return {
         "windows": int(rows["windows"].iloc[0]),
         "agent": rows["agent"].iloc[0],
@@ -244,7 +251,7 @@ def _row(rows: pd.DataFrame, known: tuple[np.ndarray, float] | None) -> Mapping[
 
 BIAS = "rank_bias.csv"
 _TEXTS = ("env", "family", "label", "agent", "reference")
-_WHOLE = ("windows", "n", "samples", "pairs", "rank")
+_INTEGERS = ("windows", "n", "samples", "pairs", "rank")
 
 
 @dataclass(frozen=True)
@@ -252,9 +259,9 @@ class GradientResults:
     """The summary of a folder of gradient estimates, or of some of its families.
 
     Attributes:
-      table: `summary.summarise`.
-      bias: `rank_bias.rank_bias`; empty where no environment knows its expected estimates.
-      styles: of all labels of the folder, in the order of legends.
+      table: the rows of `summarise`.
+      bias: the rows of `rank_bias`; empty where no environment knows its expected estimates.
+      styles: the styles of all labels of the folder, in the order of legends.
     """
 
     table: pd.DataFrame
@@ -262,22 +269,22 @@ class GradientResults:
     styles: Mapping[str, Style]
 
     def within(self, subjects: Sequence[str]) -> "GradientResults":
-        """Some families alone."""
+        """Returns some families alone."""
         rows = self.table[self.table["family"].isin(subjects)]
         bias = self.bias[self.bias["env"].isin(rows["env"])]
         return replace(self, table=rows.reset_index(drop=True), bias=bias.reset_index(drop=True))
 
     def tables(self) -> Mapping[str, pd.DataFrame]:
-        """The rows of the summary and, where there are any, of the bias by rank."""
+        """Returns the rows of the summary and, where there are any, of the bias by rank."""
         return {"gradients": self.table, **({"rank_bias": self.bias} if len(self.bias) else {})}
 
     def counted(self) -> str:
-        """'n = 3 seeds'."""
+        """Returns 'n = 3 seeds'."""
         return f"n = {format_range(self.table['n'])} seeds"
 
 
 def from_tables(table: pd.DataFrame, bias: pd.DataFrame | None = None) -> GradientResults:
-    """The source made of a whole summary, and of the table of bias by rank if there is one."""
+    """Returns the source of a folder's summary and, if there is one, of its bias by rank."""
     styles = palette.styles(dict(zip(table["label"], table["agent"], strict=True)))
     return GradientResults(table, NONE if bias is None else bias, styles)
 
@@ -292,8 +299,8 @@ def load(folder: Path) -> GradientResults:
         rows = gradient_estimates.load(folder)
         return from_tables(summarise(rows), rank_bias(rows))
     bias = folder / BIAS
-    found = _read(bias, RANK_BIAS_COLUMNS) if bias.exists() else None
-    return from_tables(_read(folder / "summary.csv", SUMMARY_COLUMNS), found)
+    by_rank = _read(bias, RANK_BIAS_COLUMNS) if bias.exists() else None
+    return from_tables(_read(folder / "summary.csv", SUMMARY_COLUMNS), by_rank)
 
 
 def _read(path: Path, columns: Collection[str]) -> pd.DataFrame:
@@ -304,7 +311,7 @@ def _read(path: Path, columns: Collection[str]) -> pd.DataFrame:
     for name in columns:
         if name not in _TEXTS:
             table[name] = scores.read_numbers(path, table, name)
-        if name in _WHOLE:
+        if name in _INTEGERS:
             if not (table[name] % 1 == 0).all():
                 raise UserError(f"{path}: column '{name}': must be whole numbers")
             table[name] = table[name].astype(int)

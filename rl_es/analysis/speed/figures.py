@@ -1,11 +1,8 @@
-"""Two figures of bars: the share of pure batch inference, and the parts of a generation.
+"""The figures of a speed benchmark: shares of pure batch inference, parts, cost against width.
 
-The kinds of figures of a speed benchmark.
-
-Cost against width on logarithmic axes: low-rank noise beside full-rank noise.
-
-A layer of M inputs and N outputs has noise of R (M + N) numbers a pair at rank R, of M N at full
-rank: against the width of a network, slopes of 1 and 2 where its inner layers prevail.
+Cost against width has logarithmic axes and shows low-rank noise beside full-rank noise. A layer of
+M inputs and N outputs has noise of R (M + N) numbers a pair at rank R, and of M N at full rank.
+Against the width of a network these are slopes of 1 and 2 where its inner layers prevail.
 """
 
 from collections.abc import Iterable
@@ -21,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from rl_es.analysis.drawing import captions, layout, palette, ticks
 from rl_es.analysis.drawing.figure_kinds import DEFAULT_OPTIONS, FigureKind, FigureOptions
 from rl_es.analysis.speed import tables
-from rl_es.analysis.speed.tables import BARE, INFERENCE, SpeedResults
+from rl_es.analysis.speed.tables import BARE, INFERENCE, KEYS, SpeedResults
 from rl_es.results.timings import PARTS, WHOLE
 
 ROOM = 1.3  # the length of the axis over the longest bar, whose value is written in the rest
@@ -35,98 +32,100 @@ _ON_LINES: dict[str, Any] = dict(bbox=dict(facecolor="white", edgecolor="none", 
 def workloads_with_shares(
     speed: SpeedResults, options: FigureOptions = DEFAULT_OPTIONS
 ) -> list[str]:
-    """The workloads in which pure batch inference was timed, and more than the floors."""
+    """Returns the workloads in which pure batch inference was timed, and more than the floors."""
     table = speed.table
-    held = table["share"].notna() & ~table["agent"].isin((BARE, INFERENCE))
-    return speed.having(table[held])
+    agents = table["share"].notna() & ~table["agent"].isin((BARE, INFERENCE))
+    return speed.having(table[agents])
 
 
 def workloads_with_parts(
     speed: SpeedResults, options: FigureOptions = DEFAULT_OPTIONS
 ) -> list[str]:
-    """The workloads in which parts were timed."""
-    return speed.having(_apart(speed))
+    """Returns the workloads in which parts were timed."""
+    return speed.having(_part_rows(speed))
 
 
-def _apart(speed: SpeedResults) -> pd.DataFrame:
+def _part_rows(speed: SpeedResults) -> pd.DataFrame:
     return speed.table[speed.table["part"].isin(PARTS)]
 
 
 def share_bars(speed: SpeedResults, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
-    """A panel per workload: the rate of each contestant in percent of pure batch inference."""
+    """Draws a panel per workload: each contestant's rate in percent of pure batch inference."""
     table, workloads, sheet, cut = speed.table, speed.workloads, options.sheet, False
     with layout.paper():
-        most = max(len(tables.format_whole(table, workload)) for workload in workloads)
+        most = max(len(tables.generation_rows(table, workload)) for workload in workloads)
         figure, axes = tables.panel_grid(sheet, table["contestant"], len(workloads), most)
         for panel, workload in zip(axes, workloads, strict=True):
-            rows = tables.format_whole(table, workload)
-            tables.panel_of_names(panel, sheet, rows, speed.named[workload])
+            rows = tables.generation_rows(table, workload)
+            tables.panel_of_names(panel, sheet, rows, speed.titles[workload])
             # The bare environment may be a hundred times as fast: its bar ends with the axis.
-            others = rows[rows["agent"] != BARE]["share_high"]
-            end = ROOM * np.nanmax([100.0, *others])
+            shares = rows[rows["agent"] != BARE]["share_high"]
+            end = ROOM * np.nanmax([100.0, *shares])
             panel.set_xlim(0, end)
             panel.axvline(100, color=layout.INK, linewidth=0.6, linestyle=(0, (4, 3)), zorder=1)
-            for place, row in enumerate(rows.to_dict("records")):
+            for index, row in enumerate(rows.to_dict("records")):
                 if row["share"] == row["share"]:
-                    cut |= _share(panel, place, row, end)
+                    cut |= _share(panel, index, row, end)
             ticks.shorten_ticks(panel.xaxis, 5)
             panel.set_xlabel("% of pure batch inference")
-        said = (
+        note = (
             f"Environment steps a second over those of pure batch inference (the same rollout, the "
             f"unperturbed policy shared by all members) in the same round: the median of "
             f"{tables.count_rounds(table)}; black lines: quartiles."
         )
         beyond = ("Bars with an arrow go on beyond the axis.",) if cut else ()
-        return layout.finish(figure, [], [said, *beyond])
+        return layout.finish(figure, [], [note, *beyond])
 
 
-def _share(panel: Axes, place: int, row: dict[str, Any], end: float) -> bool:
-    """Draws one bar with its whisker and value; returns whether the axis cuts it."""
+def _share(panel: Axes, index: int, row: dict[str, Any], end: float) -> bool:
+    """Draws one bar with its whisker and value; returns True if the axis cuts it."""
     share, high = row["share"], row["share_high"]
     fill = tables.contestant_colour(row["agent"])
-    panel.barh(place, min(share, end), 0.72, color=fill, alpha=0.75, linewidth=0, zorder=2)
+    panel.barh(index, min(share, end), 0.72, color=fill, alpha=0.75, linewidth=0, zorder=2)
     value = f"{share:,.0f}" if share >= 9.95 else f"{share:.1f}"
     if share > 0.9 * end:
-        panel.text(0.985 * end, place, f"{value} \N{RIGHTWARDS ARROW}", ha="right", **_VALUE)
+        panel.text(0.985 * end, index, f"{value} \N{RIGHTWARDS ARROW}", ha="right", **_VALUE)
         return True
-    panel.plot([row["share_low"], high], [place, place], color=layout.INK, linewidth=1.0, zorder=4)
-    panel.text(max(share, high) + 0.015 * end, place, value, ha="left", **_VALUE, **_ON_LINES)
+    panel.plot([row["share_low"], high], [index, index], color=layout.INK, linewidth=1.0, zorder=4)
+    panel.text(max(share, high) + 0.015 * end, index, value, ha="left", **_VALUE, **_ON_LINES)
     return False
 
 
 def part_bars(speed: SpeedResults, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
-    """The shares of a generation's parts in their sum, and the time of the whole generation."""
-    table, apart, sheet = speed.table, _apart(speed), options.sheet
+    """Draws the shares of a generation's parts in their sum, and the generation's time."""
+    table, parts, sheet = speed.table, _part_rows(speed), options.sheet
     with layout.paper():
-        labels = set(apart["contestant"])  # the same lines in every panel, some of them not run
+        labels = set(parts["contestant"])  # the same lines in every panel, some of them not run
         figure, axes = tables.panel_grid(sheet, labels, len(speed.workloads), len(labels))
         for panel, workload in zip(axes, speed.workloads, strict=True):
-            rows = tables.format_whole(table, workload)
+            rows = tables.generation_rows(table, workload)
             rows = rows[rows["contestant"].isin(labels)]
-            tables.panel_of_names(panel, sheet, rows, speed.named[workload])
-            for place, row in enumerate(rows.to_dict("records")):
+            tables.panel_of_names(panel, sheet, rows, speed.titles[workload])
+            for index, row in enumerate(rows.to_dict("records")):
                 if row["status"] == "finished":
-                    _stack(panel, place, row, apart[apart["workload"] == workload])
+                    _stack(panel, index, row, parts[parts["workload"] == workload])
             panel.set_xlim(0, 138)
             panel.set_xticks([0, 25, 50, 75, 100])
             panel.set_xlabel("% of the parts' time")
         entries = [(Patch(color=_COLOURS[part], linewidth=0), part) for part in PARTS]
-        said = (
+        note = (
             f"Each part compiled and timed alone, medians of {tables.count_rounds(table)}; at the "
             "right, the time of a whole generation, compiled as one. Noise: drawing it; rollout: "
             "whole episodes (persistent strategies: a window) of the perturbed policies; update: "
             "the estimate and the optimiser's step."
         )
-        return layout.finish(figure, entries, [said])
+        return layout.finish(figure, entries, [note])
 
 
-def _stack(panel: Axes, place: int, row: dict[str, Any], apart: pd.DataFrame) -> None:
-    own = apart[apart["contestant"] == row["contestant"]].set_index("part")["seconds"]
-    ends = np.cumsum([0.0, *(own.get(part, 0.0) for part in PARTS)])
+def _stack(panel: Axes, index: int, row: dict[str, Any], parts: pd.DataFrame) -> None:
+    """Draws the bar of a contestant, a segment per part, and the time of a generation."""
+    of_contestant = parts[parts["contestant"] == row["contestant"]]
+    seconds = of_contestant.set_index("part")["seconds"]
+    ends = np.cumsum([0.0, *(seconds.get(part, 0.0) for part in PARTS)])
     for part, start, end in zip(PARTS, ends[:-1], ends[1:], strict=True):
         width = 100 * (end - start) / ends[-1]
-        panel.barh(place, width, 0.72, left=100 * start / ends[-1], color=_COLOURS[part], zorder=2)
-    panel.text(102, place, tables.format_seconds(row["seconds"]), ha="left", **_VALUE)
+        panel.barh(index, width, 0.72, left=100 * start / ends[-1], color=_COLOURS[part], zorder=2)
+    panel.text(102, index, tables.format_seconds(row["seconds"]), ha="left", **_VALUE)
 
 
 FEWEST = 3  # widths that make a line
@@ -134,18 +133,18 @@ _SAME = ["env", "layers", "population", "episodes", "horizon", "episode_length"]
 _OVER_GRID: dict[str, Any] = dict(
     frameon=True, facecolor="white", edgecolor="none", framealpha=1.0, fancybox=False
 )
-_DRAWN = (INFERENCE, "eggroll", "full_rank_es")
+_IN_LADDERS = (INFERENCE, "eggroll", "full_rank_es")
 
 
 def width_ladders(table: pd.DataFrame) -> list[pd.DataFrame]:
-    """The groups of workloads that differ in nothing but the width of equal layers.
+    """Returns the groups of workloads that differ in nothing but the width of equal layers.
 
-    Each has at least three widths, and both eggroll and full_rank_es in it.
+    Each group has at least three widths of eggroll and of full_rank_es.
     """
     rows = _with_noise(table)
     layers = rows["widths"].str.split("x")
     equal = layers.map(lambda widths: len(set(widths)) == 1 and widths[0] != "")
-    rows, layers = rows[equal & rows["agent"].isin(_DRAWN)], layers[equal]
+    rows, layers = rows[equal & rows["agent"].isin(_IN_LADDERS)], layers[equal]
     rows = rows.assign(layers=layers.map(len), width=layers.map(lambda widths: float(widths[0])))
     groups = [group for _, group in rows.groupby(_SAME, sort=False)]
     return [group for group in groups if _enough(group)]
@@ -154,18 +153,17 @@ def width_ladders(table: pd.DataFrame) -> list[pd.DataFrame]:
 def ladder_workloads(
     speed: SpeedResults, options: FigureOptions = DEFAULT_OPTIONS
 ) -> list[tuple[str, ...]]:
-    """The workloads of each ladder."""
+    """Returns the workloads of each ladder."""
     return [tuple(dict.fromkeys(group["workload"])) for group in width_ladders(speed.table)]
 
 
 def _with_noise(table: pd.DataFrame) -> pd.DataFrame:
-    """Whole generations, with `noise_seconds`: drawing the noise and applying it in the rollout."""
-    keys = ["workload", "contestant"]
-    drawn = table[table["part"] == "noise"].set_index(keys)["seconds"]
-    applied = table[table["part"] == "rollout"].set_index(keys)["extra_seconds"]
-    noise = (drawn + applied).rename("noise_seconds")
-    whole = table[(table["part"] == WHOLE) & (table["status"] == "finished")]
-    return whole.merge(noise, how="left", left_on=keys, right_index=True)
+    """Returns generations with `noise_seconds`: of sampling noise and applying it in rollouts."""
+    sampling = table[table["part"] == "noise"].set_index(KEYS)["seconds"]
+    application = table[table["part"] == "rollout"].set_index(KEYS)["extra_seconds"]
+    noise = (sampling + application).rename("noise_seconds")
+    generations = table[(table["part"] == WHOLE) & (table["status"] == "finished")]
+    return generations.merge(noise, how="left", left_on=KEYS, right_index=True)
 
 
 def _enough(group: pd.DataFrame) -> bool:
@@ -176,7 +174,7 @@ def _enough(group: pd.DataFrame) -> bool:
 
 
 def cost_against_width(speed: SpeedResults, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
-    """Left, the time of a step of all members of one ladder; right, the bytes of their noise."""
+    """Draws, for one ladder, the time of a step of all members and the bytes of their noise."""
     (group,) = width_ladders(speed.table)
     styles = _styles(group)
     with layout.paper():
@@ -190,7 +188,7 @@ def cost_against_width(speed: SpeedResults, options: FigureOptions = DEFAULT_OPT
             if style["agent"] == INFERENCE:
                 continue
             noise = (rows["noise_seconds"] / steps).to_numpy()
-            _line(time, width, noise, style, f"{label}: noise alone", apart=True)
+            _line(time, width, noise, style, f"{label}: noise alone", noise=True)
             _line(size, width, rows["perturbation_bytes"].to_numpy(float), style, label)
         _dress(time, "time per step of all members", tables.format_seconds, group["width"])
         _dress(size, "noise of the population", tables.format_bytes, group["width"])
@@ -199,23 +197,23 @@ def cost_against_width(speed: SpeedResults, options: FigureOptions = DEFAULT_OPT
         for panel in axes:
             panel.set_title(title)
             panel.legend(loc="upper left", fontsize=6.5, borderaxespad=0.5, **_OVER_GRID)
-        said = (
+        note = (
             f"Medians of {tables.count_rounds(group)}, whole generations of "
             f"{first['episode_length']} steps. Dashed: what the noise costs, that is drawing "
             "it, and the rollout beyond pure batch inference in the same round; the update is not "
             "in it. Slopes: least squares on both logarithms over the widest half of the widths, "
             "at least three."
         )
-        return layout.finish(figure, [], [said])
+        return layout.finish(figure, [], [note])
 
 
 def _styles(group: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Colour and marker by label: one colour per agent, a marker of its own for each label."""
-    found: dict[str, dict[str, Any]] = {}
+    """Returns colour and marker by label: a colour per agent, and a marker per label."""
+    styles: dict[str, dict[str, Any]] = {}
     for label, agent in group[["contestant", "agent"]].drop_duplicates().itertuples(index=False):
-        marker = palette.MARKERS[len(found) % len(palette.MARKERS)]
-        found[label] = {"agent": agent, "color": tables.contestant_colour(agent), "marker": marker}
-    return found
+        marker = palette.MARKERS[len(styles) % len(palette.MARKERS)]
+        styles[label] = {"agent": agent, "color": tables.contestant_colour(agent), "marker": marker}
+    return styles
 
 
 def _line(
@@ -224,24 +222,23 @@ def _line(
     cost: np.ndarray,
     style: dict[str, Any],
     label: str,
-    apart: bool = False,
+    noise: bool = False,
 ) -> None:
-    known = np.isfinite(cost) & (cost > 0)
-    width, cost = width[known], cost[known]
+    """Draws cost against width, with its slope in the legend; dashed for the `noise` alone."""
+    positive = np.isfinite(cost) & (cost > 0)
+    width, cost = width[positive], cost[positive]
     if not width.size:
         return
     fit = slope(width, cost)
-    said = label if fit is None else f"{label}, slope {fit:.2f}"
-    drawn = {"color": style["color"], "marker": style["marker"]}
-    (line,) = panel.plot(
-        width, cost, linestyle=(0, (3, 1.5)) if apart else "-", label=said, **drawn
-    )
-    if apart:
+    text = label if fit is None else f"{label}, slope {fit:.2f}"
+    look = {"color": style["color"], "marker": style["marker"]}
+    (line,) = panel.plot(width, cost, linestyle=(0, (3, 1.5)) if noise else "-", label=text, **look)
+    if noise:
         line.set_markerfacecolor("white")
 
 
 def slope(width: np.ndarray, cost: np.ndarray) -> float | None:
-    """The exponent of cost in width over the widest half, at least three widths; None of fewer."""
+    """Returns the exponent of cost in width over the widest half; None of fewer than three."""
     used = max(FEWEST, -(-len(width) // 2))
     if len(width) < FEWEST:
         return None
@@ -249,6 +246,7 @@ def slope(width: np.ndarray, cost: np.ndarray) -> float | None:
 
 
 def _dress(panel: Axes, name: str, text: Any, widths: Iterable[float]) -> None:
+    """Sets up logarithmic axes with a tick at each width."""
     ticks.log2_ticks(panel, sorted(set(widths)))
     panel.set_yscale("log")
     panel.yaxis.set_major_locator(LogLocator(numticks=8))

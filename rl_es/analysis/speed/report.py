@@ -89,7 +89,7 @@ def page_sections(
 ) -> list[Section]:
     """Returns the sections of the page, from the summary, the programs and the figures' paths."""
     benchmark, table = manifest["benchmark"], speed.table
-    titles = {key: title.replace("\n", ", ") for key, title in speed.named.items()}
+    titles = {key: title.replace("\n", ", ") for key, title in speed.titles.items()}
     introduction = [
         escape_markdown(benchmark.get("description") or ""),
         _unfinished_text(manifest, len(speed.workloads)),

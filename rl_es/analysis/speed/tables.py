@@ -1,11 +1,8 @@
-"""What the figures of a speed benchmark are drawn from.
+"""The summary of a speed benchmark's samples, and what its figures and its page share.
 
-What the figures of speed share: colours, times as text, the frame of a panel of bars.
-
-Samples of times summarised: how long, how fast, which share of pure batch inference.
-
-Ratios are taken within each round, between samples that are seconds apart, and then summarised:
-whatever slows the machine for a while slows both.
+The summary tells how long, how fast, and which share of pure batch inference. Ratios are taken
+within each round, between samples that are seconds apart, and then summarised: whatever slows the
+machine for a while slows both.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,18 +27,18 @@ _COLOURS |= {"bare": LIGHT, "inference": "#555555", "evosax": BROWN}
 
 
 def contestant_colour(agent: str) -> str:
-    """The colour of an agent, a floor or a peer; all variants of one share it."""
+    """Returns the colour of an agent, a floor or a peer; all variants of one share it."""
     return _COLOURS.get(agent, palette.PURPLE)
 
 
 def format_seconds(time: float) -> str:
-    """A time for reading, of three digits: '1.23 ms'."""
-    size, unit = next(of for of in _UNITS if time >= of[0] or of is _UNITS[-1])
+    """Returns a time for reading, of three digits: '1.23 ms'."""
+    size, unit = next(pair for pair in _UNITS if time >= pair[0] or pair is _UNITS[-1])
     return f"{time / size:.3g} {unit}"
 
 
 def format_bytes(number: float) -> str:
-    """A size for reading, of three digits: '1.2 MB'."""
+    """Returns a size for reading, of three digits: '1.2 MB'."""
     for size, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if number >= size:
             return f"{number / size:.3g} {unit}"
@@ -51,28 +48,28 @@ def format_bytes(number: float) -> str:
 def panel_grid(
     sheet: Sheet, contestants: Iterable[str], count: int, most: int
 ) -> tuple[Figure, list[Axes]]:
-    """The panels of `count` workloads of at most `most` contestants, named in the first column."""
-    named = row_names(sheet, sorted(set(contestants)))
-    height = 0.85 + most * max(0.16, 0.04 + 0.125 * named.lines)
-    return layout.grid(sheet, count, 2.1, height, named.left, stretch=False)
+    """Returns a panel per workload for at most `most` contestants, named in the first column."""
+    names = row_names(sheet, sorted(set(contestants)))
+    height = 0.85 + most * max(0.16, 0.04 + 0.125 * names.lines)
+    return layout.grid(sheet, count, 2.1, height, names.left, stretch=False)
 
 
 def panel_of_names(panel: Axes, sheet: Sheet, rows: pd.DataFrame, title: str) -> None:
     """Sets up a row per contestant, named in the first column; one without a result says why."""
     panel.set_title(title)
     row_names(sheet, list(rows["contestant"])).beside(panel)
-    for place, row in enumerate(rows.to_dict("records")):
+    for index, row in enumerate(rows.to_dict("records")):
         if row["status"] != "finished":
-            marks.row_note(panel, place, "failed" if row["status"] == "failed" else "not run")
+            marks.row_note(panel, index, "failed" if row["status"] == "failed" else "not run")
 
 
-def format_whole(table: pd.DataFrame, workload: str) -> pd.DataFrame:
-    """A workload's rows of whole generations, one a contestant."""
+def generation_rows(table: pd.DataFrame, workload: str) -> pd.DataFrame:
+    """Returns a workload's rows of generations as a whole, one per contestant."""
     return table[(table["workload"] == workload) & (table["part"] == WHOLE)]
 
 
 def count_rounds(table: pd.DataFrame) -> str:
-    """'9 interleaved rounds'."""
+    """Returns '9 interleaved rounds'."""
     return f"{format_range(table['rounds'].dropna())} interleaved rounds"
 
 
@@ -105,7 +102,7 @@ COLUMNS = {
 
 
 def summarise(samples: pd.DataFrame, programs: pd.DataFrame) -> pd.DataFrame:
-    """One row per (workload, contestant, part), in the order of `programs`; see `COLUMNS`.
+    """Returns one row per (workload, contestant, part), in the order of `programs`; see `COLUMNS`.
 
     A contestant that failed or was skipped has one row, without times.
 
@@ -113,28 +110,32 @@ def summarise(samples: pd.DataFrame, programs: pd.DataFrame) -> pd.DataFrame:
       samples: `timings.SAMPLE` rows of all workloads.
       programs: `timings.PROGRAM` rows of all workloads.
     """
-    timed = _measured(samples)
-    found = timed.groupby([*KEYS, "part"], sort=False).apply(_of_part, include_groups=False)
-    found = found.reset_index() if len(found) else pd.DataFrame(columns=[*KEYS, "part", "rounds"])
+    keys = [*KEYS, "part"]
+    groups = _add_ratios(samples).groupby(keys, sort=False)
+    statistics = groups.apply(_part_statistics, include_groups=False)
+    if len(statistics):
+        statistics = statistics.reset_index()
+    else:
+        statistics = pd.DataFrame(columns=[*keys, "rounds"])
     parts = pd.DataFrame({"part": [WHOLE, *PARTS]})
-    rows = programs.merge(parts, how="cross").merge(found, how="left", on=[*KEYS, "part"])
+    rows = programs.merge(parts, how="cross").merge(statistics, how="left", on=keys)
     rows = rows[rows["rounds"].notna() | (rows["part"] == WHOLE)]
     columns = [*WORKLOAD, "contestant", "agent", "part", *COLUMNS]
     return rows.reindex(columns=columns).reset_index(drop=True)
 
 
-def _measured(samples: pd.DataFrame) -> pd.DataFrame:
-    """The samples with rates, and with ratios to the floors of the same workload and round."""
+def _add_ratios(samples: pd.DataFrame) -> pd.DataFrame:
+    """Returns samples with rates, and with ratios to the floors of their workload and round."""
     samples = samples.assign(rate=samples["env_steps"] / samples["seconds"])
-    whole = samples[samples["part"] == WHOLE]
+    generations = samples[samples["part"] == WHOLE]
     for floor in (INFERENCE, BARE):
         # Of several, the one with the floor's own name: others have other settings.
-        rates = whole[whole["agent"] == floor].sort_values(
+        rates = generations[generations["agent"] == floor].sort_values(
             "contestant", key=lambda labels, floor=floor: labels != floor, kind="stable"
         )
         rates = rates.drop_duplicates(["workload", "round"])
-        named = rates[["workload", "round", "rate"]].rename(columns={"rate": floor})
-        samples = samples.merge(named, how="left", on=["workload", "round"])
+        rates = rates[["workload", "round", "rate"]].rename(columns={"rate": floor})
+        samples = samples.merge(rates, how="left", on=["workload", "round"])
     is_whole = samples["part"] == WHOLE
     return samples.assign(
         share=(100 * samples["rate"] / samples[INFERENCE]).where(is_whole),
@@ -144,7 +145,7 @@ def _measured(samples: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _of_part(rows: pd.DataFrame) -> pd.Series:
+def _part_statistics(rows: pd.DataFrame) -> pd.Series:
     seconds, share = _quartiles(rows["seconds"]), _quartiles(rows["share"])
     return pd.Series(
         {
@@ -166,12 +167,12 @@ def _of_part(rows: pd.DataFrame) -> pd.Series:
 
 
 def _quartiles(values: pd.Series) -> np.ndarray:
-    known = values.dropna().to_numpy(float)
-    return np.quantile(known, [0.25, 0.5, 0.75]) if known.size else np.full(3, np.nan)
+    numbers = values.dropna().to_numpy(float)
+    return np.quantile(numbers, [0.25, 0.5, 0.75]) if numbers.size else np.full(3, np.nan)
 
 
 def workload_titles(table: pd.DataFrame) -> dict[str, str]:
-    """A name of two lines for each workload: its environment, then its network and sizes.
+    """Returns a name of two lines for each workload: its environment, then its network and sizes.
 
     The number of steps is named where it differs between workloads of one environment.
     """
@@ -179,18 +180,18 @@ def workload_titles(table: pd.DataFrame) -> dict[str, str]:
     lengths: dict[str, set[int]] = {}
     for row in rows:
         lengths.setdefault(row["env"], set()).add(row["episode_length"])
-    named = {}
+    titles = {}
     for row in rows:
         sizes = [network_text(row["widths"]), f"P = {row['population']}"]
         sizes += [f"E = {row['episodes']}"] if row["episodes"] != 1 else []
         sizes += [f"T = {row['episode_length']}"] if len(lengths[row["env"]]) > 1 else []
         sizes += [f"{row['horizon']} horizon"] if row["horizon"] != "full" else []
-        named[row["workload"]] = f"{row['env']}\n{', '.join(sizes)}"
-    return named
+        titles[row["workload"]] = f"{row['env']}\n{', '.join(sizes)}"
+    return titles
 
 
 def network_text(widths: str) -> str:
-    """Hidden layers for people: '3 x 256' of 256x256x256."""
+    """Returns hidden layers for people: '3 x 256' of 256x256x256."""
     layers = widths.split("x") if widths else []
     times = "\N{MULTIPLICATION SIGN}"
     if not layers:
@@ -203,12 +204,12 @@ class SpeedResults:
     """The summary of a speed folder, or of some of its workloads.
 
     Attributes:
-      table: `summary.summarise`.
-      named: a name for each workload of the folder.
+      table: the rows of `summarise`.
+      titles: a name for each workload of the folder, by `workload_titles`.
     """
 
     table: pd.DataFrame
-    named: Mapping[str, str]
+    titles: Mapping[str, str]
 
     @property
     def workloads(self) -> list[str]:
@@ -216,26 +217,26 @@ class SpeedResults:
         return list(dict.fromkeys(self.table["workload"]))
 
     def having(self, rows: pd.DataFrame) -> list[str]:
-        """The workloads of some rows."""
-        there = set(rows["workload"])
-        return [workload for workload in self.workloads if workload in there]
+        """Returns the workloads of some rows, in the order of the benchmark's file."""
+        names = set(rows["workload"])
+        return [workload for workload in self.workloads if workload in names]
 
     def within(self, subjects: Sequence[str | tuple[str, ...]]) -> "SpeedResults":
-        """The same for some workloads alone; those that are drawn together are in a tuple."""
-        wanted = {
+        """Returns some workloads alone; those that are drawn together are in a tuple."""
+        names = {
             workload
             for subject in subjects
             for workload in ((subject,) if isinstance(subject, str) else subject)
         }
-        rows = self.table[self.table["workload"].isin(wanted)]
+        rows = self.table[self.table["workload"].isin(names)]
         return replace(self, table=rows.reset_index(drop=True))
 
     def tables(self) -> Mapping[str, pd.DataFrame]:
-        """The rows of the summary."""
+        """Returns the rows of the summary."""
         return {"speed": self.table}
 
     def counted(self) -> str:
-        """'n = 9 interleaved rounds'."""
+        """Returns 'n = 9 interleaved rounds'."""
         return f"n = {count_rounds(self.table)}"
 
 

@@ -37,10 +37,10 @@
   }
 
   function mean(curve, label, colour, axis) {
-    const texts = curve.x.map((x, place) => {
-      const known = curve.low[place] !== null;
-      const bounds = known ? ` [${number(curve.low[place])}, ${number(curve.high[place])}]` : "";
-      const text = `mean ${number(curve.mean[place])}${bounds}, n = ${curve.n}`;
+    const texts = curve.x.map((x, index) => {
+      const bounded = curve.low[index] !== null;
+      const bounds = bounded ? ` [${number(curve.low[index])}, ${number(curve.high[index])}]` : "";
+      const text = `mean ${number(curve.mean[index])}${bounds}, n = ${curve.n}`;
       return `<b>${plain(label.name)}</b><br>${text}<br>at ${number(x)} ${axis}`;
     });
     return {
@@ -63,7 +63,7 @@
   function single(seed, label, colour) {
     const why = seed.lost ? `, ${seed.status}: not in the mean` : "";
     const text = `${plain(label.name)}, seed ${seed.seed}${why}`;
-    const symbols = seed.x.map((_, place) => (seed.lost && place === seed.x.length - 1 ? 8 : 0));
+    const symbols = seed.x.map((_, index) => (seed.lost && index === seed.x.length - 1 ? 8 : 0));
     return {
       x: seed.x, y: seed.y, hoverinfo: "text", opacity: 0.75,
       hovertext: seed.y.map((value) => `${text}<br>return ${number(value)}`),
@@ -73,9 +73,9 @@
   }
 
   function traces(environment, state) {
-    const shown = environment.curves[state.axis].filter((curve) => state.labels.has(curve.label));
+    const curves = environment.curves[state.axis].filter((curve) => state.labels.has(curve.label));
     const below = [], lines = [], seeds = [];
-    for (const curve of shown) {
+    for (const curve of curves) {
       const label = data.labels[curve.label];
       const colour = label.colour === "#000000" ? shade("--black") : label.colour;
       if (state.bands && curve.low.length > 1 && curve.low[0] !== null) below.push(band(curve, colour));
@@ -87,11 +87,11 @@
     return [...below, ...seeds, ...lines];
   }
 
-  function furthest(drawn) {
-    return drawn.reduce((most, trace) => trace.x.reduce((a, b) => Math.max(a, b), most), 0) || 1;
+  function furthest(lines) {
+    return lines.reduce((most, trace) => trace.x.reduce((a, b) => Math.max(a, b), most), 0) || 1;
   }
 
-  function layout(environment, state, drawn) {
+  function layout(environment, state, lines) {
     const ink = shade("--ink"), grid = shade("--grid");
     const axis = { gridcolor: grid, linecolor: grid, zerolinecolor: grid, automargin: true,
       exponentformat: "SI", ticks: "outside", tickcolor: grid, title: { standoff: 8 } };
@@ -104,7 +104,7 @@
       // A finger that drags scrolls the page.
       dragmode: finger ? false : "zoom",
       uirevision: state.axis,
-      xaxis: { ...axis, range: [0, furthest(drawn) * 1.02], nticks: 6,
+      xaxis: { ...axis, range: [0, furthest(lines) * 1.02], nticks: 6,
         title: { text: data.axes[state.axis].title, standoff: 8 } },
       yaxis: { ...axis, nticks: 7, title: { text: "return", standoff: 4 } },
       shapes: environment.thresholds.map((y) => ({ type: "line", xref: "paper", x0: 0, x1: 1,
@@ -119,11 +119,11 @@
     toImageButtonOptions: { filename: "learning_curve", scale: 2 },
     modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]] };
 
-  function panel(place) {
-    const environment = data.environments[place];
+  function panel(index) {
+    const environment = data.environments[index];
     const box = document.createElement("div");
     box.className = "panel";
-    box.dataset.environment = place;
+    box.dataset.environment = index;
     const title = box.appendChild(document.createElement("h3"));
     title.textContent = environment.name;
     const plot = box.appendChild(document.createElement("div"));
@@ -133,13 +133,13 @@
     return box;
   }
 
-  const boxes = data.environments.map((_, place) => panel(place));
+  const boxes = data.environments.map((_, index) => panel(index));
 
   // A panel is as wide as the others leave it.
   const sizes = new ResizeObserver((entries) => {
     for (const { target, contentRect } of entries) {
-      const known = target._fullLayout && target.isConnected;
-      if (known && Math.abs(target._fullLayout.width - contentRect.width) > 1) {
+      const ready = target._fullLayout && target.isConnected;
+      if (ready && Math.abs(target._fullLayout.width - contentRect.width) > 1) {
         Plotly.Plots.resize(target);
       }
     }
@@ -148,11 +148,11 @@
 
   function draw() {
     const state = chosen();
-    panels.replaceChildren(probe, ...boxes.filter((_, place) => state.environments.has(place)));
-    for (const place of state.environments) {
-      const drawn = traces(data.environments[place], state);
-      const frame = layout(data.environments[place], state, drawn);
-      Plotly.react(boxes[place].lastChild, drawn, frame, config);
+    panels.replaceChildren(probe, ...boxes.filter((_, index) => state.environments.has(index)));
+    for (const index of state.environments) {
+      const lines = traces(data.environments[index], state);
+      const frame = layout(data.environments[index], state, lines);
+      Plotly.react(boxes[index].lastChild, lines, frame, config);
     }
   }
 

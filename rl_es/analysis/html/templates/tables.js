@@ -42,13 +42,13 @@
     const output = box.closest(".find").querySelector("output");
     box.addEventListener("input", () => {
       const words = box.value.toLowerCase().split(/\s+/).filter(Boolean);
-      let shown = 0;
+      let count = 0;
       for (const row of rows) {
         const text = row.textContent.toLowerCase();
         row.hidden = !words.every((word) => text.includes(word));
-        shown += !row.hidden;
+        count += !row.hidden;
       }
-      output.textContent = words.length ? `${shown} of ${rows.length} rows` : "";
+      output.textContent = words.length ? `${count} of ${rows.length} rows` : "";
     });
   }
 })();
