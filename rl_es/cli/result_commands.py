@@ -182,9 +182,10 @@ class CompareCommand:
 
     def __call__(self) -> int:
         """Returns the exit code."""
-        from rl_es.analysis.comparison import report
+        from rl_es.analysis.comparison.report import publish
+        from rl_es.analysis.comparison.summary import compare_folders
 
-        comparison = report.build(
+        comparison = compare_folders(
             self.folders,
             environments=self.env,
             labels=self.label,
@@ -193,7 +194,7 @@ class CompareCommand:
             normalise=self.normalise,
             margin=self.margin,
         )
-        for path in report.publish(comparison, self.out):
+        for path in publish(comparison, self.out):
             print(path)
         return 1 if self.fail_if == "worse" and comparison.counts["worse"] else 0
 

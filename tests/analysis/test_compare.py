@@ -11,7 +11,7 @@ import pytest
 
 from rl_es.analysis.comparison import figures, report
 from rl_es.analysis.comparison.findings import seeds_needed, verdict
-from rl_es.analysis.comparison.summary import Comparison
+from rl_es.analysis.comparison.summary import Comparison, compare_folders
 from rl_es.analysis.report import compose_page
 from rl_es.analysis.statistics.intervals import Interval
 from rl_es.cli.main import main
@@ -53,7 +53,7 @@ def folder(add_run: Write, tmp_path: Path) -> Folders:
 
 
 def compared(*folders: Path, **options: Any) -> Comparison:
-    return report.build(folders, replicates=2000, **options)
+    return compare_folders(folders, replicates=2000, **options)
 
 
 def page_text(comparison: Comparison) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rl_es.analysis import sweep_report
-from rl_es.analysis.comparison import report as comparing
+from rl_es.analysis.comparison.summary import compare_folders
 from rl_es.results import manifest
 from tests.analysis import kinds
 from tests.analysis.conftest import write_run
@@ -84,7 +84,7 @@ def test_a_comparison_warns_of_versions(folder: Callable[..., Path]) -> None:
     other, mixed = folder("other", "0.9.1"), folder("mixed", "0.9.0", "0.9.1")
 
     def warnings(*folders: Path) -> list[str]:
-        return comparing.build(folders, replicates=200).warnings
+        return compare_folders(folders, replicates=200).warnings
 
     assert not [said for said in warnings(base, same) if "version" in said]
     assert "versions differ: jax: base: 0.9.0, other: 0.9.1" in warnings(base, other)

@@ -17,6 +17,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
@@ -151,18 +152,16 @@ class Finding:
 
 def compare_pair(values: MatchedValues, replicates: int) -> Finding:
     """Returns the finding of one match, without adjusted p-value and verdict."""
-    match, base, other = values.match, values.base, values.other
+    base, other = values.base, values.other
     change = difference(other, base, replicates=replicates)
     signed = [replace(s, values=values.sign * s.values) for s in (other, base)]
     mean = float(base.values.mean()) if len(base.values) else math.nan
     paired = bool(len(base.values)) and bool(len(other.values)) and are_paired(other, base)
     return Finding(
-        match.other.name,
-        match.env,
-        (match.env,),
-        match.base,
-        match.label,
-        *values.typical,
+        **_match_fields([values]),
+        env=values.match.env,
+        base=values.typical[0],
+        against=values.typical[1],
         difference=change,
         gain=scale_interval(change, values.sign),
         size=values.size,
@@ -170,8 +169,6 @@ def compare_pair(values: MatchedValues, replicates: int) -> Finding:
         probability=probability_of_improvement(*signed),
         paired=paired,
         equal=_are_equal(base, other, paired),
-        lost=values.lost,
-        runs=min(len(base.values), len(other.values)),
         p=student_p(other, base),
     )
 
@@ -184,15 +181,12 @@ def compare_total(parts: Sequence[MatchedValues], replicates: int) -> Finding | 
     scores = [part.scores() for part in usable]
     base, other = (_concatenate([pair[side] for pair in scores]) for side in (0, 1))
     change = difference(other, base, AGGREGATE, replicates=replicates)
-    match, paired = usable[0].match, are_paired(other, base)
+    paired = are_paired(other, base)
     return Finding(
-        match.other.name,
-        None,
-        tuple(part.match.env for part in usable),
-        match.base,
-        match.label,
-        aggregate(base, AGGREGATE, replicates=replicates),
-        aggregate(other, AGGREGATE, replicates=replicates),
+        **_match_fields(usable),
+        env=None,
+        base=aggregate(base, AGGREGATE, replicates=replicates),
+        against=aggregate(other, AGGREGATE, replicates=replicates),
         difference=change,
         gain=change,
         size=1.0,
@@ -200,10 +194,21 @@ def compare_total(parts: Sequence[MatchedValues], replicates: int) -> Finding | 
         probability=probability_of_improvement(other, base),
         paired=paired,
         equal=_are_equal(base, other, paired),
-        lost=(sum(part.lost[0] for part in usable), sum(part.lost[1] for part in usable)),
-        runs=min(min(len(part.base.values), len(part.other.values)) for part in usable),
         p=interval_p(change),
     )
+
+
+def _match_fields(parts: Sequence[MatchedValues]) -> dict[str, Any]:
+    """Returns the fields of a finding that name what is compared and count its runs."""
+    match = parts[0].match
+    return {
+        "other": match.other.name,
+        "environments": tuple(part.match.env for part in parts),
+        "base_label": match.base,
+        "label": match.label,
+        "lost": (sum(part.lost[0] for part in parts), sum(part.lost[1] for part in parts)),
+        "runs": min(min(len(part.base.values), len(part.other.values)) for part in parts),
+    }
 
 
 def _concatenate(scores: Sequence[Scores]) -> Scores:

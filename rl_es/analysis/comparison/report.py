@@ -15,11 +15,9 @@ import numpy as np
 import pandas as pd
 from rich.text import Text
 
-from rl_es.analysis import scores
 from rl_es.analysis.comparison.figures import KINDS
 from rl_es.analysis.comparison.findings import AGGREGATE, BETTER, LEVEL, UNKNOWN, WORSE, Finding
-from rl_es.analysis.comparison.matching import load_folders, match_labels, parse_renamings
-from rl_es.analysis.comparison.summary import Comparison, compare
+from rl_es.analysis.comparison.summary import Comparison
 from rl_es.analysis.formatting import (
     DASH,
     Table,
@@ -37,11 +35,9 @@ from rl_es.analysis.formatting import (
     to_csv,
     to_markdown,
 )
-from rl_es.analysis.metrics import ARRIVAL, FINAL, METRICS
+from rl_es.analysis.metrics import ARRIVAL, FINAL
 from rl_es.analysis.report import Section, figure_blocks, files_section, write_report
-from rl_es.analysis.statistics.aggregates import MANY_REPLICATES
 from rl_es.analysis.statistics.intervals import CONFIDENCE, Interval
-from rl_es.errors import UserError
 from rl_es.results.files import check_folder, slug
 from rl_es.terminal import plain_console
 
@@ -57,52 +53,11 @@ COLOURS = {BETTER: "green", WORSE: "red"}
 LONGEST_NAME = 200  # characters of a folder's name
 
 
-def build(
-    folders: Sequence[Path],
-    *,
-    environments: Sequence[str] = (),
-    labels: Sequence[str] = (),
-    metric: str = FINAL,
-    renamed: Sequence[str] = (),
-    normalise: tuple[str, str] | None = None,
-    margin: float | None = None,
-    replicates: int = MANY_REPLICATES,
-) -> Comparison:
-    """Returns the comparison of folders with the first of them.
-
-    Args:
-      folders: results folders, the base first.
-      environments: the environments to compare; empty for all.
-      labels: the labels of the base to compare; empty for all.
-      metric: one of `rl_es.analysis.metrics.METRICS`.
-      renamed: texts like `OLD=NEW`: labels of the base and of another folder to be compared.
-      normalise: the references of the base that are 0 and 1; None for the default of
-        `scores.scale`.
-      margin: the smallest effect that matters, on the normalised scale; None for none.
-      replicates: number of replicates of the bootstrap.
-
-    Raises:
-      UserError: there is nothing to compare, or a name is unknown.
-    """
-    if margin is not None and not (margin > 0 and math.isfinite(margin)):
-        raise UserError(f"--margin: must be a number above 0; is {margin:g}")
-    loaded = load_folders(folders)
-    matches = match_labels(loaded, parse_renamings(renamed, loaded), environments, labels)
-    low, high = normalise or (scores.LOW, None)
-    scale = scores.scale(loaded[0].results, low, high)
-    comparison = compare(
-        loaded, matches, METRICS[metric], scale, margin, replicates, environments, labels
-    )
-    if not any(finding.base.n and finding.against.n for finding in comparison.findings):
-        raise UserError(f"--metric {metric}: no run of both folders has one")
-    return comparison
-
-
 def publish(comparison: Comparison, out: Path | None = None) -> list[Path]:
     """Prints a comparison and writes its tables, figures and page; returns the files.
 
     Args:
-      comparison: the comparison, from `build`.
+      comparison: the comparison.
       out: the folder; None for `results/compare/<base>-vs-<other>`, with the metric unless it is
         `final`.
 

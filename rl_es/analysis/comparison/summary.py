@@ -5,9 +5,11 @@ make returns incomparable are warned of.
 """
 
 import json
+import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -27,6 +29,9 @@ from rl_es.analysis.comparison.matching import (
     ComparedFolder,
     Match,
     MatchedValues,
+    load_folders,
+    match_labels,
+    parse_renamings,
     read_values,
     runs_of,
     unmatched_labels,
@@ -34,8 +39,10 @@ from rl_es.analysis.comparison.matching import (
 from rl_es.analysis.drawing.captions import named_note, running_note
 from rl_es.analysis.drawing.palette import natural_order
 from rl_es.analysis.formatting import DASH, format_range, format_ranges
-from rl_es.analysis.metrics import ARRIVAL, SECONDS, Metric
-from rl_es.analysis.scores import ScoreScale
+from rl_es.analysis.metrics import ARRIVAL, FINAL, METRICS, SECONDS, Metric
+from rl_es.analysis.scores import LOW, ScoreScale, scale
+from rl_es.analysis.statistics.aggregates import MANY_REPLICATES
+from rl_es.errors import UserError
 from rl_es.results.manifest import (
     SweepManifest,
     describe_mixed,
@@ -47,6 +54,8 @@ CLOSE = 0.05  # relative: budgets end on a full generation, and so differ by up 
 BUDGET, EVALUATION = "environment steps", "evaluations"
 EPISODES, THRESHOLDS = "evaluation episodes", "thresholds"
 INCOMPARABLE = (BUDGET, EVALUATION, EPISODES, THRESHOLDS)  # where these differ, so do returns
+PLACEMENT = ("seeds", "lanes", "devices", "chunks", EPISODES)
+FROM_MANIFEST = ("machine", "processor", EPISODES)  # compared where all folders have them
 OF_TIME = ("machine", "processor", "device", "lanes", "devices", "chunks")
 
 
@@ -109,30 +118,33 @@ def _origin_differences(
     folders: Sequence[ComparedFolder], matches: Sequence[Match]
 ) -> Iterator[SettingDifference]:
     """Yields the differences of sweeps, code, machines, seeds and placements of runs."""
-    runs = {folder.name: compared_runs(folder, folders[0], matches) for folder in folders}
-    manifests = {folder.name: read_sweep_manifest(folder.path) for folder in folders}
+    texts = {}
+    for folder in folders:
+        runs = compared_runs(folder, folders[0], matches)
+        texts[folder.name] = _origin_texts(runs, read_sweep_manifest(folder.path))
+    packages = sorted({name for of_folder, _ in texts.values() for name in of_folder})
+    for what in ("sweep", "git revision", "device", "machine", "processor", *packages, *PLACEMENT):
+        of_code = what in packages
+        values = {name: pair[0 if of_code else 1].get(what, "") for name, pair in texts.items()}
+        if what not in FROM_MANIFEST or all(values.values()):
+            yield from _difference(what, "", values, of_code or what == "git revision")
 
-    def column_texts(column: str) -> dict[str, str]:
-        return {name: _distinct_text(of_folder[column]) for name, of_folder in runs.items()}
 
-    yield from _difference("sweep", "", column_texts("sweep"))
-    yield from _difference("git revision", "", column_texts("git_revision"), of_code=True)
-    yield from _difference("device", "", column_texts("device"))
-    for key in ("machine", "processor"):
-        texts = {name: _distinct_text(m.of_starts(key)) for name, m in manifests.items()}
-        if all(texts.values()):
-            yield from _difference(key, "", texts)
-    versions = {name: _version_texts(of_folder["versions"]) for name, of_folder in runs.items()}
-    for package in sorted({package for of_folder in versions.values() for package in of_folder}):
-        texts = {name: of_folder.get(package, "") for name, of_folder in versions.items()}
-        yield from _difference(package, "", texts, of_code=True)
-    seeds = {name: format_ranges(of_folder["seed"]) for name, of_folder in runs.items()}
-    yield from _difference("seeds", "", seeds)
-    for column in ("lanes", "devices", "chunks"):
-        yield from _difference(column, "", column_texts(column))
-    episodes = {name: _episodes_text(manifest) for name, manifest in manifests.items()}
-    if all(episodes.values()):
-        yield from _difference(EPISODES, "", episodes)
+def _origin_texts(
+    runs: pd.DataFrame, manifest: SweepManifest
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Returns the versions of packages, and all else that is known of the origin of runs."""
+    versions = parse_versions(runs["versions"])
+    columns = ("sweep", "git_revision", "device", "lanes", "devices", "chunks")
+    environments = manifest.sweep.get("environments", ())
+    episodes = [env.get("evaluation", {}).get("episodes") for env in environments]
+    return {name: " / ".join(sorted(of)) for name, of in versions.items()}, {
+        **{column.replace("_", " "): _distinct_text(runs[column]) for column in columns},
+        "machine": _distinct_text(manifest.of_starts("machine")),
+        "processor": _distinct_text(manifest.of_starts("processor")),
+        "seeds": format_ranges(runs["seed"]),
+        EPISODES: _distinct_text(episodes),
+    }
 
 
 def _work_differences(
@@ -222,16 +234,6 @@ def _distinct_text(values: Iterable[Any]) -> str:
     present = [value for value in values if value is not None and value == value]
     texts = {f"{value:g}" if isinstance(value, float) else str(value) for value in present}
     return " / ".join(sorted(texts, key=natural_order))
-
-
-def _version_texts(texts: pd.Series) -> dict[str, str]:
-    return {name: " / ".join(sorted(of)) for name, of in parse_versions(texts).items()}
-
-
-def _episodes_text(manifest: SweepManifest) -> str:
-    """Returns the episodes of an evaluation, as the sweep's last start has them."""
-    environments = manifest.sweep.get("environments", ())
-    return _distinct_text(env.get("evaluation", {}).get("episodes") for env in environments)
 
 
 @dataclass(frozen=True)
@@ -341,29 +343,42 @@ class Comparison:
         return lines
 
 
-def compare(
-    folders: Sequence[ComparedFolder],
-    matches: Sequence[Match],
-    metric: Metric,
-    scale: ScoreScale,
-    margin: float | None,
-    replicates: int,
-    environments: Sequence[str],
-    labels: Sequence[str],
+def compare_folders(
+    paths: Sequence[Path],
+    *,
+    environments: Sequence[str] = (),
+    labels: Sequence[str] = (),
+    metric: str = FINAL,
+    renamed: Sequence[str] = (),
+    normalise: tuple[str, str] | None = None,
+    margin: float | None = None,
+    replicates: int = MANY_REPLICATES,
 ) -> Comparison:
     """Returns the comparison of folders with the first of them.
 
     Args:
-      folders: the folders, the base first.
-      matches: what is compared with what.
-      metric: what runs are judged by.
-      scale: the scale of normalised scores.
-      margin: the smallest effect that matters, on that scale; None for none.
-      replicates: number of replicates of the bootstrap.
+      paths: results folders, the base first.
       environments: the environments to compare; empty for all.
       labels: the labels of the base to compare; empty for all.
+      metric: one of `rl_es.analysis.metrics.METRICS`.
+      renamed: texts like `OLD=NEW`: labels of the base and of another folder to be compared.
+      normalise: the references of the base that are 0 and 1; None for the default of
+        `scores.scale`.
+      margin: the smallest effect that matters, on the normalised scale; None for none.
+      replicates: number of replicates of the bootstrap.
+
+    Raises:
+      UserError: there is nothing to compare, or a name is unknown.
     """
-    values = list(read_values(folders, matches, metric, scale, replicates))
+    if margin is not None and not (margin > 0 and math.isfinite(margin)):
+        raise UserError(f"--margin: must be a number above 0; is {margin:g}")
+    folders = load_folders(paths)
+    matches = match_labels(folders, parse_renamings(renamed, folders), environments, labels)
+    low, high = normalise or (LOW, None)
+    on_scale = scale(folders[0].results, low, high)
+    values = list(read_values(folders, matches, METRICS[metric], on_scale, replicates))
+    if not any(item.typical[0].n and item.typical[1].n for item in values):
+        raise UserError(f"--metric {metric}: no run of both folders has one")
     by_label: dict[tuple[str, str, str], list[MatchedValues]] = {}
     for item in values:
         key = item.match.other.name, item.match.base, item.match.label
@@ -373,8 +388,8 @@ def compare(
     return Comparison(
         folders,
         matches,
-        metric,
-        scale,
+        METRICS[metric],
+        on_scale,
         margin,
         replicates,
         adjust_verdicts(findings, margin),
