@@ -17,13 +17,17 @@ from rl_es.analysis import sweep_report
 from rl_es.analysis.drawing.figure_kinds import FigureOptions
 from rl_es.analysis.figures.catalogue import KINDS
 from rl_es.analysis.formatting import (
+    DAGGER,
+    TableCell,
     count_cell,
     escape_markdown,
     format_number,
     make_table,
     text_cell,
+    to_latex,
     to_markdown,
 )
+from rl_es.analysis.report import Section, compose_page
 from rl_es.analysis.results import separate_variants
 from rl_es.analysis.summary import summarise
 from rl_es.errors import UserError
@@ -240,6 +244,27 @@ def test_markdown_pieces() -> None:
     assert to_markdown(table) == "| x | n |\n| --- | ---: |\n| a | 1 |"
     shown = [format_number(value) for value in (None, float("nan"), -1234.5, 0.5, 999.99)]
     assert shown == ["—", "—", "\N{MINUS SIGN}1,234", "0.5000", "1000"]
+
+
+def test_a_page_leaves_out_what_is_empty_but_its_title() -> None:
+    sections = [Section("A", [""], level=1), Section("B", ["", "b"]), Section("C", [])]
+    assert compose_page([*sections, Section("", ["d"])]) == "# A\n\n## B\n\nb\n\nd\n"
+
+
+def test_numbers_and_text_are_escaped_in_each_format() -> None:
+    cell = TableCell("<0.001", 0.0001, strong=True, bounds="[0, 1]", mark=DAGGER)
+    table = make_table(["a_b", "p"], [[text_cell("x|y"), cell]], total=[text_cell("*"), cell])
+    number = r"**&lt;0.001**† \[0, 1\]"
+    assert to_markdown(table).splitlines() == [
+        r"| a\_b | p |",
+        "| --- | ---: |",
+        rf"| x\|y | {number} |",
+        rf"| *\** | {number} |",
+    ]
+    latex = to_latex(table, "", "", "t").splitlines()
+    assert r"    x\textbar{}y & \textbf{\textless{}0.001}$^\dagger$ \\" in latex
+    assert r"     & {\scriptsize [0, 1]} \\" in latex
+    assert r"    {*} & \textbf{\textless{}0.001}$^\dagger$ \\" in latex
 
 
 def test_a_report_loads_nothing_heavy() -> None:
