@@ -35,11 +35,11 @@ Out = Annotated[
 ]
 Quiet = Annotated[
     FlagCreatePairsOff[bool],
-    arg(help="print failures and the end only", help_behavior_hint=""),
+    arg(help="print only failures and the result", help_behavior_hint=""),
 ]
 NoReplays = Annotated[
     FlagCreatePairsOff[bool],
-    arg(help="leave out the films of trained policies", help_behavior_hint=""),
+    arg(help="film no trained policies", help_behavior_hint=""),
 ]
 
 
@@ -51,8 +51,7 @@ class MachineOptions:
         int | None,
         arg(
             metavar="N",
-            help="devices, of each process, that share populations, or runs; a CPU counts as many "
-            "as asked for",
+            help="devices of each process that share populations or runs; a CPU counts as N",
             help_behavior_hint="(default: 1 on CPU, else all)",
         ),
     ] = None
@@ -60,7 +59,7 @@ class MachineOptions:
         int | None,
         arg(
             metavar="N",
-            help="runs of a group that share a call of its program",
+            help="number of runs of a group that share one call of its program",
             help_behavior_hint="(default: 1 on CPU, else as many as fit in memory)",
         ),
     ] = None
@@ -68,7 +67,7 @@ class MachineOptions:
         int | None,
         arg(
             metavar="N",
-            help="most members that a device evaluates at once; results stay the same",
+            help="largest number of members that a device evaluates at once; results stay equal",
             help_behavior_hint="(default: as many as fit in memory)",
         ),
     ] = None
@@ -76,7 +75,7 @@ class MachineOptions:
         float | None,
         arg(
             metavar="GIB",
-            help="memory that a device may fill",
+            help="memory of a device that populations may fill",
             help_behavior_hint="(default: half of what there is)",
         ),
     ] = None

@@ -19,7 +19,7 @@ TableFormat = Literal["latex", "markdown", "csv"]
 MetricName = Literal["final", "best", "auc", "steps_to_threshold", "seconds"]
 Metric = Annotated[
     MetricName,
-    arg(help="of each run: last or best return, area under the curve, or times (less is better)"),
+    arg(help="measure of a run: last or best return, area under the curve, or a time"),
 ]
 MOST_REPLICATES = 1_000_000
 Normalise = Annotated[
@@ -67,18 +67,18 @@ class FiguresCommand:
     ] = ()
     size: Annotated[
         Literal["auto", "column", "page"],
-        arg(help="as wide as the panels want, or 3.25 or 6.75 inches"),
+        arg(help="width: by the number of panels, or 3.25 or 6.75 inches"),
     ] = "auto"
     format: Annotated[
         UseAppendAction[tuple[Literal["png", "svg", "pdf"], ...]],
-        arg(help="of the files", help_behavior_hint="(may be repeated; default: png and svg)"),
+        arg(help="file format", help_behavior_hint="(may be repeated; default: png and svg)"),
     ] = ()
     normalise: Normalise = None
     reference: Annotated[
         str | None,
         arg(
             metavar="LABEL",
-            help="the label that others are compared with",
+            help="label that all others are compared with",
             help_behavior_hint="(default: eggroll where it is)",
         ),
     ] = None
@@ -86,24 +86,24 @@ class FiguresCommand:
         Path | None,
         arg(
             metavar="FILE",
-            help="CSV with env, label, reference and ratio: others' times, shown by time_ratio",
+            help="CSV of published times: env, label, reference, ratio; time_ratio shows them",
             help_behavior_hint="(default: none)",
         ),
     ] = None
     replicates: Annotated[
-        int | None, arg(metavar="N", help="of the bootstrap", help_behavior_hint="(default: many)")
+        int | None, arg(metavar="N", help="bootstrap samples", help_behavior_hint="(default: many)")
     ] = None
     out: Annotated[
         Path | None,
         arg(
             metavar="DIR",
-            help="a folder for each folder's figures",
+            help="folder that receives a folder of figures for each results folder",
             help_behavior_hint="(default: figures/ in each)",
         ),
     ] = None
     list: Annotated[
         FlagCreatePairsOff[bool],
-        arg(help="print the kinds, what each shows and needs", help_behavior_hint=""),
+        arg(help="print the kinds of figures, with their content and needs", help_behavior_hint=""),
     ] = False
 
     def __call__(self) -> int:
@@ -158,7 +158,7 @@ class CompareCommand:
         UseAppendAction[tuple[str, ...]],
         arg(
             metavar="OLD=NEW",
-            help="hold the base's label OLD against the others' NEW",
+            help="compare the base's label OLD with the label NEW of the other folders",
             help_behavior_hint="(may be repeated)",
         ),
     ] = ()
@@ -212,9 +212,11 @@ class TableCommand:
         ),
     ] = None
     metric: Metric = "final"
-    rows: Annotated[Literal["environments", "labels"], arg(help="what has a row")] = "environments"
+    rows: Annotated[Literal["environments", "labels"], arg(help="content of a row")] = (
+        "environments"
+    )
     normalise: Normalise = None
-    interval: Annotated[bool, arg(help="intervals beside the means")] = True
+    interval: Annotated[bool, arg(help="print intervals beside the means")] = True
     out: Annotated[
         Path | None, arg(metavar="FILE", help_behavior_hint="(default: standard output)")
     ] = None
@@ -256,7 +258,7 @@ class TensorboardCommand:
         Path | None,
         arg(
             metavar="DIR",
-            help="where to; event files of an earlier time are replaced",
+            help="folder of the event files; earlier ones are replaced",
             help_behavior_hint="(default: tensorboard/ in the results folder)",
         ),
     ] = None
@@ -282,7 +284,7 @@ class MergeCommand:
         Positional[tuple[Path, ...]],
         arg(metavar="DIR", help="results folders", help_behavior_hint=""),
     ]
-    out: Annotated[Path, arg(metavar="DIR", help="the folder of the tables")]
+    out: Annotated[Path, arg(metavar="DIR", help="folder of the tables")]
 
     def __call__(self) -> int:
         """Returns the exit code."""
@@ -301,7 +303,7 @@ class ReferencesCommand:
 
     folders: Annotated[
         Positional[tuple[Path, ...]],
-        arg(metavar="DIR", help="results folders; random actions are played anew"),
+        arg(metavar="DIR", help="results folders; random actions are evaluated again"),
     ]
     out: Annotated[Path, arg(metavar="FILE", help="CSV file")]
     label: Annotated[
@@ -311,8 +313,10 @@ class ReferencesCommand:
             help_behavior_hint="(may be repeated; default: ppo, where it is)",
         ),
     ] = ()
-    episodes: Annotated[int, arg(help="of random actions, in each environment")] = 1000
-    seed: Annotated[int, arg(help="of these episodes")] = 0
+    episodes: Annotated[
+        int, arg(help="number of episodes of random actions in each environment")
+    ] = 1000
+    seed: Annotated[int, arg(help="seed of these episodes")] = 0
 
     def __call__(self) -> int:
         """Returns the exit code."""
@@ -334,23 +338,28 @@ class EvaluateCommand:
     folder: ResultsFolder
     env: Annotated[
         str | None,
-        arg(help="the environment's name or label", help_behavior_hint="(default: all)"),
+        arg(
+            metavar="ENV",
+            help="name or label of the environment",
+            help_behavior_hint="(default: all)",
+        ),
     ] = None
     label: Annotated[
-        str | None, arg(help="the agent's label", help_behavior_hint="(default: all)")
+        str | None,
+        arg(metavar="LABEL", help="label of the agent", help_behavior_hint="(default: all)"),
     ] = None
-    episodes: Annotated[int, arg(help="of each policy")] = 10
-    seed: Annotated[int, arg(help="of the episodes, the same for all policies")] = 0
+    episodes: Annotated[int, arg(help="number of episodes of each policy")] = 10
+    seed: Annotated[int, arg(help="seed of the episodes, the same for all policies")] = 0
     native: Annotated[
         FlagCreatePairsOff[bool],
         arg(
-            help="in native physics as well: MuJoCo's own for some of brax's environments",
+            help="evaluate in MuJoCo as well, for some of brax's environments",
             help_behavior_hint="",
         ),
     ] = False
     stage: Annotated[
         Literal["early", "middle", "final"],
-        arg(help="final, or on the way (the first seed has these)"),
+        arg(help="stage of training; only the first seed has early and middle"),
     ] = "final"
 
     def __call__(self) -> int:
@@ -368,36 +377,52 @@ class ReplayCommand:
     folder: ResultsFolder
     env: Annotated[
         str | None,
-        arg(help="the environment's name or label", help_behavior_hint="(default: the only one)"),
+        arg(
+            metavar="ENV",
+            help="name or label of the environment",
+            help_behavior_hint="(default: the only one)",
+        ),
     ] = None
     label: Annotated[
         str | None,
-        arg(help="the agent's label", help_behavior_hint="(default: highest final return)"),
+        arg(
+            metavar="LABEL",
+            help="label of the agent",
+            help_behavior_hint="(default: highest final return)",
+        ),
     ] = None
     agent: Annotated[
         str | None,
-        arg(help="its best label, where several have it", help_behavior_hint="(default: any)"),
+        arg(
+            metavar="AGENT",
+            help="agent whose best label is filmed",
+            help_behavior_hint="(default: any)",
+        ),
     ] = None
-    seed: Annotated[int, arg(help="of the run")] = 0
+    seed: Annotated[int, arg(help="seed of the run")] = 0
     stage: Annotated[
         Literal["early", "middle", "final", "all"] | None,
         arg(
-            help="of training; all: side by side",
+            help="stage of training; all: side by side",
             help_behavior_hint="(default: final; html: all)",
         ),
     ] = None
-    episode_seed: Annotated[int, arg(help="of the episode")] = 0
+    episode_seed: Annotated[int, arg(help="seed of the episode")] = 0
     format: Annotated[
         Literal["mp4", "gif", "html"] | None,
-        arg(help="of the file", help_behavior_hint="(default: as --out ends, else mp4)"),
+        arg(help="file format", help_behavior_hint="(default: as --out ends, else mp4)"),
     ] = None
-    size: Annotated[str, arg(metavar="WxH", help="of each picture, in pixels")] = "320x240"
+    size: Annotated[str, arg(metavar="WxH", help="size of each picture in pixels")] = "320x240"
     out: Annotated[
         Path | None,
-        arg(metavar="FILE", help="file", help_behavior_hint="(default: one in DIR/replays)"),
+        arg(
+            metavar="FILE",
+            help="file of the film",
+            help_behavior_hint="(default: one in DIR/replays)",
+        ),
     ] = None
     open: Annotated[
-        FlagCreatePairsOff[bool], arg(help="open it in a browser", help_behavior_hint="")
+        FlagCreatePairsOff[bool], arg(help="open the file in a browser", help_behavior_hint="")
     ] = False
 
     def __call__(self) -> int:

@@ -124,11 +124,11 @@ class RunCommand:
         ),
     ] = None
     checkpoint: Annotated[
-        float, arg(metavar="SECONDS", help="after which what runs is saved once more")
+        float, arg(metavar="SECONDS", help="seconds between checkpoints of running groups")
     ] = 60.0
     retry_failed: Annotated[
         FlagCreatePairsOff[bool],
-        arg(help="run the cells that failed before, and no others", help_behavior_hint=""),
+        arg(help="run only the cells that failed before", help_behavior_hint=""),
     ] = False
     quiet: Quiet = False
     no_replays: NoReplays = False
@@ -329,7 +329,8 @@ class TunedCommand:
         arg(metavar="SWEEP", help="sweep files with the same labels", help_behavior_hint=""),
     ]
     write: Annotated[
-        FlagCreatePairsOff[bool], arg(help="change the files", help_behavior_hint="")
+        FlagCreatePairsOff[bool],
+        arg(help="write the settings into the files", help_behavior_hint=""),
     ] = False
 
     def __call__(self) -> int:

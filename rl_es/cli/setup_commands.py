@@ -18,12 +18,12 @@ from rl_es.results.files import check_folder
 class NewCommand:
     """Write an environment or an agent to start from, and a sweep that compares it."""
 
-    kind: Annotated[Positional[Literal["env", "agent"]], arg(help="of what")]
+    kind: Annotated[Positional[Literal["env", "agent"]], arg(help="kind of the template")]
     name: Annotated[
         Positional[str],
-        arg(metavar="NAME", help="of the files, such as my_env", help_behavior_hint=""),
+        arg(metavar="NAME", help="name of the files, such as my_env", help_behavior_hint=""),
     ]
-    out: Annotated[Path, arg(metavar="DIR", help="where they go")] = Path()
+    out: Annotated[Path, arg(metavar="DIR", help="folder of the files")] = Path()
 
     def __call__(self) -> int:
         """Returns the exit code."""
@@ -45,7 +45,7 @@ class CheckCommand:
         Positional[str],
         arg(
             metavar="NAME",
-            help="as in a sweep file: CartPole-v1, eggroll, ./my_env.py:MyEnv",
+            help="name as in a sweep file: CartPole-v1, eggroll, ./my_env.py:MyEnv",
             help_behavior_hint="",
         ),
     ]
@@ -57,7 +57,9 @@ class CheckCommand:
             help_behavior_hint="",
         ),
     ] = None
-    steps: Annotated[int, arg(help="of an agent's training on CartPole; 0 for none")] = 300_000
+    steps: Annotated[
+        int, arg(help="environment steps of an agent's training on CartPole; 0: no training")
+    ] = 300_000
 
     def __call__(self) -> int:
         """Returns the exit code."""
@@ -83,7 +85,7 @@ class CheckCommand:
 class DoctorCommand:
     """Examine packages, devices and folders, and train for some seconds; say what to do."""
 
-    out: Annotated[Path, arg(metavar="DIR", help="where results would go")] = Path("results")
+    out: Annotated[Path, arg(metavar="DIR", help="future results folder")] = Path("results")
 
     def __call__(self) -> int:
         """Returns the exit code."""
@@ -104,7 +106,7 @@ class ListCommand:
     ] = "all"
     long: Annotated[
         FlagCreatePairsOff[bool],
-        arg(help="with every setting: type, default, help", help_behavior_hint=""),
+        arg(help="print every setting with type, default and help", help_behavior_hint=""),
     ] = False
 
     def __call__(self) -> int:

@@ -58,7 +58,7 @@ class SweepsCommand:
         str | None,
         arg(
             metavar="NAME",
-            help="copy this sweep file, and overwrite none",
+            help="copy this sweep file; existing files are never overwritten",
             help_behavior_hint="(default: list them)",
         ),
     ] = None
@@ -66,7 +66,7 @@ class SweepsCommand:
         Path | None,
         arg(
             metavar="FOLDER",
-            help="where the copy goes",
+            help="folder of the copy",
             help_behavior_hint="(default: the working directory)",
         ),
     ] = None
