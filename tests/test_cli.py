@@ -8,8 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
-# The door with toys in place of the agents and environments; says on standard error what it loaded.
-DOOR = f"""
+# The command line with toys for agents and environments; it prints the heavy modules it loaded.
+PROGRAM = f"""
 import sys
 sys.path.insert(0, {str(ROOT)!r})
 from rl_es import registry
@@ -38,17 +38,17 @@ contestants: [inference, plain]
 """
 
 
-def _call(folder: Path, *arguments: str, door: str = DOOR) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", door, *arguments]
+def _call(folder: Path, *arguments: str, code: str = PROGRAM) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(
         command, cwd=folder, capture_output=True, text=True, timeout=120, check=False
     )
 
 
-def _refused(done: subprocess.CompletedProcess[str], *parts: str) -> None:
-    """Exit code 2, one message of three lines at most, nothing heavy loaded."""
-    message, _, loaded = done.stderr.rpartition("loaded:")
-    assert done.returncode == 2 and not done.stdout, (done.stdout, done.stderr)
+def _refused(result: subprocess.CompletedProcess[str], *parts: str) -> None:
+    """Asserts exit code 2, one message of at most three lines, and no heavy module loaded."""
+    message, _, loaded = result.stderr.rpartition("loaded:")
+    assert result.returncode == 2 and not result.stdout, (result.stdout, result.stderr)
     assert message.startswith("error: ") and len(message.splitlines()) <= 3
     assert "Traceback" not in message and all(part in message for part in parts), message
     assert not loaded.strip()
@@ -110,7 +110,7 @@ def test_wrong_arguments(
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (("run",), "run: needs SWEEP"),
         (("run", "toy.yaml", "--sett", "x=1"), "unknown option '--sett'; did you mean '--set'?"),
@@ -118,8 +118,8 @@ def test_wrong_arguments(
         (("--lst",), "unknown option '--lst'"),
     ],
 )
-def test_wrong_syntax(tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
-    _refused(_call(tmp_path, *arguments), said)
+def test_wrong_syntax(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    _refused(_call(tmp_path, *arguments), message)
 
 
 @pytest.mark.parametrize(
@@ -134,9 +134,9 @@ def test_wrong_syntax(tmp_path: Path, arguments: tuple[str, ...], said: str) -> 
     ],
 )
 def test_help(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    done = _call(tmp_path, *arguments)
-    assert done.returncode == 0 and "usage: rl_es" in done.stdout
-    assert done.stderr.strip() == "loaded:"
+    result = _call(tmp_path, *arguments)
+    assert result.returncode == 0 and "usage: rl_es" in result.stdout
+    assert result.stderr.strip() == "loaded:"
 
 
 @pytest.mark.parametrize("program", ["run_benchmark.py", "rl_es"])
@@ -145,22 +145,22 @@ def test_help_names_the_program_that_was_started(program: str) -> None:
     code = f"import runpy, sys; sys.argv = [{program!r}, '--help']\ntry:\n"
     code += f"    runpy.{start}, run_name='__main__')\nexcept SystemExit: pass\n"
     code += "print('jax' in sys.modules)"
-    done = _call(ROOT, door=f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}")
-    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "False", done.stderr
-    assert f"usage: {program} " in done.stdout
+    result = _call(ROOT, code=f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{code}")
+    assert result.returncode == 0 and result.stdout.splitlines()[-1] == "False", result.stderr
+    assert f"usage: {program} " in result.stdout
 
 
 def test_sweeps_of_the_package(tmp_path: Path) -> None:
-    done = _call(tmp_path, "sweeps")
-    assert done.returncode == 0 and done.stderr.strip() == "loaded:"
-    assert "paper/cartpole " in done.stdout and "the EGGROLL paper's comparison" in done.stdout
-    done = _call(tmp_path, "sweeps", "--copy", "paper/cartpole", "--out", "mine")
+    result = _call(tmp_path, "sweeps")
+    assert result.returncode == 0 and result.stderr.strip() == "loaded:"
+    assert "paper/cartpole " in result.stdout and "the EGGROLL paper's comparison" in result.stdout
+    result = _call(tmp_path, "sweeps", "--copy", "paper/cartpole", "--out", "mine")
     copy = tmp_path / "mine" / "cartpole.yaml"
-    assert done.stdout == "mine/cartpole.yaml\n"
+    assert result.stdout == "mine/cartpole.yaml\n"
     assert copy.read_bytes() == (ROOT / "sweeps/paper/cartpole.yaml").read_bytes()
     copy.write_text("changed")
-    done = _call(tmp_path, "sweeps", "--copy", "paper/cartpole", "--out", "mine")
-    _refused(done, "mine/cartpole.yaml: exists already")
+    result = _call(tmp_path, "sweeps", "--copy", "paper/cartpole", "--out", "mine")
+    _refused(result, "mine/cartpole.yaml: exists already")
     assert copy.read_text() == "changed"
 
 
@@ -180,16 +180,16 @@ def test_a_sweep_is_found_by_name_after_files_of_the_working_directory(
 
 
 def test_list(tmp_path: Path) -> None:
-    done = _call(tmp_path, "list")
-    assert done.returncode == 0 and done.stderr.strip() == "loaded:"
-    assert "plain" in done.stdout and "A plain agent." in done.stdout
-    assert "Toy-v0, toy/other" in done.stdout and "A suite of two" in done.stdout
+    result = _call(tmp_path, "list")
+    assert result.returncode == 0 and result.stderr.strip() == "loaded:"
+    assert "plain" in result.stdout and "A plain agent." in result.stdout
+    assert "Toy-v0, toy/other" in result.stdout and "A suite of two" in result.stdout
     assert "plain" not in _call(tmp_path, "list", "environments").stdout
 
 
 def test_long_list(tmp_path: Path) -> None:
-    done = _call(tmp_path, "list", "--long")
-    lines = [" ".join(line.split()) for line in done.stdout.splitlines()]
+    result = _call(tmp_path, "list", "--long")
+    lines = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert "lr float > 0 0.01 traced learning rate" in lines
     assert "rule sgd | adam adam static rule" in lines
     assert "backend fast | exact fast static how it is computed" in lines
@@ -217,33 +217,35 @@ rl_es.analysis.sweep_report = report
 def _run(folder: Path, body: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     (folder / "toy.yaml").write_text(GOOD)
     fakes = f"import sys; sys.path.insert(0, {str(ROOT)!r})" + FAKES.format(body=body)
-    return _call(folder, "run", "toy.yaml", *arguments, door=fakes + DOOR)
+    return _call(folder, "run", "toy.yaml", *arguments, code=fakes + PROGRAM)
 
 
 def test_run_passes_the_sweep_on(tmp_path: Path) -> None:
-    done = _run(tmp_path, "return 1")
-    assert done.returncode == 1 and done.stdout.splitlines() == [
+    result = _run(tmp_path, "return 1")
+    assert result.returncode == 1 and result.stdout.splitlines() == [
         f"toy (0, 1) {Path('results/toy')}",
         str(Path("results/toy/index.md")),
     ]
-    done = _run(tmp_path, "return 0", "--out", "there", "--set", "seeds=3", "--set", "name=other")
-    assert done.returncode == 0 and done.stdout.splitlines()[0] == "other (0, 1, 2) there"
+    result = _run(tmp_path, "return 0", "--out", "there", "--set", "seeds=3", "--set", "name=other")
+    assert result.returncode == 0 and result.stdout.splitlines()[0] == "other (0, 1, 2) there"
 
 
 def test_interrupt(tmp_path: Path) -> None:
-    done = _run(tmp_path, "raise KeyboardInterrupt")
-    assert done.returncode == 130
-    assert done.stderr.splitlines()[0].startswith("interrupted") and "Traceback" not in done.stderr
+    result = _run(tmp_path, "raise KeyboardInterrupt")
+    assert result.returncode == 130
+    assert (
+        result.stderr.splitlines()[0].startswith("interrupted") and "Traceback" not in result.stderr
+    )
 
 
 def test_leaving_does_not_wait_for_threads(tmp_path: Path) -> None:
     code = f"import sys, threading, time\nsys.path.insert(0, {str(ROOT)!r})\n"
     code += "from rl_es.cli import leave\n"
-    code += "threading.Thread(target=time.sleep, args=(200,)).start()\nprint('said')\nleave(130)"
-    done = _call(tmp_path, door=code)
-    assert (done.returncode, done.stdout) == (130, "said\n")
+    code += "threading.Thread(target=time.sleep, args=(200,)).start()\nprint('message')\nleave(130)"
+    result = _call(tmp_path, code=code)
+    assert (result.returncode, result.stdout) == (130, "message\n")
 
 
 def test_error_while_running(tmp_path: Path) -> None:
-    done = _run(tmp_path, "from rl_es.errors import UserError; raise UserError('disk is full')")
-    assert done.returncode == 2 and done.stderr.splitlines()[0] == "error: disk is full"
+    result = _run(tmp_path, "from rl_es.errors import UserError; raise UserError('disk is full')")
+    assert result.returncode == 2 and result.stderr.splitlines()[0] == "error: disk is full"
