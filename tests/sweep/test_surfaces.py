@@ -128,9 +128,7 @@ def test_one_that_fails_is_said_and_tried_again(
         patch.setattr(surfaces, "evaluate_points", broken)
         failed, (note,) = evaluate(tmp_path)
     assert failed == 1
-    assert note.startswith(
-        f"surface of {ENV}: failed: ZeroDivisionError: the pole (test_surfaces."
-    )
+    assert note.startswith(f"surface of {ENV}: failed: ZeroDivisionError: the pole (test_surfaces.")
     assert files.load(tmp_path) == {} and evaluate(tmp_path)[0] == 0 and files.load(tmp_path)
 
 

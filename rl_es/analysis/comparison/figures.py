@@ -141,17 +141,17 @@ def draw_differences(comparison: Comparison, options: FigureOptions) -> Figure:
         *([(TOTAL, comparison.totals)] if comparison.totals else []),
     ]
     labels = _labels(comparison)
-    others = [folder.name for folder in comparison.others]
+    other_names = [folder.name for folder in comparison.other_folders]
     with layout.paper():
         names = layout.row_names(options.sheet, labels)
-        row = 0.19 + 0.11 * (len(others) - 1)
+        row = 0.19 + 0.11 * (len(other_names) - 1)
         size = 2.1, names.high(row, frame=0.55), names.left
         figure, axes = layout.grid(options.sheet, len(groups), *size, stretch=False)
         for panel, (title, findings) in zip(axes, groups, strict=True):
             for finding in findings:
-                shift = others.index(finding.other) - (len(others) - 1) / 2
-                height = labels.index(finding.name) + shift * _SPREAD / len(others)
-                _mark(panel, finding, height, _colour(others, finding.other))
+                shift = other_names.index(finding.other) - (len(other_names) - 1) / 2
+                height = labels.index(finding.name) + shift * _SPREAD / len(other_names)
+                _mark(panel, finding, height, _colour(other_names, finding.other))
             panel.set_title(title)
             names.beside(panel)
         _axis(axes, comparison)
@@ -175,8 +175,8 @@ def _labels(comparison: Comparison) -> list[str]:
     return sorted(positions, key=lambda label: positions[label])
 
 
-def _colour(others: Sequence[str], other: str) -> str:
-    return layout.INK if len(others) == 1 else colour(others.index(other) + 1)
+def _colour(other_names: Sequence[str], other: str) -> str:
+    return layout.INK if len(other_names) == 1 else colour(other_names.index(other) + 1)
 
 
 def _mark(panel: Axes, finding: Finding, height: float, ink: str) -> None:
@@ -220,22 +220,26 @@ def _verdict_entries(comparison: Comparison) -> Iterator[tuple[Artist, str]]:
     for verdict in SHAPES:
         if verdict in verdicts:
             yield Line2D([], [], **_shape(verdict, layout.INK)), verdict
-    others = [folder.name for folder in comparison.others]
-    if len(others) > 1:
-        for other in others:
-            yield Line2D([], [], color=_colour(others, other)), other
+    other_names = [folder.name for folder in comparison.other_folders]
+    if len(other_names) > 1:
+        for other in other_names:
+            yield Line2D([], [], color=_colour(other_names, other)), other
 
 
 def _difference_notes(comparison: Comparison) -> list[str]:
     base, metric = f"‘{comparison.base.name}’", comparison.metric
-    others = " and ".join(f"‘{folder.name}’" for folder in comparison.others)
+    other_names = " and ".join(f"‘{folder.name}’" for folder in comparison.other_folders)
     scale = comparison.scale.told
     if metric.lower:
         scale = "in shares of the base's mean, less time to the right"
     margin = "" if comparison.margin is None else " Shaded: the margin."
-    order = " In a row, others from above as in the legend." if len(comparison.others) > 1 else ""
+    order = (
+        " In a row, others from above as in the legend."
+        if len(comparison.other_folders) > 1
+        else ""
+    )
     return [
-        f"How much better {others} than {base} in {metric.title} ({scale}), "
+        f"How much better {other_names} than {base} in {metric.title} ({scale}), "
         f"{comparison.counted()}; lines: {CONFIDENCE:.0%} bootstrap interval "
         f"({comparison.replicates:,} replicates). All environments: interquartile mean. "
         f"Filled: p < 0.05, adjusted for {len(comparison.findings)} comparisons.{margin}{order}",

@@ -134,20 +134,21 @@ def match_labels(
     Raises:
       UserError: an environment or a label is unknown, or nothing is left.
     """
-    base, *others = folders
+    base, *other_folders = folders
     _check_names("--env", environments, set(base.results.runs["env"]))
     _check_names("--label", labels, _labels(folders[:1]))
     matches = [
         Match(other, env, label, target)
-        for other in others
+        for other in other_folders
         for env, label in _select(base.pairs, environments, labels)
         for target in renamings.get(label, [label])
         if (env, target) in other.pairs
     ]
     if not matches:
+        names = ", ".join(folder.name for folder in other_folders)
         raise UserError(
-            f"{base.name} and {', '.join(o.name for o in others)}: no environment has the same "
-            "label in both; name labels that belong together with --map OLD=NEW"
+            f"{base.name} and {names}: no environment has the same label in both; name labels that "
+            "belong together with --map OLD=NEW"
         )
     return matches
 

@@ -77,10 +77,12 @@ def publish(comparison: Comparison, out: Path | None = None) -> list[Path]:
 
 
 def _default_folder(comparison: Comparison) -> Path:
-    base, *others = (slug(folder.name) for folder in comparison.folders)
+    base, *other_names = (slug(folder.name) for folder in comparison.folders)
     metric = comparison.metric.name
     suffix = "" if metric == FINAL else f"-{metric}"
-    return Path("results", "compare", slug(f"{base}-vs-{'-'.join(others)}{suffix}", LONGEST_NAME))
+    return Path(
+        "results", "compare", slug(f"{base}-vs-{'-'.join(other_names)}{suffix}", LONGEST_NAME)
+    )
 
 
 def unrounded_rows(comparison: Comparison) -> list[dict[str, Any]]:
@@ -126,7 +128,7 @@ def to_json(comparison: Comparison) -> str:
     """Returns the comparison as JSON, for scripts; unknown and infinite numbers are null."""
     content = {
         "base": {"name": comparison.base.name, "path": str(comparison.base.path)},
-        "others": [{"name": f.name, "path": str(f.path)} for f in comparison.others],
+        "others": [{"name": f.name, "path": str(f.path)} for f in comparison.other_folders],
         "metric": comparison.metric.name,
         "lower_is_better": comparison.metric.lower,
         "normalised": comparison.scale.told,
@@ -166,7 +168,7 @@ def _finding_columns(finding: Finding, comparison: Comparison) -> list[tuple[str
     """Returns the head and the cell of each column; a total has other columns than a finding."""
     median = comparison.metric.name == ARRIVAL
     columns: list[tuple[str, TableCell]] = []
-    if len(comparison.others) > 1:
+    if len(comparison.other_folders) > 1:
         columns.append(("other", text_cell(finding.other)))
     if finding.env is None:
         columns.append(("label", text_cell(finding.name)))
@@ -316,7 +318,7 @@ def print_comparison(comparison: Comparison) -> None:
 
 def _introduction(comparison: Comparison) -> list[str]:
     lines = [f"base: {comparison.base.name} ({comparison.base.path})"]
-    lines += [f"other: {folder.name} ({folder.path})" for folder in comparison.others]
+    lines += [f"other: {folder.name} ({folder.path})" for folder in comparison.other_folders]
     differences = [f"  {difference.text}" for difference in comparison.differences]
     if differences:
         lines += ["what differs besides:", *differences[:MOST_LINES]]
@@ -329,7 +331,7 @@ def _introduction(comparison: Comparison) -> list[str]:
 
 def page_sections(folder: Path, comparison: Comparison, pictures: Sequence[Path]) -> list[Section]:
     """Returns the sections of the page, from the comparison and the figures' paths."""
-    others = " and ".join(escape_markdown(other.name) for other in comparison.others)
+    other_names = " and ".join(escape_markdown(other.name) for other in comparison.other_folders)
     introduction = [
         f"{escape_markdown(outcome_line(comparison))}.",
         *(f"**{escape_markdown(warning)}**" for warning in comparison.warnings),
@@ -343,7 +345,7 @@ def page_sections(folder: Path, comparison: Comparison, pictures: Sequence[Path]
         ]
     left_out = (f"- {escape_markdown(line)}" for line in left_out_lines(comparison))
     return [
-        Section(f"{others} against {escape_markdown(comparison.base.name)}", introduction, 1),
+        Section(f"{other_names} against {escape_markdown(comparison.base.name)}", introduction, 1),
         Section("What differs besides", [_differences_text(comparison)]),
         Section(
             escape_markdown(comparison.metric.title.capitalize()),

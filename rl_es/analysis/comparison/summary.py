@@ -174,9 +174,9 @@ def _setting_differences(
     folders: Sequence[ComparedFolder], matches: Sequence[Match]
 ) -> Iterator[SettingDifference]:
     """Yields differences of agents, networks and environments; equal ones are joined into one."""
-    base, *others = folders
+    base, *other_folders = folders
     places: dict[tuple[str, str, tuple[tuple[str, str], ...]], list[str]] = {}
-    for other in others:
+    for other in other_folders:
         for match in (match for match in matches if match.other is other):
             first = _setting_texts(base.results.runs, match.env, match.base)
             second = _setting_texts(other.results.runs, match.env, match.label)
@@ -270,7 +270,7 @@ class Comparison:
         return self.folders[0]
 
     @property
-    def others(self) -> Sequence[ComparedFolder]:
+    def other_folders(self) -> Sequence[ComparedFolder]:
         """The folders that are compared with the base."""
         return self.folders[1:]
 

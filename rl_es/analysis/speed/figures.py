@@ -174,7 +174,7 @@ def _enough(group: pd.DataFrame) -> bool:
 
 
 def cost_against_width(speed: SpeedResults, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
-    """Draws, for one ladder, the time of a step of all members and the bytes of their noise."""
+    """Draws the time of a step of all members of one ladder, and the bytes of their noise."""
     (group,) = width_ladders(speed.table)
     styles = _styles(group)
     with layout.paper():
