@@ -312,8 +312,8 @@ class PPOLearner:
         sizes = self.config.model_dump()
         return sizes["num_envs"] * sizes["num_steps"]
 
-    def placed(self, lanes: str | None, spread: Any) -> "PPOLearner":
-        return replace(self, lanes=lanes)  # there are no pairs to spread
+    def with_placement(self, lane_axis: str | None, sharding: Any) -> "PPOLearner":
+        return replace(self, lanes=lane_axis)  # there are no pairs to shard
 
     def init(self, key: Array, hyper: Hyper) -> PPOState:
         """Returns the state before the first iteration. Consumes `key`."""

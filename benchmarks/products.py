@@ -2,9 +2,9 @@
 
     python -m benchmarks.products [--widths 64 256] [--ranks 1 4 8] [--population 1024]
 
-This is what `rl_es.evolution.perturbation` was chosen by. Three hidden layers, tanh, 4 inputs and 2
-outputs, noise drawn beforehand; each form's time is divided into that of the unperturbed network,
-round by round, and the median is printed: 100 would be pure batch inference.
+The form in `rl_es.evolution.perturbation` was chosen by this. The network has three hidden layers,
+tanh, 4 inputs and 2 outputs; noise is drawn beforehand. Each form's time is divided into that of
+the unperturbed network, round by round, and the median is printed: 100 is pure batch inference.
 """
 
 import argparse
@@ -32,11 +32,11 @@ def _minor_sum(x: Array, b: Array) -> Array:
 
 
 def _rank_by_rank(x: Array, b: Array) -> Array:
-    """Each rank by itself, over four wide slices that a product with ones closes."""
+    """Computes rank by rank, over four wide slices that a product with ones sums."""
     width = max(16, x.size // 4)
     if x.size % width:
         return _plain(x, b)
-    sums = [(x * one).reshape(-1, width).sum(0) @ jnp.ones((width,)) for one in b]
+    sums = [(x * row).reshape(-1, width).sum(0) @ jnp.ones((width,)) for row in b]
     return jnp.stack(sums)
 
 
@@ -64,7 +64,7 @@ def _network(width: int, rank: int, pairs: int, key: Array) -> list[dict[str, Ar
 
 
 def _program(layers: list[dict[str, Array]], form: Callable[[Array, Array], Array] | None) -> Any:
-    """(x [H, 2, 4]) -> the same after some steps of the network; None: unperturbed."""
+    """Returns x [H, 2, 4] -> the same after `STEPS` steps of the network; None: unperturbed."""
 
     def member(noise: list[Any], sign: Array, x: Array) -> Array:
         for i, (layer, (b, a)) in enumerate(zip(layers, noise, strict=True)):
@@ -86,19 +86,19 @@ def _program(layers: list[dict[str, Array]], form: Callable[[Array, Array], Arra
 
 
 def shares(width: int, rank: int, population: int, rounds: int) -> dict[str, float]:
-    """Percent of the unperturbed network's speed, by form: medians over interleaved rounds."""
-    key, start = jax.random.split(jax.random.key(0))
+    """Returns percent of the unperturbed network's speed by form: medians of interleaved rounds."""
+    key, start_key = jax.random.split(jax.random.key(0))
     layers = _network(width, rank, population // 2, key)
-    x = jax.random.normal(start, (population // 2, 2, INPUTS))
+    x = jax.random.normal(start_key, (population // 2, 2, INPUTS))
     programs = {name: _program(layers, form) for name, form in {"": None, **FORMS}.items()}
     for program in programs.values():
         program(x).block_until_ready()
     times: dict[str, list[float]] = {name: [] for name in programs}
     for _ in range(rounds):
         for name, program in programs.items():
-            began = time.perf_counter()
+            start = time.perf_counter()
             program(x).block_until_ready()
-            times[name].append(time.perf_counter() - began)
+            times[name].append(time.perf_counter() - start)
     floor = np.asarray(times[""])
     return {name: float(np.median(100 * floor / np.asarray(times[name]))) for name in FORMS}
 
@@ -110,13 +110,15 @@ def main() -> None:
     parser.add_argument("--ranks", type=int, nargs="+", default=[1, 4, 8])
     parser.add_argument("--population", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=9)
-    asked = parser.parse_args()
+    args = parser.parse_args()
     print("| width, rank | " + " | ".join(FORMS) + " |")
     print("|---|" + "---:|" * len(FORMS))
-    for width, rank in itertools.product(asked.widths, asked.ranks):
-        found = shares(width, rank, asked.population, asked.rounds)
+    for width, rank in itertools.product(args.widths, args.ranks):
+        percent = shares(width, rank, args.population, args.rounds)
         print(
-            f"| {width}, {rank} | " + " | ".join(f"{share:.0f}" for share in found.values()) + " |"
+            f"| {width}, {rank} | "
+            + " | ".join(f"{share:.0f}" for share in percent.values())
+            + " |"
         )
 
 

@@ -37,7 +37,7 @@ from rl_es.sweep.cells import Cell, expand_cells, group_cells
 from rl_es.sweep.queue import make_group_training
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import cell_identity, cell_origin
-from rl_es.training.compilation import prepare_jax, scalar_leaves, suppress_loader_messages
+from rl_es.training.compilation import compile_function, prepare_jax, scalar_leaves
 from rl_es.training.learner import Evolution, TrainState
 
 
@@ -161,10 +161,14 @@ def sampler(cell: Cell, learner: Learner) -> Sampler:
 
     seed, number = (jax.ShapeDtypeStruct((), kind) for kind in (jnp.uint32, jnp.float32))
     hyper = dict.fromkeys(split_traced(cell.config)[1], number)
-    first = jax.jit(init).lower(seed, hyper)
-    further = jax.jit(run, donate_argnums=0).lower(jax.eval_shape(init, seed, hyper))
-    with suppress_loader_messages():
-        return Sampler(still, length, count, first.compile(), further.compile())
+    state = jax.eval_shape(init, seed, hyper)
+    return Sampler(
+        still,
+        length,
+        count,
+        init=compile_function(init, seed, hyper).call,
+        run=compile_function(run, state, donate=(0,)).call,
+    )
 
 
 @dataclasses.dataclass

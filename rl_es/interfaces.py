@@ -401,12 +401,12 @@ class Learner(Protocol):
         """Most environment steps of a generation; a repeated action counts as one."""
         ...
 
-    def placed(self, lanes: str | None, spread: Any) -> "Learner":
-        """Returns this learner for vmapped runs, and for pairs that are spread over devices.
+    def with_placement(self, lane_axis: str | None, sharding: Any) -> "Learner":
+        """Returns this learner for vmapped runs, and for pairs that are sharded over devices.
 
         Args:
-          lanes: Name of the vmapped axis of runs; None if they are not vmapped.
-          spread: A `rl_es.training.sharding.PopulationSharding`; the default one without pairs.
+          lane_axis: Name of the vmapped axis of runs; None if they are not vmapped.
+          sharding: A `rl_es.training.sharding.PopulationSharding`; the default one without pairs.
         """
         ...
 

@@ -137,7 +137,7 @@ def make_films(
       UserError: a policy cannot be read, or its environment not be drawn here.
     """
     evaluators = [(policy, loader.load(policy.path)) for policy in policies.values()]
-    painter = stack.enter_context(closing(Painter(evaluators[0][1].workbench, size)))
+    painter = stack.enter_context(closing(Painter(evaluators[0][1].evaluator, size)))
     rollouts = [
         (policy, evaluator.rollout(episode_seed, painter.states))
         for policy, evaluator in evaluators

@@ -1,6 +1,9 @@
-"""Runs a speed benchmark: workload after workload, the contestants of each interleaved.
+"""Runs a speed benchmark: workload after workload, with interleaved samples of the contestants.
 
-What a person sees while a speed benchmark runs: one live line on a terminal, else lines.
+`run_benchmark` measures the workloads that a results folder lacks, and writes each when it is
+measured. In every round each contestant is sampled once, in an order of the round's own, so that
+slow changes of the machine meet all of them alike. `SpeedProgress` shows what happens: one live
+line on a terminal, lines elsewhere.
 """
 
 import gc
@@ -17,8 +20,8 @@ from rl_es.interfaces import Environment
 from rl_es.results import manifest, timings
 from rl_es.results.files import read_or_set_aside
 from rl_es.speed import peers
-from rl_es.speed.entrant import ContestantSampler
 from rl_es.speed.runners import make_environment
+from rl_es.speed.sampling import ContestantSampler
 from rl_es.speed.schema import EVOSAX, Benchmark, Horizon
 from rl_es.speed.workloads import Workload, expand_workloads
 from rl_es.sweep.progress import format_duration
@@ -26,14 +29,19 @@ from rl_es.training.compilation import prepare_jax
 
 
 class SpeedProgress:
-    """Prints each workload's start and end, and on a terminal what happens in between.
+    """The progress display of a speed benchmark: a line per workload, and a live line between.
 
-    The live line is drawn when something happens and at no other time: a thread that animates it
-    would take its share of what is timed.
+    The live line is drawn only when something happens: a thread that animates it would take its
+    share of what is timed.
     """
 
     def __init__(self, stream: TextIO | None = None, quiet: bool = False):
-        """Writes to standard output by default; `quiet`: failures and the end only."""
+        """Prepares the console; with `quiet` it shows failures and the end only.
+
+        Args:
+          stream: where lines go; standard output by default.
+          quiet: show failures and the end only.
+        """
         from rich.console import Console
 
         target = stream or sys.stdout
@@ -47,56 +55,56 @@ class SpeedProgress:
 
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
         self._quiet = quiet
-        self._done = self._total = self._failed = 0
+        self._done = self._total = self._failures = 0
 
     def begin(self, missing: int, total: int) -> None:
-        """Work starts: so many workloads are left of so many."""
+        """Reports the start: `missing` of `total` workloads are left."""
         self._done, self._total = total - missing, total
-        self._say(f"{missing} of {total} workloads to run")
+        self._print(f"{missing} of {total} workloads to run")
         if self._live is not None:
             self._live.start()
 
     def note(self, text: str) -> None:
-        """Something worth a line."""
-        self._say(text, always=True)
+        """Prints a line, also when quiet."""
+        self._print(text, always=True)
 
-    def workload(self, workload: Workload) -> None:
-        """A workload starts."""
-        self._say(f"[{self._done + 1}/{self._total}] {workload.label}")
+    def start_workload(self, workload: Workload) -> None:
+        """Reports that a workload starts."""
+        self._print(f"[{self._done + 1}/{self._total}] {workload.label}")
 
-    def preparing(self, workload: Workload, contestant: str) -> None:
-        """A contestant is compiled and warmed up."""
-        self._now(f"{workload.label}: compiling {contestant}")
+    def start_contestant(self, workload: Workload, contestant: str) -> None:
+        """Reports that a contestant is compiled and warmed up."""
+        self._update(f"{workload.label}: compiling {contestant}")
 
-    def round(self, workload: Workload, number: int, rounds: int) -> None:
-        """A round starts, counted from 0."""
-        self._now(f"{workload.label}: round {number + 1} of {rounds}")
+    def start_round(self, workload: Workload, number: int, rounds: int) -> None:
+        """Reports that a round starts, counted from 0."""
+        self._update(f"{workload.label}: round {number + 1} of {rounds}")
 
-    def failed(self, workload: Workload, contestant: str, reason: str) -> None:
-        """A contestant could not be run; the others go on."""
-        self._failed += 1
+    def report_failure(self, workload: Workload, contestant: str, reason: str) -> None:
+        """Reports that a contestant could not be run."""
+        self._failures += 1
         short = " ".join(reason.split())[:300]
-        self._say(f"{workload.label}: {contestant} failed: {short}", always=True)
+        self._print(f"{workload.label}: {contestant} failed: {short}", always=True)
 
-    def finished(self, workload: Workload, seconds: float) -> None:
-        """A workload is measured and written."""
+    def finish_workload(self, workload: Workload, seconds: float) -> None:
+        """Reports that a workload is measured and written."""
         self._done += 1
-        self._say(f"[{self._done}/{self._total}] done in {format_duration(seconds)}")
+        self._print(f"[{self._done}/{self._total}] done in {format_duration(seconds)}")
 
     def end(self) -> None:
-        """No more reports; may be called twice."""
+        """Reports the end, and stops the live line; may be called twice."""
         if self._live is not None:
             self._live.stop()
         if self._total:
-            said = f"{self._done} of {self._total} workloads done, {self._failed} failures"
-            self._say(said, always=True)
+            counts = f"{self._done} of {self._total} workloads done"
+            self._print(f"{counts}, {self._failures} failures", always=True)
         self._total = 0
 
-    def _say(self, text: str, always: bool = False) -> None:
+    def _print(self, text: str, always: bool = False) -> None:
         if always or not self._quiet:
             self._console.print(text)
 
-    def _now(self, text: str) -> None:
+    def _update(self, text: str) -> None:
         if self._live is not None:
             from rich.text import Text
 
@@ -109,8 +117,8 @@ Row = dict[str, Any]
 def run_benchmark(benchmark: Benchmark, folder: Path, progress: SpeedProgress) -> int:
     """Measures the workloads that are missing from a results folder.
 
-    A workload is written once all of it is measured. One that exists is not measured again, even if
-    a contestant of it failed: remove its file to have it run anew.
+    A workload is written once all of it is measured. A workload that exists is not measured again,
+    even if one of its contestants failed: remove its file to have it run anew.
 
     Returns:
       The exit code: 1 if a contestant failed in any workload, else 0.
@@ -120,32 +128,32 @@ def run_benchmark(benchmark: Benchmark, folder: Path, progress: SpeedProgress) -
         installed.
     """
     prepare_jax(max(entry.devices for entry in benchmark.contestants))
-    whole = expand_workloads(benchmark)
-    missing = [one for one in whole if not _is_there(folder, one, progress)]
-    environments = _environments(missing)
+    workloads = expand_workloads(benchmark)
+    missing = [workload for workload in workloads if not _is_measured(folder, workload, progress)]
+    environments = _make_environments(missing)
     if any(entry.name == EVOSAX for entry in benchmark.contestants) and missing:
         peers.require_evosax()
-    stated = benchmark.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    keys = [one.key for one in whole]
+    content = benchmark.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    keys = [workload.key for workload in workloads]
     start = {"missing": len(missing)}
-    manifest.write_manifest(folder, "benchmark", stated, start, progress.note, workloads=keys)
-    progress.begin(len(missing), len(whole))
+    manifest.write_manifest(folder, "benchmark", content, start, progress.note, workloads=keys)
+    progress.begin(len(missing), len(workloads))
     for workload in missing:
-        progress.workload(workload)
-        began = time.monotonic()
-        env = environments[workload.world.display_name, workload.horizon]
+        progress.start_workload(workload)
+        start_time = time.monotonic()
+        env = environments[workload.environment.display_name, workload.horizon]
         samples, programs = measure_workload(workload, environments, benchmark, progress)
         columns = {**workload.columns, "episode_length": env.spec.episode_length}
         path = timings.path_of(folder, workload.key)
         timings.write(path, columns, samples, programs, _origin())
-        progress.finished(workload, time.monotonic() - began)
+        progress.finish_workload(workload, time.monotonic() - start_time)
         jax.clear_caches()
     records = [timings.read(timings.path_of(folder, key))[1] for key in keys]
     statuses = {program["status"] for record in records for program in record["programs"]}
     return int("failed" in statuses)
 
 
-def _is_there(folder: Path, workload: Workload, progress: SpeedProgress) -> bool:
+def _is_measured(folder: Path, workload: Workload, progress: SpeedProgress) -> bool:
     path = timings.path_of(folder, workload.key)
     return read_or_set_aside(folder, path, timings.read, progress.note) is not None
 
@@ -156,17 +164,21 @@ def measure_workload(
     benchmark: Benchmark,
     progress: SpeedProgress,
 ) -> tuple[list[Row], list[Row]]:
-    """The samples of a workload, round by round, and the row of each contestant's program."""
-    entrants: dict[str, ContestantSampler] = {}
+    """Measures all contestants of a workload.
+
+    Returns:
+      The samples round by round, and the row of each contestant's program.
+    """
+    samplers: dict[str, ContestantSampler] = {}
     programs: dict[str, Row] = {}
     samples: dict[str, list[Row]] = {}
 
-    def lose(label: str, error: Exception) -> None:
+    def fail(label: str, error: Exception) -> None:
         reason = str(error).strip() or type(error).__name__
         programs[label] |= {"status": "failed", "reason": reason}
-        entrants.pop(label, None)
+        samplers.pop(label, None)
         samples.pop(label, None)
-        progress.failed(workload, label, reason)
+        progress.report_failure(workload, label, reason)
 
     for contestant in workload.contestants:
         label = contestant.label
@@ -175,43 +187,43 @@ def measure_workload(
             reason = f"not run with a population above {contestant.up_to}"
             programs[label] |= {"status": "skipped", "reason": reason}
             continue
-        progress.preparing(workload, label)
+        progress.start_contestant(workload, label)
         try:
-            entrants[label] = ContestantSampler(
+            samplers[label] = ContestantSampler(
                 workload,
                 contestant,
-                environments[workload.world.display_name, contestant.horizon],
+                environments[workload.environment.display_name, contestant.horizon],
                 min_seconds=benchmark.min_seconds,
                 measure=benchmark.compile,
                 parts=benchmark.parts,
             )
             samples[label] = []
-            programs[label] |= entrants[label].program
+            programs[label] |= samplers[label].program
         except Exception as error:  # such as too little memory: the others go on
-            lose(label, error)
+            fail(label, error)
     for number in range(benchmark.rounds):
-        progress.round(workload, number, benchmark.rounds)
-        order = list(entrants)
+        progress.start_round(workload, number, benchmark.rounds)
+        order = list(samplers)
         random.Random(f"{workload.key}:{number}").shuffle(order)
         gc.collect()
-        for place, label in enumerate(order):
-            common = {"round": number, "place": place}
+        for position, label in enumerate(order):
+            columns = {"round": number, "place": position}
             try:
-                samples[label] += [{**common, **row} for row in entrants[label].sample()]
+                samples[label] += [{**columns, **row} for row in samplers[label].sample()]
             except Exception as error:
-                lose(label, error)
+                fail(label, error)
     return [row for rows in samples.values() for row in rows], list(programs.values())
 
 
-def _environments(missing: list[Workload]) -> dict[tuple[str, Horizon], Environment]:
-    """By label and horizon, all made before anything is timed, so that errors come at once."""
-    made: dict[tuple[str, Horizon], Environment] = {}
-    for workload in missing:
-        for one in (workload, *workload.contestants):
-            key = workload.world.display_name, one.horizon
-            if key not in made:
-                made[key] = make_environment(workload, one.horizon)
-    return made
+def _make_environments(workloads: list[Workload]) -> dict[tuple[str, Horizon], Environment]:
+    """Makes all environments, by label and horizon: errors come before anything is timed."""
+    environments: dict[tuple[str, Horizon], Environment] = {}
+    for workload in workloads:
+        for item in (workload, *workload.contestants):
+            key = workload.environment.display_name, item.horizon
+            if key not in environments:
+                environments[key] = make_environment(workload, item.horizon)
+    return environments
 
 
 def _origin() -> Row:

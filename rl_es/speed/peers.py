@@ -1,9 +1,9 @@
-"""Other libraries' strategies on the same network, population, episodes and environment.
+"""Peers: strategies of other libraries on the same network, population, episodes and environment.
 
 evosax (Lange 2022, https://arxiv.org/abs/2212.04180), version 0.3: `Open_ES` as its documentation
-uses it, ask, evaluate and tell in one jitted generation. Its population is one full parameter
+uses it, with ask, evaluate and tell in one jitted generation. Its population is one full parameter
 pytree a member. Episodes, random keys and the rollout are those of the suite's own agents (partners
-share them), so that what differs is the strategy alone.
+share them), so that only the strategy differs.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Peer(NamedTuple):
 
 
 def require_evosax() -> Any:
-    """Imports evosax's Open_ES.
+    """Imports Open_ES of evosax.
 
     Raises:
       UserError: it is not installed.
@@ -59,7 +59,7 @@ def require_evosax() -> Any:
 
 
 def peer_versions() -> dict[str, str]:
-    """Installed versions of the peers."""
+    """Returns the installed versions of the peers."""
     import importlib.metadata
 
     try:
@@ -69,7 +69,7 @@ def peer_versions() -> dict[str, str]:
 
 
 def make_evosax_peer(env: Environment, policy: Policy, settings: PeerSettings) -> Peer:
-    """The Open_ES of evosax on an environment.
+    """Makes the Open_ES of evosax on an environment.
 
     Raises:
       UserError: evosax is not installed.
@@ -82,11 +82,11 @@ def make_evosax_peer(env: Environment, policy: Policy, settings: PeerSettings) -
     from rl_es.rollout.unroll import separate_step, start_particle, time_limit, unroll_episodes
     from rl_es.rollout.wrappers import implicit_promotion
 
-    made = require_evosax()
+    open_es = require_evosax()
     shapes = policy.parameters.shapes
     solution = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
     pairs, count = settings.population // 2, settings.episodes
-    strategy = made(
+    strategy = open_es(
         population_size=settings.population,
         solution=solution,
         optimizer=optax.adam(settings.lr),
@@ -95,34 +95,34 @@ def make_evosax_peer(env: Environment, policy: Policy, settings: PeerSettings) -
     limit = time_limit(env)
 
     def init(key: Array) -> Any:
-        own, params_key, run_key = jax.random.split(key, 3)
+        init_key, params_key, run_key = jax.random.split(key, 3)
         with implicit_promotion():
-            state = strategy.init(own, policy.init(params_key), strategy.default_params)
+            state = strategy.init(init_key, policy.init(params_key), strategy.default_params)
         return run_key, state
 
     def ask(key: Array, state: Any) -> Any:
         with implicit_promotion():
             return strategy.ask(key, state, strategy.default_params)
 
-    def unrolled(params: Params, reset_key: Array, step_key: Array) -> Any:
+    def unroll(params: Params, reset_key: Array, step_key: Array) -> Any:
         resets, steps = (
             pair_keys(block_keys(key, pairs), pairs, count) for key in (reset_key, step_key)
         )
         fresh = jax.vmap(jax.vmap(lambda key: start_particle(env, policy, key)))(resets)
         # Its members are all plus ones, then all minus ones: [2, H] of [P].
         first = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), fresh)
-        signed = jax.tree.map(lambda leaf: leaf.reshape(2, pairs, *leaf.shape[1:]), params)
+        pair_params = jax.tree.map(lambda leaf: leaf.reshape(2, pairs, *leaf.shape[1:]), params)
 
-        return unroll_episodes(separate_step(env, policy, signed, None), first, steps, limit)
+        return unroll_episodes(separate_step(env, policy, pair_params, None), first, steps, limit)
 
-    def generation(carried: Any) -> Any:
-        run_key, state = carried
+    def generation(carry: Any) -> Any:
+        run_key, state = carry
         run_key, ask_key, reset_key, step_key, tell_key = jax.random.split(run_key, 5)
         params, state = ask(ask_key, state)
-        rollout = unrolled(params, reset_key, step_key)
+        rollout = unroll(params, reset_key, step_key)
         returns = rollout.returns.mean(-1).reshape(-1)
         with implicit_promotion():  # it minimises
             state, _ = strategy.tell(tell_key, params, -returns, state, strategy.default_params)
         return (run_key, state), (returns, rollout.lengths.sum())
 
-    return Peer(init, generation, lambda carried: ask(*carried)[0])
+    return Peer(init, generation, lambda carry: ask(*carry)[0])

@@ -1,16 +1,17 @@
-"""From a contestant to the functions that are compiled and timed.
+"""The functions of a contestant that are compiled and timed.
 
-The floors of a generation: the same rollout, with nothing done to the policy.
+`make_timed_functions` builds them for a contestant on a workload:
 
-`Unperturbed` is an agent that draws no noise and learns nothing, so that its generation is the
-suite's own rollout of the unperturbed policy, shared by all members: pure batch inference. With
-`FixedAction` as the policy it is the bare environment.
+- An agent's generation is `Evolution.generation` on the workload's environment, and its parts are
+  the stages of that very generation (`generation_parts`).
+- A floor is the same generation of an agent that does nothing. `Unperturbed` draws no noise and
+  learns nothing: its generation is the rollout of the unperturbed policy, shared by all members,
+  pure batch inference. With `FixedAction` as its policy it is the bare environment.
+- A peer is another library's strategy on the same rollout (`rl_es.speed.peers`).
 
-A workload's environment, and episodes that all last to the time limit.
-
-With a full horizon every contestant takes exactly P x E x T steps, whatever its policies do.
-
-A learner's generation over devices, in chunks, and for several runs at once.
+With a full horizon (`FullHorizon`) every contestant takes exactly P x E x T steps, whatever its
+policies do. A generation may also be sharded over devices, cut into chunks, and run for several
+lanes at once.
 """
 
 from collections.abc import Callable
@@ -25,7 +26,6 @@ from jax import Array
 from rl_es import registry
 from rl_es.config import split_traced
 from rl_es.errors import UserError
-from rl_es.evolution.perturbation import block_keys
 from rl_es.interfaces import (
     Agent,
     Discrete,
@@ -47,7 +47,7 @@ from rl_es.interfaces import (
     Update,
 )
 from rl_es.rollout.policy import EmptyNetwork, make_policy
-from rl_es.rollout.segments import SegmentOutcome, SegmentStart
+from rl_es.rollout.segments import SegmentOutcome
 from rl_es.rollout.wrappers import wrap_environment
 from rl_es.speed import peers
 from rl_es.speed.schema import BARE, EVOSAX, FLOORS, Horizon
@@ -59,14 +59,14 @@ from rl_es.training.compilation import (
     scalar_leaves,
     vmap_lanes,
 )
-from rl_es.training.learner import Evolution, TrainState
+from rl_es.training.learner import Evolution, PopulationNoise, ShapedReturns, TrainState
 from rl_es.training.sharding import UNSHARDED, Placement, shard_shapes
 from rl_es.training.task import MAX_GENERATION_STEPS
 
 
 @dataclass(frozen=True)
 class Unperturbed:
-    """An agent all of whose members are the initial policy. Its state is that policy."""
+    """An agent whose members all are the initial policy. Its state is that policy."""
 
     population: int
     segment: Episode
@@ -105,27 +105,155 @@ class FixedAction(EmptyNetwork):
     def act(
         self, params: Params, state: PolicyState, observation: Observation, key: Array
     ) -> tuple[PolicyState, Array]:
-        return state, self._action()
-
-    def _action(self) -> Any:
         space = self._space
         if isinstance(space, Discrete):
-            return jnp.zeros((), jnp.int32)
+            return state, jnp.zeros((), jnp.int32)
         low, high = jnp.asarray(space.low), jnp.asarray(space.high)
-        bounded = jnp.isfinite(low) & jnp.isfinite(high)
-        return jnp.where(bounded, (low + high) / 2, 0.0)
+        finite = jnp.isfinite(low) & jnp.isfinite(high)
+        return state, jnp.where(finite, (low + high) / 2, 0.0)
 
 
-def place_generation(
+State = Any
+
+
+@dataclass(frozen=True)
+class TimedFunctions:
+    """The functions of a contestant that are timed.
+
+    Attributes:
+      init: key -> state. Consumes the key.
+      generation: state -> (state, (returns [P], environment steps [])); [L, P] and [L] with several
+        lanes.
+      perturbation: key -> the population's noise in one run, for its shapes.
+      parameters: number of scalars that are evolved.
+      learner: the learner whose stages are timed one by one; None if they are not.
+    """
+
+    init: Callable[[Array], State]
+    generation: Callable[[State], tuple[State, tuple[Array, Array]]]
+    perturbation: Callable[[Array], Any]
+    parameters: int
+    learner: Evolution | None = None
+
+
+def generation_parts(learner: Evolution) -> dict[str, Callable[..., Any]]:
+    """Returns the stages of a learner's generation as the parts that are timed, in their order.
+
+    `noise`, `rollout` and `shaping` are the stages `ask`, `unroll` and `shape`; `update` is
+    `contract` and `tell`. The bookkeeping that belongs to a stage is timed with it: `shaping`
+    includes the replacement of returns that are not finite, `update` the guard against generations
+    without any finite return, the metrics and the merge of the observation statistics.
+
+    Returns:
+      noise: state -> noise.
+      rollout: (state, noise) -> outcome of the segment.
+      shaping: (state, outcome) -> shaped returns.
+      update: (state, noise, shaped returns, outcome) -> the agent's state, statistics, metrics.
+    """
+
+    def draw(state: TrainState) -> PopulationNoise:
+        return learner.ask(state, learner.population_slice(state))
+
+    def unroll(state: TrainState, noise: PopulationNoise) -> SegmentOutcome:
+        return learner.unroll(state, learner.population_slice(state), noise)
+
+    def update(
+        state: TrainState, noise: PopulationNoise, shaping: ShapedReturns, outcome: SegmentOutcome
+    ) -> Any:
+        total = learner.contract(state, noise, shaping.weights)
+        after, metrics = learner.tell(state, total, shaping, noise.memory, outcome)
+        # Memory and particles are inputs of this part: to return them would time their copies.
+        return after.agent, after.statistics, metrics
+
+    return {"noise": draw, "rollout": unroll, "shaping": learner.shape, "update": update}
+
+
+def make_timed_functions(
+    workload: Workload, contestant: Contestant, env: Environment
+) -> TimedFunctions:
+    """Builds the functions of a contestant.
+
+    Raises:
+      UserError: the contestant does not fit the environment, is not installed, or needs more
+        devices than there are.
+    """
+    policy = make_policy(workload.policy, env.spec)
+    size = policy.parameters.size
+    if contestant.name == EVOSAX:
+        peer = peers.make_evosax_peer(env, policy, cast(peers.PeerSettings, contestant.config))
+        return TimedFunctions(
+            peer.init, peer.generation, lambda key: peer.population(peer.init(key)), size
+        )
+    if contestant.name in FLOORS:
+        bare = contestant.name == BARE
+        floor = Unperturbed(workload.population, Episode(workload.episodes))
+        acting = FixedAction(env.spec) if bare else policy
+        learner = _learner(workload, contestant, floor, env, acting)
+        return _learner_functions(learner, {}, 0 if bare else size, contestant)
+    assert contestant.config is not None
+    problem = ProblemSpec(policy.parameters, env.spec.episode_length)
+    agent = registry.agents.load(contestant.name).make(contestant.config, problem)
+    learner = _learner(workload, contestant, agent, env, policy)
+    steps = learner.generation_steps * workload.environment.wrappers.action_repeat
+    if steps > MAX_GENERATION_STEPS:
+        raise UserError(
+            f"a generation may take {steps:,} environment steps; too many to be counted"
+        )
+    functions = _learner_functions(learner, split_traced(contestant.config)[1], size, contestant)
+    return functions if contestant.is_spread else replace(functions, learner=learner)
+
+
+def _learner(
+    workload: Workload, contestant: Contestant, agent: Agent, env: Environment, policy: Policy
+) -> Evolution:
+    return Evolution(
+        agent,
+        env,
+        policy,
+        normalise_observations=workload.policy.normalise_observations,
+        lane_axis=lane_axis(contestant.lanes),
+        sharding=_placement(contestant).population,
+    )
+
+
+def _placement(contestant: Contestant) -> Placement:
+    return Placement(shards=contestant.devices, chunks=contestant.chunks)
+
+
+def _learner_functions(
+    learner: Evolution, settings: dict[str, float], parameters: int, contestant: Contestant
+) -> TimedFunctions:
+    hyper = scalar_leaves(settings)
+
+    def perturbation(key: Array) -> Noise:
+        single = replace(learner, sharding=UNSHARDED)
+        state = single.init(key, hyper)
+        return single.ask(state, single.population_slice(state)).noise
+
+    if contestant.is_spread:
+        functions = _placed_functions(learner, hyper, _placement(contestant), contestant.lanes)
+        return TimedFunctions(*functions, perturbation, parameters)
+
+    def init(key: Array) -> TrainState:
+        return learner.init(key, hyper)
+
+    def generation(state: TrainState) -> tuple[TrainState, tuple[Array, Array]]:
+        state, segment, _ = learner.generation(state)
+        return state, (segment.returns, segment.steps)
+
+    return TimedFunctions(init, generation, perturbation, parameters)
+
+
+def _placed_functions(
     learner: Evolution, hyper: Hyper, placement: Placement, lanes: int
 ) -> tuple[Callable[[Array], Any], Callable[[Any], Any]]:
-    """The `init` and `generation` of a `Runner`, for a learner that is spread so.
+    """Builds `init` and `generation` of a learner with several devices, chunks or lanes.
 
     Args:
-      learner: built with the placement's spread and the name of the lane axis.
+      learner: built with the placement's sharding and the name of the lane axis.
       hyper: its traced settings.
       placement: devices and chunks.
-      lanes: runs that share a call (L).
+      lanes: number of runs that share a call (L).
 
     Returns:
       key -> state, and state -> (state, (returns [L, P], environment steps [L])).
@@ -145,142 +273,16 @@ def place_generation(
         state, segment, _ = learner.generation(data_to_keys(state, shapes))
         return keys_to_data(state), (segment.returns, segment.steps)
 
-    held = learner.pairwise
-    first = placement.over(
-        vmap_lanes(lambda data: keys_to_data(begin(data)), lanes), (False,), held
-    )
-    following = placement.over(vmap_lanes(advance, lanes), (held,), (held, False))
+    pairwise = learner.pairwise
+    begin_lanes = vmap_lanes(lambda data: keys_to_data(begin(data)), lanes)
+    first = placement.shard_map(begin_lanes, (False,), pairwise)
+    generation = placement.shard_map(vmap_lanes(advance, lanes), (pairwise,), (pairwise, False))
 
     def init(key: Array) -> Any:
         keys = jax.random.split(key, lanes) if lanes > 1 else key[None]
         return first(jax.random.key_data(keys))
 
-    return init, following
-
-
-State = Any
-
-
-@dataclass(frozen=True)
-class GenerationParts:
-    """The parts of a generation, each a function of what the earlier ones gave."""
-
-    learner: Evolution
-
-    def noise(self, state: TrainState) -> tuple[Noise, Any]:
-        """The population's noise, and the agent's memory of it."""
-        keys = self._keys(state)[0]
-        return self.learner.agent.ask(keys, state.agent, state.memory, state.fresh)
-
-    def rollout(self, state: TrainState, noise: Noise) -> SegmentOutcome:
-        """The population's segment."""
-        members = self.learner.agent.members(state.agent, noise)
-        held = SegmentStart(state.particles, state.fresh, state.statistics)
-        _, reset_keys, step_keys = self._keys(state)
-        return self.learner.unfolding.run(members, held, reset_keys, step_keys)
-
-    def shaping(self, state: TrainState, segment: Segment) -> Array:
-        """The members' weights [P]."""
-        return self.learner.agent.shape(state.agent, segment)
-
-    def update(
-        self, state: TrainState, noise: Noise, memory: Any, weights: Array, segment: Segment
-    ) -> Any:
-        """The next state of the agent."""
-        agent = self.learner.agent
-        update = agent.contract(state.agent, noise, memory, weights)
-        return agent.tell(state.agent, update, segment)
-
-    def _keys(self, state: TrainState) -> list[Array]:
-        key = jax.random.fold_in(state.key, state.generation)
-        return [block_keys(part, self.learner.pairs) for part in jax.random.split(key, 3)]
-
-
-@dataclass(frozen=True)
-class TimedFunctions:
-    """What is timed of a contestant.
-
-    Attributes:
-      init: key -> state. Consumes the key.
-      generation: state -> (state, (returns [P], environment steps [])); of several runs that share
-        a call, [L, P] and [L].
-      perturbation: key -> the population's noise in one run. Only its shapes are asked for.
-      parameters: how many scalars are evolved.
-      parts: the parts of a generation, if it can be taken apart.
-    """
-
-    init: Callable[[Array], State]
-    generation: Callable[[State], tuple[State, tuple[Array, Array]]]
-    perturbation: Callable[[Array], Any]
-    parameters: int
-    parts: GenerationParts | None = None
-
-
-def make_runner(workload: Workload, contestant: Contestant, env: Environment) -> TimedFunctions:
-    """The functions of a contestant.
-
-    Raises:
-      UserError: it does not fit the environment, or is not installed.
-    """
-    policy = make_policy(workload.policy, env.spec)
-    size = policy.parameters.size
-    if contestant.name == EVOSAX:
-        peer = peers.make_evosax_peer(env, policy, cast(peers.PeerSettings, contestant.config))
-        return TimedFunctions(
-            peer.init, peer.generation, lambda key: peer.population(peer.init(key)), size
-        )
-    if contestant.name in FLOORS:
-        bare = contestant.name == BARE
-        agent = Unperturbed(workload.population, Episode(workload.episodes))
-        acting = FixedAction(env.spec) if bare else policy
-        learner = _learner(workload, contestant, agent, env, acting)
-        return _of_learner(learner, {}, 0 if bare else size, contestant)
-    assert contestant.config is not None
-    problem = ProblemSpec(policy.parameters, env.spec.episode_length)
-    made = registry.agents.load(contestant.name).make(contestant.config, problem)
-    learner = _learner(workload, contestant, made, env, policy)
-    most = learner.generation_steps * workload.world.wrappers.action_repeat
-    if most > MAX_GENERATION_STEPS:
-        raise UserError(f"a generation may take {most:,} environment steps; too many to be counted")
-    parts = None if contestant.is_spread else GenerationParts(learner)
-    return _of_learner(learner, split_traced(contestant.config)[1], size, contestant, parts)
-
-
-def _learner(
-    workload: Workload, contestant: Contestant, agent: Agent, env: Environment, policy: Policy
-) -> Evolution:
-    normalise, axis = workload.policy.normalise_observations, lane_axis(contestant.lanes)
-    return Evolution(agent, env, policy, normalise, axis, _placement(contestant).spread)
-
-
-def _placement(contestant: Contestant) -> Placement:
-    return Placement(shards=contestant.devices, chunks=contestant.chunks)
-
-
-def _of_learner(
-    learner: Evolution,
-    settings: dict[str, float],
-    parameters: int,
-    contestant: Contestant,
-    parts: GenerationParts | None = None,
-) -> TimedFunctions:
-    hyper = scalar_leaves(settings)
-
-    def init(key: Array) -> TrainState:
-        return learner.init(key, hyper)
-
-    def generation(state: TrainState) -> tuple[TrainState, tuple[Array, Array]]:
-        state, segment, _ = learner.generation(state)
-        return state, (segment.returns, segment.steps)
-
-    def perturbation(key: Array) -> Noise:
-        whole = replace(learner, spread=UNSHARDED)
-        return GenerationParts(whole).noise(whole.init(key, hyper))[0]
-
-    if contestant.is_spread:
-        functions = place_generation(learner, hyper, _placement(contestant), contestant.lanes)
-        return TimedFunctions(*functions, perturbation, parameters)
-    return TimedFunctions(init, generation, perturbation, parameters, parts)
+    return init, generation
 
 
 @struct.dataclass
@@ -288,15 +290,16 @@ class FullHorizonState:
     """The state of a `FullHorizon`."""
 
     inner: EnvState
-    over: Array  # [] bool: the environment itself has ended the episode
-    steps: Array  # [] int32, since the reset
+    is_over: Array  # [] bool, whether the environment itself has ended the episode
+    steps: Array  # [] int32, steps since the reset
 
 
 class FullHorizon:
-    """Ends no episode before the time limit; rewards stop where the environment would have ended.
+    """An environment whose episodes all last to the time limit.
 
-    That keeps returns a function of the states. XLA deletes what no output depends on, so a reward
-    that is always 1 would let it delete the physics, and the rollout would cost nothing.
+    Rewards stop where the environment would have ended the episode. That keeps returns a function
+    of the states: XLA deletes what no output depends on, so that for a reward that is always 1 it
+    would delete the physics, and the rollout would cost nothing.
     """
 
     def __init__(self, env: Environment):
@@ -311,26 +314,26 @@ class FullHorizon:
         transition = self.env.step(key, state.inner, action)
         steps, limit = state.steps + 1, self.spec.episode_length
         return transition._replace(
-            state=FullHorizonState(transition.state, state.over | transition.terminated, steps),
-            reward=jnp.where(state.over, 0.0, transition.reward),
+            state=FullHorizonState(transition.state, state.is_over | transition.terminated, steps),
+            reward=jnp.where(state.is_over, 0.0, transition.reward),
             terminated=jnp.zeros((), bool),
             truncated=jnp.zeros((), bool) if limit is None else steps >= limit,
         )
 
 
 def make_environment(workload: Workload, horizon: Horizon) -> Environment:
-    """A fresh environment of a workload, with this horizon.
+    """Makes a fresh environment of a workload, with this horizon.
 
     Raises:
       UserError: it has no time limit.
     """
-    world = workload.world
-    suite = registry.environment_suite(world.name)
-    made = suite.make(world.name, workload.options)
-    env = wrap_environment(FullHorizon(made) if horizon == "full" else made, world.wrappers)
+    entry = workload.environment
+    suite = registry.environment_suite(entry.name)
+    env = suite.make(entry.name, workload.options)
+    env = wrap_environment(FullHorizon(env) if horizon == "full" else env, entry.wrappers)
     if env.spec.episode_length is None:
         raise UserError(
-            f"environment {world.display_name}: it has no time limit, so its episodes have no "
+            f"environment {entry.display_name}: it has no time limit, so its episodes have no "
             "length to be timed over; give it an episode_length"
         )
     return env

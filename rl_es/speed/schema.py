@@ -1,4 +1,4 @@
-"""The speed file's format: which workloads are timed, and who is timed on them.
+"""The format of a speed file: the workloads, and the contestants that are timed on them.
 
 ```yaml
 name: example                 # names the default results folder
@@ -35,7 +35,7 @@ contestants:
   - evosax                    # evosax's Open_ES, with the extra `peers`
 ```
 
-Who can be timed, besides the suite's own agents.
+A contestant is an agent of the suite, a floor (`FLOORS`) or a peer (`PEERS`).
 """
 
 from typing import Annotated, Literal, TypeVar
@@ -58,41 +58,41 @@ from rl_es.sweep.schema import (
 
 BARE, INFERENCE, EVOSAX = "bare", "inference", "evosax"
 
-# A generation without noise, shaping and update.
+# Generations without noise, shaping and update.
 FLOORS = {
     BARE: "the environment under a fixed action",
     INFERENCE: "the unperturbed policy, shared by all members: pure batch inference",
 }
-# Other libraries, on the same network, population and steps.
+# Strategies of other libraries on the same network, population and steps.
 PEERS = {EVOSAX: "Open_ES of evosax (extra `peers`)"}
-
 
 Horizon = Literal["full", "natural"]
 
-
 T = TypeVar("T")
-Listed = Annotated[tuple[T, ...], Field(min_length=1, strict=False), AfterValidator(check_distinct)]
+DistinctList = Annotated[
+    tuple[T, ...], Field(min_length=1, strict=False), AfterValidator(check_distinct)
+]
 Count = Annotated[int, Strict(), Field(ge=1)]
 Population = Annotated[int, Strict(), Field(ge=2), AfterValidator(check_even)]
 Layers = Annotated[tuple[Width, ...], Field(strict=False)]
 
 
 class Workloads(Config):
-    """The axes of the workloads, which are all their combinations."""
+    """The axes of the workloads; all their combinations are timed."""
 
     environments: Annotated[
         tuple[Annotated[EnvironmentChoice, BeforeValidator(name_to_mapping)], ...],
         Field(min_length=1, strict=False),
         AfterValidator(check_labels),
     ]
-    widths: Listed[Layers]
-    populations: Listed[Population]
-    episodes: Listed[Count] = (1,)
-    horizons: Listed[Horizon] = ("full",)
+    widths: DistinctList[Layers]
+    populations: DistinctList[Population]
+    episodes: DistinctList[Count] = (1,)
+    horizons: DistinctList[Horizon] = ("full",)
 
 
 class ContestantEntry(VariedEntry):
-    """A contestant: a floor, a peer, or an agent with settings that may vary."""
+    """The entry of a contestant: a floor, a peer, or an agent with settings that may vary."""
 
     up_to: int | None = Field(None, ge=2)
     horizon: Horizon | None = None
@@ -102,10 +102,10 @@ class ContestantEntry(VariedEntry):
 
     @field_validator("name")
     @classmethod
-    def _known(cls, name: str) -> str:
-        known = [*FLOORS, *PEERS, *registry.strategy_names()]
-        if name not in known:
-            raise ValueError(f"unknown contestant '{brief(name)}'{did_you_mean(name, known)}")
+    def _check_name(cls, name: str) -> str:
+        names = [*FLOORS, *PEERS, *registry.strategy_names()]
+        if name not in names:
+            raise ValueError(f"unknown contestant '{brief(name)}'{did_you_mean(name, names)}")
         return name
 
 

@@ -1,12 +1,11 @@
-"""The workloads of a speed file: every combination of its axes.
+"""Loads a speed file, and expands it into workloads and their contestants.
 
-The contestants of a workload, with complete settings.
+A workload is one combination of the file's axes: environment, network, population, episodes and
+horizon. Its contestants have complete settings. Those of an agent come from, weakest first: its own
+defaults, the file's `agent`, its `with`, its `grid` and `random`; population and episodes are the
+workload's. A peer takes from `agent` the settings that it has.
 
-An agent's settings, weakest first: its own defaults, the file's `agent`, its `with`, its `grid` and
-`random`. Population and episodes are the workload's. A peer takes from `agent` the settings that it
-has.
-
-A speed file, and what the command line sets, to a checked `Benchmark`.
+A workload's key is a hash of everything that is measured and how. It names the workload's results.
 """
 
 import itertools
@@ -28,8 +27,9 @@ from rl_es.sweep.schema import EnvironmentChoice
 from rl_es.sweep.variants import Variant, count_variants, expand_variants
 from rl_es.sweep.yaml_reader import Document, read_yaml
 
-MEMBERS_PER_KEY = 128  # those of a block of antithetic pairs, `rl_es.evolution.perturbation`
-_BY_WORKLOAD = {"population": "populations", "episodes": "episodes"}
+MAX_PROGRAMS = 100_000
+MEMBERS_PER_KEY = 128  # members of a block of antithetic pairs, `rl_es.evolution.perturbation`
+_WORKLOAD_AXES = {"population": "populations", "episodes": "episodes"}  # by an agent's setting
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,12 @@ class Contestant:
       label: unique in the file.
       name: `bare`, `inference`, `evosax` or the agent's name in the registry.
       config: its settings; None for a floor, which has none.
-      up_to: the largest population that it is run with; None: any.
+      up_to: the largest population that it is run with; None for any.
       numerics: the `NUMERICS` of the agent's file, raised by hand when the agent's numbers change.
       horizon: `full` or `natural`.
-      devices: how many devices share its population.
-      chunks: how many chunks each device evaluates its part in.
-      lanes: how many runs share a call.
+      devices: number of devices that share its population.
+      chunks: number of chunks in which each device evaluates its part.
+      lanes: number of runs that share a call.
     """
 
     label: str
@@ -60,7 +60,7 @@ class Contestant:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """Everything that decides what is timed, as JSON."""
+        """Everything that determines what is timed, as JSON."""
         settings = {} if self.config is None else self.config.model_dump(mode="json")
         return {"label": self.label, "name": self.name, "settings": settings,
                 "up_to": self.up_to, "numerics": self.numerics, "horizon": self.horizon,
@@ -68,14 +68,14 @@ class Contestant:
 
     @property
     def is_spread(self) -> bool:
-        """Whether its generation is more than one run on one device, all at once."""
+        """Whether it has more than one device, chunk or lane."""
         return (self.devices, self.chunks, self.lanes) != (1, 1, 1)
 
 
 def expand_contestants(
     benchmark: Benchmark, i: int, j: int, horizon: Horizon
 ) -> Iterator[Contestant]:
-    """The contestants for the i-th population and j-th number of episodes, in the file's order.
+    """Yields the contestants of the i-th population and j-th episodes, in the file's order.
 
     Raises:
       ConfigError: some settings do not fit.
@@ -83,8 +83,8 @@ def expand_contestants(
     for k, entry in enumerate(benchmark.contestants):
         for variant in expand_variants(entry):
             config = None if entry.name in FLOORS else _settings(benchmark, i, j, k, variant)
-            ours = entry.name not in FLOORS and entry.name not in PEERS
-            numerics = registry.agents.load(entry.name).NUMERICS if ours else 1
+            is_agent = entry.name not in FLOORS and entry.name not in PEERS
+            numerics = registry.agents.load(entry.name).NUMERICS if is_agent else 1
             yield Contestant(
                 variant.label,
                 entry.name,
@@ -99,31 +99,70 @@ def expand_contestants(
 
 
 def check_contestants(benchmark: Benchmark) -> None:
-    """Checks the contestants, as far as that needs no workload.
+    """Checks the contestants, as far as this needs no workload.
 
     Raises:
       ConfigError: the first thing that is wrong.
     """
-    _no_sizes(benchmark.agent, ("agent",))
+    _refuse_sizes(benchmark.agent, ("agent",))
     labels: set[str] = set()
     for k, entry in enumerate(benchmark.contestants):
-        place: ConfigPath = ("contestants", k)
-        _no_settings_of_floors(entry, place)
-        for below, settings in (("with", entry.fixed), ("grid", entry.grid)):
-            _no_sizes(settings, (*place, below))
+        path: ConfigPath = ("contestants", k)
+        _check_floor(entry, path)
+        for key, settings in (("with", entry.fixed), ("grid", entry.grid)):
+            _refuse_sizes(settings, (*path, key))
         if entry.random:
-            _no_sizes(entry.random.settings, (*place, "random"))
-        _no_spread_of_peers(entry, place)
-        _whole_blocks(benchmark, entry, place)
+            _refuse_sizes(entry.random.settings, (*path, "random"))
+        _check_peer(entry, path)
+        _check_parts(benchmark, entry, path)
         if entry.name == EVOSAX and benchmark.policy.normalise_observations:
-            raise ConfigError(place, "runs without policy.normalise_observations; leave one out")
+            raise ConfigError(path, "runs without policy.normalise_observations; leave one out")
         for variant in expand_variants(entry):
             if variant.label in labels:
-                raise ConfigError(place, f"label '{variant.label}' is used twice; give another")
+                raise ConfigError(path, f"label '{variant.label}' is used twice; give another")
             labels.add(variant.label)
 
 
+def _check_floor(entry: ContestantEntry, path: ConfigPath) -> None:
+    """Refuses settings of a floor."""
+    if entry.name not in FLOORS:
+        return
+    for key, settings in (("with", entry.fixed), ("grid", entry.grid), ("random", entry.random)):
+        if settings:
+            raise ConfigError((*path, key), f"{entry.name} is no agent, it has no settings")
+
+
+def _refuse_sizes(settings: Any, path: ConfigPath) -> None:
+    """Refuses settings that are axes of the workloads."""
+    for name, axis in _WORKLOAD_AXES.items():
+        if name in settings:
+            raise ConfigError(
+                (*path, name), f"every contestant has the workload's; see workloads.{axis}"
+            )
+
+
+def _check_peer(entry: ContestantEntry, path: ConfigPath) -> None:
+    """Refuses devices, chunks and lanes of a peer."""
+    for key in ("devices", "chunks", "lanes"):
+        if entry.name in PEERS and getattr(entry, key) != 1:
+            raise ConfigError((*path, key), f"{entry.name} runs alone, at once, on one device")
+
+
+def _check_parts(benchmark: Benchmark, entry: ContestantEntry, path: ConfigPath) -> None:
+    """Refuses devices and chunks that do not hold whole blocks of pairs."""
+    parts = entry.devices * entry.chunks
+    for population in benchmark.workloads.populations:
+        run = entry.up_to is None or population <= entry.up_to
+        if run and parts > 1 and population % (parts * MEMBERS_PER_KEY):
+            raise ConfigError(
+                path,
+                f"devices times chunks must divide each population into whole multiples of "
+                f"{MEMBERS_PER_KEY} members; {population} / {parts} is none",
+            )
+
+
 def _settings(benchmark: Benchmark, i: int, j: int, k: int, variant: Variant) -> Config:
+    """Returns a contestant's complete settings, from its `i`, `j`, `k` in the file."""
     entry = benchmark.contestants[k]
     peer = entry.name in PEERS
     model = peers.PeerSettings if peer else registry.agents.load(entry.name).Hyperparameters
@@ -133,67 +172,30 @@ def _settings(benchmark: Benchmark, i: int, j: int, k: int, variant: Variant) ->
     layers.add_mapping(entry.fixed, ("contestants", k, "with"))
     layers.add_variant(variant, ("contestants", k))
     for name, position in (("population", i), ("episodes", j)):
-        axis = _BY_WORKLOAD[name]
+        axis = _WORKLOAD_AXES[name]
         if name in model.model_fields:
             value = getattr(benchmark.workloads, axis)[position]
             layers.add(name, value, ("workloads", axis, position))
     return layers.validate(model, entry.display_name, ("contestants", k))
 
 
-def _no_sizes(settings: Any, place: ConfigPath) -> None:
-    for name, axis in _BY_WORKLOAD.items():
-        if name in settings:
-            raise ConfigError(
-                (*place, name), f"every contestant has the workload's; see workloads.{axis}"
-            )
-
-
-def _no_spread_of_peers(entry: ContestantEntry, place: ConfigPath) -> None:
-    for key in ("devices", "chunks", "lanes"):
-        if entry.name in PEERS and getattr(entry, key) != 1:
-            raise ConfigError((*place, key), f"{entry.name} runs alone, at once, on one device")
-
-
-def _whole_blocks(benchmark: Benchmark, entry: ContestantEntry, place: ConfigPath) -> None:
-    parts = entry.devices * entry.chunks
-    for population in benchmark.workloads.populations:
-        run = entry.up_to is None or population <= entry.up_to
-        if run and parts > 1 and population % (parts * MEMBERS_PER_KEY):
-            raise ConfigError(
-                place,
-                f"devices times chunks must divide each population into whole multiples of "
-                f"{MEMBERS_PER_KEY} members; {population} / {parts} is none",
-            )
-
-
-def _no_settings_of_floors(entry: ContestantEntry, place: ConfigPath) -> None:
-    if entry.name not in FLOORS:
-        return
-    for key, given in (("with", entry.fixed), ("grid", entry.grid), ("random", entry.random)):
-        if given:
-            raise ConfigError((*place, key), f"{entry.name} is no agent, it has no settings")
-
-
-MAX_PROGRAMS = 100_000
-
-
 @dataclass(frozen=True, eq=False)
 class Workload:
-    """What all contestants run: one environment, network, population and number of steps.
+    """One environment, network, population and number of steps that all contestants run.
 
     Attributes:
       key: 16 hex digits, a hash of everything that is measured and how.
-      world: the environment's entry.
-      options: of its suite, complete.
+      environment: the environment's entry in the file.
+      options: complete options of its suite.
       policy: network and head.
-      population: members (P).
-      episodes: whole episodes a member and generation (E).
+      population: number of members (P).
+      episodes: number of whole episodes a member and generation (E).
       horizon: `full` or `natural`.
       contestants: in the file's order.
     """
 
     key: str
-    world: EnvironmentChoice
+    environment: EnvironmentChoice
     options: Config
     policy: PolicyConfig
     population: int
@@ -206,7 +208,7 @@ class Workload:
         """The `timings.WORKLOAD` columns that are known before the environment is made."""
         return {
             "workload": self.key,
-            "env": self.world.display_name,
+            "env": self.environment.display_name,
             "widths": "x".join(map(str, self.policy.widths)),
             "population": self.population,
             "episodes": self.episodes,
@@ -215,16 +217,16 @@ class Workload:
 
     @property
     def label(self) -> str:
-        """For people, on one line."""
+        """One line for people."""
         widths = " x ".join(map(str, self.policy.widths)) or "no hidden layer"
         return (
-            f"{self.world.display_name}, {widths}, P = {self.population}, E = {self.episodes}, "
-            f"{self.horizon} horizon"
+            f"{self.environment.display_name}, {widths}, P = {self.population}, "
+            f"E = {self.episodes}, {self.horizon} horizon"
         )
 
 
 def expand_workloads(benchmark: Benchmark) -> tuple[Workload, ...]:
-    """Every combination of the axes, the last fastest.
+    """Returns every combination of the axes, the last axis fastest.
 
     Raises:
       ConfigError: values that do not fit together.
@@ -233,7 +235,7 @@ def expand_workloads(benchmark: Benchmark) -> tuple[Workload, ...]:
 
 
 def check_benchmark(benchmark: Benchmark) -> None:
-    """Checks how the values of a speed file fit together.
+    """Checks that the values of a speed file fit together.
 
     Raises:
       ConfigError: the first value that does not fit.
@@ -242,11 +244,11 @@ def check_benchmark(benchmark: Benchmark) -> None:
         raise ConfigError(("policy", "widths"), "the workloads state them; see workloads.widths")
     _check_size(benchmark)
     check_contestants(benchmark)
-    seen: dict[str, str] = {}
+    keys: set[str] = set()
     for workload in _workloads(benchmark):
-        if workload.key in seen:
+        if workload.key in keys:
             raise ConfigError(("workloads",), f"two are the same: {workload.label}; remove one")
-        seen[workload.key] = workload.label
+        keys.add(workload.key)
 
 
 def _check_size(benchmark: Benchmark) -> None:
@@ -260,40 +262,40 @@ def _check_size(benchmark: Benchmark) -> None:
 
 def _workloads(benchmark: Benchmark) -> Iterator[Workload]:
     axes = benchmark.workloads
-    how = benchmark.model_dump(include={"rounds", "min_seconds", "compile", "parts"})
-    runners = {
+    measurement = benchmark.model_dump(include={"rounds", "min_seconds", "compile", "parts"})
+    contestants = {
         (i, j, horizon): tuple(expand_contestants(benchmark, i, j, horizon))
         for i in range(len(axes.populations))
         for j in range(len(axes.episodes))
         for horizon in axes.horizons
     }
-    for e, world in enumerate(axes.environments):
-        options = resolve_options(world, ("workloads", "environments", e, "options"))
-        environment = environment_identity(world, options)
+    for e, entry in enumerate(axes.environments):
+        options = resolve_options(entry, ("workloads", "environments", e, "options"))
+        environment = environment_identity(entry, options)
         sizes = itertools.product(
             axes.widths, enumerate(axes.populations), enumerate(axes.episodes), axes.horizons
         )
         for widths, (i, population), (j, episodes), horizon in sizes:
             policy = benchmark.policy.model_copy(update={"widths": widths})
             content = {
-                "how": how,
+                "how": measurement,
                 "environment": environment,
-                "label": world.display_name,
+                "label": entry.display_name,
                 "policy": policy.identity(),
                 "population": population,
                 "episodes": episodes,
                 "horizon": horizon,
-                "contestants": [one.identity for one in runners[i, j, horizon]],
+                "contestants": [contestant.identity for contestant in contestants[i, j, horizon]],
             }
             yield Workload(
                 key=digest(content),
-                world=world,
+                environment=entry,
                 options=options,
                 policy=policy,
                 population=population,
                 episodes=episodes,
                 horizon=horizon,
-                contestants=runners[i, j, horizon],
+                contestants=contestants[i, j, horizon],
             )
 
 

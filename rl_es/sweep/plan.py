@@ -253,10 +253,10 @@ def describe_placements(works: Sequence[PlacedGroup]) -> Iterator[str]:
         place = work.place
         if place.placement.chunks > 1:
             yield f"{work.group.label}: {_describe_chunks(work)}."
-        if place.needed > place.budget:
+        if place.needed_bytes > place.budget_bytes:
             yield (
-                f"{work.group.label}: it needs about {_format_bytes(place.needed)} where "
-                f"{_format_bytes(place.budget)} may be used (--memory), and cannot be cut "
+                f"{work.group.label}: it needs about {_format_bytes(place.needed_bytes)} where "
+                f"{_format_bytes(place.budget_bytes)} may be used (--memory), and cannot be cut "
                 "further."
             )
 
@@ -285,11 +285,11 @@ def _describe_chunks(work: PlacedGroup) -> str:
     text = (
         f"its population is evaluated in {chunks} chunks of {members // shards // chunks:,} members"
     )
-    if place.asked:
+    if place.chunks_requested:
         return f"{text}, as asked for"
     return (
-        f"{text}: all at once would need about {_format_bytes(place.whole)}, and "
-        f"{_format_bytes(place.budget)} may be used (--memory, --population-chunk)"
+        f"{text}: all at once would need about {_format_bytes(place.unchunked_bytes)}, and "
+        f"{_format_bytes(place.budget_bytes)} may be used (--memory, --population-chunk)"
     )
 
 

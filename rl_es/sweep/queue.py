@@ -77,7 +77,7 @@ def make_placed_group(group: Group, resources: Resources) -> PlacedGroup:
     learner, (_, traced) = training.learner, split_traced(group.cells[0].config)
     place = place_group(learner.pairs, len(group.cells), pair_bytes(learner, traced), resources)
     axis = lane_axis(place.lanes // place.placement.runs)
-    return PlacedGroup(group, training.placed(axis, place.placement.spread), place)
+    return PlacedGroup(group, training.with_placement(axis, place.placement.population), place)
 
 
 def shrink_placement(work: PlacedGroup, resources: Resources) -> PlacedGroup | None:

@@ -339,7 +339,7 @@ class Store:
             content = read_or_set_aside(
                 self.folder,
                 path,
-                lambda path: text_files.read_json(path, policy_manifest.WHAT),
+                lambda path: text_files.read_json(path, policy_manifest.MANIFEST_KIND),
                 self.note,
             )
             if content is not None:

@@ -7,7 +7,7 @@ Axis letters: G grid points, C points evaluated at once, E episodes.
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,9 +26,9 @@ from rl_es.sweep.progress import Progress, format_duration
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import Store, cell_reason, cell_source
 from rl_es.training.compilation import (
+    compile_function,
     key_for_evaluation,
     lane_axis,
-    suppress_loader_messages,
     vmap_lanes,
 )
 from rl_es.training.task import Task
@@ -205,7 +205,8 @@ def evaluate_points(task: Task, points: np.ndarray, episodes: int) -> Iterator[n
     def evaluate_point(point: Array) -> Array:
         return evaluate(key_for_evaluation(SEED), Snapshot(unflatten_parameters(shapes, point)))
 
-    evaluate_chunk = _compile(vmap_lanes(evaluate_point, size), (size, DIMENSIONS))
+    shape = jax.ShapeDtypeStruct((size, DIMENSIONS), jnp.float32)
+    evaluate_chunk = compile_function(vmap_lanes(evaluate_point, size), shape).call
     for start in range(0, len(points), size):
         chunk = points[start : start + size]
         # The last chunk repeats its last point: a program has a fixed number of them.
@@ -220,9 +221,3 @@ def unflatten_parameters(shapes: Any, vector: Array) -> Params:
     parts = jnp.split(vector, ends)
     arrays = [part.reshape(leaf.shape) for part, leaf in zip(parts, leaves, strict=True)]
     return jax.tree.unflatten(structure, arrays)
-
-
-def _compile(function: Callable[..., Array], shape: tuple[int, ...]) -> Callable[..., Array]:
-    lowered = jax.jit(function).lower(jax.ShapeDtypeStruct(shape, jnp.float32))
-    with suppress_loader_messages():
-        return lowered.compile()

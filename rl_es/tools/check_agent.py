@@ -177,10 +177,12 @@ class AgentTrial:
         """The same with a learner of its own."""
         return AgentTrial(self.name, self.config, self.env)
 
-    def placed(self, lanes: str | None, spread: PopulationSharding) -> "AgentTrial":
-        """The same with its learner so place."""
+    def with_placement(self, lane_axis: str | None, sharding: PopulationSharding) -> "AgentTrial":
+        """Returns the same trial with its learner for this lane axis and sharding."""
         trial = self.anew()
-        trial.__dict__["learner"] = self.learner.placed(lanes, spread)  # in place of its own
+        trial.__dict__["learner"] = self.learner.with_placement(
+            lane_axis, sharding
+        )  # in place of its own
         return trial
 
     @cached_property
@@ -398,7 +400,7 @@ class AgentChecks:
     def lanes(self) -> str:
         """Runs that share a call give what each gives alone."""
         trial = self.usual
-        together = trial.placed("lanes", PopulationSharding())
+        together = trial.with_placement("lanes", PopulationSharding())
         seeds = np.arange(2, dtype=np.uint32)
         state = jax.vmap(together.init, (0, None), axis_name="lanes")(seeds, trial.numbers)
         outputs = jax.jit(jax.vmap(together.plain, (0, None), axis_name="lanes"))(
@@ -481,7 +483,7 @@ class StrategyChecks(AgentChecks):
         if "population" not in self.module.Hyperparameters.model_fields:
             return "not asked: it has no setting 'population'"
         unchunked = self._plain(Target(length=4), population=4 * PAIRS_PER_KEY)
-        parts = unchunked.placed(None, PopulationSharding(chunks=2))
+        parts = unchunked.with_placement(None, PopulationSharding(chunks=2))
         worst = settings_apart(unchunked.params(unchunked.run(FEW)), parts.params(parts.run(FEW)))
         if worst > SAME:
             remedy = (

@@ -96,7 +96,7 @@ def _rows(
             TRAINING: (_environment_name(policy), saved.evaluate)
         }
         if policy.environment in names:
-            ways[NATIVE] = (saved.workbench.native.title, saved.evaluate_natively)
+            ways[NATIVE] = (saved.evaluator.native.title, saved.evaluate_natively)
         for physics, (simulator, evaluate) in ways.items():
             returns = np.asarray(evaluate(episodes, seed), np.float64)
             summary = returns.mean(), returns.std(), returns.min(), returns.max()

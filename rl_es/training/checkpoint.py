@@ -1,7 +1,8 @@
-"""States on disk: any pytree of arrays as msgpack, without pickling, whole or not at all.
+"""Saves and loads the state of a run: any pytree of arrays as msgpack, without pickle.
 
-Leaves are stored in order, under a description of the structure; a state is read back only into the
-structure it came from. The file ends with its checksum, so that damage is always noticed.
+A file holds the leaves in order under a description of the structure; a state is loaded only into
+the structure that it came from. Writes are atomic, and a file ends with its checksum, so that
+damage is always noticed.
 """
 
 import json
@@ -21,7 +22,7 @@ FORMAT = 3
 
 
 def _description(tree: Any) -> str:
-    """Path, type and shape of every leaf: the same in every process that builds the tree."""
+    """Describes path, dtype and shape of every leaf, equally in all processes."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return " ".join(
         f"{jax.tree_util.keystr(path)}:{np.dtype(leaf.dtype).name}{tuple(leaf.shape)}"
@@ -44,12 +45,12 @@ def save(path: Path, tree: Any, counters: Mapping[str, Any]) -> None:
 def load(
     path: Path, shapes: Any, read: Callable[[Path], bytes] = Path.read_bytes
 ) -> tuple[Any, dict[str, Any]]:
-    """Reads what `save` wrote into the structure of `shapes`.
+    """Loads what `save` wrote into the structure of `shapes`.
 
     Args:
       path: the file.
       shapes: pytree of arrays or `jax.ShapeDtypeStruct`.
-      read: gives the file's content.
+      read: returns a file's content.
 
     Returns:
       The pytree, as NumPy arrays, and the counters.
@@ -60,15 +61,18 @@ def load(
     """
     try:
         content = serialization.msgpack_restore(checksums.unseal(read(path)))
-        wanted = _description(shapes)
-        if content["format"] != FORMAT or content["description"] != wanted:
+        description = _description(shapes)
+        if content["format"] != FORMAT or content["description"] != description:
             raise UserError(
                 f"{path}: a checkpoint of another version or configuration; "
                 "remove it to start this run anew"
             )
         leaves = [content["leaves"][str(i)] for i in range(len(content["leaves"]))]
         tree = jax.tree.unflatten(jax.tree.structure(shapes), leaves)
-        if any(type(leaf) is not np.ndarray for leaf in leaves) or _description(tree) != wanted:
+        if (
+            any(type(leaf) is not np.ndarray for leaf in leaves)
+            or _description(tree) != description
+        ):
             raise ValueError("its arrays are not what it says")
         counters = text_files.loads_json(str(content["counters"]))
         if not isinstance(counters, dict):

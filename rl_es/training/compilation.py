@@ -1,11 +1,13 @@
-"""A learner compiled: three functions over plain host arrays, with a leading lane axis.
+"""Compiles learners: jax's settings, one compiled function, and the program of a group of runs.
 
-Lanes are runs that share the program: seeds and traced settings. With one lane a device the
-functions are called in turn, run after run; with more they are vmapped, and each lane stops at its
-own limit. Where lanes and populations lie is a `Placement`.
-Random keys inside a state are carried as plain integers, so that a state can be saved as it is.
+`prepare_jax` sets up jax and the persistent cache of compiled programs. `compile_function` is the
+only place where a function is lowered and compiled. `Compiler` compiles what a group runs to a
+`Program`: functions of plain host arrays with a leading lane axis.
 
-What jax is told before it runs: where compiled programs are kept, which message to drop.
+Lanes are runs that share the program; they differ in seed and traced settings. With one lane a
+device its functions are called run after run; with more lanes they are vmapped, and each lane stops
+at its own limit. A `Placement` says where lanes and populations lie. Random keys inside a state are
+carried as integers, so that a state can be saved as it is.
 """
 
 import contextlib
@@ -27,23 +29,28 @@ import platformdirs
 from rl_es.interfaces import Hyper, Learner, Limit, Rows, Snapshot
 from rl_es.training.sharding import ONE_DEVICE, Placement, shard_shapes
 
-_LOADING = threading.RLock()
+LANES = "lanes"  # the name of the vmapped axis over runs
+MAX_EVALUATION_PROGRAMS = 8  # programs that are kept for further groups
+_EVALUATION = 0x65766C  # folded into a seed's key, so that evaluation never shares training's keys
+_STDERR_LOCK = threading.RLock()
+
+State = Any  # a learner's state with a leading lane axis, keys as integers
 
 
 def cache_folder() -> Path:
-    """Where compiled programs are kept: $RL_ES_CACHE, or a folder of the user's cache."""
-    named = os.environ.get("RL_ES_CACHE")
-    return Path(named) if named else platformdirs.user_cache_path("rl_es") / "xla"
+    """Returns the folder of compiled programs: $RL_ES_CACHE, or one in the user's cache."""
+    folder = os.environ.get("RL_ES_CACHE")
+    return Path(folder) if folder else platformdirs.user_cache_path("rl_es") / "xla"
 
 
 def prepare_jax(devices: int | None = None) -> None:
-    """Turns the persistent compilation cache on (an RL_ES_CACHE that is empty turns it off).
+    """Turns the persistent compilation cache on (an empty RL_ES_CACHE turns it off).
 
     Args:
-      devices: how many devices a CPU is to be seen as; to be said before jax is first used.
+      devices: number of devices that a CPU is split into; has no effect once jax runs.
     """
     if devices is not None and devices > 1:
-        # Once jax runs this can no longer be said: whoever needs the devices then finds too few.
+        # Once jax runs the number is fixed: whoever needs the devices then finds too few.
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", devices)
     if os.environ.get("RL_ES_CACHE") == "":
@@ -56,67 +63,134 @@ def prepare_jax(devices: int | None = None) -> None:
 
 @contextlib.contextmanager
 def suppress_loader_messages() -> Iterator[None]:
-    """Drops one message that XLA writes for every program it loads from the cache on some CPUs.
+    """Drops one message that XLA writes on some CPUs for every program it loads from the cache.
 
-    It takes the tuning hints prefer-no-gather and prefer-no-scatter for instructions that the host
-    lacks (openxla/xla issue 44565); the program is loaded and right. It is written by C++ straight
-    to file descriptor 2, so that is what is held back; everything else that was written comes out.
+    XLA takes the tuning hints prefer-no-gather and prefer-no-scatter for instructions that the host
+    lacks (openxla/xla issue 44565); the program is loaded and right. C++ writes the message to file
+    descriptor 2, so that is what is redirected; everything else that was written is passed on.
     """
     if jax.default_backend() != "cpu":
         yield
         return
-    with _LOADING, tempfile.TemporaryFile() as held:
+    with _STDERR_LOCK, tempfile.TemporaryFile() as buffer:
         sys.stderr.flush()
-        kept = os.dup(2)
+        stderr = os.dup(2)
         try:
-            os.dup2(held.fileno(), 2)
+            os.dup2(buffer.fileno(), 2)
             yield
         finally:
             sys.stderr.flush()
-            os.dup2(kept, 2)
-            os.close(kept)
-            held.seek(0)
-            for line in held:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            buffer.seek(0)
+            for line in buffer:
                 if b"+prefer-no-" not in line or b"cpu_aot_loader" not in line:
                     os.write(2, line)
 
 
-LANES = "lanes"
-MAX_EVALUATION_PROGRAMS = 8  # programs that are kept for further groups
-_EVALUATION = 0x65766C  # folded into a seed's key, so that evaluation never shares training's keys
+@dataclass(frozen=True)
+class CompiledFunction:
+    """A compiled function, and what its compilation took.
 
-State = Any  # a learner's state with a leading lane axis, keys as integers
+    Attributes:
+      call: the function.
+      memory_bytes: arguments, outputs and temporaries by XLA's own account; memory that an output
+        shares with a donated argument counts once. 0 where the platform gives no account.
+      trace_seconds: time from Python to XLA's input, which no cache saves.
+      compile_seconds: time of XLA's compilation, or of loading the program from the cache.
+    """
+
+    call: Callable[..., Any]
+    memory_bytes: int
+    trace_seconds: float
+    compile_seconds: float
+
+
+def compile_function(
+    function: Callable[..., Any], *shapes: Any, donate: tuple[int, ...] = ()
+) -> CompiledFunction:
+    """Compiles a pure function for arguments of these shapes.
+
+    Args:
+      function: the function.
+      shapes: one pytree per argument, of arrays or `jax.ShapeDtypeStruct`.
+      donate: numbers of the arguments that a call consumes.
+    """
+    start = time.perf_counter()
+    lowered = jax.jit(function, donate_argnums=donate).lower(*shapes)
+    trace_seconds = time.perf_counter() - start
+    with suppress_loader_messages():
+        start = time.perf_counter()
+        program = lowered.compile()
+        compile_seconds = time.perf_counter() - start
+    return CompiledFunction(program, _memory_bytes(program), trace_seconds, compile_seconds)
+
+
+def _memory_bytes(program: Any) -> int:
+    memory = program.memory_analysis()
+    if memory is None:
+        return 0
+    arguments_and_outputs = memory.argument_size_in_bytes + memory.output_size_in_bytes
+    return int(memory.temp_size_in_bytes + arguments_and_outputs - memory.alias_size_in_bytes)
 
 
 def lane_axis(lanes: int) -> str | None:
-    """The axis name that a learner or evaluator of so many lanes a device is told of."""
+    """Returns the name of the vmapped axis over so many lanes a device; None for one lane."""
     return LANES if lanes > 1 else None
 
 
+def vmap_lanes(function: Callable[..., Any], lanes: int) -> Callable[..., Any]:
+    """Maps a function of one lane over arrays [lanes, ...]; the only lane is called directly."""
+    if lanes > 1:
+        return jax.vmap(function, axis_name=LANES)
+
+    def call_only_lane(*args: Any) -> Any:
+        arguments = jax.tree.map(lambda leaf: leaf[0], args)
+        return jax.tree.map(lambda leaf: leaf[None], function(*arguments))
+
+    return call_only_lane
+
+
 def scalar_leaves(settings: Mapping[str, float]) -> Hyper:
-    """Traced settings as a learner's `init` takes them."""
+    """Converts traced settings to the float32 scalars that a learner's `init` takes."""
     return {name: jnp.float32(value) for name, value in settings.items()}
 
 
 def key_for_evaluation(seed: Any) -> jax.Array:
-    """The key of a seed's evaluations: its agents share their episodes, at every point."""
+    """Returns the key of a seed's evaluations: all agents and all points share their episodes."""
     return jax.random.fold_in(jax.random.key(seed), np.uint32(_EVALUATION))
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def keys_to_data(tree: Any) -> Any:
+    """Replaces the random keys of a pytree by their integers."""
+    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
+
+
+def data_to_keys(tree: Any, shapes: Any) -> Any:
+    """Inverts `keys_to_data` for a pytree of these shapes."""
+    return jax.tree.map(
+        lambda leaf, shape: jax.random.wrap_key_data(leaf) if _is_key(shape) else leaf, tree, shapes
+    )
 
 
 @dataclass
 class Program:
-    """Compiled functions of one group.
+    """The compiled functions of a group.
 
     Attributes:
-      lanes: runs that each call handles (L).
+      lanes: number of runs that each call handles (L).
       init: (seeds [L] uint32, settings {name: [L]}) -> state.
-      advance: (state, Limit of [L] each) -> (state, Rows of [L] each). The state is consumed.
+      advance: (state, Limit of [L] each) -> (state, Rows of [L] each). Consumes the state.
       snapshot: state -> Snapshot, leaves [L, ...].
       evaluate: (seeds [L] uint32, Snapshot) -> returns [L, E].
-      compile_seconds: what compilation took, tracing included.
-      trace_seconds: what tracing took, which no cache saves.
-      memory_bytes: what the largest of its functions needs, by XLA's own account.
-      compiled: how many programs were compiled for it.
+      compile_seconds: time of the whole compilation, tracing included.
+      trace_seconds: time of tracing, which no cache saves.
+      memory_bytes: memory of the largest of its functions, by XLA's own account.
+      compilations: number of functions that were compiled for it.
       state_shape: shapes of the state.
     """
 
@@ -128,57 +202,20 @@ class Program:
     compile_seconds: float
     trace_seconds: float
     memory_bytes: int
-    compiled: int
+    compilations: int
     state_shape: Any = field(repr=False)
-
-
-def vmap_lanes(function: Callable[..., Any], lanes: int) -> Callable[..., Any]:
-    """A function of one lane as one of arrays [lanes, ...]: vmapped, or called on the only lane."""
-    if lanes > 1:
-        return jax.vmap(function, axis_name=LANES)
-
-    def alone(*args: Any) -> Any:
-        inner = jax.tree.map(lambda leaf: leaf[0], args)
-        return jax.tree.map(lambda leaf: leaf[None], function(*inner))
-
-    return alone
-
-
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def keys_to_data(tree: Any) -> Any:
-    """A pytree with its random keys as integers."""
-    return jax.tree.map(lambda leaf: jax.random.key_data(leaf) if _is_key(leaf) else leaf, tree)
-
-
-def data_to_keys(tree: Any, shapes: Any) -> Any:
-    """The inverse of `as_data`, for a pytree of these shapes."""
-    return jax.tree.map(
-        lambda leaf, shape: jax.random.wrap_key_data(leaf) if _is_key(shape) else leaf, tree, shapes
-    )
-
-
-def _bytes(compiled: Any) -> int:
-    memory = compiled.memory_analysis()
-    if memory is None:
-        return 0
-    return int(
-        memory.temp_size_in_bytes + memory.argument_size_in_bytes + memory.output_size_in_bytes
-    )
 
 
 class Compiler:
     """Compiles learners, and shares one evaluation program among learners of equal policies.
 
-    Only the last few of those are kept, so that memory does not grow with the length of a sweep:
-    its groups come environment by environment.
+    Only the latest evaluation programs are kept, so that memory does not grow with the length of a
+    sweep: its groups come environment by environment.
     """
 
     def __init__(self) -> None:
-        """Starts with no evaluation program."""
-        self._evaluations: dict[Any, Any] = {}  # the latest last
+        """Starts without evaluation programs."""
+        self._evaluations: dict[Any, CompiledFunction] = {}  # the latest last
 
     def compile(
         self,
@@ -196,73 +233,73 @@ class Compiler:
           settings: the traced settings, for their names.
           lanes: runs handled at once; a multiple of the devices that share them.
           evaluate: (key, Snapshot) -> returns [E], of one lane.
-          evaluation_key: hashable; groups with an equal one share the evaluation program.
-          placement: the devices that hold it all.
+          evaluation_key: hashable; groups with an equal key share the evaluation program.
+          placement: the devices of the group.
         """
-        began = time.perf_counter()
-        group = _Lowering(learner, settings, lanes, placement)
-        lowered = group.init(), group.advance()
-        trace_seconds = time.perf_counter() - began
-        init, advance = map(_compile, lowered)
-        shared = (evaluation_key, lanes, placement.runs, placement.shards)
-        known = shared in self._evaluations
-        if not known:
-            tracing = time.perf_counter()
-            part = group.evaluation(evaluate)
-            trace_seconds += time.perf_counter() - tracing
-            self._evaluations[shared] = _compile(part)
-        evaluation = self._recent(shared)
+        start = time.perf_counter()
+        group = _GroupFunctions(learner, settings, lanes, placement)
+        shapes_seconds = time.perf_counter() - start
+        new = [group.compile_init(), group.compile_advance()]
+        init, advance = new
+        key = (evaluation_key, lanes, placement.runs, placement.shards)
+        if key not in self._evaluations:
+            self._evaluations[key] = group.compile_evaluation(evaluate)
+            new.append(self._evaluations[key])
+        evaluation = self._move_to_end(key)
         return Program(
             lanes,
-            init=placement.fed(init, group.seeds, group.hyper),
-            advance=placement.fed(advance, group.state, group.limit),
+            init=placement.accept_host_arrays(init.call, group.seeds, group.hyper),
+            advance=placement.accept_host_arrays(advance.call, group.state, group.limit),
             snapshot=learner.snapshot,
-            evaluate=placement.fed(evaluation, group.seeds, group.snapshot),
-            compile_seconds=time.perf_counter() - began,
-            trace_seconds=trace_seconds,
-            memory_bytes=max(map(_bytes, (init, advance, evaluation))),
-            compiled=2 if known else 3,
+            evaluate=placement.accept_host_arrays(evaluation.call, group.seeds, group.snapshot),
+            compile_seconds=time.perf_counter() - start,
+            trace_seconds=shapes_seconds + sum(function.trace_seconds for function in new),
+            memory_bytes=max(function.memory_bytes for function in (init, advance, evaluation)),
+            compilations=len(new),
             state_shape=group.state,
         )
 
-    def _recent(self, key: Any) -> Any:
-        """An evaluation program, now the latest; the oldest are let go."""
-        found = self._evaluations[key] = self._evaluations.pop(key)
+    def _move_to_end(self, key: Any) -> CompiledFunction:
+        """Makes an evaluation program the latest and returns it; the oldest ones are dropped."""
+        evaluation = self._evaluations[key] = self._evaluations.pop(key)
         for oldest in list(self._evaluations)[:-MAX_EVALUATION_PROGRAMS]:
             del self._evaluations[oldest]
-        return found
+        return evaluation
 
 
-class _Lowering:
-    """The functions of a group, traced for its lanes where they are placed.
+class _GroupFunctions:
+    """The functions of a group over its lanes and devices, and the shapes of their arguments.
 
     Attributes:
       seeds: shape of the runs' seeds [L].
       hyper: shapes of their traced settings, {name: [L]}.
       limit: shape of the `Limit` of a call, [L] each.
       state: shapes of the learner's state, keys as integers.
-      snapshot: shapes of what is evaluated.
+      snapshot: shapes of the snapshot that is evaluated.
     """
 
     def __init__(
         self, learner: Learner, settings: Mapping[str, float], lanes: int, placement: Placement
     ):
         self._learner, self._placement = learner, placement
-        self._own = lanes // placement.runs
-        seed, number = (jax.ShapeDtypeStruct((), kind) for kind in (jnp.uint32, jnp.float32))
-        self._lane = shard_shapes(self._start, seed, dict.fromkeys(settings, number))
+        self._device_lanes = lanes // placement.runs
+        seed, number = (jax.ShapeDtypeStruct((), dtype) for dtype in (jnp.uint32, jnp.float32))
+        self._lane_state = shard_shapes(self._start, seed, dict.fromkeys(settings, number))
 
-        def each(kind: Any) -> Any:
-            return placement.placed(jax.ShapeDtypeStruct((lanes,), kind), False)
+        def lane_array(dtype: Any) -> Any:
+            return placement.with_shardings(jax.ShapeDtypeStruct((lanes,), dtype), False)
 
-        self.seeds, self.hyper = each(jnp.uint32), {name: each(jnp.float32) for name in settings}
-        self.limit = Limit(each(jnp.int32), each(jnp.int32))
-        held = learner.pairwise
+        self.seeds = lane_array(jnp.uint32)
+        self.hyper = {name: lane_array(jnp.float32) for name in settings}
+        self.limit = Limit(lane_array(jnp.int32), lane_array(jnp.int32))
+        pairwise = learner.pairwise
         self._init = self._over_lanes(
-            lambda *of: keys_to_data(self._start(*of)), (False, False), held
+            lambda seed, hyper: keys_to_data(self._start(seed, hyper)), (False, False), pairwise
         )
-        self.state = placement.placed(jax.eval_shape(self._init, self.seeds, self.hyper), held)
-        self.snapshot = placement.placed(jax.eval_shape(learner.snapshot, self.state), False)
+        state = jax.eval_shape(self._init, self.seeds, self.hyper)
+        self.state = placement.with_shardings(state, pairwise)
+        snapshot = jax.eval_shape(learner.snapshot, self.state)
+        self.snapshot = placement.with_shardings(snapshot, False)
 
     def _start(self, seed: Any, hyper: Any) -> Any:
         return self._learner.init(jax.random.key(seed), hyper)
@@ -270,32 +307,24 @@ class _Lowering:
     def _over_lanes(
         self, function: Callable[..., Any], inputs: Any, outputs: Any
     ) -> Callable[..., Any]:
-        return self._placement.over(vmap_lanes(function, self._own), inputs, outputs)
+        lanes = vmap_lanes(function, self._device_lanes)
+        return self._placement.shard_map(lanes, inputs, outputs)
 
-    def init(self) -> Any:
-        return _lower(self._init, self.seeds, self.hyper)
+    def compile_init(self) -> CompiledFunction:
+        return compile_function(self._init, self.seeds, self.hyper)
 
-    def advance(self) -> Any:
+    def compile_advance(self) -> CompiledFunction:
         def advance(state: Any, limit: Limit) -> Any:
-            state, rows = self._learner.advance(data_to_keys(state, self._lane), limit)
+            state, rows = self._learner.advance(data_to_keys(state, self._lane_state), limit)
             return keys_to_data(state), rows
 
-        held = self._learner.pairwise
-        over_lanes = self._over_lanes(advance, (held, False), (held, False))
-        return _lower(over_lanes, self.state, self.limit, donate=(0,))
+        pairwise = self._learner.pairwise
+        over_lanes = self._over_lanes(advance, (pairwise, False), (pairwise, False))
+        return compile_function(over_lanes, self.state, self.limit, donate=(0,))
 
-    def evaluation(self, evaluate: Callable[..., Any]) -> Any:
-        def evaluated(seed: Any, snapshot: Snapshot) -> Any:
+    def compile_evaluation(self, evaluate: Callable[..., Any]) -> CompiledFunction:
+        def evaluate_seed(seed: Any, snapshot: Snapshot) -> Any:
             return evaluate(key_for_evaluation(seed), snapshot)
 
-        over_lanes = self._over_lanes(evaluated, (False, False), False)
-        return _lower(over_lanes, self.seeds, self.snapshot)
-
-
-def _lower(function: Callable[..., Any], *shapes: Any, donate: tuple[int, ...] = ()) -> Any:
-    return jax.jit(function, donate_argnums=donate).lower(*shapes)
-
-
-def _compile(lowered: Any) -> Any:
-    with suppress_loader_messages():
-        return lowered.compile()
+        over_lanes = self._over_lanes(evaluate_seed, (False, False), False)
+        return compile_function(over_lanes, self.seeds, self.snapshot)

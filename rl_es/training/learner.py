@@ -1,15 +1,23 @@
-"""Evolution: an agent, an environment and a policy as one learner of compiled generations.
+"""The learner of evolution strategies: one generation in five stages, and many in one call.
 
-A generation is: ask for noise, unroll the population, shape the returns, contract them with the
-noise, tell the agent. Between the returns of all members and the sum of all updates, each device
-and each chunk of the population is on its own.
+A generation is five stages, pure methods of `Evolution` that `Evolution.generation` composes:
+
+  ask       draws the noise of antithetic pairs around the agent's centre
+  unroll    runs the perturbed members in the environment for a segment
+  shape     gathers all members' returns, makes them finite, and turns them into weights
+  contract  sums weights times noise over pairs: the update
+  tell      moves the agent along the update, and merges the observation statistics
+
+`ask`, `unroll` and `contract` act on a `PopulationSlice`: all pairs of a device, or one chunk of
+them. `shape` and `tell` see the whole population. Devices communicate twice a generation, when
+returns are gathered and when updates are summed.
 
 Agents see finite returns only: a member whose return is not finite counts as the worst of its
-generation. A generation that has no finite return at all tells the agent nothing, and leaves it as
-it was, momentum and decays included: of an update of zeros an optimiser would still make a step.
-The next one draws other noise around the same centre.
+generation. A generation without any finite return leaves the agent as it was, momentum and decays
+included: even for an update of zeros an optimiser would make a step. The next generation draws
+other noise around the same centre.
 
-Generation after generation inside one compiled call.
+`advance` runs generation after generation inside one compiled call.
 """
 
 from collections.abc import Callable
@@ -43,8 +51,77 @@ from rl_es.rollout.unroll import time_limit
 from rl_es.training.sharding import UNSHARDED, PopulationSharding, sum_chunks
 
 
+@struct.dataclass
+class TrainState:
+    """The complete state of a run between two generations.
+
+    Attributes:
+      key: [] the run's key; each generation folds its number into it.
+      generation: [] int32, number of generations so far.
+      agent: the agent's state.
+      memory: [H, ...] what the agent remembers of each pair.
+      particles: [H, ...] the particles of persistent segments, else None.
+      fresh: [H] bool, pairs whose episode starts with the next generation.
+      statistics: running statistics of observations; None where they are not normalised.
+    """
+
+    key: Array
+    generation: Array
+    agent: Any
+    memory: Memory
+    particles: Any
+    fresh: Array
+    statistics: Statistics | None
+
+
+class PopulationSlice(NamedTuple):
+    """Some pairs of a population at the start of a generation: a device's pairs, or one chunk.
+
+    Attributes:
+      noise_keys: [blocks] the keys of the noise, one per block of 64 pairs.
+      reset_keys: [blocks] the keys of the resets.
+      step_keys: [blocks] the keys of the steps.
+      memory: [H, ...] what the agent remembers of each pair.
+      particles: [H, ...] the particles of persistent segments, else None.
+      fresh: [H] bool, pairs whose episode starts now.
+    """
+
+    noise_keys: Array
+    reset_keys: Array
+    step_keys: Array
+    memory: Memory
+    particles: Any
+    fresh: Array
+
+
+class PopulationNoise(NamedTuple):
+    """The noise of a `PopulationSlice`.
+
+    Attributes:
+      noise: [H, ...] the agent's noise of the plus members.
+      memory: [H, ...] what the agent remembers of each pair after the draw.
+    """
+
+    noise: Noise
+    memory: Memory
+
+
+class ShapedReturns(NamedTuple):
+    """The returns of a whole population and the weights made of them.
+
+    Attributes:
+      segment: the segment that the agent sees: finite returns [P], sums over all devices.
+      fitness: the same returns [P], with a mask of those that were finite.
+      weights: [P] the agent's weight of each member.
+    """
+
+    segment: Segment
+    fitness: Fitness
+    weights: Array
+
+
 class GenerationMetrics(NamedTuple):
-    """What is counted and reported of one generation."""
+    """Counters and metrics of one generation."""
 
     env_steps: Array  # [] int32
     episodes: Array  # [] int32, finished
@@ -57,73 +134,35 @@ class GenerationMetrics(NamedTuple):
 def run_generations(
     limit: Limit, generation: Callable[[Any], tuple[Any, GenerationMetrics]], state: Any
 ) -> tuple[Any, Rows]:
-    """Generations until either limit is reached (none if it already is), or one diverges.
+    """Runs generations until either limit is reached (none if it already is), or one diverges.
 
     Args:
       limit: of this call.
-      generation: state -> the next state, and what is reported of it.
+      generation: state -> (next state, metrics).
       state: any pytree of arrays.
     """
-    none, unknown = jnp.zeros((), jnp.int32), jnp.full((), jnp.nan)
-    rows = Rows(none, none, none, unknown, unknown, unknown, none)
+    zero, nan = jnp.zeros((), jnp.int32), jnp.full((), jnp.nan)
+    rows = Rows(zero, zero, zero, nan, nan, nan, zero)
 
-    def unfinished(carry: tuple[Any, Rows]) -> Array:
+    def is_unfinished(carry: tuple[Any, Rows]) -> Array:
         _, rows = carry
         within = (rows.generations < limit.generations) & (rows.env_steps < limit.env_steps)
         return within & ((rows.generations == 0) | jnp.isfinite(rows.update_norm))
 
-    def one(carry: tuple[Any, Rows]) -> tuple[Any, Rows]:
+    def step(carry: tuple[Any, Rows]) -> tuple[Any, Rows]:
         state, rows = carry
-        state, done = generation(state)
+        state, metrics = generation(state)
         return state, Rows(
             generations=rows.generations + 1,
-            env_steps=rows.env_steps + done.env_steps,
-            episodes=rows.episodes + done.episodes,
-            population_mean=done.population_mean,
-            population_best=done.population_best,
-            update_norm=done.update_norm,
-            nonfinite_members=rows.nonfinite_members + done.nonfinite_members,  # pyright: ignore
+            env_steps=rows.env_steps + metrics.env_steps,
+            episodes=rows.episodes + metrics.episodes,
+            population_mean=metrics.population_mean,
+            population_best=metrics.population_best,
+            update_norm=metrics.update_norm,
+            nonfinite_members=rows.nonfinite_members + metrics.nonfinite_members,  # pyright: ignore
         )
 
-    return jax.lax.while_loop(unfinished, one, (state, rows))
-
-
-@struct.dataclass
-class TrainState:
-    """Everything that a run is, between two generations.
-
-    Attributes:
-      key: [] the run's key; generations fold their number into it.
-      generation: [] int32.
-      agent: the agent's state.
-      memory: [H, ...] what the agent remembers of each pair.
-      particles: those of persistent segments, else None.
-      fresh: [H] bool, pairs whose episode starts with the next generation.
-      statistics: of observations, or None where they are not normalised.
-    """
-
-    key: Array
-    generation: Array
-    agent: Any
-    memory: Memory
-    particles: Any
-    fresh: Array
-    statistics: Statistics | None
-
-
-# memory, what the rollout leaves behind, and weights [2H] -> the sum of their update
-EvaluatedPopulation = tuple[Memory, SegmentOutcome, Callable[[Array], Update]]
-
-
-class PopulationSlice(NamedTuple):
-    """What a part of a population starts a generation from: block keys [blocks], the rest [H]."""
-
-    noise_keys: Array
-    reset_keys: Array
-    step_keys: Array
-    memory: Memory
-    particles: Any
-    fresh: Array
+    return jax.lax.while_loop(is_unfinished, step, (state, rows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,176 +170,236 @@ class Evolution:
     """The learner of every evolution strategy.
 
     Attributes:
+      agent: the strategy.
+      env: the environment that members are evaluated on.
+      policy: the network and its head.
       normalise_observations: keep running statistics of observations and apply them.
-      lanes: name of the vmapped axis around `advance`, if it is vmapped over runs.
-      spread: of the population over devices and chunks. With more than one shard, all functions
-        run inside a `shard_map` over its axis, and see their own part of the state's pairs.
+      lane_axis: name of the vmapped axis around `advance`, if it is vmapped over runs.
+      sharding: of the population over devices and chunks. With more than one shard, all methods
+        run inside a `shard_map` over its axis, and see their own device's pairs of the state.
     """
 
     agent: Agent
     env: Environment
     policy: Policy
     normalise_observations: bool = False
-    lanes: str | None = None
-    spread: PopulationSharding = UNSHARDED
+    lane_axis: str | None = None
+    sharding: PopulationSharding = UNSHARDED
 
     @property
     def pairs(self) -> int:
-        """H, antithetic pairs of the population."""
+        """Number of antithetic pairs of the population (H)."""
         return self.agent.population // 2
 
     @property
     def generation_steps(self) -> int:
-        """Most steps of a generation, of the agent's."""
+        """Most environment steps of a generation, an action that is repeated counted once."""
         segment, population = self.agent.segment, self.agent.population
         if isinstance(segment, Episode):
             return population * segment.episodes * time_limit(self.env)
         centres = population // 2 if segment.start == "centre" else 0
         return (population + centres) * segment.steps
 
-    def placed(self, lanes: str | None, spread: PopulationSharding) -> "Evolution":
-        """The same for lanes vmapped under this axis name, and a population so spread."""
-        return replace(self, lanes=lanes, spread=spread)
+    def with_placement(self, lane_axis: str | None, sharding: PopulationSharding) -> "Evolution":
+        """Returns the same learner for lanes vmapped under this axis name and sharded pairs."""
+        return replace(self, lane_axis=lane_axis, sharding=sharding)
 
     @cached_property
-    def unfolding(self) -> Unroller:
-        """How a generation's population is unrolled."""
-        return make_unroller(self.agent.segment, self.env, self.policy, self.lanes)
+    def unroller(self) -> Unroller:
+        """The rollout of a generation's segment."""
+        return make_unroller(self.agent.segment, self.env, self.policy, self.lane_axis)
 
     @property
     def pairwise(self) -> Any:
-        """Which parts of the state lead with the pair axis, and are spread over shards."""
-        spread = {"memory", "particles", "fresh"}
-        marks: dict[str, Any] = {name: name in spread for name in TrainState.__dataclass_fields__}
+        """A tree prefix of the state: True for arrays that lead with the pair axis."""
+        names = {"memory", "particles", "fresh"}
+        marks: dict[str, Any] = {name: name in names for name in TrainState.__dataclass_fields__}
         return TrainState(**marks)
 
     def init(self, key: Array, hyper: Hyper) -> TrainState:
-        """The state before the first generation. Consumes `key`."""
+        """Returns the state before the first generation. Consumes `key`."""
         params_key, run_key = jax.random.split(key)
         shape = self.env.spec.observation_shape
-        pairs = self.spread.local(self.pairs)
+        pairs = self.sharding.local_pairs(self.pairs)
         return TrainState(
             key=run_key,
             generation=jnp.zeros((), jnp.int32),
             agent=self.agent.init(self.policy.init(params_key), hyper),
             memory=self.agent.remember(pairs),
-            particles=self.unfolding.particles(self.spread.own(jnp.arange(self.pairs))),
+            particles=self.unroller.particles(self.sharding.local_slice(jnp.arange(self.pairs))),
             fresh=jnp.ones((pairs,), bool),
             statistics=empty_statistics(shape) if self.normalise_observations else None,
         )
 
     def advance(self, state: TrainState, limit: Limit) -> tuple[TrainState, Rows]:
-        """Generations until either limit is reached (none if it already is), or one diverges."""
+        """Runs generations until a limit is reached (none if it already is), or one diverges."""
 
         def generation(state: TrainState) -> tuple[TrainState, GenerationMetrics]:
-            state, _, done = self.generation(state)
-            return state, done
+            state, _, metrics = self.generation(state)
+            return state, metrics
 
         return run_generations(limit, generation, state)
 
     def snapshot(self, state: TrainState) -> Snapshot:
-        """What is evaluated and saved."""
+        """Returns what is evaluated and saved."""
         return Snapshot(self.agent.center(state.agent), state.statistics)
 
     def generation(self, state: TrainState) -> tuple[TrainState, Segment, GenerationMetrics]:
-        """One generation: the next state, the segment that the agent saw, what is reported."""
-        agent, spread = self.agent, self.spread
+        """Runs one generation: returns the next state, the segment that the agent saw, metrics."""
+        sharding, pairs = self.sharding, self.population_slice(state)
+        if sharding.chunks == 1:
+            noise = self.ask(state, pairs)
+            memory, outcome = noise.memory, self.unroll(state, pairs, noise)
+            shaping = self.shape(state, outcome)
+            update = self.contract(state, noise, sharding.local_slice(shaping.weights))
+        else:
+            memory, outcome = self._unroll_chunks(state, pairs)
+            shaping = self.shape(state, outcome)
+            weights = sharding.local_slice(shaping.weights)
+            update = self._contract_chunks(state, pairs, memory, weights)
+        update = sharding.sum_shards(update)
+        state, metrics = self.tell(state, update, shaping, memory, outcome)
+        return state, shaping.segment, metrics
+
+    def population_slice(self, state: TrainState) -> PopulationSlice:
+        """Returns all of this device's pairs, with the keys of the state's next generation."""
         key = jax.random.fold_in(state.key, state.generation)
-        noise, reset, step = (spread.keys(part, self.pairs) for part in jax.random.split(key, 3))
-        part = PopulationSlice(noise, reset, step, state.memory, state.particles, state.fresh)
-        evaluate = self._at_once if spread.chunks == 1 else self._in_chunks
-        memory, unfolded, contract = evaluate(state, part)
-        found = unfolded.segment
-        judged = finite_fitness(spread.gather(found.returns))
-        segment = Segment(
-            returns=judged.values,
-            ended=spread.gather(found.ended),
-            steps=spread.total(found.steps),
-            episodes=spread.total(found.episodes),
+        noise_keys, reset_keys, step_keys = (
+            self.sharding.local_keys(part, self.pairs) for part in jax.random.split(key, 3)
         )
-        weights = agent.shape(state.agent, segment)
-        update = spread.total(contract(spread.own(weights)))
-        agent_state, change = self._told(state.agent, update, segment, judged)
+        return PopulationSlice(
+            noise_keys, reset_keys, step_keys, state.memory, state.particles, state.fresh
+        )
+
+    def ask(self, state: TrainState, pairs: PopulationSlice) -> PopulationNoise:
+        """Draws the noise of some pairs. Consumes their `noise_keys`.
+
+        Returns:
+          Noise and memory, leaves [H, ...].
+        """
+        agent = self.agent
+        return PopulationNoise(*agent.ask(pairs.noise_keys, state.agent, pairs.memory, pairs.fresh))
+
+    def unroll(
+        self, state: TrainState, pairs: PopulationSlice, noise: PopulationNoise
+    ) -> SegmentOutcome:
+        """Unrolls the members of some pairs. Consumes their `reset_keys` and `step_keys`.
+
+        Returns:
+          Returns [2H], the pairs' particles [H, ...], and the moments of what was observed.
+        """
+        members = self.agent.members(state.agent, noise.noise)
+        start = SegmentStart(pairs.particles, pairs.fresh, state.statistics)
+        return self.unroller.run(members, start, pairs.reset_keys, pairs.step_keys)
+
+    def shape(self, state: TrainState, outcome: SegmentOutcome) -> ShapedReturns:
+        """Gathers the returns of all devices, makes them finite, and weighs the members.
+
+        Args:
+          state: the state that the generation started from.
+          outcome: of this device's pairs: returns [2H].
+
+        Returns:
+          Returns and weights of the whole population [P].
+        """
+        sharding, segment = self.sharding, outcome.segment
+        fitness = finite_fitness(sharding.gather(segment.returns))
+        segment = Segment(
+            returns=fitness.values,
+            ended=sharding.gather(segment.ended),
+            steps=sharding.sum_shards(segment.steps),
+            episodes=sharding.sum_shards(segment.episodes),
+        )
+        return ShapedReturns(segment, fitness, self.agent.shape(state.agent, segment))
+
+    def contract(self, state: TrainState, noise: PopulationNoise, weights: Array) -> Update:
+        """Sums weights [2H] times the signed noise of their pairs; not yet over devices."""
+        return self.agent.contract(state.agent, noise.noise, noise.memory, weights)
+
+    def tell(
+        self,
+        state: TrainState,
+        update: Update,
+        shaping: ShapedReturns,
+        memory: Memory,
+        outcome: SegmentOutcome,
+    ) -> tuple[TrainState, GenerationMetrics]:
+        """Updates the agent and the statistics; without any finite return the agent stays.
+
+        Args:
+          state: the state that the generation started from.
+          update: summed over the whole population.
+          shaping: the whole population's returns.
+          memory: [H, ...] what the agent remembers of this device's pairs.
+          outcome: of this device's pairs.
+        """
+        fitness, segment = shaping.fitness, shaping.segment
+        after, change = self.agent.tell(state.agent, update, segment)
+        usable = fitness.finite.any()
+        agent = jax.tree.map(lambda new, old: jnp.where(usable, new, old), after, state.agent)
         statistics = state.statistics
-        if statistics is not None and unfolded.moments is not None:
-            statistics = merge_moments(statistics, spread.total(unfolded.moments))
-        after = TrainState(
+        if statistics is not None and outcome.moments is not None:
+            moments = self.sharding.sum_shards(outcome.moments)
+            statistics = merge_moments(statistics, moments)
+        state = TrainState(
             key=state.key,
             generation=state.generation + 1,
-            agent=agent_state,
+            agent=agent,
             memory=memory,
-            particles=unfolded.particles,
-            fresh=found.ended,
+            particles=outcome.particles,
+            fresh=outcome.segment.ended,
             statistics=statistics,
         )
-        done = GenerationMetrics(
+        metrics = GenerationMetrics(
             env_steps=segment.steps,
             episodes=segment.episodes,
-            population_mean=judged.mean,
-            population_best=judged.best,
-            update_norm=change,
-            nonfinite_members=judged.nonfinite,
+            population_mean=fitness.mean,
+            population_best=fitness.best,
+            update_norm=jnp.where(usable, change, 0.0),
+            nonfinite_members=fitness.nonfinite,
         )
-        return after, segment, done
+        return state, metrics
 
-    def _told(
-        self, agent_state: Any, update: Update, segment: Segment, judged: Fitness
-    ) -> tuple[Any, Array]:
-        """The agent's next state, and [] the norm of the change; as it was where no return is."""
-        after, change = self.agent.tell(agent_state, update, segment)
-        known = judged.finite.any()
-        kept = jax.tree.map(lambda new, old: jnp.where(known, new, old), after, agent_state)
-        return kept, jnp.where(known, change, 0.0)
+    def _unroll_chunks(
+        self, state: TrainState, pairs: PopulationSlice
+    ) -> tuple[Memory, SegmentOutcome]:
+        """Asks for and unrolls a device's pairs chunk by chunk; the noise is not kept.
 
-    def _evaluate(
-        self, state: TrainState, part: PopulationSlice
-    ) -> tuple[Noise, Memory, SegmentOutcome]:
-        """Draws a part's noise and unrolls its members."""
-        noise, memory = self.agent.ask(part.noise_keys, state.agent, part.memory, part.fresh)
-        members = self.agent.members(state.agent, noise)
-        held = SegmentStart(part.particles, part.fresh, state.statistics)
-        return noise, memory, self.unfolding.run(members, held, part.reset_keys, part.step_keys)
+        Returns:
+          The memory [H, ...] and the outcome of all chunks.
+        """
+        sharding = self.sharding
 
-    def _at_once(self, state: TrainState, part: PopulationSlice) -> EvaluatedPopulation:
-        """All of a device's pairs; their noise is kept for the update."""
-        noise, memory, unfolded = self._evaluate(state, part)
-        return (
-            memory,
-            unfolded,
-            lambda weights: self.agent.contract(state.agent, noise, memory, weights),
+        def evaluate(chunk: PopulationSlice) -> tuple[Memory, SegmentOutcome]:
+            noise = self.ask(state, chunk)
+            return noise.memory, self.unroll(state, chunk, noise)
+
+        memory, chunks = jax.lax.map(evaluate, sharding.split_chunks(pairs))
+        segment = Segment(
+            returns=sharding.join_chunks(chunks.segment.returns),
+            ended=sharding.join_chunks(chunks.segment.ended),
+            steps=sum_chunks(chunks.segment.steps),
+            episodes=sum_chunks(chunks.segment.episodes),
         )
+        particles, moments = sharding.join_chunks(chunks.particles), sum_chunks(chunks.moments)
+        return sharding.join_chunks(memory), SegmentOutcome(segment, particles, moments)
 
-    def _in_chunks(self, state: TrainState, part: PopulationSlice) -> EvaluatedPopulation:
-        """Chunk after chunk; the noise of each is drawn again for the update."""
-        spread, parts = self.spread, self.spread.cut(part)
-        memory, unfolded = jax.lax.map(lambda part: self._evaluate(state, part)[1:], parts)
-        found = unfolded.segment
-        whole = SegmentOutcome(
-            Segment(
-                returns=spread.join(found.returns),
-                ended=spread.join(found.ended),
-                steps=sum_chunks(found.steps),
-                episodes=sum_chunks(found.episodes),
-            ),
-            spread.join(unfolded.particles),
-            sum_chunks(unfolded.moments),
-        )
+    def _contract_chunks(
+        self, state: TrainState, pairs: PopulationSlice, memory: Memory, weights: Array
+    ) -> Update:
+        """Contracts a device's pairs chunk by chunk; the noise of each chunk is drawn again."""
 
-        def contract(weights: Array) -> Update:
-            def add_up(part: PopulationSlice, memory: Memory, weights: Array) -> Update:
-                # What was remembered is there; where only that is read, XLA draws nothing anew.
-                noise, _ = self.agent.ask(part.noise_keys, state.agent, part.memory, part.fresh)
-                return self.agent.contract(state.agent, noise, memory, weights)
+        def contract(chunk: tuple[PopulationSlice, Memory, Array]) -> Update:
+            pairs, memory, weights = chunk
+            # An agent that contracts its memory alone needs no noise: XLA then draws none.
+            noise = self.ask(state, pairs)._replace(memory=memory)
+            return self.contract(state, noise, weights)
 
-            def add(
-                total: Update, chunk: tuple[PopulationSlice, Memory, Array]
-            ) -> tuple[Update, None]:
-                return jax.tree.map(jnp.add, total, add_up(*chunk)), None
+        def add(total: Update, chunk: Any) -> tuple[Update, None]:
+            return jax.tree.map(jnp.add, total, contract(chunk)), None
 
-            chunks = parts, memory, spread.cut(weights)
-            one = jax.tree.map(lambda leaf: leaf[0], chunks)
-            shapes = jax.eval_shape(lambda chunk: add_up(*chunk), one)
-            zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-            return jax.lax.scan(add, zeros, chunks)[0]
-
-        return spread.join(memory), whole, contract
+        chunks = self.sharding.split_chunks((pairs, memory, weights))
+        first = jax.tree.map(lambda leaf: leaf[0], chunks)
+        shapes = jax.eval_shape(contract, first)
+        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        return jax.lax.scan(add, zeros, chunks)[0]

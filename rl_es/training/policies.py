@@ -1,8 +1,9 @@
-"""Trained policies on disk: weights as msgpack, and a JSON manifest that says what they are.
+"""Saves, loads and evaluates trained policies.
 
-In Python `rl_es.load_policy`, and `policy` of what `rl_es.load` gives, lead here.
-
-An environment and a network, built once for all the policies that were saved of them.
+A policy on disk is its weights as msgpack, and a JSON manifest (`rl_es.training.policy_manifest`)
+that says how to build it. A `PolicyEvaluator` is an environment and a network; a `PolicyLoader`
+builds it once for all the policies that share it. In Python, `rl_es.load_policy` and `policy` of
+what `rl_es.load` returns lead here.
 """
 
 import json
@@ -27,37 +28,36 @@ from rl_es.rollout.evaluation import (
     read_trajectory,
 )
 from rl_es.rollout.normalisation import empty_statistics
-from rl_es.training import policy_manifest
-from rl_es.training.checkpoint import load as load_state
-from rl_es.training.checkpoint import save as save_state
-from rl_es.training.compilation import suppress_loader_messages
+from rl_es.training import checkpoint
+from rl_es.training.compilation import compile_function, suppress_loader_messages
+from rl_es.training.policy_manifest import MANIFEST_KIND, list_policies, read_policy_manifest
 from rl_es.training.task import Task
 
 _REPLAY = 0x7265706C  # folded into the key of a replay
 
 
 def replay_key(seed: int) -> jax.Array:
-    """A key that neither training nor its evaluations use, whatever their seed."""
-    with suppress_loader_messages():  # a small program, too, may come from the cache
+    """Returns a key that neither training nor its evaluations use, whatever their seed."""
+    with suppress_loader_messages():  # this small program, too, may come from the cache
         return jax.random.fold_in(jax.random.key(seed), np.uint32(_REPLAY))
 
 
 def native_seeds(seed: int, episodes: int) -> list[int]:
-    """A seed per episode [E], for simulators on the host; more of them begin with the same ones."""
+    """Returns a seed per episode [E], for simulators on the host; more episodes extend the list."""
     return np.random.SeedSequence([seed, _REPLAY]).generate_state(episodes).tolist()
 
 
 class PolicyEvaluator:
-    """Evaluates any snapshot of one environment and network; what is compiled for one serves all.
+    """An environment and a network with compiled programs that serve all their snapshots.
 
     Attributes:
       task: environment and policy.
-      env: the environment as it is evaluated on.
+      env: the environment of evaluation.
       policy: the network and its head.
     """
 
     def __init__(self, task: Task):
-        """Builds both.
+        """Builds the environment and the policy.
 
         Raises:
           UserError: they do not fit together.
@@ -65,39 +65,39 @@ class PolicyEvaluator:
         self.task = task
         self.env = task.evaluation_environment()
         self.policy = task.make_policy(self.env)
-        self._compiled: dict[int, Callable[..., Any]] = {}
+        self._evaluators: dict[int, Callable[..., Any]] = {}
         self._recorders: dict[bool, Callable[..., Any]] = {}
 
     @property
     def shapes(self) -> Snapshot:
-        """What a snapshot is made of."""
+        """Shapes of a snapshot."""
         shape = self.env.spec.observation_shape
-        normalised = self.task.policy.normalise_observations
-        statistics = jax.eval_shape(lambda: empty_statistics(shape)) if normalised else None
+        normalise = self.task.policy.normalise_observations
+        statistics = jax.eval_shape(lambda: empty_statistics(shape)) if normalise else None
         return Snapshot(self.policy.parameters.shapes, statistics)
 
     def evaluate(self, snapshot: Snapshot, episodes: int, seed: int) -> np.ndarray:
-        """Returns [E] of fresh whole episodes."""
+        """Returns the returns [E] of fresh whole episodes."""
         key = replay_key(seed)
-        if episodes not in self._compiled:
+        if episodes not in self._evaluators:
             run = make_evaluator(self.env, self.policy, episodes)
-            self._compiled[episodes] = _compiled(run, key, snapshot)
-        return np.asarray(self._compiled[episodes](key, snapshot))
+            self._evaluators[episodes] = compile_function(run, key, snapshot).call
+        return np.asarray(self._evaluators[episodes](key, snapshot))
 
     def evaluate_natively(self, snapshot: Snapshot, episodes: int, seed: int) -> np.ndarray:
-        """Returns [E] of fresh whole episodes in the environment's own simulator.
+        """Returns the returns [E] of fresh whole episodes in the environment's own simulator.
 
         Raises:
-          UserError: it cannot be had there.
+          UserError: the environment has no native physics, or it is not installed.
         """
         return self._native_evaluator(replay_key(seed), native_seeds(seed, episodes), snapshot)
 
     def rollout(self, snapshot: Snapshot, seed: int, states: bool = True) -> Trajectory:
-        """One episode, step by step; with the environment's states, or without."""
+        """Records one episode step by step; with the environment's states, or without."""
         key = replay_key(seed)
         if states not in self._recorders:
             run = make_recorder(self.env, self.policy, states)
-            self._recorders[states] = _compiled(run, key, snapshot)
+            self._recorders[states] = compile_function(run, key, snapshot).call
         return read_trajectory(self._recorders[states](key, snapshot))
 
     @cached_property
@@ -105,24 +105,17 @@ class PolicyEvaluator:
         """The environment's task in its own simulator.
 
         Raises:
-          UserError: it cannot be had there.
+          UserError: the environment has no native physics, or it is not installed.
         """
         name, names = self.task.name, registry.native_names()
         if name not in names:
-            there = ", ".join(names) or "none"
-            raise UserError(f"{name} has no native physics; environments that have: {there}")
+            available = ", ".join(names) or "none"
+            raise UserError(f"{name} has no native physics; environments that have: {available}")
         return registry.environment_suite(name).native(name)
 
     @cached_property
     def _native_evaluator(self) -> Callable[..., np.ndarray]:
         return make_native_evaluator(self.native, self.policy, self.task.wrappers)
-
-
-def _compiled(run: Callable[..., Any], key: jax.Array, snapshot: Snapshot) -> Callable[..., Any]:
-    """The function compiled for all keys, and for all snapshots that are like this one."""
-    lowered = jax.jit(run).lower(key, snapshot)
-    with suppress_loader_messages():
-        return lowered.compile()
 
 
 def save_policy(folder: Path, stage: str, snapshot: Snapshot, manifest: Mapping[str, Any]) -> Path:
@@ -132,9 +125,9 @@ def save_policy(folder: Path, stage: str, snapshot: Snapshot, manifest: Mapping[
       folder: `policies/<run_id>` of a results folder.
       stage: early, middle or final.
       snapshot: parameters and observation statistics of one run.
-      manifest: what is needed to build the policy again, and where it comes from.
+      manifest: what builds the policy again, and where it comes from.
     """
-    save_state(folder / f"{stage}.msgpack", snapshot, {})
+    checkpoint.save(folder / f"{stage}.msgpack", snapshot, {})
     path = folder / f"{stage}.json"
     text_files.write_json(path, {**manifest, "stage": stage})
     return path
@@ -145,48 +138,48 @@ class SavedPolicy:
     """A trained policy with its environment.
 
     Attributes:
-      manifest: what was saved beside the weights.
-      workbench: its environment and network.
+      manifest: the content of the manifest beside the weights.
+      evaluator: its environment and network.
       snapshot: parameters and observation statistics.
     """
 
     manifest: Mapping[str, Any]
-    workbench: PolicyEvaluator
+    evaluator: PolicyEvaluator
     snapshot: Snapshot
 
     def __repr__(self) -> str:
-        """What it was trained on, by what, and when it was saved."""
-        told = "{env} / {label} / seed {seed}, {stage}".format(**self.manifest)
-        return f"<SavedPolicy of {told}: {self.workbench.policy.parameters.size:,} parameters>"
+        """Names environment, agent, seed and stage, and the number of parameters."""
+        title = "{env} / {label} / seed {seed}, {stage}".format(**self.manifest)
+        return f"<SavedPolicy of {title}: {self.evaluator.policy.parameters.size:,} parameters>"
 
     @property
     def task(self) -> Task:
         """Environment and policy."""
-        return self.workbench.task
+        return self.evaluator.task
 
     def evaluate(self, episodes: int = 10, seed: int = 0) -> np.ndarray:
-        """Returns [E] of fresh whole episodes."""
-        return self.workbench.evaluate(self.snapshot, episodes, seed)
+        """Returns the returns [E] of fresh whole episodes."""
+        return self.evaluator.evaluate(self.snapshot, episodes, seed)
 
     def evaluate_natively(self, episodes: int = 10, seed: int = 0) -> np.ndarray:
-        """Returns [E] of fresh whole episodes in the environment's own simulator.
+        """Returns the returns [E] of fresh whole episodes in the environment's own simulator.
 
         Raises:
-          UserError: it cannot be had there.
+          UserError: the environment has no native physics, or it is not installed.
         """
-        return self.workbench.evaluate_natively(self.snapshot, episodes, seed)
+        return self.evaluator.evaluate_natively(self.snapshot, episodes, seed)
 
     def rollout(self, seed: int = 0, states: bool = True) -> Trajectory:
-        """One episode, step by step; with the environment's states, or without."""
-        return self.workbench.rollout(self.snapshot, seed, states)
+        """Records one episode step by step; with the environment's states, or without."""
+        return self.evaluator.rollout(self.snapshot, seed, states)
 
 
 class PolicyLoader:
-    """Loads policies; those of one environment and network share what is built for them."""
+    """A loader of policies; those of one environment and network share a `PolicyEvaluator`."""
 
     def __init__(self) -> None:
-        """Starts with nothing built."""
-        self._workbenches: dict[str, PolicyEvaluator] = {}
+        """Starts without evaluators."""
+        self._evaluators: dict[str, PolicyEvaluator] = {}
 
     def load(self, path: str | Path) -> SavedPolicy:
         """Loads a policy from its manifest (`policies/<run_id>/final.json`).
@@ -195,29 +188,35 @@ class PolicyLoader:
           UserError: no such manifest, or it or its weights are damaged.
         """
         path = Path(path)
-        found = policy_manifest.read_policy_manifest(path)
-        manifest, made_of = found.manifest, found.stated.environment
-        task = Task(made_of.name, made_of.options, made_of.wrappers, found.stated.policy)
+        policy = read_policy_manifest(path)
+        manifest, environment = policy.manifest, policy.content.environment
+        task = Task(
+            environment.name, environment.options, environment.wrappers, policy.content.policy
+        )
         try:
             task.check()
         except ConfigError as problem:
-            raise policy_manifest.unreadable(path, problem) from None
+            raise text_files.unreadable(path, MANIFEST_KIND, problem) from None
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
         key = json.dumps([manifest["environment"], manifest["policy"]], sort_keys=True)
-        if key not in self._workbenches:
-            self._workbenches[key] = PolicyEvaluator(task)
-        workbench = self._workbenches[key]
-        snapshot, _ = load_state(path.with_suffix(".msgpack"), workbench.shapes)
-        return SavedPolicy(manifest, workbench, snapshot)
+        if key not in self._evaluators:
+            self._evaluators[key] = PolicyEvaluator(task)
+        evaluator = self._evaluators[key]
+        snapshot, _ = checkpoint.load(path.with_suffix(".msgpack"), evaluator.shapes)
+        return SavedPolicy(manifest, evaluator, snapshot)
 
 
 def load_policy(path: str | Path) -> SavedPolicy:
-    """Loads one policy, as a `Loader` does."""
+    """Loads a policy from its manifest (`policies/<run_id>/final.json`).
+
+    Raises:
+      UserError: no such manifest, or it or its weights are damaged.
+    """
     return PolicyLoader().load(path)
 
 
-def find_policies(
+def find_policy(
     folder: str | Path, env: str, label: str, seed: int = 0, stage: str = "final"
 ) -> SavedPolicy:
     """Loads a policy from a results folder by what it was trained on.
@@ -230,15 +229,15 @@ def find_policies(
       stage: final, or early and middle where they were saved (the first seed).
 
     Raises:
-      UserError: there is none such, or more than one; says what there is.
+      UserError: there is no such policy, or more than one; the message names those there are.
     """
-    found: dict[str, list[Path]] = {}
-    for one in policy_manifest.list_policies(Path(folder), stage):
-        found.setdefault(one.title, []).append(one.path)
-    wanted = f"{env} / {label} / seed {seed}"
-    if wanted not in found:
-        raise UserError(f"{folder}: no {stage} policy of '{wanted}'{did_you_mean(wanted, found)}")
-    if len(found[wanted]) > 1:
-        paths = ", ".join(map(str, found[wanted]))
-        raise UserError(f"{folder}: several policies of '{wanted}'; load one of {paths}")
-    return load_policy(found[wanted][0])
+    paths: dict[str, list[Path]] = {}
+    for policy in list_policies(Path(folder), stage):
+        paths.setdefault(policy.title, []).append(policy.path)
+    title = f"{env} / {label} / seed {seed}"
+    if title not in paths:
+        raise UserError(f"{folder}: no {stage} policy of '{title}'{did_you_mean(title, paths)}")
+    if len(paths[title]) > 1:
+        several = ", ".join(map(str, paths[title]))
+        raise UserError(f"{folder}: several policies of '{title}'; load one of {several}")
+    return load_policy(paths[title][0])

@@ -1,12 +1,15 @@
-"""How a population is spread: over the devices of a mesh axis, and in chunks on each device.
+"""Places runs and populations on devices, and cuts populations into chunks.
 
-Neither changes what is computed: keys belong to blocks of 64 pairs, wherever a block is evaluated,
-so that results differ by rounding only. A device, and a chunk, holds whole blocks of pairs.
+A group of runs lies on a mesh of two axes. Its lanes (runs that share a call) are spread over the
+axis `runs`; runs share nothing, so that devices of this axis never communicate. Each population is
+spread over the axis `population`: a device holds whole blocks of antithetic pairs, returns are
+gathered and updates are summed over devices. Each device evaluates its pairs in one or more chunks.
 
-Where a group's runs lie: its lanes over one mesh axis of devices, populations over the other.
+`Placement` describes the mesh and moves whole programs onto it. `PopulationSharding` is what a
+learner sees of it from within one device.
 
-Runs share nothing, so that devices of the first axis never talk to each other. Devices of the
-second hold whole blocks of antithetic pairs each: returns are gathered and updates summed.
+Neither changes what is computed, except for the order of sums: random keys belong to blocks of 64
+pairs, wherever a block is evaluated.
 """
 
 from collections.abc import Callable
@@ -23,70 +26,80 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from rl_es.evolution.perturbation import PAIRS_PER_KEY, block_keys
 
+RUNS, POPULATION = "runs", "population"  # the axes of the mesh
+
+Prefix = Any  # a pytree prefix with bool leaves: True for arrays that lead with the pair axis
+
 
 @dataclass(frozen=True)
 class PopulationSharding:
-    """Shards of a population and the chunks of each; by default all of it at once.
+    """The shards of a population and the chunks of each shard; by default one of each.
 
     Attributes:
-      shards: devices that hold a part of the population.
-      chunks: parts of a shard that are evaluated one after the other. The noise is then drawn
-        twice a generation, for the rollout and for the update, and held for one chunk only.
-      axis: name of the mesh axis over the shards; None where there is one.
+      shards: number of devices that share the population.
+      chunks: number of parts of a shard that are evaluated one after the other. Noise is then drawn
+        twice a generation, for the rollout and for the update, and held for one chunk at a time.
+      axis: name of the mesh axis over the shards; None with one shard.
     """
 
     shards: int = 1
     chunks: int = 1
     axis: str | None = None
 
-    def local(self, pairs: int) -> int:
-        """How many of H pairs a device holds."""
+    def local_pairs(self, pairs: int) -> int:
+        """Returns how many of H `pairs` a device holds."""
         return pairs // self.shards
 
-    def keys(self, key: Array, pairs: int) -> Array:
-        """[blocks] keys of this device's blocks of all H `pairs`. Consumes `key`."""
-        local = self.local(pairs)
+    def local_keys(self, key: Array, pairs: int) -> Array:
+        """Returns the keys [blocks] of this device's blocks of all H `pairs`. Consumes `key`."""
+        local = self.local_pairs(pairs)
         first = jax.lax.axis_index(self.axis) * (local // PAIRS_PER_KEY) if self.axis else 0
         return block_keys(key, local, first)
 
-    def cut(self, tree: Any) -> Any:
-        """Leaves [n, ...] as [chunks, n / chunks, ...]."""
-
-        def parts(leaf: Array) -> Array:  # sizes written out: -1 cannot be told of an empty leaf
-            return leaf.reshape(self.chunks, leaf.shape[0] // self.chunks, *leaf.shape[1:])
-
-        return jax.tree.map(parts, tree)
-
-    def join(self, tree: Any) -> Any:
-        """The inverse of `cut`."""
-        return jax.tree.map(
-            lambda leaf: leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:]), tree
-        )
+    def local_slice(self, array: Array) -> Array:
+        """Returns this device's part [n, ...] of an array [shards n, ...]."""
+        if self.axis is None:
+            return array
+        size = array.shape[0] // self.shards
+        first = jax.lax.axis_index(self.axis) * size
+        return jax.lax.dynamic_slice_in_dim(array, first, size)
 
     def gather(self, tree: Any) -> Any:
-        """Leaves [n, ...] of this device as those of all devices, in order."""
+        """Concatenates leaves [n, ...] of all devices, in order: [shards n, ...]."""
         if self.axis is None:
             return tree
         return jax.tree.map(lambda leaf: jax.lax.all_gather(leaf, self.axis, tiled=True), tree)
 
-    def own(self, gathered: Array) -> Array:
-        """This device's part [n, ...] of what was gathered."""
-        if self.axis is None:
-            return gathered
-        size = gathered.shape[0] // self.shards
-        first = jax.lax.axis_index(self.axis) * size
-        return jax.lax.dynamic_slice_in_dim(gathered, first, size)
-
-    def total(self, tree: Any) -> Any:
-        """Sums over devices."""
+    def sum_shards(self, tree: Any) -> Any:
+        """Sums leaves over devices."""
         return tree if self.axis is None else jax.lax.psum(tree, self.axis)
+
+    def split_chunks(self, tree: Any) -> Any:
+        """Reshapes leaves [n, ...] to [chunks, n / chunks, ...]."""
+
+        def split(leaf: Array) -> Array:
+            # Sizes are written out: a size of -1 cannot be inferred for an empty leaf.
+            return leaf.reshape(self.chunks, leaf.shape[0] // self.chunks, *leaf.shape[1:])
+
+        return jax.tree.map(split, tree)
+
+    def join_chunks(self, tree: Any) -> Any:
+        """Reshapes leaves [chunks, n / chunks, ...] to [n, ...]."""
+        return jax.tree.map(
+            lambda leaf: leaf.reshape(leaf.shape[0] * leaf.shape[1], *leaf.shape[2:]), tree
+        )
 
 
 UNSHARDED = PopulationSharding()
 
 
+def sum_chunks(tree: Any) -> Any:
+    """Sums leaves [chunks, ...] over chunks, each in its own dtype."""
+    return jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0, dtype=leaf.dtype), tree)
+
+
 def fewest_chunks(pairs: int, most: int) -> int:
-    """The fewest equal chunks of H pairs that hold at most `most` pairs each, or one block."""
+    """Returns the fewest equal chunks of H pairs of at most `most` pairs, or of one block, each."""
     if pairs % PAIRS_PER_KEY:
         return 1
     blocks = pairs // PAIRS_PER_KEY
@@ -94,24 +107,14 @@ def fewest_chunks(pairs: int, most: int) -> int:
                 and (pairs // n <= most or n == blocks))  # fmt: skip
 
 
-def sum_chunks(tree: Any) -> Any:
-    """Sums of leaves [chunks, ...] over chunks, each in its own type."""
-    return jax.tree.map(lambda leaf: jnp.sum(leaf, axis=0, dtype=leaf.dtype), tree)
-
-
-RUNS, POPULATION = "runs", "population"
-
-Prefix = Any  # a pytree prefix with bool leaves: whether arrays lead with the pair axis
-
-
 @dataclass(frozen=True)
 class Placement:
-    """How many devices share a group's runs, and how many share each population.
+    """The mesh of a group's devices, [runs, shards], and the chunks of each shard.
 
     Attributes:
-      runs: devices over which the lanes are spread.
-      shards: devices over which each population is spread.
-      chunks: parts of a shard that are evaluated one after the other.
+      runs: number of devices that share the group's lanes.
+      shards: number of devices that share each population.
+      chunks: number of parts of a shard that are evaluated one after the other.
     """
 
     runs: int = 1
@@ -120,92 +123,96 @@ class Placement:
 
     @property
     def devices(self) -> int:
-        """How many devices are used."""
+        """Number of devices of the mesh."""
         return self.runs * self.shards
 
     @property
-    def spread(self) -> PopulationSharding:
-        """What a learner is told of it."""
+    def population(self) -> PopulationSharding:
+        """The sharding of each population, for the learner."""
         return PopulationSharding(self.shards, self.chunks, POPULATION if self.shards > 1 else None)
 
     @cached_property
     def mesh(self) -> Mesh:
         """The first devices, equally many of each process, [runs, shards]."""
-        own: dict[int, list[Any]] = {}
+        by_process: dict[int, list[Any]] = {}
         for device in jax.devices():
-            own.setdefault(device.process_index, []).append(device)
-        each = max(1, self.devices // len(own))
-        chosen = [device for process in sorted(own) for device in own[process][:each]]
-        devices = np.asarray(chosen[: self.devices]).reshape(self.runs, self.shards)
-        return Mesh(devices, (RUNS, POPULATION), axis_types=(AxisType.Auto, AxisType.Auto))
+            by_process.setdefault(device.process_index, []).append(device)
+        count = max(1, self.devices // len(by_process))
+        devices = [
+            device for process in sorted(by_process) for device in by_process[process][:count]
+        ]
+        array = np.asarray(devices[: self.devices]).reshape(self.runs, self.shards)
+        return Mesh(array, (RUNS, POPULATION), axis_types=(AxisType.Auto, AxisType.Auto))
 
-    def specs(self, pairwise: Prefix) -> Any:
-        """Specs of arrays with a leading lane axis."""
+    def partition_specs(self, pairwise: Prefix) -> Any:
+        """Returns the specs of arrays that lead with the lane axis, then perhaps the pair axis."""
         return jax.tree.map(
             lambda pairs: PartitionSpec(RUNS, POPULATION) if pairs else PartitionSpec(RUNS),
             pairwise,
         )
 
-    def over(self, function: Callable[..., Any], inputs: Any, outputs: Any) -> Callable[..., Any]:
-        """A function of one device's lanes and pairs, as one of all.
+    def shard_map(
+        self, function: Callable[..., Any], inputs: Any, outputs: Any
+    ) -> Callable[..., Any]:
+        """Maps a function of one device's lanes and pairs over the mesh.
 
         Args:
           function: of arrays with a leading lane axis.
-          inputs: one prefix per argument.
-          outputs: the prefix of what it returns.
+          inputs: one `Prefix` per argument.
+          outputs: the `Prefix` of the result.
         """
         if self.devices == 1:
             return function
-        # What is gathered or summed is the same on all devices; that is not seen by the check.
+        # What is gathered or summed is equal on all devices, which the check cannot see.
         return jax.shard_map(
             function,
             mesh=self.mesh,
-            in_specs=self.specs(inputs),
-            out_specs=self.specs(outputs),
+            in_specs=self.partition_specs(inputs),
+            out_specs=self.partition_specs(outputs),
             check_vma=False,
         )
 
-    def placed(self, shapes: Any, pairwise: Prefix) -> Any:
-        """Shapes of arrays with the place of each, for compilation."""
+    def with_shardings(self, shapes: Any, pairwise: Prefix) -> Any:
+        """Adds to shapes of arrays where on the mesh each array lies, for compilation."""
         if self.devices == 1:
             return shapes
 
-        def place(pairs: bool, part: Any) -> Any:
-            sharding = NamedSharding(self.mesh, self.specs(pairs))
+        def add(pairs: bool, part: Any) -> Any:
+            sharding = NamedSharding(self.mesh, self.partition_specs(pairs))
             return jax.tree.map(
                 lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), part
             )
 
-        return jax.tree.map(place, pairwise, shapes)
+        return jax.tree.map(add, pairwise, shapes)
 
-    def fed(self, compiled: Callable[..., Any], *shapes: Any) -> Callable[..., Any]:
-        """A compiled function that takes host arrays also where processes hold parts of them.
+    def accept_host_arrays(self, program: Callable[..., Any], *shapes: Any) -> Callable[..., Any]:
+        """Lets a compiled program take host arrays, also on a mesh of several processes.
 
         Args:
-          compiled: of arrays that lie as `shapes` say.
-          shapes: one pytree an argument, as `placed` made it.
+          program: compiled for arguments of these shapes.
+          shapes: one pytree per argument, from `with_shardings`.
         """
         if self.devices == 1 or len({d.process_index for d in self.mesh.devices.flat}) == 1:
-            return compiled
+            return program
 
-        def place(leaf: Any, shape: Any) -> jax.Array:
+        def put(leaf: Any, shape: Any) -> jax.Array:
             if isinstance(leaf, jax.Array):
                 return leaf
-            whole = np.asarray(leaf)
+            array = np.asarray(leaf)
             return jax.make_array_from_callback(
-                whole.shape, shape.sharding, lambda index: whole[index]
+                array.shape, shape.sharding, lambda index: array[index]
             )
 
-        return lambda *args: compiled(*jax.tree.map(place, args, shapes))
+        return lambda *args: program(*jax.tree.map(put, args, shapes))
 
 
 ONE_DEVICE = Placement()
 
 
 def to_host(tree: Any) -> Any:
-    """The whole of each array as NumPy's, also where other processes hold parts of it.
+    """Copies arrays to NumPy arrays, also those of which other processes hold parts.
 
-    All processes must ask for it: each sends its parts to all.
+    All processes must call it: each sends its parts to all.
     """
 
     def fetch(leaf: Any) -> np.ndarray:
@@ -219,9 +226,10 @@ def to_host(tree: Any) -> Any:
 
 
 def shard_shapes(function: Callable[..., Any], *shapes: Any) -> Any:
-    """What a shard's function gives, as shapes with a leading axis of one shard.
+    """Returns the shapes of what a shard's function returns, with a leading axis of one shard.
 
-    Outside a mesh a function that asks which shard it is cannot be traced: one shard stands for it.
+    A function that reads the index of its shard can only be traced within a mapped axis: here an
+    axis of one shard.
     """
     shard = jax.vmap(function, in_axes=None, axis_name=POPULATION, axis_size=1)
     return jax.eval_shape(shard, *shapes)

@@ -1,4 +1,9 @@
-"""From a run's configuration to its environment, policy and learner."""
+"""Builds a run's environment, policy and learner from its configuration.
+
+A `Task` is an environment and a policy on it; what it builds is shared between equal tasks. A
+`TrainingSetup` is everything that one group of runs compiles: the learner of its agent on the task,
+and the evaluation of what it learns.
+"""
 
 import json
 from collections.abc import Callable, Mapping
@@ -29,8 +34,8 @@ class Task:
     Attributes:
       name: the environment's name in the registry.
       options: the suite's options.
-      wrappers: what is put around the environment.
-      policy: network and action head.
+      wrappers: settings of the wrappers around the environment.
+      policy: settings of the network and the action head.
     """
 
     name: str
@@ -39,38 +44,41 @@ class Task:
     policy: PolicyConfig
 
     def check(self) -> None:
-        """Refuses what comes from a file and no environment can be made of. Loads no jax.
+        """Checks that the environment exists and takes these options. Loads no jax.
 
         Raises:
-          UserError: no such environment, options that it has not, or a library that is missing.
+          UserError: no such environment, an option that its suite does not have, or a library that
+            is not installed.
         """
         suite = registry.environment_suite(self.name)
         try:
             options = text_files.validated(dict(self.options), suite.Options)
         except errors.ConfigError as problem:
-            place = ("environment", "options", *problem.path)
-            raise errors.ConfigError(place, problem.reason) from None
+            path = ("environment", "options", *problem.path)
+            raise errors.ConfigError(path, problem.reason) from None
         if hasattr(suite, "check"):
             suite.check(self.name, options)
 
     def environment(self) -> Environment:
-        """The environment as it is trained on; equal tasks share one."""
+        """Returns the environment of training; equal tasks share one."""
         options = json.dumps(self.options, sort_keys=True)
         return _environment(self.name, options, self.wrappers)  # pyright: ignore[reportArgumentType]
 
-    def evaluation_environment(self, trained_on: Environment | None = None) -> Environment:
-        """The environment as it is evaluated on: its rewards are not scaled.
+    def evaluation_environment(self, training_env: Environment | None = None) -> Environment:
+        """Returns the environment of evaluation, whose rewards are not scaled.
 
-        That is `trained_on` itself where they never are: what is traced of it is then shared.
+        Args:
+          training_env: the environment of training. It is returned itself where its rewards are not
+            scaled either, so that both share what is traced of it.
         """
-        if trained_on is not None and self.wrappers.reward_scale == 1.0:
-            return trained_on
+        if training_env is not None and self.wrappers.reward_scale == 1.0:
+            return training_env
         wrappers = self.wrappers.model_copy(update={"reward_scale": 1.0})
         return replace(self, wrappers=wrappers).environment()
 
     def make_policy(self, env: Environment) -> Policy:
-        """The policy, fitted to the environment; those of one environment and network are one."""
-        if type(env).__hash__ is not object.__hash__:  # equal ones need not be the same
+        """Returns the policy for an environment; equal tasks on one environment share one."""
+        if type(env).__hash__ is not object.__hash__:  # equal environments need not be identical
             return make_policy(self.policy, env.spec)
         return _policy(self.policy, env)  # pyright: ignore[reportArgumentType]
 
@@ -80,9 +88,7 @@ class Task:
 @lru_cache(maxsize=8)
 def _environment(name: str, options: str, wrappers: WrapperConfig) -> Environment:
     suite = registry.environment_suite(name)
-    with (
-        suppress_loader_messages()
-    ):  # libraries run small programs while they are imported, and made
+    with suppress_loader_messages():  # importing or making one may run small compiled programs
         return wrap_environment(suite.make(name, suite.Options(**json.loads(options))), wrappers)
 
 
@@ -92,43 +98,46 @@ def _policy(config: PolicyConfig, env: Environment) -> Policy:
 
 
 def clear_cache() -> None:
-    """Lets go of everything that was built: the next task builds its own."""
+    """Drops everything that was built: the next task builds its own."""
     _environment.cache_clear()
     _policy.cache_clear()
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingSetup:
-    """A learner, the evaluation of what it learns, and the sizes a planner asks for.
+    """A learner, the evaluation of what it learns, and the sizes that a planner needs.
 
     Attributes:
-      learner: for one run on one device, unless it was `placed`.
+      learner: for one run on one device, unless `with_placement` says otherwise.
       evaluator: (name of the lane axis or None) -> (key, Snapshot) -> returns [E].
-      parameters: scalars evolved.
+      parameters: number of scalars that are evolved.
       generation_steps: most environment steps of a generation.
-      lanes: name of the vmapped axis around the learner, if it is vmapped over runs.
-      evaluate: what the evaluator gives for this learner.
+      lane_axis: name of the vmapped axis around the learner, if it is vmapped over runs.
     """
 
     learner: Learner
     evaluator: Callable[[str | None], Callable[..., Any]]
     parameters: int
     generation_steps: int
-    lanes: str | None = None
+    lane_axis: str | None = None
 
     @property
     def evaluate(self) -> Callable[..., Any]:
-        return self.evaluator(self.lanes)
+        """The evaluation (key, Snapshot) -> returns [E] within this lane axis."""
+        return self.evaluator(self.lane_axis)
 
-    def placed(self, lanes: str | None, spread: PopulationSharding) -> "TrainingSetup":
-        """The same for lanes vmapped under this axis name, and a population so spread."""
-        return replace(self, learner=self.learner.placed(lanes, spread), lanes=lanes)
+    def with_placement(
+        self, lane_axis: str | None, sharding: PopulationSharding
+    ) -> "TrainingSetup":
+        """Returns the same setup for lanes vmapped under this axis name and sharded pairs."""
+        learner = self.learner.with_placement(lane_axis, sharding)
+        return replace(self, learner=learner, lane_axis=lane_axis)
 
 
 def make_learner(
     agent: str, config: Config, env: Environment, policy: Policy, normalise_observations: bool
 ) -> Learner:
-    """The learner of an agent: one of its own, or the evolution of a strategy.
+    """Makes the learner of an agent: its module's own, or the evolution of its strategy.
 
     Raises:
       UserError: the agent, the policy and the environment do not fit together.
@@ -136,19 +145,19 @@ def make_learner(
     module = registry.agents.load(agent)
     if hasattr(module, "make_learner"):
         return module.make_learner(config, env, policy, normalise_observations)
-    made = module.make(config, ProblemSpec(policy.parameters, env.spec.episode_length))
-    return Evolution(made, env, policy, normalise_observations)
+    strategy = module.make(config, ProblemSpec(policy.parameters, env.spec.episode_length))
+    return Evolution(strategy, env, policy, normalise_observations)
 
 
 def make_training_setup(
     task: Task, agent: str, config: Config, evaluation_episodes: int
 ) -> TrainingSetup:
-    """Builds everything that one group runs.
+    """Builds what one group of runs trains and evaluates.
 
     Args:
       task: environment and policy.
-      agent: its name in the registry.
-      config: its settings; the traced ones are not read here.
+      agent: the agent's name in the registry.
+      config: the agent's settings; the traced ones are not read here.
       evaluation_episodes: episodes of each evaluation.
 
     Raises:
@@ -157,17 +166,17 @@ def make_training_setup(
     env = task.environment()
     policy = task.make_policy(env)
     learner = make_learner(agent, config, env, policy, task.policy.normalise_observations)
-    most = learner.generation_steps * task.wrappers.action_repeat
-    if most > MAX_GENERATION_STEPS:
+    steps = learner.generation_steps * task.wrappers.action_repeat
+    if steps > MAX_GENERATION_STEPS:
         raise UserError(
-            f"a generation may take {most:,} environment steps; at most "
+            f"a generation may take {steps:,} environment steps; at most "
             f"{MAX_GENERATION_STEPS:,} can be counted: choose fewer "
             f"{'environments' if learner.pairs is None else 'members'}"
         )
-    evaluated_on = task.evaluation_environment(env)
+    evaluation_env = task.evaluation_environment(env)
     return TrainingSetup(
         learner,
-        lambda lanes: make_evaluator(evaluated_on, policy, evaluation_episodes, lanes),
+        lambda lane_axis: make_evaluator(evaluation_env, policy, evaluation_episodes, lane_axis),
         policy.parameters.size,
-        most,
+        steps,
     )

@@ -72,7 +72,7 @@ def test_a_generation_without_a_finite_return_changes_nothing(agent: str) -> Non
 
 def trained(learner: Evolution, settings: dict[str, float], placement: Placement) -> Any:
     """State and rows after three generations."""
-    placed = replace(learner, spread=placement.spread)
+    placed = replace(learner, sharding=placement.population)
     evaluate = make_evaluator(learner.env, POLICY, 2)
     program = Compiler().compile(placed, settings, 1, evaluate, "", placement)
     hyper = {name: np.full(1, value, np.float32) for name, value in settings.items()}

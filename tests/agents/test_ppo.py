@@ -158,7 +158,7 @@ def test_lanes_are_runs_of_their_own():
     keys = jax.random.split(jax.random.key(0), 2)
     both = {name: jnp.stack([value, value / 2]) for name, value in hyper.items()}
     limits = Limit(jnp.array([2, 3]), jnp.array([2**30] * 2))
-    placed = learner.placed("lanes", UNSHARDED)
+    placed = learner.with_placement("lanes", UNSHARDED)
     together = jax.vmap(placed.init)(keys, both)
     together, rows = jax.jit(jax.vmap(placed.advance, axis_name="lanes"))(together, limits)
     for i in range(2):

@@ -81,7 +81,7 @@ def test_policies(trained: rl_es.Results, out: Path) -> None:
     assert np.array_equal(returns, rl_es.load_policy(str(path)).evaluate(5, 3))
     assert len(rl_es.evaluate(policy)) == 100
     other = trained.policy(seed=1)
-    assert other.manifest["seed"] == 1 and other.workbench is policy.workbench
+    assert other.manifest["seed"] == 1 and other.evaluator is policy.evaluator
     early = trained.policy("CartPole-v1", "eggroll", seed=0, stage="early")
     assert early.manifest["env_steps"] < policy.manifest["env_steps"]
 

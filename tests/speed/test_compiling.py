@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 from jax import monitoring
 
-from rl_es.speed.entrant import compile_timed
+from rl_es.speed.sampling import measure_compilation
+from rl_es.training.compilation import compile_function
 from rl_es.training.resources import tree_bytes
 
 SHAPE = jax.ShapeDtypeStruct((8, 8), jnp.float32)
@@ -18,23 +19,22 @@ def test_measured() -> None:
     folder, hits = jax.config.jax_compilation_cache_dir, []
     least = jax.config.jax_persistent_cache_min_compile_time_secs
     monitoring.register_event_listener(lambda name, **_: hits.append(name))
-    made = compile_timed(_function, SHAPE, measure=True)
+    compiled, cached_seconds = measure_compilation(_function, SHAPE)
     assert hits.count("/jax/compilation_cache/cache_hits") == 1
-    assert made.cold_seconds and made.cached_seconds and made.trace_seconds > 0
-    assert made.call(jnp.ones((8, 8))).shape == (8,)
+    assert compiled.compile_seconds > 0 and cached_seconds > 0 and compiled.trace_seconds > 0
+    assert compiled.call(jnp.ones((8, 8))).shape == (8,)
     assert jax.config.jax_compilation_cache_dir == folder
     assert jax.config.jax_persistent_cache_min_compile_time_secs == least
 
 
 def test_not_measured() -> None:
-    made = compile_timed(_function, SHAPE)
-    assert made.cold_seconds is None and made.cached_seconds is None
-    assert made.memory_bytes >= 8 * 8 * 4 + 8 * 4
+    compiled = compile_function(_function, SHAPE)
+    assert compiled.memory_bytes >= 8 * 8 * 4 + 8 * 4
 
 
 def test_donated_memory_is_counted_once() -> None:
     shape = jax.ShapeDtypeStruct((1000,), jnp.float32)
-    assert compile_timed(lambda x: x + 1, shape, donate=True).memory_bytes < 2 * 4000
+    assert compile_function(lambda x: x + 1, shape, donate=(0,)).memory_bytes < 2 * 4000
 
 
 def test_bytes() -> None:

@@ -10,8 +10,8 @@ import pytest
 from rl_es.errors import UserError
 from rl_es.results import text_files, timings
 from rl_es.speed import execution
-from rl_es.speed.entrant import ContestantSampler
 from rl_es.speed.execution import SpeedProgress
+from rl_es.speed.sampling import ContestantSampler
 from rl_es.speed.schema import Benchmark
 from tests.speed.benchmarks import benchmark_of
 
@@ -46,6 +46,7 @@ def test_samples(tmp_path: Path) -> None:
     assert (samples["seconds"] > 0).all() and (samples["repeats"] >= 1).all()
     assert list(programs["contestant"]) == ["bare", "inference", "eggroll"]
     assert (programs["status"] == "finished").all() and (programs["memory_bytes"] > 0).all()
+    assert programs[["compile_cold_seconds", "compile_cached_seconds"]].isna().all(axis=None)
     assert manifest["benchmark"]["name"] == "toy" and len(manifest["starts"]) == 1
 
 

@@ -7,7 +7,14 @@ import numpy as np
 import pytest
 
 from rl_es.interfaces import Box, Discrete, EnvSpec, Observation
-from rl_es.speed.runners import FixedAction, TimedFunctions, make_environment, make_runner
+from rl_es.results.timings import PARTS
+from rl_es.speed.runners import (
+    FixedAction,
+    TimedFunctions,
+    generation_parts,
+    make_environment,
+    make_timed_functions,
+)
 from rl_es.speed.workloads import expand_workloads
 from tests.speed.benchmarks import benchmark_of
 
@@ -18,7 +25,7 @@ def runners(*assignments: str) -> dict[str, TimedFunctions]:
     """The runners of the only workload, by label."""
     (workload,) = expand_workloads(benchmark_of(*assignments))
     return {
-        one.label: make_runner(workload, one, make_environment(workload, one.horizon))
+        one.label: make_timed_functions(workload, one, make_environment(workload, one.horizon))
         for one in workload.contestants
     }
 
@@ -57,7 +64,7 @@ def test_a_spread_generation_is_the_same() -> None:
         lanes = 2 if label in ("both", "lanes") else 1
         (_, _), (returns, steps) = _generations(runner)
         assert int(np.sum(steps)) == lanes * 512 * 30 and returns.size == lanes * 512
-        assert runner.parts is None or label == "eggroll"
+        assert runner.learner is None or label == "eggroll"
         found[label] = np.asarray(returns)
     for label in ("two", "four"):
         np.testing.assert_array_equal(found[label][0], found["eggroll"])
@@ -90,20 +97,44 @@ def test_sizes() -> None:
     assert numbers == [0, 0, 2 * (factors + 1), 2 * (size + 1)]  # with the sigma of each pair
 
 
-def test_parts_give_what_the_generation_gives() -> None:
-    runner = runners("contestants=[eggroll]")["eggroll"]
-    parts, state = runner.parts, jax.jit(runner.init)(jax.random.key(0))
-    noise, memory = jax.jit(parts.noise)(state)
-    segment = jax.jit(parts.rollout)(state, noise).segment
-    weights = jax.jit(parts.shaping)(state, segment)
-    agent, _ = jax.jit(parts.update)(state, noise, memory, weights, segment)
-    after, (returns, steps) = jax.jit(runner.generation)(state)
-    np.testing.assert_array_equal(segment.returns, returns)
-    assert int(segment.steps) == int(steps)
-    for own, whole in zip(
-        jax.tree.leaves(agent.params), jax.tree.leaves(after.agent.params), strict=True
-    ):
-        np.testing.assert_allclose(own, whole, rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize("contestant", ["eggroll", "{name: pes, with: {window: 4}}"])
+def test_parts_give_what_the_generation_gives(contestant: str) -> None:
+    """All that it does: the agent's state and the statistics of observations, too."""
+    changed = (f"contestants=[{contestant}]", "policy.normalise_observations=true")
+    (functions,) = runners(*changed).values()
+    assert functions.learner is not None
+    parts = {name: jax.jit(part) for name, part in generation_parts(functions.learner).items()}
+    assert tuple(parts) == PARTS
+    state = jax.jit(functions.init)(jax.random.key(0))
+    noise = parts["noise"](state)
+    outcome = parts["rollout"](state, noise)
+    shaped = parts["shaping"](state, outcome)
+    agent, statistics, metrics = parts["update"](state, noise, shaped, outcome)
+    after, (returns, steps) = jax.jit(functions.generation)(state)
+    np.testing.assert_array_equal(outcome.segment.returns, returns)
+    assert int(outcome.segment.steps) == int(steps) == int(metrics.env_steps)
+    pairs = zip(
+        jax.tree.leaves((agent, statistics)),
+        jax.tree.leaves((after.agent, after.statistics)),
+        strict=True,
+    )
+    for part, generation in pairs:
+        np.testing.assert_allclose(part, generation, rtol=1e-5, atol=1e-6)
+
+
+def test_a_generation_without_a_finite_return_leaves_the_agent_in_its_parts_too() -> None:
+    (functions,) = runners("contestants=[eggroll]").values()
+    learner, state = functions.learner, jax.jit(functions.init)(jax.random.key(0))
+    assert learner is not None
+    parts = generation_parts(learner)
+    noise = jax.jit(parts["noise"])(state)
+    outcome = jax.jit(parts["rollout"])(state, noise)
+    segment = outcome.segment.replace(returns=jax.numpy.full(4, np.nan))
+    outcome = outcome._replace(segment=segment)
+    shaped = jax.jit(parts["shaping"])(state, outcome)
+    agent, _, metrics = jax.jit(parts["update"])(state, noise, shaped, outcome)
+    assert int(metrics.nonfinite_members) == 4 and float(metrics.update_norm) == 0
+    jax.tree.map(np.testing.assert_array_equal, agent, state.agent)
 
 
 @pytest.mark.parametrize(

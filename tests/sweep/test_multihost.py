@@ -213,7 +213,7 @@ def test_alone_nothing_is_sent() -> None:
     with pytest.raises(ZeroDivisionError):
         multihost.call_on_first(lambda: 1 // 0)
     tree = to_host({"a": np.arange(3)})
-    assert list(tree["a"]) == [0, 1, 2] and ONE_DEVICE.fed(max) is max
+    assert list(tree["a"]) == [0, 1, 2] and ONE_DEVICE.accept_host_arrays(max) is max
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])

@@ -12,7 +12,7 @@ from rl_es.training.resources import PairBytes, Resources, divide_devices, place
 from tests.running import alike
 
 ROOT = Path(__file__).parents[2]
-EACH = PairBytes(held=0, evaluated=100)
+EACH = PairBytes(state=0, rollout=100)
 TEXT = """
 name: four
 seeds: 1
@@ -61,10 +61,10 @@ def test_a_population_that_cannot_be_cut_is_refused() -> None:
 def test_what_is_held_of_all_pairs_is_not_divided_by_chunks() -> None:
     """Accumulators are there for the whole population; chunks are cut to what they leave."""
     place = place_group(
-        256, 1, PairBytes(held=100, evaluated=100), Resources(memory=100 * (256 + 128))
+        256, 1, PairBytes(state=100, rollout=100), Resources(memory=100 * (256 + 128))
     )
-    assert place.placement.chunks == 2 and place.whole == 100 * 512
-    assert place.needed == place.budget
+    assert place.placement.chunks == 2 and place.unchunked_bytes == 100 * 512
+    assert place.needed_bytes == place.budget_bytes
 
 
 @pytest.mark.parametrize("option", ["devices", "lanes", "population_chunk"])

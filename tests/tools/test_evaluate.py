@@ -12,7 +12,7 @@ from rl_es.errors import UserError
 from rl_es.interfaces import NativeStep
 from rl_es.results import text_files
 from rl_es.tools import evaluate
-from rl_es.training.policies import find_policies, native_seeds
+from rl_es.training.policies import find_policy, native_seeds
 from tests.running import ran, sweep_of
 
 TEXT = """
@@ -72,7 +72,7 @@ def test_every_policy_is_evaluated_on_fresh_episodes(folder: Path) -> None:
         for seed in "01"
     ]
     for row in found:
-        returns = find_policies(folder, row["env"], row["label"], int(row["seed"])).evaluate(
+        returns = find_policy(folder, row["env"], row["label"], int(row["seed"])).evaluate(
             3, seed=1
         )
         told = [float(row[f"return_{name}"]) for name in ("mean", "std", "min", "max")]

@@ -58,7 +58,7 @@ def program(segment: Any, lanes: int, compiler: Compiler | None = None) -> Progr
         pair_memory=DenseAccumulator(),
     )
     env, axis = Keyed(Drift(horizon=4, edge=2.0)), lane_axis(lanes)
-    learner = Evolution(agent, env, POLICY, normalise_observations=True, lanes=axis)
+    learner = Evolution(agent, env, POLICY, normalise_observations=True, lane_axis=axis)
     evaluate = make_evaluator(env, POLICY, 3, axis)
     return (compiler or Compiler()).compile(learner, SETTINGS, lanes, evaluate, "keyed")
 
@@ -156,7 +156,7 @@ def test_equal_evaluations_are_compiled_once() -> None:
         program(segment, lanes, compiler)
         for segment, lanes in ((Episode(), 1), (Persistent(2), 1), (Episode(), 3))
     )
-    assert [first.compiled, second.compiled, wider.compiled] == [3, 2, 3]
+    assert [first.compilations, second.compilations, wider.compilations] == [3, 2, 3]
     assert first.evaluate is second.evaluate is not wider.evaluate
     assert first.memory_bytes > 0 and first.compile_seconds > first.trace_seconds > 0
 

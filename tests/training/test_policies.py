@@ -16,7 +16,7 @@ from rl_es.results.checksums import json_text
 from rl_es.rollout.evaluation import make_evaluator
 from rl_es.rollout.unroll import single_step, start_particle, unroll_episodes
 from rl_es.training.compilation import key_for_evaluation
-from rl_es.training.policies import SavedPolicy, find_policies, load_policy, replay_key
+from rl_es.training.policies import SavedPolicy, find_policy, load_policy, replay_key
 from tests.running import ran, sweep_of
 
 TEXT = """
@@ -53,7 +53,7 @@ def row(folder: Path, env: str, seed: int, generation: int) -> Any:
 
 def pole(folder: Path) -> Path:
     """The manifest of the final policy of one run."""
-    run_id = find_policies(folder, "pole", "low rank").manifest["run_id"]
+    run_id = find_policy(folder, "pole", "low rank").manifest["run_id"]
     return folder / "policies" / run_id / "final.json"
 
 
@@ -69,13 +69,13 @@ def test_early_and_middle_are_saved_for_the_first_seed(folder: Path) -> None:
     for env in ("pole", "Pendulum-v1"):
         stages = [("early", 2), ("middle", 4), ("final", 6)]
         for stage, generation in stages:
-            found = find_policies(folder, env, "low rank", stage=stage)
+            found = find_policy(folder, env, "low rank", stage=stage)
             assert found.manifest["generation"] == generation
             assert found.manifest["stage"] == stage
             assert repr(found).startswith(f"<SavedPolicy of {env} / low rank / seed 0, {stage}: ")
-        assert find_policies(folder, env, "low rank", seed=1).manifest["seed"] == 1
+        assert find_policy(folder, env, "low rank", seed=1).manifest["seed"] == 1
         with pytest.raises(UserError, match=f"no early policy of '{env} / low rank / seed 1'"):
-            find_policies(folder, env, "low rank", seed=1, stage="early")
+            find_policy(folder, env, "low rank", seed=1, stage="early")
 
 
 @pytest.mark.parametrize(("env", "exact"), [("pole", True), ("Pendulum-v1", False)])
@@ -83,7 +83,7 @@ def test_early_and_middle_are_saved_for_the_first_seed(folder: Path) -> None:
 def test_it_is_the_policy_that_was_evaluated(
     folder: Path, env: str, exact: bool, seed: int, stage: str
 ) -> None:
-    policy = find_policies(folder, env, "low rank", seed, stage)
+    policy = find_policy(folder, env, "low rank", seed, stage)
     told = row(folder, env, seed, policy.manifest["generation"])
     returns = evaluated(policy, seed)
     tolerance = 0 if exact else 1e-5  # a pole's returns are whole numbers
@@ -99,14 +99,14 @@ def test_it_is_the_policy_that_was_evaluated(
 
 
 def test_manifest_says_what_it_is(folder: Path) -> None:
-    manifest = find_policies(folder, "pole", "low rank").manifest
+    manifest = find_policy(folder, "pole", "low rank").manifest
     assert manifest["environment"]["name"] == "CartPole-v1" and manifest["agent"] == "eggroll"
     assert manifest["settings"]["population"] == 16 and manifest["versions"]["jax"]
     assert manifest["policy"]["widths"] == [8, 4]
 
 
 def test_evaluation_is_a_function_of_the_seed(folder: Path) -> None:
-    policy = find_policies(folder, "pole", "low rank")
+    policy = find_policy(folder, "pole", "low rank")
     first = policy.evaluate(episodes=6, seed=3)
     assert first.shape == (6,) and np.all((first > 0) & (first <= 40))  # not scaled
     np.testing.assert_array_equal(first, policy.evaluate(episodes=6, seed=3))
@@ -115,7 +115,7 @@ def test_evaluation_is_a_function_of_the_seed(folder: Path) -> None:
 
 @pytest.mark.parametrize("env", ["pole", "Pendulum-v1"])
 def test_a_rollout_is_an_episode_as_it_is_evaluated(folder: Path, env: str) -> None:
-    policy = find_policies(folder, env, "low rank")
+    policy = find_policy(folder, env, "low rank")
     shown = policy.rollout(seed=5)
     made = policy.task.evaluation_environment()
     acting = policy.task.make_policy(made)
@@ -147,13 +147,13 @@ def test_a_rollout_is_an_episode_as_it_is_evaluated(folder: Path, env: str) -> N
 )
 def test_what_is_not_there_is_refused(folder: Path, changed: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        find_policies(folder, **{"env": "pole", "label": "low rank", **changed})
+        find_policy(folder, **{"env": "pole", "label": "low rank", **changed})
 
 
 def test_one_of_several_is_not_picked_at_random(copied: Path) -> None:
     shutil.copytree(pole(copied).parent, copied / "policies" / "another")
     with pytest.raises(UserError, match="several policies of 'pole / low rank / seed 0'.*another"):
-        find_policies(copied, "pole", "low rank")
+        find_policy(copied, "pole", "low rank")
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_a_damaged_manifest_is_refused(copied: Path, change: Callable[[Any], str
     with pytest.raises(UserError, match="not a readable policy manifest"):
         load_policy(path)
     with pytest.raises(UserError, match="not a readable policy manifest"):
-        find_policies(copied, "pole", "low rank")
+        find_policy(copied, "pole", "low rank")
 
 
 def test_damaged_weights_are_refused(copied: Path) -> None:
@@ -183,7 +183,7 @@ def test_damaged_weights_are_refused(copied: Path) -> None:
     weights = path.with_suffix(".msgpack")
     weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(UserError, match=r"final\.msgpack: not a readable checkpoint"):
-        find_policies(copied, "pole", "low rank")
+        find_policy(copied, "pole", "low rank")
     weights.unlink()
     with pytest.raises(UserError, match=r"final\.msgpack"):
         load_policy(path)

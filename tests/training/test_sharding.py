@@ -33,7 +33,7 @@ def made(
 
 
 def compiled(learner: Evolution, settings: Any, placement: Placement) -> Program:
-    placed = replace(learner, spread=placement.spread)
+    placed = replace(learner, sharding=placement.population)
     evaluate = make_evaluator(CARTPOLE, learner.policy, 2)
     lanes = placement.runs
     return Compiler().compile(placed, settings, lanes, evaluate, "", placement)
@@ -107,9 +107,9 @@ def test_memory_is_estimated_within_a_factor_of_three(agent: Any, network: str) 
 
 def test_chunks_join_again_whatever_is_empty() -> None:
     tree = (np.arange(12).reshape(6, 2), np.zeros((6, 0, 3)))
-    cut = PopulationSharding(chunks=3).cut(tree)
+    cut = PopulationSharding(chunks=3).split_chunks(tree)
     assert [leaf.shape for leaf in cut] == [(3, 2, 2), (3, 2, 0, 3)]
-    for one, other in zip(PopulationSharding(chunks=3).join(cut), tree):
+    for one, other in zip(PopulationSharding(chunks=3).join_chunks(cut), tree):
         np.testing.assert_array_equal(one, other)
 
 

@@ -1,0 +1,226 @@
+"""Samples a contestant on a workload: compiles it, warms it up, and times it round after round."""
+
+import contextlib
+import gc
+import math
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental.compilation_cache import compilation_cache
+
+from rl_es.interfaces import Environment
+from rl_es.results.timings import PARTS, WHOLE
+from rl_es.speed.runners import generation_parts, make_timed_functions
+from rl_es.speed.workloads import Contestant, Workload
+from rl_es.training.compilation import CompiledFunction, compile_function
+from rl_es.training.learner import Evolution
+from rl_es.training.resources import tree_bytes
+
+MAX_REPEATS = 10_000  # calls of one sample
+PART_SHARE = 0.2  # of a generation's shortest sample: the shortest sample of a part
+
+Row = dict[str, Any]
+
+
+class ContestantSampler:
+    """A contestant's compiled programs, whose calls are timed sample by sample.
+
+    The constructor compiles everything, runs it once to warm up, and then finds how many calls a
+    sample has to repeat to be long enough.
+
+    Attributes:
+      program: the contestant's `timings.PROGRAM` values, except for the status.
+    """
+
+    def __init__(
+        self,
+        workload: Workload,
+        contestant: Contestant,
+        env: Environment,
+        *,
+        min_seconds: float,
+        measure: bool,
+        parts: bool,
+    ):
+        """Compiles and warms up.
+
+        Args:
+          workload: what is run.
+          contestant: who runs it.
+          env: the workload's environment with the contestant's horizon.
+          min_seconds: the shortest time that a sample may take.
+          measure: measure compilation.
+          parts: sample the parts of a generation as well.
+
+        Raises:
+          UserError: the contestant does not fit the environment.
+        """
+        self._columns = {"contestant": contestant.label, "agent": contestant.name}
+        functions = make_timed_functions(workload, contestant, env)
+        key = jax.random.key(0)
+        self._state = jax.jit(functions.init)(key)
+        shapes = jax.tree.map(_shape, self._state)
+        cold_seconds = cached_seconds = None
+        if measure:
+            generation, cached_seconds = measure_compilation(
+                functions.generation, shapes, donate=(0,)
+            )
+            cold_seconds = generation.compile_seconds
+        else:
+            generation = compile_function(functions.generation, shapes, donate=(0,))
+        self._generation = generation.call
+        learner = functions.learner if parts else None
+        self._parts = {} if learner is None else _compile_parts(learner, shapes)
+        self.program: Row = {
+            **self._columns,
+            "parameters": functions.parameters,
+            "memory_bytes": generation.memory_bytes,
+            "perturbation_bytes": tree_bytes(jax.eval_shape(functions.perturbation, key)),
+            "trace_seconds": generation.trace_seconds,
+            "compile_cold_seconds": cold_seconds,
+            "compile_cached_seconds": cached_seconds,
+        }
+        self._repeats: dict[str, int] = dict.fromkeys((WHOLE, *PARTS), 1)
+        list(self.sample())  # the first call of a program is no measure of the others
+        for _ in range(3):
+            if self._adjust_repeats(min_seconds):
+                break
+
+    def _adjust_repeats(self, min_seconds: float) -> bool:
+        """Takes a sample, fits the repeats to it, and tells whether it was long enough."""
+        enough = True
+        for row in self.sample():
+            part = row["part"]
+            least = min_seconds if part == WHOLE else PART_SHARE * min_seconds
+            repeats = min(MAX_REPEATS, math.ceil(least / row["seconds"]))
+            enough &= repeats <= 1.2 * self._repeats[part]
+            self._repeats[part] = max(1, repeats)
+        return enough
+
+    def sample(self) -> Iterator[Row]:
+        """Yields one sample of the generation and of each part, in `timings.SAMPLE` columns."""
+        env_steps: list[Any] = []
+
+        def generation() -> Any:
+            self._state, (_, steps) = self._generation(self._state)
+            env_steps.append(steps)
+            return self._state, steps
+
+        row, _ = self._time(WHOLE, generation)
+        yield {**row, "env_steps": round(sum(map(_total_steps, env_steps)) / len(env_steps))}
+        if self._parts:
+            yield from self._sample_parts()
+
+    def _sample_parts(self) -> Iterator[Row]:
+        """Yields a sample of each part in its order; a part takes the results of earlier parts."""
+        state = self._state
+        row, noise = self._time_part("noise", state)
+        yield row
+        row, outcome = self._time_part("rollout", state, noise)
+        yield {**row, "env_steps": int(outcome.segment.steps)}
+        row, shaping = self._time_part("shaping", state, outcome)
+        yield row
+        row, _ = self._time_part("update", state, noise, shaping, outcome)
+        yield row
+
+    def _time_part(self, part: str, *arguments: Any) -> tuple[Row, Any]:
+        return self._time(part, lambda: self._parts[part](*arguments))
+
+    def _time(self, part: str, call: Callable[[], Any]) -> tuple[Row, Any]:
+        """Returns a sample's row with the mean time of its calls, and the last call's result.
+
+        A call ends before the next begins: two at once would hold two populations of noise.
+        """
+        repeats, result = self._repeats[part], None
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            cpu, wall = time.process_time(), time.perf_counter()
+            for _ in range(repeats):
+                result = jax.block_until_ready(call())
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        finally:
+            if collecting:
+                gc.enable()
+        row = {**self._columns, "part": part, "repeats": repeats}
+        row |= {"seconds": wall / repeats, "cpu_seconds": cpu / repeats, "env_steps": None}
+        return row, result
+
+
+def _total_steps(steps: Any) -> int:
+    """Sums the steps of all lanes [...] on the host, where the sum may exceed 32 bits."""
+    return int(np.asarray(steps, np.int64).sum())
+
+
+def _shape(leaf: jax.Array) -> jax.ShapeDtypeStruct:
+    """Returns the shape of an array, with its sharding if it lies on several devices."""
+    several = len(leaf.sharding.device_set) > 1
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=leaf.sharding if several else None)
+
+
+def _compile_parts(learner: Evolution, state: Any) -> dict[str, Callable[..., Any]]:
+    """Compiles the parts of a learner's generation for a state of these shapes, by name."""
+    parts = generation_parts(learner)
+    noise = jax.eval_shape(parts["noise"], state)
+    outcome = jax.eval_shape(parts["rollout"], state, noise)
+    shaping = jax.eval_shape(parts["shaping"], state, outcome)
+    arguments = {
+        "noise": (state,),
+        "rollout": (state, noise),
+        "shaping": (state, outcome),
+        "update": (state, noise, shaping, outcome),
+    }
+    return {name: compile_function(parts[name], *arguments[name]).call for name in PARTS}
+
+
+def measure_compilation(
+    function: Callable[..., Any], *shapes: Any, donate: tuple[int, ...] = ()
+) -> tuple[CompiledFunction, float]:
+    """Compiles a function with an empty persistent cache, then once more from that cache.
+
+    It clears everything that jax holds compiled, so it has to come before anything is timed.
+
+    Args:
+      function: pure.
+      shapes: one pytree per argument, of `jax.ShapeDtypeStruct`.
+      donate: numbers of the arguments that a call consumes.
+
+    Returns:
+      The function, whose `compile_seconds` are those of the empty cache, storing included; and the
+      seconds of loading it from the cache.
+    """
+    with _empty_cache():
+        jax.clear_caches()  # so that tracing does not use what an earlier contestant traced
+        program = compile_function(function, *shapes, donate=donate)
+        jax.clear_caches()
+        cached_seconds = compile_function(function, *shapes, donate=donate).compile_seconds
+    return program, cached_seconds
+
+
+_CACHE = {
+    "jax_compilation_cache_dir": None,  # the folder
+    "jax_persistent_cache_min_compile_time_secs": 0.0,
+    "jax_persistent_cache_min_entry_size_bytes": -1,
+}
+
+
+@contextlib.contextmanager
+def _empty_cache() -> Iterator[None]:
+    """Uses a persistent cache in a temporary folder that keeps everything; then the usual one."""
+    before = {name: getattr(jax.config, name) for name in _CACHE}
+    with tempfile.TemporaryDirectory(prefix="rl_es_cache_") as folder:
+        try:
+            _configure({**_CACHE, "jax_compilation_cache_dir": folder})
+            yield
+        finally:
+            _configure(before)
+
+
+def _configure(settings: dict[str, Any]) -> None:
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()  # it keeps the folder that it was first used with
