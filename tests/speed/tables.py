@@ -34,8 +34,8 @@ def write(folder: Path, workloads: list[dict[str, Any]], rounds: int = 3) -> Non
                 {**who, "status": "finished", **sizes, "trace_seconds": 0.5, **compiling}
             )
             floor = agent in ("bare", "inference", "evosax")
-            split = {} if floor else next(iter(shares), SHARES)
-            for part, share in {"generation": 1.0, **split}.items():
+            part_shares = {} if floor else next(iter(shares), SHARES)
+            for part, share in {"generation": 1.0, **part_shares}.items():
                 counted = steps if part in ("generation", "rollout") else None
                 samples += [
                     {**who, "part": part, "round": r, "place": 0, "repeats": 2,

@@ -23,23 +23,23 @@ def own_cache(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _run(benchmark: Benchmark, folder: Path) -> tuple[int, str]:
-    said = io.StringIO()
-    progress = SpeedProgress(said)
+    stream = io.StringIO()
+    progress = SpeedProgress(stream)
     try:
         code = execution.run_benchmark(benchmark, folder, progress)
     finally:
         progress.end()
-    return code, said.getvalue()
+    return code, stream.getvalue()
 
 
 def test_samples(tmp_path: Path) -> None:
-    made = benchmark_of("parts=true", "rounds=3", "min_seconds=0.001")
-    code, said = _run(made, tmp_path)
+    benchmark = benchmark_of("parts=true", "rounds=3", "min_seconds=0.001")
+    code, output = _run(benchmark, tmp_path)
     samples, programs, manifest = timings.load(tmp_path)
-    assert code == 0 and "1 of 1 workloads done, 0 failures" in said
+    assert code == 0 and "1 of 1 workloads done, 0 failures" in output
     counts = samples.groupby(["contestant", "part"], sort=False).size().to_dict()
-    whole = {(label, "generation"): 3 for label in ("bare", "inference", "eggroll")}
-    assert counts == whole | {("eggroll", part): 3 for part in timings.PARTS}
+    generation_counts = {(label, "generation"): 3 for label in ("bare", "inference", "eggroll")}
+    assert counts == generation_counts | {("eggroll", part): 3 for part in timings.PARTS}
     generations = samples[samples["part"] == "generation"]
     assert (generations["env_steps"] == 4 * 8).all()
     assert sorted(generations[generations["round"] == 1]["place"]) == [0, 1, 2]
@@ -54,31 +54,31 @@ def test_persistent_agents_take_their_window(tmp_path: Path) -> None:
     pair = "[{name: pes, with: {window: 2}}, {name: truncated_es, with: {window: 2}}]"
     assert _run(benchmark_of(f"contestants={pair}", "parts=true"), tmp_path)[0] == 0
     samples, _, _ = timings.load(tmp_path)
-    whole = samples[samples["part"] == "generation"].groupby("contestant")["env_steps"].max()
-    assert whole.to_dict() == {"pes": 4 * 2, "truncated_es": 4 * 2 + 2 * 2}
+    env_steps = samples[samples["part"] == "generation"].groupby("contestant")["env_steps"].max()
+    assert env_steps.to_dict() == {"pes": 4 * 2, "truncated_es": 4 * 2 + 2 * 2}
 
 
 def test_what_is_there_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _run(benchmark_of("contestants=[bare]"), tmp_path)
     (first,) = (tmp_path / "workloads").iterdir()
     before = first.read_bytes()
-    both = benchmark_of("contestants=[bare]", "workloads.populations=[4, 6]")
-    measured: list[int] = []
+    larger = benchmark_of("contestants=[bare]", "workloads.populations=[4, 6]")
+    populations: list[int] = []
     measure = execution.measure_workload
 
     def interrupted(workload: Any, *rest: Any) -> Any:
-        measured.append(workload.population)
-        if len(measured) == 1:
+        populations.append(workload.population)
+        if len(populations) == 1:
             raise KeyboardInterrupt
         return measure(workload, *rest)
 
     monkeypatch.setattr(execution, "measure_workload", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        _run(both, tmp_path)
+        _run(larger, tmp_path)
     assert len(timings.load(tmp_path)[1]) == 1
-    assert _run(both, tmp_path)[0] == 0 and measured == [6, 6]
+    assert _run(larger, tmp_path)[0] == 0 and populations == [6, 6]
     assert first.read_bytes() == before and len(timings.load(tmp_path)[1]) == 2
-    assert _run(both, tmp_path)[1].startswith("0 of 2 workloads") and measured == [6, 6]
+    assert _run(larger, tmp_path)[1].startswith("0 of 2 workloads") and populations == [6, 6]
 
 
 def test_a_failure_is_named_and_the_others_go_on(
@@ -96,14 +96,14 @@ def test_a_failure_is_named_and_the_others_go_on(
     monkeypatch.setattr(ContestantSampler, "sample", failing)
     runners = "[bare, {name: pes, with: {window: 9}}, {name: bare, label: late}, {name: bare, "
     runners += "label: small, up_to: 2}]"
-    code, said = _run(benchmark_of(f"contestants={runners}", "rounds=5"), tmp_path)
+    code, output = _run(benchmark_of(f"contestants={runners}", "rounds=5"), tmp_path)
     samples, programs, _ = timings.load(tmp_path)
-    found = dict(zip(programs["contestant"], programs["status"], strict=True))
-    assert found == {"bare": "finished", "pes": "failed", "late": "failed", "small": "skipped"}
+    statuses = dict(zip(programs["contestant"], programs["status"], strict=True))
+    assert statuses == {"bare": "finished", "pes": "failed", "late": "failed", "small": "skipped"}
     reasons = dict(zip(programs["contestant"], programs["reason"], strict=True))
     assert "window: 9 steps" in reasons["pes"] and "out of memory" in reasons["late"]
     assert reasons["small"] == "not run with a population above 2"
-    assert code == 1 and "pes failed: window" in said and "2 failures" in said
+    assert code == 1 and "pes failed: window" in output and "2 failures" in output
     assert set(samples["contestant"]) == {"bare"} and len(samples) == 5
     assert _run(benchmark_of(f"contestants={runners}", "rounds=5"), tmp_path)[0] == 1
 
@@ -118,10 +118,10 @@ def test_a_missing_peer_is_said_before_anything_is_timed(
 
 
 def test_other_results_are_not_overwritten(tmp_path: Path) -> None:
-    for held, name in (
+    for content, name in (
         ({"benchmark": {"name": "other"}}, "benchmark 'other'"),
         ({"sweep": {"name": "toy"}}, "sweep 'toy', not benchmark 'toy'"),
     ):
-        text_files.write_json(tmp_path / "manifest.json", {**held, "starts": []})
+        text_files.write_json(tmp_path / "manifest.json", {**content, "starts": []})
         with pytest.raises(UserError, match=f"holds the results of {name}"):
             _run(benchmark_of(), tmp_path)

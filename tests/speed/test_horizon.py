@@ -21,23 +21,23 @@ from tests.toys import Drift, ParameterPolicy
 HORIZON = 6
 
 
-def _unrolled(env: Any, actions: list[float]) -> Any:
+def _unroll(env: Any, actions: list[float]) -> Any:
     policy = ParameterPolicy()
     keys = jax.random.split(jax.random.key(0), len(actions))
 
-    def alone(action: Any, key: Any) -> Any:
+    def unroll(action: Any, key: Any) -> Any:
         particle = start_particle(env, policy, key)
         step = single_step(env, policy, {"theta": action[None]}, None)
-        alike = jax.tree.map(lambda leaf: leaf[None], particle)
-        return unroll_episodes(step, alike, key[None], env.spec.episode_length)
+        particles = jax.tree.map(lambda leaf: leaf[None], particle)
+        return unroll_episodes(step, particles, key[None], env.spec.episode_length)
 
-    return jax.jit(jax.vmap(alone))(jnp.asarray(actions, jnp.float32), keys)
+    return jax.jit(jax.vmap(unroll))(jnp.asarray(actions, jnp.float32), keys)
 
 
 def test_nothing_ends_early_and_rewards_stop_where_the_episode_would_have_ended() -> None:
     actions = [0.0, 0.3, 1.0]  # the last two run over the edge
     env = Drift(horizon=HORIZON)
-    natural, full = _unrolled(env, actions), _unrolled(FullHorizon(env), actions)
+    natural, full = _unroll(env, actions), _unroll(FullHorizon(env), actions)
     assert natural.lengths[:, 0].tolist()[-1] == 1 and natural.lengths.min() < HORIZON
     assert full.lengths.tolist() == [[HORIZON]] * 3
     np.testing.assert_allclose(full.returns, natural.returns, rtol=1e-6)
@@ -49,14 +49,14 @@ def test_the_returns_of_a_constant_reward_hang_on_the_states() -> None:
     env = make_environment(workload, workload.horizon)  # CartPole rewards every step with 1
     particles = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), 32))[0]
 
-    def returned(state: Any) -> Any:
+    def roll_out(state: Any) -> Any:
         def step(state: Any, _: Any) -> Any:
             after = env.step(jax.random.key(0), state, jnp.zeros((), jnp.int32))
             return after.state, (after.reward, after.truncated, after.terminated)
 
         return jax.lax.scan(step, state, None, length=40)[1]
 
-    rewards, truncated, terminated = jax.jit(jax.vmap(returned))(particles)
+    rewards, truncated, terminated = jax.jit(jax.vmap(roll_out))(particles)
     assert len(set(rewards.sum(1).tolist())) > 1 and rewards.sum(1).max() < 20
     assert not terminated.any()
     assert truncated.argmax(1).tolist() == [39] * 32
@@ -65,7 +65,7 @@ def test_the_returns_of_a_constant_reward_hang_on_the_states() -> None:
 def test_repeated_actions_are_all_taken() -> None:
     config = WrapperConfig(episode_length=3, action_repeat=2)
     env = wrap_environment(FullHorizon(Drift(horizon=100)), config)
-    assert _unrolled(env, [0.0, 1.0]).lengths.tolist() == [[6], [6]]
+    assert _unroll(env, [0.0, 1.0]).lengths.tolist() == [[6], [6]]
 
 
 @dataclass(frozen=True)

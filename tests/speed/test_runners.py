@@ -25,23 +25,25 @@ def runners(*assignments: str) -> dict[str, TimedFunctions]:
     """The runners of the only workload, by label."""
     (workload,) = expand_workloads(benchmark_of(*assignments))
     return {
-        one.label: make_timed_functions(workload, one, make_environment(workload, one.horizon))
-        for one in workload.contestants
+        contestant.label: make_timed_functions(
+            workload, contestant, make_environment(workload, contestant.horizon)
+        )
+        for contestant in workload.contestants
     }
 
 
 def _generations(runner: TimedFunctions, count: int = 2) -> list[Any]:
-    state, found = jax.jit(runner.init)(jax.random.key(0)), []
+    state, outputs = jax.jit(runner.init)(jax.random.key(0)), []
     generation = jax.jit(runner.generation)
     for _ in range(count):
-        state, out = generation(state)
-        found.append(out)
-    return found
+        state, output = generation(state)
+        outputs.append(output)
+    return outputs
 
 
 def test_everyone_takes_all_steps_of_a_full_horizon() -> None:
-    made = runners(EVERYONE, "workloads.episodes=[3]")
-    for runner in made.values():
+    functions = runners(EVERYONE, "workloads.episodes=[3]")
+    for runner in functions.values():
         for returns, steps in _generations(runner):
             assert returns.shape == (4,) and int(steps) == 4 * 3 * 8
 
@@ -59,38 +61,41 @@ SPREAD = """contestants=[eggroll, {name: eggroll, label: two, devices: 2},
 
 
 def test_a_spread_generation_is_the_same() -> None:
-    found, sizes = {}, ("workloads.populations=[512]", "workloads.environments.0.episode_length=30")
+    all_returns: dict[str, Any] = {}
+    sizes = ("workloads.populations=[512]", "workloads.environments.0.episode_length=30")
     for label, runner in runners(SPREAD, *sizes).items():
         lanes = 2 if label in ("both", "lanes") else 1
         (_, _), (returns, steps) = _generations(runner)
         assert int(np.sum(steps)) == lanes * 512 * 30 and returns.size == lanes * 512
         assert runner.learner is None or label == "eggroll"
-        found[label] = np.asarray(returns)
+        all_returns[label] = np.asarray(returns)
     for label in ("two", "four"):
-        np.testing.assert_array_equal(found[label][0], found["eggroll"])
-    np.testing.assert_array_equal(found["both"], found["lanes"])
-    assert not np.array_equal(found["both"][0], found["both"][1])
+        np.testing.assert_array_equal(all_returns[label][0], all_returns["eggroll"])
+    np.testing.assert_array_equal(all_returns["both"], all_returns["lanes"])
+    assert not np.array_equal(all_returns["both"][0], all_returns["both"][1])
 
 
 def test_a_horizon_of_ones_own() -> None:
     text = "contestants=[inference, {name: inference, label: early, horizon: natural}]"
-    made = runners(text, "workloads.environments.0.episode_length=60")
-    steps = {label: int(_generations(one)[0][1]) for label, one in made.items()}
+    functions = runners(text, "workloads.environments.0.episode_length=60")
+    steps = {label: int(_generations(runner)[0][1]) for label, runner in functions.items()}
     assert steps["inference"] == 4 * 60 > steps["early"]
 
 
 def test_partners_share_episodes_where_nothing_is_perturbed() -> None:
-    found = runners("contestants=[bare]", "workloads.populations=[32]")["bare"]
-    (returns, _), *_ = _generations(found)
+    runner = runners("contestants=[bare]", "workloads.populations=[32]")["bare"]
+    (returns, _), *_ = _generations(runner)
     np.testing.assert_array_equal(returns[::2], returns[1::2])
 
 
 def test_sizes() -> None:
-    made = runners("contestants=[bare, inference, {name: eggroll, with: {rank: 2}}, full_rank_es]")
+    functions = runners(
+        "contestants=[bare, inference, {name: eggroll, with: {rank: 2}}, full_rank_es]"
+    )
     size = 4 * 4 + 4 + 4 * 2 + 2  # 4 observations, 4 hidden, 2 actions
-    assert [runner.parameters for runner in made.values()] == [0, size, size, size]
+    assert [runner.parameters for runner in functions.values()] == [0, size, size, size]
     numbers = []
-    for runner in made.values():
+    for runner in functions.values():
         noise = jax.tree.leaves(jax.eval_shape(runner.perturbation, jax.random.key(0)))
         numbers.append(sum(leaf.size for leaf in noise))
     factors = 2 * (4 + 4) + 4 + 2 * (4 + 2) + 2

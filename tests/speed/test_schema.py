@@ -75,14 +75,16 @@ def test_evosax_cannot_be_given_normalised_observations() -> None:
 
 def test_workloads_are_every_combination() -> None:
     axes = ("populations=[4, 6]", "widths=[[4], [5, 5]]", "episodes=[1, 2]")
-    made = expand_workloads(benchmark_of(*(f"workloads.{axis}" for axis in axes)))
-    found = [(one.policy.widths, one.population, one.episodes) for one in made]
-    assert found == [(w, p, e) for w in ((4,), (5, 5)) for p in (4, 6) for e in (1, 2)]
-    assert len({one.key for one in made}) == len(made)
+    workloads = expand_workloads(benchmark_of(*(f"workloads.{axis}" for axis in axes)))
+    sizes = [
+        (workload.policy.widths, workload.population, workload.episodes) for workload in workloads
+    ]
+    assert sizes == [(w, p, e) for w in ((4,), (5, 5)) for p in (4, 6) for e in (1, 2)]
+    assert len({workload.key for workload in workloads}) == len(workloads)
 
 
 def test_contestants_have_the_sizes_of_their_workload() -> None:
-    (made,) = expand_workloads(
+    (workload,) = expand_workloads(
         benchmark_of(
             "workloads.populations=[6]",
             "workloads.episodes=[3]",
@@ -90,12 +92,12 @@ def test_contestants_have_the_sizes_of_their_workload() -> None:
             "contestants=[inference, {name: eggroll, grid: {rank: [1, 2]}}, pes, evosax]",
         )
     )
-    configs = {one.label: one.config for one in made.contestants}
+    configs = {contestant.label: contestant.config for contestant in workload.contestants}
     assert list(configs) == ["inference", "eggroll rank=1", "eggroll rank=2", "pes", "evosax"]
     assert configs.pop("inference") is None
-    stated = [config.model_dump() for config in configs.values() if config]
-    assert all(config["population"] == 6 and config["lr"] == 0.5 for config in stated)
-    assert [config.get("episodes") for config in stated] == [3, 3, None, 3]
+    settings = [config.model_dump() for config in configs.values() if config]
+    assert all(config["population"] == 6 and config["lr"] == 0.5 for config in settings)
+    assert [config.get("episodes") for config in settings] == [3, 3, None, 3]
 
 
 @pytest.mark.parametrize(
@@ -110,5 +112,7 @@ def test_a_key_changes_with_what_is_measured(assignment: str) -> None:
 
 
 def test_a_key_does_not_hang_on_other_workloads() -> None:
-    more = expand_workloads(benchmark_of("workloads.populations=[2, 4]", "name=x", "description=y"))
-    assert more[1].key == expand_workloads(benchmark_of())[0].key
+    workloads = expand_workloads(
+        benchmark_of("workloads.populations=[2, 4]", "name=x", "description=y")
+    )
+    assert workloads[1].key == expand_workloads(benchmark_of())[0].key

@@ -39,7 +39,7 @@ def learner(
     return Evolution(agent, env, policy)
 
 
-def started(evolution: Evolution, theta: float | np.ndarray) -> TrainState:
+def start(evolution: Evolution, theta: float | np.ndarray) -> TrainState:
     """Its first state, with other parameters, which are one array."""
     hyper = {name: jnp.float32(value) for name, value in HYPER.items()}
     state = evolution.init(jax.random.key(0), hyper)
@@ -58,13 +58,13 @@ def per_cycle(
     10 generations, which correlate little with one another.
     """
 
-    def one(state: TrainState, _: None) -> tuple[TrainState, tuple[Array, Array]]:
+    def step(state: TrainState, _: None) -> tuple[TrainState, tuple[Array, Array]]:
         state, segment, _ = evolution.generation(state)
         (estimate,) = jax.tree.leaves(state.agent.optimiser)
         return state, (estimate.ravel(), segment.ended.mean())
 
-    run = jax.jit(lambda state: jax.lax.scan(one, state, None, length=FIRST + generations)[1])
-    found, ended = (np.asarray(a, np.float64)[FIRST:] for a in run(started(evolution, theta)))
-    batches = found.reshape(-1, 10, found.shape[1]).mean(1)
+    run = jax.jit(lambda state: jax.lax.scan(step, state, None, length=FIRST + generations)[1])
+    estimates, ended = (np.asarray(a, np.float64)[FIRST:] for a in run(start(evolution, theta)))
+    batches = estimates.reshape(-1, 10, estimates.shape[1]).mean(1)
     error = batches.std(0, ddof=1) / np.sqrt(len(batches))
     return batches.mean(0) / ended.mean(), error / ended.mean()

@@ -50,19 +50,20 @@ def path(tmp_path: Path) -> Path:
 def test_round_trip(path: Path) -> None:
     counters = {"generation": 3, "wall_seconds": 0.1, "env_steps": 2**40}
     save(path, state(), counters)
-    found, told = load(path, state())
-    assert told == counters and [other.name for other in path.parent.iterdir()] == [path.name]
-    assert jax.tree.structure(found) == jax.tree.structure(state())
-    for one, other in zip(jax.tree.leaves(state()), jax.tree.leaves(found), strict=True):
-        one = np.asarray(one)
-        assert isinstance(other, np.ndarray) and other.dtype == one.dtype
-        assert other.shape == one.shape and other.tobytes() == one.tobytes()
+    tree, stored_counters = load(path, state())
+    assert stored_counters == counters
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert jax.tree.structure(tree) == jax.tree.structure(state())
+    for expected, actual in zip(jax.tree.leaves(state()), jax.tree.leaves(tree), strict=True):
+        expected = np.asarray(expected)
+        assert isinstance(actual, np.ndarray) and actual.dtype == expected.dtype
+        assert actual.shape == expected.shape and actual.tobytes() == expected.tobytes()
 
 
 def test_into_shapes(path: Path) -> None:
     save(path, state(), {})
-    found, _ = load(path, jax.eval_shape(state))
-    assert found.counter == -7
+    tree, _ = load(path, jax.eval_shape(state))
+    assert tree.counter == -7
 
 
 def _reshaped(tree: State) -> State:
@@ -112,16 +113,16 @@ def test_the_description_is_the_same_in_every_process() -> None:
 
     @jax.tree_util.register_pytree_node_class
     class Odd:
-        def __init__(self, leaf: Any, kept: object):
-            self.leaf, self.kept = leaf, kept
+        def __init__(self, leaf: Any, label: object):
+            self.leaf, self.label = leaf, label
 
         def tree_flatten(self) -> tuple[tuple[Any], object]:
-            return (self.leaf,), self.kept
+            return (self.leaf,), self.label
 
         @classmethod
-        def tree_unflatten(cls, kept: object, leaves: Any) -> "Odd":
-            return cls(*leaves, kept)
+        def tree_unflatten(cls, label: object, leaves: Any) -> "Odd":
+            return cls(*leaves, label)
 
-    one, other = Odd(np.zeros(2), object()), Odd(np.zeros(2), object())
-    assert checkpoint._description(one) == checkpoint._description(other)
-    assert "0x" not in checkpoint._description(one)
+    first, second = Odd(np.zeros(2), object()), Odd(np.zeros(2), object())
+    assert checkpoint._description(first) == checkpoint._description(second)
+    assert "0x" not in checkpoint._description(first)

@@ -42,10 +42,10 @@ class Keyed:
         return (state, key), observation
 
     def step(self, key: Array, state: Any, action: Array) -> Transition:
-        inner, own = state
-        own, used = jax.random.split(own)
-        after = self.inner.step(key, inner, action + 0.1 * jax.random.normal(used, (1,)))
-        return after._replace(state=(after.state, own))
+        inner, key_of_state = state
+        key_of_state, push_key = jax.random.split(key_of_state)
+        after = self.inner.step(key, inner, action + 0.1 * jax.random.normal(push_key, (1,)))
+        return after._replace(state=(after.state, key_of_state))
 
 
 def program(segment: Any, lanes: int, compiler: Compiler | None = None) -> Program:
@@ -72,7 +72,7 @@ def programs(request: pytest.FixtureRequest) -> tuple[Program, Program]:
     return program(SEGMENTS[request.param], 1), program(SEGMENTS[request.param], 3)
 
 
-def started(program: Program, seeds: list[int], lr: list[float]) -> Any:
+def start_runs(program: Program, seeds: list[int], lr: list[float]) -> Any:
     hyper = {name: np.full(len(seeds), value, np.float32) for name, value in SETTINGS.items()}
     return program.init(np.asarray(seeds, np.uint32), {**hyper, "lr": np.asarray(lr, np.float32)})
 
@@ -82,42 +82,42 @@ def limit(generations: list[int], steps: list[int] | None = None) -> Limit:
     return Limit(np.asarray(generations, np.int32), np.asarray(steps, np.int32))
 
 
-def equal(one: Any, other: Any) -> None:
-    jax.tree.map(np.testing.assert_array_equal, one, other)
+def equal(a: Any, b: Any) -> None:
+    jax.tree.map(np.testing.assert_array_equal, a, b)
 
 
-def close(one: Any, other: Any) -> None:
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), one, other)
+def close(first: Any, second: Any) -> None:
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), first, second)
 
 
 def test_a_saved_state_goes_on_as_if_it_had_not_been(
     programs: tuple[Program, Program], tmp_path: Path
 ) -> None:
-    alone, _ = programs
-    through, _ = alone.advance(started(alone, [5], [0.1]), limit([7]))
-    half, _ = alone.advance(started(alone, [5], [0.1]), limit([3]))
+    single, _ = programs
+    uninterrupted, _ = single.advance(start_runs(single, [5], [0.1]), limit([7]))
+    half, _ = single.advance(start_runs(single, [5], [0.1]), limit([3]))
     kinds = {leaf.dtype.name for leaf in jax.tree.leaves(half)}
     assert kinds == {"float32", "int32", "uint32", "bool"}  # keys are integers
     checkpoint.save(tmp_path / "state", half, {})
-    held, _ = checkpoint.load(tmp_path / "state", alone.state_shape)
-    after, rows = alone.advance(held, limit([4]))
-    equal(through, after)
-    assert rows.generations[0] == 4 and through.generation[0] == 7
-    assert not np.array_equal(through.agent.params["theta"], half.agent.params["theta"])
+    restored, _ = checkpoint.load(tmp_path / "state", single.state_shape)
+    after, rows = single.advance(restored, limit([4]))
+    equal(uninterrupted, after)
+    assert rows.generations[0] == 4 and uninterrupted.generation[0] == 7
+    assert not np.array_equal(uninterrupted.agent.params["theta"], half.agent.params["theta"])
 
 
 def test_lanes_are_runs_of_their_own(programs: tuple[Program, Program]) -> None:
     """Each stops at its own limit, and one without a limit left does not change."""
-    alone, together = programs
+    single, multiple = programs
     seeds, rates, generations = [5, 6, 5], [0.1, 0.1, 0.2], [4, 0, 6]
-    start = jax.tree.map(np.asarray, started(together, seeds, rates))
-    state, rows = together.advance(started(together, seeds, rates), limit(generations))
+    start = jax.tree.map(np.asarray, start_runs(multiple, seeds, rates))
+    state, rows = multiple.advance(start_runs(multiple, seeds, rates), limit(generations))
     assert list(rows.generations) == generations and list(state.generation) == generations
     equal(*(jax.tree.map(lambda leaf: np.asarray(leaf)[1], tree) for tree in (start, state)))
     for i, (seed, rate, count) in enumerate(zip(seeds, rates, generations, strict=True)):
-        own, told = alone.advance(started(alone, [seed], [rate]), limit([count]))
-        close(*(jax.tree.map(np.asarray, (own, told)), _lane((state, rows), i)))
-        assert told.env_steps[0] == rows.env_steps[i]
+        lane_state, lane_rows = single.advance(start_runs(single, [seed], [rate]), limit([count]))
+        close(*(jax.tree.map(np.asarray, (lane_state, lane_rows)), _lane((state, rows), i)))
+        assert lane_rows.env_steps[0] == rows.env_steps[i]
 
 
 def _lane(tree: Any, i: int) -> Any:
@@ -127,27 +127,27 @@ def _lane(tree: Any, i: int) -> Any:
 def test_limits_in_steps_do_not_hang_on_how_calls_are_cut(
     programs: tuple[Program, Program],
 ) -> None:
-    alone, _ = programs
-    through, rows = alone.advance(started(alone, [1], [0.1]), limit([MANY], [100]))
-    state, left, generations = started(alone, [1], [0.1]), 100, 0
+    single, _ = programs
+    uninterrupted, rows = single.advance(start_runs(single, [1], [0.1]), limit([MANY], [100]))
+    state, left, generations = start_runs(single, [1], [0.1]), 100, 0
     while left > 0:
-        state, part = alone.advance(state, limit([1], [left]))
-        left, generations = left - int(part.env_steps[0]), generations + 1
-    equal(through, state)
+        state, call_rows = single.advance(state, limit([1], [left]))
+        left, generations = left - int(call_rows.env_steps[0]), generations + 1
+    equal(uninterrupted, state)
     assert generations == rows.generations[0] > 1
     assert 100 <= rows.env_steps[0] == 100 - left < 100 + 8 * 4
 
 
 def test_a_seed_has_evaluation_episodes_of_its_own(programs: tuple[Program, Program]) -> None:
-    _, together = programs
-    snapshot = together.snapshot(started(together, [1, 1, 1], [0.1] * 3))
+    _, multiple = programs
+    snapshot = multiple.snapshot(start_runs(multiple, [1, 1, 1], [0.1] * 3))
 
     def returns(*seeds: int) -> np.ndarray:
-        return np.asarray(together.evaluate(np.asarray(seeds, np.uint32), snapshot))
+        return np.asarray(multiple.evaluate(np.asarray(seeds, np.uint32), snapshot))
 
-    found = returns(1, 3, 2)
-    assert found.shape == (3, 3) and len(np.unique(found)) == 9
-    np.testing.assert_array_equal(found[0], returns(1, 2, 2)[0])
+    all_returns = returns(1, 3, 2)
+    assert all_returns.shape == (3, 3) and len(np.unique(all_returns)) == 9
+    np.testing.assert_array_equal(all_returns[0], returns(1, 2, 2)[0])
 
 
 def test_equal_evaluations_are_compiled_once() -> None:
@@ -162,7 +162,7 @@ def test_equal_evaluations_are_compiled_once() -> None:
 
 
 def test_the_first_generation_has_no_row_before_it(programs: tuple[Program, Program]) -> None:
-    alone, _ = programs
-    _, rows = alone.advance(started(alone, [1], [0.1]), limit([0]))
+    single, _ = programs
+    _, rows = single.advance(start_runs(single, [1], [0.1]), limit([0]))
     assert rows.generations[0] == rows.env_steps[0] == 0
     assert jnp.isnan(rows.population_mean[0]) and jnp.isnan(rows.update_norm[0])

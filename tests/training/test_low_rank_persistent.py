@@ -82,7 +82,7 @@ def returns(weights):
     return total, steps
 
 
-def drawn(rng, rank, n):
+def draw(rng, rank, n):
     """Unit noise [2, n] of the 2 x 1 matrix."""
     if rank is None:
         return rng.normal(size=(2, n))
@@ -91,23 +91,23 @@ def drawn(rng, rank, n):
 
 
 @cache
-def smoothed_gradient(rank, held, samples=6_000_000):
+def smoothed_gradient(rank, per_episode, samples=6_000_000):
     """[2] the expectation of what is estimated, and its standard error."""
     rng, means = np.random.default_rng(1), []
     for _ in range(20):
         n = samples // 20
-        each = [drawn(rng, rank, n) for _ in range(1 if held else ENV.horizon)]
-        noise = np.stack(each * (ENV.horizon if held else 1))
+        draws = [draw(rng, rank, n) for _ in range(1 if per_episode else ENV.horizon)]
+        noise = np.stack(draws * (ENV.horizon if per_episode else 1))
         theta = WEIGHTS[None, :, :1]
-        both = returns(theta + SIGMA * noise)[0] - returns(theta - SIGMA * noise)[0]
-        whole = each[0] if held else noise.sum(0)
-        means.append((both / 2 * whole).mean(1) / SIGMA)
+        differences = returns(theta + SIGMA * noise)[0] - returns(theta - SIGMA * noise)[0]
+        total_noise = draws[0] if per_episode else noise.sum(0)
+        means.append((differences / 2 * total_noise).mean(1) / SIGMA)
     return np.mean(means, 0), np.std(means, 0, ddof=1) / np.sqrt(len(means))
 
 
 def test_episodes_end_early_and_late():
     rng = np.random.default_rng(0)
-    noise = np.stack([drawn(rng, 1, 100_000) for _ in range(ENV.horizon)])
+    noise = np.stack([draw(rng, 1, 100_000) for _ in range(ENV.horizon)])
     _, steps = returns(WEIGHTS[None, :, :1] + SIGMA * noise)
     assert min((steps == n).mean() for n in (1, 2, 3)) > 0.02
 
@@ -126,24 +126,24 @@ EXACT = {
 
 @pytest.mark.parametrize("name", EXACT)
 def test_unbiased_in_its_own_smoothing(name):
-    memory, rank, held = EXACT[name]
-    truth, uncertain = smoothed_gradient(rank, held)
+    memory, rank, per_episode = EXACT[name]
+    truth, truth_error = smoothed_gradient(rank, per_episode)
     mean, error = per_cycle(learner(Persistent(1), rank, memory))
     assert (error < 0.05 * np.linalg.norm(truth)).all()
-    np.testing.assert_array_less(np.abs(mean - truth), 4 * np.hypot(error, uncertain) + 1e-3)
+    np.testing.assert_array_less(np.abs(mean - truth), 4 * np.hypot(error, truth_error) + 1e-3)
 
 
 @pytest.mark.parametrize("rank", [None, 1])
 def test_without_the_hold_or_the_sum_it_is_biased(rank):
     """The test above would find it: the same windows, each weighted by its own noise alone."""
-    truth, _ = smoothed_gradient(rank, held=False)
+    truth, _ = smoothed_gradient(rank, per_episode=False)
     mean, error = per_cycle(learner(Persistent(1), rank, FreshNoise()))
     assert (np.abs(mean - truth) > 8 * error).any()
 
 
 def test_held_factors_differ_from_independent_ones():
     """`held-B` estimates something else where returns are neither linear nor quadratic."""
-    truth, _ = smoothed_gradient(1, held=False)
+    truth, _ = smoothed_gradient(1, per_episode=False)
     mean, error = per_cycle(learner(Persistent(1), 1, HeldB()))
     assert (np.abs(mean - truth) > 6 * error).any()
 
@@ -157,7 +157,7 @@ def test_nres_windows_add_up_to_the_episode(rank, window):
     one episode, and the noise of its first window is that of a whole-episode generation.
     """
     windows = learner(Persistent(window), rank, EpisodeNoise(), pairs=70)
-    state, total = frozen.started(windows, WEIGHTS), 0.0
+    state, total = frozen.start(windows, WEIGHTS), 0.0
     step = jax.jit(windows.generation)
     counted = jnp.ones((70,), bool)
     for _ in range(-(-ENV.horizon // window)):
@@ -169,8 +169,8 @@ def test_nres_windows_add_up_to_the_episode(rank, window):
         total += np.asarray(jax.tree.leaves(update)[0])
         counted = counted & ~segment.ended
     assert not counted.any()
-    whole = learner(Episode(), rank, FreshNoise(), pairs=70)
-    after, _, _ = jax.jit(whole.generation)(frozen.started(whole, WEIGHTS))
+    episodes = learner(Episode(), rank, FreshNoise(), pairs=70)
+    after, _, _ = jax.jit(episodes.generation)(frozen.start(episodes, WEIGHTS))
     (episodic,) = jax.tree.leaves(after.agent.optimiser)
     np.testing.assert_allclose(total / (140 * SIGMA), episodic, rtol=1e-4, atol=1e-5)
 
@@ -178,33 +178,33 @@ def test_nres_windows_add_up_to_the_episode(rank, window):
 def test_nres_draws_nothing_in_between():
     """A pair keeps its noise to the end of its episode, and takes another for the next."""
     evolution = learner(Persistent(1), 1, EpisodeNoise(), pairs=64)
-    state, step = frozen.started(evolution, WEIGHTS), jax.jit(evolution.generation)
-    held = None
+    state, step = frozen.start(evolution, WEIGHTS), jax.jit(evolution.generation)
+    before = None
     for _ in range(6):
         fresh = np.asarray(state.fresh)
         state, _, _ = step(state)
         a = np.asarray(state.memory.unit[KERNEL].a)[:, 0, 0]
-        if held is not None:
-            np.testing.assert_array_equal(a[~fresh], held[~fresh])
-            assert (a[fresh] != held[fresh]).all()
-        held = a
+        if before is not None:
+            np.testing.assert_array_equal(a[~fresh], before[~fresh])
+            assert (a[fresh] != before[fresh]).all()
+        before = a
 
 
 def test_staggered_pairs_are_in_all_phases():
     """First episodes are cut to 1, 2, 3 windows, and nothing else: the estimate stays unbiased."""
     env = Seen(edge=1e9)  # nobody ends early
     evolution = learner(Persistent(1, staggered=True), None, DenseAccumulator(), 6, env)
-    state, step, ended = frozen.started(evolution, WEIGHTS), jax.jit(evolution.generation), []
+    state, step, ends = frozen.start(evolution, WEIGHTS), jax.jit(evolution.generation), []
     for _ in range(9):
         state, segment, _ = step(state)
-        ended.append(np.asarray(segment.ended))
+        ends.append(np.asarray(segment.ended))
     for pair in range(6):
         first = 1 + pair % 3
-        wanted = [g for g in range(1, 10) if g >= first and (g - first) % 3 == 0]
-        assert [g + 1 for g in range(9) if ended[g][pair]] == wanted
+        expected = [g for g in range(1, 10) if g >= first and (g - first) % 3 == 0]
+        assert [g + 1 for g in range(9) if ends[g][pair]] == expected
 
 
 def test_staggering_does_not_bias():
-    truth, uncertain = smoothed_gradient(None, held=False)
+    truth, truth_error = smoothed_gradient(None, per_episode=False)
     mean, error = per_cycle(learner(Persistent(1, staggered=True), None, DenseAccumulator()))
-    np.testing.assert_array_less(np.abs(mean - truth), 4 * np.hypot(error, uncertain) + 1e-3)
+    np.testing.assert_array_less(np.abs(mean - truth), 4 * np.hypot(error, truth_error) + 1e-3)

@@ -31,8 +31,8 @@ def learner(env: Environment, segment: Episode | Persistent, memory=None, pairs=
     return frozen.learner(env, POLICY, FullRank(POLICY.parameters), segment, memory, pairs)
 
 
-def started(evolution: Evolution) -> TrainState:
-    return frozen.started(evolution, THETA)
+def start(evolution: Evolution) -> TrainState:
+    return frozen.start(evolution, THETA)
 
 
 def per_cycle(evolution: Evolution) -> tuple[float, float]:
@@ -100,8 +100,8 @@ def test_pes_is_unbiased(window: int):
         rng = np.random.default_rng(1)
         e = rng.normal(size=(2, 8_000_000))
         noise = np.stack([e[0], e[0], e[1]])
-        both = env.returns(THETA + SIGMA * noise) - env.returns(THETA - SIGMA * noise)
-        truth = float((both / 2 * e.sum(0)).mean() / SIGMA)
+        differences = env.returns(THETA + SIGMA * noise) - env.returns(THETA - SIGMA * noise)
+        truth = float((differences / 2 * e.sum(0)).mean() / SIGMA)
     assert error < 0.02 * abs(truth)
     assert mean == pytest.approx(truth, abs=4 * error + 2e-3 * abs(truth))
 
@@ -135,7 +135,7 @@ def test_a_pair_resets_when_both_members_are_done_and_only_at_a_boundary():
     """Windows of 3 steps on lengths that both partners share: each pair idles to the boundary."""
     env = Countdown(longest=10, limit=8)
     evolution = learner(env, Persistent(3), DenseAccumulator(), pairs=64)
-    state = started(evolution)
+    state = start(evolution)
     step = jax.jit(evolution.generation)
     before = state.fresh
     assert bool(before.all())
@@ -148,9 +148,11 @@ def test_a_pair_resets_when_both_members_are_done_and_only_at_a_boundary():
         if lengths is not None:
             np.testing.assert_array_equal(length[~fresh], lengths[~fresh])  # not reset inside
         elapsed = np.where(fresh, 0, elapsed)
-        lived = np.clip(length - elapsed, 0, 3)
-        np.testing.assert_array_equal(segment.returns.reshape(-1, 2), np.stack([lived] * 2, 1))
-        assert int(segment.steps) == 2 * lived.sum()
+        steps_alive = np.clip(length - elapsed, 0, 3)
+        np.testing.assert_array_equal(
+            segment.returns.reshape(-1, 2), np.stack([steps_alive] * 2, 1)
+        )
+        assert int(segment.steps) == 2 * steps_alive.sum()
         elapsed, lengths = elapsed + 3, length
         np.testing.assert_array_equal(segment.ended, elapsed >= length)
 
@@ -159,15 +161,15 @@ def test_the_accumulator_starts_anew_with_the_episode():
     """After a reset it holds the new window's score alone; before, the sum of its episode's."""
     env = Countdown(longest=10, limit=8)
     evolution = learner(env, Persistent(3), DenseAccumulator(), pairs=64)
-    state, draws, held = started(evolution), [], np.zeros(64)
+    state, draws, scores = start(evolution), [], np.zeros(64)
     step = jax.jit(evolution.generation)
     for generation in range(8):
         fresh = np.asarray(state.fresh)
         key = jax.random.split(jax.random.fold_in(state.key, generation), 3)[0]
         unit = evolution.agent.perturbation.draw(block_keys(key, 64), 64)["theta"][:, 0]
         state, _, _ = step(state)
-        held = np.where(fresh, 0, held) + np.asarray(unit) / SIGMA
-        np.testing.assert_allclose(state.memory["theta"][:, 0], held, rtol=1e-5, atol=1e-5)
+        scores = np.where(fresh, 0, scores) + np.asarray(unit) / SIGMA
+        np.testing.assert_allclose(state.memory["theta"][:, 0], scores, rtol=1e-5, atol=1e-5)
         draws.append(unit)
     assert float(np.std(draws)) == pytest.approx(1, abs=0.2)
 
@@ -176,7 +178,7 @@ def test_truncated_counts_the_steps_of_its_centre():
     """Both members and the centre: three particles' steps a pair and window."""
     env = Countdown(longest=1000, limit=1000)
     evolution = learner(env, Persistent(5, start="centre"), pairs=8)
-    state = started(evolution)
+    state = start(evolution)
     state, segment, _ = jax.jit(evolution.generation)(state)
     lengths = np.asarray(state.particles.env[1])[:, 0]
     assert int(segment.steps) == 3 * np.minimum(lengths, 5).sum()
@@ -186,20 +188,20 @@ def test_lagged_scale_looks_at_earlier_windows_only():
     shaping = LaggedScale(cycle=2)
     state = shaping.init(pairs=2)
 
-    def told(difference: float) -> Segment:
+    def segment_of(difference: float) -> Segment:
         returns = jnp.asarray([difference, 0.0, 0.0, difference])
         return Segment(returns, jnp.zeros(2, bool), jnp.int32(0), jnp.int32(0))
 
     assert not bool(shaping.ready(state))
-    state = shaping.observe(state, told(2.0))
+    state = shaping.observe(state, segment_of(2.0))
     assert not bool(shaping.ready(state))
-    state = shaping.observe(state, told(4.0))
+    state = shaping.observe(state, segment_of(4.0))
     assert bool(shaping.ready(state))
     assert float(state.mean_square) == pytest.approx((2.0 + 8.0) / 2)
     weights = shaping.weigh(state, jnp.asarray([10.0, -10.0]))
     np.testing.assert_allclose(weights, np.array([10.0, -10.0]) / np.sqrt(5.0), rtol=1e-6)
     for _ in range(100):
-        state = shaping.observe(state, told(0.0))
+        state = shaping.observe(state, segment_of(0.0))
     assert float(state.mean_square) == pytest.approx(0, abs=0.1)
 
 
@@ -220,17 +222,19 @@ def test_no_update_in_the_first_cycle():
         lambda hyper, lr: optax.adam(0.1), pair_memory=DenseAccumulator(),
     )  # fmt: skip
     evolution = Evolution(agent, env, POLICY)
-    state = started(evolution)
+    state = start(evolution)
     step = jax.jit(evolution.generation)
-    moved = []
+    thetas_and_norms = []
     for _ in range(5):
-        state, _, done = step(state)
-        moved.append((float(state.agent.params["theta"][0]), float(done.update_norm)))
+        state, _, metrics = step(state)
+        thetas_and_norms.append((float(state.agent.params["theta"][0]), float(metrics.update_norm)))
     theta = np.float32(THETA)
-    assert [m[0] for m in moved[:3]] == [theta] * 3 and [m[1] for m in moved[:3]] == [0.0] * 3
-    assert moved[3][0] != theta
+    assert [m[0] for m in thetas_and_norms[:3]] == [theta] * 3 and [
+        m[1] for m in thetas_and_norms[:3]
+    ] == [0.0] * 3
+    assert thetas_and_norms[3][0] != theta
     # Adam starts when updates do: its first step is lr, bias-corrected.
-    assert abs(moved[3][0] - theta) == pytest.approx(0.1, rel=1e-3)
+    assert abs(thetas_and_norms[3][0] - theta) == pytest.approx(0.1, rel=1e-3)
 
 
 def test_sigma_decay_accumulates_scores():
@@ -240,10 +244,10 @@ def test_sigma_decay_accumulates_scores():
     hyper = {name: jnp.float32(value) for name, value in HYPER.items()}
     hyper["sigma_decay"] = jnp.float32(0.5)
     state = evolution.init(jax.random.key(0), hyper)
-    held = 0.0
+    scores = 0.0
     for generation in range(3):
         key = jax.random.split(jax.random.fold_in(state.key, generation), 3)[0]
         unit = evolution.agent.perturbation.draw(block_keys(key, 8), 8)["theta"]
-        held = held + np.asarray(unit) / (SIGMA * 0.5**generation)
+        scores = scores + np.asarray(unit) / (SIGMA * 0.5**generation)
         state, _, _ = jax.jit(evolution.generation)(state)
-    np.testing.assert_allclose(state.memory["theta"], held, rtol=1e-5)
+    np.testing.assert_allclose(state.memory["theta"], scores, rtol=1e-5)

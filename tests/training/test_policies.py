@@ -40,15 +40,15 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def copied(folder: Path, tmp_path: Path) -> Path:
+def folder_copy(folder: Path, tmp_path: Path) -> Path:
     shutil.copytree(folder / "policies", tmp_path / "policies")
     return tmp_path
 
 
 def row(folder: Path, env: str, seed: int, generation: int) -> Any:
     curves, _ = tables.load_tables(folder)
-    found = curves[(curves[["env", "seed", "generation"]] == [env, seed, generation]).all(axis=1)]
-    return next(found.itertuples())
+    rows = curves[(curves[["env", "seed", "generation"]] == [env, seed, generation]).all(axis=1)]
+    return next(rows.itertuples())
 
 
 def pole(folder: Path) -> Path:
@@ -57,7 +57,7 @@ def pole(folder: Path) -> Path:
     return folder / "policies" / run_id / "final.json"
 
 
-def evaluated(policy: SavedPolicy, seed: int) -> np.ndarray:
+def evaluate_again(policy: SavedPolicy, seed: int) -> np.ndarray:
     """Returns with the keys of the run's own evaluation."""
     env = policy.task.evaluation_environment()
     run = jax.jit(make_evaluator(env, policy.task.make_policy(env), 4))
@@ -69,10 +69,10 @@ def test_early_and_middle_are_saved_for_the_first_seed(folder: Path) -> None:
     for env in ("pole", "Pendulum-v1"):
         stages = [("early", 2), ("middle", 4), ("final", 6)]
         for stage, generation in stages:
-            found = find_policy(folder, env, "low rank", stage=stage)
-            assert found.manifest["generation"] == generation
-            assert found.manifest["stage"] == stage
-            assert repr(found).startswith(f"<SavedPolicy of {env} / low rank / seed 0, {stage}: ")
+            policy = find_policy(folder, env, "low rank", stage=stage)
+            assert policy.manifest["generation"] == generation
+            assert policy.manifest["stage"] == stage
+            assert repr(policy).startswith(f"<SavedPolicy of {env} / low rank / seed 0, {stage}: ")
         assert find_policy(folder, env, "low rank", seed=1).manifest["seed"] == 1
         with pytest.raises(UserError, match=f"no early policy of '{env} / low rank / seed 1'"):
             find_policy(folder, env, "low rank", seed=1, stage="early")
@@ -84,17 +84,22 @@ def test_it_is_the_policy_that_was_evaluated(
     folder: Path, env: str, exact: bool, seed: int, stage: str
 ) -> None:
     policy = find_policy(folder, env, "low rank", seed, stage)
-    told = row(folder, env, seed, policy.manifest["generation"])
-    returns = evaluated(policy, seed)
+    evaluation = row(folder, env, seed, policy.manifest["generation"])
+    returns = evaluate_again(policy, seed)
     tolerance = 0 if exact else 1e-5  # a pole's returns are whole numbers
     np.testing.assert_allclose(
         [returns.mean(), returns.std(), returns.min(), returns.max()],
-        [told.return_mean, told.return_std, told.return_min, told.return_max],
+        [
+            evaluation.return_mean,
+            evaluation.return_std,
+            evaluation.return_min,
+            evaluation.return_max,
+        ],
         rtol=tolerance,
     )
-    assert policy.manifest["return_mean"] == told.return_mean
-    assert policy.manifest["env_steps"] == told.env_steps
-    seen = told.env_steps / policy.task.wrappers.action_repeat
+    assert policy.manifest["return_mean"] == evaluation.return_mean
+    assert policy.manifest["env_steps"] == evaluation.env_steps
+    seen = evaluation.env_steps / policy.task.wrappers.action_repeat
     assert policy.snapshot.statistics.count == pytest.approx(seen)
 
 
@@ -116,24 +121,26 @@ def test_evaluation_is_a_function_of_the_seed(folder: Path) -> None:
 @pytest.mark.parametrize("env", ["pole", "Pendulum-v1"])
 def test_a_rollout_is_an_episode_as_it_is_evaluated(folder: Path, env: str) -> None:
     policy = find_policy(folder, env, "low rank")
-    shown = policy.rollout(seed=5)
-    made = policy.task.evaluation_environment()
-    acting = policy.task.make_policy(made)
+    trajectory = policy.rollout(seed=5)
+    env_again = policy.task.evaluation_environment()
+    acting_policy = policy.task.make_policy(env_again)
     reset_key, step_key = jax.random.split(replay_key(5))
     snapshot = policy.snapshot
 
     @jax.jit
-    def unrolled() -> Any:
-        particles = jax.tree.map(lambda leaf: leaf[None], start_particle(made, acting, reset_key))
-        step = single_step(made, acting, snapshot.params, snapshot.statistics)
-        return unroll_episodes(step, particles, step_key[None], made.spec.episode_length)
+    def unroll() -> Any:
+        particles = jax.tree.map(
+            lambda leaf: leaf[None], start_particle(env_again, acting_policy, reset_key)
+        )
+        step = single_step(env_again, acting_policy, snapshot.params, snapshot.statistics)
+        return unroll_episodes(step, particles, step_key[None], env_again.spec.episode_length)
 
-    counted = unrolled()
-    length = int(counted.lengths[0]) // policy.task.wrappers.action_repeat
-    assert {leaf.shape[0] for leaf in jax.tree.leaves(shown[:4])} == {length}
-    np.testing.assert_allclose(shown.rewards.sum(), counted.returns[0], rtol=1e-5)
-    assert shown.terminated == (length < made.spec.episode_length)
-    assert shown.observations.shape[1:] == made.spec.observation_shape
+    outcome = unroll()
+    length = int(outcome.lengths[0]) // policy.task.wrappers.action_repeat
+    assert {leaf.shape[0] for leaf in jax.tree.leaves(trajectory[:4])} == {length}
+    np.testing.assert_allclose(trajectory.rewards.sum(), outcome.returns[0], rtol=1e-5)
+    assert trajectory.terminated == (length < env_again.spec.episode_length)
+    assert trajectory.observations.shape[1:] == env_again.spec.observation_shape
 
 
 @pytest.mark.parametrize(
@@ -150,10 +157,10 @@ def test_what_is_not_there_is_refused(folder: Path, changed: dict[str, Any], mes
         find_policy(folder, **{"env": "pole", "label": "low rank", **changed})
 
 
-def test_one_of_several_is_not_picked_at_random(copied: Path) -> None:
-    shutil.copytree(pole(copied).parent, copied / "policies" / "another")
+def test_one_of_several_is_not_picked_at_random(folder_copy: Path) -> None:
+    shutil.copytree(pole(folder_copy).parent, folder_copy / "policies" / "another")
     with pytest.raises(UserError, match="several policies of 'pole / low rank / seed 0'.*another"):
-        find_policy(copied, "pole", "low rank")
+        find_policy(folder_copy, "pole", "low rank")
 
 
 @pytest.mark.parametrize(
@@ -169,23 +176,23 @@ def test_one_of_several_is_not_picked_at_random(copied: Path) -> None:
         ),
     ],
 )
-def test_a_damaged_manifest_is_refused(copied: Path, change: Callable[[Any], str]) -> None:
-    path = pole(copied)
+def test_a_damaged_manifest_is_refused(folder_copy: Path, change: Callable[[Any], str]) -> None:
+    path = pole(folder_copy)
     path.write_text(change(json.loads(path.read_text())))
     with pytest.raises(UserError, match="not a readable policy manifest"):
         load_policy(path)
     with pytest.raises(UserError, match="not a readable policy manifest"):
-        find_policy(copied, "pole", "low rank")
+        find_policy(folder_copy, "pole", "low rank")
 
 
-def test_damaged_weights_are_refused(copied: Path) -> None:
-    path = pole(copied)
+def test_damaged_weights_are_refused(folder_copy: Path) -> None:
+    path = pole(folder_copy)
     weights = path.with_suffix(".msgpack")
     weights.write_bytes(weights.read_bytes()[:-1])
     with pytest.raises(UserError, match=r"final\.msgpack: not a readable checkpoint"):
-        find_policy(copied, "pole", "low rank")
+        find_policy(folder_copy, "pole", "low rank")
     weights.unlink()
     with pytest.raises(UserError, match=r"final\.msgpack"):
         load_policy(path)
     with pytest.raises(UserError, match="not a readable policy manifest"):
-        load_policy(copied / "policies" / "nowhere.json")
+        load_policy(folder_copy / "policies" / "nowhere.json")

@@ -23,7 +23,7 @@ from rl_es.training.sharding import Placement, PopulationSharding, fewest_chunks
 CARTPOLE = TimeLimit(gymnax.make("CartPole-v1", gymnax.Options()), 30)
 
 
-def made(
+def make_learner(
     agent: Any, widths: tuple[int, ...] = (8,), network: str = "mlp", **settings: Any
 ) -> tuple[Evolution, Any]:
     policy = make_policy(PolicyConfig(network=network, widths=widths), CARTPOLE.spec)
@@ -32,16 +32,16 @@ def made(
     return Evolution(strategy, CARTPOLE, policy, True), split_traced(config)[1]
 
 
-def compiled(learner: Evolution, settings: Any, placement: Placement) -> Program:
-    placed = replace(learner, sharding=placement.population)
+def compile_learner(learner: Evolution, settings: Any, placement: Placement) -> Program:
+    sharded = replace(learner, sharding=placement.population)
     evaluate = make_evaluator(CARTPOLE, learner.policy, 2)
     lanes = placement.runs
-    return Compiler().compile(placed, settings, lanes, evaluate, "", placement)
+    return Compiler().compile(sharded, settings, lanes, evaluate, "", placement)
 
 
-def trained(learner: Evolution, settings: Any, placement: Placement) -> Any:
+def train(learner: Evolution, settings: Any, placement: Placement) -> Any:
     """The first run's state and rows after three generations."""
-    program = compiled(learner, settings, placement)
+    program = compile_learner(learner, settings, placement)
     lanes = np.ones(program.lanes, np.int32)
     hyper = {name: np.full(program.lanes, value, np.float32) for name, value in settings.items()}
     state = program.init(np.arange(program.lanes, dtype=np.uint32), hyper)
@@ -68,20 +68,22 @@ PLACEMENTS = [
     ids=["eggroll", "full_rank_es", "pes", "truncated_es"],
 )
 def test_spreading_changes_rounding_only(agent: Any, settings: dict[str, Any]) -> None:
-    learner, numbers = made(agent, population=512, sigma=0.3, **settings)
-    whole = trained(learner, numbers, Placement())
+    learner, traced = make_learner(agent, population=512, sigma=0.3, **settings)
+    unsharded_leaves = jax.tree.leaves(train(learner, traced, Placement()))
     for placement in PLACEMENTS:
-        found = trained(learner, numbers, placement)
-        for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(found), strict=True):
-            np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-4, err_msg=str(placement))
+        leaves = jax.tree.leaves(train(learner, traced, placement))
+        for expected, actual in zip(unsharded_leaves, leaves, strict=True):
+            np.testing.assert_allclose(
+                expected, actual, rtol=2e-4, atol=2e-4, err_msg=str(placement)
+            )
 
 
 def test_a_device_holds_its_own_pairs_only() -> None:
     """Of a state that accumulates noise for each pair, each of two devices keeps a half."""
-    learner, numbers = made(pes, population=512, window=10)
+    learner, traced = make_learner(pes, population=512, window=10)
     placement = Placement(shards=2)
-    program = compiled(learner, numbers, placement)
-    hyper = {name: np.full(1, value, np.float32) for name, value in numbers.items()}
+    program = compile_learner(learner, traced, placement)
+    hyper = {name: np.full(1, value, np.float32) for name, value in traced.items()}
     state = program.init(np.zeros(1, np.uint32), hyper)
     for leaf in jax.tree.leaves((state.memory, state.particles, state.fresh)):
         assert {part.data.shape[1] for part in leaf.addressable_shards} == {leaf.shape[1] // 2}
@@ -96,21 +98,21 @@ def test_a_device_holds_its_own_pairs_only() -> None:
 def test_memory_is_estimated_within_a_factor_of_three(agent: Any, network: str) -> None:
     """And chunks divide what the noise takes."""
     window = {"window": 10} if agent is pes else {}
-    learner, settings = made(agent, (128, 128), network, population=2048, **window)
+    learner, settings = make_learner(agent, (128, 128), network, population=2048, **window)
     estimate = learner.pairs * sum(pair_bytes(learner, settings))
-    whole = compiled(learner, settings, Placement()).memory_bytes
-    assert whole / 3 < estimate < 3 * whole
+    bytes_at_once = compile_learner(learner, settings, Placement()).memory_bytes
+    assert bytes_at_once / 3 < estimate < 3 * bytes_at_once
     if agent is not pes:  # whose accumulators are there for all pairs at any time
-        chunked = compiled(learner, settings, Placement(chunks=8)).memory_bytes
-        assert chunked < whole / 2
+        bytes_in_chunks = compile_learner(learner, settings, Placement(chunks=8)).memory_bytes
+        assert bytes_in_chunks < bytes_at_once / 2
 
 
 def test_chunks_join_again_whatever_is_empty() -> None:
     tree = (np.arange(12).reshape(6, 2), np.zeros((6, 0, 3)))
-    cut = PopulationSharding(chunks=3).split_chunks(tree)
-    assert [leaf.shape for leaf in cut] == [(3, 2, 2), (3, 2, 0, 3)]
-    for one, other in zip(PopulationSharding(chunks=3).join_chunks(cut), tree):
-        np.testing.assert_array_equal(one, other)
+    chunks = PopulationSharding(chunks=3).split_chunks(tree)
+    assert [leaf.shape for leaf in chunks] == [(3, 2, 2), (3, 2, 0, 3)]
+    for joined, leaf in zip(PopulationSharding(chunks=3).join_chunks(chunks), tree):
+        np.testing.assert_array_equal(joined, leaf)
 
 
 def test_the_chunks_of_a_population() -> None:

@@ -30,7 +30,7 @@ def test_each_point_has_its_own_return(chunk: int, monkeypatch: pytest.MonkeyPat
     """Against the environment stepped by hand; with chunks of five the last one is not full."""
     monkeypatch.setattr(surfaces, "CHUNK", chunk)
     points = surfaces.grid_points(GRID)
-    found = np.concatenate(list(surfaces.evaluate_points(task(), points, episodes=2)))
+    returns = np.concatenate(list(surfaces.evaluate_points(task(), points, episodes=2)))
     env = task().evaluation_environment()
 
     def by_hand(point: jax.Array) -> jax.Array:
@@ -42,9 +42,9 @@ def test_each_point_has_its_own_return(chunk: int, monkeypatch: pytest.MonkeyPat
         return jax.lax.scan(step, state, None, length=env.spec.episode_length)[1].sum()
 
     expected = jax.vmap(by_hand)(jnp.asarray(points))
-    assert found.shape == (12, 2) and found.dtype == np.float64
-    np.testing.assert_allclose(found, np.asarray(expected)[:, None] * np.ones(2), rtol=1e-5)
-    assert len(np.unique(found[:, 0])) == 12
+    assert returns.shape == (12, 2) and returns.dtype == np.float64
+    np.testing.assert_allclose(returns, np.asarray(expected)[:, None] * np.ones(2), rtol=1e-5)
+    assert len(np.unique(returns[:, 0])) == 12
 
 
 def test_a_vector_is_cut_in_the_trees_order() -> None:

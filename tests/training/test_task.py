@@ -9,18 +9,20 @@ def task(name: str = "CartPole-v1", policy: PolicyConfig | None = None, **wrappe
 
 
 def test_equal_tasks_share_what_is_built():
-    one, other = task(), task()
-    assert one.environment() is other.environment()
-    assert one.make_policy(one.environment()) is other.make_policy(other.environment())
+    first, second = task(), task()
+    assert first.environment() is second.environment()
+    assert first.make_policy(first.environment()) is second.make_policy(second.environment())
 
 
 def test_what_differs_is_built_apart():
-    plain, cut, scaled = task(), task(episode_length=7), task(reward_scale=0.5)
-    made = [one.environment() for one in (plain, cut, scaled, task("Pendulum-v1"))]
-    assert len({id(env) for env in made}) == len(made)
-    assert made[1].spec.episode_length == 7
+    plain, shorter, scaled = task(), task(episode_length=7), task(reward_scale=0.5)
+    environments = [
+        built_task.environment() for built_task in (plain, shorter, scaled, task("Pendulum-v1"))
+    ]
+    assert len({id(env) for env in environments}) == len(environments)
+    assert environments[1].spec.episode_length == 7
     assert scaled.evaluation_environment() is plain.environment()
     wide = task(policy=PolicyConfig(widths=(7,)))
-    own = wide.make_policy(wide.environment())
-    assert own is not plain.make_policy(plain.environment())
-    assert own.parameters.size == 4 * 7 + 7 + 7 * 2 + 2
+    policy = wide.make_policy(wide.environment())
+    assert policy is not plain.make_policy(plain.environment())
+    assert policy.parameters.size == 4 * 7 + 7 + 7 * 2 + 2
