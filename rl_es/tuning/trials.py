@@ -174,6 +174,7 @@ def read_tuning_results(folder: Path) -> TuningResults:
         env = environment.display_name
         env_runs = runs[runs["env"] == env]
         for entry in entries:
+            labels_and_settings: LabelledSettings
             if records is None:
                 labels_and_settings = [(v.label, v.settings) for v in expand_variants(entry)]
             else:

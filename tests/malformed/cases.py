@@ -51,7 +51,7 @@ def corpus() -> Iterator[Case]:
 
 
 def _of_file(content: Mapping[str, Any], case: dict[str, Any]) -> Case:
-    command = [*case.get("command", content.get("command"))]
+    command = [*(case["command"] if "command" in case else content["command"])]
     if "command_repeat" in case:
         part, times = case["command_repeat"]
         command.append(part * times)
