@@ -56,9 +56,9 @@ def expectations(cell: Cell, env: Environment, params: Params) -> Mapping[str, A
         and cell.policy.head == "deterministic"
         and not cell.policy.normalise_observations
     )
-    if plain and hasattr(env, "expected"):
+    if plain and hasattr(env, "expected_gradient"):
         for name, noise_rank in (("exact", rank), ("exact_full", None)):
-            update = cast(Solved, env).expected(params, settings["sigma"], noise_rank)
+            update = cast(Solved, env).expected_gradient(params, settings["sigma"], noise_rank)
             row[name] = None if update is None else flatten(update)
     return row
 

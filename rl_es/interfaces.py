@@ -434,7 +434,7 @@ class Scored(Environment, Protocol):
 class Solved(Environment, Protocol):
     """An environment whose expected gradient estimates are known exactly."""
 
-    def expected(self, params: Params, sigma: float, rank: int | None) -> Params | None:
+    def expected_gradient(self, params: Params, sigma: float, rank: int | None) -> Params | None:
         """Returns the expectation of the gradient estimate, E[f(params + sigma E) E] / sigma.
 
         It holds for returns, actions and observations as they are: without fitness shaping,

@@ -136,7 +136,7 @@ def _load_plugin(kind: str, reference: str, name: str) -> Any:
     return plugins.load_suite(reference, name, _adapt)
 
 
-def _adapt(name: str, made: Any) -> Any:
+def _adapt(name: str, env: Any) -> Any:
     """Converts an environment that a plug-in made to the engine's `Environment`.
 
     Raises:
@@ -144,8 +144,8 @@ def _adapt(name: str, made: Any) -> Any:
     """
     for package in suites.packages:
         if importlib.util.find_spec(f"{package}._styles") is not None:
-            return importlib.import_module(f"{package}._styles").adapt(name, made)
-    return made
+            return importlib.import_module(f"{package}._styles").adapt(name, env)
+    return env
 
 
 def require(module: str, extra: str, what: str) -> None:

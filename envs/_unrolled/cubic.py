@@ -74,7 +74,7 @@ class Cubic:
         over = t >= self.steps
         return Transition(t, self._observe(t), reward, jnp.zeros((), bool), over)
 
-    def expected(self, params: Params, sigma: float, rank: int | None) -> Params | None:
+    def expected_gradient(self, params: Params, sigma: float, rank: int | None) -> Params | None:
         """Returns the formula above for a linear policy without bias; None for other policies."""
         leaves, structure = jax.tree.flatten(params)
         kernel = self._observations.shape[1], self._projections.shape[1]

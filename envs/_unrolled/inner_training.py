@@ -1,16 +1,14 @@
-"""Training a classifier by a rule that an action steers, a step of it a step of the environment.
+"""The inner problem of the tasks on images: a classifier that is trained by gradient descent.
 
-The inner problem of the tasks on images: a classifier trains by gradient descent.
+The classifier is a multi-layer perceptron with rectified linear units and a softmax over ten
+classes. Weights start He-uniform (He et al. 2015, arXiv 1502.01852), biases at zero. All functions
+are pure and act on one copy; the engine vmaps them over members, each with its own weights.
 
-A multi-layer perceptron with rectified linear units and a softmax over ten classes. Weights start
-He-uniform (He et al. 2015, arXiv 1502.01852), biases at zero. Everything is a pure function of one
-copy; the engine vmaps it over members, each with weights of its own.
+Reported losses are at most `CEILING`, which also stands for nan: a member whose training has
+diverged ranks below one that trains, and the spread of the population's returns stays finite.
 
-Reported losses are at most `CEILING`, and a loss that is not a number is reported as `CEILING`: a
-member whose training has blown up still ranks below one that trains, and the spread of the
-population's returns stays finite.
-
-Minibatches of images, as a function of a random key.
+`InnerTraining` is the environment of tasks whose action steers an `UpdateRule`: a step is one step
+of training.
 """
 
 from __future__ import annotations
@@ -61,7 +59,7 @@ class Minibatches:
         return self._batch(images, labels)
 
     def first(self, most: int) -> Batch:
-        """The first images of the split, at most so many: always the same."""
+        """Returns the first images of the split, at most `most`."""
         end = min(most, self._count)
         return self._batch(jnp.asarray(self._images[:end]), jnp.asarray(self._labels[:end]))
 
@@ -71,11 +69,11 @@ class Minibatches:
 
 
 CLASSES = 10
-CEILING = 2 * math.log(CLASSES)  # nats; a classifier that knows nothing has log(CLASSES)
+CEILING = 2 * math.log(CLASSES)  # nats; uniform predictions have log(CLASSES)
 
 
 class Layer(NamedTuple):
-    """The parameters of a layer, or something that is given for each of the two."""
+    """The parameters of a layer, or a value for each of the two arrays."""
 
     weight: Array  # [M, N]
     bias: Array  # [N]
@@ -93,30 +91,30 @@ class InnerDescent(NamedTuple):
 
 
 def initial_weights(key: Array, inputs: int, widths: tuple[int, ...]) -> Weights:
-    """Weights of a classifier with these hidden layers. Consumes `key`."""
+    """Draws the weights of a classifier with these hidden layers. Consumes `key`."""
     sizes = [inputs, *widths, CLASSES]
     shapes = list(itertools.pairwise(sizes))
     ends = np.cumsum([m * n for m, n in shapes])
-    drawn = jnp.split(jax.random.uniform(key, (int(ends[-1]),), minval=-1.0), ends[:-1].tolist())
+    parts = jnp.split(jax.random.uniform(key, (int(ends[-1]),), minval=-1.0), ends[:-1].tolist())
     return tuple(
         Layer(math.sqrt(6 / m) * part.reshape(m, n), jnp.zeros(n))
-        for (m, n), part in zip(shapes, drawn, strict=True)
+        for (m, n), part in zip(shapes, parts, strict=True)
     )
 
 
 def rest_velocity(key: Array, inputs: int, widths: tuple[int, ...]) -> InnerDescent:
-    """A classifier before its first step. Consumes `key`."""
+    """Returns a classifier before its first step. Consumes `key`."""
     weights = initial_weights(key, inputs, widths)
     return InnerDescent(weights, jax.tree.map(jnp.zeros_like, weights), jnp.zeros((), jnp.int32))
 
 
 def logits(weights: Weights, images: Array, masks: Array | None = None) -> Array:
-    """[B, 10] outputs for images [B, D].
+    """Returns the outputs [B, 10] for images [B, D].
 
     Args:
-      weights: of the layers.
-      images: standardised.
-      masks: [hidden layers, N] factors on hidden units, for layers of one width; or none.
+      weights: Weights of the layers.
+      images: Standardised images.
+      masks: [hidden layers, N] factors on hidden units, for layers of one width; or None.
     """
     x = images
     for i, layer in enumerate(weights[:-1]):
@@ -127,62 +125,62 @@ def logits(weights: Weights, images: Array, masks: Array | None = None) -> Array
 
 
 def cross_entropy(outputs: Array, labels: Array) -> Array:
-    """[] mean over a batch, in nats, of outputs [B, 10]; not bounded."""
-    shown = jax.nn.one_hot(labels, CLASSES)  # to gather would make the derivative a scatter
-    return -(jax.nn.log_softmax(outputs) * shown).sum(-1).mean()
+    """Returns the mean over a batch [], in nats, for outputs [B, 10]; not bounded."""
+    targets = jax.nn.one_hot(labels, CLASSES)  # a gather would make the derivative a scatter
+    return -(jax.nn.log_softmax(outputs) * targets).sum(-1).mean()
 
 
 def accuracy(outputs: Array, labels: Array) -> Array:
-    """[] share of a batch whose largest output is the right one."""
+    """Returns the share of a batch whose largest output is the right one []."""
     return (jnp.argmax(outputs, -1).astype(jnp.int32) == labels).astype(jnp.float32).mean()
 
 
 def training_loss(weights: Weights, batch: Batch, masks: Array | None = None) -> Array:
-    """[] the loss that is trained on: mean cross entropy in nats."""
+    """Returns the loss of training []: mean cross entropy in nats."""
     return cross_entropy(logits(weights, batch.images, masks), batch.labels)
 
 
-def bound_weights(value: Array) -> Array:
-    """[] a loss as it is reported: at most `CEILING`, which also stands for not a number."""
-    return jnp.where(jnp.isnan(value), CEILING, jnp.minimum(value, CEILING))
+def bound_loss(loss: Array) -> Array:
+    """Returns a loss [] as it is reported: at most `CEILING`, also for nan."""
+    return jnp.where(jnp.isnan(loss), CEILING, jnp.minimum(loss, CEILING))
 
 
 def momentum_step(
     weights: Weights, velocity: Weights, gradient: Weights, lr: Any, momentum: Any
 ) -> tuple[Weights, Weights]:
-    """One step of SGD with momentum: v' = momentum v + gradient, w' = w - lr v'.
+    """Takes one step of SGD with momentum: v' = momentum v + gradient, w' = w - lr v'.
 
     Args:
-      weights: before the step.
-      velocity: of the weights, zero at the start.
-      gradient: of the loss.
-      lr: [] for all, or structured like the weights with [] for each array.
-      momentum: likewise.
+      weights: Weights before the step.
+      velocity: Velocity of the weights, zero at the start.
+      gradient: Gradient of the loss.
+      lr: [] for all arrays, or structured like the weights with [] for each array.
+      momentum: Like `lr`.
 
     Returns:
       Weights and velocity after the step.
     """
-    lr, momentum = (_for_each(weights, value) for value in (lr, momentum))
+    lr, momentum = (_broadcast_to_arrays(weights, value) for value in (lr, momentum))
     velocity = jax.tree.map(lambda v, g, m: m * v + g, velocity, gradient, momentum)
     return jax.tree.map(lambda w, v, r: w - r * v, weights, velocity, lr), velocity
 
 
-def _for_each(weights: Weights, value: Any) -> Weights:
-    one = not isinstance(value, tuple)
-    return jax.tree.map(lambda _: value, weights) if one else value
+def _broadcast_to_arrays(weights: Weights, value: Any) -> Weights:
+    """Returns a value for each array of the weights; a scalar stands for all."""
+    return value if isinstance(value, tuple) else jax.tree.map(lambda _: value, weights)
 
 
 def logit(p: float) -> float:
-    """The number whose sigmoid is p."""
+    """Returns the number whose sigmoid is p."""
     return math.log(p / (1 - p))
 
 
 REFERENCE = 2048  # most training images on which the last weights are scored
-Memory = Any  # a pytree: what a rule keeps between steps
+Memory = Any  # a pytree: the state of a rule between steps
 
 
 class UpdateRule(Protocol):
-    """How weights change, given a gradient and an action. Pure."""
+    """A rule that changes weights, given their gradient and an action. Pure."""
 
     @property
     def actions(self) -> Box: ...
@@ -194,19 +192,19 @@ class UpdateRule(Protocol):
     def observation_shape(self) -> tuple[int, ...]: ...
 
     def init(self, weights: Weights) -> Memory:
-        """What is kept before the first gradient."""
+        """Returns the memory before the first gradient."""
         ...
 
     def receive(self, memory: Memory, gradient: Weights) -> Memory:
-        """What is kept once a gradient is there, before the action is chosen."""
+        """Returns the memory with a new gradient in it, before the action is chosen."""
         ...
 
     def observe(self, memory: Memory, state: InnerState) -> Array:
-        """[*observation_shape] what the action is chosen by."""
+        """Returns the observation [*observation_shape] by which the action is chosen."""
         ...
 
     def apply(self, memory: Memory, state: InnerState, action: Array) -> tuple[Weights, Memory]:
-        """New weights, and what is kept after them."""
+        """Returns the new weights, and the memory after the step."""
         ...
 
 
@@ -226,9 +224,11 @@ class SessionState(NamedTuple):
 
 
 class InnerTraining:
-    """The reward is minus the loss of the new weights on a new minibatch; its gradient is next.
+    """Training of a classifier by a rule that the action steers.
 
-    Its own evaluation: minus the loss on the first training images after the last step.
+    The reward is minus the loss of the new weights on a new minibatch, whose gradient is that of
+    the next step. The environment's own evaluation is minus the loss on the first training images
+    after the last step.
     """
 
     def __init__(
@@ -237,7 +237,7 @@ class InnerTraining:
         options: TrainingOptions,
         rule: Callable[[Weights], UpdateRule],
     ):
-        """Loads the data; `rule` makes the rule for weights of these shapes."""
+        """Loads the data; `rule` returns the rule for weights of these shapes."""
         images = load_images(options)
         self.options = options
         self.inputs = images.size
@@ -256,28 +256,28 @@ class InnerTraining:
         weights_key, batch_key = jax.random.split(key)
         weights = self._initial(weights_key)
         start = jnp.zeros((), jnp.int32)
-        return self._advanced(batch_key, weights, self.rule.init(weights), start)[:2]
+        return self._advance(batch_key, weights, self.rule.init(weights), start)[:2]
 
     def step(self, key: Array, state: SessionState, action: Array) -> Transition:
         action = valid_action(self.spec.action_space, action)
         weights, memory = self.rule.apply(state.memory, state.trained, action)
         t = state.trained.t + 1
-        after, observation, loss = self._advanced(key, weights, memory, t)
+        after, observation, loss = self._advance(key, weights, memory, t)
         over = t >= self.options.steps
         return Transition(after, observation, -loss, jnp.zeros((), bool), over)
 
     def score(self, state: SessionState) -> Array:
-        return -bound_weights(training_loss(state.trained.weights, self.train.first(REFERENCE)))
+        return -bound_loss(training_loss(state.trained.weights, self.train.first(REFERENCE)))
 
     def _initial(self, key: Array) -> Weights:
         return initial_weights(key, self.inputs, self.options.widths)
 
-    def _advanced(
+    def _advance(
         self, key: Array, weights: Weights, memory: Memory, t: Array
     ) -> tuple[SessionState, Observation, Array]:
-        """State and observation once a minibatch is drawn for the weights, and their loss on it."""
+        """Draws a minibatch; returns the next state, its observation, and the loss on the batch."""
         loss, gradient = jax.value_and_grad(training_loss)(weights, self.train(key))
         trained = InnerState(weights, gradient, t)
         memory = self.rule.receive(memory, gradient)
         observation = Observation(self.rule.observe(memory, trained))
-        return SessionState(trained, memory), observation, bound_weights(loss)
+        return SessionState(trained, memory), observation, bound_loss(loss)

@@ -67,7 +67,7 @@ class LearningRateDecay:
         moved = inner.momentum_step(state.weights, state.velocity, gradient, lr, MOMENTUM)
         after = inner.InnerDescent(*moved, state.t + 1)
         if self.objective == "loss":
-            reward = -inner.bound_weights(loss)
+            reward = -inner.bound_loss(loss)
         else:
             images, labels = self.validation(validation_key)
             reward = inner.accuracy(inner.logits(after.weights, images), labels)

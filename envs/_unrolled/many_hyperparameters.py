@@ -96,7 +96,7 @@ class ManyHyperparameters:
             state.weights, state.velocity, gradient, chosen.lr, chosen.momentum
         )
         after = inner.InnerDescent(*moved, state.t + 1)
-        reward = -inner.bound_weights(
+        reward = -inner.bound_loss(
             inner.training_loss(after.weights, self.validation(validation_key), masked)
         )
         over = after.t >= self.steps

@@ -294,18 +294,18 @@ class HeldB:
     def ask(
         self, perturbation: Perturbation, keys: Array, memory: Memory, fresh: Array, sigma: Array
     ) -> tuple[PairNoise, Memory]:
-        def hold_b(drawn: Any, memory: Any) -> Any:
-            if not isinstance(drawn, Factors):
-                return drawn
-            return Factors(drawn.a, select_fresh(fresh, drawn.b, memory.b))
+        def hold_b(unit: Any, memory: Any) -> Any:
+            if not isinstance(unit, Factors):
+                return unit
+            return Factors(unit.a, select_fresh(fresh, unit.b, memory.b))
 
         def accumulate(memory: Any, unit: Any) -> Any:
             if not isinstance(unit, Factors):
                 return _add_score(memory, unit, fresh, sigma)
             return Factors(_add_score(memory.a, unit.a, fresh, sigma), unit.b)
 
-        drawn, scale = draw_pair_noise(perturbation, keys, fresh, sigma)
-        unit = jax.tree.map(hold_b, drawn, memory, is_leaf=_is_factors)
+        unit, scale = draw_pair_noise(perturbation, keys, fresh, sigma)
+        unit = jax.tree.map(hold_b, unit, memory, is_leaf=_is_factors)
         return PairNoise(unit, scale), jax.tree.map(accumulate, memory, unit, is_leaf=_is_factors)
 
     def contract(

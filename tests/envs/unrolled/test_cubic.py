@@ -22,7 +22,7 @@ def returned(env: Cubic, w: np.ndarray) -> np.ndarray:
 
 
 def expected(env: Cubic, w: np.ndarray, rank: int | None) -> np.ndarray:
-    update = env.expected({"network": {"kernel": w}}, SIGMA, rank)
+    update = env.expected_gradient({"network": {"kernel": w}}, SIGMA, rank)
     assert update is not None
     return update["network"]["kernel"]
 
@@ -82,5 +82,5 @@ def test_the_linear_part_cancels_what_full_rank_sees_at_zero():
 
 def test_other_policies_are_not_known():
     biased = {"kernel": np.zeros((M, N)), "bias": np.zeros(N)}
-    assert made().expected(biased, SIGMA, None) is None
-    assert made().expected({"kernel": np.zeros((N, M))}, SIGMA, None) is None
+    assert made().expected_gradient(biased, SIGMA, None) is None
+    assert made().expected_gradient({"kernel": np.zeros((N, M))}, SIGMA, None) is None

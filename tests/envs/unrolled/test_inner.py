@@ -109,7 +109,7 @@ def test_a_minibatch_may_be_all_images():
 def test_reported_losses_are_bounded():
     argument = jnp.array([0.5, 1e9, np.inf, np.nan])
     np.testing.assert_allclose(
-        jax.vmap(inner.bound_weights)(argument),
+        jax.vmap(inner.bound_loss)(argument),
         [0.5, inner.CEILING, inner.CEILING, inner.CEILING],
         rtol=1e-6,
     )
