@@ -87,9 +87,9 @@ class Argument:
 
     def expected(self) -> str:
         """Returns what the argument needs, for messages."""
-        if len(self.types) > 1:
+        kind, *more = self.types
+        if more:
             return f"{len(self.types)} values, {self.metavar}"
-        kind = self.types[0]
         if kind in _NUMBERS:
             return _NUMBERS[kind]
         if choices := literals(kind):
