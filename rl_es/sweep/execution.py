@@ -100,20 +100,22 @@ def run_sweep(
     works = [make_placed_group(group, resources) for group in left]
     store.write_manifest(sweep, len(cells), **_shard_entry(shard))
     store.refresh(*(cell for cell in cells if states[cell.run_id] == "done"))
-    lost = 0 if retry_failed else sum(state == "failed" for state in states.values())
-    progress.begin(left, len(cells) - len(versions) - lost, len(cells))
-    if lost:
-        progress.note(f"{lost} of {len(cells)} cells failed before: --retry-failed runs them")
+    failed_before = 0 if retry_failed else sum(state == "failed" for state in states.values())
+    progress.begin(left, len(cells) - len(versions) - failed_before, len(cells))
+    if failed_before:
+        progress.note(
+            f"{failed_before} of {len(cells)} cells failed before: --retry-failed runs them"
+        )
     with stop_on_signal() as stop:
         runner = GroupRunner(store, progress, stop, make_group_compiler(progress), resources)
         if make_executor is not None and works:
-            failed = make_executor(sweep, runner).run(works, versions)
+            failures = make_executor(sweep, runner).run(works, versions)
         else:
-            placed = {work.group.key: work for work in works}
-            queue = GroupQueue(left, store, progress, lambda group: placed[group.key], versions)
-            failed = run_groups(queue, runner)
-        failed += surfaces.evaluate_surfaces(requests, store, progress, stop)
-    return 1 if failed or lost else 0
+            by_key = {work.group.key: work for work in works}
+            queue = GroupQueue(left, store, progress, lambda group: by_key[group.key], versions)
+            failures = run_groups(queue, runner)
+        failures += surfaces.evaluate_surfaces(requests, store, progress, stop)
+    return 1 if failures or failed_before else 0
 
 
 def _identity(sweep: Sweep, resources: Resources) -> str:
@@ -139,7 +141,7 @@ def run_groups(queue: GroupQueue, runner: GroupRunner) -> int:
       Interrupted: a stop was requested; finished runs are kept, the others saved.
       StorageError: the results folder cannot be written.
     """
-    failed = 0
+    failures = 0
     current = queue.wait(runner.stop)
     compiling = current and BackgroundCompile(runner, current)
     claims: list[ClaimedGroup] = []
@@ -150,7 +152,7 @@ def run_groups(queue: GroupQueue, runner: GroupRunner) -> int:
             following = queue.take()
             compiling = following and BackgroundCompile(runner, following)
             claims += [following] if following else []
-            failed += runner.run_compiled(current, program, error)
+            failures += runner.run_compiled(current, program, error)
             current.release()
             del program
             gc.collect()
@@ -159,7 +161,7 @@ def run_groups(queue: GroupQueue, runner: GroupRunner) -> int:
     finally:
         for claim in claims:
             claim.release()
-    return failed
+    return failures
 
 
 @contextmanager

@@ -36,20 +36,21 @@ class GroupRunner:
     compile: Compile
     resources: Resources = DEFAULT_RESOURCES
 
-    def compile_and_run(self, claimed: ClaimedGroup) -> int:
+    def compile_and_run(self, claimed_group: ClaimedGroup) -> int:
         """Compiles and runs a claimed group, and releases it; otherwise as `run`."""
         try:
-            return self.run_compiled(claimed, *BackgroundCompile(self, claimed).result())
+            program, error = BackgroundCompile(self, claimed_group).result()
+            return self.run_compiled(claimed_group, program, error)
         finally:
-            claimed.release()
+            claimed_group.release()
 
     def run_compiled(
-        self, claimed: ClaimedGroup, program: Program | None, error: Exception | None
+        self, claimed_group: ClaimedGroup, program: Program | None, error: Exception | None
     ) -> int:
         """Runs a claimed group, or fails it where a process could not compile it.
 
         Args:
-          claimed: the group.
+          claimed_group: the group.
           program: its program; None where this process could not compile it.
           error: why it could not.
 
@@ -63,8 +64,8 @@ class GroupRunner:
         missing = self.store.in_any_process(program is None)
         if program is None or missing:
             error = error or RuntimeError("another process could not compile it")
-            return self.fail(claimed.work, claimed.run_ids, cell_reason(error))
-        return self.run(claimed.work, claimed.run_ids, program)
+            return self.fail(claimed_group.work, claimed_group.run_ids, cell_reason(error))
+        return self.run(claimed_group.work, claimed_group.run_ids, program)
 
     def run(self, work: PlacedGroup, run_ids: Set[str], program: Program) -> int:
         """Runs cells of a group, in smaller parts where memory does not suffice.
@@ -82,7 +83,7 @@ class GroupRunner:
           StorageError: the results folder cannot be written.
         """
         record = _group_record(work, program.compile_seconds)
-        failed, left, ended = 0, {*run_ids}, list[ActiveRun]()
+        failures, left, ended_runs = 0, {*run_ids}, list[ActiveRun]()
         for cells in work.batches():
             lanes = [
                 ActiveRun(
@@ -98,13 +99,13 @@ class GroupRunner:
             lanes += idle * (work.lanes - len(cells))
             smaller = self._run_batch(work, program, lanes)
             if smaller is not None:
-                return failed + self._run_smaller(smaller, left)
-            failed += self._report(working)
+                return failures + self._run_smaller(smaller, left)
+            failures += self._report(working)
             left -= {lane.cell.run_id for lane in working}
-            ended += working
-        for message in nonfinite_messages(ended):
+            ended_runs += working
+        for message in nonfinite_messages(ended_runs):
             self.progress.note(message)
-        return failed
+        return failures
 
     def fail(self, work: PlacedGroup, run_ids: Collection[str], reason: str) -> int:
         """Records that cells of a group could not be run; returns how many they are."""
@@ -184,14 +185,14 @@ class GroupRunner:
 class BackgroundCompile:
     """The compilation of a group in a thread, which does not delay the end of the process."""
 
-    def __init__(self, runner: GroupRunner, claimed: ClaimedGroup):
+    def __init__(self, runner: GroupRunner, claimed_group: ClaimedGroup):
         """Starts the compilation."""
         self._store, self._stop = runner.store, runner.stop
         self._result: tuple[Program | None, Exception | None] | None = None
 
         def compile_group() -> None:
             try:
-                self._result = runner.compile(claimed.work), None
+                self._result = runner.compile(claimed_group.work), None
             except Exception as error:
                 self._result = None, error
 

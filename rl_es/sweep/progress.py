@@ -97,7 +97,7 @@ class ProgressTally:
         self.compile_seconds = self.run_seconds = 0.0
         self.current: dict[str, CellReport] = {}
         self.compiling: dict[str, Group] = {}
-        self.started = self._last = clock()
+        self.start_time = self._last = clock()
         self._one_kind = False
         self._weight = self._weight_done = 0.0
 
@@ -109,7 +109,7 @@ class ProgressTally:
         # Groups may hold cells that were done before: only the share that is left counts.
         left = min(1.0, (total - done) / len(cells)) if cells else 0.0
         self._weight = left * sum(map(self._weigh, cells))
-        self.started = self._last = self.clock()
+        self.start_time = self._last = self.clock()
 
     def tick(self) -> None:
         """Counts the time since the last call as run time if any cell runs."""
@@ -157,7 +157,7 @@ class ProgressTally:
         share = self.share
         if share <= 0 or (share < LEAST_SHARE and self.run_seconds < LEAST_SECONDS):
             return None
-        return (self.clock() - self.started) * (1 - share) / share
+        return (self.clock() - self.start_time) * (1 - share) / share
 
     def _weigh(self, cell: Cell) -> float:
         return float(getattr(cell.budget, _budget_kind(cell))) if self._one_kind else 1.0
@@ -251,7 +251,7 @@ class ProgressLines(TallyProgress):
         """Writes to `stream`, and flushes each line."""
         super().__init__(tally)
         self._stream, self._quiet, self._interval = stream, quiet, interval
-        self._reported = self._tally.clock()
+        self._report_time = self._tally.clock()
         self._begun = False
 
     def begin(self, groups: Sequence[Group], done: int, total: int) -> None:
@@ -282,9 +282,9 @@ class ProgressLines(TallyProgress):
         """Prints how far a cell is, unless such a line was printed just before."""
         with self._lock:
             super().running(cell, fraction, return_mean, env_steps, steps_per_second)
-            if self._tally.clock() - self._reported < self._interval:
+            if self._tally.clock() - self._report_time < self._interval:
                 return
-            self._reported = self._tally.clock()
+            self._report_time = self._tally.clock()
             self._print(
                 f"{cell_name(cell)}: {fraction:.0%}, return {return_mean:.4g}, "
                 f"{env_steps:,} steps, {steps_per_second:,.0f} steps/s; "

@@ -208,7 +208,7 @@ class GroupQueue:
                 return None
             group = self._groups.pop(claim.index)
             for cell in group.cells:
-                record = claim.ended.get(cell.run_id)
+                record = claim.ended_records.get(cell.run_id)
                 if record is not None:
                     report_ended(self._progress, cell, record, "by another process")
             if claim.run_ids:
@@ -222,13 +222,13 @@ class GroupQueue:
         Raises:
           Interrupted: a stop was requested.
         """
-        reported = False
-        while (claimed := self.take()) is None and self._groups:
-            if not reported:
+        has_reported = False
+        while (claimed_group := self.take()) is None and self._groups:
+            if not has_reported:
                 group = self._groups[0]
                 holder = self._store.claim_holder(group)
                 self._progress.note(f"waiting for {holder}, which runs {group.label}", False)
-                reported = True
+                has_reported = True
             if self._store.stop_requested(stop, WAIT_SECONDS):
                 raise Interrupted
-        return claimed
+        return claimed_group

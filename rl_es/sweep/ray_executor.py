@@ -74,8 +74,8 @@ def run_ray_group(
         place = partial(make_placed_group, resources=runner.resources)
         try:
             with progress.sending():
-                claimed = GroupQueue([group], runner.store, progress, place, versions).take()
-                return 0 if claimed is None else runner.compile_and_run(claimed)
+                claimed_group = GroupQueue([group], runner.store, progress, place, versions).take()
+                return 0 if claimed_group is None else runner.compile_and_run(claimed_group)
         except Interrupted:
             return 0
 
@@ -94,7 +94,7 @@ class RayProgress(Progress):
         self._folder, self._send, self._stop = folder, send, stop
         self._lock = threading.Lock()
         self._calls: list[Message] = []
-        self._sent = self._written()
+        self._sent_times = self._write_times()
 
     def compiling(self, group: Group, seconds: float | None) -> None:
         """Sends the report."""
@@ -126,10 +126,10 @@ class RayProgress(Progress):
     @contextmanager
     def sending(self) -> Iterator[None]:
         """Sends every `SEND_SECONDS`, and the rest at the end."""
-        ended = threading.Event()
+        end = threading.Event()
 
         def send_repeatedly() -> None:
-            while not ended.wait(SEND_SECONDS):
+            while not end.wait(SEND_SECONDS):
                 self.send()
 
         thread = threading.Thread(target=send_repeatedly, daemon=True)
@@ -137,7 +137,7 @@ class RayProgress(Progress):
         try:
             yield
         finally:
-            ended.set()
+            end.set()
             thread.join()
             self.send()
 
@@ -145,19 +145,21 @@ class RayProgress(Progress):
         """Sends new files in the order in which they were written, then earlier reports."""
         with self._lock:
             calls, self._calls = self._calls, []
-        written = self._written()
-        new = sorted((time, name) for name, time in written.items() if self._sent.get(name) != time)
+        write_times = self._write_times()
+        new = sorted(
+            (time, name) for name, time in write_times.items() if self._sent_times.get(name) != time
+        )
         files = [{"file": n, "content": (self._folder / n).read_bytes()} for _, n in new]
         if self._send([*files, *calls]):
             self._stop.set()
-        self._sent = written
+        self._sent_times = write_times
 
     def _call(self, name: str, subject: str | None, *values: Any) -> None:
         """Keeps a report; `subject` is the run_id of a cell, or the key of a group."""
         with self._lock:
             self._calls.append({"call": name, "subject": subject, "values": values})
 
-    def _written(self) -> dict[str, int]:
+    def _write_times(self) -> dict[str, int]:
         """Returns when each file was written, in nanoseconds, by name."""
         paths = (path for path in self._folder.rglob("[!.]*") if path.is_file())
         names = ((str(path.relative_to(self._folder)), path) for path in paths)
@@ -242,7 +244,7 @@ class RayExecutor:
         self._tasks: dict[Any, PlacedGroup] = {}
         self._claims: dict[str, Claim] = {}
         self._losses: Counter[str] = Counter()  # of tasks, by key of the group
-        self._failed = 0
+        self._failures = 0
 
     def run(self, works: Sequence[PlacedGroup], versions: Mapping[str, int]) -> int:
         """Runs cells; see `Executor.run`."""
@@ -257,7 +259,7 @@ class RayExecutor:
                 waiting += self._collect(versions)
         finally:
             self._end()
-        return self._failed
+        return self._failures
 
     def _submit(self, work: PlacedGroup, versions: Mapping[str, int]) -> bool:
         """Makes a group a task; returns False where another process has it."""
@@ -278,26 +280,26 @@ class RayExecutor:
 
     def _collect(self, versions: Mapping[str, int]) -> list[PlacedGroup]:
         """Receives messages, and sees to tasks that have ended; returns groups to run again."""
-        tasks, lost = list(self._tasks), []
+        tasks, lost_groups = list(self._tasks), []
         if not tasks:  # other processes have all groups that are left
             time.sleep(LOOK_SECONDS)
             return []
-        ended, _ = self._ray.wait(tasks, num_returns=len(tasks), timeout=LOOK_SECONDS)
+        ended_tasks, _ = self._ray.wait(tasks, num_returns=len(tasks), timeout=LOOK_SECONDS)
         self._receive()
-        for task in ended:
+        for task in ended_tasks:
             work = self._tasks.pop(task)
             try:
-                self._failed += self._ray.get(task)
+                self._failures += self._ray.get(task)
             except self._ray.exceptions.RayTaskError as error:
                 cause = error.cause
                 if isinstance(cause, UserError):
                     raise cause from None
-                self._failed += self._runner.give_up(work, versions, cell_reason(cause))
+                self._failures += self._runner.give_up(work, versions, cell_reason(cause))
             except self._ray.exceptions.RayError as error:
                 if self._is_retried(work, versions, type(error).__name__):
-                    lost.append(work)
+                    lost_groups.append(work)
             self._claims.pop(work.group.key).release()
-        return lost
+        return lost_groups
 
     def _is_retried(self, work: PlacedGroup, versions: Mapping[str, int], cause: str) -> bool:
         """Counts a task that was lost; fails its group where there were too many."""
@@ -307,7 +309,7 @@ class RayExecutor:
             self._runner.progress.note(message)
             return True
         reason = f"its task was lost {TRIES} times ({cause})"
-        self._failed += self._runner.give_up(work, versions, reason)
+        self._failures += self._runner.give_up(work, versions, reason)
         return False
 
     def _receive(self) -> None:
@@ -326,9 +328,9 @@ class RayExecutor:
             self._ray.get(self._mailbox.stop.remote())
             end = time.monotonic() + STOP_SECONDS
             while self._tasks and time.monotonic() < end:
-                ended, _ = self._ray.wait(list(self._tasks), timeout=LOOK_SECONDS)
+                ended_tasks, _ = self._ray.wait(list(self._tasks), timeout=LOOK_SECONDS)
                 self._receive()
-                self._tasks = {t: work for t, work in self._tasks.items() if t not in ended}
+                self._tasks = {t: work for t, work in self._tasks.items() if t not in ended_tasks}
         finally:
             for claim in self._claims.values():
                 claim.release()

@@ -87,7 +87,7 @@ class ActiveRun:
     population: dict[str, float | None] = field(default_factory=dict)
     status: str = "running"
     reason: str | None = None
-    _written: float = 0.0  # seconds of `time.monotonic`
+    _write_time: float = 0.0  # seconds of `time.monotonic`
 
     @property
     def active(self) -> bool:
@@ -103,9 +103,9 @@ class ActiveRun:
 
     def is_due(self, point: Fraction) -> bool:
         """Returns whether it has reached a point of its budget and has no row there yet."""
-        evaluated = bool(self.rows) and self.rows[-1]["generation"] == self.progress.generation
-        reached = self.progress.share(self.cell) >= point
-        return (reached or self.reason is not None) and not evaluated
+        has_row = bool(self.rows) and self.rows[-1]["generation"] == self.progress.generation
+        is_reached = self.progress.share(self.cell) >= point
+        return (is_reached or self.reason is not None) and not has_row
 
     def next_point(self) -> Fraction:
         """Returns the share of the budget at which it is evaluated next."""
@@ -171,7 +171,7 @@ class ActiveRun:
             for share, stage in _STAGES:
                 if fraction_before < share <= self.fraction < 1.0:
                     self._save_policy(stage, snapshot)
-        if time.monotonic() - self._written > WRITE_SECONDS:
+        if time.monotonic() - self._write_time > WRITE_SECONDS:
             self.write()
 
     # Files.
@@ -216,7 +216,7 @@ class ActiveRun:
 
     def write(self) -> None:
         """Writes its curve and its record."""
-        self._written = time.monotonic()
+        self._write_time = time.monotonic()
         self.store.write(self.cell, self.rows, self._record())
 
     def _restore_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -327,7 +327,7 @@ def run_batch(
     call_seconds = min(CALL_SECONDS, checkpoint_seconds)
     state = _start(program, lanes)
     _evaluate(program, state, lanes, [not lane.rows for lane in lanes])
-    generations, saved = 1, time.monotonic()
+    generations, save_time = 1, time.monotonic()
     while any(lane.active for lane in lanes):
         points = [lane.next_point() for lane in lanes]
         state, seconds = _advance(program, state, lanes, points, generations, progress)
@@ -339,13 +339,13 @@ def run_batch(
         _evaluate(program, state, lanes, due)
         stopping = store.stop_requested(stop)
         checkpoint_due = (
-            stopping or store.first_seconds(time.monotonic() - saved) > checkpoint_seconds
+            stopping or store.first_seconds(time.monotonic() - save_time) > checkpoint_seconds
         )
         _save(program, state, lanes, checkpoint_due)
         if stopping:
             raise StopRequested
         if checkpoint_due:
-            saved = time.monotonic()
+            save_time = time.monotonic()
 
 
 def _seeds(lanes: Sequence[ActiveRun]) -> np.ndarray:
@@ -362,10 +362,11 @@ def _start(program: Program, lanes: Sequence[ActiveRun]) -> Any:
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), program.state_shape
     )
     for i, lane in enumerate(lanes):
-        resumed = lane.resume(shapes) if lane.active else None
-        if resumed is not None:
+        resumed_state = lane.resume(shapes) if lane.active else None
+        if resumed_state is not None:
             state = jax.tree.map(np.array, to_host(state))
-            for target, leaf in zip(jax.tree.leaves(state), jax.tree.leaves(resumed), strict=True):
+            leaves = jax.tree.leaves(resumed_state)
+            for target, leaf in zip(jax.tree.leaves(state), leaves, strict=True):
                 target[i] = leaf
     return state
 

@@ -105,13 +105,13 @@ class GroupClaim:
     Attributes:
       index: Position of the group in the list.
       run_ids: Cells of the group that are left to run; may be empty.
-      ended: `ENDING` of the wanted cells that another process has ended, by run_id.
+      ended_records: `ENDING` of the cells that another process has ended, by run_id.
       lock: The lock; None in a process that is not the first.
     """
 
     index: int
     run_ids: Set[str]
-    ended: Mapping[str, Mapping[str, Any]]
+    ended_records: Mapping[str, Mapping[str, Any]]
     lock: Claim | None
 
     def release(self) -> None:
@@ -373,8 +373,8 @@ class Store:
         choice = multihost.call_on_first(claim)
         if choice is None:
             return None
-        index, run_ids, ended = choice
-        return GroupClaim(index, frozenset(run_ids), ended, locks[0] if locks else None)
+        index, run_ids, ended_records = choice
+        return GroupClaim(index, frozenset(run_ids), ended_records, locks[0] if locks else None)
 
     def claim_holder(self, group: Group) -> str:
         """Returns the process that runs a group, for people: 'process 17 on host'."""
@@ -384,7 +384,7 @@ class Store:
         self, group: Group, versions: Mapping[str, int]
     ) -> tuple[list[str], dict[str, dict[str, Any]]]:
         """Returns (run_ids left to run, `ENDING` of the other wanted cells) of a claimed group."""
-        run_ids, ended = [], {}
+        run_ids, ended_records = [], {}
         for cell in group.cells:
             if cell.run_id not in versions:
                 continue
@@ -395,8 +395,8 @@ class Store:
                 remove_temporary(self.policies_folder(cell))
             else:
                 record = self._read(cell)[1]
-                ended[cell.run_id] = {name: record[name] for name in ENDING}
-        return run_ids, ended
+                ended_records[cell.run_id] = {name: record[name] for name in ENDING}
+        return run_ids, ended_records
 
     def is_left(self, cell: Cell, version: int) -> bool:
         """Returns whether a cell that had this version at the start is left to run."""
@@ -476,7 +476,7 @@ def cell_reason(error: Exception) -> str:
 def cell_outcome(rows: Sequence[Mapping[str, Any]], threshold: float | None) -> dict[str, Any]:
     """Returns the final and the best return of a curve, and the steps to the threshold."""
     means = [row["return_mean"] for row in rows]
-    reached = [
+    steps_reached = [
         row["env_steps"]
         for row in rows
         if None not in (threshold, row["return_mean"]) and row["return_mean"] >= threshold
@@ -485,5 +485,5 @@ def cell_outcome(rows: Sequence[Mapping[str, Any]], threshold: float | None) -> 
         "final_return": means[-1] if means else None,
         "best_return": max((mean for mean in means if mean is not None), default=None),
         "threshold": threshold,
-        "steps_to_threshold": min(reached, default=None),
+        "steps_to_threshold": min(steps_reached, default=None),
     }

@@ -169,7 +169,7 @@ class Worker:
         setup: WorkerSetup,
         environment: Mapping[str, str],
         progress: Progress,
-        ended: "queue.SimpleQueue[Worker]",
+        ended_workers: "queue.SimpleQueue[Worker]",
     ):
         """Starts the process.
 
@@ -177,7 +177,7 @@ class Worker:
           setup: what it is to run.
           environment: variables that are added to those of this process.
           progress: receives its notes.
-          ended: receives this worker once its process has ended.
+          ended_workers: receives this worker once its process has ended.
         """
         self.error: str | None = None
         with _held_back(signal.SIGINT):  # until the worker handles it
@@ -190,10 +190,12 @@ class Worker:
                 process_group=0,
                 env={**os.environ, **environment, "PYTHONPATH": os.pathsep.join(sys.path)},
             )
-        threading.Thread(target=self._listen, args=(setup, progress, ended), daemon=True).start()
+        threading.Thread(
+            target=self._listen, args=(setup, progress, ended_workers), daemon=True
+        ).start()
 
     def _listen(
-        self, setup: WorkerSetup, progress: Progress, ended: "queue.SimpleQueue[Worker]"
+        self, setup: WorkerSetup, progress: Progress, ended_workers: "queue.SimpleQueue[Worker]"
     ) -> None:
         assert self.process.stdin is not None and self.process.stdout is not None
         with contextlib.suppress(BrokenPipeError):
@@ -208,7 +210,7 @@ class Worker:
         self.process.wait()
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
-        ended.put(self)
+        ended_workers.put(self)
 
     def interrupt(self) -> None:
         """Asks it to save what it runs, and to end."""
@@ -249,7 +251,7 @@ class FolderWatcher:
 
     Attributes:
       versions: `Store.version` of each cell before anything was run, by run_id.
-      failed: Number of cells that were reported as failed.
+      failures: Number of cells that were reported as failed.
     """
 
     def __init__(
@@ -272,10 +274,10 @@ class FolderWatcher:
         self._cells = {cell.run_id: cell for cell in cells if cell.run_id in versions}
         self.versions, self._versions = versions, dict(versions)
         self._store, self._progress = store, progress
-        self._reached: dict[str, RunProgress] = {}  # by run_id
-        self._compiling: set[str] = set()  # groups whose start was reported
-        self._compiled: set[str] = set()
-        self.failed = 0
+        self._last_progress: dict[str, RunProgress] = {}  # by run_id
+        self._started_keys: set[str] = set()  # of groups whose start was reported
+        self._compiled_keys: set[str] = set()
+        self.failures = 0
 
     @property
     def cells(self) -> list[Cell]:
@@ -290,8 +292,8 @@ class FolderWatcher:
 
     def start(self, group: Group) -> None:
         """Reports once that a group is compiled."""
-        if group.key not in self._compiling:
-            self._compiling.add(group.key)
+        if group.key not in self._started_keys:
+            self._started_keys.add(group.key)
             self._progress.compiling(group, None)
 
     def drop(self, group: Group) -> None:
@@ -315,28 +317,28 @@ class FolderWatcher:
     def _report(
         self, cell: Cell, rows: Sequence[Mapping[str, Any]], record: Mapping[str, Any]
     ) -> None:
-        status, reached = record["status"], RunProgress.from_record(record)
-        if record["compile_seconds"] and cell.group not in self._compiled:
-            self._compiled.add(cell.group)
+        status, run_progress = record["status"], RunProgress.from_record(record)
+        if record["compile_seconds"] and cell.group not in self._compiled_keys:
+            self._compiled_keys.add(cell.group)
             group = self._works[cell.group].group
             self.start(group)
             self._progress.compiling(group, record["compile_seconds"])
         if status == "running":
-            before = self._reached.get(cell.run_id, RunProgress())
-            self._reached[cell.run_id] = reached
-            seconds = reached.wall_seconds - before.wall_seconds
-            rate = (reached.env_steps - before.env_steps) / seconds if seconds > 0 else 0.0
+            before = self._last_progress.get(cell.run_id, RunProgress())
+            self._last_progress[cell.run_id] = run_progress
+            seconds = run_progress.wall_seconds - before.wall_seconds
+            rate = (run_progress.env_steps - before.env_steps) / seconds if seconds > 0 else 0.0
             mean = _number(rows[-1]["return_mean"] if rows else None)
-            fraction = reached.fraction(cell)
-            self._progress.running(cell, fraction, mean, reached.env_steps, rate)
+            fraction = run_progress.fraction(cell)
+            self._progress.running(cell, fraction, mean, run_progress.env_steps, rate)
         elif status == "failed":
             self._cells.pop(cell.run_id)
-            self.failed += 1
+            self.failures += 1
             self._progress.failed(cell, record["reason"] or "")
-        elif status == "diverged" or reached.fraction(cell) >= 1.0:
+        elif status == "diverged" or run_progress.fraction(cell) >= 1.0:
             self._cells.pop(cell.run_id)
             final = _number(record["final_return"])
-            self._progress.finished(cell, status, final, reached.wall_seconds)
+            self._progress.finished(cell, status, final, run_progress.wall_seconds)
 
 
 def _number(value: float | None) -> float:
@@ -360,14 +362,14 @@ class WorkerPool:
         self._sweep, self._runner = sweep, runner
         self._shares = list(core_shares(runner.resources, number))
         self._workers: list[Worker | None] = [None] * number  # None: no group was free
-        self._ended: queue.SimpleQueue[Worker] = queue.SimpleQueue()
+        self._ended_workers: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         self._holders: dict[str, int] = {}  # process id by key of the group that it runs
         self._losses: Counter[str] = Counter()  # of workers, by key of the group; '' before any
 
     def run(self, works: Sequence[PlacedGroup], versions: Mapping[str, int]) -> int:
         """Runs cells; see `Executor.run`."""
         watcher = FolderWatcher(works, versions, self._runner.store, self._runner.progress)
-        failed = 0
+        failures = 0
         try:
             for index in range(len(self._shares)):
                 self._start(index, watcher)
@@ -375,25 +377,27 @@ class WorkerPool:
                 if self._runner.stop.is_set():
                     raise Interrupted
                 with contextlib.suppress(queue.Empty):
-                    worker = self._ended.get(timeout=WATCH_SECONDS)
+                    worker = self._ended_workers.get(timeout=WATCH_SECONDS)
                     if worker.check():
                         self._workers[self._workers.index(worker)] = None
                     else:
-                        failed += self._replace(worker, watcher)
+                        failures += self._replace(worker, watcher)
                 self._watch_claims(watcher)
                 watcher.poll()
                 if not any(self._workers):
-                    failed += self._run_left(watcher)
+                    failures += self._run_left(watcher)
         finally:
             self._end()
-        return failed + watcher.failed
+        return failures + watcher.failures
 
     def _start(self, index: int, watcher: FolderWatcher) -> None:
         """Starts the worker that uses a share of the machine."""
         resources, cores, environment = self._shares[index]
         folder = self._runner.store.folder
         setup = WorkerSetup.of_sweep(self._sweep, resources, folder, cores, watcher.versions)
-        self._workers[index] = Worker(setup, environment, self._runner.progress, self._ended)
+        self._workers[index] = Worker(
+            setup, environment, self._runner.progress, self._ended_workers
+        )
 
     def _end(self) -> None:
         """Asks the workers to stop, and waits until each has saved what it runs."""
@@ -418,20 +422,20 @@ class WorkerPool:
         before = dict(self._holders)
         self._watch_claims(watcher)
         watcher.poll()
-        pid, failed = worker.process.pid, 0
-        lost = [
+        pid, failures = worker.process.pid, 0
+        lost_groups = [
             work
             for work in watcher.works
             if pid in (before.get(work.group.key), self._holders.get(work.group.key))
         ]
-        for work in lost:
+        for work in lost_groups:
             self._losses[work.group.key] += 1
             if self._losses[work.group.key] < TRIES:
                 message = f"{work.group.label}: {worker.ending()}; it is run once more"
                 self._runner.progress.note(message)
             else:
-                failed += self._give_up(work, watcher, worker.ending())
-        if not lost:
+                failures += self._give_up(work, watcher, worker.ending())
+        if not lost_groups:
             self._losses[""] += 1
             if self._losses[""] >= TRIES * len(self._shares):
                 raise EndedError(f"--workers: a worker ran nothing: {worker.ending()}")
@@ -439,7 +443,7 @@ class WorkerPool:
         self._workers[index] = None
         if watcher.cells:
             self._start(index, watcher)
-        return failed
+        return failures
 
     def _run_left(self, watcher: FolderWatcher) -> int:
         """Starts a worker for groups that are free again; returns how many cells failed.
@@ -447,7 +451,7 @@ class WorkerPool:
         A process that is none of the workers has claimed these groups, and has let go of them. Or
         runs could not go on after a smaller budget, whose record says that they have finished.
         """
-        failed = 0
+        failures = 0
         for work in watcher.works:
             claim = files.claim(self._runner.store.folder, work.group.key)
             if claim is None:
@@ -459,8 +463,8 @@ class WorkerPool:
                     self._start(0, watcher)
             else:
                 reason = "no worker could run it to its end"
-                failed += self._give_up(work, watcher, reason)
-        return failed
+                failures += self._give_up(work, watcher, reason)
+        return failures
 
     def _give_up(self, work: PlacedGroup, watcher: FolderWatcher, reason: str) -> int:
         """Fails what is left of a group; returns the number of cells."""
@@ -468,9 +472,9 @@ class WorkerPool:
         if claim is None:  # another worker has begun to run it
             return 0
         try:
-            failed = self._runner.give_up(work, watcher.versions, reason)
+            failures = self._runner.give_up(work, watcher.versions, reason)
             watcher.drop(work.group)
-            return failed
+            return failures
         finally:
             claim.release()
 
@@ -525,8 +529,8 @@ def _run(setup: WorkerSetup, progress: Progress, stop: threading.Event) -> None:
     left = [g for g in groups.values() if any(c.run_id in setup.versions for c in g.cells)]
     place = partial(make_placed_group, resources=runner.resources)
     group_queue = GroupQueue(left, runner.store, progress, place, setup.versions)
-    while not stop.is_set() and (claimed := group_queue.take()) is not None:
-        runner.compile_and_run(claimed)
+    while not stop.is_set() and (claimed_group := group_queue.take()) is not None:
+        runner.compile_and_run(claimed_group)
 
 
 def _end_with_parent() -> None:

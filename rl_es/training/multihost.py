@@ -147,8 +147,8 @@ def gather(numbers: Sequence[float]) -> np.ndarray:
     if not is_multihost():
         return local[None]
     # As bytes, since jax would round them to float32.
-    gathered = np.asarray(multihost_utils.process_allgather(local.view(np.uint8)))
-    return gathered.view(np.float64)
+    values = np.asarray(multihost_utils.process_allgather(local.view(np.uint8)))
+    return values.view(np.float64)
 
 
 def agree_on(number: float) -> float:
@@ -193,16 +193,16 @@ def read_on_first(call: Callable[[], bytes]) -> bytes:
     """Does the same as `call_on_first` for bytes, such as a file's."""
     if not is_multihost():
         return call()
-    content, failed = b"", False
+    content, is_error = b"", False
     if jax.process_index() == 0:
         try:
             content = call()
         except Exception as error:
             kind = "" if isinstance(error, UserError) else f"{type(error).__name__}: "
-            content, failed = f"{kind}{error}".encode(), True
-    length, failed = gather([len(content), failed])[0]
+            content, is_error = f"{kind}{error}".encode(), True
+    length, is_error = gather([len(content), is_error])[0]
     content = _broadcast(content, int(length))
-    if failed:
+    if is_error:
         raise UserError(content.decode())
     return content
 

@@ -172,7 +172,7 @@ def test_runs_of_other_processes_are_reported_from_their_files(short: Path, tmp_
     ]  # fmt: skip
     assert said.said[2][1:3] == (second, "finished")
     assert said.said[3][1:4] == (first, 0.5, rows[1]["return_mean"])
-    assert said.said[4][1:] == (first, "why") and watcher.failed == 1 and not watcher.works
+    assert said.said[4][1:] == (first, "why") and watcher.failures == 1 and not watcher.works
 
 
 def test_workers_give_the_tables_of_one_process(expected: Path, tmp_path: Path) -> None:
