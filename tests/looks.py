@@ -32,7 +32,7 @@ def named(axes: Axes) -> dict[str, object]:
 
 def misplaced(figure: Figure) -> list[str]:
     """Which of the legend, the notes, the panels and their writing overlap or are cut off."""
-    with layout.paper():
+    with layout.paper_style():
         figure.draw_without_rendering()
         named = list(_boxes(figure))
     names = [name for name, _, _ in named]

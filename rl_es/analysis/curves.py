@@ -1,28 +1,23 @@
-"""Learning curves of several seeds on one grid, and what each run contributes.
+"""Learning curves of several seeds: on one grid, at their end, and against a threshold.
 
-Seeds are evaluated at slightly different numbers of environment steps. Between two evaluations a
-seed's curve is the straight line that joins them, as it is drawn; before the first and after the
-last it has no value. The mean and its interval are therefore taken only over the range that every
-counted seed covers. Where all seeds share their evaluation points, these are the grid, and nothing
-is interpolated.
+**Grid.** Seeds are evaluated at slightly different numbers of environment steps. Between two
+evaluations a seed's curve is the straight line that joins them, as it is drawn; before the first
+and after the last it has no value. The mean and its interval are therefore computed only over the
+range that every counted seed covers. Where all seeds share their evaluation points, these are the
+grid, and nothing is interpolated.
 
-Which runs count: `finished` ones, and `running` ones with what they have. A `diverged` or `failed`
-run has no value after its end, so a mean that included it would have to stop there, or to make
-values up: it is left out of means, always named beside them, and drawn by itself.
+**Counted runs** are `finished` ones, and `running` ones with what they have. A `diverged` or
+`failed` run has no value after its end, so a mean that included it would have to stop there, or to
+invent values. It is left out of means, always named beside them, and drawn by itself.
 
-Axis letters: S seeds, T grid points.
+**Threshold.** A run reaches its threshold at the first evaluation at or above it. A run without one
+is censored at its last evaluation; a diverged run never reaches it; a failed run is left out.
 
-The evolved parameters themselves, where they are few enough to be in the curves table.
+**Success rate.** A seed is a success from an evaluation at or above the threshold until one below
+it. A diverged run is no success from its end on, but counts among the seeds; a failed run is left
+out.
 
-When runs first reached their threshold, in steps, seconds or any other abscissa.
-
-That is at the first evaluation at or above the threshold. A run without one is censored at its last
-evaluation, one that diverged never arrives, and one that failed is left out.
-
-Success: the share of seeds that are at or above the threshold.
-
-A seed is a success from an evaluation at or above the threshold until one below it. A run that
-diverged is none from its end on, but is among the seeds; one that failed is left out.
+Axis letters: S seeds, T grid points, A scalars of the center.
 """
 
 from dataclasses import dataclass
@@ -30,63 +25,70 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rl_es.analysis.statistics.intervals import Interval, wilson
-from rl_es.analysis.statistics.threshold import Reaching
+from rl_es.analysis.statistics import Interval, ThresholdTimes, wilson
 
-COUNTED = ("finished", "running")
-MOST_POINTS = 400  # more than a printed panel can show
-DECADES = 1000.0
+COUNTED_STATUSES = ("finished", "running")  # of runs that enter means
+TRIAL_STATUSES = ("finished", "running", "diverged")  # of runs that succeed or not
+MAX_GRID_POINTS = 400  # more than a printed panel can show
+LOG_RATIO = 1000.0  # of the largest loss to the least, from which on an axis is logarithmic
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One run's evaluations in order, without those that are not finite."""
+    """One run's evaluations in order, without those that are not finite.
+
+    Attributes:
+      seed: The run's seed.
+      status: The run's status.
+      x: [T] abscissa, strictly increasing.
+      y: [T] ordinate.
+    """
 
     seed: int
     status: str
-    x: np.ndarray  # [T], strictly increasing
+    x: np.ndarray  # [T]
     y: np.ndarray  # [T]
 
 
 def per_run_seconds(rows: pd.DataFrame) -> pd.Series:
-    """Wall-clock seconds per run: the group's elapsed time over the lanes that shared it."""
+    """Returns wall-clock seconds a run: the group's elapsed time over the lanes that shared it."""
     return rows["wall_seconds"] / rows["lanes"].fillna(1).clip(lower=1)
 
 
 def curves_of_runs(
     curves: pd.DataFrame, runs: pd.DataFrame, x: pd.Series, y: pd.Series | None = None
 ) -> list[Curve]:
-    """The curves of some runs, by seed; a run without a finite value has none.
+    """Returns the curves of some runs, by seed; a run without a finite value has none.
 
     Args:
-      curves: rows of the curves table, of any runs.
-      runs: the rows of the runs table that are wanted.
-      x: the abscissa, aligned with the rows of `curves`.
-      y: the ordinate, likewise; the mean return unless it is given.
+      curves: Rows of the curves table, of any runs.
+      runs: Rows of the runs table.
+      x: Abscissa, aligned with the rows of `curves`.
+      y: Ordinate, likewise; None for the mean return.
     """
     ordinate = (curves["return_mean"] if y is None else y).astype(float)
     points = curves[["run_id"]].assign(x=x.astype(float), y=ordinate)
     points = points[points["run_id"].isin(runs["run_id"])].dropna()
     points = points[np.isfinite(points["x"]) & np.isfinite(points["y"])]
     by_run = dict(list(points.groupby("run_id")))
-    found = []
+    run_curves = []
     for run in runs.sort_values(["seed", "run_id"]).to_dict("records"):
         rows = by_run.get(run["run_id"])
         if rows is None:
             continue
         rows = rows.drop_duplicates("x", keep="last").sort_values("x")
-        along, values = rows["x"].to_numpy(float), rows["y"].to_numpy(float)
-        found.append(Curve(int(run["seed"]), str(run["status"]), along, values))
-    return found
+        abscissa, values = rows["x"].to_numpy(float), rows["y"].to_numpy(float)
+        run_curves.append(Curve(int(run["seed"]), str(run["status"]), abscissa, values))
+    return run_curves
 
 
-def counted(curves: list[Curve]) -> list[Curve]:
-    """The curves of runs that enter means."""
-    return [curve for curve in curves if curve.status in COUNTED]
+def counted_curves(curves: list[Curve]) -> list[Curve]:
+    """Returns the curves of runs that enter means."""
+    return [curve for curve in curves if curve.status in COUNTED_STATUSES]
 
 
 def align(curves: list[Curve]) -> tuple[np.ndarray, np.ndarray]:
-    """The curves on a common grid, within the range that all of them cover.
+    """Interpolates curves on a common grid, within the range that all of them cover.
 
     Returns:
       x [T] and y [S, T]; T is 0 where no point is covered by all.
@@ -98,53 +100,29 @@ def align(curves: list[Curve]) -> tuple[np.ndarray, np.ndarray]:
     if low > high:
         return np.empty(0), np.empty((len(curves), 0))
     inside = [curve.x[(curve.x >= low) & (curve.x <= high)] for curve in curves]
-    same = all(np.array_equal(inside[0], other) for other in inside[1:])
-    if same and 0 < len(inside[0]) <= MOST_POINTS:
+    equal = all(np.array_equal(inside[0], points) for points in inside[1:])
+    if equal and 0 < len(inside[0]) <= MAX_GRID_POINTS:
         grid = inside[0]
     else:
-        # Twice the evaluations: corners of the single curves are kept well enough to be seen.
-        points = 2 * max(len(curve.x) for curve in curves)
-        grid = np.linspace(low, high, min(points, MOST_POINTS)) if high > low else np.array([low])
+        # Twice the evaluations preserve the corners of single curves well enough for the eye.
+        count = 2 * max(len(curve.x) for curve in curves)
+        grid = (
+            np.linspace(low, high, min(count, MAX_GRID_POINTS)) if high > low else np.array([low])
+        )
     return grid, np.stack([np.interp(grid, curve.x, curve.y) for curve in curves])
 
 
-def final_returns(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:
-    """The last finite return of each row of `runs`: the recorded one, else the curve's last."""
-    finite = curves[np.isfinite(curves["return_mean"].astype(float))]
-    last = finite.sort_values("generation").groupby("run_id")["return_mean"].last()
-    recorded = runs["final_return"].astype(float)
-    return recorded.where(np.isfinite(recorded), runs["run_id"].map(last).astype(float))
-
-
-def held(curve: Curve, grid: np.ndarray) -> np.ndarray:
-    """[T] the last evaluation at or before each point of the grid; NaN before the first."""
+def last_values(curve: Curve, grid: np.ndarray) -> np.ndarray:
+    """Returns the last evaluation at or before each point of the grid [T]; NaN before the first."""
     before = np.searchsorted(curve.x, grid, "right") - 1
     return np.where(before >= 0, curve.y[before], np.nan)
 
 
-def are_losses(curves: pd.DataFrame) -> bool:
-    """Whether returns are minus a loss: none of them is above zero, and not all are zero."""
-    returns = curves["return_mean"].astype(float)
-    returns = returns[np.isfinite(returns)]
-    return bool((returns <= 0).all() and (returns < 0).any())
-
-
-def over_decades(curves: pd.DataFrame) -> bool:
-    """Whether returns are minus losses whose sizes only a logarithmic axis can show."""
-    losses = -curves["return_mean"].astype(float)
-    losses = losses[np.isfinite(losses) & (losses > 0)]
-    return are_losses(curves) and bool(losses.max() >= DECADES * losses.min())
-
-
-def best_so_far(curves: pd.DataFrame) -> pd.Series:
-    """The best return of each row's run up to that row, aligned with the rows."""
-    return curves.sort_values("generation").groupby("run_id")["return_mean"].cummax()
-
-
 def area(curve: Curve, start: float, end: float) -> float:
-    """The area under a curve from `start` to `end` over their distance: its mean height there.
+    """Computes the area under a curve from `start` to `end`, over their distance.
 
-    By trapezoids; the unit is that of the ordinate. NaN where the curve does not cover both ends.
+    It is the curve's mean height there, by trapezoids, in the unit of the ordinate. NaN where the
+    curve does not cover both ends.
     """
     if not (curve.x[0] <= start <= end <= curve.x[-1]):
         return float("nan")
@@ -155,83 +133,110 @@ def area(curve: Curve, start: float, end: float) -> float:
     return float(np.trapezoid(np.interp(x, curve.x, curve.y), x) / (end - start))
 
 
-def center_scalars(curves: pd.DataFrame) -> int:
-    """How many scalars the centers of these rows have; 0 where none has any, or where they differ.
+def final_returns(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:
+    """Returns the last finite return of each run: the recorded one, else the curve's last."""
+    finite = curves[np.isfinite(curves["return_mean"].astype(float))]
+    last = finite.sort_values("generation").groupby("run_id")["return_mean"].last()
+    recorded = runs["final_return"].astype(float)
+    return recorded.where(np.isfinite(recorded), runs["run_id"].map(last).astype(float))
 
-    A row has none where the parameters were too many, not finite, or not yet recorded.
+
+def best_so_far(curves: pd.DataFrame) -> pd.Series:
+    """Returns the best return of each row's run up to that row, aligned with the rows."""
+    return curves.sort_values("generation").groupby("run_id")["return_mean"].cummax()
+
+
+def are_losses(curves: pd.DataFrame) -> bool:
+    """Tells whether returns are minus a loss: none is above zero, and not all are zero."""
+    returns = curves["return_mean"].astype(float)
+    returns = returns[np.isfinite(returns)]
+    return bool((returns <= 0).all() and (returns < 0).any())
+
+
+def span_decades(curves: pd.DataFrame) -> bool:
+    """Tells whether returns are minus losses whose sizes only a logarithmic axis can show."""
+    losses = -curves["return_mean"].astype(float)
+    losses = losses[np.isfinite(losses) & (losses > 0)]
+    return are_losses(curves) and bool(losses.max() >= LOG_RATIO * losses.min())
+
+
+def count_center_scalars(curves: pd.DataFrame) -> int:
+    """Counts the scalars of the centers of these rows; 0 where none has any, or counts differ.
+
+    The center is the evolved parameters. A row has none where the parameters were too many, not
+    finite, or not yet recorded.
     """
     counts = {len(center) for center in curves["center"] if center is not None}
     return counts.pop() if len(counts) == 1 else 0
 
 
-def center_coordinate(curves: pd.DataFrame, place: int) -> pd.Series:
-    """One scalar of each row's center, aligned with the rows; NaN where there is none."""
-    values = [np.nan if center is None else center[place] for center in curves["center"]]
+def center_coordinate(curves: pd.DataFrame, index: int) -> pd.Series:
+    """Returns one scalar of each row's center, aligned with the rows; NaN for no center."""
+    values = [np.nan if center is None else center[index] for center in curves["center"]]
     return pd.Series(values, index=curves.index, dtype=float)
 
 
 def center_path(curves: pd.DataFrame, run_id: str) -> np.ndarray:
-    """[T, A] the centers of one run, in order."""
+    """Returns the centers of one run in order: [T, A]."""
     rows = curves[(curves["run_id"] == run_id) & curves["center"].notna()]
     return np.array(list(rows.sort_values("generation")["center"]), dtype=float)
 
 
-TRIED = ("finished", "running", "diverged")
-
-
-def share_along(curves: pd.DataFrame, runs: pd.DataFrame) -> tuple[np.ndarray, Interval]:
-    """The share of some runs that are at or above their threshold, along environment steps.
+def success_curve(curves: pd.DataFrame, runs: pd.DataFrame) -> tuple[np.ndarray, Interval]:
+    """Computes the share of runs at or above their threshold, against environment steps.
 
     Args:
-      curves: rows of the curves table.
-      runs: the runs of one label in one environment.
+      curves: Rows of the curves table.
+      runs: The runs of one label in one environment.
 
     Returns:
       Environment steps [T] that all counted runs cover, and the `Interval` of arrays [T].
     """
-    tried = runs[runs["status"].isin(TRIED)]
-    found = curves_of_runs(curves, tried, curves["env_steps"])
+    trials = runs[runs["status"].isin(TRIAL_STATUSES)]
+    run_curves = curves_of_runs(curves, trials, curves["env_steps"])
     threshold = float(runs["threshold"].max())
-    grid, _ = align(counted(found) or found)
-    successes = sum((_succeeds(curve, threshold, grid) for curve in found), np.zeros(grid.size))
-    return grid, wilson(successes, len(tried))
+    grid, _ = align(counted_curves(run_curves) or run_curves)
+    successes = sum(
+        (_successes(curve, threshold, grid) for curve in run_curves), np.zeros(grid.size)
+    )
+    return grid, wilson(successes, len(trials))
 
 
-def _succeeds(curve: Curve, threshold: float, grid: np.ndarray) -> np.ndarray:
-    """[T] 1 where the last evaluation is at or above the threshold, 0 elsewhere and once lost."""
-    lasts = curve.status in COUNTED
-    there = (grid <= curve.x[-1]) | lasts
-    return ((held(curve, grid) >= threshold) & there).astype(float)
+def _successes(curve: Curve, threshold: float, grid: np.ndarray) -> np.ndarray:
+    """Returns 1 where the last evaluation reaches the threshold, else 0, also after a loss: [T]."""
+    lasts = curve.status in COUNTED_STATUSES
+    alive = (grid <= curve.x[-1]) | lasts
+    return ((last_values(curve, grid) >= threshold) & alive).astype(float)
 
 
-def final_share(runs: pd.DataFrame) -> Interval:
-    """The share of some runs of one label and environment that end at or above the threshold.
-
-    Args:
-      runs: rows of the runs table, with the last finite return as `final`.
-    """
-    tried = runs[runs["status"].isin(TRIED)]
-    lasts = tried["status"].isin(COUNTED)
-    successes = int(((tried["final"] >= tried["threshold"]) & lasts).sum())
-    return wilson(np.asarray(successes), len(tried))
-
-
-def threshold_times(curves: pd.DataFrame, runs: pd.DataFrame, x: pd.Series) -> Reaching:
-    """When some runs reached their threshold.
+def final_success(runs: pd.DataFrame) -> Interval:
+    """Computes the share of runs of one label and environment that end at or above the threshold.
 
     Args:
-      curves: rows of the curves table.
-      runs: the wanted rows of the runs table, of environments with a threshold.
-      x: the abscissa, such as environment steps, aligned with the rows of `curves`.
+      runs: Rows of the runs table, with the last finite return as `final`.
     """
-    tried = runs[runs["status"].isin(TRIED)].sort_values(["seed", "run_id"])
+    trials = runs[runs["status"].isin(TRIAL_STATUSES)]
+    lasts = trials["status"].isin(COUNTED_STATUSES)
+    successes = int(((trials["final"] >= trials["threshold"]) & lasts).sum())
+    return wilson(np.asarray(successes), len(trials))
+
+
+def threshold_times(curves: pd.DataFrame, runs: pd.DataFrame, x: pd.Series) -> ThresholdTimes:
+    """Finds when runs reached their threshold.
+
+    Args:
+      curves: Rows of the curves table.
+      runs: Rows of the runs table, of environments with a threshold.
+      x: Abscissa, such as environment steps, aligned with the rows of `curves`.
+    """
+    trials = runs[runs["status"].isin(TRIAL_STATUSES)].sort_values(["seed", "run_id"])
     points = curves[["run_id", "return_mean"]].assign(x=x.astype(float))
-    points = points[points["run_id"].isin(tried["run_id"]) & np.isfinite(points["x"])]
-    threshold = points["run_id"].map(tried.set_index("run_id")["threshold"]).astype(float)
-    there = points[points["return_mean"].astype(float) >= threshold]
-    first = tried["run_id"].map(there.groupby("run_id")["x"].min()).astype(float)
-    last = tried["run_id"].map(points.groupby("run_id")["x"].max()).astype(float).fillna(0.0)
+    points = points[points["run_id"].isin(trials["run_id"]) & np.isfinite(points["x"])]
+    threshold = points["run_id"].map(trials.set_index("run_id")["threshold"]).astype(float)
+    above = points[points["return_mean"].astype(float) >= threshold]
+    first = trials["run_id"].map(above.groupby("run_id")["x"].min()).astype(float)
+    last = trials["run_id"].map(points.groupby("run_id")["x"].max()).astype(float).fillna(0.0)
     reached = first.notna().to_numpy(bool)
-    lost = (tried["status"] == "diverged").to_numpy(bool)
-    ended = np.where(lost, np.inf, last.to_numpy(float))
-    return Reaching(np.where(reached, first.to_numpy(float), ended), reached)
+    diverged = (trials["status"] == "diverged").to_numpy(bool)
+    ends = np.where(diverged, np.inf, last.to_numpy(float))
+    return ThresholdTimes(np.where(reached, first.to_numpy(float), ends), reached)

@@ -65,6 +65,17 @@ def format_ranges(values: Iterable[int]) -> str:
     return ", ".join(map(format_range, runs))
 
 
+def format_tick(number: float, largest: float) -> str:
+    """Formats a number in the unit that suits the largest on its axis: '0.5M', '250k', '-120'."""
+    if abs(largest) >= 1e13:
+        return f"{number:.2g}".replace("-", MINUS)
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
+        if abs(largest) >= size:
+            scaled = number / (1e3 if unit == "k" else size)
+            return f"{scaled:.6g}{unit}".replace("-", MINUS) if number else "0"
+    return f"{number:.6g}".replace("-", MINUS)
+
+
 def decimal_places(interval: Interval) -> int:
     """Returns the decimal places of an estimate: two significant digits of half its interval.
 

@@ -5,32 +5,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rl_es.analysis import results
-from rl_es.analysis.drawing import figure_kinds
-from rl_es.analysis.drawing.figure_kinds import DEFAULT_OPTIONS, FigureKind, FigureOptions
-from rl_es.analysis.figures.catalogue import KINDS as OF_RESULTS
+from rl_es.analysis.drawing import (
+    DEFAULT_FORMATS,
+    DEFAULT_OPTIONS,
+    FigureKind,
+    FigureOptions,
+    write_figures,
+)
+from rl_es.analysis.figures.catalogue import KINDS as RESULT_KINDS
 from rl_es.analysis.gradients import tables as gradients
-from rl_es.analysis.gradients.figures import KINDS as OF_GRADIENTS
+from rl_es.analysis.gradients.figures import KINDS as GRADIENT_KINDS
+from rl_es.analysis.results import load_results
 from rl_es.analysis.speed import tables as speed
-from rl_es.analysis.speed.figures import KINDS as OF_SPEED
+from rl_es.analysis.speed.figures import KINDS as SPEED_KINDS
 from rl_es.errors import UserError, did_you_mean
 from rl_es.results import gradient_estimates, tables
 from rl_es.results.files import distinct_names, folder_of_results, slug
 
 
 @dataclass(frozen=True)
-class Collection:
+class FigureCollection:
     """The kinds of figures for one sort of folder.
 
     Attributes:
-      what: the sort, for messages.
-      holds: whether a folder is of this sort.
-      load: reads what the figures are drawn from.
-      kinds: by name.
+      name: Name of the sort.
+      matches: Tells whether a folder is of this sort.
+      load: Loads the source of the figures.
+      kinds: Kinds by name.
     """
 
-    what: str
-    holds: Callable[[Path], bool]
+    name: str
+    matches: Callable[[Path], bool]
     load: Callable[[Path], Any]
     kinds: Mapping[str, FigureKind[Any]]
 
@@ -44,117 +49,129 @@ def _has_estimates(folder: Path) -> bool:
 
 
 COLLECTIONS = (
-    Collection("speed", lambda folder: (folder / "workloads").is_dir(), speed.load, OF_SPEED),
-    Collection("gradients", _has_estimates, gradients.load, OF_GRADIENTS),
-    Collection("results", _has_runs, results.load, OF_RESULTS),
+    FigureCollection(
+        "speed", lambda folder: (folder / "workloads").is_dir(), speed.load, SPEED_KINDS
+    ),
+    FigureCollection("gradients", _has_estimates, gradients.load, GRADIENT_KINDS),
+    FigureCollection("results", _has_runs, load_results, RESULT_KINDS),
 )
 
 
-def find(folder: Path) -> list[tuple[Path, Collection]]:
-    """The folders of results: this one, or else those below it, in order.
+def find_collections(folder: Path) -> list[tuple[Path, FigureCollection]]:
+    """Finds the folders of results: this one, or else those below it, in order.
 
     Raises:
-      UserError: there is none, or no such folder.
+      UserError: There is none, or no such folder.
     """
-    found = list(_search(folder_of_results(folder)))
-    if not found:
+    folders = list(_search(folder_of_results(folder)))
+    if not folders:
         raise UserError(f"{folder}: no results of a sweep, of speed or of gradients here or below")
-    return found
+    return folders
 
 
-def _search(folder: Path) -> Iterator[tuple[Path, Collection]]:
+def _search(folder: Path) -> Iterator[tuple[Path, FigureCollection]]:
+    """Yields this folder if it holds results, else those below it that do."""
     for collection in COLLECTIONS:
-        if collection.holds(folder):
+        if collection.matches(folder):
             yield folder, collection
             return
-    for below in sorted(folder.iterdir()):
-        if below.is_dir() and not below.is_symlink() and not below.name.startswith("."):
-            yield from _search(below)
+    for child in sorted(folder.iterdir()):
+        if child.is_dir() and not child.is_symlink() and not child.name.startswith("."):
+            yield from _search(child)
 
 
-def check(kinds: Sequence[str]) -> None:
-    """Refuses a name that no kind has.
+def check_kinds(names: Sequence[str]) -> None:
+    """Checks that each name is that of a kind.
 
     Raises:
-      UserError: with the nearest name.
+      UserError: One is not; the message has the nearest name.
     """
-    known = [name for collection in COLLECTIONS for name in collection.kinds]
-    for name in kinds:
-        if name not in known:
-            raise UserError(f"--kind: no kind of figure '{name}'{did_you_mean(name, known)}")
+    valid = [name for collection in COLLECTIONS for name in collection.kinds]
+    for name in names:
+        if name not in valid:
+            raise UserError(f"--kind: no kind of figure '{name}'{did_you_mean(name, valid)}")
 
 
-def draw(
+@dataclass(frozen=True)
+class _Job:
+    """The figures to draw from one folder.
+
+    Attributes:
+      folder: Where the figures go.
+      source: The data that they are drawn from.
+      kinds: The kinds that the source has data for.
+      requested: The kinds that were requested, whose earlier files are removed.
+    """
+
+    folder: Path
+    source: Any
+    kinds: Sequence[FigureKind[Any]]
+    requested: Sequence[FigureKind[Any]]
+
+
+def draw_figures(
     folders: Sequence[Path],
     out: Path | None = None,
-    kinds: Sequence[str] = (),
+    names: Sequence[str] = (),
     options: FigureOptions = DEFAULT_OPTIONS,
-    formats: Sequence[str] = figure_kinds.FORMATS,
+    formats: Sequence[str] = DEFAULT_FORMATS,
 ) -> Iterator[Path]:
     """Draws the figures of folders and of those below them. All is read before any is written.
 
     Args:
-      folders: of results, or that hold some.
-      out: where the figures go: those of a folder below one of `folders` go to the same place below
-        `out`, and with several `folders` each has its own folder there. None: `figures` in each.
-      kinds: those that are wanted; empty for all that a folder has data for.
-      options: how figures are drawn.
+      folders: Folders of results, or that hold some.
+      out: Where the figures go: those of a folder below one of `folders` go to the same path below
+        `out`, and with several `folders` each has its own folder there. None for `figures` in each.
+      names: Names of kinds; empty for all that a folder has data for.
+      options: How figures are drawn.
       formats: png, svg, pdf.
 
     Yields:
       The files, as they are written.
 
     Raises:
-      UserError: a kind that is wanted has nothing to draw anywhere, or a damaged file.
+      UserError: A requested kind has nothing to draw anywhere, or a file is damaged.
     """
-    check(kinds)
-    missing = dict.fromkeys(kinds)
-    found: list[_Drawn] = []
-    for folder in folders:
-        for place, collection in find(folder):
-            wanted = [kind for name, kind in collection.kinds.items() if not kinds or name in kinds]
-            if not wanted:
+    check_kinds(names)
+    missing = dict.fromkeys(names)
+    jobs: list[_Job] = []
+    for root in folders:
+        for folder, collection in find_collections(root):
+            requested = [
+                kind for name, kind in collection.kinds.items() if not names or name in names
+            ]
+            if not requested:
                 continue
-            source = collection.load(place)
-            having = [kind for kind in wanted if len(kind.where(source, options))]
-            found.append(_Drawn(_to(folders, folder, place, out), source, having, wanted))
-            for kind in having:
+            source = collection.load(folder)
+            kinds = [kind for kind in requested if len(kind.subjects(source, options))]
+            jobs.append(_Job(_output_folder(folders, root, folder, out), source, kinds, requested))
+            for kind in kinds:
                 missing.pop(kind.name, None)
     for name in missing:
         needs = next(c.kinds[name].needs for c in COLLECTIONS if name in c.kinds)
-        told = ", ".join(map(str, folders))
-        raise UserError(f"{told}: nothing to draw as '{name}', which needs {needs}")
-    for one in found:
-        yield from figure_kinds.write_figures(
-            one.to, one.having, one.source, options, formats, removed=one.wanted
+        searched = ", ".join(map(str, folders))
+        raise UserError(f"{searched}: nothing to draw as '{name}', which needs {needs}")
+    for job in jobs:
+        yield from write_figures(
+            job.folder, job.kinds, job.source, options, formats, replaced=job.requested
         )
 
 
-@dataclass(frozen=True)
-class _Drawn:
-    """What is drawn from a folder, and where to; earlier files of `wanted` kinds are removed."""
-
-    to: Path
-    source: Any
-    having: Sequence[FigureKind[Any]]
-    wanted: Sequence[FigureKind[Any]]
-
-
-def _to(folders: Sequence[Path], folder: Path, place: Path, out: Path | None) -> Path:
-    """Where the figures of a folder at or below one of `folders` go."""
+def _output_folder(folders: Sequence[Path], root: Path, folder: Path, out: Path | None) -> Path:
+    """Returns where the figures of a folder at or below `root`, one of `folders`, go."""
     if out is None:
-        return place / "figures"
+        return folder / "figures"
     if len(folders) == 1:
-        return out / place.relative_to(folder)
-    own = dict(zip(folders, distinct_names(folders), strict=True))[folder]
-    return out / slug(own) / place.relative_to(folder)
+        return out / folder.relative_to(root)
+    name = dict(zip(folders, distinct_names(folders), strict=True))[root]
+    return out / slug(name) / folder.relative_to(root)
 
 
-def listing() -> str:
-    """Every kind with what it shows and what it needs."""
+def list_kinds() -> str:
+    """Returns every kind with what it shows and what it needs, as text."""
     lines = []
     for collection in reversed(COLLECTIONS):
-        lines.append(f"{collection.what}:")
+        lines.append(f"{collection.name}:")
         width = max(map(len, collection.kinds))
         for name, kind in collection.kinds.items():
             lines.append(f"  {name:<{width}}  {kind.caption}; needs {kind.needs}")

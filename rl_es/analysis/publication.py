@@ -12,8 +12,8 @@ from typing import Literal
 
 import pandas as pd
 
-from rl_es.analysis.curves import COUNTED
-from rl_es.analysis.drawing.captions import named_note, running_note, seeds_note
+from rl_es.analysis.curves import COUNTED_STATUSES
+from rl_es.analysis.drawing.captions import list_runs, running_note, seeds_note
 from rl_es.analysis.formatting import (
     DAGGER,
     DASH,
@@ -29,15 +29,15 @@ from rl_es.analysis.formatting import (
     to_markdown,
 )
 from rl_es.analysis.metrics import (
-    ARRIVAL,
     METRICS,
+    THRESHOLD_STEPS,
     Metric,
     measure_runs,
-    supported_best,
+    significant_best_labels,
     typical_value,
 )
-from rl_es.analysis.results import ResultTables, load
-from rl_es.analysis.scores import LOW, ScoreScale, scale, scores_of_runs
+from rl_es.analysis.results import ResultTables, load_results
+from rl_es.analysis.scores import LOW, ScoreScale, score_scale, scores_of_runs
 from rl_es.analysis.statistics.aggregates import MANY_REPLICATES, aggregate
 from rl_es.analysis.statistics.intervals import CONFIDENCE, Interval
 from rl_es.errors import UserError
@@ -114,9 +114,9 @@ def compose(
     Raises:
       UserError: no run has the metric, or the folder holds no results.
     """
-    results = load(folder_of_results(folder))
+    results = load_results(folder_of_results(folder))
     low, high = normalise or (LOW, None)
-    content = publication_content(results, metric, scale(results, low, high), replicates)
+    content = publication_content(results, metric, score_scale(results, low, high), replicates)
     if not content.cells:
         raise UserError(f"{folder}: no run has the metric '{metric}'")
     if form == "csv":
@@ -144,8 +144,8 @@ def publication_content(
       replicates: number of replicates of the bootstrap.
     """
     (runs,) = measure_runs([results], metric)
-    best = supported_best(results, metric)
-    lost = results.runs[~results.runs["status"].isin(COUNTED)]
+    best = significant_best_labels(results, metric)
+    lost = results.runs[~results.runs["status"].isin(COUNTED_STATUSES)]
     counts = lost.groupby(["env", "label"]).size()
     groups = {(str(key[0]), str(key[1])): group for key, group in runs.groupby(["env", "label"])}
     cells = {
@@ -159,11 +159,11 @@ def publication_content(
     return PublicationContent(
         METRICS[metric],
         [env for env in results.environments if any(key[0] == env for key in cells)],
-        [label for label in results.shown if any(key[1] == label for key in cells)],
+        [label for label in results.legend if any(key[1] == label for key in cells)],
         cells,
         {} if METRICS[metric].lower else _totals(results, runs, scale, replicates),
         scale,
-        named_note(lost),
+        list_runs(lost),
         running_note(results.runs),
         replicates,
     )
@@ -184,7 +184,7 @@ def _totals(
 
 def publication_caption(content: PublicationContent, interval: bool) -> str:
     """Returns what the numbers are, in plain text."""
-    median = content.metric.name == ARRIVAL
+    median = content.metric.name == THRESHOLD_STEPS
     statistic = "censored median" if median else "mean"
     bootstrap = "percentile bootstrap" if median else "expanded percentile bootstrap"
     title, environments = content.metric.title, content.scale.environments
@@ -196,7 +196,7 @@ def publication_caption(content: PublicationContent, interval: bool) -> str:
             "replicates)"
         )
     if content.totals:
-        total = f"Total: interquartile mean of normalised scores ({content.scale.told})"
+        total = f"Total: interquartile mean of normalised scores ({content.scale.description})"
         some = len(environments) < len(content.environments)
         sentences.append(total + (f" over {', '.join(environments)}" if some else ""))
     sentences += [sentence.rstrip(".") for sentence in content.running]
@@ -214,7 +214,7 @@ def publication_footnote(content: PublicationContent) -> str:
     """Returns which runs diverged or failed; empty text where none did."""
     if not content.lost:
         return ""
-    median = content.metric.name == ARRIVAL
+    median = content.metric.name == THRESHOLD_STEPS
     effect = "Diverged runs never arrive, failed ones are not counted" if median else "Not counted"
     return f"{effect}: {'; '.join(content.lost)}."
 
@@ -254,12 +254,12 @@ def unrounded_rows(content: PublicationContent) -> pd.DataFrame:
     """Returns a row per cell, unrounded, and one per total."""
     metric = content.metric.name
     rows = [
-        {"env": env, "label": label, "metric": metric, "n": cell.value.n, **cell.value.named()}
+        {"env": env, "label": label, "metric": metric, "n": cell.value.n, **cell.value.as_dict()}
         | {"lost": cell.lost, "best": cell.best}
         for (env, label), cell in content.cells.items()
     ]
     rows += [
-        {"env": TOTAL, "label": label, "metric": metric, "n": value.n, **value.named()}
+        {"env": TOTAL, "label": label, "metric": metric, "n": value.n, **value.as_dict()}
         for label, value in content.totals.items()
     ]
     return pd.DataFrame(rows).astype({"lost": "Int64", "best": "boolean"})

@@ -14,7 +14,7 @@ from rl_es.analysis.drawing.figure_kinds import (
     FigureKind,
     FigureSource,
     figure_caption,
-    write_figure,
+    write_report_figures,
 )
 from rl_es.analysis.formatting import markdown_rows
 from rl_es.results.files import write_text
@@ -76,7 +76,7 @@ def write_report(
     """
     for name, text in tables.items():
         write_text(folder / name, text)
-    drawings = write_figure(folder / figures, kinds.values(), source)
+    drawings = write_report_figures(folder / figures, kinds.values(), source)
     write_text(folder / page, compose_page(compose(png_paths(drawings))))
     return [*(folder / name for name in tables), *drawings, folder / page]
 

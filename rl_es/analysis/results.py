@@ -1,10 +1,9 @@
-"""What a report is made from: a folder's tables, its surfaces, and what its sweep asked for.
+"""The tables of a results folder: curves, runs, surfaces, and the styles of labels.
 
-Keeps apart what must not be averaged: runs that share a label but not their settings.
-
-A folder may hold cells of two sweeps, or of one sweep whose file was changed in between. Where one
-label then stands for several variants, each gets its own by what tells it from the others in an
-environment: the sweep's name, parts of the policy, settings, the code of a plug-in.
+Runs that share a label but not their settings must not be averaged. A folder may hold cells of two
+sweeps, or of one sweep whose file was changed in between. Where one label then stands for several
+variants, each variant gets its own label, with what differs between them in an environment: the
+sweep's name, parts of the policy, settings, the code of a plug-in.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -14,96 +13,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rl_es.analysis.drawing import captions, palette
-from rl_es.analysis.drawing.palette import Style
+from rl_es.analysis.drawing import Style, assign_styles, counts_note, natural_order, select_styles
 from rl_es.results import manifest, surfaces, tables
 from rl_es.results.surfaces import Surface
 from rl_es.results.text_files import parse_mapping
 
-_OF_VARIANT = ("agent", "policy")
-
-
-def separate_variants(
-    curves: pd.DataFrame, runs: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The tables with labels changed where an (env, label) stands for more than one variant."""
-    runs = runs.assign(variant=_variants(runs))
-    mixed = runs.groupby(["env", "label"])["variant"].transform("nunique") > 1
-    repeated = mixed | runs.duplicated(["env", "label", "seed"], keep=False)
-    runs, confused = runs.drop(columns="variant"), runs[repeated]
-    if confused.empty:
-        return curves, runs
-    renamed: dict[str, str] = {}
-    for label in sorted(confused["label"].unique()):
-        renamed |= _names(confused[confused["label"] == label], label)
-
-    def relabel(frame: pd.DataFrame) -> pd.DataFrame:
-        new = frame["run_id"].map(renamed)
-        return frame.assign(label=new.where(new.notna(), frame["label"]))
-
-    return relabel(curves), relabel(runs)
-
-
-def _variants(runs: pd.DataFrame) -> pd.Series:
-    """Everything that defines a run except its seed, as text."""
-    columns = [*_OF_VARIANT, "environment", *(name for name in runs if name.startswith("hyper."))]
-    return runs[columns].map(_text).agg("|".join, axis=1)
-
-
-def _names(runs: pd.DataFrame, label: str) -> dict[str, str]:
-    """By run_id, a label that stands for one variant in each environment."""
-    told = pd.Series("", index=runs.index)
-    for name, text in _differing(runs):
-        told = told + ", " + (f"{name}=" if name else "") + text
-        if not _repeats(runs, told):
-            break
-    told = told.str.removeprefix(", ")
-    if _repeats(runs, told):  # the same settings twice: other code, or another environment's option
-        told = (told + ", run " + runs["run_id"].str[:8]).str.removeprefix(", ")
-    return dict(zip(runs["run_id"], label + " (" + told + ")", strict=True))
-
-
-def _differing(runs: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
-    """What differs between runs of one environment: its name, if it needs one, and the texts."""
-    parts: dict[str, pd.Series] = {"": runs["agent"].map(_text), "sweep": runs["sweep"].map(_text)}
-    parts |= _keys(runs["policy"])
-    parts |= {
-        name.removeprefix("hyper."): runs[name].map(_text)
-        for name in runs
-        if name.startswith("hyper.")
-    }
-    parts |= {
-        f"code of {name}": text.str[:8]
-        for name, text in _keys(runs.get("versions", pd.Series("{}", runs.index))).items()
-        if ":" in name  # a plug-in's reference, not a package
-    }
-    for name, text in parts.items():
-        if (text.groupby(runs["env"]).nunique() > 1).any():
-            yield name, text
-
-
-def _keys(texts: pd.Series) -> dict[str, pd.Series]:
-    """The values of JSON objects, by key."""
-    objects = [parse_mapping(text) for text in texts]
-    names = sorted({name for one in objects for name in one})
-    return {
-        name: pd.Series([_text(one.get(name)) for one in objects], texts.index) for name in names
-    }
-
-
-def _repeats(runs: pd.DataFrame, told: pd.Series) -> bool:
-    told = runs.assign(told=told).groupby(["env", "told"])
-    return bool((told["variant"].nunique() > 1).any() or told["seed"].agg(_repeat).any())
-
-
-def _repeat(seeds: pd.Series) -> bool:
-    return bool(seeds.duplicated().any())
-
-
-def _text(value: object) -> str:
-    if isinstance(value, float):
-        return "none" if np.isnan(value) else f"{value:g}"
-    return "none" if value is None else str(value)
+_VARIANT_COLUMNS = ("agent", "policy")
 
 
 @dataclass(frozen=True)
@@ -111,69 +26,157 @@ class ResultTables:
     """The results of a folder, or of some of its environments.
 
     Attributes:
-      curves: a row per run and evaluation.
-      runs: a row per run.
-      styles: of all labels of the folder, in the order of legends.
-      surfaces: by environment, of those that have one.
-      asked: names of the optional figures that the sweep asks for.
-      part_of: the results of the whole folder, if these are only of some of its environments.
+      curves: One row a run and evaluation.
+      runs: One row a run.
+      styles: Styles of all labels of the folder, in the order of legends.
+      surfaces: Surfaces by environment, of those that have one.
+      optional_figures: Names of the optional figures that the sweep requests.
+      parent: Results of the whole folder, if these are of some of its environments.
     """
 
     curves: pd.DataFrame
     runs: pd.DataFrame
     styles: Mapping[str, Style]
     surfaces: Mapping[str, Surface] = field(default_factory=dict)
-    asked: frozenset[str] = frozenset()
-    part_of: "ResultTables | None" = None
+    optional_figures: frozenset[str] = frozenset()
+    parent: "ResultTables | None" = None
 
     @property
-    def whole(self) -> "ResultTables":
+    def root(self) -> "ResultTables":
         """The results of all environments of the folder."""
-        return self.part_of or self
+        return self.parent or self
 
     @property
     def environments(self) -> list[str]:
         """The environments' labels, in natural order."""
-        return sorted(self.runs["env"].unique(), key=palette.natural_order)
+        return sorted(self.runs["env"].unique(), key=natural_order)
 
     @property
-    def shown(self) -> dict[str, Style]:
+    def legend(self) -> dict[str, Style]:
         """The styles of the labels that have a run here, in the order of legends."""
-        return palette.style_among(self.styles, self.runs["label"])
+        return select_styles(self.styles, self.runs["label"])
 
     def within(self, environments: Collection[str], /) -> "ResultTables":
-        """The results of these environments alone."""
+        """Returns the results of these environments alone."""
         curves, runs = (
             frame[frame["env"].isin(environments)].reset_index(drop=True)
             for frame in (self.curves, self.runs)
         )
-        return replace(self, curves=curves, runs=runs, part_of=self.whole)
+        return replace(self, curves=curves, runs=runs, parent=self.root)
 
     def tables(self) -> dict[str, pd.DataFrame]:
-        """All rows, by a table's name."""
+        """Returns all rows, by a table's name."""
         grids = [self.surfaces[env].table() for env in self.environments if env in self.surfaces]
-        found = {"curves": self.curves, "runs": self.runs}
-        return {**found, "surfaces": pd.concat(grids)} if grids else found
+        frames = {"curves": self.curves, "runs": self.runs}
+        return {**frames, "surfaces": pd.concat(grids)} if grids else frames
 
-    def counted(self) -> str:
-        """'n = 5 seeds', with the exceptions by name."""
-        return captions.counts_note(self.runs)
+    def sample_note(self) -> str:
+        """Returns 'n = 5 seeds', with the exceptions by name."""
+        return counts_note(self.runs)
 
 
-def load(folder: Path, only: Collection[str] | None = None) -> ResultTables:
-    """The results of a folder: of its cells, or else of its tables.
+def load_results(folder: Path, only: Collection[str] | None = None) -> ResultTables:
+    """Loads the results of a folder: of its cells, or else of its tables.
 
     Args:
-      folder: of the results.
-      only: run_id of the runs that are wanted; None: all.
+      folder: The results folder.
+      only: The run_ids to load; None for all.
 
     Raises:
-      UserError: it holds neither, or a damaged file.
+      UserError: The folder holds neither, or a damaged file.
     """
-    found = tables.load_tables(folder)
+    frames = tables.load_tables(folder)
     if only is not None:
-        found = tuple(one[one["run_id"].isin(only)].reset_index(drop=True) for one in found)
-    curves, runs = separate_variants(*found)
-    styles = palette.styles(dict(zip(runs["label"], runs["agent"], strict=True)))
-    asked = frozenset(manifest.read_sweep_manifest(folder).sweep.get("figures", ()))
-    return ResultTables(curves, runs, styles, surfaces.load(folder), asked)
+        frames = tuple(frame[frame["run_id"].isin(only)].reset_index(drop=True) for frame in frames)
+    curves, runs = separate_variants(*frames)
+    styles = assign_styles(dict(zip(runs["label"], runs["agent"], strict=True)))
+    optional = frozenset(manifest.read_sweep_manifest(folder).sweep.get("figures", ()))
+    return ResultTables(curves, runs, styles, surfaces.load(folder), optional)
+
+
+def separate_variants(
+    curves: pd.DataFrame, runs: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Relabels the runs of each (env, label) that stands for more than one variant."""
+    runs = runs.assign(variant=_variants(runs))
+    mixed = runs.groupby(["env", "label"])["variant"].transform("nunique") > 1
+    repeated = mixed | runs.duplicated(["env", "label", "seed"], keep=False)
+    runs, ambiguous = runs.drop(columns="variant"), runs[repeated]
+    if ambiguous.empty:
+        return curves, runs
+    labels: dict[str, str] = {}
+    for label in sorted(ambiguous["label"].unique()):
+        labels |= _variant_labels(ambiguous[ambiguous["label"] == label], label)
+
+    def relabel(frame: pd.DataFrame) -> pd.DataFrame:
+        new = frame["run_id"].map(labels)
+        return frame.assign(label=new.where(new.notna(), frame["label"]))
+
+    return relabel(curves), relabel(runs)
+
+
+def _variants(runs: pd.DataFrame) -> pd.Series:
+    """Returns everything that defines a run except its seed, as text."""
+    hyper = [name for name in runs if name.startswith("hyper.")]
+    columns = [*_VARIANT_COLUMNS, "environment", *hyper]
+    return runs[columns].map(_format_value).agg("|".join, axis=1)
+
+
+def _variant_labels(runs: pd.DataFrame, label: str) -> dict[str, str]:
+    """Returns labels by run_id, each of which stands for one variant in each environment."""
+    suffixes = pd.Series("", index=runs.index)
+    for name, texts in _differences(runs):
+        suffixes = suffixes + ", " + (f"{name}=" if name else "") + texts
+        if not _are_ambiguous(runs, suffixes):
+            break
+    suffixes = suffixes.str.removeprefix(", ")
+    if _are_ambiguous(runs, suffixes):
+        # The settings are equal: the code, or an option of the environment, differs.
+        suffixes = (suffixes + ", run " + runs["run_id"].str[:8]).str.removeprefix(", ")
+    return dict(zip(runs["run_id"], label + " (" + suffixes + ")", strict=True))
+
+
+def _differences(runs: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
+    """Yields what differs between runs of one environment: a name, or '', and a text a run."""
+    columns: dict[str, pd.Series] = {
+        "": runs["agent"].map(_format_value),
+        "sweep": runs["sweep"].map(_format_value),
+    }
+    columns |= _columns_of_json(runs["policy"])
+    columns |= {
+        name.removeprefix("hyper."): runs[name].map(_format_value)
+        for name in runs
+        if name.startswith("hyper.")
+    }
+    versions = runs.get("versions", pd.Series("{}", runs.index))
+    columns |= {
+        f"code of {name}": texts.str[:8]
+        for name, texts in _columns_of_json(versions).items()
+        if ":" in name  # a plug-in's reference, not a package
+    }
+    for name, texts in columns.items():
+        if (texts.groupby(runs["env"]).nunique() > 1).any():
+            yield name, texts
+
+
+def _columns_of_json(texts: pd.Series) -> dict[str, pd.Series]:
+    """Returns the values of JSON objects as text, by key."""
+    mappings = [parse_mapping(text) for text in texts]
+    names = sorted({name for mapping in mappings for name in mapping})
+    return {
+        name: pd.Series([_format_value(mapping.get(name)) for mapping in mappings], texts.index)
+        for name in names
+    }
+
+
+def _are_ambiguous(runs: pd.DataFrame, suffixes: pd.Series) -> bool:
+    """Tells whether a suffix stands for two variants, or twice for a seed, in an environment."""
+    groups = runs.assign(suffix=suffixes).groupby(["env", "suffix"])
+    repeats_seed = groups["seed"].agg(lambda seeds: bool(seeds.duplicated().any()))
+    return bool((groups["variant"].nunique() > 1).any() or repeats_seed.any())
+
+
+def _format_value(value: object) -> str:
+    if isinstance(value, float):
+        return "none" if np.isnan(value) else f"{value:g}"
+    return "none" if value is None else str(value)

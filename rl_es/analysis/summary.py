@@ -11,14 +11,14 @@ import pandas as pd
 
 from rl_es.analysis import scores
 from rl_es.analysis.curves import (
-    COUNTED,
+    COUNTED_STATUSES,
     final_returns,
-    final_share,
+    final_success,
     per_run_seconds,
     threshold_times,
 )
-from rl_es.analysis.drawing.palette import natural_order, styles
-from rl_es.analysis.metrics import supported_best
+from rl_es.analysis.drawing.palette import assign_styles, natural_order
+from rl_es.analysis.metrics import significant_best_labels
 from rl_es.analysis.results import ResultTables
 from rl_es.analysis.statistics.intervals import REPLICATES, bootstrap
 from rl_es.analysis.statistics.threshold import median_time
@@ -46,14 +46,14 @@ def summarise(
         {"env": env, "label": label, **_row(curves, group, replicates)}
         for (env, label), group in runs.groupby(["env", "label"])
     ]
-    order = list(styles(dict(zip(runs["label"], runs["agent"], strict=True))))
+    order = list(assign_styles(dict(zip(runs["label"], runs["agent"], strict=True))))
     rows.sort(key=lambda row: (natural_order(row["env"]), order.index(row["label"])))
     return pd.DataFrame(rows).astype({"reached_threshold": "Int64"})
 
 
 def _row(curves: pd.DataFrame, runs: pd.DataFrame, replicates: int) -> dict[str, object]:
     status = runs["status"].value_counts()
-    mean = runs[runs["status"].isin(COUNTED) & np.isfinite(runs["final"])]
+    mean = runs[runs["status"].isin(COUNTED_STATUSES) & np.isfinite(runs["final"])]
     points = curves[curves["run_id"].isin(mean["run_id"])].sort_values("generation")
     first, last = (points.groupby("run_id").nth(position) for position in (0, -1))
     interval = bootstrap(mean["final"].to_numpy(float), replicates=replicates)
@@ -92,7 +92,7 @@ def _to_threshold(curves: pd.DataFrame, runs: pd.DataFrame, replicates: int) -> 
 
 
 def _success(runs: pd.DataFrame) -> dict[str, float]:
-    share = final_share(runs)
+    share = final_success(runs)
     has_threshold = runs["threshold"].notna().any()
     bounds = {"rate": share.estimate, "low": share.low, "high": share.high}
     return {
@@ -130,11 +130,15 @@ class Digest:
 
 def make_digest(results: ResultTables) -> Digest:
     """Returns the tables of a folder, with scores on its default scale."""
-    scale = scores.scale(results)
+    scale = scores.score_scale(results)
     return Digest(
         summarise(results.curves, results.runs),
         scores.aggregate_scores(results, scale),
         scores.compare_scores(results, scale),
         scale if scale.environments else None,
-        {(env, label) for env, label in supported_best(results).items() if label is not None},
+        {
+            (env, label)
+            for env, label in significant_best_labels(results).items()
+            if label is not None
+        },
     )

@@ -14,7 +14,7 @@ import pandas as pd
 
 from rl_es.analysis import html
 from rl_es.analysis import results as folder_results
-from rl_es.analysis.curves import COUNTED, per_run_seconds
+from rl_es.analysis.curves import COUNTED_STATUSES, per_run_seconds
 from rl_es.analysis.drawing.palette import natural_order
 from rl_es.analysis.figures.catalogue import KINDS
 from rl_es.analysis.formatting import (
@@ -67,7 +67,7 @@ def write(folder: Path, warn: Callable[[str], None] = lambda text: None) -> list
     Raises:
       UserError: the folder holds no cell, or a damaged file.
     """
-    results = folder_results.load(folder)
+    results = folder_results.load_results(folder)
     read_film_strips(folder)  # reports a damaged file before anything is written
     digest, manifest = make_digest(results), read_sweep_manifest(folder)
     written: list[Path] = []
@@ -135,7 +135,7 @@ def outcome_text(runs: pd.DataFrame) -> str:
 def lost_runs_table(runs: pd.DataFrame) -> Table:
     """Returns a table of the runs that diverged or failed, with their reason."""
     heads = ("environment", "agent", "seed", "status", "env steps", "reason")
-    lost = runs[~runs["status"].isin(COUNTED)].to_dict("records")
+    lost = runs[~runs["status"].isin(COUNTED_STATUSES)].to_dict("records")
     return make_table(heads, ([*_run_cells(run), _reason_cell(run)] for run in lost))
 
 
@@ -376,7 +376,7 @@ def totals_legend(digest: Digest) -> str:
         labels = ", ".join(sorted(missing, key=natural_order))
         remark += f" Without a score in each of them: {labels}."
     return (
-        f"Scores of the last evaluation: {scale.told}, over {len(scale.environments)} "
+        f"Scores of the last evaluation: {scale.description}, over {len(scale.environments)} "
         f"environments.{remark} Interquartile mean: of the middle half of all runs. Optimality "
         "gap: how far scores fall short of 1, so less is better. Intervals: as above, of "
         f"{MANY_REPLICATES:,} replicates. comparisons.csv compares the labels with each other."

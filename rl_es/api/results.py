@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from rl_es.analysis import summary
-from rl_es.analysis.results import load as load_tables
+from rl_es.analysis.results import load_results as load_tables
 from rl_es.api.arguments import choice, existing_path, import_packages, whole_number
 from rl_es.errors import MAX_SEED, UserError, brief, did_you_mean
 from rl_es.results.files import folder_of_results
@@ -110,7 +110,7 @@ class Results:
     @property
     def labels(self) -> list[str]:
         """Labels of the agents, in the order of legends."""
-        return list(self._results.shown)
+        return list(self._results.legend)
 
     def summary(self) -> pd.DataFrame:
         """Returns one row for each environment and label: mean final return, its 95 % interval, ...
@@ -222,11 +222,11 @@ def plot(
       UserError: an argument is wrong, or there is nothing to draw of this kind.
     """
     from rl_es.analysis.drawing.figure_kinds import DEFAULT_OPTIONS
-    from rl_es.analysis.drawing.layout import SIZES
+    from rl_es.analysis.drawing.layout import SHEETS
     from rl_es.analysis.figures.catalogue import KINDS
 
     figure = KINDS[choice("plot: kind", kind, KINDS)]
-    sheet = SIZES[choice("plot: size", size, SIZES)]
+    sheet = SHEETS[choice("plot: size", size, SHEETS)]
     options = replace(DEFAULT_OPTIONS, sheet=sheet, reference=reference)
     if normalise is not None:
         if isinstance(normalise, str) or len(normalise) != 2:
@@ -238,7 +238,7 @@ def plot(
         count = whole_number("plot: replicates", replicates, 1, MOST_REPLICATES)
         options = replace(options, replicates=count)
     tables = (results if isinstance(results, Results) else load(results))._results
-    subjects = figure.where(tables, options)
+    subjects = figure.subjects(tables, options)
     if not len(subjects):
         raise UserError(f"plot: nothing to draw as '{kind}', which needs {figure.needs}")
     return figure.draw(tables.within(subjects), options)

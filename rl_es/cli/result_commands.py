@@ -111,28 +111,28 @@ class FiguresCommand:
         from rl_es.analysis import gallery
         from rl_es.analysis.drawing import figure_kinds
         from rl_es.analysis.drawing.figure_kinds import DEFAULT_OPTIONS
-        from rl_es.analysis.drawing.layout import SIZES
+        from rl_es.analysis.drawing.layout import SHEETS
         from rl_es.analysis.figures import cost
 
         if self.list:
-            print(gallery.listing())
+            print(gallery.list_kinds())
             return 0
         if not self.folders:
             raise UserError("figures: needs a folder, or --list")
         check_number("--replicates", self.replicates, 1, MOST_REPLICATES)
-        changes: dict[str, Any] = {"sheet": SIZES[self.size], "reference": self.reference}
+        changes: dict[str, Any] = {"sheet": SHEETS[self.size], "reference": self.reference}
         changes["published"] = self.published
         if self.normalise is not None:
             changes |= dict(zip(("low", "high"), self.normalise, strict=True))
         if self.replicates is not None:
             changes["replicates"] = self.replicates
         options = dataclasses.replace(DEFAULT_OPTIONS, **changes)
-        formats = self.format or figure_kinds.FORMATS
+        formats = self.format or figure_kinds.DEFAULT_FORMATS
         if self.out is not None:
             check_folder(self.out)
         if self.published is not None:  # an error before any drawing
-            cost.published_ratios(self.published, self.reference or cost.USUAL_REFERENCE)
-        for path in gallery.draw(self.folders, self.out, self.kind, options, formats):
+            cost.published_ratios(self.published, self.reference or cost.DEFAULT_REFERENCE)
+        for path in gallery.draw_figures(self.folders, self.out, self.kind, options, formats):
             print(path)
         return 0
 

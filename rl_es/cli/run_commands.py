@@ -40,7 +40,7 @@ def write_films(folder: Path) -> None:
     from rl_es.analysis import results
     from rl_es.replay import report
 
-    results.load(folder)  # raises an error for damaged files before any file is written
+    results.load_results(folder)  # raises an error for damaged files before any file is written
     try:
         path = report.write(folder, lambda text: print(text, file=sys.stderr))
     except UserError as error:  # tables and figures are made all the same

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from rl_es.analysis import results
-from rl_es.analysis.curves import COUNTED, final_returns
+from rl_es.analysis.curves import COUNTED_STATUSES, final_returns
 from rl_es.errors import MAX_SEED, UserError, check_number, did_you_mean, short_reason
 from rl_es.results import tables, text_files
 from rl_es.results.files import folder_of_results, write_text
@@ -78,7 +78,7 @@ def _rows(
 
     prepare_jax()
     final = final_returns(curves, runs)
-    final_runs = runs.assign(final=final)[runs["status"].isin(COUNTED)]
+    final_runs = runs.assign(final=final)[runs["status"].isin(COUNTED_STATUSES)]
     for env, env_runs in final_runs.groupby("env"):
         made_of, world = _world(str(env), set(env_runs["environment"]))
         start = curves[(curves["env"] == env) & (curves["env_steps"] == 0)]

@@ -47,7 +47,7 @@ def write_event_files(folder: Path, out: Path | None = None) -> list[Path]:
       UserError: TensorBoard is not installed, or the folder holds no results, or damaged ones.
     """
     require_tensorboard()
-    tables = results.load(folder_of_results(folder))
+    tables = results.load_results(folder_of_results(folder))
     out = folder / FOLDER if out is None else out
     curves = {str(run): rows for run, rows in tables.curves.groupby("run_id")}
     paths: list[Path] = []

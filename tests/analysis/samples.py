@@ -66,7 +66,7 @@ def folder(envs: tuple[str, ...], seeds: int, status: str, more: str) -> results
             ]
             record = {"env": env, "settings": "x", "points": [5, 5], "episodes": 1}
             surfaces.write(surfaces.path_of(Path(place), env), points, record)
-        return results.load(Path(place))
+        return results.load_results(Path(place))
 
 
 def _variants(more: str) -> Iterator[tuple[str, dict[str, float]]]:

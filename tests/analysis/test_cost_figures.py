@@ -8,14 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rl_es.analysis.ablations import find_ablations
 from rl_es.analysis.drawing.figure_kinds import FigureOptions
-from rl_es.analysis.drawing.palette import KNOWN
+from rl_es.analysis.drawing.palette import AGENT_STYLES
 from rl_es.analysis.figures import aggregates, settings
 from rl_es.analysis.figures import cost as figures_cost
 from rl_es.analysis.figures import returns as reach
-from rl_es.analysis.figures.cost import Point, _points, front, nearly_there
-from rl_es.analysis.ladders import ladders
-from rl_es.analysis.results import load
+from rl_es.analysis.figures.cost import (
+    FrontierPoint,
+    _frontier_points,
+    cost_near_final,
+    pareto_front,
+)
+from rl_es.analysis.results import load_results
 from rl_es.analysis.statistics.intervals import Interval
 from rl_es.errors import UserError
 from tests.looks import legend, named, texts
@@ -26,22 +31,22 @@ FEW = FigureOptions(replicates=50)
 HEAD = "env,label,reference,ratio\n"
 
 
-def point(cost: float, final: float) -> Point:
+def point(cost: float, final: float) -> FrontierPoint:
     value = np.float64(final)
-    return Point(KNOWN["pes"], cost, Interval(value, value, value, 1))
+    return FrontierPoint(AGENT_STYLES["pes"], cost, Interval(value, value, value, 1))
 
 
 def test_the_front_holds_what_no_other_is_above_for_less() -> None:
     points = [point(1, 0), point(2, 5), point(2, 4), point(3, 5), point(4, 6), point(9, 1)]
-    found = [(p.cost, float(p.final.estimate)) for p in front(points)]
+    found = [(p.cost, float(p.final.estimate)) for p in pareto_front(points)]
     assert found == [(1, 0), (2, 5), (4, 6)]
 
 
 def test_nearly_there_is_where_the_line_crosses() -> None:
     grid = np.array([0.0, 10.0, 20.0, 30.0])
-    assert nearly_there(grid, np.array([0.0, 50, 100, 100])) == pytest.approx(19)
-    assert nearly_there(grid, np.array([0.0, 200, 100, 100])) == pytest.approx(4.75)
-    assert nearly_there(grid, np.array([5.0, 9, 9, 4])) == 30, "never above its start"
+    assert cost_near_final(grid, np.array([0.0, 50, 100, 100])) == pytest.approx(19)
+    assert cost_near_final(grid, np.array([0.0, 200, 100, 100])) == pytest.approx(4.75)
+    assert cost_near_final(grid, np.array([5.0, 9, 9, 4])) == 30, "never above its start"
 
 
 def test_ratios_pair_seeds_and_weigh_environments_alike(results: Results, add_run: AddRun) -> None:
@@ -50,8 +55,8 @@ def test_ratios_pair_seeds_and_weigh_environments_alike(results: Results, add_ru
         for seed in range(3):
             # A run's time is the group's over its lanes.
             add_run(folder, env, "open_es", seed, lanes=lanes)
-    found = load(folder)
-    costs = figures_cost._costs(found)
+    found = load_results(folder)
+    costs = figures_cost._time_costs(found)
     for what in ("per_step", "to_budget"):
         for envs, expected in ((["e"], 1), (["f"], 1 / 8), (["e", "f"], 8**-0.5)):
             ratio = figures_cost.time_ratios(costs, "open_es", "eggroll", envs, what, 50)
@@ -74,11 +79,11 @@ def test_published_ratios_stand_beside_those_that_were_measured(
     file.write_text(
         f"{HEAD}e,open_es,eggroll,1.83\nf,open_es,pes,9\nelsewhere,open_es,eggroll,40\n"
     )
-    figure = figures_cost.draw_time_ratio(load(folder), replace(FEW, published=file))
+    figure = figures_cost.draw_time_ratio(load_results(folder), replace(FEW, published=file))
     stars = [line for ax in figure.axes for line in ax.lines if line.get_marker() == "*"]
     at = [float(line.get_xdata()[0]) for line in stars]
     assert at == [1.83] and "published" in legend(figure)
-    assert "published" not in legend(figures_cost.draw_time_ratio(load(folder), FEW))
+    assert "published" not in legend(figures_cost.draw_time_ratio(load_results(folder), FEW))
 
 
 @pytest.mark.parametrize(
@@ -102,15 +107,15 @@ def test_a_label_that_has_just_begun_is_no_point_of_the_front(
 ) -> None:
     folder = results(["e"], ["eggroll"], 2)
     add_run(folder, "e", "pes", 0, status="running", evaluations=1)
-    found = load(folder)
-    (point,) = _points(found, found.runs, found.curves["env_steps"], 9)
+    found = load_results(folder)
+    (point,) = _frontier_points(found, found.runs, found.curves["env_steps"], 9)
     assert point.style == found.styles["eggroll"]
 
 
 def test_without_common_seeds_there_is_no_ratio(results: Results, add_run: AddRun) -> None:
     folder = results(["e"], ["eggroll"], 2)
     add_run(folder, "e", "open_es", 7)
-    costs = figures_cost._costs(load(folder))
+    costs = figures_cost._time_costs(load_results(folder))
     assert np.isnan(
         figures_cost.time_ratios(costs, "open_es", "eggroll", ["e"], "per_step", 9).estimate
     )
@@ -120,7 +125,7 @@ def test_a_seed_that_never_arrives_is_not_dropped(results: Results) -> None:
     ends = {("e", "pes", 0): "diverged", ("e", "pes", 1): "failed"}
     rising = np.linspace(0, 100, 11)
     folder = results(["e"], ["pes"], 5, ends=ends, returns=rising, threshold=50.0)
-    figure = reach.draw_time_to_threshold(load(folder), FEW)
+    figure = reach.draw_time_to_threshold(load_results(folder), FEW)
     line = named(figure.axes[0])["pes"]
     assert np.asarray(line.get_ydata())[-1] == pytest.approx(3 / 4)  # pyright: ignore
     assert "without (1 of 4 in all)" in texts(figure)
@@ -132,9 +137,9 @@ def test_ladders_keep_all_else_equal() -> None:
         agent = "eggroll" if rank else "full_rank_es"
         row = {"agent": agent, "label": f"{agent} rank={rank}", "env": "e", "policy": "{}"}
         rows.append({**row, "hyper.rank": rank, "hyper.lr": lr})
-    (ladder,) = ladders(pd.DataFrame(rows), "rank")
+    (ladder,) = find_ablations(pd.DataFrame(rows), "rank")
     assert ladder.values == (1, 2, 4, np.inf) and ladder.name == ladder.agent == "eggroll"
-    assert ladders(pd.DataFrame(rows), "width") == []
+    assert find_ablations(pd.DataFrame(rows), "width") == []
 
 
 def test_ladders_of_widths() -> None:
@@ -145,7 +150,7 @@ def test_ladders_of_widths() -> None:
         for width in (8, 16, 32)
     ]
     rows.append({**rows[0], "policy": '{"widths": [64, 8]}'})
-    found = ladders(pd.DataFrame(rows), "width")
+    found = find_ablations(pd.DataFrame(rows), "width")
     assert [ladder.agent for ladder in found] == ["eggroll", "pes"]
     assert all(ladder.values == (8, 16, 32) for ladder in found)
 
@@ -160,11 +165,11 @@ def test_the_running_median_counts_values_not_runs() -> None:
 
 def test_a_budget_is_what_finished_runs_took(results: Results) -> None:
     ends = {("e", "pes", 0): "running", ("f", "pes", 0): "running"}
-    found = load(results(["e", "f"], ["pes"], 1, ends={("f", "pes", 0): "running"}))
+    found = load_results(results(["e", "f"], ["pes"], 1, ends={("f", "pes", 0): "running"}))
     budgets = aggregates._budgets(found.runs, found.curves)
     taken = found.runs.set_index("run_id")
     assert budgets[taken[taken.env == "e"].index[0]] == 10_000
     assert budgets[taken[taken.env == "f"].index[0]] == 5_000, "of its own, where none finished"
-    found = load(results(["e"], ["pes"], 2, ends=ends))
+    found = load_results(results(["e"], ["pes"], 2, ends=ends))
     budgets = aggregates._budgets(found.runs, found.curves)
     assert set(budgets[found.runs[found.runs.env == "e"].run_id]) == {10_070}

@@ -44,13 +44,13 @@ def test_no_common_range_no_points() -> None:
 def test_long_curves_are_thinned() -> None:
     long = [float(x) for x in range(5_000)]
     grid, returns = align([line(long, 1.0)])
-    assert grid.size == curves.MOST_POINTS
+    assert grid.size == curves.MAX_GRID_POINTS
     np.testing.assert_allclose(returns[0], grid)
 
 
 def test_lost_runs_do_not_count() -> None:
     status = ("finished", "running", "diverged", "failed")
-    kept = curves.counted([line([0], 1.0, name) for name in status])
+    kept = curves.counted_curves([line([0], 1.0, name) for name in status])
     assert [curve.status for curve in kept] == ["finished", "running"]
 
 

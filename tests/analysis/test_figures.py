@@ -10,12 +10,13 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from rl_es.analysis.drawing import layout, ticks
+from rl_es.analysis.drawing import layout
 from rl_es.analysis.drawing.figure_kinds import FigureOptions
 from rl_es.analysis.drawing.layout import wrap_text
-from rl_es.analysis.drawing.palette import KNOWN
+from rl_es.analysis.drawing.palette import AGENT_STYLES
 from rl_es.analysis.figures import returns
-from rl_es.analysis.results import load
+from rl_es.analysis.formatting import format_tick
+from rl_es.analysis.results import load_results
 from tests.looks import legend, texts
 
 Results = Callable[..., Path]
@@ -27,7 +28,7 @@ FEW: dict[str, Any] = {"options": FigureOptions(replicates=200)}
 def test_a_panel_an_environment_and_every_agent_named(
     results: Results, draw: Callable[..., Figure]
 ) -> None:
-    figure = draw(load(results(envs=["a", "b", "c", "d", "e"])), **FEW)
+    figure = draw(load_results(results(envs=["a", "b", "c", "d", "e"])), **FEW)
     assert [axes.get_title() for axes in figure.axes] == ["a", "b", "c", "d", "e"]
     ticks = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     named = ticks if draw is returns.draw_final_returns else legend(figure)
@@ -38,19 +39,19 @@ def test_a_panel_an_environment_and_every_agent_named(
 
 
 def test_one_look_a_label_in_all_figures_and_panels(results: Results) -> None:
-    loaded = load(results(labels=["eggroll", "pes", "eggroll r4"]))
+    loaded = load_results(results(labels=["eggroll", "pes", "eggroll r4"]))
     for draw in (returns.draw_learning_curves, returns.draw_over_time):
         for axes in draw(loaded, **FEW).axes:
             colours = {line.get_label(): to_hex(str(line.get_color())) for line in axes.lines}
-            assert colours["eggroll"] == KNOWN["eggroll"].colour.lower()
-            assert colours["pes"] == KNOWN["pes"].colour.lower()
+            assert colours["eggroll"] == AGENT_STYLES["eggroll"].colour.lower()
+            assert colours["pes"] == AGENT_STYLES["pes"].colour.lower()
             assert len({colours[name] for name in ("eggroll", "pes", "eggroll r4")}) == 3
     bars = returns.draw_final_returns(loaded, **FEW).axes[0].patches
-    assert to_hex(bars[0].get_facecolor()) == KNOWN["eggroll"].colour.lower()
+    assert to_hex(bars[0].get_facecolor()) == AGENT_STYLES["eggroll"].colour.lower()
 
 
 def test_the_line_is_the_mean_over_seeds(results: Results) -> None:
-    found = load(results(envs=["e"], labels=["pes"]))
+    found = load_results(results(envs=["e"], labels=["pes"]))
     curves = found.curves.assign(env_steps=found.curves["generation"] * 100)
     (axes,) = returns.draw_learning_curves(replace(found, curves=curves), **FEW).axes
     mean = curves.groupby("env_steps")["return_mean"].mean()
@@ -65,7 +66,7 @@ def test_what_is_missing_is_said(results: Results, draw: Callable[..., Figure]) 
         ("pendulum", "eggroll", 1): "diverged",
         ("pendulum", "pes", 2): "running",
     }
-    said = texts(draw(load(results(ends=ends)), **FEW))
+    said = texts(draw(load_results(results(ends=ends)), **FEW))
     assert "pes on cartpole: 2; eggroll on pendulum: 2" in said
     assert "1 running: counted with what it has so far" in said
     assert "pes on cartpole, seed 0 (failed" in said
@@ -73,14 +74,14 @@ def test_what_is_missing_is_said(results: Results, draw: Callable[..., Figure]) 
 
 
 def test_one_seed_has_no_interval(results: Results) -> None:
-    figure = returns.draw_learning_curves(load(results(seeds=1)), **FEW)
+    figure = returns.draw_learning_curves(load_results(results(seeds=1)), **FEW)
     assert "no interval from a single seed" in texts(figure)
     assert "shaded" not in texts(figure)
 
 
 @pytest.mark.parametrize("draw", ALL)
 def test_thresholds_lie_inside(results: Results, draw: Callable[..., Figure]) -> None:
-    figure = draw(load(results(threshold=300.0)), **FEW)
+    figure = draw(load_results(results(threshold=300.0)), **FEW)
     across = draw is returns.draw_final_returns
     for axes in figure.axes:
         assert (axes.get_xlim() if across else axes.get_ylim())[1] > 300
@@ -88,15 +89,15 @@ def test_thresholds_lie_inside(results: Results, draw: Callable[..., Figure]) ->
 
 
 def test_shared_time_is_said(results: Results) -> None:
-    figure = returns.draw_over_time(load(results(lanes=5)), **FEW)
+    figure = returns.draw_over_time(load_results(results(lanes=5)), **FEW)
     assert "divided by the runs that ran at once (lanes = 5)" in texts(figure)
     assert max(np.asarray(line.get_xdata()).max() for line in figure.axes[0].lines) == 4.0
 
 
 def test_names_are_text_not_formulas(results: Results) -> None:
-    figure = returns.draw_learning_curves(load(results(["$e"], ["_a $x_1$"])), **FEW)
+    figure = returns.draw_learning_curves(load_results(results(["$e"], ["_a $x_1$"])), **FEW)
     assert legend(figure) == [" _a $x_1$"]
-    assert b"PNG" in layout.encode(figure, "png")[:8]
+    assert b"PNG" in layout.encode_figure(figure, "png")[:8]
 
 
 @pytest.mark.parametrize(
@@ -105,11 +106,11 @@ def test_names_are_text_not_formulas(results: Results) -> None:
      (2.5e9, 3e9, "2.5B"), (0.25, 1, "0.25")],
 )  # fmt: skip
 def test_numbers_on_axes(number: float, largest: float, text: str) -> None:
-    assert ticks.short(number, largest) == text
+    assert format_tick(number, largest) == text
 
 
 def test_long_names_are_broken_after_a_joint() -> None:
-    with layout.paper():
+    with layout.paper_style():
         assert wrap_text("MountainCarContinuous-v0", 1.25, 7) == "MountainCarContinuous-\nv0"
         assert wrap_text("two words", 0.4, 7) == "two\nwords"
         assert "".join(wrap_text("x" * 50, 1.0, 7).split("\n")) == "x" * 50

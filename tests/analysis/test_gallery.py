@@ -39,7 +39,7 @@ def test_tables_are_as_good_as_cells(tree: Path) -> None:
     for first, second in zip(whole, read, strict=True):
         pd.testing.assert_frame_equal(first, second)
     names = ("cells here", "tables")
-    first, second = (fingerprint(results.load(tree / name).tables()) for name in names)
+    first, second = (fingerprint(results.load_results(tree / name).tables()) for name in names)
     assert first == second
 
 
@@ -62,7 +62,7 @@ def test_damaged_tables_are_named(tree: Path, name: str, content: str, said: str
 def test_each_folder_has_its_own_figures(tree: Path, tmp_path: Path) -> None:
     wanted = ["learning_curves", "cost_against_width"]
     out = tmp_path / "out"
-    written = list(gallery.draw([tree], out, wanted, FEW, ["pdf", "png"]))
+    written = list(gallery.draw_figures([tree], out, wanted, FEW, ["pdf", "png"]))
     found = {path.relative_to(out).as_posix() for path in written}
     forms = ("pdf", "png")
     assert found == {
@@ -108,14 +108,14 @@ def test_what_cannot_be_drawn_is_said_in_a_line(
 
 def test_an_empty_folder_is_said(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no results of a sweep, of speed or of gradients"):
-        gallery.find(tmp_path)
+        gallery.find_collections(tmp_path)
 
 
 def test_the_kinds_are_listed(capsys: pytest.CaptureFixture) -> None:
     assert cli.main(["figures", "--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     for collection in gallery.COLLECTIONS:
-        assert f"{collection.what}:" in lines
+        assert f"{collection.name}:" in lines
         for name, kind in collection.kinds.items():
             (line,) = [line for line in lines if line.startswith(f"  {name} ")]
             assert kind.caption in line and kind.needs in line
@@ -123,12 +123,15 @@ def test_the_kinds_are_listed(capsys: pytest.CaptureFixture) -> None:
 
 def test_references_that_are_committed_have_figures() -> None:
     """Each folder of results/reference is found, and read, by what it holds."""
-    found = {path.relative_to(REFERENCE).as_posix(): kind for path, kind in gallery.find(REFERENCE)}
-    assert found["quickstart"].what == "results" and found["speed/widths"].what == "speed"
-    assert found["pes/variance"].what == "gradients" and len(found) >= 20
+    found = {
+        path.relative_to(REFERENCE).as_posix(): kind
+        for path, kind in gallery.find_collections(REFERENCE)
+    }
+    assert found["quickstart"].name == "results" and found["speed/widths"].name == "speed"
+    assert found["pes/variance"].name == "gradients" and len(found) >= 20
     for path in ("quickstart", "pes/variance", "tuning"):
         source = found[path].load(REFERENCE / path)
-        assert any(len(kind.where(source)) for kind in found[path].kinds.values())
+        assert any(len(kind.subjects(source)) for kind in found[path].kinds.values())
 
 
 def test_a_hash_stands_for_numbers_not_for_their_form() -> None:

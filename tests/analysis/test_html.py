@@ -12,11 +12,11 @@ import pytest
 
 from rl_es import cli
 from rl_es.analysis import formatting, html, summary, sweep_report
-from rl_es.analysis.curves import align, counted, curves_of_runs
+from rl_es.analysis.curves import align, counted_curves, curves_of_runs
 from rl_es.analysis.drawing.palette import COLOURS, LINES, MARKERS, Style
 from rl_es.analysis.html import embedded
 from rl_es.analysis.html import report as html_report
-from rl_es.analysis.results import load
+from rl_es.analysis.results import load_results
 from rl_es.analysis.statistics.intervals import bootstrap
 from rl_es.errors import UserError
 from rl_es.results import manifest, text_files
@@ -117,7 +117,7 @@ def test_the_smallest_files_are_held(tmp_path: Path) -> None:
 
 def test_the_curves_are_those_of_the_figures(results: Results) -> None:
     folder = results(lanes=2, ends={("pendulum", "pes", 1): "diverged"})
-    found = load(folder)
+    found = load_results(folder)
     data = embedded.curve_data(found, replicates=100)
     axes = {"environment steps": "env_steps", "generations": "generation"}
     titles = [axis["title"] for axis in data["axes"]]
@@ -129,7 +129,7 @@ def test_the_curves_are_those_of_the_figures(results: Results) -> None:
                 runs = found.runs
                 runs = runs[(runs["env"] == environment["name"]) & (runs["label"] == label)]
                 seeds = curves_of_runs(found.curves, runs, found.curves[column])
-                grid, returns = align(counted(seeds))
+                grid, returns = align(counted_curves(seeds))
                 interval = bootstrap(returns, replicates=100)
                 close = {"rtol": 10.0 ** (1 - embedded.DIGITS)}
                 np.testing.assert_allclose(curve["x"], grid, **close)
@@ -145,7 +145,7 @@ def test_the_curves_are_those_of_the_figures(results: Results) -> None:
 
 
 def test_an_axis_that_one_environment_lacks(results: Results) -> None:
-    found = load(results(["a", "b"]))
+    found = load_results(results(["a", "b"]))
     found.curves.loc[found.curves["env"] == "a", "generation"] = None
     first, second = embedded.curve_data(found, replicates=10)["environments"]
     assert [curve["x"] for curve in first["curves"][2]] == [[], []]
@@ -155,7 +155,7 @@ def test_an_axis_that_one_environment_lacks(results: Results) -> None:
 def test_many_curves_are_thinned(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "MOST_NUMBERS", 100)
     monkeypatch.setattr(embedded, "FEWEST_POINTS", 4)
-    data = embedded.curve_data(load(results(["a", "b"])), replicates=10)
+    data = embedded.curve_data(load_results(results(["a", "b"])), replicates=10)
     assert not data["seeds"]
     drawn = [curve for environment in data["environments"] for curve in environment["curves"][0]]
     for curve in drawn:
@@ -187,7 +187,7 @@ def test_without_the_libraries_all_else_is_written(
 
 
 def test_a_lead_stands_out_only_where_it_is_supported(results: Results) -> None:
-    told = replace(summary.make_digest(load(results())), best=[])
+    told = replace(summary.make_digest(load_results(results())), best=[])
     assert not any(cell.strong for row in sweep_report.summary_table(told).rows for cell in row)
     rows = sweep_report.summary_table(replace(told, best=[("pendulum", "pes")])).rows
     strong = [[cell.text for cell in row if cell.strong] for row in rows]
@@ -277,7 +277,7 @@ def test_totals_stand_in_both_pages_where_there_are_several(results: Results) ->
         text = (folder / name).read_text()
         assert "Over all environments" in text and "interquartile mean" in text
         assert "0 is untrained, 1 is threshold" in text
-    told = summary.make_digest(load(folder))
+    told = summary.make_digest(load_results(folder))
     assert [row[0].text for row in sweep_report.totals_table(told).rows] == ["eggroll", "pes"]
-    alone = summary.make_digest(load(folder).within(["cartpole"]))
+    alone = summary.make_digest(load_results(folder).within(["cartpole"]))
     assert sweep_report.has_totals(told) and not sweep_report.has_totals(alone)

@@ -28,7 +28,7 @@ def test_areas_end_where_all_runs_of_all_folders_have_come(add_run: Make, tmp_pa
     ramp = np.arange(11.0)
     for name, evaluations in (("long", 11), ("short", 6)):
         add_run(tmp_path / name, "e", "a", 0, returns=ramp, evaluations=evaluations)
-    folders = [results.load(tmp_path / name) for name in ("long", "short")]
+    folders = [results.load_results(tmp_path / name) for name in ("long", "short")]
     alone, together = metrics.measure_runs(folders[:1], "auc"), metrics.measure_runs(folders, "auc")
     assert alone[0]["value"].tolist() == pytest.approx([5.0])
     assert [own["value"].item() for own in together] == pytest.approx([2.5, 2.5])
@@ -38,7 +38,7 @@ def test_best_final_and_seconds(add_run: Make, tmp_path: Path):
     returns = np.array([0, 9, 1, 2, 3, 4, 5, 6, 7, 8, 7.5])
     own = dict(returns=returns, best_return=9.0, lanes=4)
     add_run(tmp_path, "e", "a", 0, **own)
-    folder = results.load(tmp_path)
+    folder = results.load_results(tmp_path)
     found = {
         name: metrics.measure_runs([folder], name)[0]["value"].item()
         for name in ("final", "best", "seconds")
@@ -52,20 +52,20 @@ def test_who_never_arrives_counts_up_to_where_all_are_known(add_run: Make, tmp_p
     add_run(tmp_path, "e", "a", 0, returns=early, threshold=5.0)
     add_run(tmp_path, "e", "a", 1, returns=never, threshold=5.0)
     add_run(tmp_path, "e", "b", 0, returns=never, threshold=5.0, status="diverged")
-    (runs,) = metrics.measure_runs([results.load(tmp_path)], "steps_to_threshold")
+    (runs,) = metrics.measure_runs([results.load_results(tmp_path)], "steps_to_threshold")
     a, b = (runs[runs["label"] == label] for label in "ab")
     assert a["value"].tolist() == [3000.0, 10_070.0] and a["reached"].tolist() == [True, False]
     assert b["value"].tolist() == [np.inf]
-    first, second = metrics.restrict_runs([a, b])
+    first, second = metrics.restrict_times([a, b])
     assert first["value"].tolist() == [3000.0, 10_070.0] and second["value"].tolist() == [10_070.0]
 
 
 @pytest.mark.parametrize("name", ["auc", "steps_to_threshold"])
 def test_a_run_that_has_just_begun_cuts_off_no_other(add_run: Make, tmp_path: Path, name: str):
     add_run(tmp_path, "e", "a", 0, returns=np.arange(11.0), threshold=5.0)
-    (alone,) = metrics.measure_runs([results.load(tmp_path)], name)
+    (alone,) = metrics.measure_runs([results.load_results(tmp_path)], name)
     add_run(tmp_path, "e", "a", 1, status="running", evaluations=1, threshold=500.0)
-    (runs,) = metrics.measure_runs([results.load(tmp_path)], name)
+    (runs,) = metrics.measure_runs([results.load_results(tmp_path)], name)
     assert runs["value"].tolist() == alone["value"].tolist() == [5.0 if name == "auc" else 5000.0]
 
 

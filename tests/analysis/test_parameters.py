@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rl_es.analysis.curves import center_path, center_scalars
+from rl_es.analysis.curves import center_path, count_center_scalars
 from rl_es.analysis.drawing import layout
 from rl_es.analysis.figures import settings
-from rl_es.analysis.results import load
+from rl_es.analysis.results import load_results
 from rl_es.results import tables
 from tests.looks import legend, misplaced, named, texts, titles
 
@@ -26,7 +26,7 @@ def ways(count: int, scale: float = 1.0) -> list[list[float]]:
 def test_a_panel_a_parameter_and_one_for_the_loss(results: Results) -> None:
     folder = results(["a"], centers=ways(2), **LOSSES)
     results(["b"], centers=ways(1))
-    found = load(folder)
+    found = load_results(folder)
     assert settings.parameter_environments(found) == ["a", "b"]
     figure = settings.draw_parameters(found)
     assert titles(figure) == ["a", "a", "a", "b"]
@@ -45,7 +45,7 @@ def test_the_thick_line_is_the_median_and_each_seed_is_there(
     folder = results(["e"], ["pes"], 0)
     for seed, scale in enumerate((1.0, 2.0, 30.0)):
         add_run(folder, "e", "pes", seed, centers=ways(1, scale), **LOSSES)
-    first, loss = settings.draw_parameters(load(folder)).axes
+    first, loss = settings.draw_parameters(load_results(folder)).axes
     np.testing.assert_allclose(named(first)["pes"].get_ydata(), np.arange(11) * 2.0)
     assert len(first.lines) == len(loss.lines) == 4
     np.testing.assert_array_equal(first.lines[0].get_xdata(), np.arange(11) * 10)
@@ -55,10 +55,10 @@ def test_the_thick_line_is_the_median_and_each_seed_is_there(
 def test_one_run_far_off_does_not_hide_the_others(results: Results, add_run: Callable) -> None:
     folder = results(["e"], ["pes"], 2, centers=ways(1))
     add_run(folder, "e", "pes", 5, centers=ways(1, 9.0))
-    figure = settings.draw_parameters(load(folder))
+    figure = settings.draw_parameters(load_results(folder))
     assert figure.axes[0].get_ylim()[1] > 90 and "ends there" not in texts(figure)
     add_run(folder, "e", "nres", 5, centers=ways(1, -1e6))
-    figure = settings.draw_parameters(load(folder))
+    figure = settings.draw_parameters(load_results(folder))
     low, high = figure.axes[0].get_ylim()
     assert -60 < low < -40 and 40 <= high < 60 and "leaves its panel ends there" in texts(figure)
     gone = named(figure.axes[0])["nres"]
@@ -67,16 +67,18 @@ def test_one_run_far_off_does_not_hide_the_others(results: Results, add_run: Cal
 
 def test_a_loss_of_zero_is_below_the_panel(results: Results) -> None:
     returns = np.array([-1.0, -1e-3, -1e-6, *np.zeros(8)])
-    figure = settings.draw_parameters(load(results(["e"], centers=ways(1), returns=returns)))
+    figure = settings.draw_parameters(
+        load_results(results(["e"], centers=ways(1), returns=returns))
+    )
     low, high = figure.axes[1].get_ylim()
     assert 0 < low <= 1e-6 and high >= 1
-    layout.encode(figure, "png")
+    layout.encode_figure(figure, "png")
 
 
 def test_a_lost_run_ends_in_a_cross_and_is_named(results: Results) -> None:
     ends = {("e", "pes", 0): "diverged"}
     folder = results(["e"], ["pes"], 3, ends=ends, centers=ways(1), **LOSSES)
-    figure = settings.draw_parameters(load(folder))
+    figure = settings.draw_parameters(load_results(folder))
     crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
     assert len(crosses) == 1 and list(crosses[0].get_xdata()) == [30]
     assert "crosses" in texts(figure) and "Not in the medians: pes on e, seed 0" in texts(figure)
@@ -84,7 +86,7 @@ def test_a_lost_run_ends_in_a_cross_and_is_named(results: Results) -> None:
 
 def test_thresholds_stand_in_the_loss_only(results: Results) -> None:
     folder = results(["e"], ["pes"], 1, centers=ways(1), threshold=-1e-14, **LOSSES)
-    first, loss = (axes for axes in settings.draw_parameters(load(folder)).axes)
+    first, loss = (axes for axes in settings.draw_parameters(load_results(folder)).axes)
     assert loss.get_ylim()[0] < 1e-14
     assert len(first.lines) + 1 == len(loss.lines)
 
@@ -92,7 +94,7 @@ def test_thresholds_stand_in_the_loss_only(results: Results) -> None:
 @pytest.mark.parametrize("count", [0, 5, 64])
 def test_no_center_or_a_long_one_is_not_drawn(results: Results, count: int) -> None:
     changes: dict[str, Any] = {"centers": ways(count)} if count else {}
-    assert settings.parameter_environments(load(results(**changes))) == []
+    assert settings.parameter_environments(load_results(results(**changes))) == []
 
 
 def test_scalars() -> None:
@@ -101,13 +103,13 @@ def test_scalars() -> None:
 
         return pd.DataFrame({"center": pd.Series(found, dtype=object)})
 
-    assert center_scalars(rows([1.0, 2.0], None, [3.0, 4.0])) == 2
-    assert center_scalars(rows(None)) == center_scalars(rows([1.0], [1.0, 2.0])) == 0
+    assert count_center_scalars(rows([1.0, 2.0], None, [3.0, 4.0])) == 2
+    assert count_center_scalars(rows(None)) == count_center_scalars(rows([1.0], [1.0, 2.0])) == 0
 
 
 def test_the_same_bytes_twice(results: Results) -> None:
-    found = load(results(["e"], centers=ways(2), **LOSSES))
-    first, second = (layout.encode(settings.draw_parameters(found), "svg") for _ in range(2))
+    found = load_results(results(["e"], centers=ways(2), **LOSSES))
+    first, second = (layout.encode_figure(settings.draw_parameters(found), "svg") for _ in range(2))
     assert first == second and b"dc:date" not in first
 
 

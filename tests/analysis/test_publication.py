@@ -17,7 +17,7 @@ from rl_es.analysis.formatting import (
     text_cell,
     to_latex,
 )
-from rl_es.analysis.metrics import best_labels, supported_best
+from rl_es.analysis.metrics import significant_best_label, significant_best_labels
 from rl_es.analysis.statistics.aggregates import Scores
 from rl_es.cli.main import main
 
@@ -51,13 +51,13 @@ def scores(values: list[float]) -> Scores:
 
 def test_the_best_is_told_from_every_rival():
     clear = {"a": scores([9, 10, 11, 10]), "b": scores([0, 2, 0, 3]), "c": scores([0, 1, 0, 1])}
-    assert best_labels(clear, {}) == "a"
-    assert best_labels(clear, {}, lower=True) is None  # b and c are not told apart
+    assert significant_best_label(clear, {}) == "a"
+    assert significant_best_label(clear, {}, lower=True) is None  # b and c are not told apart
     close = clear | {"b": scores([9, 11, 10, 9.5])}
-    assert best_labels(close, {}) is None
-    assert best_labels({"a": clear["a"]}, {}) is None
-    assert best_labels(clear, {"a": 1}) is None
-    assert best_labels(clear, {"a": 1, "b": 1, "c": 2}) == "a"
+    assert significant_best_label(close, {}) is None
+    assert significant_best_label({"a": clear["a"]}, {}) is None
+    assert significant_best_label(clear, {"a": 1}) is None
+    assert significant_best_label(clear, {"a": 1, "b": 1, "c": 2}) == "a"
 
 
 def test_a_best_by_chance_is_rare():
@@ -65,16 +65,18 @@ def test_a_best_by_chance_is_rare():
 
     def found() -> bool:
         labels = {name: scores(list(rng.normal(size=6))) for name in "abcdef"}
-        return best_labels(labels, {}) is not None
+        return significant_best_label(labels, {}) is not None
 
     assert sum(found() for _ in range(200)) < 10
 
 
 def test_supported_best_of_a_folder(folder: Callable[..., Path]):
-    made = results.load(folder({"eggroll": 80, "pes": 60, "nres": 40}))
-    assert supported_best(made) == dict.fromkeys(ENVS, "eggroll")
-    assert supported_best(made, "auc") == dict.fromkeys(ENVS, "eggroll")
-    assert set(supported_best(made, "steps_to_threshold").values()) == {None}  # none gets there
+    made = results.load_results(folder({"eggroll": 80, "pes": 60, "nres": 40}))
+    assert significant_best_labels(made) == dict.fromkeys(ENVS, "eggroll")
+    assert significant_best_labels(made, "auc") == dict.fromkeys(ENVS, "eggroll")
+    assert set(significant_best_labels(made, "steps_to_threshold").values()) == {
+        None
+    }  # none gets there
 
 
 def test_markdown_has_bold_only_where_it_is_supported(folder: Callable[..., Path]):

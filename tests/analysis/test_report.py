@@ -51,8 +51,8 @@ def _quickly(draw: Callable[..., Figure], results: object, options: FigureOption
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tested here hangs neither on the number of replicates nor on further kinds."""
     for name, kind in KINDS.items():
-        reported = kind.reported if name in ALWAYS else lambda results: False
-        few = replace(kind, draw=partial(_quickly, kind.draw), reported=reported)
+        reported = kind.in_report if name in ALWAYS else lambda results: False
+        few = replace(kind, draw=partial(_quickly, kind.draw), in_report=reported)
         monkeypatch.setitem(KINDS, name, few)
 
 
@@ -104,7 +104,7 @@ def test_twice_is_the_same(results: Results) -> None:
 def test_figures_of_what_is_gone_go_and_others_stay(
     results: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = replace(KINDS["learning_curves"], most=1)
+    few = replace(KINDS["learning_curves"], max_subjects=1)
     monkeypatch.setitem(KINDS, "learning_curves", few)
     folder = results()
     sweep_report.write(folder)

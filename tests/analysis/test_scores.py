@@ -10,7 +10,7 @@ from rl_es.analysis import scores, summary, sweep_report
 from rl_es.analysis.drawing.figure_kinds import FigureOptions
 from rl_es.analysis.figures import aggregates
 from rl_es.analysis.figures.catalogue import KINDS
-from rl_es.analysis.results import load
+from rl_es.analysis.results import load_results
 from rl_es.errors import UserError
 from tests.looks import texts
 
@@ -40,19 +40,19 @@ def folder(tmp_path: Path, add_run: Callable[..., None]) -> Path:
     ],
 )
 def test_references(folder: Path, low: str, high: str | None, expected: float) -> None:
-    found = load(folder)
-    on = scores.scale(found, low, high)
-    values = scores.final_scores(found, on)["eggroll"].of("a").values
+    found = load_results(folder)
+    on = scores.score_scale(found, low, high)
+    values = scores.final_scores(found, on)["eggroll"].in_task("a").values
     np.testing.assert_allclose(values.mean(), expected)
     assert on.environments == ["a", "b"] and on.left_out == ()
-    assert on.told == f"0 is {low}, 1 is {high or 'threshold'}"
+    assert on.description == f"0 is {low}, 1 is {high or 'threshold'}"
 
 
 def test_references_of_a_file(folder: Path) -> None:
     path = folder / "published.csv"
     path.write_text("env,random,expert\na,0,200\nb,5,5\n")
-    found = load(folder)
-    on = scores.scale(found, f"{path}:random", f"{path}:expert")
+    found = load_results(folder)
+    on = scores.score_scale(found, f"{path}:random", f"{path}:expert")
     assert on.environments == ["a"] and on.left_out == ("b",)  # there both references are equal
     np.testing.assert_allclose(on.score(["a"] * 3, [0.0, 50.0, 200.0]), [0, 0.25, 1])
     assert set(scores.final_scores(found, on)["pes"].tasks) == {"a"}
@@ -61,10 +61,10 @@ def test_references_of_a_file(folder: Path) -> None:
 def test_a_better_return_never_scores_less(folder: Path) -> None:
     path = folder / "turned.csv"
     path.write_text("env,low,high\na,0,200\nb,200,0\n")
-    found = load(folder)
-    on = scores.scale(found, f"{path}:low", f"{path}:high")
+    found = load_results(folder)
+    on = scores.score_scale(found, f"{path}:low", f"{path}:high")
     assert on.environments == ["a"] and on.left_out == ("b",)
-    assert scores.scale(found, "eggroll", "pes").environments == []
+    assert scores.score_scale(found, "eggroll", "pes").environments == []
 
 
 @pytest.mark.parametrize(
@@ -77,29 +77,29 @@ def test_a_better_return_never_scores_less(folder: Path) -> None:
 )
 def test_unknown_references(folder: Path, name: str, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        scores.scale(load(folder), high=name)
+        scores.score_scale(load_results(folder), high=name)
 
 
 def test_bad_files_of_references(folder: Path) -> None:
     path = folder / "published.csv"
     path.write_text("env,random\na,0\na,1\n")
     with pytest.raises(UserError, match="no column 'expert'; it has env, random"):
-        scores.scale(load(folder), f"{path}:expert")
+        scores.score_scale(load_results(folder), f"{path}:expert")
     with pytest.raises(UserError, match="environment 'a' stands there twice"):
-        scores.scale(load(folder), f"{path}:random")
+        scores.score_scale(load_results(folder), f"{path}:random")
 
 
 def test_runs_that_are_lost_have_no_score(results: Results) -> None:
     ends = {("cartpole", "pes", 0): "diverged", ("pendulum", "pes", 1): "failed"}
-    found = load(results(ends=ends, threshold=90.0))
-    own = scores.final_scores(found, scores.scale(found))
+    found = load_results(results(ends=ends, threshold=90.0))
+    own = scores.final_scores(found, scores.score_scale(found))
     assert len(own["eggroll"].values) == 6 and len(own["pes"].values) == 4
-    assert list(own["pes"].of("cartpole").seeds) == [1, 2]
+    assert list(own["pes"].in_task("cartpole").seeds) == [1, 2]
 
 
 def test_totals(folder: Path) -> None:
-    found = load(folder)
-    on = scores.scale(found)
+    found = load_results(folder)
+    on = scores.score_scale(found)
     table = scores.aggregate_scores(found, on, replicates=200).set_index(["label", "statistic"])
     np.testing.assert_allclose(table.loc[("eggroll", "mean"), "estimate"], 0.815)
     np.testing.assert_allclose(table.loc[("pes", "optimality_gap"), "estimate"], 1 - 0.615)
@@ -108,8 +108,8 @@ def test_totals(folder: Path) -> None:
 
 
 def test_every_pair_is_compared(folder: Path) -> None:
-    found = load(folder)
-    table = scores.compare_scores(found, scores.scale(found))
+    found = load_results(folder)
+    table = scores.compare_scores(found, scores.score_scale(found))
     assert list(table.env) == ["all", "a", "b"]
     assert (table["first"] == "eggroll").all() and (table["second"] == "pes").all()
     assert (table.probability == 1).all() and table.paired.all()
@@ -121,9 +121,9 @@ def test_every_pair_is_compared(folder: Path) -> None:
 def test_of_many_labels_each_is_compared_with_the_best(
     results: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scores, "MOST_LABELS", 2)
-    found = load(results(labels=["eggroll", "pes", "nres"], threshold=90.0))
-    table = scores.compare_scores(found, scores.scale(found))
+    monkeypatch.setattr(scores, "MAX_PAIRED_LABELS", 2)
+    found = load_results(results(labels=["eggroll", "pes", "nres"], threshold=90.0))
+    table = scores.compare_scores(found, scores.score_scale(found))
     assert table["first"].nunique() == 1 and table["second"].nunique() == 2
 
 
@@ -133,7 +133,7 @@ def test_figures_have_the_scale_of_the_whole_folder(
     for label in LEVELS:
         for seed in range(2):  # no threshold, and worse than before: not on the scale
             add_run(folder, "c", label, seed, returns=np.linspace(0, -9, 11))
-    found = load(folder)
+    found = load_results(folder)
     assert (
         aggregates.scale_environments(found)
         == aggregates.improvement_environments(found)
@@ -150,7 +150,11 @@ def test_figures_have_the_scale_of_the_whole_folder(
         (drawn,) = KINDS[kind].figures(found)
         assert "where 0 is untrained, 1 is best, so not here: c." in texts(drawn.figure)
     part = found.within(["a", "b"])
-    assert scores.scale(part).told == scores.scale(found).told == "0 is untrained, 1 is best"
+    assert (
+        scores.score_scale(part).description
+        == scores.score_scale(found).description
+        == "0 is untrained, 1 is best"
+    )
 
 
 def test_only_labels_in_every_environment_are_told_in_total(
@@ -158,9 +162,9 @@ def test_only_labels_in_every_environment_are_told_in_total(
 ) -> None:
     for seed in range(4):
         add_run(folder, "a", "nres", seed, returns=np.linspace(0, 99, 11), threshold=100.0)
-    told = summary.make_digest(load(folder))
+    told = summary.make_digest(load_results(folder))
     assert [row[0].text for row in sweep_report.totals_table(told).rows] == ["eggroll", "pes"]
     said = sweep_report.totals_legend(told)
     assert "Without a score in each of them: nres." in said and "50,000 replicates" in said
-    (drawn,) = KINDS["improvement"].figures(load(folder))
+    (drawn,) = KINDS["improvement"].figures(load_results(folder))
     assert "environments that both have runs in" in texts(drawn.figure)

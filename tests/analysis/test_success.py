@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from rl_es.analysis import summary
-from rl_es.analysis.curves import Curve, held, share_along
+from rl_es.analysis.curves import Curve, last_values, success_curve
 from rl_es.analysis.drawing.figure_kinds import FigureOptions
 from rl_es.analysis.figures.returns import draw_success, threshold_environments
-from rl_es.analysis.results import load
+from rl_es.analysis.results import load_results
 from rl_es.analysis.statistics.intervals import wilson
 from rl_es.results import tables
 from tests.looks import legend, misplaced, texts, titles
@@ -20,7 +20,7 @@ HALF = np.array([0, 0, 60, 60, 40, 60, 0, 60, 60, 60, 60.0])  # beside a thresho
 
 
 def rates(folder: Path) -> tuple[np.ndarray, np.ndarray, int]:
-    grid, share = share_along(*tables.load_tables(folder))
+    grid, share = success_curve(*tables.load_tables(folder))
     return grid, share.estimate, share.n
 
 
@@ -71,7 +71,7 @@ def test_without_a_threshold_there_is_no_rate(results: Results) -> None:
 def test_a_row_an_environment_that_has_a_threshold(results: Results, add_run: Callable) -> None:
     folder = results(["a", "b"], threshold=50.0)
     add_run(folder, "c", "pes", 0)
-    found = load(folder)
+    found = load_results(folder)
     assert threshold_environments(found) == ["a", "b"]
     figure = draw_success(found.within(["a", "b"]), FigureOptions(replicates=50))
     assert titles(figure) == ["a", "a", "b", "b"]
@@ -82,19 +82,19 @@ def test_a_row_an_environment_that_has_a_threshold(results: Results, add_run: Ca
     rate = figure.axes[1].lines[0]
     curves, runs = found.curves, found.runs
     mine = runs[(runs.env == "a") & (runs.label == "eggroll")]
-    _, share = share_along(curves, mine)
+    _, share = success_curve(curves, mine)
     np.testing.assert_array_equal(np.asarray(rate.get_ydata(), float), share.estimate)
 
 
 @pytest.mark.parametrize("status", ["failed", "diverged", "running"])
 def test_any_state_can_be_drawn(results: Results, status: str) -> None:
     folder = results(["e"], ["pes"], 1, ends={("e", "pes", 0): status}, threshold=50.0)
-    draw_success(load(folder), FigureOptions(replicates=10))
+    draw_success(load_results(folder), FigureOptions(replicates=10))
 
 
 def test_held() -> None:
     curve = Curve(0, "finished", np.array([1.0, 3.0]), np.array([5.0, 7.0]))
-    found = held(curve, np.array([0.0, 1.0, 2.9, 3.0, 9.0]))
+    found = last_values(curve, np.array([0.0, 1.0, 2.9, 3.0, 9.0]))
     np.testing.assert_array_equal(found, [np.nan, 5, 5, 7, 7])
 
 
@@ -104,7 +104,7 @@ def test_losses_over_decades_are_on_a_logarithmic_axis(
 ) -> None:
     returns = np.linspace(-8.0, smallest, 11)
     figure = draw_success(
-        load(results(["e"], returns=returns, threshold=-3.0)), FigureOptions(replicates=50)
+        load_results(results(["e"], returns=returns, threshold=-3.0)), FigureOptions(replicates=50)
     )
     left, right = figure.axes
     assert left.get_ylabel() == name and right.get_ylabel() == "success rate"

@@ -10,7 +10,7 @@ from matplotlib.colors import LogNorm
 
 from rl_es.analysis.drawing import layout
 from rl_es.analysis.figures import surface
-from rl_es.analysis.results import load
+from rl_es.analysis.results import load_results
 from rl_es.results import surfaces
 from tests.looks import legend, misplaced, texts, titles
 
@@ -36,10 +36,10 @@ def write(folder: Path, env: str, function: Callable[[float, float], float] = bo
 
 def test_a_panel_an_environment_that_has_one(results: Results) -> None:
     folder = results(["a/b", "c"], centers=WAYS)
-    assert surface.surface_environments(load(folder)) == []
+    assert surface.surface_environments(load_results(folder)) == []
     write(folder, "a/b")
     write(folder, "gone")
-    found = load(folder)
+    found = load_results(folder)
     assert surface.surface_environments(found) == ["a/b"]
     figure = surface.draw_surface(found.within(["a/b"]))
     assert titles(figure) == ["a/b"] and not misplaced(figure)
@@ -49,7 +49,7 @@ def test_a_panel_an_environment_that_has_one(results: Results) -> None:
 
 def drawn(folder: Path) -> tuple:
     """The figure of the only environment, its panel, and the image in it."""
-    figure = surface.draw_surface(load(folder))
+    figure = surface.draw_surface(load_results(folder))
     panel = figure.axes[0]
     return figure, panel, panel.images[0]
 
@@ -102,7 +102,7 @@ def test_any_surface_can_be_drawn(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         figure, _, image = drawn(folder)
-        layout.encode(figure, "png")
+        layout.encode_figure(figure, "png")
     assert isinstance(image.norm, LogNorm) == log and figure.axes[1].get_ylabel() == label
     assert ("not finite" in texts(figure)) == (function(0, 0) is None)
 
@@ -129,5 +129,7 @@ def test_a_few_points_far_off_do_not_take_the_colours(results: Results) -> None:
 def test_the_same_bytes_twice(results: Results) -> None:
     folder = results(["e"], centers=WAYS)
     write(folder, "e")
-    first, second = (layout.encode(surface.draw_surface(load(folder)), "svg") for _ in range(2))
+    first, second = (
+        layout.encode_figure(surface.draw_surface(load_results(folder)), "svg") for _ in range(2)
+    )
     assert first == second and b"dc:date" not in first

@@ -54,9 +54,9 @@ def test_a_change_of_a_table_changes_nothing_else(folder: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["learning_curves", "success"])
 def test_a_figure_is_that_of_the_command(kind: str, folder: Path, tmp_path: Path) -> None:
-    (path,) = gallery.draw([folder], tmp_path / "figures", [kind], formats=["png"])
+    (path,) = gallery.draw_figures([folder], tmp_path / "figures", [kind], formats=["png"])
     figure = rl_es.load(folder).plot(kind)
-    drawn = Image.open(io.BytesIO(layout.encode(figure, "png")))
+    drawn = Image.open(io.BytesIO(layout.encode_figure(figure, "png")))
     assert np.array_equal(np.asarray(drawn), np.asarray(Image.open(path)))
     other = rl_es.plot(folder, kind, size="column", replicates=10)
     assert other.get_size_inches()[0] == 3.25

@@ -264,7 +264,7 @@ def test_any_csv(tmp_path: Path, text: str) -> None:
     path.write_bytes(f"env,random\n{text}".encode())
 
     def check() -> Any:
-        table = scores.read_scale(path, ["env", "random"], "table of references")
-        return scores.read_numbers(path, table, "random")
+        table = scores.read_csv_table(path, ["env", "random"], "table of references")
+        return scores.read_number_column(path, table, "random")
 
     outcome(check)

@@ -35,7 +35,7 @@ def test_the_table_says_what_the_runs_say(tmp_path, monkeypatch):
     assert abs(row["random"] - 22) < 5 * row["random_standard_error"]
     assert row["random_episodes"] == 200
     assert json.loads(row["environment"])["name"] == "CartPole-v1"
-    on = scores.scale(results.load(RANKS), f"{path}:random", f"{path}:{label}")
+    on = scores.score_scale(results.load_results(RANKS), f"{path}:random", f"{path}:{label}")
     found = on.score(["CartPole-v1"] * 2, row[["random", label]])
     assert found[0] == 0 and found[1] == pytest.approx(1)
 

@@ -18,7 +18,7 @@ from rl_es.analysis.comparison.findings import BETTER, SAME, UNKNOWN, WORSE, Fin
 from rl_es.analysis.comparison.matching import ComparedFolder, Match, runs_of
 from rl_es.analysis.comparison.summary import Comparison
 from rl_es.analysis.curves import curves_of_runs
-from rl_es.analysis.drawing import captions, layout, marks, ticks
+from rl_es.analysis.drawing import captions, layout, marks
 from rl_es.analysis.drawing.figure_kinds import DEFAULT_OPTIONS, FigureKind, FigureOptions
 from rl_es.analysis.drawing.palette import (
     BLACK,
@@ -49,9 +49,9 @@ def draw_curves(comparison: Comparison, options: FigureOptions) -> Figure:
     labels = list(dict.fromkeys(match.base for match in comparison.matches))
     environments = comparison.environments
     single = False
-    with layout.paper():
+    with layout.paper_style():
         counts = [len(environments)] * len(labels)
-        figure, rows = layout.rows(options.sheet, counts, 2.0, 1.45)
+        figure, rows = layout.panel_rows(options.sheet, counts, 2.0, 1.45)
         for label, row in zip(labels, rows, strict=True):
             for env, panel in zip(environments, row, strict=True):
                 matches = [m for m in comparison.matches if (m.env, m.base) == (env, label)]
@@ -60,11 +60,11 @@ def draw_curves(comparison: Comparison, options: FigureOptions) -> Figure:
                     continue
                 single |= _panel(panel, comparison, matches, options.replicates)
                 panel.set_title(env if row is rows[0] else "")
-                if layout.first_of_row(panel):
+                if layout.is_first_in_row(panel):
                     panel.set_ylabel(label)
                 if row is not rows[-1]:
                     panel.set_xlabel("")
-        return layout.finish(
+        return layout.finish_figure(
             figure, _curve_entries(comparison), _curve_notes(comparison, options, single)
         )
 
@@ -82,10 +82,10 @@ def _panel(panel: Axes, comparison: Comparison, matches: list[Match], replicates
         style = _style(comparison, first.base, index)
         curves = curves_of_runs(points, runs, points["env_steps"])
         offset = (index + 0.5) / len(comparison.folders)
-        marks.mean_and_band(panel, curves, style, offset, replicates, folder.name)
-        single |= marks.single_runs(panel, curves, style, max(ends))
-    marks.dress(panel, "", runs_of(comparison.base.results.runs, first.env, first.base))
-    marks.dress_abscissa(panel, max(ends), marks.STEPS)
+        marks.draw_mean(panel, curves, style, offset, replicates, folder.name)
+        single |= marks.draw_single_runs(panel, curves, style, max(ends))
+    marks.format_panel(panel, "", runs_of(comparison.base.results.runs, first.env, first.base))
+    marks.format_x_axis(panel, max(ends), marks.STEPS_LABEL)
     return single
 
 
@@ -110,18 +110,18 @@ def _curve_entries(comparison: Comparison) -> list[tuple[Artist, str]]:
     entries = []
     for index, folder in enumerate(comparison.folders):
         ink = BLACK if len(comparison.folders) == 2 else colour(index)
-        entries.append((marks.handle(_dashed(ink, index)), folder.name))
+        entries.append((marks.legend_handle(_dashed(ink, index)), folder.name))
     runs = comparison.base.results.runs
-    return entries + marks.threshold_entry(runs[runs["env"].isin(comparison.environments)])
+    return entries + marks.threshold_entries(runs[runs["env"].isin(comparison.environments)])
 
 
 def _curve_notes(comparison: Comparison, options: FigureOptions, single: bool) -> list[str]:
     renamed = {m.name for m in comparison.matches if m.base != m.label}
     remark = f" Rows are named by the base: {'; '.join(sorted(renamed))}." if renamed else ""
     return [
-        f"Lines: mean {captions.EVALUATED}, {comparison.counted()}; shaded: "
+        f"Lines: mean {captions.EVALUATION_RETURN}, {comparison.sample_note()}; shaded: "
         f"{CONFIDENCE:.0%} bootstrap interval over seeds ({options.replicates:,} replicates)."
-        f"{captions.THIN if single else ''}{remark}"
+        f"{captions.SINGLE_SEEDS_NOTE if single else ''}{remark}"
     ]
 
 
@@ -142,20 +142,20 @@ def draw_differences(comparison: Comparison, options: FigureOptions) -> Figure:
     ]
     labels = _labels(comparison)
     other_names = [folder.name for folder in comparison.other_folders]
-    with layout.paper():
+    with layout.paper_style():
         names = layout.row_names(options.sheet, labels)
         row = 0.19 + 0.11 * (len(other_names) - 1)
-        size = 2.1, names.high(row, frame=0.55), names.left
-        figure, axes = layout.grid(options.sheet, len(groups), *size, stretch=False)
+        size = 2.1, names.panel_height(row, frame=0.55), names.left
+        figure, axes = layout.panel_grid(options.sheet, len(groups), *size, stretch=False)
         for panel, (title, findings) in zip(axes, groups, strict=True):
             for finding in findings:
                 shift = other_names.index(finding.other) - (len(other_names) - 1) / 2
                 height = labels.index(finding.name) + shift * _SPREAD / len(other_names)
                 _mark(panel, finding, height, _colour(other_names, finding.other))
             panel.set_title(title)
-            names.beside(panel)
+            names.label(panel)
         _axis(axes, comparison)
-        return layout.finish(
+        return layout.finish_figure(
             figure, list(_verdict_entries(comparison)), _difference_notes(comparison)
         )
 
@@ -182,7 +182,7 @@ def _colour(other_names: Sequence[str], other: str) -> str:
 def _mark(panel: Axes, finding: Finding, height: float, ink: str) -> None:
     gain = finding.normalised
     if not np.isfinite(gain.estimate):
-        marks.row_note(panel, height)
+        marks.write_row_note(panel, height)
         return
     panel.plot([gain.low, gain.high], [height, height], color=ink, linewidth=1.0, zorder=3)
     panel.plot([gain.estimate], [height], color=ink, zorder=4, **_shape(finding.verdict, ink))
@@ -211,7 +211,7 @@ def _axis(axes: Sequence[Axes], comparison: Comparison) -> None:
         if comparison.margin is not None:
             panel.axvspan(-comparison.margin, comparison.margin, color="#000000", alpha=0.07, lw=0)
         panel.set_xlim(min(low, 0), max(high, 0))
-        ticks.shorten_ticks(panel.xaxis, 5)
+        marks.set_short_ticks(panel.xaxis, 5)
         panel.set_xlabel("normalised difference")
 
 
@@ -229,7 +229,7 @@ def _verdict_entries(comparison: Comparison) -> Iterator[tuple[Artist, str]]:
 def _difference_notes(comparison: Comparison) -> list[str]:
     base, metric = f"‘{comparison.base.name}’", comparison.metric
     other_names = " and ".join(f"‘{folder.name}’" for folder in comparison.other_folders)
-    scale = comparison.scale.told
+    scale = comparison.scale.description
     if metric.lower:
         scale = "in shares of the base's mean, less time to the right"
     margin = "" if comparison.margin is None else " Shaded: the margin."
@@ -240,7 +240,7 @@ def _difference_notes(comparison: Comparison) -> list[str]:
     )
     return [
         f"How much better {other_names} than {base} in {metric.title} ({scale}), "
-        f"{comparison.counted()}; lines: {CONFIDENCE:.0%} bootstrap interval "
+        f"{comparison.sample_note()}; lines: {CONFIDENCE:.0%} bootstrap interval "
         f"({comparison.replicates:,} replicates). All environments: interquartile mean. "
         f"Filled: p < 0.05, adjusted for {len(comparison.findings)} comparisons.{margin}{order}",
         *(f"Not in it: {line}." for line in comparison.lost),
@@ -256,14 +256,14 @@ KINDS: dict[str, FigureKind[Comparison]] = {
             "How much better the others are than the base, with intervals",
             draw_differences,
             difference_environments,
-            most=11,
+            max_subjects=11,
         ),
         FigureKind(
             CURVES,
             "Learning curves of the base and of the others",
             draw_curves,
             lambda comparison, options: comparison.environments,
-            most=COLUMNS,
+            max_subjects=COLUMNS,
         ),
     )
 }

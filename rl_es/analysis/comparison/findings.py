@@ -28,10 +28,10 @@ from rl_es.analysis.statistics.two_samples import (
     adjust_p_values,
     are_paired,
     difference,
-    interval_p,
+    interval_p_value,
     probability_of_improvement,
-    seeds_to_tell,
-    student_p,
+    required_seeds,
+    student_p_value,
 )
 
 BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "same", "cannot tell"
@@ -78,7 +78,7 @@ def seeds_needed(gain: Interval, seeds: int, comparisons: int) -> int | None:
     z = NormalDist()
     wider = z.inv_cdf(1 - share / 2) / z.inv_cdf(1 - LEVEL / 2)
     bounds = (gain.estimate + wider * (end - gain.estimate) for end in (gain.low, gain.high))
-    needed = seeds_to_tell(Interval(gain.estimate, *bounds, gain.n), seeds, 1 - share)
+    needed = required_seeds(Interval(gain.estimate, *bounds, gain.n), seeds, 1 - share)
     return None if needed is None else max(needed, seeds + 1)
 
 
@@ -169,7 +169,7 @@ def compare_pair(values: MatchedValues, replicates: int) -> Finding:
         probability=probability_of_improvement(*signed),
         paired=paired,
         equal=_are_equal(base, other, paired),
-        p=student_p(other, base),
+        p=student_p_value(other, base),
     )
 
 
@@ -194,7 +194,7 @@ def compare_total(parts: Sequence[MatchedValues], replicates: int) -> Finding | 
         probability=probability_of_improvement(other, base),
         paired=paired,
         equal=_are_equal(base, other, paired),
-        p=interval_p(change),
+        p=interval_p_value(change),
     )
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from rl_es.analysis import metrics
 from rl_es.analysis.drawing.palette import natural_order
 from rl_es.analysis.metrics import Metric
-from rl_es.analysis.results import ResultTables, load
+from rl_es.analysis.results import ResultTables, load_results
 from rl_es.analysis.scores import ScoreScale
 from rl_es.analysis.statistics.aggregates import Scores
 from rl_es.analysis.statistics.intervals import Interval
@@ -38,7 +38,7 @@ class ComparedFolder:
     @property
     def pairs(self) -> list[tuple[str, str]]:
         """Its (environment, label) pairs, in the order of the legend."""
-        runs, order = self.results.runs, list(self.results.shown)
+        runs, order = self.results.runs, list(self.results.legend)
         pairs = set(zip(runs["env"], runs["label"], strict=True))
         return sorted(pairs, key=lambda pair: (natural_order(pair[0]), order.index(pair[1])))
 
@@ -81,7 +81,7 @@ def load_folders(paths: Sequence[Path]) -> list[ComparedFolder]:
     for path in paths:
         folder_of_results(path)
     names = distinct_names(paths)
-    return [ComparedFolder(name, p, load(p)) for name, p in zip(names, paths, strict=True)]
+    return [ComparedFolder(name, p, load_results(p)) for name, p in zip(names, paths, strict=True)]
 
 
 def parse_renamings(
@@ -249,9 +249,9 @@ def read_values(
         runs = [runs_of(folder.results.runs, match.env, label) for folder, label in sides]
         typical = [metrics.typical_value(m, metric.name, replicates) for m in measured]
         lost = [len(r) - len(m) for r, m in zip(runs, measured, strict=True)]
-        if metric.name == metrics.ARRIVAL:
-            measured = metrics.restrict_runs(measured)
-        base, other = map(metrics.scores, measured)
+        if metric.name == metrics.THRESHOLD_STEPS:
+            measured = metrics.restrict_times(measured)
+        base, other = map(metrics.to_scores, measured)
         size, zero = _unit(metric, scale, match.env, base)
         yield MatchedValues(
             match,

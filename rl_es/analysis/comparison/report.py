@@ -35,7 +35,7 @@ from rl_es.analysis.formatting import (
     to_csv,
     to_markdown,
 )
-from rl_es.analysis.metrics import ARRIVAL, FINAL
+from rl_es.analysis.metrics import FINAL, THRESHOLD_STEPS
 from rl_es.analysis.report import Section, figure_blocks, files_section, write_report
 from rl_es.analysis.statistics.intervals import CONFIDENCE, Interval
 from rl_es.results.files import check_folder, slug
@@ -116,7 +116,7 @@ def unrounded_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def _interval_columns(name: str, interval: Interval, suffix: str = "") -> dict[str, float]:
-    values = interval.named()
+    values = interval.as_dict()
     return {
         f"{name}{suffix}": values["estimate"],
         f"{name}_low": values["low"],
@@ -131,7 +131,7 @@ def to_json(comparison: Comparison) -> str:
         "others": [{"name": f.name, "path": str(f.path)} for f in comparison.other_folders],
         "metric": comparison.metric.name,
         "lower_is_better": comparison.metric.lower,
-        "normalised": comparison.scale.told,
+        "normalised": comparison.scale.description,
         "margin": comparison.margin,
         "replicates": comparison.replicates,
         "verdict": comparison.verdict,
@@ -166,7 +166,7 @@ def findings_table(comparison: Comparison, findings: Sequence[Finding]) -> Table
 
 def _finding_columns(finding: Finding, comparison: Comparison) -> list[tuple[str, TableCell]]:
     """Returns the head and the cell of each column; a total has other columns than a finding."""
-    median = comparison.metric.name == ARRIVAL
+    median = comparison.metric.name == THRESHOLD_STEPS
     columns: list[tuple[str, TableCell]] = []
     if len(comparison.other_folders) > 1:
         columns.append(("other", text_cell(finding.other)))
@@ -246,7 +246,7 @@ def margin_text(comparison: Comparison) -> str:
         return f"Same: no worse than {comparison.margin:.3g} of the base's mean time."
     return (
         f"Same: no worse than {comparison.margin:.3g} of the way between the references "
-        f"({comparison.scale.told})."
+        f"({comparison.scale.description})."
     )
 
 
@@ -264,7 +264,7 @@ def table_legend(comparison: Comparison) -> list[str]:
         margin_text(comparison),
         "Seeds: how many would tell if the difference is what it seems (power 0.8).",
     ]
-    if metric.name == ARRIVAL:
+    if metric.name == THRESHOLD_STEPS:
         sentences.append(
             "Median: of runs some of which never arrived (censored). Restricted mean: of the steps "
             "up to where it is known of all runs of both whether they arrived; who has not counts "
@@ -278,7 +278,7 @@ def total_legend(comparison: Comparison) -> str:
     name = AGGREGATE.replace("_", " ")
     if comparison.metric.lower:
         return f"{name.capitalize()} of minus the times, over the base's mean in each environment."
-    return f"{name.capitalize()} of normalised scores: {comparison.scale.told}."
+    return f"{name.capitalize()} of normalised scores: {comparison.scale.description}."
 
 
 def left_out_lines(comparison: Comparison) -> list[str]:

@@ -36,11 +36,11 @@ from rl_es.analysis.comparison.matching import (
     runs_of,
     unmatched_labels,
 )
-from rl_es.analysis.drawing.captions import named_note, running_note
+from rl_es.analysis.drawing.captions import list_runs, running_note
 from rl_es.analysis.drawing.palette import natural_order
 from rl_es.analysis.formatting import DASH, format_range, format_ranges
-from rl_es.analysis.metrics import ARRIVAL, FINAL, METRICS, SECONDS, Metric
-from rl_es.analysis.scores import LOW, ScoreScale, scale
+from rl_es.analysis.metrics import FINAL, METRICS, SECONDS, THRESHOLD_STEPS, Metric
+from rl_es.analysis.scores import LOW, ScoreScale, score_scale
 from rl_es.analysis.statistics.aggregates import MANY_REPLICATES
 from rl_es.errors import UserError
 from rl_es.results.manifest import (
@@ -306,7 +306,7 @@ class Comparison:
             for name, table in folder.results.within(self.environments).tables().items()
         }
 
-    def counted(self) -> str:
+    def sample_note(self) -> str:
         """Returns 'n = 10 seeds', or from which to which number."""
         sizes = {n for finding in self.findings for n in (finding.base.n, finding.against.n)}
         return "n = 1 seed" if sizes == {1} else f"n = {format_range(sizes)} seeds"
@@ -322,11 +322,13 @@ class Comparison:
             lines += [f"{folder.name}: {sentence.rstrip('.')}" for sentence in sentences]
         if self.metric.name == SECONDS:
             lines += [f"times differ in {d.text}" for d in self.differences if d.what in OF_TIME]
-        elif self.metric.name == ARRIVAL and any(d.what == EVALUATION for d in self.differences):
+        elif self.metric.name == THRESHOLD_STEPS and any(
+            d.what == EVALUATION for d in self.differences
+        ):
             lines.append("arrivals are seen at evaluations only: fewer of them, later arrivals")
         off_scale = [env for env in self.environments if env not in self.scale.environments]
         if off_scale and not self.metric.lower:
-            where = f"not on the scale where {self.scale.told}"
+            where = f"not on the scale where {self.scale.description}"
             lines.append(f"{where}, so not in totals: {', '.join(off_scale)}")
         return lines
 
@@ -338,7 +340,7 @@ class Comparison:
             runs = compared_runs(folder, self.base, self.matches)
             runs = runs[runs["status"].isin(("diverged", "failed"))]
             if len(runs):
-                names = "; ".join(named_note(runs))
+                names = "; ".join(list_runs(runs))
                 lines.append(f"{folder.name}: {len(runs)} diverged or failed: {names}")
         return lines
 
@@ -375,7 +377,7 @@ def compare_folders(
     folders = load_folders(paths)
     matches = match_labels(folders, parse_renamings(renamed, folders), environments, labels)
     low, high = normalise or (LOW, None)
-    on_scale = scale(folders[0].results, low, high)
+    on_scale = score_scale(folders[0].results, low, high)
     values = list(read_values(folders, matches, METRICS[metric], on_scale, replicates))
     if not any(item.typical[0].n and item.typical[1].n for item in values):
         raise UserError(f"--metric {metric}: no run of both folders has one")

@@ -1,8 +1,9 @@
-"""A kind of figure: what it is drawn from, of which subjects, and its caption.
+"""Kinds of figures: which subjects each draws, its caption, and its files.
 
-Figures as files: each in every format, numbered; files of an earlier time are removed.
-
-How figures are drawn: the choices that are not in the tables, the same for every kind.
+A `FigureKind` draws from a `FigureSource`: tables about some subjects, such as environments or
+workloads. `write_figures` writes each figure in every format, numbered, and removes the files that
+an earlier call left and this one does not write. `FigureOptions` are the choices that are not in
+the tables, the same for every kind.
 """
 
 import math
@@ -15,27 +16,31 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 import pandas as pd
 from matplotlib.figure import Figure
 
-from rl_es.analysis.drawing import captions, layout
-from rl_es.analysis.drawing.captions import Caption, fingerprint
-from rl_es.analysis.drawing.layout import AUTO, Sheet
-from rl_es.analysis.statistics.intervals import REPLICATES
+from rl_es.analysis.drawing.captions import BOOTSTRAP, Caption, fingerprint
+from rl_es.analysis.drawing.layout import AUTO_SHEET, Sheet, encode_figure
+from rl_es.analysis.statistics import REPLICATES
 from rl_es.results.files import write_bytes
+
+MAX_PANELS = 12  # subjects per figure; more make further figures
+MAX_ROWS = 4  # where a subject takes a row
+ALL_SUBJECTS = 1000  # where all subjects belong into one figure
+DEFAULT_FORMATS = ("png", "svg")
 
 
 @dataclass(frozen=True)
 class FigureOptions:
-    """How figures are drawn.
+    """The choices that figures are drawn with.
 
     Attributes:
-      sheet: that they are made for.
-      replicates: of the bootstrap.
-      low: the reference that is 0 on the scale of normalised scores (`rl_es.analysis.scores`).
-      high: the one that is 1; None for the usual one.
-      reference: the label that others are compared with; None for the kind's own choice.
-      published: a CSV file of what others have found, which a figure shows beside its own.
+      sheet: The paper size.
+      replicates: Replicates of the bootstrap.
+      low: The reference that is 0 on the scale of normalised scores (`rl_es.analysis.scores`).
+      high: The reference that is 1; None for the usual one.
+      reference: The label that others are compared with; None for the kind's own choice.
+      published: A CSV file of published results, which a figure shows beside its own.
     """
 
-    sheet: Sheet = AUTO
+    sheet: Sheet = AUTO_SHEET
     replicates: int = REPLICATES
     low: str = "untrained"
     high: str | None = None
@@ -46,24 +51,19 @@ class FigureOptions:
 DEFAULT_OPTIONS = FigureOptions()
 
 
-PANELS = 12  # subjects per figure; more make further figures
-ROWS = 4  # where a subject takes a row
-ALL = 1000  # where all subjects belong into one figure
-
-
 class FigureSource(Protocol):
-    """What figures are drawn from: tables about some subjects (environments, workloads)."""
+    """The data that figures are drawn from: tables about some subjects."""
 
     def within(self, subjects: Sequence[Any], /) -> Self:
-        """The same for some of the subjects alone."""
+        """Returns the data of some of the subjects alone."""
         ...
 
     def tables(self) -> Mapping[str, pd.DataFrame]:
-        """All rows, by a table's name."""
+        """Returns all rows, by a table's name."""
         ...
 
-    def counted(self) -> str:
-        """How many runs means and intervals are of: 'n = 5 seeds'."""
+    def sample_note(self) -> str:
+        """Returns how many runs means and intervals are of: 'n = 5 seeds'."""
         ...
 
 
@@ -83,76 +83,80 @@ class FigureKind(Generic[T]):
     """A kind of figure.
 
     Attributes:
-      name: of its files.
-      caption: what it shows, for the pages that it stands in.
-      draw: draws the figure of all subjects of a source.
-      where: the subjects that have what the figure needs, with these options.
-      needs: what that is, in words.
-      most: subjects per figure; more make further figures, as do sheets that are not high enough.
-      interval: the kind of interval that it draws; empty where it draws none.
-      reported: whether a report has it.
+      name: Stem of its files.
+      caption: What it shows, for the pages that it stands in.
+      draw: Draws the figure of all subjects of a source.
+      subjects: Returns the subjects that have what the figure needs, with these options.
+      needs: What that is, in words.
+      max_subjects: Subjects per figure; more make further figures, as do sheets that are not high
+        enough.
+      interval: Kind of interval that it draws; empty where it draws none.
+      in_report: Tells whether the report of a source has it.
     """
 
     name: str
     caption: str
     draw: Callable[[T, FigureOptions], Figure]
-    where: Callable[[T, FigureOptions], Sequence[Any]]
+    subjects: Callable[[T, FigureOptions], Sequence[Any]]
     needs: str = "results"
-    most: int = PANELS
-    interval: str = captions.BOOTSTRAP
-    reported: Callable[[T], bool] = lambda source: True
+    max_subjects: int = MAX_PANELS
+    interval: str = BOOTSTRAP
+    in_report: Callable[[T], bool] = lambda source: True
 
     def figures(
         self, source: T, options: FigureOptions = DEFAULT_OPTIONS
     ) -> Iterator[CaptionedFigure]:
-        """The figures of all subjects, at most `most` in each; none where there is no subject."""
-        subjects = self.where(source, options)
-        for start in range(0, len(subjects), self.most):
-            yield from self._figures(source, subjects[start : start + self.most], options)
+        """Yields the figures of all subjects; none where there is no subject."""
+        subjects = self.subjects(source, options)
+        for start in range(0, len(subjects), self.max_subjects):
+            part = subjects[start : start + self.max_subjects]
+            yield from self._draw_fitting(source, part, options)
 
-    def _figures(
+    def _draw_fitting(
         self, source: T, subjects: Sequence[Any], options: FigureOptions
     ) -> Iterator[CaptionedFigure]:
-        """One figure, or several where it would be higher than the sheet."""
+        """Yields one figure, or several where it would be higher than the sheet."""
         part = source.within(subjects)
         figure = self.draw(part, options)
         fits = figure.get_size_inches()[1] <= (options.sheet.height or math.inf)
-        if not fits and len(subjects) > 1 and self.most < ALL:
+        if not fits and len(subjects) > 1 and self.max_subjects < ALL_SUBJECTS:
             half = (len(subjects) + 1) // 2
             for some in (subjects[:half], subjects[half:]):
-                yield from self._figures(source, some, options)
+                yield from self._draw_fitting(source, some, options)
         else:
             yield CaptionedFigure(figure, self._caption(part, options))
 
     def _caption(self, part: T, options: FigureOptions) -> Caption:
-        replicates = options.replicates if "bootstrap" in self.interval else None
-        said = (self.name, self.caption, part.counted(), self.interval)
-        return Caption(*said, replicates, fingerprint(part.tables()))
+        return Caption(
+            figure=self.name,
+            title=self.caption,
+            n=part.sample_note(),
+            interval=self.interval,
+            replicates=options.replicates if "bootstrap" in self.interval else None,
+            input=fingerprint(part.tables()),
+        )
 
 
 def figure_caption(kinds: Mapping[str, FigureKind[Any]], stem: str) -> str:
-    """What a figure of one of these kinds shows, by the name of its file without the suffix."""
-    name = max((known for known in kinds if stem.startswith(known)), key=len)
+    """Returns what a figure of one of these kinds shows, by its file's name without the suffix."""
+    name = max((name for name in kinds if stem.startswith(name)), key=len)
     part = stem.removeprefix(name).removeprefix("_")
     return kinds[name].caption + (f", part {part}" if part else "")
 
 
-FORMATS = ("png", "svg")
-
-
-def write_figure(folder: Path, kinds: Collection[FigureKind[T]], source: T) -> list[Path]:
-    """Writes the figures that a report holds and removes those that it no longer does.
+def write_report_figures(folder: Path, kinds: Collection[FigureKind[T]], source: T) -> list[Path]:
+    """Writes the figures of a report, and removes those that it no longer has.
 
     Args:
-      folder: made where it is missing.
-      kinds: all that there are.
-      source: what they are drawn from.
+      folder: Created where it is missing.
+      kinds: All kinds.
+      source: The data that they are drawn from.
 
     Returns:
       The files, in order.
     """
-    wanted = [kind for kind in kinds if kind.reported(source)]
-    return write_figures(folder, wanted, source, removed=kinds)
+    requested = [kind for kind in kinds if kind.in_report(source)]
+    return write_figures(folder, requested, source, replaced=kinds)
 
 
 def write_figures(
@@ -160,36 +164,36 @@ def write_figures(
     kinds: Collection[FigureKind[T]],
     source: T,
     options: FigureOptions = DEFAULT_OPTIONS,
-    formats: Sequence[str] = FORMATS,
-    removed: Collection[FigureKind[T]] | None = None,
+    formats: Sequence[str] = DEFAULT_FORMATS,
+    replaced: Collection[FigureKind[T]] | None = None,
 ) -> list[Path]:
-    """Writes figures of some kinds, and removes files of `removed` kinds that are no longer made.
+    """Writes figures of some kinds, and removes earlier files that are no longer made.
 
     From the second figure of a kind on, names have a number; on other sheets, the sheet's name too.
 
     Args:
-      folder: made where it is missing.
-      kinds: those to draw; one without subjects in `source` has no file.
-      source: what they are drawn from.
-      options: how they are drawn.
+      folder: Created where it is missing.
+      kinds: The kinds to draw; one without subjects in `source` has no file.
+      source: The data that they are drawn from.
+      options: How they are drawn.
       formats: png, svg, pdf.
-      removed: kinds whose earlier files are removed; None: `kinds`.
+      replaced: The kinds whose earlier files are removed; None for `kinds`.
 
     Returns:
       The files, in order.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    written: list[Path] = []
-    sheet = "" if options.sheet == AUTO else f"_{options.sheet.name}"
+    paths: list[Path] = []
+    sheet = "" if options.sheet == AUTO_SHEET else f"_{options.sheet.name}"
     for kind in kinds:
-        for number, drawn in enumerate(kind.figures(source, options), start=1):
+        for number, captioned in enumerate(kind.figures(source, options), start=1):
             stem = f"{kind.name}{sheet}" + (f"_{number}" if number > 1 else "")
-            for form in formats:
-                written.append(folder / f"{stem}.{form}")
-                write_bytes(written[-1], layout.encode(drawn.figure, form, drawn.caption))
-    names = "|".join(kind.name for kind in (kinds if removed is None else removed))
-    ours = re.compile(rf"({names}){sheet}(_\d+)?\.({'|'.join(formats)})")
+            for suffix in formats:
+                paths.append(folder / f"{stem}.{suffix}")
+                write_bytes(paths[-1], encode_figure(captioned.figure, suffix, captioned.caption))
+    names = "|".join(kind.name for kind in (kinds if replaced is None else replaced))
+    pattern = re.compile(rf"({names}){sheet}(_\d+)?\.({'|'.join(formats)})")
     for path in folder.iterdir():
-        if ours.fullmatch(path.name) and path not in written:
+        if pattern.fullmatch(path.name) and path not in paths:
             path.unlink()
-    return written
+    return paths

@@ -1,43 +1,83 @@
-"""What is drawn in a panel: means with bands, medians, single seeds, bars with dots, thresholds.
+"""The contents of a panel: means with bands, medians, single seeds, bars with dots, thresholds.
 
-Panels of lines: each label's runs along an axis, and that axis.
+Panels of lines have each label's runs along an axis. Ticks of axes are few, round, and written
+short.
+
+Axis letters: T points of a curve.
 """
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from rl_es.analysis.curves import COUNTED, Curve, align, counted, curves_of_runs
-from rl_es.analysis.drawing import layout, ticks
+from rl_es.analysis.curves import COUNTED_STATUSES, Curve, align, counted_curves, curves_of_runs
+from rl_es.analysis.drawing.layout import INK, count_fitting, legend_label
 from rl_es.analysis.drawing.palette import Style
-from rl_es.analysis.statistics.intervals import Interval, bootstrap
+from rl_es.analysis.formatting import format_tick
+from rl_es.analysis.statistics import Interval, bootstrap
 
-TAIL = 0.1  # the share of an axis below which a single seed's remainder is not worth a line
-REFERENCE: dict[str, Any] = dict(color="#555555", linestyle=(0, (4, 3)), linewidth=0.7)
+STEPS_LABEL = "environment steps"
+REFERENCE_LINE: dict[str, Any] = dict(color="#555555", linestyle=(0, (4, 3)), linewidth=0.7)
+_MIN_TAIL = 0.1  # the share of an axis below which a single seed's remainder has no line
 _EDGE: dict[str, Any] = dict(markeredgecolor="white", markeredgewidth=0.4)
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
-def mean_and_band(
+def draw_means(
     panel: Axes,
-    found: list[Curve],
+    curves: pd.DataFrame,
+    runs: pd.DataFrame,
+    x: pd.Series,
+    legend: Mapping[str, Style],
+    replicates: int,
+    y: pd.Series | None = None,
+) -> bool:
+    """Draws each label's mean with its band, and single seeds beyond it.
+
+    Args:
+      panel: The panel.
+      curves: Rows of the curves table.
+      runs: Runs of the panel.
+      x: Abscissa, aligned with the rows of `curves`.
+      legend: Styles of all labels of the figure, in the order of its legend.
+      replicates: Replicates of the bootstrap.
+      y: Ordinate, likewise; None for the mean return.
+
+    Returns:
+      True if single seeds are drawn as well.
+    """
+    end, single = largest_x(curves, runs, x), False
+    for index, (label, style) in enumerate(legend.items()):
+        run_curves = curves_of_runs(curves, runs[runs["label"] == label], x, y)
+        draw_mean(panel, run_curves, style, (index + 0.5) / len(legend), replicates, label)
+        single |= draw_single_runs(panel, run_curves, style, end)
+    return single
+
+
+def draw_mean(
+    panel: Axes,
+    curves: list[Curve],
     style: Style,
     offset: float,
     replicates: int,
     label: str,
 ) -> None:
     """Draws the mean over counted seeds and its interval; `offset` in [0, 1) moves the markers."""
-    grid, returns = align(counted(found))
+    grid, returns = align(counted_curves(curves))
     if not grid.size:
         return
-    band(panel, grid, bootstrap(returns, replicates=replicates), style, offset, label)
+    draw_band(panel, grid, bootstrap(returns, replicates=replicates), style, offset, label)
 
 
-def band(
+def draw_band(
     panel: Axes,
     x: np.ndarray,
     interval: Interval,
@@ -46,13 +86,13 @@ def band(
     label: str,
     alpha: float = 0.18,
 ) -> None:
-    """Estimates [T] over x [T] as a line, and their interval around it."""
+    """Draws estimates [T] over x [T] as a line, and their interval around it."""
     low, high = interval.low, interval.high
     panel.fill_between(x, low, high, color=style.colour, alpha=alpha, linewidth=0)
-    line(panel, x, interval.estimate, style, offset, label)
+    draw_line(panel, x, interval.estimate, style, offset, label)
 
 
-def line(
+def draw_line(
     panel: Axes, x: np.ndarray, y: np.ndarray, style: Style, offset: float, label: str
 ) -> None:
     """Draws a label's line, with markers along it that start at each label's own offset."""
@@ -65,174 +105,36 @@ def line(
         # The offset keeps markers apart where lines lie on each other.
         markevery=(0.04 + 0.2 * offset, 0.24) if x.size > 1 else None,
         zorder=3,
-        label=layout.visible(label),
+        label=legend_label(label),
         **_EDGE,
     )
 
 
-def median_and_runs(
-    panel: Axes, found: list[Curve], style: Style, offset: float, label: str
-) -> None:
-    """Draws each run as a thin line, a lost one with a cross at its end, and the others' median."""
-    for curve in found:
-        panel.plot(curve.x, curve.y, color=style.colour, linewidth=0.5, alpha=0.5)
-        if curve.status not in COUNTED:
-            _cross(panel, curve, style)
-    grid, values = align(counted(found))
-    if grid.size:
-        line(panel, grid, np.median(values, axis=0), style, offset, label)
-
-
-def _cross(panel: Axes, curve: Curve, style: Style) -> None:
-    """Where a lost run ended."""
-    end = curve.x[-1:], curve.y[-1:]
-    panel.plot(*end, color=style.colour, marker="x", markersize=4, zorder=4)
-
-
-def single_runs(panel: Axes, found: list[Curve], style: Style, furthest: float) -> bool:
+def draw_single_runs(panel: Axes, curves: list[Curve], style: Style, end: float) -> bool:
     """Draws single seeds where they are in no mean, or beyond the range that all of them cover.
 
+    Args:
+      panel: The panel.
+      curves: The curves of a label's runs.
+      style: The label's style.
+      end: The largest x of the panel.
+
     Returns:
-      Whether there are any.
+      True if any are drawn.
     """
-    mean = counted(found)
-    end = min((curve.x[-1] for curve in mean), default=-np.inf)
-    drawn = False
-    for curve in found:
-        lost = curve.status not in COUNTED
-        beyond = (
-            slice(None) if lost else slice(int(np.searchsorted(curve.x, end, "right")) - 1, None)
-        )
+    common_end = min((curve.x[-1] for curve in counted_curves(curves)), default=-np.inf)
+    single = False
+    for curve in curves:
+        lost = curve.status not in COUNTED_STATUSES
+        tail = int(np.searchsorted(curve.x, common_end, "right")) - 1
+        beyond = slice(None) if lost else slice(tail, None)
         x, y = curve.x[beyond], curve.y[beyond]
-        if not lost and x[-1] - end <= TAIL * furthest:
+        if not lost and x[-1] - common_end <= _MIN_TAIL * end:
             continue
-        drawn = True
+        single = True
         panel.plot(x, y, color=style.colour, linewidth=0.5, alpha=0.8, linestyle=style.line)
         if lost:
-            _cross(panel, curve, style)
-    return drawn
-
-
-def bar(panel: Axes, place: int, runs: pd.DataFrame, style: Style, replicates: int) -> None:
-    """Draws a bar for the mean of `final`, its interval, a dot per seed, a cross per lost seed."""
-    known = runs[np.isfinite(runs["final"])].sort_values(["seed", "run_id"])
-    counts = known["status"].isin(COUNTED)
-    mean, lost = known[counts]["final"].to_numpy(float), known[~counts]["final"].to_numpy(float)
-    interval_bar(panel, place, bootstrap(mean, replicates=replicates), style)
-    panel.plot(mean, _spread(place, len(mean)), "o", color=style.colour, zorder=5, ms=2.8, **_EDGE)
-    panel.plot(lost, _spread(place, len(lost)), "x", color=style.colour, zorder=5, ms=3.5)
-
-
-def interval_bar(
-    panel: Axes, place: float, interval: Interval, style: Style, start: float = 0.0
-) -> None:
-    """A bar from `start` to an estimate, with its interval; says so where there is none."""
-    if not np.isfinite(interval.estimate):
-        row_note(panel, place)
-        return
-    length = interval.estimate - start
-    panel.barh(place, length, 0.7, left=start, color=style.colour, alpha=0.35, linewidth=0)
-    ink: dict[str, Any] = dict(color=layout.INK, zorder=4)
-    panel.plot([interval.low, interval.high], [place, place], linewidth=1.3, **ink)
-    panel.plot([interval.estimate], [place], marker="|", markersize=6, **ink)
-
-
-def row_note(panel: Axes, place: float, text: str = "no result") -> None:
-    """Small text at the start of a row that has no mark."""
-    at = panel.get_yaxis_transform()
-    panel.text(0.02, place, text, transform=at, va="center", fontsize=6, color="#666666")
-
-
-def set_apart(panel: Axes) -> None:
-    """Marks the panel of a total among those of single environments."""
-    panel.set_facecolor("#f3f3f0")
-    panel.title.set_fontweight("bold")
-
-
-def dot_and_line(panel: Axes, place: float, interval: Interval, style: Style) -> None:
-    """An estimate as a dot, and its interval as a line."""
-    line: dict[str, Any] = dict(color=style.colour, linewidth=1.3, solid_capstyle="butt")
-    panel.plot([interval.low, interval.high], [place, place], zorder=3, **line)
-    panel.plot([interval.estimate], [place], style.marker, color=style.colour, zorder=4, **_EDGE)
-
-
-def _spread(place: int, count: int) -> np.ndarray:
-    """Heights [count] within a bar: dots of equal returns stand above each other."""
-    return place + (np.linspace(-0.22, 0.22, count) if count > 1 else np.zeros(count))
-
-
-def dress(
-    panel: Axes, env: str, runs: pd.DataFrame, across: bool = False, loss: bool = False
-) -> None:
-    """Sets the title and the limits, and draws the thresholds.
-
-    Args:
-      panel: with everything drawn.
-      env: its environment.
-      runs: for their thresholds.
-      across: whether returns are on the x axis instead of the y axis.
-      loss: whether y is minus the return, on a logarithmic axis; values at or below zero are cut.
-    """
-    panel.set_title(env)
-    if loss:
-        panel.set_yscale("log", nonpositive="clip")
-    for threshold in runs["threshold"].dropna().unique():
-        threshold = -threshold if loss else threshold
-        # As data, so that the limits leave room around it.
-        panel.update_datalim([(threshold, threshold)], updatex=across, updatey=not across)
-        (panel.axvline if across else panel.axhline)(threshold, zorder=2, **REFERENCE)
-    panel.autoscale_view()
-    if loss:
-        ticks.log_ticks(panel.yaxis)
-    elif not across:
-        ticks.shorten_ticks(panel.yaxis, 5)
-
-
-def entries(shown: Mapping[str, Style]) -> list[tuple[Artist, str]]:
-    """The legend's entries of labels."""
-    return [(handle(style), label) for label, style in shown.items()]
-
-
-def handle(style: Style) -> Artist:
-    """The legend's sample of a style."""
-    look: dict[str, Any] = dict(color=style.colour, linestyle=style.line, marker=style.marker)
-    return Line2D([], [], **look, **_EDGE)
-
-
-def threshold_entry(runs: pd.DataFrame) -> list[tuple[Artist, str]]:
-    """The legend's entry of thresholds, where there are any."""
-    return [(Line2D([], [], **REFERENCE), "threshold")] if runs["threshold"].notna().any() else []
-
-
-STEPS = "environment steps"
-
-
-def draw_means(
-    panel: Axes,
-    curves: pd.DataFrame,
-    runs: pd.DataFrame,
-    x: pd.Series,
-    shown: Mapping[str, Style],
-    replicates: int,
-    y: pd.Series | None = None,
-) -> bool:
-    """Draws each label's mean with its band; returns whether single seeds are drawn as well.
-
-    Args:
-      panel: where to draw.
-      curves: rows of the curves table.
-      runs: those of the panel.
-      x: the abscissa, aligned with the rows of `curves`.
-      shown: all labels of the figure, in the order of its legend.
-      replicates: of the bootstrap.
-      y: the ordinate, likewise; the mean return unless it is given.
-    """
-    end, single = furthest_abscissa(curves, runs, x), False
-    for place, (label, style) in enumerate(shown.items()):
-        found = curves_of_runs(curves, runs[runs["label"] == label], x, y)
-        offset = (place + 0.5) / len(shown)
-        mean_and_band(panel, found, style, offset, replicates, label)
-        single |= single_runs(panel, found, style, end)
+            _draw_cross(panel, curve, style)
     return single
 
 
@@ -241,27 +143,196 @@ def draw_medians(
     curves: pd.DataFrame,
     runs: pd.DataFrame,
     x: pd.Series,
-    shown: Mapping[str, Style],
+    legend: Mapping[str, Style],
     y: pd.Series,
 ) -> None:
-    """Draws each label's runs and their median; the arguments are those of `means`."""
-    for place, (label, style) in enumerate(shown.items()):
-        found = curves_of_runs(curves, runs[runs["label"] == label], x, y)
-        median_and_runs(panel, found, style, (place + 0.5) / len(shown), label)
+    """Draws each label's runs and their median; the arguments are those of `draw_means`."""
+    for index, (label, style) in enumerate(legend.items()):
+        run_curves = curves_of_runs(curves, runs[runs["label"] == label], x, y)
+        draw_median(panel, run_curves, style, (index + 0.5) / len(legend), label)
 
 
-def furthest_abscissa(curves: pd.DataFrame, runs: pd.DataFrame, x: pd.Series) -> float:
-    """The largest x that these runs have reached."""
+def draw_median(panel: Axes, curves: list[Curve], style: Style, offset: float, label: str) -> None:
+    """Draws each run as a thin line, a lost one with a cross at its end, and the others' median."""
+    for curve in curves:
+        panel.plot(curve.x, curve.y, color=style.colour, linewidth=0.5, alpha=0.5)
+        if curve.status not in COUNTED_STATUSES:
+            _draw_cross(panel, curve, style)
+    grid, values = align(counted_curves(curves))
+    if grid.size:
+        draw_line(panel, grid, np.median(values, axis=0), style, offset, label)
+
+
+def _draw_cross(panel: Axes, curve: Curve, style: Style) -> None:
+    """Marks the end of a lost run."""
+    end = curve.x[-1:], curve.y[-1:]
+    panel.plot(*end, color=style.colour, marker="x", markersize=4, zorder=4)
+
+
+def draw_bar(panel: Axes, row: int, runs: pd.DataFrame, style: Style, replicates: int) -> None:
+    """Draws a bar for the mean of `final`, its interval, a dot per seed, a cross per lost seed."""
+    finite = runs[np.isfinite(runs["final"])].sort_values(["seed", "run_id"])
+    counted = finite["status"].isin(COUNTED_STATUSES)
+    means = finite[counted]["final"].to_numpy(float)
+    lost = finite[~counted]["final"].to_numpy(float)
+    draw_interval_bar(panel, row, bootstrap(means, replicates=replicates), style)
+    panel.plot(means, _spread(row, len(means)), "o", color=style.colour, zorder=5, ms=2.8, **_EDGE)
+    panel.plot(lost, _spread(row, len(lost)), "x", color=style.colour, zorder=5, ms=3.5)
+
+
+def _spread(row: int, count: int) -> np.ndarray:
+    """Returns heights [count] within a bar: dots of equal returns stand above each other."""
+    return row + (np.linspace(-0.22, 0.22, count) if count > 1 else np.zeros(count))
+
+
+def draw_interval_bar(
+    panel: Axes, row: float, interval: Interval, style: Style, start: float = 0.0
+) -> None:
+    """Draws a bar from `start` to an estimate, with its interval, or a note where there is none."""
+    if not np.isfinite(interval.estimate):
+        write_row_note(panel, row)
+        return
+    length = interval.estimate - start
+    panel.barh(row, length, 0.7, left=start, color=style.colour, alpha=0.35, linewidth=0)
+    ink: dict[str, Any] = dict(color=INK, zorder=4)
+    panel.plot([interval.low, interval.high], [row, row], linewidth=1.3, **ink)
+    panel.plot([interval.estimate], [row], marker="|", markersize=6, **ink)
+
+
+def draw_interval_dot(panel: Axes, row: float, interval: Interval, style: Style) -> None:
+    """Draws an estimate as a dot, and its interval as a line."""
+    line: dict[str, Any] = dict(color=style.colour, linewidth=1.3, solid_capstyle="butt")
+    panel.plot([interval.low, interval.high], [row, row], zorder=3, **line)
+    panel.plot([interval.estimate], [row], style.marker, color=style.colour, zorder=4, **_EDGE)
+
+
+def write_row_note(panel: Axes, row: float, text: str = "no result") -> None:
+    """Writes small text at the start of a row that has no mark."""
+    transform = panel.get_yaxis_transform()
+    panel.text(0.02, row, text, transform=transform, va="center", fontsize=6, color="#666666")
+
+
+def highlight_panel(panel: Axes) -> None:
+    """Marks the panel of a total among those of single environments."""
+    panel.set_facecolor("#f3f3f0")
+    panel.title.set_fontweight("bold")
+
+
+def format_panel(
+    panel: Axes, title: str, runs: pd.DataFrame, across: bool = False, loss: bool = False
+) -> None:
+    """Sets the title and the limits, and draws the thresholds; call it after all else is drawn.
+
+    Args:
+      panel: The panel.
+      title: Its environment.
+      runs: The runs whose thresholds are drawn.
+      across: True where returns are on the x axis instead of the y axis.
+      loss: True where y is minus the return, on a logarithmic axis; values at or below zero are
+        cut.
+    """
+    panel.set_title(title)
+    if loss:
+        panel.set_yscale("log", nonpositive="clip")
+    for threshold in runs["threshold"].dropna().unique():
+        threshold = -threshold if loss else threshold
+        # As data, so that the limits leave room around it.
+        panel.update_datalim([(threshold, threshold)], updatex=across, updatey=not across)
+        (panel.axvline if across else panel.axhline)(threshold, zorder=2, **REFERENCE_LINE)
+    panel.autoscale_view()
+    if loss:
+        set_log_ticks(panel.yaxis)
+    elif not across:
+        set_short_ticks(panel.yaxis, 5)
+
+
+def format_x_axis(panel: Axes, end: float, label: str) -> None:
+    """Sets the x axis from zero to `end`, where the furthest run is."""
+    panel.set_xlim(0, end * 1.02 if end > 0 else 1)
+    set_short_ticks(panel.xaxis, count_fitting(panel, 4, 3))
+    panel.set_xlabel(label)
+
+
+def largest_x(curves: pd.DataFrame, runs: pd.DataFrame, x: pd.Series) -> float:
+    """Returns the largest x that these runs have reached."""
     return x[curves["run_id"].isin(runs["run_id"])].max()
 
 
-def dress_abscissa(panel: Axes, end: float, name: str) -> None:
-    """The x axis: from zero to `end`, where the furthest run is."""
-    panel.set_xlim(0, end * 1.02 if end > 0 else 1)
-    ticks.shorten_ticks(panel.xaxis, layout.fitting(panel, 4, 3))
-    panel.set_xlabel(name)
-
-
-def unit_of_time(longest: float) -> tuple[str, int]:
-    """A unit for times up to this many seconds, and its seconds."""
+def time_unit(longest: float) -> tuple[str, int]:
+    """Returns a unit for times up to `longest` seconds, and its seconds."""
     return ("s", 1) if not longest > 600 else ("min", 60) if longest <= 10_800 else ("h", 3600)
+
+
+def legend_entries(legend: Mapping[str, Style]) -> list[tuple[Artist, str]]:
+    """Returns the legend's entries of labels."""
+    return [(legend_handle(style), label) for label, style in legend.items()]
+
+
+def legend_handle(style: Style) -> Artist:
+    """Returns the legend's sample of a style."""
+    look: dict[str, Any] = dict(color=style.colour, linestyle=style.line, marker=style.marker)
+    return Line2D([], [], **look, **_EDGE)
+
+
+def threshold_entries(runs: pd.DataFrame) -> list[tuple[Artist, str]]:
+    """Returns the legend's entry of thresholds, where there are any."""
+    if not runs["threshold"].notna().any():
+        return []
+    return [(Line2D([], [], **REFERENCE_LINE), "threshold")]
+
+
+def set_short_ticks(axis: Axis, count: int) -> None:
+    """Sets at most `count` ticks, written short, all in one unit."""
+    axis.set_major_locator(MaxNLocator(count, steps=[1, 2, 2.5, 5, 10]))
+
+    def label(value: float, _: int) -> str:
+        return format_tick(value, max(map(abs, axis.get_view_interval())))
+
+    axis.set_major_formatter(FuncFormatter(label))
+
+
+def set_log_ticks(axis: Axis, count: int = 7) -> None:
+    """Sets ticks of a logarithmic axis with set limits: powers of ten from three decades on."""
+    low, high = sorted(axis.get_view_interval())
+    axis.set_minor_locator(NullLocator())
+    if math.log10(high / low) >= 3:
+        axis.set_major_locator(LogLocator(numticks=count))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: _format_power(value)))
+        return
+    axis.set_major_locator(FixedLocator(_round_numbers(low, high, count)))
+    axis.set_major_formatter(
+        FuncFormatter(lambda value, _: format_tick(float(f"{value:.4g}"), value))
+    )
+
+
+def set_log2_ticks(panel: Axes, values: Sequence[float], names: Sequence[str] = ()) -> None:
+    """Makes x a logarithmic axis with a tick at each value, labelled by `names` or its number."""
+    panel.set_xscale("log", base=2)
+    panel.set_xticks(values, names or [f"{value:g}" for value in values])
+    panel.xaxis.set_minor_locator(NullLocator())
+
+
+def _round_numbers(low: float, high: float, most: int) -> list[float]:
+    """Returns at most `most` round numbers in [low, high], of the coarsest set that has three."""
+    powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    numbers: list[float] = []
+    for multiples in (
+        (1,),
+        (1, 3),
+        (1, 2, 5),
+        (1, 1.5, 2, 3, 5, 7),
+        (*(n / 10 for n in range(10, 100)),),
+    ):
+        inside = [multiple * 10.0**power for power in powers for multiple in multiples]
+        inside = [number for number in inside if low <= number <= high]
+        if len(inside) > most:
+            return numbers if len(numbers) > 1 else [inside[0], inside[-1]]
+        numbers = inside
+        if len(numbers) >= 3:
+            return numbers
+    return numbers
+
+
+def _format_power(number: float) -> str:
+    """Formats a power of ten in superscript digits, without markup."""
+    return "10" + str(round(math.log10(number))).translate(_SUPERSCRIPT)

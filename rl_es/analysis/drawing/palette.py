@@ -1,8 +1,8 @@
 """One colour, line style and marker per label, the same in every figure and every environment.
 
-Colours are those of Okabe and Ito (2008), told apart under the common kinds of colour blindness;
-their yellow is left out, too pale on white, and a grey is added. Lines and markers differ as well,
-so that figures can be read in grey.
+Colours are those of Okabe and Ito (2008), which stay distinct under the common kinds of colour
+blindness; their yellow is left out, because it is too pale on white, and a grey is added. Lines and
+markers differ as well, so that figures can be read in grey.
 """
 
 import re
@@ -23,14 +23,20 @@ Line = Literal["-"] | tuple[float, tuple[float, ...]]
 
 @dataclass(frozen=True)
 class Style:
-    """How one label is drawn."""
+    """The look of one label.
+
+    Attributes:
+      colour: Colour of lines, bars and markers.
+      line: Line style of matplotlib.
+      marker: Marker of matplotlib.
+    """
 
     colour: str
     line: Line
     marker: str
 
 
-KNOWN = {  # in the order of legends and bars
+AGENT_STYLES = {  # in the order of legends and bars
     "open_es": Style(BLUE, SOLID, "o"),
     "full_rank_es": Style(SKY, DASHED, "s"),
     "eggroll": Style(VERMILLION, SOLID, "^"),
@@ -42,55 +48,55 @@ KNOWN = {  # in the order of legends and bars
 }
 
 
-def styles(agents: Mapping[str, str]) -> dict[str, Style]:
-    """A style for each label of a results folder, in the order of legends.
+def assign_styles(agents: Mapping[str, str]) -> dict[str, Style]:
+    """Assigns a style to each label of a results folder, in the order of legends.
 
-    A known agent keeps its fixed style under its own name, and under another label if that is the
-    only one it has here. All other labels, in natural order ('r4' before 'r16'), take the colour
-    least used so far and a line that this colour does not have yet.
+    An agent of `AGENT_STYLES` keeps its style under its own name, and under another label if that
+    is the only one it has here. All other labels, in natural order ('r4' before 'r16'), take the
+    colour least used so far and a line that this colour does not have yet.
 
     Args:
-      agents: label -> the registry's name, of all labels in the folder, so that a label looks the
+      agents: The registry's name by label, of all labels in the folder, so that a label looks the
         same in a figure of a part of them.
     """
     labels: dict[str, list[str]] = {}
     for label in sorted(agents, key=natural_order):
         labels.setdefault(agents[label], []).append(label)
     fixed: dict[str, Style] = {}
-    for agent, style in KNOWN.items():
-        named = labels.get(agent, [])
-        owner = agent if agent in agents else named[0] if len(named) == 1 else None
+    for agent, style in AGENT_STYLES.items():
+        candidates = labels.get(agent, [])
+        owner = agent if agent in agents else candidates[0] if len(candidates) == 1 else None
         if owner is not None:
             fixed[owner] = style
-    chosen = dict(fixed)
+    styles = dict(fixed)
     for label in sorted(agents.keys() - fixed.keys(), key=natural_order):
-        chosen[label] = _free(list(chosen.values()))
-    rank = {agent: place for place, agent in enumerate(KNOWN)}
+        styles[label] = _least_used_style(list(styles.values()))
+    rank = {agent: index for index, agent in enumerate(AGENT_STYLES)}
 
-    def order(label: str) -> tuple[object, ...]:
+    def legend_order(label: str) -> tuple[object, ...]:
         return (rank.get(agents[label], len(rank)), natural_order(label))
 
-    return {label: chosen[label] for label in sorted(agents, key=order)}
+    return {label: styles[label] for label in sorted(agents, key=legend_order)}
 
 
-def style_among(styles: Mapping[str, Style], labels: Iterable[str]) -> dict[str, Style]:
-    """The styles of some labels, in the order of legends."""
+def select_styles(styles: Mapping[str, Style], labels: Iterable[str]) -> dict[str, Style]:
+    """Returns the styles of some labels, in the order of legends."""
     present = set(labels)
     return {label: style for label, style in styles.items() if label in present}
 
 
-def _free(taken: list[Style]) -> Style:
-    """The style least like those taken: in colour first, then in line, then in marker."""
-    used = [style.colour for style in taken]
-    colour = min(COLOURS, key=used.count)
-    lines = [style.line for style in taken if style.colour == colour]
+def _least_used_style(styles: list[Style]) -> Style:
+    """Returns the style least like those in use: in colour first, then in line, then in marker."""
+    colours = [style.colour for style in styles]
+    colour = min(COLOURS, key=colours.count)
+    lines = [style.line for style in styles if style.colour == colour]
     line = min(LINES, key=lines.count)
-    markers = [style.marker for style in taken if (style.colour, style.line) == (colour, line)]
-    everywhere = [style.marker for style in taken]
-    return Style(colour, line, min(MARKERS, key=lambda m: (m in markers, everywhere.count(m))))
+    markers = [style.marker for style in styles if (style.colour, style.line) == (colour, line)]
+    all_markers = [style.marker for style in styles]
+    return Style(colour, line, min(MARKERS, key=lambda m: (m in markers, all_markers.count(m))))
 
 
 def natural_order(text: str) -> tuple[tuple[int, float, str], ...]:
-    """A sorting key in which numbers inside names count as numbers."""
+    """Returns a sorting key in which numbers inside names count as numbers."""
     parts = re.findall(r"\d+(?:\.\d+)?|\D+", text)
     return tuple((0, float(p), p) if p[0].isdecimal() else (1, 0.0, p) for p in parts)

@@ -1,12 +1,10 @@
-"""Normalised return over all environments against the share of the budget: interquartile means.
+"""Figures over several environments, of returns on one scale (`rl_es.analysis.scores`).
 
-Shared by figures over several environments: the scale, and the labels that are on all of it.
-
-Probability of improvement: how often a run of one label is above a run of each other label.
-
-Normalised final returns: bars for each environment and, set apart, for all of them together.
-
-Performance profiles: the share of runs, and of environments, that score above each threshold.
+`aggregate_curves`  the interquartile mean over runs of all environments, against the share of the
+                    budget;
+`improvement`       how often a run of one label is above a run of each other label;
+`normalised`        bars for each environment and, highlighted, for all of them together;
+`profiles`          the share of runs, and of environments, that score above each threshold.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,354 +14,361 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rl_es.analysis import scores
-from rl_es.analysis.curves import Curve, counted, curves_of_runs
-from rl_es.analysis.drawing import captions, layout, marks, ticks
-from rl_es.analysis.drawing.figure_kinds import DEFAULT_OPTIONS, FigureOptions
-from rl_es.analysis.drawing.layout import RowNames, row_names
-from rl_es.analysis.drawing.palette import Style
+from rl_es.analysis import drawing
+from rl_es.analysis.curves import Curve, counted_curves, curves_of_runs
+from rl_es.analysis.drawing import DEFAULT_OPTIONS, FigureOptions, RowNames, Style
 from rl_es.analysis.results import ResultTables
-from rl_es.analysis.scores import ScoreScale
-from rl_es.analysis.statistics.aggregates import (
+from rl_es.analysis.scores import ScoreScale, final_scores, score_scale
+from rl_es.analysis.statistics import (
     AGGREGATES,
+    CONFIDENCE,
+    Interval,
     Scores,
     aggregate,
+    are_paired,
     average_profile,
+    bootstrap,
+    empty_interval,
+    probability_of_improvement,
     run_profile,
 )
-from rl_es.analysis.statistics.intervals import CONFIDENCE, Interval, bootstrap, nothing
-from rl_es.analysis.statistics.two_samples import are_paired, probability_of_improvement
 from rl_es.errors import UserError, did_you_mean
 
-MOST_LABELS = 16  # a comparison of more cannot be read
-FEWEST = 2  # environments
-MOST_NAMED = 4
+MAX_LABELS = 16  # a comparison of more cannot be read
+MIN_ENVIRONMENTS = 2
+MAX_LISTED = 4
+DEFAULT_REFERENCE = "eggroll"
+TOTAL = "all environments"
+_TOTAL_STYLE = Style(drawing.INK, "-", "D")
+CURVE_POINTS = 41
+TOTALS = {"interquartile_mean": "all: IQM", "mean": "all: mean"}
+PROFILE_POINTS = 151
+MIN_SCORE, MAX_SCORE = -1.0, 3.0  # scores further out would leave no room for all others
+PROFILES = {
+    "runs": (run_profile, "share of runs above", "single runs"),
+    "environments": (average_profile, "share of environments above", "environments"),
+}
+_PROFILE_ALPHA = 0.12
 
 
 def scale_environments(
     results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS
 ) -> list[str]:
-    """The environments on the scale, if labels can be compared over several."""
-    if len(results.shown) > MOST_LABELS:
+    """Returns the environments on the scale, if labels can be compared over several."""
+    if len(results.legend) > MAX_LABELS:
         return []
-    found = scale(results, options).environments
-    return found if len(found) >= FEWEST else []
+    environments = requested_scale(results, options).environments
+    return environments if len(environments) >= MIN_ENVIRONMENTS else []
 
 
-def scale(results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS) -> ScoreScale:
-    """The scale that the options ask for."""
-    return scores.scale(results, options.low, options.high)
+def requested_scale(results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS) -> ScoreScale:
+    """Returns the scale of scores that the options request."""
+    return score_scale(results, options.low, options.high)
 
 
-def shared_environments(
-    results: ResultTables, scored: Mapping[str, Scores], on: ScoreScale
+def fully_scored_labels(
+    results: ResultTables, scores: Mapping[str, Scores], scale: ScoreScale
 ) -> dict[str, Style]:
-    """The labels with a score in every environment of the scale, in the order of legends."""
-    wanted = len(on.environments)
-    whole = {label for label, own in scored.items() if len(own.names) == wanted}
-    return {label: style for label, style in results.shown.items() if label in whole}
+    """Returns the labels with a score in every environment of the scale, in legend order."""
+    count = len(scale.environments)
+    complete = {label for label, values in scores.items() if len(values.names) == count}
+    return {label: style for label, style in results.legend.items() if label in complete}
 
 
 def scale_note(
-    results: ResultTables, on: ScoreScale, shown: Mapping[str, Style]
+    results: ResultTables, scale: ScoreScale, legend: Mapping[str, Style]
 ) -> tuple[str, ...]:
-    """Notes on the scale, and on the labels and environments that are not on it."""
-    count = len(on.environments)
-    told = f"Normalised return: {on.told}; {count} environments."
-    gaps = off_scale(results, on)
-    others = [label for label in results.shown if label not in shown]
-    if others:
-        gaps.append(f"Without a score in every environment, so not here: {_named(others)}.")
-    return (" ".join([told, *gaps]),)
+    """Returns the note on the scale, and on the labels and environments that are not on it."""
+    count = len(scale.environments)
+    sentences = [f"Normalised return: {scale.description}; {count} environments."]
+    sentences += off_scale_notes(results, scale)
+    missing = [label for label in results.legend if label not in legend]
+    if missing:
+        names = _list_names(missing)
+        sentences.append(f"Without a score in every environment, so not here: {names}.")
+    return (" ".join(sentences),)
 
 
-def off_scale(results: ResultTables, on: ScoreScale) -> list[str]:
-    """A sentence on the folder's environments that are not on the scale; none where all are."""
-    off = [env for env in results.whole.environments if env not in on.environments]
-    return [f"Not on the scale where {on.told}, so not here: {_named(off)}."] if off else []
+def off_scale_notes(results: ResultTables, scale: ScoreScale) -> list[str]:
+    """Returns a sentence on the folder's environments off the scale; none where all are on it."""
+    missing = [env for env in results.root.environments if env not in scale.environments]
+    if not missing:
+        return []
+    return [f"Not on the scale where {scale.description}, so not here: {_list_names(missing)}."]
 
 
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
-
-
-CURVE_POINTS = 41
+def _list_names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return ", ".join(names[:MAX_LISTED]) + more
 
 
 def draw_aggregate_curves(
     results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS
 ) -> Figure:
-    """One panel: the interquartile mean over runs of all environments, with bands."""
-    on = scale(results, options)
-    curves = results.curves[results.curves["env"].isin(on.environments)]
-    score = pd.Series(on.score(curves["env"], curves["return_mean"]), index=curves.index)
-    spent = curves["env_steps"] / curves["run_id"].map(_budgets(results.runs, curves))
-    grid, drawn = np.linspace(0, 1, CURVE_POINTS), {}
-    with layout.paper():
-        figure, (panel,) = layout.grid(options.sheet, 1, 3.6, 2.3)
-        for place, (label, style) in enumerate(results.shown.items()):
-            own = results.runs[results.runs["label"] == label]
-            parts = [
-                counted(curves_of_runs(curves, own[own["env"] == env], spent, score))
-                for env in on.environments
+    """Draws one panel: the interquartile mean over runs of all environments, with bands."""
+    scale = requested_scale(results, options)
+    curves = results.curves[results.curves["env"].isin(scale.environments)]
+    score = pd.Series(scale.score(curves["env"], curves["return_mean"]), index=curves.index)
+    share = curves["env_steps"] / curves["run_id"].map(_budgets(results.runs, curves))
+    grid, legend = np.linspace(0, 1, CURVE_POINTS), {}
+    with drawing.paper_style():
+        figure, (panel,) = drawing.panel_grid(options.sheet, 1, 3.6, 2.3)
+        for index, (label, style) in enumerate(results.legend.items()):
+            runs = results.runs[results.runs["label"] == label]
+            by_env = [
+                counted_curves(curves_of_runs(curves, runs[runs["env"] == env], share, score))
+                for env in scale.environments
             ]
-            if not all(parts):
+            if not all(by_env):
                 continue
-            reached = grid[grid <= min(curve.x[-1] for part in parts for curve in part) + 1e-9]
-            interval = _means(parts, reached, options.replicates)
-            marks.band(panel, reached, interval, style, place / len(results.shown), label, 0.15)
-            drawn[label] = style
+            end = min(curve.x[-1] for env_curves in by_env for curve in env_curves)
+            x = grid[grid <= end + 1e-9]
+            interval = _interquartile_means(by_env, x, options.replicates)
+            offset = index / len(results.legend)
+            drawing.draw_band(panel, x, interval, style, offset, label, 0.15)
+            legend[label] = style
         panel.set_xlim(0, 1.02)
-        ticks.shorten_ticks(panel.xaxis, 5)
-        ticks.shorten_ticks(panel.yaxis, 5)
+        drawing.set_short_ticks(panel.xaxis, 5)
+        drawing.set_short_ticks(panel.yaxis, 5)
         panel.set_xlabel("share of the budget of environment steps")
         panel.set_ylabel("normalised return (IQM)")
         middle = "the interquartile mean"
-        banded = captions.interval_note(results.runs, "shaded", options.replicates, middle)
-        under = [
+        interval_note = drawing.interval_note(results.runs, "shaded", options.replicates, middle)
+        notes = [
             f"Lines: {middle} of the normalised returns of all runs, "
-            f"{captions.counts_note(results.runs)} an environment; {banded}.",
-            *scale_note(results, on, drawn),
-            *captions.runs_note(results.curves, results.runs),
+            f"{drawing.counts_note(results.runs)} an environment; {interval_note}.",
+            *scale_note(results, scale, legend),
+            *drawing.runs_note(results.curves, results.runs),
         ]
-        return layout.finish(figure, marks.entries(drawn), under)
+        return drawing.finish_figure(figure, drawing.legend_entries(legend), notes)
 
 
 def _budgets(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.Series:
-    """The environment steps of each run's whole budget, by run_id.
+    """Returns the environment steps of each run's budget, by run_id.
 
-    For a finished run, the steps that it took; for another, those of finished runs of its label in
-    its environment, else of any label there, else its own steps so far.
+    For a finished run, these are the steps that it took; for another, those of finished runs of its
+    label in its environment, else of any label there, else its own steps so far.
     """
-    reached = curves.groupby("run_id")["env_steps"].max().astype(float)
-    own = runs["run_id"].map(reached)
-    whole = own.where(runs["status"] == "finished")
-    of_label = whole.groupby([runs["env"], runs["label"]]).transform("max")
-    of_env = whole.groupby(runs["env"]).transform("max")
-    found = whole.fillna(of_label).fillna(of_env).fillna(own)
-    return pd.Series(found.to_numpy(), index=runs["run_id"]).replace(0, np.nan)
+    steps = runs["run_id"].map(curves.groupby("run_id")["env_steps"].max().astype(float))
+    finished = steps.where(runs["status"] == "finished")
+    of_label = finished.groupby([runs["env"], runs["label"]]).transform("max")
+    of_env = finished.groupby(runs["env"]).transform("max")
+    budgets = finished.fillna(of_label).fillna(of_env).fillna(steps)
+    return pd.Series(budgets.to_numpy(), index=runs["run_id"]).replace(0, np.nan)
 
 
-def _means(parts: list[list[Curve]], grid: np.ndarray, replicates: int) -> Interval:
-    """Interquartile means over runs of all environments [T] on a grid [T]."""
-    values = [np.interp(grid, curve.x, curve.y) for part in parts for curve in part]
-    tasks = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+def _interquartile_means(by_env: list[list[Curve]], grid: np.ndarray, replicates: int) -> Interval:
+    """Computes interquartile means over runs of all environments [T] on a grid [T]."""
+    values = [np.interp(grid, curve.x, curve.y) for curves in by_env for curve in curves]
+    tasks = np.repeat(np.arange(len(by_env)), [len(curves) for curves in by_env])
     statistic = AGGREGATES["interquartile_mean"](tasks)
     return bootstrap(np.stack(values), statistic, tasks, replicates=replicates)
-
-
-USUAL_REFERENCE = "eggroll"
-TOTAL = "all environments"
-_TOTAL_STYLE = Style(layout.INK, "-", "D")
 
 
 def improvement_environments(
     results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS
 ) -> list[str]:
-    """The environments on the scale, if there are labels to compare."""
-    found = scale(results, options).environments
-    few = 2 <= len(results.shown) <= MOST_LABELS
-    return found if few else []
+    """Returns the environments on the scale, if there are labels to compare."""
+    environments = requested_scale(results, options).environments
+    return environments if 2 <= len(results.legend) <= MAX_LABELS else []
 
 
 def draw_improvement(results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
-    """A panel per label that the reference is compared with; rows: all environments, then each.
+    """Draws a panel per label that the reference is compared with.
 
-    Where there is a single environment: one panel, with a row per label.
+    Its rows are all environments, then each. With a single environment there is one panel, with a
+    row per label.
     """
-    on = scale(results, options)
-    scored = scores.final_scores(results, on)
-    reference = _reference(scored, options.reference)
-    others = {label: style for label, style in results.shown.items() if label != reference}
-    several = len(on.environments) > 1
+    scale = requested_scale(results, options)
+    scores = final_scores(results, scale)
+    reference = _choose_reference(scores, options.reference)
+    rivals = {label: style for label, style in results.legend.items() if label != reference}
+    several = len(scale.environments) > 1
     # By panel, what its rows compare: a label, and the environments in which.
     if several:
-        tasks = [on.environments, *([env] for env in on.environments)]
-        rows = [TOTAL, *on.environments]
-        drawn = {f"over {label}": [(label, some) for some in tasks] for label in others}
+        tasks = [scale.environments, *([env] for env in scale.environments)]
+        rows = [TOTAL, *scale.environments]
+        panels = {f"over {label}": [(label, subset) for subset in tasks] for label in rivals}
     else:
-        rows = [f"over {label}" for label in others]
-        drawn = {env: [(label, [env]) for label in others] for env in on.environments}
-    with layout.paper():
-        named = row_names(options.sheet, rows)
-        size = 1.9, named.high(0.19, frame=0.65), named.left
-        figure, axes = layout.grid(options.sheet, len(drawn), *size, stretch=False)
-        for panel, (title, compared) in zip(axes, drawn.items(), strict=True):
-            for place, (label, some) in enumerate(compared):
-                pair = (scored[of].within(some) for of in (reference, label))
-                style = _TOTAL_STYLE if len(some) > 1 else others[label]
-                _row(panel, place, probability_of_improvement(*pair), style)
-            _dress_improvement(panel, named, title, several, reference)
-        return layout.finish(figure, [], _notes(results, on, scored, reference, others))
+        rows = [f"over {label}" for label in rivals]
+        panels = {env: [(label, [env]) for label in rivals] for env in scale.environments}
+    with drawing.paper_style():
+        names = drawing.row_names(options.sheet, rows)
+        size = 1.9, names.panel_height(0.19, frame=0.65), names.left
+        figure, axes = drawing.panel_grid(options.sheet, len(panels), *size, stretch=False)
+        for panel, (title, comparisons) in zip(axes, panels.items(), strict=True):
+            for row, (label, subset) in enumerate(comparisons):
+                pair = (scores[name].within(subset) for name in (reference, label))
+                style = _TOTAL_STYLE if len(subset) > 1 else rivals[label]
+                _draw_improvement_row(panel, row, probability_of_improvement(*pair), style)
+            _format_improvement_panel(panel, names, title, several, reference)
+        notes = _improvement_notes(results, scale, scores, reference, rivals)
+        return drawing.finish_figure(figure, [], notes)
 
 
-def _reference(scored: dict[str, Scores], wanted: str | None) -> str:
-    """The label that the others are compared with."""
-    if wanted is not None:
-        if wanted not in scored:
-            raise UserError(f"--reference: no label '{wanted}' here{did_you_mean(wanted, scored)}")
-        return wanted
-    if USUAL_REFERENCE in scored:
-        return USUAL_REFERENCE
-    known = {label: own for label, own in scored.items() if len(own.values)}
-    middle = {label: float(aggregate(own, replicates=2).estimate) for label, own in known.items()}
-    return max(middle, key=middle.__getitem__) if middle else next(iter(scored))
+def _choose_reference(scores: dict[str, Scores], requested: str | None) -> str:
+    """Returns the label that the others are compared with."""
+    if requested is not None:
+        if requested not in scores:
+            near = did_you_mean(requested, scores)
+            raise UserError(f"--reference: no label '{requested}' here{near}")
+        return requested
+    if DEFAULT_REFERENCE in scores:
+        return DEFAULT_REFERENCE
+    means = {
+        label: float(aggregate(values, replicates=2).estimate)
+        for label, values in scores.items()
+        if len(values.values)
+    }
+    return max(means, key=means.__getitem__) if means else next(iter(scores))
 
 
-def _row(panel: Axes, place: int, found: Interval, style: Style) -> None:
-    if found.n:
-        marks.dot_and_line(panel, place, found, style)
+def _draw_improvement_row(panel: Axes, row: int, interval: Interval, style: Style) -> None:
+    if interval.n:
+        drawing.draw_interval_dot(panel, row, interval, style)
     else:
-        marks.row_note(panel, place)
+        drawing.write_row_note(panel, row)
 
 
-def _dress_improvement(
-    panel: Axes, named: RowNames, title: str, total: bool, reference: str
+def _format_improvement_panel(
+    panel: Axes, names: RowNames, title: str, total: bool, reference: str
 ) -> None:
-    named.beside(panel)
+    names.label(panel)
     if total:
         panel.axhline(0.5, color="#bbbbbb", linewidth=0.6)
         first = panel.get_yticklabels()[0]
         first.set_fontweight("bold")
-    panel.axvline(0.5, zorder=1, **marks.REFERENCE)
+    panel.axvline(0.5, zorder=1, **drawing.REFERENCE_LINE)
     panel.set_xlim(-0.03, 1.03)
     panel.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
     panel.set_title(title)
     panel.set_xlabel(f"P({reference} above)")
 
 
-def _notes(
+def _improvement_notes(
     results: ResultTables,
-    on: ScoreScale,
-    scored: dict[str, Scores],
+    scale: ScoreScale,
+    scores: dict[str, Scores],
     reference: str,
-    others: dict[str, Style],
+    rivals: dict[str, Style],
 ) -> list[str]:
-    paired = all(are_paired(scored[reference], scored[label]) for label in others)
-    lined = f"lines: {CONFIDENCE:.0%} interval (Newcombe's method for the Mann-Whitney statistic)"
-    said = [
+    paired = all(are_paired(scores[reference], scores[label]) for label in rivals)
+    lines = f"lines: {CONFIDENCE:.0%} interval (Newcombe's method for the Mann-Whitney statistic)"
+    sentences = [
         f"Probability that the last evaluation of a run of {reference} is above that of a run of "
-        f"each other label, ties counting half; {captions.counts_note(results.runs)}; "
+        f"each other label, ties counting half; {drawing.counts_note(results.runs)}; "
         + (
             "no interval from a single seed."
-            if captions.single_seed_note(results.runs)
-            else f"{lined}."
+            if drawing.has_single_seeds(results.runs)
+            else f"{lines}."
         ),
         "The labels share their seeds, which the intervals allow for."
         if paired
         else "Where labels share their seeds, intervals allow for it.",
-        *_on_total(on, scored, reference, others),
-        *off_scale(results, on),
+        *_total_notes(scale, scores, reference, rivals),
+        *off_scale_notes(results, scale),
     ]
-    return [" ".join(said), *captions.runs_note(results.curves, results.runs, "comparison")]
+    lost = drawing.runs_note(results.curves, results.runs, "comparison")
+    return [" ".join(sentences), *lost]
 
 
-def _on_total(
-    on: ScoreScale, scored: dict[str, Scores], reference: str, others: dict[str, Style]
+def _total_notes(
+    scale: ScoreScale, scores: dict[str, Scores], reference: str, rivals: dict[str, Style]
 ) -> list[str]:
-    """A note on the row of all environments."""
-    if len(on.environments) < 2:
+    """Returns a sentence on the row of all environments, where there is one."""
+    if len(scale.environments) < 2:
         return []
-    here = set(scored[reference].names)
-    gaps = any(here & set(scored[of].names) != set(on.environments) for of in others)
+    tasks = set(scores[reference].names)
+    gaps = any(tasks & set(scores[rival].names) != set(scale.environments) for rival in rivals)
     return [f"In all: the mean over environments{' that both have runs in' if gaps else ''}."]
 
 
-TOTALS = {"interquartile_mean": "all: IQM", "mean": "all: mean"}
-
-
 def draw_normalised(results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
-    """A panel per environment and two in total, a bar per label."""
-    on = scale(results, options)
-    scored = scores.final_scores(results, on)
-    whole = shared_environments(results, scored, on)
-    with layout.paper():
-        named = row_names(options.sheet, list(results.shown))
-        size = 2.0, named.high(0.21, frame=0.55), named.left
-        count = len(on.environments) + len(TOTALS)
-        figure, axes = layout.grid(options.sheet, count, *size, stretch=False)
+    """Draws a panel per environment and two in total, a bar per label."""
+    scale = requested_scale(results, options)
+    scores = final_scores(results, scale)
+    complete = fully_scored_labels(results, scores, scale)
 
-        def bars(panel: Axes, interval: Callable[[str, Scores], Interval]) -> None:
-            for place, (label, style) in enumerate(results.shown.items()):
-                marks.interval_bar(panel, place, interval(label, scored[label]), style)
-            named.beside(panel)
-            for at in (0.0, 1.0):
-                panel.axvline(at, zorder=1, **dict(marks.REFERENCE, linewidth=0.6))
-            ticks.shorten_ticks(panel.xaxis, layout.fitting(panel, 4, 2))
-            panel.set_xlabel("normalised return")
+    def total(name: str, label: str) -> Interval:
+        if label not in complete:
+            return empty_interval()
+        return aggregate(scores[label], name, replicates=options.replicates)
 
+    def mean(env: str, label: str) -> Interval:
+        values = scores[label].in_task(env)
+        if not len(values.values):
+            return empty_interval()
+        return aggregate(values, "mean", replicates=options.replicates)
+
+    with drawing.paper_style():
+        names = drawing.row_names(options.sheet, list(results.legend))
+        size = 2.0, names.panel_height(0.21, frame=0.55), names.left
+        count = len(scale.environments) + len(TOTALS)
+        figure, axes = drawing.panel_grid(options.sheet, count, *size, stretch=False)
         for panel, (name, title) in zip(axes, TOTALS.items(), strict=False):
-            bars(
-                panel,
-                lambda label, own, name=name: (
-                    aggregate(own, name, replicates=options.replicates)
-                    if label in whole
-                    else nothing()
-                ),
-            )
+            _draw_score_bars(panel, results, names, lambda label, name=name: total(name, label))
             panel.set_title(title)
-            marks.set_apart(panel)
-        for panel, env in zip(axes[len(TOTALS) :], on.environments, strict=True):
-            bars(panel, lambda _, own, env=env: _mean(own.of(env), options.replicates))
+            drawing.highlight_panel(panel)
+        for panel, env in zip(axes[len(TOTALS) :], scale.environments, strict=True):
+            _draw_score_bars(panel, results, names, lambda label, env=env: mean(env, label))
             panel.set_title(env)
-        lined = captions.interval_note(results.runs, "black lines", options.replicates, "each")
-        under = [
+        intervals = drawing.interval_note(results.runs, "black lines", options.replicates, "each")
+        notes = [
             f"Bars: mean normalised return of the last evaluation, "
-            f"{captions.counts_note(results.runs)}; shaded panels: over all "
-            f"environments (IQM: interquartile mean); {lined}.",
-            *scale_note(results, on, whole),
-            *captions.runs_note(results.curves, results.runs),
+            f"{drawing.counts_note(results.runs)}; shaded panels: over all "
+            f"environments (IQM: interquartile mean); {intervals}.",
+            *scale_note(results, scale, complete),
+            *drawing.runs_note(results.curves, results.runs),
         ]
-        return layout.finish(figure, [], under)
+        return drawing.finish_figure(figure, [], notes)
 
 
-def _mean(own: Scores, replicates: int) -> Interval:
-    return aggregate(own, "mean", replicates=replicates) if len(own.values) else nothing()
-
-
-PROFILE_POINTS = 151
-LOWEST, HIGHEST = -1.0, 3.0  # scores further out would leave no room for all others
-PALE = 0.12
-KINDS = {
-    "runs": (run_profile, "share of runs above", "single runs"),
-    "environments": (average_profile, "share of environments above", "environments"),
-}
+def _draw_score_bars(
+    panel: Axes, results: ResultTables, names: RowNames, interval: Callable[[str], Interval]
+) -> None:
+    """Draws a bar per label for its interval of scores."""
+    for row, (label, style) in enumerate(results.legend.items()):
+        drawing.draw_interval_bar(panel, row, interval(label), style)
+    names.label(panel)
+    for reference in (0.0, 1.0):
+        panel.axvline(reference, zorder=1, **dict(drawing.REFERENCE_LINE, linewidth=0.6))
+    drawing.set_short_ticks(panel.xaxis, drawing.count_fitting(panel, 4, 2))
+    panel.set_xlabel("normalised return")
 
 
 def draw_profiles(results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
-    """Two panels: of single runs' scores, and of the mean scores of environments."""
-    on = scale(results, options)
-    scored = scores.final_scores(results, on)
-    shown = shared_environments(results, scored, on)
-    values = np.concatenate([scored[label].values for label in shown] or [np.array([0.0, 1.0])])
-    low = max(min(0.0, values.min()), LOWEST)
-    high = min(max(1.0, values.max()), HIGHEST)
+    """Draws two panels: of single runs' scores, and of the mean scores of environments."""
+    scale = requested_scale(results, options)
+    scores = final_scores(results, scale)
+    legend = fully_scored_labels(results, scores, scale)
+    values = np.concatenate([scores[label].values for label in legend] or [np.array([0.0, 1.0])])
+    low = max(min(0.0, values.min()), MIN_SCORE)
+    high = min(max(1.0, values.max()), MAX_SCORE)
     thresholds = np.linspace(low, high, PROFILE_POINTS)
-    with layout.paper():
-        figure, axes = layout.grid(options.sheet, len(KINDS), 2.6, 1.9)
-        for panel, (profile, name, title) in zip(axes, KINDS.values(), strict=True):
-            for place, (label, style) in enumerate(shown.items()):
-                found = profile(scored[label], thresholds, replicates=options.replicates)
-                marks.band(panel, thresholds, found, style, place / len(shown), label, PALE)
-            _dress_profile(panel, low, high, name, title)
-        lined = captions.interval_note(
-            results.runs, "shaded", options.replicates, "each share, pointwise,"
-        )
-        under = [
-            f"Of the last evaluation of each run, {captions.counts_note(results.runs)} an "
-            f"environment; {lined}.",
-            *scale_note(results, on, shown),
-            *captions.runs_note(results.curves, results.runs, "profiles"),
+    with drawing.paper_style():
+        figure, axes = drawing.panel_grid(options.sheet, len(PROFILES), 2.6, 1.9)
+        for panel, (profile, y_label, title) in zip(axes, PROFILES.values(), strict=True):
+            for index, (label, style) in enumerate(legend.items()):
+                shares = profile(scores[label], thresholds, replicates=options.replicates)
+                offset = index / len(legend)
+                drawing.draw_band(panel, thresholds, shares, style, offset, label, _PROFILE_ALPHA)
+            _format_profile_panel(panel, low, high, y_label, title)
+        quantity = "each share, pointwise,"
+        intervals = drawing.interval_note(results.runs, "shaded", options.replicates, quantity)
+        notes = [
+            f"Of the last evaluation of each run, {drawing.counts_note(results.runs)} an "
+            f"environment; {intervals}.",
+            *scale_note(results, scale, legend),
+            *drawing.runs_note(results.curves, results.runs, "profiles"),
         ]
-        return layout.finish(figure, marks.entries(shown), under)
+        return drawing.finish_figure(figure, drawing.legend_entries(legend), notes)
 
 
-def _dress_profile(panel: Axes, low: float, high: float, name: str, title: str) -> None:
+def _format_profile_panel(panel: Axes, low: float, high: float, y_label: str, title: str) -> None:
     panel.set_title(title)
     panel.set_xlim(low, high)
     panel.set_ylim(-0.03, 1.03)
-    ticks.shorten_ticks(panel.xaxis, layout.fitting(panel, 5, 3))
-    ticks.shorten_ticks(panel.yaxis, 5)
+    drawing.set_short_ticks(panel.xaxis, drawing.count_fitting(panel, 5, 3))
+    drawing.set_short_ticks(panel.yaxis, 5)
     panel.set_xlabel("normalised return")
-    panel.set_ylabel(name)
+    panel.set_ylabel(y_label)

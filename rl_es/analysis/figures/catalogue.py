@@ -3,46 +3,47 @@
 from collections.abc import Callable
 from dataclasses import replace
 
-from rl_es.analysis.drawing import captions
-from rl_es.analysis.drawing.figure_kinds import (
-    ALL,
+from rl_es.analysis.drawing import (
+    ALL_SUBJECTS,
+    BOOTSTRAP,
     DEFAULT_OPTIONS,
-    ROWS,
+    MAX_ROWS,
+    NEWCOMBE,
+    WILSON,
     FigureKind,
     FigureOptions,
 )
 from rl_es.analysis.figures import aggregates, cost, returns, settings, surface
 from rl_es.analysis.results import ResultTables
 
+# Of kinds over several environments.
 SEVERAL = (
-    f"{aggregates.FEWEST} environments with references, and at most {aggregates.MOST_LABELS} labels"
+    f"{aggregates.MIN_ENVIRONMENTS} environments with references, and at most "
+    f"{aggregates.MAX_LABELS} labels"
 )
+# A report has these only where the sweep requests them.
+OPTIONAL = ("best_so_far", "frontier", "time_ratio", "time_to_threshold")
 
 
 def all_environments(results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS) -> list[str]:
-    """All environments; none if there are many trials, of which the settings are drawn instead."""
-    many = len(results.shown) > aggregates.MOST_LABELS and settings.sensitivity_environments(
-        results
-    )
-    return [] if many else results.environments
+    """Returns all environments; none if there are many trials, whose settings are drawn instead."""
+    many = len(results.legend) > aggregates.MAX_LABELS
+    return [] if many and settings.sensitivity_environments(results) else results.environments
 
 
 def solvable_environments(
     results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS
 ) -> list[str]:
-    """The environments of `everywhere` that have a threshold."""
+    """Returns the environments of `all_environments` that have a threshold."""
     return [
         env for env in returns.threshold_environments(results) if env in all_environments(results)
     ]
 
 
-def _asked(name: str) -> Callable[[ResultTables], bool]:
-    """Whether the sweep asks for a kind of figure."""
-    return lambda results: name in results.asked
+def _is_requested(name: str) -> Callable[[ResultTables], bool]:
+    """Returns a function that tells whether the sweep of some results requests a kind."""
+    return lambda results: name in results.optional_figures
 
-
-# A report holds these only where the sweep asks for them.
-OPTIONAL = ("best_so_far", "frontier", "time_ratio", "time_to_threshold")
 
 _KINDS: tuple[FigureKind[ResultTables], ...] = (
     FigureKind(
@@ -63,7 +64,7 @@ _KINDS: tuple[FigureKind[ResultTables], ...] = (
         aggregates.draw_aggregate_curves,
         aggregates.scale_environments,
         SEVERAL,
-        ALL,
+        ALL_SUBJECTS,
     ),
     FigureKind(
         "normalised",
@@ -71,7 +72,7 @@ _KINDS: tuple[FigureKind[ResultTables], ...] = (
         aggregates.draw_normalised,
         aggregates.scale_environments,
         SEVERAL,
-        ALL,
+        ALL_SUBJECTS,
     ),
     FigureKind(
         "profiles",
@@ -79,7 +80,7 @@ _KINDS: tuple[FigureKind[ResultTables], ...] = (
         aggregates.draw_profiles,
         aggregates.scale_environments,
         SEVERAL,
-        ALL,
+        ALL_SUBJECTS,
     ),
     FigureKind(
         "improvement",
@@ -87,8 +88,8 @@ _KINDS: tuple[FigureKind[ResultTables], ...] = (
         aggregates.draw_improvement,
         aggregates.improvement_environments,
         "two labels to compare, and references of returns",
-        ALL,
-        captions.NEWCOMBE,
+        ALL_SUBJECTS,
+        NEWCOMBE,
     ),
     FigureKind(
         "wall_clock",
@@ -102,15 +103,15 @@ _KINDS: tuple[FigureKind[ResultTables], ...] = (
         cost.draw_frontier,
         cost.frontier_environments,
         "two labels to compare",
-        ROWS,
+        MAX_ROWS,
     ),
     FigureKind(
         "time_ratio",
         "Training time over that of another agent in the same sweep",
         cost.draw_time_ratio,
         cost.time_ratio_environments,
-        f"times of --reference ({cost.USUAL_REFERENCE}) and another label on the same seeds",
-        ALL,
+        f"times of --reference ({cost.DEFAULT_REFERENCE}) and another label on the same seeds",
+        ALL_SUBJECTS,
     ),
     FigureKind(
         "success",
@@ -119,8 +120,8 @@ _KINDS: tuple[FigureKind[ResultTables], ...] = (
         returns.draw_success,
         solvable_environments,
         "a threshold",
-        ROWS,
-        f"{captions.BOOTSTRAP}; {captions.WILSON}",
+        MAX_ROWS,
+        f"{BOOTSTRAP}; {WILSON}",
     ),
     FigureKind(
         "time_to_threshold",
@@ -136,15 +137,15 @@ _KINDS: tuple[FigureKind[ResultTables], ...] = (
         settings.draw_ablation,
         settings.ablation_environments,
         "three ranks, or widths, at otherwise equal settings",
-        ROWS,
+        MAX_ROWS,
     ),
     FigureKind(
         "sensitivity",
         "Final return of every run against each setting that was varied",
         settings.draw_sensitivity,
         settings.sensitivity_environments,
-        f"a setting with {settings.FEWEST} values",
-        ROWS,
+        f"a setting with {settings.MIN_VALUES} values",
+        MAX_ROWS,
         "",
     ),
     FigureKind(
@@ -152,8 +153,8 @@ _KINDS: tuple[FigureKind[ResultTables], ...] = (
         "Evolved parameters against generations, and the loss beside them where returns are losses",
         settings.draw_parameters,
         settings.parameter_environments,
-        f"policies of at most {settings.MOST} parameters",
-        ROWS,
+        f"policies of at most {settings.MAX_PARAMETERS} parameters",
+        MAX_ROWS,
         "",
     ),
     FigureKind(
@@ -163,7 +164,7 @@ _KINDS: tuple[FigureKind[ResultTables], ...] = (
         surface.draw_surface,
         surface.surface_environments,
         "a surface of the objective",
-        ROWS,
+        MAX_ROWS,
         "",
     ),
     FigureKind(
@@ -175,6 +176,6 @@ _KINDS: tuple[FigureKind[ResultTables], ...] = (
     ),
 )
 KINDS = {
-    kind.name: replace(kind, reported=_asked(kind.name)) if kind.name in OPTIONAL else kind
+    kind.name: replace(kind, in_report=_is_requested(kind.name)) if kind.name in OPTIONAL else kind
     for kind in _KINDS
 }

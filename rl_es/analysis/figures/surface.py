@@ -1,4 +1,7 @@
-"""The objective over two parameters as a heat map, and the paths of the centers over it."""
+"""The objective over two parameters as a heat map, and the paths of the centers over it.
+
+Axis letters: T generations.
+"""
 
 from typing import Any
 
@@ -11,126 +14,127 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from rl_es.analysis import curves
-from rl_es.analysis.drawing import captions, layout, marks, ticks
-from rl_es.analysis.drawing.figure_kinds import DEFAULT_OPTIONS, FigureOptions
-from rl_es.analysis.drawing.palette import Style
+from rl_es.analysis import drawing
+from rl_es.analysis.curves import center_path
+from rl_es.analysis.drawing import DEFAULT_OPTIONS, FigureOptions, Style
 from rl_es.analysis.results import ResultTables
 from rl_es.results.surfaces import Surface
 
-FAR = 0.95  # the quantile of values that colours reach to if the start is not known
+COLOUR_QUANTILE = 0.95  # of values, which colours reach to if the start is not known
 NOT_FINITE = "#d8a0a0"
 _END: dict[str, Any] = dict(markersize=4.5, markeredgecolor="white", markeredgewidth=0.6)
 _START: dict[str, Any] = dict(
-    linestyle="", marker="o", color="white", markeredgecolor=layout.INK, markersize=5
+    linestyle="", marker="o", color="white", markeredgecolor=drawing.INK, markersize=5
 )
 _BEST: dict[str, Any] = dict(
-    linestyle="", marker="*", color="#F0E442", markeredgecolor=layout.INK, markersize=9
+    linestyle="", marker="*", color="#F0E442", markeredgecolor=drawing.INK, markersize=9
 )
 
 
 def surface_environments(
     results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS
 ) -> list[str]:
-    """The environments that have a surface."""
+    """Returns the environments that have a surface."""
     return [env for env in results.environments if env in results.surfaces]
 
 
 def draw_surface(results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
-    """A panel per environment: minus the return in colours, each label's centers as lines."""
-    shown = [results.surfaces[env] for env in results.environments]
-    with layout.paper():
-        figure, axes = layout.grid(options.sheet, len(shown), 3.6, 2.7)
-        for panel, surface in zip(axes, shown, strict=True):
+    """Draws a panel per environment: minus the return in colours, each label's centers as lines."""
+    surfaces = [results.surfaces[env] for env in results.environments]
+    with drawing.paper_style():
+        figure, axes = drawing.panel_grid(options.sheet, len(surfaces), 3.6, 2.7)
+        for panel, surface in zip(axes, surfaces, strict=True):
             part = results.within([surface.env])
-            image = _map(panel, surface, _start(part))
-            _bar(figure, panel, image, surface)
-            _ways(panel, part, results.shown)
-            _dress(panel, surface)
-        under = captions.surfaces_note(shown)
-        return layout.finish(figure, [*marks.entries(results.shown), *_entries()], under)
+            image = _draw_heat_map(panel, surface, _start_loss(part))
+            _draw_colour_bar(figure, panel, image, surface)
+            _draw_paths(panel, part, results.legend)
+            _format_surface_panel(panel, surface)
+        notes = drawing.surfaces_note(surfaces)
+        entries = [*drawing.legend_entries(results.legend), *_marker_entries()]
+        return drawing.finish_figure(figure, entries, notes)
 
 
-def _start(part: ResultTables) -> float:
-    """Minus the return that runs start from: their median; NaN where no run was evaluated."""
+def _start_loss(part: ResultTables) -> float:
+    """Returns the median of minus the first return of runs; NaN where no run was evaluated."""
     rows = part.curves.sort_values("generation").groupby("run_id")["return_mean"].first()
     return -float(rows.median())
 
 
-def _map(panel: Axes, surface: Surface, start: float) -> ScalarMappable:
-    """The heat map: light where the return is high."""
-    value = -surface.returns
+def _draw_heat_map(panel: Axes, surface: Surface, start: float) -> ScalarMappable:
+    """Draws the heat map: light where the return is high."""
+    losses = -surface.returns
     colours = mpl.colormaps["bone_r"].with_extremes(bad=NOT_FINITE)
     x, y = (_edges(axis) for axis in (surface.first, surface.second))
     return panel.imshow(
-        value.T,
+        losses.T,
         origin="lower",
         extent=(x[0], x[1], y[0], y[1]),
         aspect="auto",
         interpolation="nearest",
         cmap=colours,
-        norm=_norm(value[np.isfinite(value)], start),
+        norm=_colour_norm(losses[np.isfinite(losses)], start),
     )
 
 
 def _edges(axis: np.ndarray) -> tuple[float, float]:
-    """Where the first point's cell starts and the last one's ends."""
+    """Returns where the first point's cell starts and the last one's ends."""
     half = (axis[-1] - axis[0]) / (len(axis) - 1) / 2
     return float(axis[0] - half), float(axis[-1] + half)
 
 
-def _norm(value: np.ndarray, start: float) -> Normalize:
-    """From minus a return to a colour: logarithmic where all are above zero.
+def _colour_norm(losses: np.ndarray, start: float) -> Normalize:
+    """Returns the map from losses to colours: logarithmic where all are above zero.
 
     Colours reach twice as far above the best point as the start is: values beyond are far from any
     path that leads down, and would take most of the colours.
 
     Args:
-      value: minus the returns that are finite.
-      start: minus the return of the start, NaN where it is not known.
+      losses: Minus the returns that are finite.
+      start: Minus the return of the start, NaN where it is not known.
     """
-    low, high = (value.min(), value.max()) if value.size else (0.0, 0.0)
+    low, high = (losses.min(), losses.max()) if losses.size else (0.0, 0.0)
     if low == high:
         return Normalize(low - 1, low + 1)
     if start > low:
         top = low * (start / low) ** 2 if low > 0 else low + 2 * (start - low)
     else:
-        top = np.quantile(value, FAR, method="lower")
+        top = np.quantile(losses, COLOUR_QUANTILE, method="lower")
     return (LogNorm if low > 0 else Normalize)(low, top if low < top < high else high)
 
 
-def _bar(figure: Figure, panel: Axes, image: ScalarMappable, surface: Surface) -> None:
-    """The bar of colours, with an arrow where values lie beyond it."""
-    value, norm = -surface.returns, image.norm
-    beyond = bool(np.nanmax(value, initial=-np.inf) > (norm.vmax or 0))
+def _draw_colour_bar(figure: Figure, panel: Axes, image: ScalarMappable, surface: Surface) -> None:
+    """Draws the bar of colours, with an arrow where values lie beyond it."""
+    losses, norm = -surface.returns, image.norm
+    beyond = bool(np.nanmax(losses, initial=-np.inf) > (norm.vmax or 0))
     bar = figure.colorbar(
         image, ax=panel, extend="max" if beyond else "neither", pad=0.02, use_gridspec=False
     )
     if isinstance(norm, LogNorm):
-        ticks.log_ticks(bar.ax.yaxis)
+        drawing.set_log_ticks(bar.ax.yaxis)
     else:
-        ticks.shorten_ticks(bar.ax.yaxis, 5)
+        drawing.set_short_ticks(bar.ax.yaxis, 5)
     bar.outline.set_linewidth(0.6)
-    losses = bool(np.nanmin(value, initial=0) >= 0)
-    bar.set_label("loss" if losses else "minus the return")
+    non_negative = bool(np.nanmin(losses, initial=0) >= 0)
+    bar.set_label("loss" if non_negative else "minus the return")
 
 
-def _ways(panel: Axes, part: ResultTables, shown: dict[str, Style]) -> None:
-    """The centers of each label's runs: the first seed's path, and where all seeds end."""
-    for label, style in shown.items():
+def _draw_paths(panel: Axes, part: ResultTables, legend: dict[str, Style]) -> None:
+    """Draws the centers of each label's runs: the first seed's path, and where all seeds end."""
+    for label, style in legend.items():
         runs = part.runs[part.runs["label"] == label].sort_values(["seed", "run_id"])
-        ways = [curves.center_path(part.curves, run_id) for run_id in runs["run_id"]]
-        ways = [way for way in ways if way.shape[1:] == (2,)]
-        for place, way in enumerate(ways):
-            if place == 0:
-                panel.plot(*way.T, color="white", linewidth=2.6)
-                panel.plot(*way.T, color=style.colour, linestyle=style.line, linewidth=1.4)
-            panel.plot(*way[-1], style.marker, color=style.colour, zorder=4, **_END)
-        for start in sorted({tuple(way[0]) for way in ways}):
+        paths = [center_path(part.curves, run_id) for run_id in runs["run_id"]]
+        paths = [path for path in paths if path.shape[1:] == (2,)]  # [T, 2]
+        for index, path in enumerate(paths):
+            if index == 0:
+                panel.plot(*path.T, color="white", linewidth=2.6)
+                panel.plot(*path.T, color=style.colour, linestyle=style.line, linewidth=1.4)
+            panel.plot(*path[-1], style.marker, color=style.colour, zorder=4, **_END)
+        for start in sorted({tuple(path[0]) for path in paths}):
             panel.plot(*start, zorder=5, **_START)
 
 
-def _dress(panel: Axes, surface: Surface) -> None:
+def _format_surface_panel(panel: Axes, surface: Surface) -> None:
+    """Marks the best grid point, and sets title and axes."""
     if np.isfinite(surface.returns).any():
         x, y = np.unravel_index(np.nanargmax(surface.returns), surface.returns.shape)
         panel.plot(surface.first[x], surface.second[y], zorder=5, **_BEST)
@@ -139,10 +143,10 @@ def _dress(panel: Axes, surface: Surface) -> None:
     panel.set_xlim(_edges(surface.first))
     panel.set_ylim(_edges(surface.second))
     for axis in (panel.xaxis, panel.yaxis):
-        ticks.shorten_ticks(axis, 5)
+        drawing.set_short_ticks(axis, 5)
     panel.set_xlabel("parameter 1")
     panel.set_ylabel("parameter 2")
 
 
-def _entries() -> list[tuple[Artist, str]]:
+def _marker_entries() -> list[tuple[Artist, str]]:
     return [(Line2D([], [], **_START), "start"), (Line2D([], [], **_BEST), "best grid point")]

@@ -24,10 +24,10 @@ import numpy as np
 import pandas as pd
 
 from rl_es.analysis import scores
+from rl_es.analysis.ablations import LOW_RANK_AGENTS
 from rl_es.analysis.drawing import palette
-from rl_es.analysis.drawing.palette import Style, natural_order, styles
+from rl_es.analysis.drawing.palette import Style, assign_styles, natural_order
 from rl_es.analysis.formatting import format_range
-from rl_es.analysis.ladders import FULL
 from rl_es.analysis.statistics import jackknife
 from rl_es.errors import UserError
 from rl_es.results import checksums, gradient_estimates
@@ -66,7 +66,8 @@ def rank_bias(rows: pd.DataFrame) -> pd.DataFrame:
     """
     exact = rows[rows["exact"].notna()]
     exact = exact.assign(
-        agent=exact["agent"].replace(FULL), full=[tuple(full) for full in exact["exact_full"]]
+        agent=exact["agent"].replace(LOW_RANK_AGENTS),
+        full=[tuple(full) for full in exact["exact_full"]],
     )
     table = [
         {"env": env, "agent": agent, **row}
@@ -191,7 +192,7 @@ SUMMARY_COLUMNS = {
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     """Returns the summary of a table of estimates, in the order of environments and legends."""
-    order = list(styles(dict(zip(rows["label"], rows["agent"], strict=True))))
+    order = list(assign_styles(dict(zip(rows["label"], rows["agent"], strict=True))))
     summary = []
     for env, of_env in rows.groupby("env"):
         of_reference = of_env[of_env["label"] == REFERENCE]
@@ -278,14 +279,14 @@ class GradientResults:
         """Returns the rows of the summary and, where there are any, of the bias by rank."""
         return {"gradients": self.table, **({"rank_bias": self.bias} if len(self.bias) else {})}
 
-    def counted(self) -> str:
+    def sample_note(self) -> str:
         """Returns 'n = 3 seeds'."""
         return f"n = {format_range(self.table['n'])} seeds"
 
 
 def from_tables(table: pd.DataFrame, bias: pd.DataFrame | None = None) -> GradientResults:
     """Returns the source of a folder's summary and, if there is one, of its bias by rank."""
-    styles = palette.styles(dict(zip(table["label"], table["agent"], strict=True)))
+    styles = palette.assign_styles(dict(zip(table["label"], table["agent"], strict=True)))
     return GradientResults(table, NONE if bias is None else bias, styles)
 
 
@@ -305,12 +306,12 @@ def load(folder: Path) -> GradientResults:
 
 def _read(path: Path, columns: Collection[str]) -> pd.DataFrame:
     checksums.check_sums(path)
-    table = scores.read_scale(path, list(columns), "table of gradient estimates")[list(columns)]
+    table = scores.read_csv_table(path, list(columns), "table of gradient estimates")[list(columns)]
     if table.empty:
         raise UserError(f"{path}: not a readable table of gradient estimates (it has no rows)")
     for name in columns:
         if name not in _TEXTS:
-            table[name] = scores.read_numbers(path, table, name)
+            table[name] = scores.read_number_column(path, table, name)
         if name in _INTEGERS:
             if not (table[name] % 1 == 0).all():
                 raise UserError(f"{path}: column '{name}': must be whole numbers")

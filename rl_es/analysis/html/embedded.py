@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 
 from rl_es.analysis.curves import (
-    COUNTED,
+    COUNTED_STATUSES,
     Curve,
     align,
-    counted,
+    counted_curves,
     curves_of_runs,
     per_run_seconds,
 )
@@ -73,7 +73,7 @@ def curve_data(results: ResultTables, *, replicates: int = REPLICATES) -> dict[s
     most = max(FEWEST_POINTS, MOST_NUMBERS // (4 * max(pairs, 1)))
     return {
         "axes": [{"title": title} for title in axes],
-        "labels": [{"name": name, **label_styles(style)} for name, style in results.shown.items()],
+        "labels": [{"name": name, **label_styles(style)} for name, style in results.legend.items()],
         "environments": [
             _environment_data(results, env, axes, replicates, most, seeds)
             for env in results.environments
@@ -106,7 +106,7 @@ def _environment_data(
     by_axis = []
     for x in axes.values():
         of_labels = []
-        for index, label in enumerate(results.shown):
+        for index, label in enumerate(results.legend):
             of_label = runs[runs["label"] == label]
             if of_label.empty:
                 continue
@@ -120,7 +120,7 @@ def _environment_data(
 
 def _mean_data(curves: list[Curve], replicates: int, most: int) -> dict[str, Any]:
     """Returns the mean over counted seeds and its interval, on at most `most` points [T]."""
-    used = counted(curves)
+    used = counted_curves(curves)
     grid, returns = align(used)
     points = np.unique(np.linspace(0, grid.size - 1, min(most, grid.size)).round().astype(int))
     interval = bootstrap(returns[:, points], replicates=replicates)
@@ -138,13 +138,13 @@ def _seed_data(curves: list[Curve], include_counted: bool) -> list[dict[str, Any
     return [
         {
             "seed": curve.seed,
-            "lost": curve.status not in COUNTED,
+            "lost": curve.status not in COUNTED_STATUSES,
             "status": curve.status,
             "x": curve_numbers(curve.x),
             "y": curve_numbers(curve.y),
         }
         for curve in curves
-        if include_counted or curve.status not in COUNTED
+        if include_counted or curve.status not in COUNTED_STATUSES
     ]
 
 

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from rl_es.analysis.drawing import captions, layout, palette, ticks
+from rl_es.analysis.drawing import captions, layout, marks, palette
 from rl_es.analysis.drawing.figure_kinds import DEFAULT_OPTIONS, FigureKind, FigureOptions
 from rl_es.analysis.speed import tables
 from rl_es.analysis.speed.tables import BARE, INFERENCE, KEYS, SpeedResults
@@ -52,7 +52,7 @@ def _part_rows(speed: SpeedResults) -> pd.DataFrame:
 def share_bars(speed: SpeedResults, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
     """Draws a panel per workload: each contestant's rate in percent of pure batch inference."""
     table, workloads, sheet, cut = speed.table, speed.workloads, options.sheet, False
-    with layout.paper():
+    with layout.paper_style():
         most = max(len(tables.generation_rows(table, workload)) for workload in workloads)
         figure, axes = tables.panel_grid(sheet, table["contestant"], len(workloads), most)
         for panel, workload in zip(axes, workloads, strict=True):
@@ -66,7 +66,7 @@ def share_bars(speed: SpeedResults, options: FigureOptions = DEFAULT_OPTIONS) ->
             for index, row in enumerate(rows.to_dict("records")):
                 if row["share"] == row["share"]:
                     cut |= _share(panel, index, row, end)
-            ticks.shorten_ticks(panel.xaxis, 5)
+            marks.set_short_ticks(panel.xaxis, 5)
             panel.set_xlabel("% of pure batch inference")
         note = (
             f"Environment steps a second over those of pure batch inference (the same rollout, the "
@@ -74,7 +74,7 @@ def share_bars(speed: SpeedResults, options: FigureOptions = DEFAULT_OPTIONS) ->
             f"{tables.count_rounds(table)}; black lines: quartiles."
         )
         beyond = ("Bars with an arrow go on beyond the axis.",) if cut else ()
-        return layout.finish(figure, [], [note, *beyond])
+        return layout.finish_figure(figure, [], [note, *beyond])
 
 
 def _share(panel: Axes, index: int, row: dict[str, Any], end: float) -> bool:
@@ -94,7 +94,7 @@ def _share(panel: Axes, index: int, row: dict[str, Any], end: float) -> bool:
 def part_bars(speed: SpeedResults, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
     """Draws the shares of a generation's parts in their sum, and the generation's time."""
     table, parts, sheet = speed.table, _part_rows(speed), options.sheet
-    with layout.paper():
+    with layout.paper_style():
         labels = set(parts["contestant"])  # the same lines in every panel, some of them not run
         figure, axes = tables.panel_grid(sheet, labels, len(speed.workloads), len(labels))
         for panel, workload in zip(axes, speed.workloads, strict=True):
@@ -114,7 +114,7 @@ def part_bars(speed: SpeedResults, options: FigureOptions = DEFAULT_OPTIONS) -> 
             "whole episodes (persistent strategies: a window) of the perturbed policies; update: "
             "the estimate and the optimiser's step."
         )
-        return layout.finish(figure, entries, [note])
+        return layout.finish_figure(figure, entries, [note])
 
 
 def _stack(panel: Axes, index: int, row: dict[str, Any], parts: pd.DataFrame) -> None:
@@ -177,8 +177,8 @@ def cost_against_width(speed: SpeedResults, options: FigureOptions = DEFAULT_OPT
     """Draws the time of a step of all members of one ladder, and the bytes of their noise."""
     (group,) = width_ladders(speed.table)
     styles = _styles(group)
-    with layout.paper():
-        figure, axes = layout.grid(options.sheet, 2, 3.5, 2.6)
+    with layout.paper_style():
+        figure, axes = layout.panel_grid(options.sheet, 2, 3.5, 2.6)
         time, size = axes
         for label, style in styles.items():
             rows = group[group["contestant"] == label].sort_values("width")
@@ -204,7 +204,7 @@ def cost_against_width(speed: SpeedResults, options: FigureOptions = DEFAULT_OPT
             "in it. Slopes: least squares on both logarithms over the widest half of the widths, "
             "at least three."
         )
-        return layout.finish(figure, [], [note])
+        return layout.finish_figure(figure, [], [note])
 
 
 def _styles(group: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -247,7 +247,7 @@ def slope(width: np.ndarray, cost: np.ndarray) -> float | None:
 
 def _dress(panel: Axes, name: str, text: Any, widths: Iterable[float]) -> None:
     """Sets up logarithmic axes with a tick at each width."""
-    ticks.log2_ticks(panel, sorted(set(widths)))
+    marks.set_log2_ticks(panel, sorted(set(widths)))
     panel.set_yscale("log")
     panel.yaxis.set_major_locator(LogLocator(numticks=8))
     panel.yaxis.set_minor_locator(NullLocator())
@@ -282,7 +282,7 @@ _KINDS: tuple[FigureKind[SpeedResults], ...] = (
         cost_against_width,
         ladder_workloads,
         "three widths of equal layers, with eggroll and full_rank_es",
-        most=1,
+        max_subjects=1,
         interval="",
     ),
 )

@@ -22,7 +22,7 @@ from rl_es.results.timings import PARTS, WHOLE, WORKLOAD
 
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "\N{GREEK SMALL LETTER MU}s"))
 BROWN, LIGHT = "#8c6d31", "#b4b4b4"
-_COLOURS = {agent: style.colour for agent, style in palette.KNOWN.items()}
+_COLOURS = {agent: style.colour for agent, style in palette.AGENT_STYLES.items()}
 _COLOURS |= {"bare": LIGHT, "inference": "#555555", "evosax": BROWN}
 
 
@@ -51,16 +51,16 @@ def panel_grid(
     """Returns a panel per workload for at most `most` contestants, named in the first column."""
     names = row_names(sheet, sorted(set(contestants)))
     height = 0.85 + most * max(0.16, 0.04 + 0.125 * names.lines)
-    return layout.grid(sheet, count, 2.1, height, names.left, stretch=False)
+    return layout.panel_grid(sheet, count, 2.1, height, names.left, stretch=False)
 
 
 def panel_of_names(panel: Axes, sheet: Sheet, rows: pd.DataFrame, title: str) -> None:
     """Sets up a row per contestant, named in the first column; one without a result says why."""
     panel.set_title(title)
-    row_names(sheet, list(rows["contestant"])).beside(panel)
+    row_names(sheet, list(rows["contestant"])).label(panel)
     for index, row in enumerate(rows.to_dict("records")):
         if row["status"] != "finished":
-            marks.row_note(panel, index, "failed" if row["status"] == "failed" else "not run")
+            marks.write_row_note(panel, index, "failed" if row["status"] == "failed" else "not run")
 
 
 def generation_rows(table: pd.DataFrame, workload: str) -> pd.DataFrame:
@@ -235,7 +235,7 @@ class SpeedResults:
         """Returns the rows of the summary."""
         return {"speed": self.table}
 
-    def counted(self) -> str:
+    def sample_note(self) -> str:
         """Returns 'n = 9 interleaved rounds'."""
         return f"n = {count_rounds(self.table)}"
 

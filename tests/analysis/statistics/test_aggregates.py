@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rl_es.analysis.statistics import aggregates
+from rl_es.analysis.statistics import aggregate_all
 from rl_es.analysis.statistics.aggregates import (
     AGGREGATES,
     Scores,
@@ -56,7 +56,7 @@ def test_plain_intervals_are_those_of_rliable(case: dict[str, Any]) -> None:
 
 def test_an_environment_weighs_the_same_whatever_its_runs() -> None:
     few = Scores(np.array([1.0, 1.0, 4.0]), np.array(["a", "a", "b"]), np.array([0, 1, 0]))
-    found = aggregates(few, replicates=10)
+    found = aggregate_all(few, replicates=10)
     assert found["mean"].estimate == 2.5 and found["median"].estimate == 2.5
     assert found["optimality_gap"].estimate == 0
     assert np.isnan(found["mean"].low)  # b has a single run

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from rl_es.analysis.statistics import two_samples
 from rl_es.analysis.statistics.aggregates import Scores
 from rl_es.analysis.statistics.intervals import Interval
 from rl_es.analysis.statistics.two_samples import (
     adjust_p_values,
     are_paired,
-    comparisons,
+    compare_tasks,
+    difference,
     probability_of_improvement,
-    seeds_to_tell,
+    required_seeds,
 )
 from tests.analysis.statistics.test_aggregates import scores
 
@@ -65,7 +65,7 @@ def test_seeds_pair_where_they_are_the_same() -> None:
     matrix = np.random.default_rng(4).normal(size=(10, 2))
     x, same, other = scores(matrix + 0.1), scores(matrix), scores(matrix, first_seed=100)
     assert are_paired(x, same) and not are_paired(x, other)
-    for compare in (probability_of_improvement, two_samples):
+    for compare in (probability_of_improvement, difference):
         paired, apart = compare(x, same), compare(x, other)
         assert paired.estimate == apart.estimate
         assert paired.high - paired.low < 0.7 * (apart.high - apart.low)
@@ -77,15 +77,15 @@ def test_environments_of_one_only_are_left_out() -> None:
     found = probability_of_improvement(x, y)
     assert found.n == 3 and found.estimate == 1
     z = Scores(np.zeros(3), np.array(["elsewhere"] * 3), np.arange(3))
-    for compare in (probability_of_improvement, two_samples):
+    for compare in (probability_of_improvement, difference):
         nothing = compare(x, z)
         assert nothing.n == 0 and np.isnan([nothing.estimate, nothing.low, nothing.high]).all()
-    assert comparisons(x, z) == []
+    assert compare_tasks(x, z) == []
 
 
 def test_a_lone_run_has_no_interval() -> None:
     x, y = scores([[1.0]]), scores([[0.0], [0.5]])
-    for compare, expected in ((probability_of_improvement, 1.0), (two_samples, 0.75)):
+    for compare, expected in ((probability_of_improvement, 1.0), (difference, 0.75)):
         found = compare(x, y)
         assert found.estimate == expected and np.isnan([found.low, found.high]).all()
 
@@ -100,11 +100,11 @@ def test_each_environment_is_compared_and_adjusted_for_the_others() -> None:
     generator = np.random.default_rng(6)
     x, y = generator.normal(size=(2, 10, 3))
     x[:, 1] += 5
-    found = comparisons(scores(x), scores(y))
+    found = compare_tasks(scores(x), scores(y))
     assert [one.task for one in found] == ["env-00", "env-01", "env-02"]
     assert found[1].adjusted < 0.05 < min(found[0].adjusted, found[2].adjusted)
     assert all(one.paired and one.adjusted >= one.p for one in found)
-    again = comparisons(scores(x), scores(y))
+    again = compare_tasks(scores(x), scores(y))
     assert [one.p for one in again] == [one.p for one in found]
 
 
@@ -113,7 +113,7 @@ def test_coverage_of_differences(paired: bool) -> None:
     generator, covered, experiments = np.random.default_rng(8), 0, 300
     for _ in range(experiments):
         x, y = generator.normal(size=(2, 10, 2))
-        found = two_samples(scores(x + 1), scores(y, 0 if paired else 50), "mean", replicates=1_000)
+        found = difference(scores(x + 1), scores(y, 0 if paired else 50), "mean", replicates=1_000)
         covered += found.low <= 1 <= found.high
     assert 0.92 <= covered / experiments <= 0.98
 
@@ -123,8 +123,8 @@ def test_so_many_seeds_tell() -> None:
     error = np.sqrt(2 / 10)
     half = 1.959964 * error
     found = Interval(np.float64(0.5), np.float64(0.5 - half), np.float64(0.5 + half), 10)
-    assert seeds_to_tell(found, 10) == 63
+    assert required_seeds(found, 10) == 63
     nothing = Interval(np.float64(0.0), np.float64(-1.0), np.float64(1.0), 10)
-    assert seeds_to_tell(nothing, 10) is None
+    assert required_seeds(nothing, 10) is None
     unknown = Interval(np.float64(1.0), np.float64(np.nan), np.float64(np.nan), 1)
-    assert seeds_to_tell(unknown, 1) is None
+    assert required_seeds(unknown, 1) is None

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from rl_es.analysis.statistics import intervals
-from rl_es.analysis.statistics.intervals import bootstrap, expansion_tails, resamples, wilson
+from rl_es.analysis.statistics.intervals import bootstrap, expansion_tails, resample_indices, wilson
 
 
 def test_two_runs_have_a_known_distribution() -> None:
     """Means of two draws from {0, 1}: 0, 1/2, 1 with probabilities 1/4, 1/2, 1/4."""
-    drawn = resamples(np.zeros(2), 50_000, 0)
+    drawn = resample_indices(np.zeros(2), 50_000, 0)
     means = np.array([0.0, 1.0])[drawn].mean(1)
     shares = [(means == value).mean() for value in (0.0, 0.5, 1.0)]
     np.testing.assert_allclose(shares, [0.25, 0.5, 0.25], atol=0.01)
@@ -75,7 +75,7 @@ def test_bit_for_bit_and_the_seed_matters() -> None:
 
 def test_every_replicate_keeps_the_counts_of_the_strata() -> None:
     strata = np.array(["b", "a", "a", "c", "b", "a"])
-    drawn = resamples(strata, 1_000, 0)
+    drawn = resample_indices(strata, 1_000, 0)
     assert (strata[drawn] == strata).all()
     for column in range(len(strata)):
         assert set(drawn[:, column]) == set(np.flatnonzero(strata == strata[column]))
@@ -94,7 +94,7 @@ def test_a_curve_is_its_points_and_blocks_change_nothing(monkeypatch: pytest.Mon
     values = np.random.default_rng(6).normal(size=(5, 11))
     whole = bootstrap(values, replicates=300)
     for size in (1, 700, 5_000):
-        monkeypatch.setattr(intervals, "_ELEMENTS", size)
+        monkeypatch.setattr(intervals, "_BLOCK_ELEMENTS", size)
         parts = bootstrap(values, replicates=300)
         np.testing.assert_allclose(parts.low, whole.low, rtol=1e-12)
         np.testing.assert_allclose(parts.high, whole.high, rtol=1e-12)

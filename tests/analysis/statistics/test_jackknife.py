@@ -3,7 +3,7 @@
 import numpy as np
 
 from rl_es.analysis.gradients.tables import slope, squared
-from rl_es.analysis.statistics import intervals
+from rl_es.analysis.statistics import jackknife
 
 
 def without(values: np.ndarray, statistic) -> np.ndarray:
@@ -12,14 +12,14 @@ def without(values: np.ndarray, statistic) -> np.ndarray:
 
 def test_of_a_mean_it_is_students_interval():
     values = np.random.default_rng(0).normal(3, 2, (10, 2))
-    found = intervals(values.mean(0), without(values, lambda kept: kept.mean(0)))
+    found = jackknife(values.mean(0), without(values, lambda kept: kept.mean(0)))
     half = 2.262157 * values.std(0, ddof=1) / np.sqrt(10)  # t of 9 degrees of freedom, 97.5 %
     np.testing.assert_allclose(found.low, values.mean(0) - half, rtol=1e-6)
     np.testing.assert_allclose(found.high, values.mean(0) + half, rtol=1e-6)
 
 
 def test_of_one_run_there_is_no_interval():
-    found = intervals(np.array(1.0), np.array([2.0]))
+    found = jackknife(np.array(1.0), np.array([2.0]))
     assert found.estimate == 1 and np.isnan([found.low, found.high]).all()
 
 
@@ -32,7 +32,7 @@ def test_squared_norms_are_without_bias_and_intervals_cover():
     assert abs(found.mean() - truth @ truth) < 3 * error
     assert np.square(drawn.mean(1)).sum(-1).mean() - truth @ truth > 30 * error
     left = np.stack([squared(np.delete(drawn, seed, 1)) for seed in range(10)])
-    bounds = intervals(found, left)
+    bounds = jackknife(found, left)
     covered = (bounds.low <= truth @ truth) & (truth @ truth <= bounds.high)
     assert 0.9 < covered.mean() < 0.99
 

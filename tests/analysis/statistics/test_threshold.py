@@ -2,22 +2,22 @@
 
 import numpy as np
 
-from rl_es.analysis.statistics.threshold import Reaching, median_time, share_reached
+from rl_es.analysis.statistics.threshold import ThresholdTimes, kaplan_meier, median_time
 
 
-def reaching(times: list[float], reached: list[int]) -> Reaching:
-    return Reaching(np.array(times, dtype=float), np.array(reached, dtype=bool))
+def reaching(times: list[float], reached: list[int]) -> ThresholdTimes:
+    return ThresholdTimes(np.array(times, dtype=float), np.array(reached, dtype=bool))
 
 
 def test_the_product_limit_by_hand() -> None:
     """A run that is censored in between leaves the others at risk: 1/4, then 1/2 of the rest."""
-    times, shares = share_reached(reaching([1, 2, 3, 4], [1, 0, 1, 0]))
+    times, shares = kaplan_meier(reaching([1, 2, 3, 4], [1, 0, 1, 0]))
     np.testing.assert_array_equal(times, [1, 3])
     np.testing.assert_allclose(shares, [1 / 4, 1 - 3 / 4 * 1 / 2])
 
 
 def test_without_censoring_it_is_the_share_itself() -> None:
-    times, shares = share_reached(reaching([5, 1, 5, 9], [1, 1, 1, 1]))
+    times, shares = kaplan_meier(reaching([5, 1, 5, 9], [1, 1, 1, 1]))
     np.testing.assert_array_equal(times, [1, 5, 9])
     np.testing.assert_allclose(shares, [0.25, 0.75, 1.0])
 

@@ -1,0 +1,102 @@
+"""Runs that differ in one setting alone: the rank of their noise, or the width of their network."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import takewhile
+
+import numpy as np
+import pandas as pd
+
+from rl_es.results.text_files import parse_mapping
+
+ABLATED_SETTINGS = ("rank", "width")
+MIN_VALUES = 3  # of the setting in an ablation
+LOW_RANK_AGENTS = {"full_rank_es": "eggroll"}  # a full-rank agent -> its low-rank form
+_RANK = "hyper.rank"
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """Runs of one agent over the values of a setting, with all other settings equal.
+
+    Attributes:
+      name: The agent's name, or the common start of its labels where the agent has several
+        ablations.
+      agent: The registry's name.
+      values: Values of the setting, ascending; infinity stands for full rank.
+      runs: By environment, rows of the runs table with the value as `setting`.
+    """
+
+    name: str
+    agent: str
+    values: tuple[float, ...]
+    runs: Mapping[str, pd.DataFrame]
+
+
+def find_ablations(runs: pd.DataFrame, setting: str) -> list[Ablation]:
+    """Finds the ablations of `rank` or `width` in a runs table, of at least three numbers each."""
+    rows = _with_ranks(runs) if setting == "rank" else _with_widths(runs)
+    groups: dict[str, dict[str, list[pd.DataFrame]]] = {}
+    for (agent, env, _), group in rows.dropna(subset="setting").groupby(["agent", "env", "same"]):
+        if np.isfinite(group["setting"].unique()).sum() >= MIN_VALUES:
+            groups.setdefault(str(agent), {}).setdefault(str(env), []).append(group)
+    return [
+        ablation for agent, by_env in groups.items() for ablation in _ablations_of(agent, by_env)
+    ]
+
+
+def _ablations_of(agent: str, by_env: Mapping[str, list[pd.DataFrame]]) -> list[Ablation]:
+    """Returns an agent's ablations; several are named by the common start of their labels."""
+    single = all(len(groups) == 1 for groups in by_env.values())
+    tables: dict[str, dict[str, pd.DataFrame]] = {}
+    for env, groups in by_env.items():
+        for group in groups:
+            columns = zip(*group["label"].unique(), strict=False)
+            shared = takewhile(lambda letters: len(set(letters)) == 1, columns)
+            prefix = "".join(letters[0] for letters in shared).rstrip(" =,(-_")
+            tables.setdefault(agent if single else prefix or agent, {})[env] = group
+    return [
+        Ablation(name, agent, tuple(sorted(pd.concat(runs.values())["setting"].unique())), runs)
+        for name, runs in tables.items()
+    ]
+
+
+def _with_ranks(runs: pd.DataFrame) -> pd.DataFrame:
+    """Adds rank as `setting` (infinite for full rank), and all other settings as `same`."""
+    none = pd.Series(np.nan, index=runs.index)
+    rank = pd.to_numeric(runs.get(_RANK, none), errors="coerce")
+    agent = runs["agent"].replace(LOW_RANK_AGENTS)
+    has_rank = agent.isin(set(agent[rank.notna()]))
+    setting = rank.fillna(np.inf).where(has_rank)
+    same = _join_columns(runs, [*_hyperparameters(runs, without=_RANK), "policy"])
+    return runs.assign(setting=setting, same=same, agent=agent)
+
+
+def _with_widths(runs: pd.DataFrame) -> pd.DataFrame:
+    """Adds the width of equal layers as `setting`, and all other settings as `same`."""
+    policies = [parse_mapping(text) for text in runs["policy"]]
+    layers = [_layer_widths(policy.pop("widths", None)) for policy in policies]
+    setting = [float(widths[0]) if len(set(widths)) == 1 else np.nan for widths in layers]
+    rest = [
+        f"{len(widths)} {json.dumps(policy, sort_keys=True)}"
+        for widths, policy in zip(layers, policies, strict=True)
+    ]
+    same = _join_columns(runs, _hyperparameters(runs)) + rest
+    return runs.assign(setting=setting, same=same)
+
+
+def _layer_widths(widths: object) -> list[int]:
+    """Returns the widths of hidden layers, where a policy has such a list; else an empty one."""
+    valid = isinstance(widths, list) and all(isinstance(width, int) for width in widths)
+    return [*widths] if valid else []
+
+
+def _hyperparameters(runs: pd.DataFrame, without: str = "") -> list[str]:
+    return [name for name in runs if name.startswith("hyper.") and name != without]
+
+
+def _join_columns(runs: pd.DataFrame, columns: list[str]) -> pd.Series:
+    """Joins some columns of each row into one text."""
+    values = runs[columns].astype(object).where(runs[columns].notna(), None)
+    return values.map(str).agg("|".join, axis=1)
