@@ -291,13 +291,17 @@ def _write(
     episode_seed: int,
     console: Console,
 ) -> None:
-    from rl_es.replay.films import check_encoder, write_gif, write_mp4
+    from rl_es.replay.films import (
+        check_encoder,
+        frame_rate,
+        make_films,
+        side_by_side,
+        write_gif,
+        write_mp4,
+    )
 
     if kind != "gif":
         check_encoder()
-    from rl_es.replay.films import frame_rate, make_films, side_by_side
-
-    pass  # REFOLD
     from rl_es.training.compilation import prepare_jax
     from rl_es.training.policies import PolicyLoader
 
