@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from rl_es import cli
-from rl_es.analysis import formatting, html, summary, sweep_report
+from rl_es.analysis import formatting, html, summary, sweep_report, sweep_tables
 from rl_es.analysis.curves import align, counted_curves, curves_of_runs
 from rl_es.analysis.drawing.palette import COLOURS, LINES, MARKERS, Style
 from rl_es.analysis.html import embedded
@@ -188,8 +188,8 @@ def test_without_the_libraries_all_else_is_written(
 
 def test_a_lead_stands_out_only_where_it_is_supported(results: Results) -> None:
     told = replace(summary.make_digest(load_results(results())), best=[])
-    assert not any(cell.strong for row in sweep_report.summary_table(told).rows for cell in row)
-    rows = sweep_report.summary_table(replace(told, best=[("pendulum", "pes")])).rows
+    assert not any(cell.strong for row in sweep_tables.summary_table(told).rows for cell in row)
+    rows = sweep_tables.summary_table(replace(told, best=[("pendulum", "pes")])).rows
     strong = [[cell.text for cell in row if cell.strong] for row in rows]
     assert [row[0] for row in strong if row] == ["pes"]
 
@@ -278,6 +278,6 @@ def test_totals_stand_in_both_pages_where_there_are_several(results: Results) ->
         assert "Over all environments" in text and "interquartile mean" in text
         assert "0 is untrained, 1 is threshold" in text
     told = summary.make_digest(load_results(folder))
-    assert [row[0].text for row in sweep_report.totals_table(told).rows] == ["eggroll", "pes"]
+    assert [row[0].text for row in sweep_tables.totals_table(told).rows] == ["eggroll", "pes"]
     alone = summary.make_digest(load_results(folder).within(["cartpole"]))
-    assert sweep_report.has_totals(told) and not sweep_report.has_totals(alone)
+    assert sweep_tables.has_totals(told) and not sweep_report.has_totals(alone)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from rl_es import gradients
-from rl_es.analysis import sweep_report
+from rl_es.analysis import sweep_tables
 from rl_es.results import manifest, tables
 from rl_es.sweep.cells import expand_cells, group_cells
 from rl_es.sweep.queue import make_group_training
@@ -54,7 +54,7 @@ def test_runs_go_on_and_say_what_broke_down(tmp_path: Path) -> None:
         f"Breaking-v0 / pes: {of_pes:,} times a member's return was not finite and counted as the "
         "worst of its generation (seeds 0, 1)"
     )
-    reports = sweep_report.description_text(runs, manifest.read_sweep_manifest(tmp_path))[
+    reports = sweep_tables.description_text(runs, manifest.read_sweep_manifest(tmp_path))[
         "Returns not finite"
     ]
     assert f"pes on Breaking-v0: {of_pes:,} members in 2 runs" in reports

@@ -1,7 +1,7 @@
 """`report.html` of a sweep: its sections, and the file that is made of them by templates.
 
 A section is data and the template that draws it; `templates/page.html` includes the sections, the
-style and the scripts. Tables and texts are those of `index.md` (`rl_es.analysis.sweep_report`).
+style and the scripts. Tables and texts are those of `index.md` (`rl_es.analysis.sweep_tables`).
 
 Plotly's own `to_html` is not used. It would hold the data of a panel once per abscissa, and it has
 no switches that act on all panels, no theme and no page of ours around it. Only plotly's library is
@@ -19,7 +19,7 @@ from typing import Any
 import pandas as pd
 from PIL import Image
 
-from rl_es.analysis import sweep_report
+from rl_es.analysis import sweep_tables
 from rl_es.analysis.drawing import captions
 from rl_es.analysis.drawing.figure_kinds import figure_caption
 from rl_es.analysis.figures.catalogue import KINDS
@@ -192,18 +192,18 @@ def _sections(
 ) -> Iterator[ReportSection]:
     runs, films = results.runs, read_film_strips(folder)
     embedded = fit_bytes(pictures, MOST_PICTURES)
-    legend = f"{sweep_report.summary_legend(digest)} {BARS}"
+    legend = f"{sweep_tables.summary_legend(digest)} {BARS}"
     yield _table_section(
-        "summary", "Summary", sweep_report.summary_table(digest), legend, stack=False
+        "summary", "Summary", sweep_tables.summary_table(digest), legend, stack=False
     )
-    if sweep_report.has_totals(digest):
-        table, legend = sweep_report.totals_table(digest), sweep_report.totals_legend(digest)
+    if sweep_tables.has_totals(digest):
+        table, legend = sweep_tables.totals_table(digest), sweep_tables.totals_legend(digest)
         yield _table_section("totals", "Over all environments", table, legend, stack=False)
     curves = {"data": curve_data(results), "notes": _curve_notes(results)}
     yield ReportSection("curves", "Learning curves", "curves", curves)
     figures = [embed_picture(path, embedded) for path in pictures]
     yield ReportSection("figures", "Figures", "figures", figures)
-    lost, running = sweep_report.lost_runs_table(runs), sweep_report.running_table(runs)
+    lost, running = sweep_tables.lost_runs_table(runs), sweep_tables.running_table(runs)
     if lost.rows:
         yield _table_section("lost", "Runs that diverged or failed", lost)
     if running.rows:
@@ -213,9 +213,9 @@ def _sections(
         strips = films.strips(fit_bytes(films.files, MOST_PAGE - used))
         content = {"strips": strips, "missing": films.missing}
         yield ReportSection("replays", "Replays", "replays", content)
-    yield _table_section("settings", "Settings", sweep_report.settings_table(runs))
-    yield ReportSection("files", "Files", "files", sweep_report.result_files(folder))
-    commands, remark = sweep_report.command_lines(folder, runs)
+    yield _table_section("settings", "Settings", sweep_tables.settings_table(runs))
+    yield ReportSection("files", "Files", "files", sweep_tables.result_files(folder))
+    commands, remark = sweep_tables.command_lines(folder, runs)
     yield ReportSection("again", "Run it again", "commands", {"lines": commands, "remark": remark})
 
 
@@ -237,16 +237,16 @@ def _curve_notes(results: ResultTables) -> list[str]:
 def _header(folder: Path, runs: pd.DataFrame, manifest: SweepManifest) -> ReportHeader:
     nouns = {"label": "agent", "env": "environment", "seed": "seed"}
     line = [format_count(runs[column].nunique(), noun) for column, noun in nouns.items()]
-    seconds = sweep_report.training_seconds(runs)
-    line.append(f"{sweep_report.duration_text(seconds)} of training")
+    seconds = sweep_tables.training_seconds(runs)
+    line.append(f"{sweep_tables.duration_text(seconds)} of training")
     line += [*manifest.of_starts("processor")[:1], *manifest.of_starts("device")[:1]]
     line += [time[:10] for time in manifest.of_starts("time")[-1:]]
-    mixed = sweep_report.mixed_versions_text(runs)
+    mixed = sweep_tables.mixed_versions_text(runs)
     return ReportHeader(
         ", ".join(sorted({str(name) for name in runs["sweep"]})) or folder.resolve().name,
         manifest.description,
-        sweep_report.outcome_text(runs),
+        sweep_tables.outcome_text(runs),
         f"{mixed}." if mixed else "",
         " · ".join(line),
-        sweep_report.description_text(runs, manifest),
+        sweep_tables.description_text(runs, manifest),
     )

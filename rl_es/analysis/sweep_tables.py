@@ -1,0 +1,334 @@
+"""The content of a sweep's report: tables, legends and texts, neither escaped nor laid out.
+
+`index.md` (`rl_es.analysis.sweep_report`) and `report.html` (`rl_es.analysis.html`) hold the same.
+"""
+
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from rl_es.analysis.curves import COUNTED_STATUSES, per_run_seconds
+from rl_es.analysis.drawing.palette import natural_order
+from rl_es.analysis.formatting import (
+    Table,
+    TableCell,
+    count_cell,
+    format_count,
+    format_ranges,
+    interval_cell,
+    make_table,
+    number_cell,
+    share_cell,
+    steps_cell,
+    text_cell,
+)
+from rl_es.analysis.statistics.aggregates import MANY_REPLICATES
+from rl_es.analysis.statistics.intervals import CONFIDENCE, REPLICATES
+from rl_es.analysis.summary import Digest
+from rl_es.errors import printable
+from rl_es.results.manifest import (
+    SweepManifest,
+    describe_mixed,
+    parse_versions,
+)
+from rl_es.terminal import start_command
+
+STATUSES = ("finished", "running", "diverged", "failed")
+LONGEST_REASON = 300  # characters; the full text is in runs.csv
+MAIN = "interquartile_mean"
+THRESHOLD_HEADS = ("reached", "steps to threshold", "success at the end")
+
+
+def outcome_text(runs: pd.DataFrame) -> str:
+    """Returns how runs have ended: '12 runs: 9 finished, 3 failed'."""
+    counts = runs["status"].value_counts()
+    parts = [f"{counts[status]} {status}" for status in STATUSES if counts.get(status)]
+    return f"{format_count(len(runs), 'run')}: {', '.join(parts) or 'none known'}"
+
+
+def lost_runs_table(runs: pd.DataFrame) -> Table:
+    """Returns a table of the runs that diverged or failed, with their reason."""
+    heads = ("environment", "agent", "seed", "status", "env steps", "reason")
+    lost = runs[~runs["status"].isin(COUNTED_STATUSES)].to_dict("records")
+    return make_table(heads, ([*_run_cells(run), _reason_cell(run)] for run in lost))
+
+
+def running_table(runs: pd.DataFrame) -> Table:
+    """Returns a table of the runs that have not ended."""
+    heads = ("environment", "agent", "seed", "status", "env steps")
+    return make_table(heads, map(_run_cells, runs[runs["status"] == "running"].to_dict("records")))
+
+
+def _run_cells(run: Mapping) -> list[TableCell]:
+    seed = TableCell(str(run["seed"]), float(run["seed"]))
+    names = [text_cell(run[name]) for name in ("env", "label")]
+    return [*names, seed, TableCell(_setting_text(run["status"])), count_cell(run["env_steps"])]
+
+
+def _reason_cell(run: Mapping) -> TableCell:
+    reason = text_cell(run["reason"]).text
+    return TableCell(reason if len(reason) <= LONGEST_REASON else reason[:LONGEST_REASON] + "…")
+
+
+def training_seconds(runs: pd.DataFrame) -> float:
+    """Returns the seconds of training of all runs, each with its part of what it shared."""
+    return float(per_run_seconds(runs).sum())
+
+
+def description_text(runs: pd.DataFrame, manifest: SweepManifest) -> dict[str, str]:
+    """Returns what was run, where and with which versions, by the name of each entry."""
+    versions = parse_versions(runs["versions"])
+    packages = [f"{name} {' and '.join(sorted(of))}" for name, of in sorted(versions.items())]
+    texts = {
+        "Sweep": _join(runs["sweep"]),
+        "Environments": _join(runs["env"]),
+        "Agents": _join(runs["label"]),
+        "Seeds": format_ranges(runs["seed"]),
+        "Started": ", ".join(time[:16].replace("T", " ") for time in manifest.of_starts("time")),
+        "Machine": ", ".join(manifest.of_starts("machine")),
+        "Processor": ", ".join(manifest.of_starts("processor")),
+        "Device": _join(runs["device"]),
+        "Training time": f"{duration_text(training_seconds(runs))}: seconds summed over runs, each "
+        "divided by the runs that shared them, without compilation and evaluation",
+        "Revision": _join(runs["git_revision"]),
+        "Versions": ", ".join(packages),
+    }
+    described = {name: text or "not known" for name, text in texts.items()}
+    if nonfinite := _nonfinite_text(runs):
+        described["Returns not finite"] = nonfinite
+    return described | ({"Tuned by": manifest.tuning} if manifest.tuning else {})
+
+
+def mixed_versions_text(runs: pd.DataFrame) -> str:
+    """Returns one line on the versions that differ between runs; empty where none does."""
+    return describe_mixed(runs["versions"], runs["git_revision"])
+
+
+def _nonfinite_text(runs: pd.DataFrame) -> str:
+    """Returns 'eggroll on ant: 12 members in 2 runs' for each such label; empty without any."""
+    groups = runs[runs["nonfinite_members"] > 0].groupby(["env", "label"])["nonfinite_members"]
+    parts = [
+        f"{label} on {env}: {format_count(int(members.sum()), 'member')} in "
+        f"{format_count(len(members), 'run')}"
+        for (env, label), members in groups
+    ]
+    return f"{'; '.join(parts)}; each counted as the worst of its generation" if parts else ""
+
+
+def duration_text(seconds: float) -> str:
+    """Returns a duration for reading: '45 s', '12 min', '3.4 h'."""
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.{1 if seconds < 10 * size else 0}f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def settings_table(runs: pd.DataFrame) -> Table:
+    """Returns a table of each label's settings; what all runs share has a row of its own."""
+    columns = {name: name.removeprefix("hyper.") for name in runs if name.startswith("hyper.")}
+    same = [c for c in columns if runs[c].notna().all() and runs[c].nunique() == 1]
+
+    def settings(group: pd.DataFrame, names: Iterable[str]) -> str:
+        values = {
+            columns[n]: " / ".join(map(_setting_text, sorted(group[n].dropna().unique())))
+            for n in names
+        }
+        return ", ".join(f"{name} {value}" for name, value in values.items() if value)
+
+    rows = [("all", "", settings(runs, same))] if same and runs["label"].nunique() > 1 else []
+    different = [c for c in columns if not rows or c not in same]
+    for label in sorted(runs["label"].unique(), key=natural_order):
+        group = runs[runs["label"] == label]
+        rows.append((label, _join(group["agent"]), settings(group, different)))
+    return make_table(("label", "agent", "settings"), (map(TableCell, row) for row in rows))
+
+
+def result_files(folder: Path) -> dict[str, str]:
+    """Returns a description of each file of a results folder; optional ones only if they exist."""
+    always = {
+        "curves.parquet": "one row per run and evaluation",
+        "runs.parquet": "one row per run, with status, settings and versions",
+        "runs.csv": "the same as text",
+        "summary.csv": "the summary above, unrounded",
+        "aggregates.csv": "scores over environments, a row per label and statistic",
+        "comparisons.csv": "probability of improvement, a row per pair of labels and environment",
+        "figures/": "the figures as PNG and SVG",
+    }
+    optional = {
+        "cells/": "one file per run, from which all of these are made",
+        "evaluations.csv": "policies evaluated anew, a row per policy",
+        "trials.json": "the trials of a guided search, in order",
+        "surfaces/": "the objective on a grid of two parameters, one file per environment",
+        "policies/": "trained policies, a folder per run",
+        "replays/": "films of trained policies",
+    }
+    return always | {name: text for name, text in optional.items() if (folder / name).exists()}
+
+
+def command_lines(folder: Path, runs: pd.DataFrame) -> tuple[list[str], str]:
+    """Returns the command lines that run the sweep and its report again, and a remark on them."""
+    files = [f"sweeps/{name}.yaml" for name in _distinct(runs["sweep"])]
+    start = start_command()
+    sweeps = [f"{start} run {shlex.quote(file)}" for file in files]
+    results = shlex.quote(f"results/{printable(folder.resolve().name)}")
+    return [*sweeps, f"{start} report {results}"], (
+        "The sweep file may lie in a folder below sweeps/. Finished runs are kept; the last line "
+        "makes this report alone."
+    )
+
+
+def _distinct(column: pd.Series) -> list[str]:
+    """Returns distinct values in natural order, each on one line."""
+    return [" ".join(str(v).split()) for v in sorted(column.dropna().unique(), key=natural_order)]
+
+
+def _join(column: pd.Series) -> str:
+    return ", ".join(_distinct(column))
+
+
+def _setting_text(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    return "unknown" if value is None else str(value)
+
+
+def summary_table(digest: Digest) -> Table:
+    """Returns the summary for reading; the labels of `Digest.best` are in bold."""
+    summary = digest.summary
+    threshold = _has_threshold(summary)
+    heads = ["environment", "agent", "n", "final return", f"{CONFIDENCE:.0%} interval", "best"]
+    heads += ["first", "env steps", *(THRESHOLD_HEADS if threshold else [])]
+    statuses = [name for name in ("diverged", "failed", "running") if summary[name].any()]
+    heads += ["seconds", *statuses]
+    rows, scales = [], _interval_scales(summary)
+    for row in summary.to_dict("records"):
+        strong = (row["env"], row["label"]) in digest.best
+        ends, scale = (row["ci_low"], row["final_mean"], row["ci_high"]), scales.loc[row["env"]]
+        rows.append(
+            [
+                text_cell(row["env"]),
+                text_cell(row["label"], strong),
+                count_cell(row["n"]),
+                number_cell(row["final_mean"], strong),
+                _span_cell(*ends, scale=(scale["low"], scale["high"])),
+                number_cell(row["best_mean"]),
+                number_cell(row["first_mean"]),
+                steps_cell(row["env_steps_mean"]),
+                *(_threshold_cells(row) if threshold else []),
+                number_cell(row["wall_seconds_mean"]),
+                *(count_cell(row[name]) for name in statuses),
+            ]
+        )
+    return make_table(heads, rows)
+
+
+def summary_legend(digest: Digest) -> str:
+    """Returns what the columns of the summary mean."""
+    legend = (
+        "Means over n runs: finished ones, and running ones as far as they have come; diverged and "
+        "failed runs are left out. Interval: stratified bootstrap of the mean over seeds, with "
+        f"percentiles expanded for few seeds ({REPLICATES:,} replicates). Bold: the best label, "
+        "where it differs from every other label of its environment (p < 0.05, adjusted for their "
+        "number). First: the return before any training. Seconds: elapsed time per run, divided by "
+        "the runs that shared it, without compilation."
+    )
+    if _has_threshold(digest.summary):
+        legend += (
+            " Steps to threshold: the steps by which half of the runs have reached it, by the "
+            "Kaplan-Meier estimate: a run that ended before counts up to its end only, so where "
+            "runs differ in length few may decide; infinite where it stays below one half. "
+            "Success at the end: the share of runs whose last evaluation is at or above the "
+            f"threshold, with its {CONFIDENCE:.0%} Wilson interval; diverged runs are failures."
+        )
+    return legend
+
+
+def has_totals(digest: Digest) -> bool:
+    """Returns True if several labels have scores in several environments."""
+    several = digest.scale is not None and len(digest.scale.environments) > 1
+    return several and _complete_aggregates(digest)["label"].nunique() > 1
+
+
+def _complete_aggregates(digest: Digest) -> pd.DataFrame:
+    """Returns the aggregates of labels that have a score in every environment of the scale."""
+    aggregates, scale = digest.aggregates, digest.scale
+    count = 0 if scale is None else len(scale.environments)
+    return aggregates[aggregates["environments"] == count]
+
+
+def totals_table(digest: Digest) -> Table:
+    """Returns the aggregates: a row per label, with the interquartile mean first."""
+    aggregates = _complete_aggregates(digest)
+    statistics = list(dict.fromkeys(aggregates["statistic"]))
+    statistics.sort(key=lambda name: name != MAIN)
+    heads = ["agent", "runs"]
+    for name in statistics:
+        heads += [name.replace("_", " "), f"{CONFIDENCE:.0%} interval"]
+    bounds = aggregates[aggregates["statistic"] == MAIN]
+    scale = bounds["low"].min(), bounds["high"].max()
+    rows = []
+    for label, group in aggregates.groupby("label", sort=False):
+        by_statistic = group.set_index("statistic")
+        row = [text_cell(label), count_cell(by_statistic["n"].iloc[0])]
+        for name in statistics:
+            of = by_statistic.loc[name]
+            ends = of["low"], of["estimate"], of["high"]
+            interval = _span_cell(*ends, scale=scale if name == MAIN else None)
+            row += [number_cell(of["estimate"]), interval]
+        rows.append(row)
+    return make_table(heads, rows)
+
+
+def totals_legend(digest: Digest) -> str:
+    """Returns what the aggregates mean."""
+    scale = digest.scale
+    if scale is None:
+        return ""
+    missing = set(digest.summary["label"]) - set(_complete_aggregates(digest)["label"])
+    remark = f" Not on this scale: {', '.join(scale.left_out)}." if scale.left_out else ""
+    if missing:
+        labels = ", ".join(sorted(missing, key=natural_order))
+        remark += f" Without a score in each of them: {labels}."
+    return (
+        f"Scores of the last evaluation: {scale.description}, over {len(scale.environments)} "
+        f"environments.{remark} Interquartile mean: of the middle half of all runs. Optimality "
+        "gap: how far scores fall short of 1, so less is better. Intervals: as above, of "
+        f"{MANY_REPLICATES:,} replicates. comparisons.csv compares the labels with each other."
+    )
+
+
+def _span_cell(
+    low: float, middle: float, high: float, scale: tuple[float, float] | None = None
+) -> TableCell:
+    """Returns the cell of an interval, drawn as a bar to a scale's lower and upper end."""
+    cell = interval_cell(low, high)
+    if scale is None or pd.isna(low) or not scale[1] > scale[0]:
+        return cell
+    start, length = scale[0], scale[1] - scale[0]
+    ends = [(float(value) - start) / length for value in (low, middle, high)]
+    return replace(cell, span=(ends[0], ends[1], ends[2]))
+
+
+def _has_threshold(summary: pd.DataFrame) -> bool:
+    return bool(summary["threshold"].notna().any())
+
+
+def _threshold_cells(row: Mapping) -> list[TableCell]:
+    if pd.isna(row["reached_threshold"]):
+        return [number_cell(None)] * len(THRESHOLD_HEADS)
+    tried = row["finished"] + row["running"] + row["diverged"]
+    return [
+        TableCell(f"{row['reached_threshold']:.0f} of {tried}", float(row["reached_threshold"])),
+        steps_cell(row["steps_to_threshold_median"]),
+        share_cell(*(row[f"success_{name}"] for name in ("rate", "low", "high"))),
+    ]
+
+
+def _interval_scales(summary: pd.DataFrame) -> pd.DataFrame:
+    """Returns the smallest and the largest end of each environment's intervals."""
+    ends = summary[["final_mean", "ci_low", "ci_high"]].astype(float)
+    ends = pd.DataFrame({"env": summary["env"], "low": ends.min(axis=1), "high": ends.max(axis=1)})
+    return ends.groupby("env").agg({"low": "min", "high": "max"})
