@@ -8,6 +8,7 @@ again in the fields of the command.
 import contextlib
 import dataclasses
 import io
+import itertools
 import re
 import sys
 import typing
@@ -226,7 +227,13 @@ def _explain(arguments: Sequence[str], command: Any, box: str) -> str:
         while tokens and len(values) < most and not _is_option(tokens[0]):
             values.append(tokens.popleft())
         missing.pop(argument.name, None)
-        if len(values) < len(argument.types):
+        count = len(argument.types)
+        if count > 1 and not positional and not unlimited:
+            values += itertools.takewhile(lambda following: not _is_option(following), tokens)
+        if values and count > 1 and len(values) != count:
+            text = brief(" ".join(values))
+            return f"{argument.display_name}: must be {argument.expected()}; is '{text}'"
+        if len(values) < count:
             return f"{argument.display_name}: needs {argument.expected()}; {_help(verb)}"
         if reason := argument.refusal(values):
             reason = f"{argument.display_name}: {reason}"
