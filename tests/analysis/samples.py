@@ -33,7 +33,7 @@ def source(
     more: str = "",
 ) -> Any:
     """What a kind draws; the arguments are those of `folder`, and matter for results alone."""
-    of = {name: collection.what for collection in COLLECTIONS for name in collection.kinds}
+    of = {name: collection.name for collection in COLLECTIONS for name in collection.kinds}
     if of[kind.name] == "speed":
         return _speed()
     if of[kind.name] == "gradients":
