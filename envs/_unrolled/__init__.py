@@ -1,0 +1,1 @@
+"""The mathematics of the unrolled tasks, one module per task."""

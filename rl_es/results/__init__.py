@@ -1,0 +1,1 @@
+"""Everything that is on disk: tables, manifests, timings, replays, checksums, atomic writes."""

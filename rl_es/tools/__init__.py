@@ -1,0 +1,1 @@
+"""Tools around the engine: check, doctor, evaluate, catalogue, reference scores, templates."""
