@@ -3,6 +3,7 @@
 INSTALLS = "installs from a registry; CI runs it"
 CLUSTER = "needs Slurm; tests/sweep/test_sharing.py runs shards"
 RAY = "starts or joins Ray, which takes a machine's cores; tests/sweep/test_ray.py does it"
+FROZEN = "records for many minutes; a check for a refactoring, run by hand"
 JOINED = "two processes that wait for each other; tests/sweep/test_multihost.py joins two"
 
 EXCUSED = {
@@ -24,6 +25,10 @@ EXCUSED = {
     "--coordinator 127.0.0.1:9876 --processes 2 --process 0 &": JOINED,
     "python run_benchmark.py run sweeps/quickstart.yaml "
     "--coordinator 127.0.0.1:9876 --processes 2 --process 1": JOINED,
+    "git worktree add ../before main": "changes the repository",
+    "python -m tests.frozen record /tmp/before --checkout ../before": FROZEN,
+    "python -m tests.frozen record /tmp/after": FROZEN,
+    "python -m tests.frozen compare /tmp/before /tmp/after": FROZEN,
     "srun --ntasks-per-node=8 --gpus-per-node=8 "
     "python run_benchmark.py run sweeps/quickstart.yaml --cluster": CLUSTER,
     "array=$(sbatch --parsable --array=0-7 docs/slurm_array.sh sweeps/quickstart.yaml)": CLUSTER,
