@@ -58,7 +58,7 @@ def rows(folder: Path, label: str):
 def truth() -> np.ndarray:
     """The gradient of the return in the weights [M, N], flat: all steps' outer products."""
     env = Linear("linear", WINDOWS, SIZE)
-    return np.einsum("tm,tn->mn", env._shown, env._wanted).reshape(-1)
+    return np.einsum("tm,tn->mn", env._observations, env._reward_weights).reshape(-1)
 
 
 @pytest.mark.parametrize("label", ["pes", "nres", "full_rank_es"])
@@ -85,7 +85,7 @@ def test_the_variance_of_noise_drawn_every_window(folder):
     variance |g_w|^2 (d + 1), those of earlier noises |g_w|^2 d each, and none are correlated.
     """
     env = Linear("linear", WINDOWS, SIZE)
-    squares = np.square(env._shown).sum(1) * np.square(env._wanted).sum(1)
+    squares = np.square(env._observations).sum(1) * np.square(env._reward_weights).sum(1)
     d = SIZE**2
     expected = sum(g * (d + 1 + d * w) for w, g in enumerate(squares))
     found = rows(folder, "pes")

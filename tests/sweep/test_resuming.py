@@ -79,7 +79,7 @@ class Killed(BaseException):
     """Nothing handles it: nothing more is saved."""
 
 
-@pytest.mark.parametrize("left", [0, 1])
+@pytest.mark.parametrize("rows_left", [0, 1])
 @pytest.mark.usefixtures("fine")
 def test_a_checkpoint_is_not_taken_for_one_of_a_curve_that_began_anew(
     rows_left: int, short: Path, tmp_path: Path
