@@ -107,7 +107,7 @@ def compose(
       form: latex, markdown or csv.
       metric: one of `rl_es.analysis.metrics.METRICS`.
       rows: what has a row: environments, or labels.
-      normalise: the references that are 0 and 1; None for the default of `scores.scale`.
+      normalise: the references that are 0 and 1; None for the default of `scores.score_scale`.
       interval: True for intervals beside the estimates (CSV always has them).
       replicates: number of replicates of the bootstrap.
 

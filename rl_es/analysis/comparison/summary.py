@@ -365,7 +365,7 @@ def compare_folders(
       metric: one of `rl_es.analysis.metrics.METRICS`.
       renamed: texts like `OLD=NEW`: labels of the base and of another folder to be compared.
       normalise: the references of the base that are 0 and 1; None for the default of
-        `scores.scale`.
+        `scores.score_scale`.
       margin: the smallest effect that matters, on the normalised scale; None for none.
       replicates: number of replicates of the bootstrap.
 
