@@ -11,7 +11,7 @@ from typing import Any
 import brax.envs
 import numpy as np
 
-from rl_es.envs import _brax_adapter, _playground_adapter
+from rl_es.envs import _brax_adapter
 from rl_es.envs._mujoco import mujoco, renderer, without_logging
 from rl_es.interfaces import Moment
 
@@ -165,13 +165,12 @@ CAMERA = 0  # the first camera of each model shows the whole task
 class PlaygroundDrawing:
     """A Playground task's `rl_es.interfaces.Drawing`."""
 
-    def __init__(self, name: str, width: int, height: int):
-        """Draws the task of this name.
+    def __init__(self, task: Any, width: int, height: int):
+        """Draws a task of Playground, which this module does not import: brax comes without it.
 
         Raises:
           UserError: there is nothing to render with.
         """
-        task = _playground_adapter.make_environment(name)
         self._seconds = round(float(task.dt), 6)
         self._model = task.mj_model
         window = self._model.vis.global_

@@ -80,5 +80,6 @@ def drawing(name: str, options: Options, width: int, height: int) -> Drawing:
     """
     check(name, options)
     from rl_es.envs._mujoco_rendering import PlaygroundDrawing
+    from rl_es.envs._playground_adapter import make_environment
 
-    return PlaygroundDrawing(name, width, height)
+    return PlaygroundDrawing(make_environment(name), width, height)

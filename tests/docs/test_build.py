@@ -40,5 +40,9 @@ def test_nothing_is_loaded_from_a_network(site: Path):
 
 def test_the_reference_of_the_api_is_filled(site: Path):
     text = (site / "api.html").read_text()
-    for name in ("interfaces.Agent.ask", "tables.load", "training.policies.find"):
+    for name in (
+        "interfaces.Agent.ask",
+        "results.tables.load_tables",
+        "training.policies.find_policy",
+    ):
         assert f'id="rl_es.{name}"' in text, name
