@@ -38,7 +38,7 @@ def find_ablations(runs: pd.DataFrame, setting: str) -> list[Ablation]:
     """Finds the ablations of `rank` or `width` in a runs table, of at least three numbers each."""
     rows = _with_ranks(runs) if setting == "rank" else _with_widths(runs)
     groups: dict[str, dict[str, list[pd.DataFrame]]] = {}
-    for (agent, env, _), group in rows.dropna(subset="setting").groupby(["agent", "env", "same"]):
+    for (agent, env, _), group in rows.dropna(subset="setting").groupby(["agent", "env", "rest"]):
         if np.isfinite(group["setting"].unique()).sum() >= MIN_VALUES:
             groups.setdefault(str(agent), {}).setdefault(str(env), []).append(group)
     return [
@@ -53,8 +53,8 @@ def _ablations_of(agent: str, by_env: Mapping[str, list[pd.DataFrame]]) -> list[
     for env, groups in by_env.items():
         for group in groups:
             columns = zip(*group["label"].unique(), strict=False)
-            shared = takewhile(lambda letters: len(set(letters)) == 1, columns)
-            prefix = "".join(letters[0] for letters in shared).rstrip(" =,(-_")
+            equal = takewhile(lambda letters: len(set(letters)) == 1, columns)
+            prefix = "".join(letters[0] for letters in equal).rstrip(" =,(-_")
             tables.setdefault(agent if single else prefix or agent, {})[env] = group
     return [
         Ablation(name, agent, tuple(sorted(pd.concat(runs.values())["setting"].unique())), runs)
@@ -63,27 +63,27 @@ def _ablations_of(agent: str, by_env: Mapping[str, list[pd.DataFrame]]) -> list[
 
 
 def _with_ranks(runs: pd.DataFrame) -> pd.DataFrame:
-    """Adds rank as `setting` (infinite for full rank), and all other settings as `same`."""
+    """Adds rank as `setting` (infinite for full rank), and all other settings as `rest`."""
     none = pd.Series(np.nan, index=runs.index)
     rank = pd.to_numeric(runs.get(_RANK, none), errors="coerce")
     agent = runs["agent"].replace(LOW_RANK_AGENTS)
     has_rank = agent.isin(set(agent[rank.notna()]))
     setting = rank.fillna(np.inf).where(has_rank)
-    same = _join_columns(runs, [*_hyperparameters(runs, without=_RANK), "policy"])
-    return runs.assign(setting=setting, same=same, agent=agent)
+    rest = _join_columns(runs, [*_hyperparameters(runs, without=_RANK), "policy"])
+    return runs.assign(setting=setting, rest=rest, agent=agent)
 
 
 def _with_widths(runs: pd.DataFrame) -> pd.DataFrame:
-    """Adds the width of equal layers as `setting`, and all other settings as `same`."""
+    """Adds the width of equal layers as `setting`, and all other settings as `rest`."""
     policies = [parse_mapping(text) for text in runs["policy"]]
     layers = [_layer_widths(policy.pop("widths", None)) for policy in policies]
     setting = [float(widths[0]) if len(set(widths)) == 1 else np.nan for widths in layers]
-    rest = [
+    policy_texts = [
         f"{len(widths)} {json.dumps(policy, sort_keys=True)}"
         for widths, policy in zip(layers, policies, strict=True)
     ]
-    same = _join_columns(runs, _hyperparameters(runs)) + rest
-    return runs.assign(setting=setting, same=same)
+    rest = _join_columns(runs, _hyperparameters(runs)) + policy_texts
+    return runs.assign(setting=setting, rest=rest)
 
 
 def _layer_widths(widths: object) -> list[int]:

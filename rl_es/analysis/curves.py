@@ -137,8 +137,8 @@ def final_returns(curves: pd.DataFrame, runs: pd.DataFrame) -> pd.Series:
     """Returns the last finite return of each run: the recorded one, else the curve's last."""
     finite = curves[np.isfinite(curves["return_mean"].astype(float))]
     last = finite.sort_values("generation").groupby("run_id")["return_mean"].last()
-    recorded = runs["final_return"].astype(float)
-    return recorded.where(np.isfinite(recorded), runs["run_id"].map(last).astype(float))
+    final = runs["final_return"].astype(float)
+    return final.where(np.isfinite(final), runs["run_id"].map(last).astype(float))
 
 
 def best_so_far(curves: pd.DataFrame) -> pd.Series:
@@ -196,17 +196,11 @@ def success_curve(curves: pd.DataFrame, runs: pd.DataFrame) -> tuple[np.ndarray,
     run_curves = curves_of_runs(curves, trials, curves["env_steps"])
     threshold = float(runs["threshold"].max())
     grid, _ = align(counted_curves(run_curves) or run_curves)
-    successes = sum(
-        (_successes(curve, threshold, grid) for curve in run_curves), np.zeros(grid.size)
-    )
+    successes = np.zeros(grid.size)
+    for curve in run_curves:
+        alive = (grid <= curve.x[-1]) | (curve.status in COUNTED_STATUSES)
+        successes += (last_values(curve, grid) >= threshold) & alive
     return grid, wilson(successes, len(trials))
-
-
-def _successes(curve: Curve, threshold: float, grid: np.ndarray) -> np.ndarray:
-    """Returns 1 where the last evaluation reaches the threshold, else 0, also after a loss: [T]."""
-    lasts = curve.status in COUNTED_STATUSES
-    alive = (grid <= curve.x[-1]) | lasts
-    return ((last_values(curve, grid) >= threshold) & alive).astype(float)
 
 
 def final_success(runs: pd.DataFrame) -> Interval:
@@ -236,7 +230,5 @@ def threshold_times(curves: pd.DataFrame, runs: pd.DataFrame, x: pd.Series) -> T
     above = points[points["return_mean"].astype(float) >= threshold]
     first = trials["run_id"].map(above.groupby("run_id")["x"].min()).astype(float)
     last = trials["run_id"].map(points.groupby("run_id")["x"].max()).astype(float).fillna(0.0)
-    reached = first.notna().to_numpy(bool)
-    diverged = (trials["status"] == "diverged").to_numpy(bool)
-    ends = np.where(diverged, np.inf, last.to_numpy(float))
-    return ThresholdTimes(np.where(reached, first.to_numpy(float), ends), reached)
+    ends = last.where(trials["status"] != "diverged", np.inf)
+    return ThresholdTimes(first.fillna(ends).to_numpy(float), first.notna().to_numpy(bool))

@@ -14,6 +14,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ import pandas as pd
 import rich.table
 from rich.text import Text
 
-from rl_es.analysis.statistics.intervals import Interval
+from rl_es.analysis.statistics import Interval
 from rl_es.errors import printable
 from rl_es.terminal import plain_table
 
@@ -49,8 +50,8 @@ def format_count(count: int, noun: str) -> str:
 
 def format_range(values: Iterable[int]) -> str:
     """Returns the least and the largest of some integers: '3 to 5', or '3' where all are equal."""
-    ordered = sorted(int(value) for value in values)
-    low, high = ordered[0], ordered[-1]
+    integers = [int(value) for value in values]
+    low, high = min(integers), max(integers)
     return f"{low}" if low == high else f"{low} to {high}"
 
 
@@ -71,8 +72,8 @@ def format_tick(number: float, largest: float) -> str:
         return f"{number:.2g}".replace("-", MINUS)
     for size, unit in ((1e9, "B"), (1e6, "M"), (1e4, "k")):
         if abs(largest) >= size:
-            scaled = number / (1e3 if unit == "k" else size)
-            return f"{scaled:.6g}{unit}".replace("-", MINUS) if number else "0"
+            number /= 1e3 if unit == "k" else size
+            return f"{number:.6g}{unit}".replace("-", MINUS) if number else "0"
     return f"{number:.6g}".replace("-", MINUS)
 
 
@@ -86,14 +87,11 @@ def decimal_places(interval: Interval) -> int:
     estimate = float(interval.estimate)
     largest = max(abs(low), abs(high), abs(estimate))
     if math.isfinite(largest) and high - low > ROUNDING * largest:
-        supported = 1 - math.floor(math.log10((high - low) / 2))
+        significant = 1 - math.floor(math.log10((high - low) / 2))
         fewest = FEWEST - 1 - math.floor(math.log10(largest))
-        return min(max(supported, min(fewest, 0)), MOST)
-    return _decimals_without_interval(estimate if math.isfinite(estimate) else low)
-
-
-def _decimals_without_interval(value: float) -> int:
-    """Returns the decimal places of four significant digits; 0 for an integer."""
+        return min(max(significant, min(fewest, 0)), MOST)
+    value = estimate if math.isfinite(estimate) else low
+    # Without an interval: four significant digits; none after the point of an integer.
     if not math.isfinite(value):
         return 0
     integer = abs(value - round(value)) <= ROUNDING * abs(value)
@@ -108,8 +106,8 @@ def format_value(value: float, decimals: int) -> str:
         return DASH
     if math.isinf(value):
         return "∞" if value > 0 else f"{MINUS}∞"
-    rounded = float(np.round(value, decimals)) + 0.0  # without a negative zero
-    return f"{rounded:,.{max(decimals, 0)}f}".replace("-", MINUS)
+    value = float(np.round(value, decimals)) + 0.0  # without a negative zero
+    return f"{value:,.{max(decimals, 0)}f}".replace("-", MINUS)
 
 
 def format_estimate(interval: Interval, sign: bool = False) -> str:
@@ -208,23 +206,23 @@ def text_cell(value: object, strong: bool = False) -> TableCell:
 def number_cell(value: Any, strong: bool = False) -> TableCell:
     """Returns the cell of a number without an interval."""
     number = _number(value)
-    return TableCell(format_number(number), _key(number), strong)
+    return TableCell(format_number(number), number, strong)
 
 
 def count_cell(value: Any) -> TableCell:
     """Returns the cell of an integer; a dash for none."""
     number = _number(value)
-    return TableCell(DASH if number is None else f"{number:,.0f}", _key(number))
+    return TableCell(DASH if math.isnan(number) else f"{number:,.0f}", number)
 
 
 def steps_cell(value: Any) -> TableCell:
     """Returns the cell of a large integer, in three digits and a unit: '1.51M', '98.9k'."""
     number = _number(value)
-    if number is not None and math.isinf(number):
+    if math.isinf(number):
         return TableCell("∞", number)
     for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         # What rounds up to the next unit is written in it.
-        if number is not None and number >= size * 0.9995:
+        if number >= size * 0.9995:
             return TableCell(f"{number / size:#.3g}".rstrip(".") + unit, number)
     return count_cell(value)
 
@@ -232,7 +230,7 @@ def steps_cell(value: Any) -> TableCell:
 def share_cell(rate: Any, low: Any, high: Any) -> TableCell:
     """Returns the cell of a share with its interval, to two decimals."""
     number = _number(rate)
-    if number is None:
+    if math.isnan(number):
         return TableCell(DASH, math.nan)
     return TableCell(f"{number:.2f} [{low:.2f}, {high:.2f}]", number)
 
@@ -240,32 +238,23 @@ def share_cell(rate: Any, low: Any, high: Any) -> TableCell:
 def interval_cell(low: Any, high: Any) -> TableCell:
     """Returns the cell of an interval, sorted by its lower end."""
     ends = _number(low), _number(high)
-    if ends[0] is None or ends[1] is None:
+    if any(map(math.isnan, ends)):
         return TableCell(DASH, math.nan)
     return TableCell(f"[{format_number(ends[0])}, {format_number(ends[1])}]", ends[0])
 
 
-def _number(value: Any) -> float | None:
-    """Returns the number; None for NaN and for what pandas has instead of it."""
+def _number(value: Any) -> float:
+    """Returns the number; NaN for what Python and pandas have instead of it."""
     try:
-        number = float(value)
+        return float(value)
     except TypeError:
-        return None
-    return None if math.isnan(number) else number
-
-
-def _key(number: float | None) -> float:
-    return math.nan if number is None else number
+        return math.nan
 
 
 def escape_markdown(text: object) -> str:
     """Returns text on one line that Markdown and HTML leave as it is, inside tables as well."""
-    line = _escape_html(printable(" ".join(str(text).split())))
+    line = escape(printable(" ".join(str(text).split())), quote=False)
     return re.sub(r"([\\`*_\[\]|~$])", r"\\\1", line)
-
-
-def _escape_html(line: str) -> str:
-    return line.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def to_markdown(table: Table) -> str:
@@ -278,7 +267,7 @@ def to_markdown(table: Table) -> str:
 
 
 def _markdown_cell(cell: TableCell) -> str:
-    text = escape_markdown(cell.text) if cell.key is None else _escape_html(cell.text)
+    text = escape_markdown(cell.text) if cell.key is None else escape(cell.text, quote=False)
     text = f"**{text}**" if cell.strong else text
     return f"{text}{cell.mark} {escape_markdown(cell.bounds)}".rstrip()
 
@@ -287,7 +276,7 @@ def markdown_rows(
     heads: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[bool] = ()
 ) -> str:
     """Returns a table of cells that are Markdown already; `right`: the columns of numbers."""
-    rule = ["---:" if aligned else "---" for aligned in right] or ["---"] * len(heads)
+    rule = ["---:" if number else "---" for number in right] or ["---"] * len(heads)
     return "\n".join(f"| {' | '.join(row)} |" for row in [heads, rule, *rows])
 
 
@@ -368,11 +357,11 @@ def _latex_line(cells: Iterable[str]) -> str:
 def to_console(table: Table, styles: Mapping[str, str]) -> rich.table.Table:
     """Returns a table for the terminal; `styles` maps a cell's text to its colour."""
     right = [column for column, numbers in enumerate(table.numeric) if numbers]
-    printed = plain_table(table.heads, right)
+    console_table = plain_table(table.heads, right)
     for row in table.rows:
         texts = (f"{cell.text} {cell.bounds}".rstrip() for cell in row)
-        printed.add_row(*(Text(text, style=styles.get(text, "")) for text in texts))
-    return printed
+        console_table.add_row(*(Text(text, style=styles.get(text, "")) for text in texts))
+    return console_table
 
 
 def to_csv(table: pd.DataFrame) -> str:

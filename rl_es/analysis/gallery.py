@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,35 +81,6 @@ def _search(folder: Path) -> Iterator[tuple[Path, FigureCollection]]:
             yield from _search(child)
 
 
-def check_kinds(names: Sequence[str]) -> None:
-    """Checks that each name is that of a kind.
-
-    Raises:
-      UserError: One is not; the message has the nearest name.
-    """
-    valid = [name for collection in COLLECTIONS for name in collection.kinds]
-    for name in names:
-        if name not in valid:
-            raise UserError(f"--kind: no kind of figure '{name}'{did_you_mean(name, valid)}")
-
-
-@dataclass(frozen=True)
-class _Job:
-    """The figures to draw from one folder.
-
-    Attributes:
-      folder: Where the figures go.
-      source: The data that they are drawn from.
-      kinds: The kinds that the source has data for.
-      requested: The kinds that were requested, whose earlier files are removed.
-    """
-
-    folder: Path
-    source: Any
-    kinds: Sequence[FigureKind[Any]]
-    requested: Sequence[FigureKind[Any]]
-
-
 def draw_figures(
     folders: Sequence[Path],
     out: Path | None = None,
@@ -130,31 +102,33 @@ def draw_figures(
       The files, as they are written.
 
     Raises:
-      UserError: A requested kind has nothing to draw anywhere, or a file is damaged.
+      UserError: A name is that of no kind, a requested kind has nothing to draw anywhere, or a file
+        is damaged.
     """
-    check_kinds(names)
+    valid = [name for collection in COLLECTIONS for name in collection.kinds]
+    for name in names:
+        if name not in valid:
+            raise UserError(f"--kind: no kind of figure '{name}'{did_you_mean(name, valid)}")
     missing = dict.fromkeys(names)
-    jobs: list[_Job] = []
+    jobs: list[Callable[[], list[Path]]] = []
     for root in folders:
         for folder, collection in find_collections(root):
-            requested = [
-                kind for name, kind in collection.kinds.items() if not names or name in names
-            ]
-            if not requested:
+            kinds = [kind for name, kind in collection.kinds.items() if name in (names or valid)]
+            if not kinds:
                 continue
             source = collection.load(folder)
-            kinds = [kind for kind in requested if len(kind.subjects(source, options))]
-            jobs.append(_Job(_output_folder(folders, root, folder, out), source, kinds, requested))
-            for kind in kinds:
+            drawable = [kind for kind in kinds if len(kind.subjects(source, options))]
+            for kind in drawable:
                 missing.pop(kind.name, None)
+            place = _output_folder(folders, root, folder, out)
+            arguments = (place, drawable, source, options, formats)
+            jobs.append(partial(write_figures, *arguments, replaced=kinds))
     for name in missing:
         needs = next(c.kinds[name].needs for c in COLLECTIONS if name in c.kinds)
-        searched = ", ".join(map(str, folders))
-        raise UserError(f"{searched}: nothing to draw as '{name}', which needs {needs}")
+        searched_folders = ", ".join(map(str, folders))
+        raise UserError(f"{searched_folders}: nothing to draw as '{name}', which needs {needs}")
     for job in jobs:
-        yield from write_figures(
-            job.folder, job.kinds, job.source, options, formats, replaced=job.requested
-        )
+        yield from job()
 
 
 def _output_folder(folders: Sequence[Path], root: Path, folder: Path, out: Path | None) -> Path:

@@ -44,6 +44,6 @@ def merge_folders(folders: Sequence[Path], out: Path) -> list[Path]:
         ],
     }
     out.mkdir(parents=True, exist_ok=True)
-    written = tables.write_tables(out, curves, runs)
-    text_files.write_json(out / "manifest.json", content)
-    return [*written, out / "manifest.json"]
+    paths = [*tables.write_tables(out, curves, runs), out / "manifest.json"]
+    text_files.write_json(paths[-1], content)
+    return paths

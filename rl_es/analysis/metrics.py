@@ -86,20 +86,18 @@ def measure_runs(folders: Sequence[ResultTables], name: str) -> list[pd.DataFram
       a run ended before the threshold; its value is then the end of the run, infinite where it
       diverged.
     """
+    if name == THRESHOLD_STEPS:
+        return [_measure_threshold_steps(results) for results in folders]
     tables = []
     for results in folders:
         runs = results.runs.assign(reached=True)
-        if name == THRESHOLD_STEPS:
-            runs = _measure_threshold_steps(results)
+        runs = runs[runs["status"].isin(COUNTED_STATUSES)]
+        if name == AREA:
+            values = _measure_areas(results, runs, folders)
         else:
-            runs = runs[runs["status"].isin(COUNTED_STATUSES)]
-            if name == AREA:
-                values = _measure_areas(results, runs, folders)
-            else:
-                values = _measure_run_by_run(results, runs, name)
-            runs = runs.assign(value=values.astype(float))
-            runs = runs[np.isfinite(runs["value"])]
-        tables.append(runs)
+            values = _measure_run_by_run(results, runs, name)
+        runs = runs.assign(value=values.astype(float))
+        tables.append(runs[np.isfinite(runs["value"])])
     return tables
 
 
@@ -159,22 +157,18 @@ def to_scores(runs: pd.DataFrame) -> Scores:
     return Scores(*columns)
 
 
-def common_horizon(tables: Sequence[pd.DataFrame]) -> float:
-    """Returns the steps up to which all runs of these tables were observed, or had arrived."""
-    ends = [runs["value"][~runs["reached"]].min() for runs in tables if not runs["reached"].all()]
-    finite = [end for end in ends if np.isfinite(end)]
-    arrivals = [time for runs in tables for time in runs["value"][runs["reached"]]]
-    return float(min(finite)) if finite else float(max(arrivals, default=np.nan))
-
-
 def restrict_times(tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
-    """Cuts the times of runs at `common_horizon`, which a run without arrival has as its time.
+    """Cuts the times of runs at the steps up to which all were observed, or had arrived.
 
+    A run that has not arrived by then has these steps as its time.
     Their mean is the restricted mean time of survival analysis (P. Royston and M. Parmar,
     "Restricted mean survival time", BMC Medical Research Methodology 13 (2013), 152). It is
     defined, and comparable, where some runs never arrive and budgets differ.
     """
-    end = common_horizon(tables)
+    ends = [runs["value"][~runs["reached"]].min() for runs in tables if not runs["reached"].all()]
+    finite = [end for end in ends if np.isfinite(end)]
+    arrivals = [time for runs in tables for time in runs["value"][runs["reached"]]]
+    end = float(min(finite)) if finite else float(max(arrivals, default=np.nan))
     return [runs.assign(value=runs["value"].clip(upper=end)) for runs in tables]
 
 
@@ -200,32 +194,26 @@ def significant_best_labels(results: ResultTables, metric: str = FINAL) -> dict[
       metric: One of `METRICS`.
     """
     (runs,) = measure_runs([results], metric)
-    return {
-        env: _significant_best_in(env, results.runs, runs, metric) for env in results.environments
-    }
-
-
-def _significant_best_in(
-    env: str, all_runs: pd.DataFrame, measured: pd.DataFrame, metric: str
-) -> str | None:
-    """Returns the best label of one environment, from all runs and those that have the metric."""
-    tables = {str(label): runs for label, runs in measured[measured["env"] == env].groupby("label")}
-    if metric == THRESHOLD_STEPS:
-        tables = dict(zip(tables, restrict_times(list(tables.values())), strict=True))
-    counts = all_runs[all_runs["env"] == env]["label"].value_counts()
-    lost = {str(label): int(count) - len(tables.get(label, ())) for label, count in counts.items()}
-    scores = {label: to_scores(runs) for label, runs in tables.items()}
-    return significant_best_label(scores, lost, lower=METRICS[metric].lower)
+    best = {}
+    for env in results.environments:
+        tables = {str(label): rows for label, rows in runs[runs["env"] == env].groupby("label")}
+        if metric == THRESHOLD_STEPS:
+            tables = dict(zip(tables, restrict_times(list(tables.values())), strict=True))
+        counts = results.runs["label"][results.runs["env"] == env].value_counts()
+        losses = {str(label): n - len(tables.get(label, ())) for label, n in counts.items()}
+        scores = {label: to_scores(rows) for label, rows in tables.items()}
+        best[env] = significant_best_label(scores, losses, lower=METRICS[metric].lower)
+    return best
 
 
 def significant_best_label(
-    labels: Mapping[str, Scores], lost: Mapping[str, int], lower: bool = False
+    labels: Mapping[str, Scores], losses: Mapping[str, int], lower: bool = False
 ) -> str | None:
     """Returns the label that is better than all others of one environment; None if there is none.
 
     Args:
       labels: The values of each label.
-      lost: By label, the number of runs without a value; also for labels without any value.
+      losses: By label, the number of runs without a value; also for labels without any value.
       lower: True where less is better.
     """
     sign = -1 if lower else 1
@@ -239,6 +227,6 @@ def significant_best_label(
     for rival in rivals:
         interval = difference(labels[best], labels[rival])
         differs = float(interval.low) > 0 or float(interval.high) < 0
-        if not differs or lost.get(best, 0) > lost.get(rival, 0):
+        if not differs or losses.get(best, 0) > losses.get(rival, 0):
             return None
     return best

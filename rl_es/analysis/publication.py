@@ -5,15 +5,16 @@ environments. It is written as LaTeX, as Markdown, or unrounded as CSV.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 
 from rl_es.analysis.curves import COUNTED_STATUSES
-from rl_es.analysis.drawing.captions import list_runs, running_note, seeds_note
+from rl_es.analysis.drawing import list_runs, running_note, seeds_note
 from rl_es.analysis.formatting import (
     DAGGER,
     DASH,
@@ -38,8 +39,7 @@ from rl_es.analysis.metrics import (
 )
 from rl_es.analysis.results import ResultTables, load_results
 from rl_es.analysis.scores import LOW, ScoreScale, score_scale, scores_of_runs
-from rl_es.analysis.statistics.aggregates import MANY_REPLICATES, aggregate
-from rl_es.analysis.statistics.intervals import CONFIDENCE, Interval
+from rl_es.analysis.statistics import CONFIDENCE, MANY_REPLICATES, Interval, aggregate
 from rl_es.errors import UserError
 from rl_es.results.files import folder_of_results
 
@@ -50,45 +50,45 @@ Rows = Literal["environments", "labels"]
 
 
 @dataclass(frozen=True)
-class PublicationCell:
-    """A label in an environment.
-
-    Attributes:
-      value: the mean, or the median, with its interval.
-      best: True for the environment's best, by `metrics.supported_best`.
-      lost: number of its runs that diverged or failed.
-    """
-
-    value: Interval
-    best: bool
-    lost: int
-
-
-@dataclass(frozen=True)
 class PublicationContent:
     """The content of a table, whatever it is written as.
 
     Attributes:
-      metric: what runs are judged by.
-      environments: the environments in order.
-      labels: the labels in the order of legends.
-      cells: a cell for each (environment, label) that has runs.
-      totals: by label, over all environments on the scale; empty if there are fewer than two.
-      scale: the scale of normalised scores.
-      lost: the names of the runs that diverged or failed.
-      running: a sentence on unfinished runs, if there are any.
-      replicates: number of replicates of the bootstrap.
+      results: Results that the table is of.
+      metric: Metric that runs are judged by.
+      scale: Scale of normalised scores.
+      replicates: Number of replicates of the bootstrap.
+      cells: A row of the CSV file for each (environment, label) that has runs: the mean, or the
+        median, with its interval; whether it is the environment's best; its number of lost runs.
+      totals: A row for each label over all environments on the scale; empty if there are fewer than
+        two. Only labels with runs in each of these have one, so that they compare; times have none.
     """
 
+    results: ResultTables
     metric: Metric
-    environments: Sequence[str]
-    labels: Sequence[str]
-    cells: Mapping[tuple[str, str], PublicationCell]
-    totals: Mapping[str, Interval]
     scale: ScoreScale
-    lost: Sequence[str]
-    running: Sequence[str]
     replicates: int
+    cells: Mapping[tuple[str, str], Mapping[str, Any]]
+    totals: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def environments(self) -> list[str]:
+        """The environments in order."""
+        return [env for env in self.results.environments if any(env == e for e, _ in self.cells)]
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels in the order of legends."""
+        return [name for name in self.results.legend if any(name == n for _, n in self.cells)]
+
+    @property
+    def lost_runs(self) -> pd.DataFrame:
+        """The runs that diverged or failed."""
+        return _lost_runs(self.results)
+
+
+def _lost_runs(results: ResultTables) -> pd.DataFrame:
+    return results.runs[~results.runs["status"].isin(COUNTED_STATUSES)]
 
 
 def compose(
@@ -115,12 +115,13 @@ def compose(
       UserError: no run has the metric, or the folder holds no results.
     """
     results = load_results(folder_of_results(folder))
-    low, high = normalise or (LOW, None)
-    content = publication_content(results, metric, score_scale(results, low, high), replicates)
+    scale = score_scale(results, *(normalise or (LOW, None)))
+    content = publication_content(results, METRICS[metric], scale, replicates)
     if not content.cells:
         raise UserError(f"{folder}: no run has the metric '{metric}'")
     if form == "csv":
-        return to_csv(unrounded_rows(content))
+        table = pd.DataFrame([*content.cells.values(), *content.totals.values()])
+        return to_csv(table.astype({"lost": "Int64", "best": "boolean"}))
     table, note = publication_table(content, rows, interval), publication_footnote(content)
     caption = publication_caption(content, interval)
     if form == "latex":
@@ -130,56 +131,31 @@ def compose(
 
 
 def publication_content(
-    results: ResultTables, metric: str, scale: ScoreScale, replicates: int
+    results: ResultTables, metric: Metric, scale: ScoreScale, replicates: int
 ) -> PublicationContent:
-    """Returns the content of a folder's table.
-
-    Only labels with runs in every environment on the scale have totals, so that these compare;
-    times have none.
-
-    Args:
-      results: what the folder holds.
-      metric: one of `rl_es.analysis.metrics.METRICS`.
-      scale: the scale of normalised scores, for the totals.
-      replicates: number of replicates of the bootstrap.
-    """
-    (runs,) = measure_runs([results], metric)
-    best = significant_best_labels(results, metric)
-    lost = results.runs[~results.runs["status"].isin(COUNTED_STATUSES)]
-    counts = lost.groupby(["env", "label"]).size()
-    groups = {(str(key[0]), str(key[1])): group for key, group in runs.groupby(["env", "label"])}
-    cells = {
-        (env, label): PublicationCell(
-            typical_value(group, metric, replicates),
-            best[env] == label,
-            int(counts.get((env, label), 0)),
-        )
-        for (env, label), group in groups.items()
+    """Returns the content of a folder's table."""
+    (runs,) = measure_runs([results], metric.name)
+    best = significant_best_labels(results, metric.name)
+    counts = _lost_runs(results).groupby(["env", "label"]).size()
+    cells = {}
+    for (env, label), group in runs.groupby(["env", "label"]):
+        row = _row(env, label, metric, typical_value(group, metric.name, replicates))
+        lost_count = int(counts.get((env, label), 0))
+        cells[env, label] = row | {"lost": lost_count, "best": best[env] == label}
+    scores = {}
+    if len(scale.environments) > 1 and not metric.lower:
+        values = runs["value"].reindex(results.runs.index)
+        scores = scores_of_runs(results, scale, values)
+    totals = {
+        label: _row(TOTAL, label, metric, aggregate(of_label, replicates=replicates))
+        for label, of_label in scores.items()
+        if set(of_label.names) == set(scale.environments)
     }
-    return PublicationContent(
-        METRICS[metric],
-        [env for env in results.environments if any(key[0] == env for key in cells)],
-        [label for label in results.legend if any(key[1] == label for key in cells)],
-        cells,
-        {} if METRICS[metric].lower else _totals(results, runs, scale, replicates),
-        scale,
-        list_runs(lost),
-        running_note(results.runs),
-        replicates,
-    )
+    return PublicationContent(results, metric, scale, replicates, cells, totals)
 
 
-def _totals(
-    results: ResultTables, runs: pd.DataFrame, scale: ScoreScale, replicates: int
-) -> dict[str, Interval]:
-    if len(scale.environments) < 2:
-        return {}
-    values = runs["value"].reindex(results.runs.index)
-    return {
-        label: aggregate(scores, replicates=replicates)
-        for label, scores in scores_of_runs(results, scale, values).items()
-        if set(scores.names) == set(scale.environments)
-    }
+def _row(env: str, label: str, metric: Metric, value: Interval) -> dict[str, Any]:
+    return {"env": env, "label": label, "metric": metric.name, "n": value.n, **value.as_dict()}
 
 
 def publication_caption(content: PublicationContent, interval: bool) -> str:
@@ -188,7 +164,7 @@ def publication_caption(content: PublicationContent, interval: bool) -> str:
     statistic = "censored median" if median else "mean"
     bootstrap = "percentile bootstrap" if median else "expanded percentile bootstrap"
     title, environments = content.metric.title, content.scale.environments
-    seeds = seeds_note({key: cell.value.n for key, cell in content.cells.items()})
+    seeds = seeds_note({key: cell["n"] for key, cell in content.cells.items()})
     sentences = [f"{title[0].upper()}{title[1:]}: {statistic} over seeds, {seeds}"]
     if interval:
         sentences.append(
@@ -197,10 +173,10 @@ def publication_caption(content: PublicationContent, interval: bool) -> str:
         )
     if content.totals:
         total = f"Total: interquartile mean of normalised scores ({content.scale.description})"
-        some = len(environments) < len(content.environments)
-        sentences.append(total + (f" over {', '.join(environments)}" if some else ""))
-    sentences += [sentence.rstrip(".") for sentence in content.running]
-    if any(cell.best for cell in content.cells.values()):
+        is_partial = len(environments) < len(content.environments)
+        sentences.append(total + (f" over {', '.join(environments)}" if is_partial else ""))
+    sentences += [sentence.rstrip(".") for sentence in running_note(content.results.runs)]
+    if any(cell["best"] for cell in content.cells.values()):
         sentences.append(
             f"Bold: told from every other in its environment (Student's test, p < {LEVEL:.2f}, "
             "adjusted by Holm for the rivals)"
@@ -212,54 +188,41 @@ def publication_caption(content: PublicationContent, interval: bool) -> str:
 
 def publication_footnote(content: PublicationContent) -> str:
     """Returns which runs diverged or failed; empty text where none did."""
-    if not content.lost:
+    if content.lost_runs.empty:
         return ""
     median = content.metric.name == THRESHOLD_STEPS
     effect = "Diverged runs never arrive, failed ones are not counted" if median else "Not counted"
-    return f"{effect}: {'; '.join(content.lost)}."
+    return f"{effect}: {'; '.join(list_runs(content.lost_runs))}."
 
 
 def publication_table(content: PublicationContent, rows: Rows, interval: bool) -> Table:
     """Returns a table with a row per environment and a last one of totals, or a row per label."""
-
-    def cell(env: str, label: str) -> TableCell:
-        entry = content.cells.get((env, label))
-        if entry is None:
-            return TableCell(DASH, math.nan)
-        return _cell(entry.value, interval, entry.best, DAGGER if entry.lost else "")
-
-    def total(label: str) -> TableCell:
-        value = content.totals.get(label)
-        return TableCell(DASH, math.nan) if value is None else _cell(value, interval)
-
     environments, labels = content.environments, content.labels
+    grid = [
+        [_cell(content.cells.get((env, label)), interval) for label in labels]
+        for env in environments
+    ]
+    totals = [[_cell(content.totals.get(label), interval) for label in labels]]
+    totals = totals if content.totals else []
     if rows == "environments":
-        body = [[text_cell(env), *(cell(env, label) for label in labels)] for env in environments]
-        last = [text_cell(TOTAL), *map(total, labels)] if content.totals else None
-        return make_table(["environment", *labels], body, last)
-    body = [[text_cell(label), *(cell(env, label) for env in environments)] for label in labels]
-    if not content.totals:
-        return make_table(["label", *environments], body)
-    body = [[*row, total(label)] for row, label in zip(body, labels, strict=True)]
-    return make_table(["label", *environments, TOTAL], body)
+        body = [[text_cell(env), *row] for env, row in zip(environments, grid, strict=True)]
+        return make_table(
+            ["environment", *labels], body, [text_cell(TOTAL), *totals[0]] if totals else None
+        )
+    columns = zip(*grid, *totals, strict=True)
+    body = [[text_cell(label), *column] for label, column in zip(labels, columns, strict=True)]
+    return make_table(["label", *environments, *([TOTAL] if totals else [])], body)
 
 
-def _cell(value: Interval, interval: bool, strong: bool = False, mark: str = "") -> TableCell:
-    bounds = format_bounds(value) if interval else ""
-    key = float(value.estimate)
-    return TableCell(format_estimate(value), key, strong, bounds=bounds, mark=mark)
-
-
-def unrounded_rows(content: PublicationContent) -> pd.DataFrame:
-    """Returns a row per cell, unrounded, and one per total."""
-    metric = content.metric.name
-    rows = [
-        {"env": env, "label": label, "metric": metric, "n": cell.value.n, **cell.value.as_dict()}
-        | {"lost": cell.lost, "best": cell.best}
-        for (env, label), cell in content.cells.items()
-    ]
-    rows += [
-        {"env": TOTAL, "label": label, "metric": metric, "n": value.n, **value.as_dict()}
-        for label, value in content.totals.items()
-    ]
-    return pd.DataFrame(rows).astype({"lost": "Int64", "best": "boolean"})
+def _cell(row: Mapping[str, Any] | None, interval: bool) -> TableCell:
+    """Returns the cell of a row of `PublicationContent`; a dash without one."""
+    if row is None:
+        return TableCell(DASH, math.nan)
+    value = Interval(*(np.asarray(row[name]) for name in ("estimate", "low", "high")), row["n"])
+    return TableCell(
+        format_estimate(value),
+        row["estimate"],
+        row.get("best", False),
+        bounds=format_bounds(value) if interval else "",
+        mark=DAGGER if row.get("lost") else "",
+    )

@@ -99,9 +99,9 @@ def separate_variants(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Relabels the runs of each (env, label) that stands for more than one variant."""
     runs = runs.assign(variant=_variants(runs))
-    mixed = runs.groupby(["env", "label"])["variant"].transform("nunique") > 1
-    repeated = mixed | runs.duplicated(["env", "label", "seed"], keep=False)
-    runs, ambiguous = runs.drop(columns="variant"), runs[repeated]
+    has_variants = runs.groupby(["env", "label"])["variant"].transform("nunique") > 1
+    is_duplicate = runs.duplicated(["env", "label", "seed"], keep=False)
+    runs, ambiguous = runs.drop(columns="variant"), runs[has_variants | is_duplicate]
     if ambiguous.empty:
         return curves, runs
     labels: dict[str, str] = {}

@@ -21,7 +21,7 @@ Two tables summarise all environments of a folder:
 Axis letters: S runs (of all environments).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -111,47 +111,25 @@ def score_scale(results: ResultTables, low: str = LOW, high: str | None = None) 
 
 def _reference_returns(results: ResultTables, name: str) -> dict[str, float]:
     """Returns a reference's return by environment, where it has one."""
-    references: dict[str, Callable[[ResultTables], dict[str, float]]] = {
-        UNTRAINED: _untrained_returns,
-        THRESHOLD: _thresholds,
-        BEST: _best_returns,
-    }
-    if name in references:
-        return references[name](results)
-    if name in set(results.runs["label"]):
-        return _label_returns(results, name)
+    curves, labels = results.curves, set(results.runs["label"])
     path, _, column = name.rpartition(":")
+    if name == UNTRAINED:
+        return _finite_items(curves[curves["env_steps"] == 0].groupby("env")["return_mean"].mean())
+    if name == THRESHOLD:
+        return _finite_items(results.runs.groupby("env")["threshold"].max())
+    if name == BEST or name in labels:
+        runs = results.runs.assign(final=final_returns(curves, results.runs))
+        runs = runs[runs["status"].isin(COUNTED_STATUSES)]
+        means = runs.groupby(["env", "label"])["final"].mean()
+        at_label = means.index.get_level_values("label") == name
+        return _finite_items((means if name == BEST else means[at_label]).groupby("env").max())
     if path:
         return _read_references(Path(path), column)
-    names = [*references, *results.legend]
+    names = [UNTRAINED, THRESHOLD, BEST, *results.legend]
     raise UserError(
         f"unknown reference '{brief(name)}'{did_you_mean(name, names)}; known here: "
         f"{', '.join(map(brief, names[:20]))}, or FILE.csv:COLUMN"
     )
-
-
-def _untrained_returns(results: ResultTables) -> dict[str, float]:
-    rows = results.curves[results.curves["env_steps"] == 0]
-    return _finite_items(rows.groupby("env")["return_mean"].mean())
-
-
-def _thresholds(results: ResultTables) -> dict[str, float]:
-    return _finite_items(results.runs.groupby("env")["threshold"].max())
-
-
-def _best_returns(results: ResultTables) -> dict[str, float]:
-    return _finite_items(_mean_finals(results).groupby("env").max())
-
-
-def _label_returns(results: ResultTables, label: str) -> dict[str, float]:
-    means = _mean_finals(results)
-    return _finite_items(means[means.index.get_level_values("label") == label].droplevel("label"))
-
-
-def _mean_finals(results: ResultTables) -> pd.Series:
-    """Returns mean final returns of counted runs by (env, label)."""
-    runs = results.runs.assign(final=final_returns(results.curves, results.runs))
-    return runs[runs["status"].isin(COUNTED_STATUSES)].groupby(["env", "label"])["final"].mean()
 
 
 def _finite_items(series: pd.Series) -> dict[str, float]:
@@ -161,14 +139,14 @@ def _finite_items(series: pd.Series) -> dict[str, float]:
 def _read_references(path: Path, column: str) -> dict[str, float]:
     """Reads a column of references by environment from a CSV file."""
     table = read_csv_table(path, ["env", column], "table of references")
-    repeated = table["env"][table["env"].duplicated()]
-    if len(repeated):
-        raise UserError(f"{path}: environment '{brief(repeated.iloc[0])}' stands there twice")
+    duplicates = table["env"][table["env"].duplicated()]
+    if len(duplicates):
+        raise UserError(f"{path}: environment '{brief(duplicates.iloc[0])}' stands there twice")
     values = read_number_column(path, table, column)
     return _finite_items(pd.Series(values.to_numpy(float), index=table["env"]))
 
 
-def read_csv_table(path: Path, columns: Sequence[str], what: str) -> pd.DataFrame:
+def read_csv_table(path: Path, columns: Sequence[str], kind: str) -> pd.DataFrame:
     """Reads a CSV file that people or other programs wrote, every cell as text.
 
     The file is UTF-8 text of at most `MAX_BYTES`, whatever its name ends in.
@@ -176,13 +154,13 @@ def read_csv_table(path: Path, columns: Sequence[str], what: str) -> pd.DataFram
     Args:
       path: The file.
       columns: Columns that it must have; it may have others.
-      what: The kind of table, for messages.
+      kind: Kind of table, for messages.
 
     Raises:
       UserError: It cannot be read, a row has more or fewer cells than the head, or a column is
         missing or there twice.
     """
-    head, rows = text_files.read_csv(path, what, MAX_BYTES)
+    head, rows = text_files.read_csv(path, kind, MAX_BYTES)
     for name in columns:
         if name not in head:
             names = ", ".join(map(brief, head[:20])) or "none"

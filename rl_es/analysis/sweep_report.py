@@ -5,41 +5,21 @@ report of what it holds. `rl_es.analysis.sweep_tables` has the content of both p
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
-from rl_es.analysis import html
-from rl_es.analysis import results as folder_results
+from rl_es.analysis import sweep_tables
 from rl_es.analysis.figures.catalogue import KINDS
-from rl_es.analysis.formatting import (
-    escape_markdown,
-    to_csv,
-    to_markdown,
-)
-from rl_es.analysis.html.embedded import read_film_strips
+from rl_es.analysis.formatting import escape_markdown, to_csv, to_markdown
+from rl_es.analysis.html import report as html_report
 from rl_es.analysis.report import Section, figure_blocks, files_section, png_paths, write_report
-from rl_es.analysis.summary import Digest, make_digest
-from rl_es.analysis.sweep_tables import (
-    command_lines,
-    description_text,
-    has_totals,
-    lost_runs_table,
-    mixed_versions_text,
-    outcome_text,
-    result_files,
-    settings_table,
-    summary_legend,
-    summary_table,
-    totals_legend,
-    totals_table,
-)
+from rl_es.analysis.results import load_results
 from rl_es.results import tables
 from rl_es.results.files import write_text
-from rl_es.results.manifest import (
-    SweepManifest,
-    read_sweep_manifest,
-)
+from rl_es.results.manifest import SweepManifest, read_sweep_manifest
+from rl_es.results.replays import read_replays
 
 
 def write(folder: Path, warn: Callable[[str], None] = lambda text: None) -> list[Path]:
@@ -54,59 +34,55 @@ def write(folder: Path, warn: Callable[[str], None] = lambda text: None) -> list
     Raises:
       UserError: the folder holds no cell, or a damaged file.
     """
-    results = folder_results.load_results(folder)
-    read_film_strips(folder)  # reports a damaged file before anything is written
-    digest, manifest = make_digest(results), read_sweep_manifest(folder)
-    written: list[Path] = []
+    results = load_results(folder)
+    read_replays(folder)  # reports a damaged file before anything is written
+    digest, manifest = sweep_tables.make_digest(results), read_sweep_manifest(folder)
+    paths: list[Path] = []
     if tables.cell_paths(folder):  # else these tables are what the results were read from
-        written = tables.write_tables(folder, results.curves, results.runs)
-
-    def compose(pictures: Sequence[Path]) -> list[Section]:
-        return page_sections(folder, results.runs, digest, manifest, pictures)
-
-    texts = {f"{name}.csv": to_csv(table) for name, table in digest.tables().items()}
-    written += write_report(folder, texts, KINDS, results, compose)
-    if not html.missing_packages():
-        from rl_es.analysis.html.report import compose_html  # its page is made of the tables below
-
-        page = compose_html(folder, results, digest, manifest, png_paths(written))
-        written.append(folder / html.NAME)
-        write_text(written[-1], page)
-    if mixed := mixed_versions_text(results.runs):
-        warn(mixed)
-    return written
+        paths = tables.write_tables(folder, results.curves, results.runs)
+    frames = {name: getattr(digest, name) for name in ("summary", "aggregates", "comparisons")}
+    texts = {f"{name}.csv": to_csv(frame) for name, frame in frames.items()}
+    compose = partial(page_sections, folder, results.runs, digest, manifest)
+    paths += write_report(folder, texts, KINDS, results, compose)
+    if not html_report.missing_packages():
+        page = html_report.compose_html(folder, results, digest, manifest, png_paths(paths))
+        paths.append(folder / html_report.NAME)
+        write_text(paths[-1], page)
+    if warning := sweep_tables.mixed_versions_text(results.runs):
+        warn(warning)
+    return paths
 
 
 def page_sections(
     folder: Path,
     runs: pd.DataFrame,
-    digest: Digest,
+    digest: sweep_tables.Digest,
     manifest: SweepManifest,
     pictures: Sequence[Path],
 ) -> list[Section]:
     """Returns the sections of `index.md`, from the tables of a folder and its figures' paths."""
-    mixed, lost = mixed_versions_text(runs), lost_runs_table(runs)
+    warning = sweep_tables.mixed_versions_text(runs)
     introduction = [
         escape_markdown(manifest.description),
-        outcome_text(runs) + ".",
-        f"**{escape_markdown(mixed)}.**" if mixed else "",
+        sweep_tables.outcome_text(runs) + ".",
+        f"**{escape_markdown(warning)}.**" if warning else "",
     ]
+    summary, lost_runs = sweep_tables.summary_table(digest), sweep_tables.lost_runs_table(runs)
     totals: list[str] = []
-    if has_totals(digest):
-        totals = [to_markdown(totals_table(digest)), escape_markdown(totals_legend(digest))]
-    described = description_text(runs, manifest)
-    lines, remark = command_lines(folder, runs)
+    if sweep_tables.has_totals(digest):
+        legend = escape_markdown(sweep_tables.totals_legend(digest))
+        totals = [to_markdown(sweep_tables.totals_table(digest)), legend]
+    entries = sweep_tables.description_text(runs, manifest).items()
+    description = "\n".join(f"- {name}: {escape_markdown(text)}" for name, text in entries)
+    lines, remark = sweep_tables.command_lines(folder, runs)
     return [
         Section(f"Results: {escape_markdown(folder.resolve().name)}", introduction, level=1),
-        Section("Summary", [to_markdown(summary_table(digest)), summary_legend(digest)]),
+        Section("Summary", [to_markdown(summary), sweep_tables.summary_legend(digest)]),
         Section("Over all environments", totals),
         Section("Figures", figure_blocks(folder, KINDS, pictures)),
-        Section("Runs that diverged or failed", [to_markdown(lost)] if lost.rows else []),
-        Section(
-            "What was run",
-            ["\n".join(f"- {name}: {escape_markdown(text)}" for name, text in described.items())],
-        ),
-        Section("Settings", [to_markdown(settings_table(runs))]),
-        files_section(result_files(folder)),
+        Section("Runs that diverged or failed", [to_markdown(lost_runs)] if lost_runs.rows else []),
+        Section("What was run", [description]),
+        Section("Settings", [to_markdown(sweep_tables.settings_table(runs))]),
+        files_section(sweep_tables.result_files(folder)),
         Section("Run it again", ["\n".join(f"    {line}" for line in lines), remark]),
     ]

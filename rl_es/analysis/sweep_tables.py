@@ -1,17 +1,27 @@
-"""The content of a sweep's report: tables, legends and texts, neither escaped nor laid out.
+"""The tables of a sweep's report, unrounded and for reading, and its legends and texts.
 
-`index.md` (`rl_es.analysis.sweep_report`) and `report.html` (`rl_es.analysis.html`) hold the same.
+The unrounded tables are the summary, with one row per (environment, label) over its seeds, and the
+aggregates and comparisons of scores. All else is neither escaped nor laid out: `index.md`
+(`rl_es.analysis.sweep_report`) and `report.html` (`rl_es.analysis.html`) hold the same.
 """
 
 import shlex
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from rl_es.analysis.curves import COUNTED_STATUSES, per_run_seconds
-from rl_es.analysis.drawing.palette import natural_order
+from rl_es.analysis import scores
+from rl_es.analysis.curves import (
+    COUNTED_STATUSES,
+    final_returns,
+    final_success,
+    per_run_seconds,
+    threshold_times,
+)
+from rl_es.analysis.drawing import assign_styles, natural_order
 from rl_es.analysis.formatting import (
     Table,
     TableCell,
@@ -25,21 +35,130 @@ from rl_es.analysis.formatting import (
     steps_cell,
     text_cell,
 )
-from rl_es.analysis.statistics.aggregates import MANY_REPLICATES
-from rl_es.analysis.statistics.intervals import CONFIDENCE, REPLICATES
-from rl_es.analysis.summary import Digest
-from rl_es.errors import printable
-from rl_es.results.manifest import (
-    SweepManifest,
-    describe_mixed,
-    parse_versions,
+from rl_es.analysis.metrics import significant_best_labels
+from rl_es.analysis.results import ResultTables
+from rl_es.analysis.statistics import (
+    CONFIDENCE,
+    MANY_REPLICATES,
+    REPLICATES,
+    bootstrap,
+    median_time,
 )
+from rl_es.errors import printable
+from rl_es.results.manifest import SweepManifest, describe_mixed, parse_versions
 from rl_es.terminal import start_command
 
 STATUSES = ("finished", "running", "diverged", "failed")
 LONGEST_REASON = 300  # characters; the full text is in runs.csv
 MAIN = "interquartile_mean"
+INTERVAL = f"{CONFIDENCE:.0%} interval"
 THRESHOLD_HEADS = ("reached", "steps to threshold", "success at the end")
+
+
+@dataclass(frozen=True)
+class Digest:
+    """Tables of a results folder.
+
+    Attributes:
+      summary: a row per (environment, label), by `summarise`.
+      aggregates: a row per (label, statistic), by `scores.aggregate_scores`; empty without a scale.
+      comparisons: a row per pair of labels and environment, by `scores.compare_scores`; empty
+        without a scale.
+      scale: the scale of the scores; None where no environment has both references.
+      best: the (environment, label) pairs that `metrics.significant_best_labels` finds.
+    """
+
+    summary: pd.DataFrame
+    aggregates: pd.DataFrame
+    comparisons: pd.DataFrame
+    scale: scores.ScoreScale | None
+    best: Collection[tuple[str, str]] = ()
+
+
+def make_digest(results: ResultTables) -> Digest:
+    """Returns the tables of a folder, with scores on its default scale."""
+    scale = scores.score_scale(results)
+    return Digest(
+        summarise(results.curves, results.runs),
+        scores.aggregate_scores(results, scale),
+        scores.compare_scores(results, scale),
+        scale if scale.environments else None,
+        {(env, label) for env, label in significant_best_labels(results).items() if label},
+    )
+
+
+def summarise(
+    curves: pd.DataFrame, runs: pd.DataFrame, *, replicates: int = REPLICATES
+) -> pd.DataFrame:
+    """Returns one row per (env, label), environments in natural order, labels in that of legends.
+
+    `n` counts the runs in the means: finished and running ones with at least one finite evaluation.
+    `ci_low` and `ci_high` bound the mean final return (95 % stratified bootstrap; empty for n = 1).
+    `steps_to_threshold_median` is the time by which half of the runs have reached the threshold,
+    with the bounds of its interval as `_low` and `_high`: a run that did not is censored where it
+    stands, a diverged one never arrives, failed ones are left out. It is infinite where fewer than
+    half do, and so may a bound be. `seconds_to_threshold_median` likewise, in seconds per run.
+    `success_rate` is the share of runs whose last evaluation is at or above the threshold; diverged
+    runs count as failures. `success_low` and `success_high` bound it (95 % Wilson interval).
+    `reached_threshold` counts the runs of which any evaluation is at or above the threshold. All of
+    these are empty without a threshold. Seconds are per run: elapsed seconds over lanes; seconds of
+    compilation are those of the group.
+    """
+    runs = runs.assign(final=final_returns(curves, runs))
+    rows = [
+        {"env": env, "label": label, **_summary_row(curves, group, replicates)}
+        for (env, label), group in runs.groupby(["env", "label"])
+    ]
+    order = list(assign_styles(dict(zip(runs["label"], runs["agent"], strict=True))))
+    rows.sort(key=lambda row: (natural_order(row["env"]), order.index(row["label"])))
+    return pd.DataFrame(rows).astype({"reached_threshold": "Int64"})
+
+
+def _summary_row(curves: pd.DataFrame, runs: pd.DataFrame, replicates: int) -> dict[str, object]:
+    status = runs["status"].value_counts()
+    in_mean = runs["status"].isin(COUNTED_STATUSES) & np.isfinite(runs["final"])
+    points = curves[curves["run_id"].isin(runs["run_id"][in_mean])].sort_values("generation")
+    first, last = (points.groupby("run_id").nth(position) for position in (0, -1))
+    interval = bootstrap(runs["final"][in_mean].to_numpy(float), replicates=replicates)
+    mean, low, high = interval.as_dict().values()
+    return {
+        "agent": runs["agent"].iloc[0],
+        "n": interval.n,
+        **{
+            name: int(status.get(name, 0)) for name in ("finished", "diverged", "failed", "running")
+        },
+        "final_mean": mean,
+        "ci_low": low,
+        "ci_high": high,
+        "best_mean": points.groupby("run_id")["return_mean"].max().mean(),
+        "first_mean": first["return_mean"].mean(),
+        "env_steps_mean": last["env_steps"].mean(),
+        "threshold": runs["threshold"].max(),
+        **_threshold_columns(curves, runs, replicates),
+        "wall_seconds_mean": per_run_seconds(last).mean(),
+        "compile_seconds_mean": last["compile_seconds"].mean(),
+    }
+
+
+def _threshold_columns(
+    curves: pd.DataFrame, runs: pd.DataFrame, replicates: int
+) -> dict[str, object]:
+    """Returns the columns on the threshold; empty values without one."""
+    has_threshold = runs["threshold"].notna().any()
+    abscissae = {"steps": curves["env_steps"], "seconds": per_run_seconds(curves)}
+    times = {name: threshold_times(curves, runs, x) for name, x in abscissae.items()}
+    arrivals = int(times["steps"].reached.sum())
+    row: dict[str, object] = {"reached_threshold": arrivals if has_threshold else None}
+    columns = {
+        f"{name}_to_threshold": ("median", median_time(reaching, replicates=replicates))
+        for name, reaching in times.items()
+    }
+    columns["success"] = "rate", final_success(runs)
+    for prefix, (name, interval) in columns.items():
+        for bound, value in interval.as_dict().items():
+            suffix = name if bound == "estimate" else bound
+            row[f"{prefix}_{suffix}"] = value if has_threshold else np.nan
+    return row
 
 
 def outcome_text(runs: pd.DataFrame) -> str:
@@ -52,8 +171,11 @@ def outcome_text(runs: pd.DataFrame) -> str:
 def lost_runs_table(runs: pd.DataFrame) -> Table:
     """Returns a table of the runs that diverged or failed, with their reason."""
     heads = ("environment", "agent", "seed", "status", "env steps", "reason")
-    lost = runs[~runs["status"].isin(COUNTED_STATUSES)].to_dict("records")
-    return make_table(heads, ([*_run_cells(run), _reason_cell(run)] for run in lost))
+    lost_runs = runs[~runs["status"].isin(COUNTED_STATUSES)].to_dict("records")
+    reasons = [text_cell(run["reason"]).text for run in lost_runs]
+    texts = [r if len(r) <= LONGEST_REASON else r[:LONGEST_REASON] + "…" for r in reasons]
+    rows = zip(lost_runs, map(TableCell, texts), strict=True)
+    return make_table(heads, ([*_run_cells(run), reason] for run, reason in rows))
 
 
 def running_table(runs: pd.DataFrame) -> Table:
@@ -66,11 +188,6 @@ def _run_cells(run: Mapping) -> list[TableCell]:
     seed = TableCell(str(run["seed"]), float(run["seed"]))
     names = [text_cell(run[name]) for name in ("env", "label")]
     return [*names, seed, TableCell(_setting_text(run["status"])), count_cell(run["env_steps"])]
-
-
-def _reason_cell(run: Mapping) -> TableCell:
-    reason = text_cell(run["reason"]).text
-    return TableCell(reason if len(reason) <= LONGEST_REASON else reason[:LONGEST_REASON] + "…")
 
 
 def training_seconds(runs: pd.DataFrame) -> float:
@@ -96,10 +213,10 @@ def description_text(runs: pd.DataFrame, manifest: SweepManifest) -> dict[str, s
         "Revision": _join(runs["git_revision"]),
         "Versions": ", ".join(packages),
     }
-    described = {name: text or "not known" for name, text in texts.items()}
-    if nonfinite := _nonfinite_text(runs):
-        described["Returns not finite"] = nonfinite
-    return described | ({"Tuned by": manifest.tuning} if manifest.tuning else {})
+    optional = {"Returns not finite": _nonfinite_text(runs), "Tuned by": manifest.tuning}
+    return {name: text or "not known" for name, text in texts.items()} | {
+        name: text for name, text in optional.items() if text
+    }
 
 
 def mixed_versions_text(runs: pd.DataFrame) -> str:
@@ -129,7 +246,7 @@ def duration_text(seconds: float) -> str:
 def settings_table(runs: pd.DataFrame) -> Table:
     """Returns a table of each label's settings; what all runs share has a row of its own."""
     columns = {name: name.removeprefix("hyper.") for name in runs if name.startswith("hyper.")}
-    same = [c for c in columns if runs[c].notna().all() and runs[c].nunique() == 1]
+    common = [c for c in columns if runs[c].notna().all() and runs[c].nunique() == 1]
 
     def settings(group: pd.DataFrame, names: Iterable[str]) -> str:
         values = {
@@ -138,8 +255,8 @@ def settings_table(runs: pd.DataFrame) -> Table:
         }
         return ", ".join(f"{name} {value}" for name, value in values.items() if value)
 
-    rows = [("all", "", settings(runs, same))] if same and runs["label"].nunique() > 1 else []
-    different = [c for c in columns if not rows or c not in same]
+    rows = [("all", "", settings(runs, common))] if common and runs["label"].nunique() > 1 else []
+    different = [c for c in columns if not rows or c not in common]
     for label in sorted(runs["label"].unique(), key=natural_order):
         group = runs[runs["label"] == label]
         rows.append((label, _join(group["agent"]), settings(group, different)))
@@ -198,31 +315,45 @@ def _setting_text(value: object) -> str:
 def summary_table(digest: Digest) -> Table:
     """Returns the summary for reading; the labels of `Digest.best` are in bold."""
     summary = digest.summary
-    threshold = _has_threshold(summary)
-    heads = ["environment", "agent", "n", "final return", f"{CONFIDENCE:.0%} interval", "best"]
-    heads += ["first", "env steps", *(THRESHOLD_HEADS if threshold else [])]
     statuses = [name for name in ("diverged", "failed", "running") if summary[name].any()]
-    heads += ["seconds", *statuses]
-    rows, scales = [], _interval_scales(summary)
+    ends = summary.groupby("env")[["final_mean", "ci_low", "ci_high"]]
+    lowest, highest = ends.min().min(axis=1), ends.max().max(axis=1)
+    rows = []
     for row in summary.to_dict("records"):
-        strong = (row["env"], row["label"]) in digest.best
-        ends, scale = (row["ci_low"], row["final_mean"], row["ci_high"]), scales.loc[row["env"]]
-        rows.append(
-            [
-                text_cell(row["env"]),
-                text_cell(row["label"], strong),
-                count_cell(row["n"]),
-                number_cell(row["final_mean"], strong),
-                _span_cell(*ends, scale=(scale["low"], scale["high"])),
-                number_cell(row["best_mean"]),
-                number_cell(row["first_mean"]),
-                steps_cell(row["env_steps_mean"]),
-                *(_threshold_cells(row) if threshold else []),
-                number_cell(row["wall_seconds_mean"]),
-                *(count_cell(row[name]) for name in statuses),
-            ]
-        )
-    return make_table(heads, rows)
+        env, strong = row["env"], (row["env"], row["label"]) in digest.best
+        interval = (row["ci_low"], row["final_mean"], row["ci_high"])
+        cells = {
+            "environment": text_cell(env),
+            "agent": text_cell(row["label"], strong),
+            "n": count_cell(row["n"]),
+            "final return": number_cell(row["final_mean"], strong),
+            INTERVAL: _span_cell(*interval, scale=(lowest[env], highest[env])),
+            "best": number_cell(row["best_mean"]),
+            "first": number_cell(row["first_mean"]),
+            "env steps": steps_cell(row["env_steps_mean"]),
+        }
+        if _has_threshold(summary):
+            cells |= _threshold_cells(row)
+        cells["seconds"] = number_cell(row["wall_seconds_mean"])
+        rows.append(cells | {name: count_cell(row[name]) for name in statuses})
+    return make_table([*rows[0]], ([*cells.values()] for cells in rows))
+
+
+def _has_threshold(summary: pd.DataFrame) -> bool:
+    return bool(summary["threshold"].notna().any())
+
+
+def _threshold_cells(row: Mapping) -> dict[str, TableCell]:
+    count = row["reached_threshold"]
+    if pd.isna(count):
+        return dict.fromkeys(THRESHOLD_HEADS, number_cell(None))
+    runs = row["finished"] + row["running"] + row["diverged"]
+    cells = (
+        TableCell(f"{count:.0f} of {runs}", float(count)),
+        steps_cell(row["steps_to_threshold_median"]),
+        share_cell(*(row[f"success_{name}"] for name in ("rate", "low", "high"))),
+    )
+    return dict(zip(THRESHOLD_HEADS, cells, strict=True))
 
 
 def summary_legend(digest: Digest) -> str:
@@ -266,7 +397,7 @@ def totals_table(digest: Digest) -> Table:
     statistics.sort(key=lambda name: name != MAIN)
     heads = ["agent", "runs"]
     for name in statistics:
-        heads += [name.replace("_", " "), f"{CONFIDENCE:.0%} interval"]
+        heads += [name.replace("_", " "), INTERVAL]
     bounds = aggregates[aggregates["statistic"] == MAIN]
     scale = bounds["low"].min(), bounds["high"].max()
     rows = []
@@ -310,25 +441,3 @@ def _span_cell(
     start, length = scale[0], scale[1] - scale[0]
     ends = [(float(value) - start) / length for value in (low, middle, high)]
     return replace(cell, span=(ends[0], ends[1], ends[2]))
-
-
-def _has_threshold(summary: pd.DataFrame) -> bool:
-    return bool(summary["threshold"].notna().any())
-
-
-def _threshold_cells(row: Mapping) -> list[TableCell]:
-    if pd.isna(row["reached_threshold"]):
-        return [number_cell(None)] * len(THRESHOLD_HEADS)
-    tried = row["finished"] + row["running"] + row["diverged"]
-    return [
-        TableCell(f"{row['reached_threshold']:.0f} of {tried}", float(row["reached_threshold"])),
-        steps_cell(row["steps_to_threshold_median"]),
-        share_cell(*(row[f"success_{name}"] for name in ("rate", "low", "high"))),
-    ]
-
-
-def _interval_scales(summary: pd.DataFrame) -> pd.DataFrame:
-    """Returns the smallest and the largest end of each environment's intervals."""
-    ends = summary[["final_mean", "ci_low", "ci_high"]].astype(float)
-    ends = pd.DataFrame({"env": summary["env"], "low": ends.min(axis=1), "high": ends.max(axis=1)})
-    return ends.groupby("env").agg({"low": "min", "high": "max"})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from rl_es.analysis import summary
+from rl_es.analysis import sweep_tables
 from rl_es.analysis.results import load_results as load_tables
 from rl_es.api.arguments import choice, existing_path, import_packages, whole_number
 from rl_es.errors import MAX_SEED, UserError, brief, did_you_mean
@@ -117,7 +117,7 @@ class Results:
 
         The columns are those of `summary.csv` (results/README.md).
         """
-        return summary.summarise(self._results.curves, self._results.runs)
+        return sweep_tables.summarise(self._results.curves, self._results.runs)
 
     def policy(
         self,

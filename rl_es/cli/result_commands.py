@@ -190,7 +190,7 @@ class CompareCommand:
             environments=self.env,
             labels=self.label,
             metric=self.metric,
-            renamed=self.map,
+            renamings=self.map,
             normalise=self.normalise,
             margin=self.margin,
         )

@@ -62,9 +62,10 @@ def write_report(folder: Path) -> None:
 
         written = report.write(folder)
     else:
-        from rl_es.analysis import html, sweep_report
+        from rl_es.analysis import sweep_report
+        from rl_es.analysis.html.report import missing_packages
 
-        missing = html.missing_packages()
+        missing = missing_packages()
         written = sweep_report.write(
             folder, lambda text: print(f"warning: {text}", file=sys.stderr)
         )

@@ -11,15 +11,14 @@ import numpy as np
 import pytest
 
 from rl_es import cli
-from rl_es.analysis import formatting, html, summary, sweep_report, sweep_tables
+from rl_es.analysis import formatting, sweep_report, sweep_tables
 from rl_es.analysis.curves import align, counted_curves, curves_of_runs
 from rl_es.analysis.drawing.palette import COLOURS, LINES, MARKERS, Style
-from rl_es.analysis.html import embedded
-from rl_es.analysis.html import report as html_report
+from rl_es.analysis.html import report as html
 from rl_es.analysis.results import load_results
 from rl_es.analysis.statistics.intervals import bootstrap
 from rl_es.errors import UserError
-from rl_es.results import manifest, text_files
+from rl_es.results import manifest, replays, text_files
 from tests.analysis import films, kinds
 
 Results = Callable[..., Path]
@@ -87,7 +86,7 @@ def test_films_beyond_the_room_lie_beside(
 ) -> None:
     folder = results(["cartpole"], ["pes"])
     large = films.write(folder, [("cartpole", "pes")])
-    large[0].write_bytes(large[0].read_bytes() + bytes(html_report.MOST_PAGE))
+    large[0].write_bytes(large[0].read_bytes() + bytes(html.MOST_PAGE))
     sweep_report.write(folder)
     videos = [
         value for tag, name, value in _addresses(folder).found if (tag, name) == ("video", "src")
@@ -95,7 +94,7 @@ def test_films_beyond_the_room_lie_beside(
     assert videos[0] == "replays/0-early.mp4"
     assert all(video.startswith("data:video/mp4;base64,") for video in videos[1:])
     assert (folder / html.NAME).stat().st_size < 15_000_000
-    monkeypatch.setattr(html_report, "MOST_PICTURES", 0)
+    monkeypatch.setattr(html, "MOST_PICTURES", 0)
     sweep_report.write(folder)
     pictures = [value for tag, name, value in _addresses(folder).found if tag == "img"]
     assert pictures == ["figures/learning_curves.png"]
@@ -105,20 +104,19 @@ def test_the_smallest_files_are_held(tmp_path: Path) -> None:
     paths = [tmp_path / f"{size}.png" for size in (30, 3, 300)]
     for path in paths:
         path.write_bytes(bytes(int(path.stem)))
-    assert embedded.fit_bytes(paths, 3) == frozenset()
-    assert embedded.fit_bytes(paths, 4) == {paths[1]}
-    assert embedded.fit_bytes(paths, 44) == set(paths[:2])
-    assert embedded.fit_bytes([*paths, *paths], 444) == set(paths)
+    assert html.fit_bytes(paths, 3) == frozenset()
+    assert html.fit_bytes(paths, 4) == {paths[1]}
+    assert html.fit_bytes(paths, 44) == set(paths[:2])
+    assert html.fit_bytes([*paths, *paths], 444) == set(paths)
     assert all(
-        embedded.encoded_length(p) == len(embedded.data_address(p, paths).split(",")[1])
-        for p in paths
+        html.encoded_length(p) == len(html.data_address(p, paths).split(",")[1]) for p in paths
     )
 
 
 def test_the_curves_are_those_of_the_figures(results: Results) -> None:
     folder = results(lanes=2, ends={("pendulum", "pes", 1): "diverged"})
     found = load_results(folder)
-    data = embedded.curve_data(found, replicates=100)
+    data = html.curve_data(found, replicates=100)
     axes = {"environment steps": "env_steps", "generations": "generation"}
     titles = [axis["title"] for axis in data["axes"]]
     assert titles == ["environment steps", "wall-clock seconds per run", "generations"]
@@ -131,7 +129,7 @@ def test_the_curves_are_those_of_the_figures(results: Results) -> None:
                 seeds = curves_of_runs(found.curves, runs, found.curves[column])
                 grid, returns = align(counted_curves(seeds))
                 interval = bootstrap(returns, replicates=100)
-                close = {"rtol": 10.0 ** (1 - embedded.DIGITS)}
+                close = {"rtol": 10.0 ** (1 - html.DIGITS)}
                 np.testing.assert_allclose(curve["x"], grid, **close)
                 np.testing.assert_allclose(curve["mean"], interval.estimate, **close)
                 np.testing.assert_allclose(curve["low"], interval.low, **close)
@@ -147,15 +145,15 @@ def test_the_curves_are_those_of_the_figures(results: Results) -> None:
 def test_an_axis_that_one_environment_lacks(results: Results) -> None:
     found = load_results(results(["a", "b"]))
     found.curves.loc[found.curves["env"] == "a", "generation"] = None
-    first, second = embedded.curve_data(found, replicates=10)["environments"]
+    first, second = html.curve_data(found, replicates=10)["environments"]
     assert [curve["x"] for curve in first["curves"][2]] == [[], []]
     assert all(curve["x"][-1] == 100 for curve in second["curves"][2])
 
 
 def test_many_curves_are_thinned(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "MOST_NUMBERS", 100)
-    monkeypatch.setattr(embedded, "FEWEST_POINTS", 4)
-    data = embedded.curve_data(load_results(results(["a", "b"])), replicates=10)
+    monkeypatch.setattr(html, "MOST_NUMBERS", 100)
+    monkeypatch.setattr(html, "FEWEST_POINTS", 4)
+    data = html.curve_data(load_results(results(["a", "b"])), replicates=10)
     assert not data["seeds"]
     drawn = [curve for environment in data["environments"] for curve in environment["curves"][0]]
     for curve in drawn:
@@ -164,7 +162,7 @@ def test_many_curves_are_thinned(results: Results, monkeypatch: pytest.MonkeyPat
 
 def test_every_style_of_the_figures_has_a_look() -> None:
     looks = {
-        tuple(embedded.label_styles(Style(colour, line, marker)).items())
+        tuple(html.label_styles(Style(colour, line, marker)).items())
         for colour in COLOURS
         for line in LINES
         for marker in MARKERS
@@ -187,9 +185,9 @@ def test_without_the_libraries_all_else_is_written(
 
 
 def test_a_lead_stands_out_only_where_it_is_supported(results: Results) -> None:
-    told = replace(summary.make_digest(load_results(results())), best=[])
-    assert not any(cell.strong for row in sweep_tables.summary_table(told).rows for cell in row)
-    rows = sweep_tables.summary_table(replace(told, best=[("pendulum", "pes")])).rows
+    digest = replace(sweep_tables.make_digest(load_results(results())), best=[])
+    assert not any(cell.strong for row in sweep_tables.summary_table(digest).rows for cell in row)
+    rows = sweep_tables.summary_table(replace(digest, best=[("pendulum", "pes")])).rows
     strong = [[cell.text for cell in row if cell.strong] for row in rows]
     assert [row[0] for row in strong if row] == ["pes"]
 
@@ -221,7 +219,7 @@ def test_a_damaged_list_of_replays_is_the_readers_error(tmp_path: Path, change: 
     content = {"schema_version": 1, "replays": [], "missing": [], **change}
     text_files.write_json(tmp_path / "replays" / "replays.json", content)
     with pytest.raises(UserError, match="not a readable list of replays"):
-        embedded.read_film_strips(tmp_path)
+        html.read_film_strips(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["../secret.mp4", "gone.mp4", "javascript:alert(1)", None])
@@ -232,7 +230,7 @@ def test_a_film_that_is_not_in_the_folder_is_not_shown(tmp_path: Path, name: str
     content = json.loads(path.read_text())
     content["replays"][1]["video"] = name
     text_files.write_json(path, content)
-    (strip,) = embedded.read_film_strips(tmp_path).strips(())
+    (strip,) = html.read_film_strips(tmp_path).strips(())
     assert [film.stage for film in strip.films] == ["early", "final"]
 
 
@@ -250,7 +248,8 @@ def test_what_is_said_of_a_film(tmp_path: Path, change: dict, text: str) -> None
     content = json.loads(path.read_text())
     content["replays"][0] |= change
     text_files.write_json(path, content)
-    assert embedded.read_film_strips(tmp_path).strips(())[0].films[0].text == text
+    films_of_run = replays.read_replays(tmp_path).replays
+    assert html.film_strips(tmp_path, films_of_run, ())[0]["films"][0]["text"] == text
 
 
 def test_cells() -> None:
@@ -277,7 +276,7 @@ def test_totals_stand_in_both_pages_where_there_are_several(results: Results) ->
         text = (folder / name).read_text()
         assert "Over all environments" in text and "interquartile mean" in text
         assert "0 is untrained, 1 is threshold" in text
-    told = summary.make_digest(load_results(folder))
-    assert [row[0].text for row in sweep_tables.totals_table(told).rows] == ["eggroll", "pes"]
-    alone = summary.make_digest(load_results(folder).within(["cartpole"]))
-    assert sweep_tables.has_totals(told) and not sweep_report.has_totals(alone)
+    digest = sweep_tables.make_digest(load_results(folder))
+    assert [row[0].text for row in sweep_tables.totals_table(digest).rows] == ["eggroll", "pes"]
+    alone = sweep_tables.make_digest(load_results(folder).within(["cartpole"]))
+    assert sweep_tables.has_totals(digest) and not sweep_tables.has_totals(alone)

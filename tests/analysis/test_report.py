@@ -29,7 +29,7 @@ from rl_es.analysis.formatting import (
 )
 from rl_es.analysis.report import Section, compose_page
 from rl_es.analysis.results import separate_variants
-from rl_es.analysis.summary import summarise
+from rl_es.analysis.sweep_tables import summarise
 from rl_es.errors import UserError
 from rl_es.results import tables, text_files
 

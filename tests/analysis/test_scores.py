@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rl_es.analysis import scores, summary, sweep_tables
+from rl_es.analysis import scores, sweep_tables
 from rl_es.analysis.drawing.figure_kinds import FigureOptions
 from rl_es.analysis.figures import aggregates
 from rl_es.analysis.figures.catalogue import KINDS
@@ -162,7 +162,7 @@ def test_only_labels_in_every_environment_are_told_in_total(
 ) -> None:
     for seed in range(4):
         add_run(folder, "a", "nres", seed, returns=np.linspace(0, 99, 11), threshold=100.0)
-    told = summary.make_digest(load_results(folder))
+    told = sweep_tables.make_digest(load_results(folder))
     assert [row[0].text for row in sweep_tables.totals_table(told).rows] == ["eggroll", "pes"]
     said = sweep_tables.totals_legend(told)
     assert "Without a score in each of them: nres." in said and "50,000 replicates" in said

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rl_es.analysis import summary
+from rl_es.analysis import sweep_tables
 from rl_es.analysis.curves import Curve, last_values, success_curve
 from rl_es.analysis.drawing.figure_kinds import FigureOptions
 from rl_es.analysis.figures.returns import draw_success, threshold_environments
@@ -57,14 +57,14 @@ def test_the_summary_has_the_final_share(results: Results) -> None:
     ends = {("e", "pes", 0): "diverged", ("e", "pes", 1): "failed", ("e", "pes", 2): "running"}
     reached = np.linspace(0, 100, 11)  # a running one has come to 50
     folder = results(["e", "f"], ["pes"], 6, ends=ends, returns=reached, threshold=50.0)
-    overview = summary.summarise(*tables.load_tables(folder), replicates=10).set_index("env")
+    overview = sweep_tables.summarise(*tables.load_tables(folder), replicates=10).set_index("env")
     row, expected = overview.loc["e"], wilson(np.array(4), 5)
     assert row.success_rate == 0.8 and row.success_low == expected.low
     assert row.success_high == expected.high and overview.loc["f"].success_rate == 1.0
 
 
 def test_without_a_threshold_there_is_no_rate(results: Results) -> None:
-    overview = summary.summarise(*tables.load_tables(results()), replicates=10)
+    overview = sweep_tables.summarise(*tables.load_tables(results()), replicates=10)
     assert overview[["success_rate", "success_low", "success_high"]].isna().all(axis=None)
 
 

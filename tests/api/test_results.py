@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import rl_es
-from rl_es.analysis import gallery, summary
+from rl_es.analysis import gallery, sweep_tables
 from rl_es.analysis.drawing import layout
 from rl_es.results import tables
 from tests.analysis.conftest import write_run
@@ -31,7 +31,7 @@ def test_tables(folder: Path) -> None:
         pd.testing.assert_frame_equal(mine, theirs)
     assert found.environments == ["brax/pendulum", "cartpole"]
     assert found.labels == ["eggroll", "pes"]
-    pd.testing.assert_frame_equal(found.summary(), summary.summarise(found.curves, found.runs))
+    pd.testing.assert_frame_equal(found.summary(), sweep_tables.summarise(found.curves, found.runs))
     assert "eggroll" in found._repr_html_() and "12 runs" in repr(found)
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from rl_es.analysis import sweep_tables
-from rl_es.analysis.html import embedded
+from rl_es.analysis.html.report import film_strips
 from rl_es.errors import UserError
 from rl_es.results import files, replays, text_files
 from tests.analysis import films
@@ -65,14 +65,14 @@ def test_films_that_lie_elsewhere_are_neither_shown_nor_removed(tmp_path: Path, 
     _films(tmp_path, video=name)
     (tmp_path / "secret.mp4").write_bytes(b"secret")
     assert replays.usable_replays(tmp_path).files() == set()
-    assert not embedded.read_film_strips(tmp_path).strips(())
+    assert not film_strips(tmp_path, replays.read_replays(tmp_path).replays, ())
 
 
 def test_a_link_to_elsewhere_is_not_shown(tmp_path: Path) -> None:
     _films(tmp_path, video="link.mp4")
     (tmp_path / "secret").write_bytes(b"secret")
     (tmp_path / "replays" / "link.mp4").symlink_to(tmp_path / "secret")
-    assert not embedded.read_film_strips(tmp_path).strips(())
+    assert not film_strips(tmp_path, replays.read_replays(tmp_path).replays, ())
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
-"""The findings of a comparison: one for each match, one total for each label, and their verdicts.
+"""The findings of a comparison: how far the runs of other folders differ from those of the base.
 
-Of K comparisons made at once:
+Runs are matched by environment and label; labels of other names are matched by `OLD=NEW`. Each
+match has a finding, and each label a total over its environments. Of K comparisons made at once:
 
 `better`, `worse`  the p-value, adjusted for K by Holm, is below 0.05, and the 95 % interval of the
                    difference does not contain 0;
@@ -14,18 +15,26 @@ whatever its p-value. This is a claim about each comparison by itself, and is no
 """
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from rl_es.analysis.comparison.matching import MatchedValues, join_labels
-from rl_es.analysis.statistics.aggregates import Scores, aggregate
-from rl_es.analysis.statistics.intervals import CONFIDENCE, Interval
-from rl_es.analysis.statistics.two_samples import (
+from rl_es.analysis import metrics
+from rl_es.analysis.drawing import natural_order
+from rl_es.analysis.metrics import Metric
+from rl_es.analysis.results import ResultTables
+from rl_es.analysis.scores import ScoreScale
+from rl_es.analysis.statistics import (
+    CONFIDENCE,
+    Interval,
+    Scores,
     adjust_p_values,
+    aggregate,
     are_paired,
     difference,
     interval_p_value,
@@ -33,19 +42,357 @@ from rl_es.analysis.statistics.two_samples import (
     required_seeds,
     student_p_value,
 )
+from rl_es.errors import UserError, did_you_mean
 
 BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "same", "cannot tell"
 VERDICTS = (BETTER, WORSE, SAME, UNKNOWN)
 LEVEL = 1 - CONFIDENCE
+AGGREGATE = "interquartile_mean"
 
 
-def verdict(
+@dataclass(frozen=True)
+class ComparedFolder:
+    """A results folder.
+
+    Attributes:
+      name: Short name, unique among the folders compared.
+      path: Path of the folder.
+      results: Content of the folder.
+    """
+
+    name: str
+    path: Path
+    results: ResultTables
+
+    @property
+    def pairs(self) -> list[tuple[str, str]]:
+        """Its (environment, label) pairs, in the order of the legend."""
+        runs, order = self.results.runs, list(self.results.legend)
+        pairs = set(zip(runs["env"], runs["label"], strict=True))
+        return sorted(pairs, key=lambda pair: (natural_order(pair[0]), order.index(pair[1])))
+
+
+@dataclass(frozen=True)
+class Match:
+    """An (environment, label) pair of the base, and the label that it is compared with.
+
+    Attributes:
+      base: Base folder.
+      candidate: Folder that is compared with it.
+      env: Environment of both; '' for all environments.
+      base_label: Label in the base.
+      label: Label in the candidate.
+    """
+
+    base: ComparedFolder
+    candidate: ComparedFolder
+    env: str
+    base_label: str
+    label: str
+
+    @property
+    def name(self) -> str:
+        """The label for people, or both labels where they differ."""
+        label = self.label
+        return label if label == self.base_label else f"{self.base_label} → {label}"
+
+    @property
+    def sides(self) -> tuple[tuple[ComparedFolder, str], tuple[ComparedFolder, str]]:
+        """Folder and label of the base, and of the candidate."""
+        return (self.base, self.base_label), (self.candidate, self.label)
+
+
+def parse_renamings(
+    texts: Sequence[str], folders: Sequence[ComparedFolder]
+) -> dict[str, list[str]]:
+    """Returns the labels of other folders that texts like `OLD=NEW` match with a label of the base.
+
+    Labels may contain `=` themselves, so the text is cut at each of them in turn.
+
+    Raises:
+      UserError: there are no such labels.
+    """
+    old = {label for _, label in folders[0].pairs}
+    new = {label for folder in folders[1:] for _, label in folder.pairs}
+    renamings: dict[str, list[str]] = {}
+    for text in texts:
+        parts = text.split("=")
+        cuts = [("=".join(parts[:k]), "=".join(parts[k:])) for k in range(1, len(parts))]
+        of_base = [cut for cut in cuts if cut[0] in old]
+        fitting = [cut for cut in of_base if cut[1] in new]
+        if not cuts:
+            raise UserError(f"--map: '{text}' is not OLD=NEW")
+        if not of_base:
+            label = cuts[0][0]
+            raise UserError(f"--map: the base has no label '{label}'{did_you_mean(label, old)}")
+        if not fitting:
+            label = of_base[0][1]
+            hint = did_you_mean(label, new)
+            raise UserError(f"--map: no other folder has a label '{label}'{hint}")
+        renamings.setdefault(fitting[0][0], []).append(fitting[0][1])
+    return renamings
+
+
+def match_labels(
+    folders: Sequence[ComparedFolder],
+    renamings: Mapping[str, Sequence[str]],
+    environments: Collection[str] = (),
+    labels: Collection[str] = (),
+) -> list[Match]:
+    """Returns the pairs of the base and their counterparts, folder by folder.
+
+    Args:
+      folders: the folders, the base first.
+      renamings: the labels that a label of the base is compared with, if not its own name.
+      environments: the environments to compare; empty for all.
+      labels: the labels of the base to compare; empty for all.
+
+    Raises:
+      UserError: an environment or a label is unknown, or nothing is left.
+    """
+    base, *candidates = folders
+    for option, names, column in (("--env", environments, 0), ("--label", labels, 1)):
+        valid = {pair[column] for pair in base.pairs}
+        for name in names:
+            if name not in valid:
+                raise UserError(f"{option}: the base has no '{name}'{did_you_mean(name, valid)}")
+    matches = [
+        Match(base, candidate, env, label, target)
+        for candidate in candidates
+        for env, label in select_pairs(base, environments, labels)
+        for target in renamings.get(label, [label])
+        if (env, target) in candidate.pairs
+    ]
+    if not matches:
+        names = ", ".join(folder.name for folder in candidates)
+        raise UserError(
+            f"{base.name} and {names}: no environment has the same label in both; name labels that "
+            "belong together with --map OLD=NEW"
+        )
+    return matches
+
+
+def select_pairs(
+    folder: ComparedFolder, environments: Collection[str], labels: Collection[str]
+) -> list[tuple[str, str]]:
+    """Returns the pairs of these environments and labels; an empty collection stands for all."""
+    return [
+        (env, label)
+        for env, label in folder.pairs
+        if (not environments or env in environments) and (not labels or label in labels)
+    ]
+
+
+def compared_pairs(folder: ComparedFolder, matches: Sequence[Match]) -> set[tuple[str, str]]:
+    """Returns the (environment, label) pairs of a folder that are compared."""
+    return {(m.env, label) for m in matches for side, label in m.sides if side is folder}
+
+
+def compared_runs(folder: ComparedFolder, matches: Sequence[Match]) -> pd.DataFrame:
+    """Returns the runs of a folder that are compared."""
+    runs, pairs = folder.results.runs, compared_pairs(folder, matches)
+    return runs[[pair in pairs for pair in zip(runs["env"], runs["label"], strict=True)]]
+
+
+def runs_of(runs: pd.DataFrame, env: str, label: str) -> pd.DataFrame:
+    """Returns the rows of an environment and a label."""
+    return runs[(runs["env"] == env) & (runs["label"] == label)]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A difference of the runs of another folder from those of the base.
+
+    Attributes:
+      match: Labels that are compared, in their environment.
+      values: Values of the runs of the base, and of the candidate; for a total, their scores.
+      typical: Mean of both (for steps to a threshold the censored median); for a total, the
+        aggregate of the scores.
+      difference: The candidate minus the base, in the unit of the values.
+      sign: 1 where more is better, else -1.
+      size: The length of 1 on the normalised scale, in the unit of the values; NaN where there is
+        none.
+      zero: The value that is 0 on that scale.
+      probability: Probability that a run of the candidate is better than one of the base.
+      losses: Number of runs of both that have no value.
+      p: P-value of no difference.
+      p_adjusted: P-value, adjusted for the number of comparisons.
+      verdict: One of `VERDICTS`.
+      seeds: Number of seeds that would decide, where the verdict is that one cannot tell.
+    """
+
+    match: Match
+    values: tuple[Scores, Scores]
+    typical: tuple[Interval, Interval]
+    difference: Interval
+    sign: int
+    size: float
+    zero: float
+    probability: Interval
+    losses: tuple[int, int]
+    p: float
+    p_adjusted: float = math.nan
+    verdict: str = ""
+    seeds: int | None = None
+
+    @property
+    def gain(self) -> Interval:
+        """The difference, with the sign for which more is better."""
+        return scale_interval(self.difference, self.sign)
+
+    @property
+    def normalised_gain(self) -> Interval:
+        """The gain on the normalised scale; NaN where there is none."""
+        return scale_interval(self.gain, 1 / self.size)
+
+    @property
+    def relative(self) -> float:
+        """The difference divided by the base's mean; NaN for a total."""
+        base = self.values[0].values
+        mean = float(base.mean()) if len(base) and self.match.env else 0.0
+        return float(self.difference.estimate) / abs(mean) if mean else math.nan
+
+    @property
+    def is_paired(self) -> bool:
+        """True if both ran the same seeds."""
+        base, candidate = self.values
+        return bool(len(base.values) and len(candidate.values) and are_paired(candidate, base))
+
+    @property
+    def is_equal(self) -> bool:
+        """True if every seed has the same value in both, or all runs have the same value."""
+        base, candidate = (side.values for side in self.values)
+        values = np.concatenate([base, candidate])
+        constant = min(len(base), len(candidate)) > 1 and bool((values == values[0]).all())
+        return constant or (self.is_paired and np.array_equal(base, candidate))
+
+    def scores(self) -> tuple[Scores, Scores]:
+        """Returns the values of both on the normalised scale, where more is better."""
+        factor = self.sign / self.size
+        base, candidate = (
+            replace(side, values=(side.values - self.zero) * factor) for side in self.values
+        )
+        return base, candidate
+
+
+def compare_matches(
+    folders: Sequence[ComparedFolder],
+    matches: Sequence[Match],
+    metric: Metric,
+    scale: ScoreScale,
+    replicates: int,
+) -> Iterator[Finding]:
+    """Yields the finding of each match, without adjusted p-value and verdict."""
+    tables = metrics.measure_runs([folder.results for folder in folders], metric.name)
+    by_name = {folder.name: table for folder, table in zip(folders, tables, strict=True)}
+    sign = -1 if metric.lower else 1
+    for match in matches:
+        runs = [runs_of(by_name[folder.name], match.env, label) for folder, label in match.sides]
+        counts = [len(runs_of(f.results.runs, match.env, label)) for f, label in match.sides]
+        typical = [metrics.typical_value(table, metric.name, replicates) for table in runs]
+        losses = [count - len(table) for count, table in zip(counts, runs, strict=True)]
+        if metric.name == metrics.THRESHOLD_STEPS:
+            runs = metrics.restrict_times(runs)
+        base, candidate = map(metrics.to_scores, runs)
+        size, zero = _unit(metric, scale, match.env, base)
+        yield Finding(
+            match,
+            (base, candidate),
+            (typical[0], typical[1]),
+            difference(candidate, base, replicates=replicates),
+            sign,
+            size,
+            zero,
+            probability_of_improvement(
+                *(replace(side, values=sign * side.values) for side in (candidate, base))
+            ),
+            (losses[0], losses[1]),
+            student_p_value(candidate, base),
+        )
+
+
+def _unit(metric: Metric, scale: ScoreScale, env: str, base: Scores) -> tuple[float, float]:
+    """Returns the length of 1 on the normalised scale, and the value that is 0.
+
+    For returns they follow from the references. For times 1 is the base's mean, and 0 is 0.
+    """
+    if metric.lower:
+        low, high = 0.0, float(base.values.mean()) if len(base.values) else math.nan
+    else:
+        low, high = (returns.get(env, math.nan) for _, returns in (scale.low, scale.high))
+    return (high - low if high > low else math.nan), low
+
+
+def compare_totals(findings: Sequence[Finding], replicates: int) -> Iterator[Finding]:
+    """Yields the total of each label that has values in two environments on the scale or more."""
+    by_label: dict[tuple[str, str, str], list[Finding]] = {}
+    for finding in findings:
+        match = finding.match
+        parts = by_label.setdefault((match.candidate.name, match.base_label, match.label), [])
+        if math.isfinite(finding.size) and all(len(side.values) for side in finding.values):
+            parts.append(finding)
+    for parts in by_label.values():
+        if len(parts) < 2:
+            continue
+        sides = zip(*(part.scores() for part in parts), strict=True)
+        base, candidate = map(_concatenate, sides)
+        losses = np.sum([part.losses for part in parts], axis=0)
+        change = difference(candidate, base, AGGREGATE, replicates=replicates)
+        yield Finding(
+            replace(parts[0].match, env=""),
+            (base, candidate),
+            (
+                aggregate(base, AGGREGATE, replicates=replicates),
+                aggregate(candidate, AGGREGATE, replicates=replicates),
+            ),
+            change,
+            sign=1,
+            size=1.0,
+            zero=0.0,
+            probability=probability_of_improvement(candidate, base),
+            losses=(int(losses[0]), int(losses[1])),
+            p=interval_p_value(change),
+        )
+
+
+def _concatenate(scores: Sequence[Scores]) -> Scores:
+    columns = ("values", "tasks", "seeds")
+    return Scores(*(np.concatenate([getattr(s, name) for s in scores]) for name in columns))
+
+
+def adjust_verdicts(findings: Sequence[Finding], margin: float | None) -> list[Finding]:
+    """Returns the findings with adjusted p-values, verdicts, and the seeds that would decide.
+
+    Args:
+      findings: a family of comparisons.
+      margin: the smallest effect that matters, on the normalised scale; None for no margin.
+    """
+    p_values = adjust_p_values(np.array([finding.p for finding in findings]))
+    comparisons = int(np.isfinite(p_values).sum())
+    results = []
+    for finding, p in zip(findings, p_values, strict=True):
+        decision = decide_verdict(
+            finding.gain,
+            p,
+            margin=math.nan if margin is None else margin * finding.size,
+            equal=finding.is_equal,
+            losses=finding.losses,
+        )
+        seeds = None
+        if decision == UNKNOWN:
+            counts = (min(Counter(side.tasks).values(), default=0) for side in finding.values)
+            seeds = seeds_needed(finding.gain, min(counts), comparisons)
+        results.append(replace(finding, p_adjusted=float(p), verdict=decision, seeds=seeds))
+    return results
+
+
+def decide_verdict(
     gain: Interval,
     p: float,
     *,
     margin: float = math.nan,
     equal: bool = False,
-    lost: tuple[int, int] = (0, 0),
+    losses: tuple[int, int] = (0, 0),
 ) -> str:
     """Returns one of `VERDICTS`.
 
@@ -54,10 +401,10 @@ def verdict(
       p: the adjusted p-value of no difference.
       margin: the smallest effect that matters, in the same unit; NaN for none.
       equal: True if every seed has the same value in both.
-      lost: numbers of runs of the first and of the second that have no value.
+      losses: numbers of runs of the first and of the second that have no value.
     """
     low, high = float(gain.low), float(gain.high)
-    first, second = lost
+    first, second = losses
     ahead = second <= first
     if equal or (-margin < low and high < margin):
         return SAME if first == second else UNKNOWN
@@ -78,166 +425,11 @@ def seeds_needed(gain: Interval, seeds: int, comparisons: int) -> int | None:
     z = NormalDist()
     wider = z.inv_cdf(1 - share / 2) / z.inv_cdf(1 - LEVEL / 2)
     bounds = (gain.estimate + wider * (end - gain.estimate) for end in (gain.low, gain.high))
-    needed = required_seeds(Interval(gain.estimate, *bounds, gain.n), seeds, 1 - share)
-    return None if needed is None else max(needed, seeds + 1)
+    number = required_seeds(Interval(gain.estimate, *bounds, gain.n), seeds, 1 - share)
+    return None if number is None else max(number, seeds + 1)
 
 
 def scale_interval(interval: Interval, factor: float) -> Interval:
     """Returns an interval in another unit; a negative factor swaps its bounds."""
     ends = np.sort([interval.low * factor, interval.high * factor])
     return Interval(interval.estimate * factor, ends[0], ends[1], interval.n)
-
-
-AGGREGATE = "interquartile_mean"
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A difference of the runs of another folder from those of the base.
-
-    Attributes:
-      other: the other folder's name.
-      env: the environment; None for a total over several.
-      environments: `env`, or those that a total is over.
-      base_label: the label in the base.
-      label: the label in the other folder.
-      base: the base's typical value (`MatchedValues.typical`), or the aggregate of its scores.
-      against: the same of the other folder.
-      difference: the other minus the base, in the unit of the metric (for a total: of scores).
-      gain: the difference with the sign for which more is better.
-      size: the length of 1 on the normalised scale, in the metric's unit; NaN where there is none.
-      relative: the difference divided by the base's mean.
-      probability: the probability that a run of the other is better than one of the base.
-      paired: True if both ran the same seeds.
-      equal: True if every seed has the same value in both, or all runs have the same value.
-      lost: number of runs of each that have no value.
-      runs: the smaller number of runs of the two; for a total, in any environment.
-      p: the p-value of no difference.
-      adjusted: the p-value adjusted for the number of comparisons.
-      verdict: one of `VERDICTS`.
-      seeds: the seeds that would decide, where the verdict is that one cannot tell.
-    """
-
-    other: str
-    env: str | None
-    environments: tuple[str, ...]
-    base_label: str
-    label: str
-    base: Interval
-    against: Interval
-    difference: Interval
-    gain: Interval
-    size: float
-    relative: float
-    probability: Interval
-    paired: bool
-    equal: bool
-    lost: tuple[int, int]
-    runs: int
-    p: float
-    adjusted: float = math.nan
-    verdict: str = ""
-    seeds: int | None = None
-
-    @property
-    def name(self) -> str:
-        """The label for people, or both labels where they differ."""
-        return join_labels(self.base_label, self.label)
-
-    @property
-    def normalised(self) -> Interval:
-        """The gain on the normalised scale; NaN where there is none."""
-        return scale_interval(self.gain, 1 / self.size)
-
-
-def compare_pair(values: MatchedValues, replicates: int) -> Finding:
-    """Returns the finding of one match, without adjusted p-value and verdict."""
-    base, other = values.base, values.other
-    change = difference(other, base, replicates=replicates)
-    signed = [replace(s, values=values.sign * s.values) for s in (other, base)]
-    mean = float(base.values.mean()) if len(base.values) else math.nan
-    paired = bool(len(base.values)) and bool(len(other.values)) and are_paired(other, base)
-    return Finding(
-        **_match_fields([values]),
-        env=values.match.env,
-        base=values.typical[0],
-        against=values.typical[1],
-        difference=change,
-        gain=scale_interval(change, values.sign),
-        size=values.size,
-        relative=float(change.estimate) / abs(mean) if mean else math.nan,
-        probability=probability_of_improvement(*signed),
-        paired=paired,
-        equal=_are_equal(base, other, paired),
-        p=student_p_value(other, base),
-    )
-
-
-def compare_total(parts: Sequence[MatchedValues], replicates: int) -> Finding | None:
-    """Returns the finding of a label over its environments; None without two on the scale."""
-    usable = [part for part in parts if part.usable]
-    if len(usable) < 2:
-        return None
-    scores = [part.scores() for part in usable]
-    base, other = (_concatenate([pair[side] for pair in scores]) for side in (0, 1))
-    change = difference(other, base, AGGREGATE, replicates=replicates)
-    paired = are_paired(other, base)
-    return Finding(
-        **_match_fields(usable),
-        env=None,
-        base=aggregate(base, AGGREGATE, replicates=replicates),
-        against=aggregate(other, AGGREGATE, replicates=replicates),
-        difference=change,
-        gain=change,
-        size=1.0,
-        relative=math.nan,
-        probability=probability_of_improvement(other, base),
-        paired=paired,
-        equal=_are_equal(base, other, paired),
-        p=interval_p_value(change),
-    )
-
-
-def _match_fields(parts: Sequence[MatchedValues]) -> dict[str, Any]:
-    """Returns the fields of a finding that name what is compared and count its runs."""
-    match = parts[0].match
-    return {
-        "other": match.other.name,
-        "environments": tuple(part.match.env for part in parts),
-        "base_label": match.base,
-        "label": match.label,
-        "lost": (sum(part.lost[0] for part in parts), sum(part.lost[1] for part in parts)),
-        "runs": min(min(len(part.base.values), len(part.other.values)) for part in parts),
-    }
-
-
-def _concatenate(scores: Sequence[Scores]) -> Scores:
-    parts = ("values", "tasks", "seeds")
-    return Scores(*(np.concatenate([getattr(s, name) for s in scores]) for name in parts))
-
-
-def adjust_verdicts(findings: Sequence[Finding], margin: float | None) -> list[Finding]:
-    """Returns the findings with adjusted p-values, verdicts, and the seeds that would decide.
-
-    Args:
-      findings: a family of comparisons.
-      margin: the smallest effect that matters, on the normalised scale; None for no margin.
-    """
-    ps = adjust_p_values(np.array([finding.p for finding in findings]))
-    comparisons = int(np.isfinite(ps).sum())
-    adjusted = []
-    for finding, p in zip(findings, ps, strict=True):
-        gain, smallest = finding.gain, math.nan if margin is None else margin * finding.size
-        decision = verdict(gain, p, margin=smallest, equal=finding.equal, lost=finding.lost)
-        unknown = decision == UNKNOWN
-        seeds = seeds_needed(gain, finding.runs, comparisons) if unknown else None
-        adjusted.append(replace(finding, adjusted=float(p), verdict=decision, seeds=seeds))
-    return adjusted
-
-
-def _are_equal(base: Scores, other: Scores, paired: bool) -> bool:
-    """Returns True if every seed has the same value in both, or all runs have the same value."""
-    values = np.concatenate([base.values, other.values])
-    constant = len(values) > 0 and bool((values == values[0]).all())
-    constant &= min(len(base.values), len(other.values)) > 1
-    return constant or (paired and np.array_equal(base.values, other.values))

@@ -8,10 +8,10 @@ the terminal and on the page.
 import json
 import math
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from rich.text import Text
 
@@ -37,7 +37,7 @@ from rl_es.analysis.formatting import (
 )
 from rl_es.analysis.metrics import FINAL, THRESHOLD_STEPS
 from rl_es.analysis.report import Section, figure_blocks, files_section, write_report
-from rl_es.analysis.statistics.intervals import CONFIDENCE, Interval
+from rl_es.analysis.statistics import CONFIDENCE, Interval
 from rl_es.results.files import check_folder, slug
 from rl_es.terminal import plain_console
 
@@ -64,50 +64,43 @@ def publish(comparison: Comparison, out: Path | None = None) -> list[Path]:
     Raises:
       UserError: `out` is a file.
     """
-    folder = out or _default_folder(comparison)
-    check_folder(folder)
+    if out is None:
+        base, *candidates = (slug(folder.name) for folder in comparison.folders)
+        metric = comparison.metric.name
+        suffix = "" if metric == FINAL else f"-{metric}"
+        name = slug(f"{base}-vs-{'-'.join(candidates)}{suffix}", LONGEST_NAME)
+        out = Path("results", "compare", name)
+    check_folder(out)
     print_comparison(comparison)
     rows = pd.DataFrame(unrounded_rows(comparison)).astype({"seeds_to_tell": "Int64"})
     tables = {"compare.csv": to_csv(rows), "compare.json": to_json(comparison)}
-
-    def compose(pictures: Sequence[Path]) -> list[Section]:
-        return page_sections(folder, comparison, pictures)
-
-    return write_report(folder, tables, KINDS, comparison, compose, page=PAGE, figures=".")
-
-
-def _default_folder(comparison: Comparison) -> Path:
-    base, *other_names = (slug(folder.name) for folder in comparison.folders)
-    metric = comparison.metric.name
-    suffix = "" if metric == FINAL else f"-{metric}"
-    return Path(
-        "results", "compare", slug(f"{base}-vs-{'-'.join(other_names)}{suffix}", LONGEST_NAME)
-    )
+    compose = partial(page_sections, out, comparison)
+    return write_report(out, tables, KINDS, comparison, compose, page=PAGE, figures=".")
 
 
 def unrounded_rows(comparison: Comparison) -> list[dict[str, Any]]:
     """Returns a row per finding, then a row per total."""
     return [
         {
-            "level": "total" if finding.env is None else "pair",
-            "other": finding.other,
-            "env": TOTAL if finding.env is None else finding.env,
-            "base_label": finding.base_label,
-            "label": finding.label,
+            "level": "pair" if finding.match.env else "total",
+            "other": finding.match.candidate.name,
+            "env": finding.match.env or TOTAL,
+            "base_label": finding.match.base_label,
+            "label": finding.match.label,
             "metric": comparison.metric.name,
-            "base_n": finding.base.n,
-            "other_n": finding.against.n,
-            "base_lost": finding.lost[0],
-            "other_lost": finding.lost[1],
-            **_interval_columns("base", finding.base, "_estimate"),
-            **_interval_columns("other", finding.against, "_estimate"),
+            "base_n": finding.typical[0].n,
+            "other_n": finding.typical[1].n,
+            "base_lost": finding.losses[0],
+            "other_lost": finding.losses[1],
+            **_interval_columns("base", finding.typical[0], "_estimate"),
+            **_interval_columns("other", finding.typical[1], "_estimate"),
             **_interval_columns("difference", finding.difference),
             "relative": finding.relative,
-            **_interval_columns("normalised", finding.normalised),
+            **_interval_columns("normalised", finding.normalised_gain),
             **_interval_columns("probability", finding.probability),
-            "paired": finding.paired,
+            "paired": finding.is_paired,
             "p": finding.p,
-            "p_adjusted": finding.adjusted,
+            "p_adjusted": finding.p_adjusted,
             "verdict": finding.verdict,
             "seeds_to_tell": finding.seeds,
         }
@@ -116,19 +109,16 @@ def unrounded_rows(comparison: Comparison) -> list[dict[str, Any]]:
 
 
 def _interval_columns(name: str, interval: Interval, suffix: str = "") -> dict[str, float]:
-    values = interval.as_dict()
-    return {
-        f"{name}{suffix}": values["estimate"],
-        f"{name}_low": values["low"],
-        f"{name}_high": values["high"],
-    }
+    estimate, low, high = interval.as_dict().values()
+    return {f"{name}{suffix}": estimate, f"{name}_low": low, f"{name}_high": high}
 
 
 def to_json(comparison: Comparison) -> str:
     """Returns the comparison as JSON, for scripts; unknown and infinite numbers are null."""
+    base, *candidates = ({"name": f.name, "path": str(f.path)} for f in comparison.folders)
     content = {
-        "base": {"name": comparison.base.name, "path": str(comparison.base.path)},
-        "others": [{"name": f.name, "path": str(f.path)} for f in comparison.other_folders],
+        "base": base,
+        "others": candidates,
         "metric": comparison.metric.name,
         "lower_is_better": comparison.metric.lower,
         "normalised": comparison.scale.description,
@@ -138,24 +128,21 @@ def to_json(comparison: Comparison) -> str:
         "counts": comparison.counts,
         "warnings": comparison.warnings,
         "differing": [
-            {"what": d.what, "where": d.where, "values": d.values} for d in comparison.differences
+            {"what": d.setting, "where": d.where, "values": d.values}
+            for d in comparison.differences
         ],
-        "lost": comparison.lost,
-        "unmatched": comparison.unmatched,
-        "rows": unrounded_rows(comparison),
+        "lost": comparison.lost_runs,
+        "unmatched": comparison.left_out_pairs,
+        "rows": [
+            {name: None if _is_nonfinite(value) else value for name, value in row.items()}
+            for row in unrounded_rows(comparison)
+        ],
     }
-    return json.dumps(_plain(content), indent=2) + "\n"
+    return json.dumps(content, indent=2) + "\n"
 
 
-def _plain(value: Any) -> Any:
-    """Returns a value of JSON's own types, without numbers that JSON lacks."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, bool | np.bool_):
-        return bool(value)
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def _is_nonfinite(value: object) -> bool:
+    return isinstance(value, float) and not math.isfinite(value)
 
 
 def findings_table(comparison: Comparison, findings: Sequence[Finding]) -> Table:
@@ -166,64 +153,58 @@ def findings_table(comparison: Comparison, findings: Sequence[Finding]) -> Table
 
 def _finding_columns(finding: Finding, comparison: Comparison) -> list[tuple[str, TableCell]]:
     """Returns the head and the cell of each column; a total has other columns than a finding."""
-    median = comparison.metric.name == THRESHOLD_STEPS
     columns: list[tuple[str, TableCell]] = []
-    if len(comparison.other_folders) > 1:
-        columns.append(("other", text_cell(finding.other)))
-    if finding.env is None:
-        columns.append(("label", text_cell(finding.name)))
-        columns.append(("environments", count_cell(len(finding.environments))))
-        statistic, difference, change = "", "difference", []
+    match, p, verdict = finding.match, finding.p_adjusted, verdict_text(finding)
+    statistic, difference = "", "difference"
+    if len(comparison.candidates) > 1:
+        columns.append(("other", text_cell(match.candidate.name)))
+    if match.env:
+        statistic = " mean"
+        if comparison.metric.name == THRESHOLD_STEPS:
+            statistic, difference = " median", "difference of restricted means"
+        columns += [("environment", text_cell(match.env)), ("label", text_cell(match.name))]
     else:
-        columns.append(("environment", text_cell(finding.env)))
-        columns.append(("label", text_cell(finding.name)))
-        statistic = " median" if median else " mean"
-        difference = "difference of restricted means" if median else "difference"
-        change = [("change", TableCell(format_change(finding.relative), finding.relative))]
-    p, verdict = finding.adjusted, verdict_text(finding)
+        environments = count_cell(len(finding.values[0].names))
+        columns += [("label", text_cell(match.name)), ("environments", environments)]
+    base, candidate = finding.typical
+    count = f"{base.n}" if base.n == candidate.n else f"{base.n} / {candidate.n}"
+    count += f" ({sum(finding.losses)} lost)" if sum(finding.losses) else ""
+    columns += [
+        ("n", TableCell(count, base.n)),
+        (f"base{statistic}", _estimate_cell(base)),
+        (f"other{statistic}", _estimate_cell(candidate)),
+        (f"{difference} [95%]", _estimate_cell(finding.difference, sign=True)),
+    ]
+    if match.env:
+        columns.append(("change", TableCell(format_change(finding.relative), finding.relative)))
     return [
         *columns,
-        ("n", TableCell(_runs_text(finding), finding.base.n)),
-        (f"base{statistic}", _estimate_cell(finding.base)),
-        (f"other{statistic}", _estimate_cell(finding.against)),
-        (f"{difference} [95%]", _difference_cell(finding.difference)),
-        *change,
         ("P(better) [95%]", _probability_cell(finding.probability)),
         ("p (Holm)", TableCell(format_p_value(p), p)),
         ("verdict", text_cell(verdict, strong=verdict in (BETTER, WORSE))),
     ]
 
 
-def _estimate_cell(interval: Interval) -> TableCell:
-    return TableCell(format_estimate(interval), float(interval.estimate))
-
-
-def _difference_cell(interval: Interval) -> TableCell:
-    text = format_estimate(interval, sign=True)
-    return TableCell(text, float(interval.estimate), bounds=format_bounds(interval))
+def _estimate_cell(interval: Interval, sign: bool = False) -> TableCell:
+    """Returns the cell of an estimate; a signed one has its interval."""
+    bounds = format_bounds(interval) if sign else ""
+    return TableCell(format_estimate(interval, sign), float(interval.estimate), bounds=bounds)
 
 
 def _probability_cell(interval: Interval) -> TableCell:
-    estimate, low, high = (float(v) for v in (interval.estimate, interval.low, interval.high))
+    estimate, low, high = interval.as_dict().values()
     if math.isnan(estimate):
         return TableCell(DASH, estimate)
     bounds = "" if math.isnan(low + high) else f"[{low:.2f}, {high:.2f}]"
     return TableCell(f"{estimate:.2f}", estimate, bounds=bounds)
 
 
-def _runs_text(finding: Finding) -> str:
-    """Returns the numbers of runs of both, and of lost ones: '10', '10 / 9 (1 lost)'."""
-    base, other = finding.base.n, finding.against.n
-    counts = str(base) if base == other else f"{base} / {other}"
-    lost = sum(finding.lost)
-    return f"{counts} ({lost} lost)" if lost else counts
-
-
 def verdict_text(finding: Finding) -> str:
     """Returns the verdict, with the number of seeds that would decide where one cannot tell."""
     if finding.verdict != UNKNOWN:
         return finding.verdict
-    if finding.lost[0] != finding.lost[1] and (finding.equal or finding.adjusted < LEVEL):
+    base, candidate = finding.losses
+    if base != candidate and (finding.is_equal or finding.p_adjusted < LEVEL):
         return f"{UNKNOWN} (lost runs)"
     if finding.seeds is None:
         return UNKNOWN
@@ -238,104 +219,102 @@ def outcome_line(comparison: Comparison) -> str:
     return f"{total} of the {comparison.metric.title}: {', '.join(counts)}"
 
 
-def margin_text(comparison: Comparison) -> str:
-    """Returns what the margin means; empty text without one."""
-    if comparison.margin is None:
-        return ""
-    if comparison.metric.lower:
-        return f"Same: no worse than {comparison.margin:.3g} of the base's mean time."
-    return (
-        f"Same: no worse than {comparison.margin:.3g} of the way between the references "
-        f"({comparison.scale.description})."
-    )
-
-
 def table_legend(comparison: Comparison) -> list[str]:
     """Returns how the numbers were made, a sentence each."""
-    metric, paired = comparison.metric, [finding.paired for finding in comparison.findings]
-    seeds = "paired by seed" if all(paired) else "paired where seeds are the same"
-    seeds = seeds if any(paired) else "not paired, as seeds differ"
+    metric, margin = comparison.metric, comparison.margin
+    paired_findings = [finding.is_paired for finding in comparison.findings]
+    seeds = "paired by seed" if all(paired_findings) else "paired where seeds are the same"
+    seeds = seeds if any(paired_findings) else "not paired, as seeds differ"
     sentences = [
         f"Difference: other less base{', less is better' if metric.lower else ''}, {seeds}; "
         f"{CONFIDENCE:.0%} bootstrap interval ({comparison.replicates:,} replicates).",
         "P(better): how often a run of the other is better than one of the base.",
         f"p: Student's test, adjusted by Holm for {len(comparison.findings)}. "
         "Better, worse: p < 0.05 and the interval does not hold 0.",
-        margin_text(comparison),
-        "Seeds: how many would tell if the difference is what it seems (power 0.8).",
     ]
+    if margin is not None:
+        scale = f"the way between the references ({comparison.scale.description})"
+        scale = "the base's mean time" if metric.lower else scale
+        sentences.append(f"Same: no worse than {margin:.3g} of {scale}.")
+    sentences.append("Seeds: how many would tell if the difference is what it seems (power 0.8).")
     if metric.name == THRESHOLD_STEPS:
         sentences.append(
             "Median: of runs some of which never arrived (censored). Restricted mean: of the steps "
             "up to where it is known of all runs of both whether they arrived; who has not counts "
             "as arriving then."
         )
-    return [sentence for sentence in sentences if sentence]
+    return sentences
 
 
 def total_legend(comparison: Comparison) -> str:
     """Returns how the totals were made."""
-    name = AGGREGATE.replace("_", " ")
+    name = AGGREGATE.replace("_", " ").capitalize()
     if comparison.metric.lower:
-        return f"{name.capitalize()} of minus the times, over the base's mean in each environment."
-    return f"{name.capitalize()} of normalised scores: {comparison.scale.description}."
+        return f"{name} of minus the times, over the base's mean in each environment."
+    return f"{name} of normalised scores: {comparison.scale.description}."
 
 
 def left_out_lines(comparison: Comparison) -> list[str]:
     """Returns lines on what was not compared with anything, and on lost runs."""
     lines = []
-    for name, pairs in comparison.unmatched.items():
-        labels: dict[str, list[str]] = {}
-        for env, label in pairs:
-            labels.setdefault(label, []).append(env)
-        folder = next(folder for folder in comparison.folders if folder.name == name)
-        environments = set(folder.results.runs["env"])
+    for folder in comparison.folders:
+        environments: dict[str, list[str]] = {}
+        for env, label in comparison.left_out_pairs.get(folder.name, ()):
+            environments.setdefault(label, []).append(env)
+        everywhere = set(folder.results.runs["env"])
         texts = (
-            label if set(envs) == environments else f"{label} ({', '.join(envs)})"
-            for label, envs in labels.items()
+            label if set(envs) == everywhere else f"{label} ({', '.join(envs)})"
+            for label, envs in environments.items()
         )
-        lines.append(f"only in {name}: {'; '.join(texts)}")
-    return [*lines, *comparison.lost]
+        lines += [f"only in {folder.name}: {'; '.join(texts)}"] if environments else []
+    return [*lines, *comparison.lost_runs]
 
 
 def print_comparison(comparison: Comparison) -> None:
     """Prints what differs, the table, the totals and what was left out."""
     console = plain_console()
-    for line in _introduction(comparison):
-        console.print(Text(line))
+
+    def show(lines: Sequence[str], style: str = "") -> None:
+        for line in lines:
+            console.print(Text(line, style=style))
+
+    base, *candidates = (f"{folder.name} ({folder.path})" for folder in comparison.folders)
+    show([f"base: {base}", *(f"other: {candidate}" for candidate in candidates)])
+    differences = [f"  {difference.text}" for difference in comparison.differences]
+    if differences:
+        show(["what differs besides:", *differences[:MOST_LINES]])
+        more = len(differences) - MOST_LINES
+        show([f"  and {more} more ({PAGE})"] if more > 0 else [])
+    else:
+        show(["nothing else differs: machine, versions, budgets, settings"])
+    show([f"warning: {warning}" for warning in comparison.warnings])
     console.print()
     console.print(to_console(findings_table(comparison, comparison.findings), COLOURS))
     if comparison.totals:
-        console.print(Text(f"\nOver environments. {total_legend(comparison)}"))
+        show([f"\nOver environments. {total_legend(comparison)}"])
         console.print(to_console(findings_table(comparison, comparison.totals), COLOURS))
     console.print()
-    for line in left_out_lines(comparison):
-        console.print(Text(line))
-    for line in table_legend(comparison):
-        console.print(Text(line, style="dim"))
-    console.print(Text(f"\n{outcome_line(comparison)}", style="bold"))
-
-
-def _introduction(comparison: Comparison) -> list[str]:
-    lines = [f"base: {comparison.base.name} ({comparison.base.path})"]
-    lines += [f"other: {folder.name} ({folder.path})" for folder in comparison.other_folders]
-    differences = [f"  {difference.text}" for difference in comparison.differences]
-    if differences:
-        lines += ["what differs besides:", *differences[:MOST_LINES]]
-        more = len(differences) - MOST_LINES
-        lines += [f"  and {more} more ({PAGE})"] if more > 0 else []
-    else:
-        lines.append("nothing else differs: machine, versions, budgets, settings")
-    return [*lines, *(f"warning: {warning}" for warning in comparison.warnings)]
+    show(left_out_lines(comparison))
+    show(table_legend(comparison), style="dim")
+    show([f"\n{outcome_line(comparison)}"], style="bold")
 
 
 def page_sections(folder: Path, comparison: Comparison, pictures: Sequence[Path]) -> list[Section]:
     """Returns the sections of the page, from the comparison and the figures' paths."""
-    other_names = " and ".join(escape_markdown(other.name) for other in comparison.other_folders)
+    base, *candidates = (escape_markdown(f.name) for f in comparison.folders)
     introduction = [
         f"{escape_markdown(outcome_line(comparison))}.",
         *(f"**{escape_markdown(warning)}**" for warning in comparison.warnings),
     ]
+    names = [folder.name for folder in comparison.folders]
+    differences = make_table(
+        ["what", "where", *names],
+        (
+            map(text_cell, (d.setting, d.where, *(d.values.get(name) for name in names)))
+            for d in comparison.differences
+        ),
+    )
+    no_difference = "Nothing that is known: machine, versions, budgets and settings are the same."
     table = to_markdown(findings_table(comparison, comparison.findings))
     totals: list[str] = []
     if comparison.totals:
@@ -345,8 +324,11 @@ def page_sections(folder: Path, comparison: Comparison, pictures: Sequence[Path]
         ]
     left_out = (f"- {escape_markdown(line)}" for line in left_out_lines(comparison))
     return [
-        Section(f"{other_names} against {escape_markdown(comparison.base.name)}", introduction, 1),
-        Section("What differs besides", [_differences_text(comparison)]),
+        Section(f"{' and '.join(candidates)} against {base}", introduction, 1),
+        Section(
+            "What differs besides",
+            [to_markdown(differences) if differences.rows else no_difference],
+        ),
         Section(
             escape_markdown(comparison.metric.title.capitalize()),
             [table, escape_markdown(" ".join(table_legend(comparison)))],
@@ -356,14 +338,3 @@ def page_sections(folder: Path, comparison: Comparison, pictures: Sequence[Path]
         Section("Left out", ["\n".join(left_out)]),
         files_section(FILES),
     ]
-
-
-def _differences_text(comparison: Comparison) -> str:
-    if not comparison.differences:
-        return "Nothing that is known: machine, versions, budgets and settings are the same."
-    names = [folder.name for folder in comparison.folders]
-    rows = (
-        (difference.what, difference.where, *(difference.values.get(name) for name in names))
-        for difference in comparison.differences
-    )
-    return to_markdown(make_table(["what", "where", *names], (map(text_cell, r) for r in rows)))

@@ -1,99 +1,118 @@
-"""`report.html` of a sweep: its sections, and the file that is made of them by templates.
+"""`report.html` of a sweep: one file that contains all that it needs and opens without a network.
 
-A section is data and the template that draws it; `templates/page.html` includes the sections, the
-style and the scripts. Tables and texts are those of `index.md` (`rl_es.analysis.sweep_tables`).
+The page is a header and sections; a section is data and the template that draws it. Tables and
+texts are those of `index.md` (`rl_es.analysis.sweep_tables`). Curves are the means and bands that
+the figures draw, thinned for the browser, with the styles of the figures in plotly's terms.
+Pictures and films are inline, as `data:` addresses, as far as there is room, else files beside the
+page. Text is escaped by the templates, and once more by the script where plotly would read it as
+markup.
 
 Plotly's own `to_html` is not used. It would hold the data of a panel once per abscissa, and it has
 no switches that act on all panels, no theme and no page of ours around it. Only plotly's library is
 taken, and `curves.js` draws with it.
+
+Axis letters: T grid points.
 """
 
+import base64
 import math
 import re
-from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
+from importlib.util import find_spec
+from itertools import groupby
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
 from PIL import Image
 
-from rl_es.analysis import sweep_tables
-from rl_es.analysis.drawing import captions
-from rl_es.analysis.drawing.figure_kinds import figure_caption
-from rl_es.analysis.figures.catalogue import KINDS
-from rl_es.analysis.formatting import Table, format_count
-from rl_es.analysis.html.embedded import (
-    curve_data,
-    data_address,
-    encoded_length,
-    fit_bytes,
-    read_film_strips,
+from rl_es.analysis import drawing, sweep_tables
+from rl_es.analysis.curves import (
+    COUNTED_STATUSES,
+    Curve,
+    align,
+    counted_curves,
+    curves_of_runs,
+    per_run_seconds,
 )
+from rl_es.analysis.drawing import Style, natural_order
+from rl_es.analysis.figures.catalogue import KINDS
+from rl_es.analysis.formatting import Table, format_count, format_number, steps_cell
 from rl_es.analysis.results import ResultTables
-from rl_es.analysis.statistics.intervals import REPLICATES
-from rl_es.analysis.summary import Digest
+from rl_es.analysis.statistics import REPLICATES, bootstrap
+from rl_es.results import replays
+from rl_es.results.files import path_beside
 from rl_es.results.manifest import SweepManifest
 
+NAME = "report.html"
+NEEDS = ("jinja2", "plotly")
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("page.js", "tables.js", "curves.js", "replays.js")
 FORMATS = ("svg", "pdf")  # of further files beside a figure's picture
 MOST_PICTURES = 5_000_000  # characters of all figures in the page
 MOST_PAGE = 12_000_000  # characters of a page, up to which films are put into it
 FRAME = 5_200_000  # characters of plotly, style, scripts and text
+MOST_NUMBERS = 150_000  # numbers in the page for means, and for seeds: some megabytes of text
+FEWEST_POINTS = 20  # that a mean keeps, however many there are
+DIGITS = 5
+STAGES = ("early", "middle", "final")
+WIDTH = 2.0  # pixels of a mean's line; matplotlib's dashes are in units of the line's width
 BARS = "The bar under an interval shows where it lies in its environment, from worst to best."
+_TYPES = {".png": "image/png", ".mp4": "video/mp4"}
+_SYMBOLS = {  # matplotlib's marker -> plotly's symbol, and its outline: eight pixels, round (0, 0)
+    "o": ("circle", "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0Z"),
+    "s": ("square", "M-3.5 -3.5h7v7h-7Z"),
+    "^": ("triangle-up", "M0 -4L4.3 3.5H-4.3Z"),
+    "D": ("diamond", "M0 -4.6L4.6 0L0 4.6L-4.6 0Z"),
+    "v": ("triangle-down", "M0 4L4.3 -3.5H-4.3Z"),
+    "P": ("cross", "M-1.5 -4.2h3v2.7h2.7v3h-2.7v2.7h-3v-2.7h-2.7v-3h2.7Z"),
+    "X": ("x", "M-4 -2L-2 -4L0 -2L2 -4L4 -2L2 0L4 2L2 4L0 2L-2 4L-4 2L-2 0Z"),
+    "p": ("pentagon", "M0 -4.4L4.2 -1.3L2.6 3.6H-2.6L-4.2 -1.3Z"),
+}
 
 
-@dataclass(frozen=True)
-class ReportHeader:
-    """The top of the page; `details` are folded away, and an empty `warning` is left out."""
-
-    title: str
-    description: str
-    outcome: str
-    warning: str
-    line: str
-    details: dict[str, str] = field(default_factory=dict)
+def missing_packages() -> list[str]:
+    """Returns the libraries that the page needs and that are not installed."""
+    return [name for name in NEEDS if find_spec(name) is None]
 
 
-@dataclass(frozen=True)
-class ReportSection:
-    """A part of the page.
+def compose_html(
+    folder: Path,
+    results: ResultTables,
+    digest: sweep_tables.Digest,
+    manifest: SweepManifest,
+    pictures: Sequence[Path],
+) -> str:
+    """Returns the page as HTML; it contains plotly if it draws curves.
 
-    Attributes:
-      anchor: the address of the section within the page.
-      title: the heading.
-      template: the name of `templates/<template>.html`, which draws the section.
-      content: the variable `content` of the template.
+    Args:
+      folder: the results folder.
+      results: what it holds.
+      digest: the tables made from them.
+      manifest: the folder's manifest.
+      pictures: the figures' PNG files.
+
+    Raises:
+      UserError: a damaged `replays.json`.
     """
-
-    anchor: str
-    title: str
-    template: str
-    content: Any
-
-
-def render_document(header: ReportHeader, sections: Sequence[ReportSection]) -> str:
-    """Returns the page as HTML; it contains plotly if a section draws curves."""
     from markupsafe import Markup
+    from plotly.offline import get_plotlyjs
 
-    library = ""
-    if any(section.template == "curves" for section in sections):
-        from plotly.offline import get_plotlyjs
+    def raw(name: str) -> Markup:
+        return Markup((TEMPLATES / name).read_text())
 
-        library = get_plotlyjs()
-    return (
-        _environment()
-        .get_template("page.html")
-        .render(
-            header=header,
-            sections=sections,
-            style=Markup((TEMPLATES / "page.css").read_text()),
-            theme=Markup((TEMPLATES / "theme.js").read_text()),
-            library=Markup(library),
-            scripts=[Markup((TEMPLATES / name).read_text()) for name in SCRIPTS],
-        )
+    page = _environment().get_template("page.html")
+    return page.render(
+        header=_header(folder, results.runs, manifest),
+        sections=list(_sections(folder, results, digest, pictures)),
+        style=raw("page.css"),
+        theme=raw("theme.js"),
+        library=Markup(get_plotlyjs()),
+        scripts=[raw(name) for name in SCRIPTS],
     )
 
 
@@ -125,128 +144,253 @@ def _breaks(text: str) -> Any:
     return Markup(re.sub(r"(?<=\w)([_/-])(?=\w)", r"\1<wbr>", str(escape(text))))
 
 
-@dataclass(frozen=True)
-class EmbeddedPicture:
-    """A figure of the page.
-
-    Attributes:
-      name: the name of its files without suffix.
-      caption: what it shows.
-      source: the address of the picture, inside the page or beside it.
-      width: pixels.
-      height: pixels.
-      beside: the address of the picture's own file.
-      formats: the name and the address of each file in another format.
-    """
-
-    name: str
-    caption: str
-    source: str
-    width: int
-    height: int
-    beside: str
-    formats: tuple[tuple[str, str], ...]
-
-
-def embed_picture(path: Path, embedded: Collection[Path]) -> EmbeddedPicture:
-    """Returns the figure of a PNG file, whose content is in the page if it is in `embedded`."""
-    files = [path.with_suffix(f".{suffix}") for suffix in FORMATS]
-    with Image.open(path) as image:
-        width, height = image.size
-    return EmbeddedPicture(
-        path.stem,
-        figure_caption(KINDS, path.stem),
-        data_address(path, embedded),
-        width,
-        height,
-        data_address(path, ()),
-        tuple((f.suffix[1:].upper(), data_address(f, ())) for f in files if f.exists()),
-    )
-
-
-def compose_html(
-    folder: Path,
-    results: ResultTables,
-    digest: Digest,
-    manifest: SweepManifest,
-    pictures: Sequence[Path],
-) -> str:
-    """Returns the page as HTML.
-
-    Args:
-      folder: the results folder.
-      results: what it holds.
-      digest: the tables made from them.
-      manifest: the folder's manifest.
-      pictures: the figures' PNG files.
-
-    Raises:
-      UserError: a damaged `replays.json`.
-    """
-    sections = list(_sections(folder, results, digest, pictures))
-    return render_document(_header(folder, results.runs, manifest), sections)
-
-
-def _sections(
-    folder: Path, results: ResultTables, digest: Digest, pictures: Sequence[Path]
-) -> Iterator[ReportSection]:
-    runs, films = results.runs, read_film_strips(folder)
-    embedded = fit_bytes(pictures, MOST_PICTURES)
-    legend = f"{sweep_tables.summary_legend(digest)} {BARS}"
-    yield _table_section(
-        "summary", "Summary", sweep_tables.summary_table(digest), legend, stack=False
-    )
-    if sweep_tables.has_totals(digest):
-        table, legend = sweep_tables.totals_table(digest), sweep_tables.totals_legend(digest)
-        yield _table_section("totals", "Over all environments", table, legend, stack=False)
-    curves = {"data": curve_data(results), "notes": _curve_notes(results)}
-    yield ReportSection("curves", "Learning curves", "curves", curves)
-    figures = [embed_picture(path, embedded) for path in pictures]
-    yield ReportSection("figures", "Figures", "figures", figures)
-    lost, running = sweep_tables.lost_runs_table(runs), sweep_tables.running_table(runs)
-    if lost.rows:
-        yield _table_section("lost", "Runs that diverged or failed", lost)
-    if running.rows:
-        yield _table_section("running", "Runs still going", running)
-    if films.replays or films.missing:
-        used = FRAME + sum(map(encoded_length, embedded))
-        strips = films.strips(fit_bytes(films.files, MOST_PAGE - used))
-        content = {"strips": strips, "missing": films.missing}
-        yield ReportSection("replays", "Replays", "replays", content)
-    yield _table_section("settings", "Settings", sweep_tables.settings_table(runs))
-    yield ReportSection("files", "Files", "files", sweep_tables.result_files(folder))
-    commands, remark = sweep_tables.command_lines(folder, runs)
-    yield ReportSection("again", "Run it again", "commands", {"lines": commands, "remark": remark})
-
-
-def _table_section(
-    anchor: str, title: str, table: Table, note: str = "", stack: bool = True
-) -> ReportSection:
-    """Returns a section with a table; `stack`: phones show the cells of a row below each other."""
-    return ReportSection(anchor, title, "table", {"table": table, "note": note, "stack": stack})
-
-
-def _curve_notes(results: ResultTables) -> list[str]:
-    return [
-        *captions.bands_note(results.runs, REPLICATES, False),
-        *captions.time_note(results.curves),
-        *captions.runs_note(results.curves, results.runs),
-    ]
-
-
-def _header(folder: Path, runs: pd.DataFrame, manifest: SweepManifest) -> ReportHeader:
+def _header(folder: Path, runs: pd.DataFrame, manifest: SweepManifest) -> dict[str, Any]:
+    """Returns the top of the page; `details` are folded away, an empty `warning` is left out."""
     nouns = {"label": "agent", "env": "environment", "seed": "seed"}
     line = [format_count(runs[column].nunique(), noun) for column, noun in nouns.items()]
     seconds = sweep_tables.training_seconds(runs)
     line.append(f"{sweep_tables.duration_text(seconds)} of training")
     line += [*manifest.of_starts("processor")[:1], *manifest.of_starts("device")[:1]]
     line += [time[:10] for time in manifest.of_starts("time")[-1:]]
-    mixed = sweep_tables.mixed_versions_text(runs)
-    return ReportHeader(
-        ", ".join(sorted({str(name) for name in runs["sweep"]})) or folder.resolve().name,
-        manifest.description,
-        sweep_tables.outcome_text(runs),
-        f"{mixed}." if mixed else "",
-        " · ".join(line),
-        sweep_tables.description_text(runs, manifest),
+    warning = sweep_tables.mixed_versions_text(runs)
+    return {
+        "title": ", ".join(sorted({str(name) for name in runs["sweep"]})) or folder.resolve().name,
+        "description": manifest.description,
+        "outcome": sweep_tables.outcome_text(runs),
+        "warning": f"{warning}." if warning else "",
+        "line": " · ".join(line),
+        "details": sweep_tables.description_text(runs, manifest),
+    }
+
+
+@dataclass(frozen=True)
+class HtmlSection:
+    """A part of the page, at the address `#anchor`.
+
+    `templates/<template>.html` draws it from its variable `content`.
+    """
+
+    anchor: str
+    title: str
+    template: str
+    content: Any
+
+
+def _sections(
+    folder: Path, results: ResultTables, digest: sweep_tables.Digest, pictures: Sequence[Path]
+) -> Iterator[HtmlSection]:
+    runs, films = results.runs, replays.read_replays(folder)
+    inline = fit_bytes(pictures, MOST_PICTURES)
+    table, note = sweep_tables.summary_table(digest), sweep_tables.summary_legend(digest)
+    yield _table_section("summary", "Summary", table, f"{note} {BARS}", stack=False)
+    if sweep_tables.has_totals(digest):
+        table, note = sweep_tables.totals_table(digest), sweep_tables.totals_legend(digest)
+        yield _table_section("totals", "Over all environments", table, note, stack=False)
+    notes = [
+        *drawing.bands_note(runs, REPLICATES, False),
+        *drawing.time_note(results.curves),
+        *drawing.runs_note(results.curves, runs),
+    ]
+    content: Any = {"data": curve_data(results), "notes": notes}
+    yield HtmlSection("curves", "Learning curves", "curves", content)
+    content = [_picture(path, inline) for path in pictures]
+    yield HtmlSection("figures", "Figures", "figures", content)
+    lost_runs, running = sweep_tables.lost_runs_table(runs), sweep_tables.running_table(runs)
+    if lost_runs.rows:
+        yield _table_section("lost", "Runs that diverged or failed", lost_runs)
+    if running.rows:
+        yield _table_section("running", "Runs still going", running)
+    if films.replays or films.missing:
+        room = MOST_PAGE - FRAME - sum(map(encoded_length, inline))
+        files = [path for film in films.replays for path in film_files(folder, film) if path]
+        strips = film_strips(folder, films.replays, fit_bytes(files, room))
+        content = {"strips": strips, "missing": films.missing}
+        yield HtmlSection("replays", "Replays", "replays", content)
+    yield _table_section("settings", "Settings", sweep_tables.settings_table(runs))
+    yield HtmlSection("files", "Files", "files", sweep_tables.result_files(folder))
+    commands, remark = sweep_tables.command_lines(folder, runs)
+    yield HtmlSection("again", "Run it again", "commands", {"lines": commands, "remark": remark})
+
+
+def _table_section(
+    anchor: str, title: str, table: Table, note: str = "", stack: bool = True
+) -> HtmlSection:
+    """Returns a section with a table; `stack`: phones show the cells of a row below each other."""
+    return HtmlSection(anchor, title, "table", {"table": table, "note": note, "stack": stack})
+
+
+def _picture(path: Path, inline: Collection[Path]) -> dict[str, Any]:
+    """Returns the figure of a PNG file, and the addresses of the files in other formats."""
+    files = [path.with_suffix(f".{suffix}") for suffix in FORMATS]
+    with Image.open(path) as image:
+        width, height = image.size
+    return {
+        "name": path.stem,
+        "caption": drawing.figure_caption(KINDS, path.stem),
+        "source": data_address(path, inline),
+        "width": width,
+        "height": height,
+        "beside": data_address(path, ()),
+        "formats": [(f.suffix[1:].upper(), data_address(f, ())) for f in files if f.exists()],
+    }
+
+
+def fit_bytes(paths: Iterable[Path], room: int) -> frozenset[Path]:
+    """Returns the files that fit into so many characters of the page, the smallest first."""
+    fitting: set[Path] = set()
+    for path in sorted(set(paths), key=lambda path: (path.stat().st_size, path.name)):
+        room -= encoded_length(path)
+        if room < 0:
+            break
+        fitting.add(path)
+    return frozenset(fitting)
+
+
+def encoded_length(path: Path) -> int:
+    """Returns the number of characters that a file takes in the page."""
+    return 4 * -(-path.stat().st_size // 3)
+
+
+def data_address(path: Path, inline: Collection[Path]) -> str:
+    """Returns a `data:` address of a file that is in `inline`, else its path beside the page."""
+    if path not in inline:
+        return f"{quote(path.parent.name)}/{quote(path.name)}"
+    return f"data:{_TYPES[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}"
+
+
+def film_files(folder: Path, film: Mapping[str, Any]) -> list[Path | None]:
+    """Returns the video and the poster of a film; None for one that is not in the folder."""
+    return [
+        path_beside(folder / replays.FOLDER, film[kind], suffix)
+        for kind, suffix in replays.FILES.items()
+    ]
+
+
+def film_strips(
+    folder: Path, films: Iterable[Mapping[str, Any]], inline: Collection[Path]
+) -> list[dict[str, Any]]:
+    """Returns the films of each run, in the order of training; runs without a video are left out.
+
+    Args:
+      folder: the results folder.
+      films: entries of `replays.json`.
+      inline: the files that are in the page itself.
+    """
+
+    def order(film: Mapping[str, Any]) -> tuple[Any, ...]:
+        run = (natural_order(film["env"]), natural_order(film["label"]), film["seed"])
+        return *run, film["env"], film["label"], STAGES.index(film["stage"])
+
+    with_video = [film for film in films if film_files(folder, film)[0]]
+    runs = groupby(
+        sorted(with_video, key=order), lambda film: (film["env"], film["label"], film["seed"])
     )
+    return [
+        {"env": env, "label": label, "seed": seed, "films": [_film(folder, f, inline) for f in of]}
+        for (env, label, seed), of in runs
+    ]
+
+
+def _film(folder: Path, film: Mapping[str, Any], inline: Collection[Path]) -> dict[str, Any]:
+    """Returns a film with the addresses of its files, and a text on its policy and episode."""
+    video, poster = (data_address(p, inline) if p else "" for p in film_files(folder, film))
+    steps = film.get("env_steps")
+    after = f"after {steps_cell(steps).text} steps of training: " if steps else ""
+    text = f"{after}return {format_number(film['return'])} in {film['steps']:,} steps"
+    speed = film.get("speed") or 1  # no speed is known where steps have no duration
+    text += "" if speed == 1 else f", {speed:.2g} \N{MULTIPLICATION SIGN} real time"
+    size = {name: int(film[name]) for name in ("width", "height")}
+    return {"stage": film["stage"], "text": text, "video": video, "poster": poster, **size}
+
+
+def curve_data(results: ResultTables, *, replicates: int = REPLICATES) -> dict[str, Any]:
+    """Returns what the script draws, ready for JSON.
+
+    Returns:
+      `axes`: the title of each abscissa; `labels`: the name and style of each; `environments`: the
+      name and thresholds of each, and in `curves`, for each axis, a list of its labels' curves;
+      `seeds`: True if the curves have the single seeds that count in means (not where there are
+      very many of them).
+    """
+    axes = curve_abscissae(results.curves)
+    seeds = 2 * len(axes) * len(results.curves) <= MOST_NUMBERS
+    pairs = len(axes) * len(results.runs[["env", "label"]].drop_duplicates())
+    most = max(FEWEST_POINTS, MOST_NUMBERS // (4 * max(pairs, 1)))
+    environments = []
+    for env in results.environments:
+        points = results.curves[results.curves["env"] == env]
+        runs = results.runs[results.runs["env"] == env]
+        thresholds = np.sort(runs["threshold"].dropna().unique())
+        curves: list[list[dict[str, Any]]] = [[] for _ in axes]
+        for index, label in enumerate(results.legend):
+            rows = runs[runs["label"] == label]
+            for x, of_axis in zip(axes.values(), curves, strict=True) if len(rows) else ():
+                label_curves = curves_of_runs(points, rows, x.loc[points.index])
+                data = _label_data(label_curves, replicates, most, seeds)
+                of_axis.append({"label": index, **data})
+        environments.append(
+            {"name": env, "thresholds": curve_numbers(thresholds), "curves": curves}
+        )
+    return {
+        "axes": [{"title": title} for title in axes],
+        "labels": [{"name": name, **label_styles(style)} for name, style in results.legend.items()],
+        "environments": environments,
+        "seeds": seeds,
+    }
+
+
+def label_styles(style: Style) -> dict[str, str]:
+    """Returns a style's colour, plotly dash and symbol, and its marker's outline for an SVG."""
+    dash = "solid"
+    if not isinstance(style.line, str):
+        dash = ",".join(f"{length * WIDTH:g}px" for length in style.line[1])
+    symbol, outline = _SYMBOLS[style.marker]
+    return {"colour": style.colour, "dash": dash, "symbol": symbol, "outline": outline}
+
+
+def curve_abscissae(curves: pd.DataFrame) -> dict[str, pd.Series]:
+    """Returns what returns may be drawn against, by title; aligned with the rows of `curves`."""
+    columns = {
+        "environment steps": curves["env_steps"].astype(float),
+        "wall-clock seconds per run": per_run_seconds(curves),
+        "generations": curves["generation"].astype(float),
+    }
+    return {title: column for title, column in columns.items() if column.notna().any()}
+
+
+def _label_data(
+    curves: list[Curve], replicates: int, most: int, include_counted: bool
+) -> dict[str, Any]:
+    """Returns the mean over counted runs with its interval, and single seeds.
+
+    The mean is on at most `most` points [T]. The seeds are those of runs that are in no mean; with
+    `include_counted` all.
+    """
+    means = counted_curves(curves)
+    grid, returns = align(means)
+    points = np.unique(np.linspace(0, grid.size - 1, min(most, grid.size)).round().astype(int))
+    interval = bootstrap(returns[:, points], replicates=replicates)
+    return {
+        "n": len(means),
+        "x": curve_numbers(grid[points]),
+        "mean": curve_numbers(interval.estimate),
+        "low": curve_numbers(interval.low),
+        "high": curve_numbers(interval.high),
+        "seeds": [
+            {
+                "seed": curve.seed,
+                "lost": curve.status not in COUNTED_STATUSES,
+                "status": curve.status,
+                "x": curve_numbers(curve.x),
+                "y": curve_numbers(curve.y),
+            }
+            for curve in curves
+            if include_counted or curve.status not in COUNTED_STATUSES
+        ],
+    }
+
+
+def curve_numbers(values: np.ndarray) -> list[float | int | None]:
+    """Returns numbers for JSON in few characters: rounded, and None where not finite."""
+    numbers = (float(f"{value:.{DIGITS}g}") if np.isfinite(value) else None for value in values)
+    return [int(v) if v is not None and v.is_integer() else v for v in numbers]
