@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,13 +38,13 @@ class Addresses(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[tuple[str, str, str]] = []
+        self.addresses: list[tuple[str, str, str]] = []
         self.styles = ""
         self.inside = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.inside = tag
-        self.found += [(tag, name, value or "") for name, value in attrs if name in LOADS]
+        self.addresses += [(tag, name, value or "") for name, value in attrs if name in LOADS]
 
     def handle_data(self, data: str) -> None:
         self.styles += data if self.inside == "style" else ""
@@ -60,13 +61,13 @@ def test_nothing_is_loaded_from_elsewhere(results: Results) -> None:
     films.write(folder, [("cartpole", "pes")])
     sweep_report.write(folder)
     read = _addresses(folder)
-    assert {tag for tag, *_ in read.found} == {"link", "a", "img", "video"}
-    for tag, _, value in read.found:
+    assert {tag for tag, *_ in read.addresses} == {"link", "a", "img", "video"}
+    for tag, _, value in read.addresses:
         assert re.match(r"data:|#|[\w.]+(/[\w.-]+)?/?$", value), (tag, value)
         if tag in ("img", "video", "link"):
             assert value.startswith("data:")
     assert "url(" not in read.styles and "@import" not in read.styles
-    beside = {value for _, _, value in read.found if value[:5] != "data:" and value[0] != "#"}
+    beside = {value for _, _, value in read.addresses if value[:5] != "data:" and value[0] != "#"}
     assert "figures/learning_curves.svg" in beside and "replays/" in beside
     for address in beside:
         assert (folder / address).exists(), address
@@ -89,14 +90,16 @@ def test_films_beyond_the_room_lie_beside(
     large[0].write_bytes(large[0].read_bytes() + bytes(html.MOST_PAGE))
     sweep_report.write(folder)
     videos = [
-        value for tag, name, value in _addresses(folder).found if (tag, name) == ("video", "src")
+        value
+        for tag, name, value in _addresses(folder).addresses
+        if (tag, name) == ("video", "src")
     ]
     assert videos[0] == "replays/0-early.mp4"
     assert all(video.startswith("data:video/mp4;base64,") for video in videos[1:])
     assert (folder / html.NAME).stat().st_size < 15_000_000
     monkeypatch.setattr(html, "MOST_PICTURES", 0)
     sweep_report.write(folder)
-    pictures = [value for tag, name, value in _addresses(folder).found if tag == "img"]
+    pictures = [value for tag, name, value in _addresses(folder).addresses if tag == "img"]
     assert pictures == ["figures/learning_curves.png"]
 
 
@@ -115,8 +118,8 @@ def test_the_smallest_files_are_held(tmp_path: Path) -> None:
 
 def test_the_curves_are_those_of_the_figures(results: Results) -> None:
     folder = results(lanes=2, ends={("pendulum", "pes", 1): "diverged"})
-    found = load_results(folder)
-    data = html.curve_data(found, replicates=100)
+    tables = load_results(folder)
+    data = html.curve_data(tables, replicates=100)
     axes = {"environment steps": "env_steps", "generations": "generation"}
     titles = [axis["title"] for axis in data["axes"]]
     assert titles == ["environment steps", "wall-clock seconds per run", "generations"]
@@ -124,9 +127,9 @@ def test_the_curves_are_those_of_the_figures(results: Results) -> None:
         for environment in data["environments"]:
             for curve in environment["curves"][titles.index(title)]:
                 label = data["labels"][curve["label"]]["name"]
-                runs = found.runs
+                runs = tables.runs
                 runs = runs[(runs["env"] == environment["name"]) & (runs["label"] == label)]
-                seeds = curves_of_runs(found.curves, runs, found.curves[column])
+                seeds = curves_of_runs(tables.curves, runs, tables.curves[column])
                 grid, returns = align(counted_curves(seeds))
                 interval = bootstrap(returns, replicates=100)
                 close = {"rtol": 10.0 ** (1 - html.DIGITS)}
@@ -143,9 +146,9 @@ def test_the_curves_are_those_of_the_figures(results: Results) -> None:
 
 
 def test_an_axis_that_one_environment_lacks(results: Results) -> None:
-    found = load_results(results(["a", "b"]))
-    found.curves.loc[found.curves["env"] == "a", "generation"] = None
-    first, second = html.curve_data(found, replicates=10)["environments"]
+    tables = load_results(results(["a", "b"]))
+    tables.curves.loc[tables.curves["env"] == "a", "generation"] = None
+    first, second = html.curve_data(tables, replicates=10)["environments"]
     assert [curve["x"] for curve in first["curves"][2]] == [[], []]
     assert all(curve["x"][-1] == 100 for curve in second["curves"][2])
 
@@ -155,8 +158,8 @@ def test_many_curves_are_thinned(results: Results, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(html, "FEWEST_POINTS", 4)
     data = html.curve_data(load_results(results(["a", "b"])), replicates=10)
     assert not data["seeds"]
-    drawn = [curve for environment in data["environments"] for curve in environment["curves"][0]]
-    for curve in drawn:
+    curves = [curve for environment in data["environments"] for curve in environment["curves"][0]]
+    for curve in curves:
         assert len(curve["x"]) == 4 and curve["x"][0] == 0 and curve["seeds"] == []
 
 
@@ -177,8 +180,8 @@ def test_without_the_libraries_all_else_is_written(
     monkeypatch.setattr(html, "NEEDS", ("plotly", "no_such_library"))
     assert cli.main(["report", str(folder)]) == 0
     assert (folder / "index.md").exists() and not (folder / html.NAME).exists()
-    said = capsys.readouterr().out.splitlines()[-1]
-    assert said == "no report.html: needs no_such_library (pip install 'rl_es[report]')"
+    line = capsys.readouterr().out.splitlines()[-1]
+    assert line == "no report.html: needs no_such_library (pip install 'rl_es[report]')"
     monkeypatch.undo()
     assert cli.main(["report", str(folder)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(folder / html.NAME)
@@ -219,7 +222,7 @@ def test_a_damaged_list_of_replays_is_the_readers_error(tmp_path: Path, change: 
     content = {"schema_version": 1, "replays": [], "missing": [], **change}
     text_files.write_json(tmp_path / "replays" / "replays.json", content)
     with pytest.raises(UserError, match="not a readable list of replays"):
-        html.read_film_strips(tmp_path)
+        _film_strips(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["../secret.mp4", "gone.mp4", "javascript:alert(1)", None])
@@ -230,8 +233,12 @@ def test_a_film_that_is_not_in_the_folder_is_not_shown(tmp_path: Path, name: str
     content = json.loads(path.read_text())
     content["replays"][1]["video"] = name
     text_files.write_json(path, content)
-    (strip,) = html.read_film_strips(tmp_path).strips(())
-    assert [film.stage for film in strip.films] == ["early", "final"]
+    (strip,) = _film_strips(tmp_path)
+    assert [film["stage"] for film in strip["films"]] == ["early", "final"]
+
+
+def _film_strips(folder: Path) -> list[dict[str, Any]]:
+    return html.film_strips(folder, replays.read_replays(folder).replays, ())
 
 
 @pytest.mark.parametrize(
@@ -248,8 +255,7 @@ def test_what_is_said_of_a_film(tmp_path: Path, change: dict, text: str) -> None
     content = json.loads(path.read_text())
     content["replays"][0] |= change
     text_files.write_json(path, content)
-    films_of_run = replays.read_replays(tmp_path).replays
-    assert html.film_strips(tmp_path, films_of_run, ())[0]["films"][0]["text"] == text
+    assert _film_strips(tmp_path)[0]["films"][0]["text"] == text
 
 
 def test_cells() -> None:
@@ -259,11 +265,11 @@ def test_cells() -> None:
         formatting.interval_cell(np.nan, 1.0),
     ]
     assert all(cell.text == "\N{EM DASH}" and cell.key != cell.key for cell in unknown)
-    shown = [
+    texts = [
         formatting.steps_cell(steps).text
         for steps in (np.inf, 999.4, 999.6, 98_916, 1.5e6, 9.996e5)
     ]
-    assert shown == ["\N{INFINITY}", "999", "1.00k", "98.9k", "1.50M", "1.00M"]
+    assert texts == ["\N{INFINITY}", "999", "1.00k", "98.9k", "1.50M", "1.00M"]
     assert (
         formatting.text_cell(float("nan")) == formatting.text_cell(None) == formatting.TableCell("")
     )
