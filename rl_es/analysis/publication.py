@@ -84,11 +84,7 @@ class PublicationContent:
     @property
     def lost_runs(self) -> pd.DataFrame:
         """The runs that diverged or failed."""
-        return _lost_runs(self.results)
-
-
-def _lost_runs(results: ResultTables) -> pd.DataFrame:
-    return results.runs[~results.runs["status"].isin(COUNTED_STATUSES)]
+        return self.results.runs[~self.results.runs["status"].isin(COUNTED_STATUSES)]
 
 
 def compose(
@@ -136,12 +132,13 @@ def publication_content(
     """Returns the content of a folder's table."""
     (runs,) = measure_runs([results], metric.name)
     best = significant_best_labels(results, metric.name)
-    counts = _lost_runs(results).groupby(["env", "label"]).size()
+    is_lost = ~results.runs["status"].isin(COUNTED_STATUSES)
+    losses = is_lost.groupby([results.runs["env"], results.runs["label"]]).sum()
     cells = {}
     for (env, label), group in runs.groupby(["env", "label"]):
         row = _row(env, label, metric, typical_value(group, metric.name, replicates))
-        lost_count = int(counts.get((env, label), 0))
-        cells[env, label] = row | {"lost": lost_count, "best": best[env] == label}
+        row |= {"lost": int(losses[env, label]), "best": best[env] == label}
+        cells[env, label] = row
     scores = {}
     if len(scale.environments) > 1 and not metric.lower:
         values = runs["value"].reindex(results.runs.index)

@@ -18,8 +18,6 @@ from rl_es.results import manifest, surfaces, tables
 from rl_es.results.surfaces import Surface
 from rl_es.results.text_files import parse_mapping
 
-_VARIANT_COLUMNS = ("agent", "policy")
-
 
 @dataclass(frozen=True)
 class ResultTables:
@@ -97,8 +95,12 @@ def load_results(folder: Path, only: Collection[str] | None = None) -> ResultTab
 def separate_variants(
     curves: pd.DataFrame, runs: pd.DataFrame
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Relabels the runs of each (env, label) that stands for more than one variant."""
-    runs = runs.assign(variant=_variants(runs))
+    """Relabels the runs of each (env, label) that stands for more than one variant.
+
+    A variant is everything that defines a run except its seed, as text.
+    """
+    columns = ["agent", "policy", "environment", *setting_columns(runs)]
+    runs = runs.assign(variant=runs[columns].map(_format_value).agg("|".join, axis=1))
     has_variants = runs.groupby(["env", "label"])["variant"].transform("nunique") > 1
     is_duplicate = runs.duplicated(["env", "label", "seed"], keep=False)
     runs, ambiguous = runs.drop(columns="variant"), runs[has_variants | is_duplicate]
@@ -115,11 +117,9 @@ def separate_variants(
     return relabel(curves), relabel(runs)
 
 
-def _variants(runs: pd.DataFrame) -> pd.Series:
-    """Returns everything that defines a run except its seed, as text."""
-    hyper = [name for name in runs if name.startswith("hyper.")]
-    columns = [*_VARIANT_COLUMNS, "environment", *hyper]
-    return runs[columns].map(_format_value).agg("|".join, axis=1)
+def setting_columns(runs: pd.DataFrame) -> dict[str, str]:
+    """Returns the names of hyperparameters by their columns of the runs table."""
+    return {name: name.removeprefix("hyper.") for name in runs if name.startswith("hyper.")}
 
 
 def _variant_labels(runs: pd.DataFrame, label: str) -> dict[str, str]:
@@ -144,9 +144,7 @@ def _differences(runs: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
     }
     columns |= _columns_of_json(runs["policy"])
     columns |= {
-        name.removeprefix("hyper."): runs[name].map(_format_value)
-        for name in runs
-        if name.startswith("hyper.")
+        name: runs[column].map(_format_value) for column, name in setting_columns(runs).items()
     }
     versions = runs.get("versions", pd.Series("{}", runs.index))
     columns |= {

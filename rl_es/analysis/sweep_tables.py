@@ -36,7 +36,7 @@ from rl_es.analysis.formatting import (
     text_cell,
 )
 from rl_es.analysis.metrics import significant_best_labels
-from rl_es.analysis.results import ResultTables
+from rl_es.analysis.results import ResultTables, setting_columns
 from rl_es.analysis.statistics import (
     CONFIDENCE,
     MANY_REPLICATES,
@@ -64,14 +64,14 @@ class Digest:
       aggregates: a row per (label, statistic), by `scores.aggregate_scores`; empty without a scale.
       comparisons: a row per pair of labels and environment, by `scores.compare_scores`; empty
         without a scale.
-      scale: the scale of the scores; None where no environment has both references.
+      scale: the scale of the scores; without environments where none has both references.
       best: the (environment, label) pairs that `metrics.significant_best_labels` finds.
     """
 
     summary: pd.DataFrame
     aggregates: pd.DataFrame
     comparisons: pd.DataFrame
-    scale: scores.ScoreScale | None
+    scale: scores.ScoreScale
     best: Collection[tuple[str, str]] = ()
 
 
@@ -82,7 +82,7 @@ def make_digest(results: ResultTables) -> Digest:
         summarise(results.curves, results.runs),
         scores.aggregate_scores(results, scale),
         scores.compare_scores(results, scale),
-        scale if scale.environments else None,
+        scale,
         {(env, label) for env, label in significant_best_labels(results).items() if label},
     )
 
@@ -92,17 +92,8 @@ def summarise(
 ) -> pd.DataFrame:
     """Returns one row per (env, label), environments in natural order, labels in that of legends.
 
-    `n` counts the runs in the means: finished and running ones with at least one finite evaluation.
-    `ci_low` and `ci_high` bound the mean final return (95 % stratified bootstrap; empty for n = 1).
-    `steps_to_threshold_median` is the time by which half of the runs have reached the threshold,
-    with the bounds of its interval as `_low` and `_high`: a run that did not is censored where it
-    stands, a diverged one never arrives, failed ones are left out. It is infinite where fewer than
-    half do, and so may a bound be. `seconds_to_threshold_median` likewise, in seconds per run.
-    `success_rate` is the share of runs whose last evaluation is at or above the threshold; diverged
-    runs count as failures. `success_low` and `success_high` bound it (95 % Wilson interval).
-    `reached_threshold` counts the runs of which any evaluation is at or above the threshold. All of
-    these are empty without a threshold. Seconds are per run: elapsed seconds over lanes; seconds of
-    compilation are those of the group.
+    The columns are those of `summary.csv` (results/README.md). `n` counts finished and running runs
+    with at least one finite evaluation; `rl_es.analysis.curves` says how runs count for thresholds.
     """
     runs = runs.assign(final=final_returns(curves, runs))
     rows = [
@@ -190,9 +181,13 @@ def _run_cells(run: Mapping) -> list[TableCell]:
     return [*names, seed, TableCell(_setting_text(run["status"])), count_cell(run["env_steps"])]
 
 
-def training_seconds(runs: pd.DataFrame) -> float:
-    """Returns the seconds of training of all runs, each with its part of what it shared."""
-    return float(per_run_seconds(runs).sum())
+def training_time(runs: pd.DataFrame) -> str:
+    """Returns the time of training of all runs for reading: '45 s', '12 min', '3.4 h'."""
+    seconds = float(per_run_seconds(runs).sum())
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.{1 if seconds < 10 * size else 0}f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def description_text(runs: pd.DataFrame, manifest: SweepManifest) -> dict[str, str]:
@@ -208,7 +203,7 @@ def description_text(runs: pd.DataFrame, manifest: SweepManifest) -> dict[str, s
         "Machine": ", ".join(manifest.of_starts("machine")),
         "Processor": ", ".join(manifest.of_starts("processor")),
         "Device": _join(runs["device"]),
-        "Training time": f"{duration_text(training_seconds(runs))}: seconds summed over runs, each "
+        "Training time": f"{training_time(runs)}: seconds summed over runs, each "
         "divided by the runs that shared them, without compilation and evaluation",
         "Revision": _join(runs["git_revision"]),
         "Versions": ", ".join(packages),
@@ -235,17 +230,9 @@ def _nonfinite_text(runs: pd.DataFrame) -> str:
     return f"{'; '.join(parts)}; each counted as the worst of its generation" if parts else ""
 
 
-def duration_text(seconds: float) -> str:
-    """Returns a duration for reading: '45 s', '12 min', '3.4 h'."""
-    for size, unit in ((3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.{1 if seconds < 10 * size else 0}f} {unit}"
-    return f"{seconds:.0f} s"
-
-
 def settings_table(runs: pd.DataFrame) -> Table:
     """Returns a table of each label's settings; what all runs share has a row of its own."""
-    columns = {name: name.removeprefix("hyper.") for name in runs if name.startswith("hyper.")}
+    columns = setting_columns(runs)
     common = [c for c in columns if runs[c].notna().all() and runs[c].nunique() == 1]
 
     def settings(group: pd.DataFrame, names: Iterable[str]) -> str:
@@ -379,15 +366,14 @@ def summary_legend(digest: Digest) -> str:
 
 def has_totals(digest: Digest) -> bool:
     """Returns True if several labels have scores in several environments."""
-    several = digest.scale is not None and len(digest.scale.environments) > 1
+    several = len(digest.scale.environments) > 1
     return several and _complete_aggregates(digest)["label"].nunique() > 1
 
 
 def _complete_aggregates(digest: Digest) -> pd.DataFrame:
     """Returns the aggregates of labels that have a score in every environment of the scale."""
-    aggregates, scale = digest.aggregates, digest.scale
-    count = 0 if scale is None else len(scale.environments)
-    return aggregates[aggregates["environments"] == count]
+    aggregates = digest.aggregates
+    return aggregates[aggregates["environments"] == len(digest.scale.environments)]
 
 
 def totals_table(digest: Digest) -> Table:
@@ -416,8 +402,6 @@ def totals_table(digest: Digest) -> Table:
 def totals_legend(digest: Digest) -> str:
     """Returns what the aggregates mean."""
     scale = digest.scale
-    if scale is None:
-        return ""
     missing = set(digest.summary["label"]) - set(_complete_aggregates(digest)["label"])
     remark = f" Not on this scale: {', '.join(scale.left_out)}." if scale.left_out else ""
     if missing:

@@ -73,14 +73,14 @@ def results(tmp_path: Path) -> Callable[..., Path]:
             for label in labels:
                 for seed in range(seeds):
                     status = (ends or {}).get((env, label, seed), "finished")
-                    own = dict(changes, status=status)
+                    run_changes = dict(changes, status=status)
                     if status == "failed":
-                        own |= {"reason": REASON, "evaluations": 0}
+                        run_changes |= {"reason": REASON, "evaluations": 0}
                     elif status == "diverged":
-                        own |= {"reason": "not finite", "evaluations": 4}
+                        run_changes |= {"reason": "not finite", "evaluations": 4}
                     elif status == "running":
-                        own |= {"evaluations": 6, "final_return": None}
-                    write_run(folder, env, label, seed, **own)
+                        run_changes |= {"evaluations": 6, "final_return": None}
+                    write_run(folder, env, label, seed, **run_changes)
         return folder
 
     return make

@@ -35,10 +35,17 @@ def write(
 
 def _entry(env: str, label: str, stage: str, name: str, steps: int) -> dict[str, Any]:
     files = {"video": f"{name}.mp4", "poster": f"{name}.png", "source": "drawn"}
-    told = {"env": env, "agent": label, "label": label, "seed": 0, "run_id": "0", "stage": stage}
+    identity = {
+        "env": env,
+        "agent": label,
+        "label": label,
+        "seed": 0,
+        "run_id": "0",
+        "stage": stage,
+    }
     size = {"width": SIZE[0], "height": SIZE[1], "frames_per_second": RATE, "speed": 1.0}
     episode = {"episode_seed": 0, "return": 1.5 * steps, "steps": steps, "terminated": True}
-    return {**told, **episode, **size, **files}
+    return {**identity, **episode, **size, **files}
 
 
 def _film(path: Path, frames: int) -> None:

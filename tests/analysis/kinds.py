@@ -9,11 +9,11 @@ from rl_es.analysis.figures.catalogue import KINDS
 @contextlib.contextmanager
 def only(name: str) -> Iterator[None]:
     """The catalogue with one kind alone; afterwards it is whole again, in its order."""
-    whole = dict(KINDS)
+    catalogue = dict(KINDS)
     KINDS.clear()
-    KINDS[name] = whole[name]
+    KINDS[name] = catalogue[name]
     try:
         yield
     finally:
         KINDS.clear()
-        KINDS.update(whole)
+        KINDS.update(catalogue)

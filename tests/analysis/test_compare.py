@@ -34,7 +34,7 @@ def folder(add_run: Write, tmp_path: Path) -> Folders:
         envs: tuple[str, ...] = ENVS,
         seeds: range = range(8),
         spread: float = 2.0,
-        lost: tuple[int, ...] = (),
+        divergent: tuple[int, ...] = (),
         noise: int = 0,
         **changes: Any,
     ) -> Path:
@@ -44,7 +44,7 @@ def folder(add_run: Write, tmp_path: Path) -> Folders:
                     random = np.random.default_rng([noise, seed, ENVS.index(env), len(label)])
                     end = 100 + shift + random.normal(0, spread)
                     values = dict(returns=np.linspace(0, end, 11), threshold=90.0, **changes)
-                    if seed in lost and label == labels[0]:
+                    if seed in divergent and label == labels[0]:
                         values |= dict(status="diverged", evaluations=4, reason="not finite")
                     add_run(tmp_path / name, env, label, seed, **values)
         return tmp_path / name
@@ -90,14 +90,14 @@ def test_of_like_returns_one_cannot_tell_but_how_many_seeds_would(folder: Folder
 
 
 def test_a_margin_wider_than_the_interval_makes_them_the_same(folder: Folders):
-    base, other = folder("base"), folder("other", noise=1)
-    assert verdicts(compare(base, other, margin=0.1)) == {"same"}
+    base, candidate = folder("base"), folder("other", noise=1)
+    assert verdicts(compare(base, candidate, margin=0.1)) == {"same"}
     # Half the margin lower, and told from none, yet no effect that matters.
     lower = folder("lower", shift=-4, noise=2)
     assert "worse" in verdicts(compare(base, lower))
     assert verdicts(compare(base, lower, margin=0.1)) == {"same"}
     with pytest.raises(UserError, match="--margin"):
-        compare(base, other, margin=-1)
+        compare(base, candidate, margin=-1)
 
 
 def test_equal_runs_are_the_same(folder: Folders):
@@ -107,24 +107,24 @@ def test_equal_runs_are_the_same(folder: Folders):
 
 def test_labels_that_were_renamed_are_matched(folder: Folders):
     base = folder("base", labels=("eggroll", "pes"))
-    other = folder("other", labels=("rank=1", "rank=4"), shift=10, noise=1)
+    candidate = folder("other", labels=("rank=1", "rank=4"), shift=10, noise=1)
     with pytest.raises(UserError, match="--map OLD=NEW"):
-        compare(base, other)
-    comparison = compare(base, other, renamings=["eggroll=rank=1", "eggroll=rank=4"])
+        compare(base, candidate)
+    comparison = compare(base, candidate, renamings=["eggroll=rank=1", "eggroll=rank=4"])
     assert {(f.match.base_label, f.match.label) for f in comparison.findings} == {
         ("eggroll", "rank=1"),
         ("eggroll", "rank=4"),
     }
     assert comparison.left_out_pairs == {"base": [(env, "pes") for env in ENVS]}
     with pytest.raises(UserError, match=r"no label 'egroll'; did you mean 'eggroll'"):
-        compare(base, other, renamings=["egroll=rank=1"])
+        compare(base, candidate, renamings=["egroll=rank=1"])
     with pytest.raises(UserError, match="not OLD=NEW"):
-        compare(base, other, renamings=["eggroll"])
+        compare(base, candidate, renamings=["eggroll"])
 
 
 def test_pairs_of_one_folder_alone_are_listed(folder: Folders):
-    base, other = folder("base"), folder("other", labels=("eggroll", "nres"), envs=ENVS[:1])
-    comparison = compare(base, other)
+    base, candidate = folder("base"), folder("other", labels=("eggroll", "nres"), envs=ENVS[:1])
+    comparison = compare(base, candidate)
     assert [(f.match.env, f.match.label) for f in comparison.findings] == [("cartpole", "eggroll")]
     assert comparison.left_out_pairs["other"] == [("cartpole", "nres")]
     assert ("pendulum", "eggroll") in comparison.left_out_pairs["base"]
@@ -133,8 +133,8 @@ def test_pairs_of_one_folder_alone_are_listed(folder: Folders):
 
 
 def test_seeds_that_differ_are_not_paired(folder: Folders):
-    base, other = folder("base"), folder("other", seeds=range(20, 26), shift=10)
-    comparison = compare(base, other)
+    base, candidate = folder("base"), folder("other", seeds=range(20, 26), shift=10)
+    comparison = compare(base, candidate)
     assert not any(finding.is_paired for finding in comparison.findings)
     assert verdicts(comparison) == {"better"}
     assert {tuple(side.n for side in f.typical) for f in comparison.findings} == {(8, 6)}
@@ -143,7 +143,7 @@ def test_seeds_that_differ_are_not_paired(folder: Folders):
 
 def test_what_differs_besides_is_told_and_other_budgets_are_warned_of(folder: Folders):
     base = folder("base", hyper={"lr": 0.1, "rank": 1})
-    other = folder(
+    candidate = folder(
         "other",
         shift=1,
         evaluations=6,
@@ -151,7 +151,7 @@ def test_what_differs_besides_is_told_and_other_budgets_are_warned_of(folder: Fo
         device="gpu",
         versions='{"jax": "0.10.0"}',
     )
-    comparison = compare(base, other)
+    comparison = compare(base, candidate)
     differences = {(d.setting, d.where): dict(d.values) for d in comparison.differences}
     assert differences["lr", "eggroll, pes"] == {"base": "0.1", "other": "0.2"}
     assert differences["device", ""] == {"base": "cpu", "other": "gpu"}
@@ -163,8 +163,8 @@ def test_what_differs_besides_is_told_and_other_budgets_are_warned_of(folder: Fo
 
 
 def test_a_run_that_diverged_is_counted_named_and_no_gain(folder: Folders):
-    base, other = folder("base"), folder("other", shift=10, noise=1, lost=(3,))
-    comparison = compare(base, other)
+    base, candidate = folder("base"), folder("other", shift=10, noise=1, divergent=(3,))
+    comparison = compare(base, candidate)
     eggroll = [f for f in comparison.findings if f.match.label == "eggroll"]
     assert {(f.typical[0].n, f.typical[1].n, f.losses) for f in eggroll} == {(8, 7, (0, 1))}
     # What is left is better, but the run that is lost is not in it.
@@ -176,7 +176,7 @@ def test_a_run_that_diverged_is_counted_named_and_no_gain(folder: Folders):
 
 def test_where_nothing_is_left_or_a_seed_is_alone_one_cannot_tell(folder: Folders):
     base = folder("base", seeds=range(2))
-    nothing_left = compare(base, folder("gone", seeds=range(2), lost=(0, 1)))
+    nothing_left = compare(base, folder("gone", seeds=range(2), divergent=(0, 1)))
     eggroll = next(f for f in nothing_left.findings if f.match.label == "eggroll")
     assert eggroll.verdict == "cannot tell" and eggroll.losses == (0, 2)
     assert eggroll.typical[1].n == 0
@@ -186,8 +186,8 @@ def test_where_nothing_is_left_or_a_seed_is_alone_one_cannot_tell(folder: Folder
 
 
 def test_of_times_less_is_better_and_machines_are_named(folder: Folders):
-    base, other = folder("base"), folder("other", lanes=2, device="gpu")
-    comparison = compare(base, other, metric="seconds")
+    base, candidate = folder("base"), folder("other", lanes=2, device="gpu")
+    comparison = compare(base, candidate, metric="seconds")
     assert verdicts(comparison) == {"better"}
     assert all(f.relative == pytest.approx(-0.5) for f in comparison.findings)
     assert all(f.normalised_gain.estimate == pytest.approx(0.5) for f in comparison.findings)
@@ -197,8 +197,8 @@ def test_of_times_less_is_better_and_machines_are_named(folder: Folders):
 
 def test_earlier_arrivals_are_better(folder: Folders):
     base = folder("base", shift=5, spread=0.5)
-    other = folder("other", shift=60, noise=1, spread=0.5)
-    comparison = compare(base, other, metric="steps_to_threshold")
+    candidate = folder("other", shift=60, noise=1, spread=0.5)
+    comparison = compare(base, candidate, metric="steps_to_threshold")
     assert verdicts(comparison) == {"better"}
     for finding in comparison.findings:
         # 90 of 105 is reached at the ninth of ten steps of about 1,000, of 160 at the sixth.
@@ -230,8 +230,8 @@ def test_several_others_have_names_that_tell_them_apart(folder: Folders):
 
 
 def test_files_hold_the_numbers_and_figures_are_whole(folder: Folders):
-    base, other = folder("base"), folder("other", shift=10, noise=1)
-    comparison = compare(base, other)
+    base, candidate = folder("base"), folder("other", shift=10, noise=1)
+    comparison = compare(base, candidate)
     paths = report.publish(comparison, base.parent / "out")
     assert all(path.exists() for path in paths)
     table = pd.read_csv(base.parent / "out" / "compare.csv")
@@ -241,11 +241,11 @@ def test_files_hold_the_numbers_and_figures_are_whole(folder: Folders):
     content = json.loads((base.parent / "out" / "compare.json").read_text())
     assert content["counts"]["better"] == 4 and content["verdict"] == "better"
     for kind in figures.KINDS.values():
-        for captioned in kind.figures(comparison):
-            assert not misplaced(captioned.figure)
-            assert "n = 8 seeds" in texts(captioned.figure)
+        for drawing in kind.figures(comparison):
+            assert not misplaced(drawing.figure)
+            assert "n = 8 seeds" in texts(drawing.figure)
     before = {path: path.read_bytes() for path in paths}
-    report.publish(compare(base, other), base.parent / "out")
+    report.publish(compare(base, candidate), base.parent / "out")
     assert before == {path: path.read_bytes() for path in paths}
 
 
@@ -298,9 +298,9 @@ def test_the_seeds_that_would_tell_would_tell():
 
 
 def test_runs_that_go_on_are_said(folder: Folders, add_run: Write) -> None:
-    base, other = folder("base", labels=("pes",)), folder("other", labels=("pes",))
-    assert not compare(base, other).warnings
-    add_run(other, ENVS[0], "pes", 8, status="running", evaluations=6, threshold=90.0)
-    add_run(other, ENVS[0], "eggroll", 0, status="running", evaluations=6, threshold=90.0)
-    (warning,) = compare(base, other).warnings
+    base, candidate = folder("base", labels=("pes",)), folder("other", labels=("pes",))
+    assert not compare(base, candidate).warnings
+    add_run(candidate, ENVS[0], "pes", 8, status="running", evaluations=6, threshold=90.0)
+    add_run(candidate, ENVS[0], "eggroll", 0, status="running", evaluations=6, threshold=90.0)
+    (warning,) = compare(base, candidate).warnings
     assert warning == "other: 1 running: counted with what it has so far"

@@ -50,8 +50,8 @@ def test_long_curves_are_thinned() -> None:
 
 def test_lost_runs_do_not_count() -> None:
     status = ("finished", "running", "diverged", "failed")
-    kept = curves.counted_curves([line([0], 1.0, name) for name in status])
-    assert [curve.status for curve in kept] == ["finished", "running"]
+    run_curves = curves.counted_curves([line([0], 1.0, name) for name in status])
+    assert [curve.status for curve in run_curves] == ["finished", "running"]
 
 
 def test_what_is_not_finite_is_no_evaluation(results: Callable[..., Path]) -> None:

@@ -35,8 +35,8 @@ def tree(results: Results, tmp_path: Path) -> Path:
 
 
 def test_tables_are_as_good_as_cells(tree: Path) -> None:
-    whole, read = (tables.load_tables(tree / name) for name in ("cells here", "tables"))
-    for first, second in zip(whole, read, strict=True):
+    pair = (tables.load_tables(tree / name) for name in ("cells here", "tables"))
+    for first, second in zip(*pair, strict=True):
         pd.testing.assert_frame_equal(first, second)
     names = ("cells here", "tables")
     first, second = (fingerprint(results.load_results(tree / name).tables()) for name in names)
@@ -44,7 +44,7 @@ def test_tables_are_as_good_as_cells(tree: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "said"),
+    ("name", "content", "message"),
     [
         ("curves.parquet", "no parquet", "not a readable table of results"),
         ("runs.csv", "run_id,seed\na,1\n", "not a readable table of results"),
@@ -52,20 +52,20 @@ def test_tables_are_as_good_as_cells(tree: Path) -> None:
         ("runs.csv", "schema_version\n7\n", "written with results schema 7, this version reads 1"),
     ],
 )
-def test_damaged_tables_are_named(tree: Path, name: str, content: str, said: str) -> None:
+def test_damaged_tables_are_named(tree: Path, name: str, content: str, message: str) -> None:
     (tree / "tables" / "SHA256SUMS").unlink()  # which would say it first
     (tree / "tables" / name).write_text(content)
-    with pytest.raises(UserError, match=f"{name}: {said}"):
+    with pytest.raises(UserError, match=f"{name}: {message}"):
         tables.load_tables(tree / "tables")
 
 
 def test_each_folder_has_its_own_figures(tree: Path, tmp_path: Path) -> None:
-    wanted = ["learning_curves", "cost_against_width"]
+    kinds = ["learning_curves", "cost_against_width"]
     out = tmp_path / "out"
-    written = list(gallery.draw_figures([tree], out, wanted, FEW, ["pdf", "png"]))
-    found = {path.relative_to(out).as_posix() for path in written}
+    paths = list(gallery.draw_figures([tree], out, kinds, FEW, ["pdf", "png"]))
+    names = {path.relative_to(out).as_posix() for path in paths}
     forms = ("pdf", "png")
-    assert found == {
+    assert names == {
         *(f"{name}/learning_curves.{form}" for name in ("cells here", "tables") for form in forms),
         *(f"deep/speed/cost_against_width.{form}" for form in forms),
     }
@@ -76,17 +76,19 @@ def test_each_folder_has_its_own_figures(tree: Path, tmp_path: Path) -> None:
 
 def test_by_default_beside_the_report_and_without_touching_it(tree: Path) -> None:
     folder = tree / "cells here"
-    kept = {path: path.read_bytes() for path in sweep_report.write(folder) if path.suffix == ".png"}
+    pictures = {
+        path: path.read_bytes() for path in sweep_report.write(folder) if path.suffix == ".png"
+    }
     assert cli.main(
         ["figures", str(folder), "--size", "column", "--kind", "learning_curves", "--format", "svg",
          "--replicates", "20"]
     ) == 0  # fmt: skip
     assert (folder / "figures" / "learning_curves_column.svg").exists()
-    assert all(path.read_bytes() == content for path, content in kept.items())
+    assert all(path.read_bytes() == content for path, content in pictures.items())
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--kind", "surface"], "nothing to draw as 'surface', which needs a surface"),
         (["--kind", "learning_curve"], "no kind of figure 'learning_curve'; did you mean"),
@@ -97,13 +99,13 @@ def test_by_default_beside_the_report_and_without_touching_it(tree: Path) -> Non
     ],
 )
 def test_what_cannot_be_drawn_is_said_in_a_line(
-    tree: Path, capfd: pytest.CaptureFixture, arguments: list[str], said: str
+    tree: Path, capfd: pytest.CaptureFixture, arguments: list[str], message: str
 ) -> None:
     out = ["--out", str(tree / "out")]
     folder = [] if "gone" in arguments else [str(tree / "tables")]
     assert cli.main(["figures", *folder, *arguments, *out]) == 2
-    told = capfd.readouterr().err
-    assert said in told and len(told.strip().splitlines()) == 1
+    errors = capfd.readouterr().err
+    assert message in errors and len(errors.strip().splitlines()) == 1
 
 
 def test_an_empty_folder_is_said(tmp_path: Path) -> None:
@@ -123,24 +125,26 @@ def test_the_kinds_are_listed(capsys: pytest.CaptureFixture) -> None:
 
 def test_references_that_are_committed_have_figures() -> None:
     """Each folder of results/reference is found, and read, by what it holds."""
-    found = {
+    collections = {
         path.relative_to(REFERENCE).as_posix(): kind
         for path, kind in gallery.find_collections(REFERENCE)
     }
-    assert found["quickstart"].name == "results" and found["speed/widths"].name == "speed"
-    assert found["pes/variance"].name == "gradients" and len(found) >= 20
+    assert (
+        collections["quickstart"].name == "results" and collections["speed/widths"].name == "speed"
+    )
+    assert collections["pes/variance"].name == "gradients" and len(collections) >= 20
     for path in ("quickstart", "pes/variance", "tuning"):
-        source = found[path].load(REFERENCE / path)
-        assert any(len(kind.subjects(source)) for kind in found[path].kinds.values())
+        source = collections[path].load(REFERENCE / path)
+        assert any(len(kind.subjects(source)) for kind in collections[path].kinds.values())
 
 
 def test_a_hash_stands_for_numbers_not_for_their_form() -> None:
     frame = pd.DataFrame({"a": [1, 2], "b": [0.5, None], "c": ["x", "y"], "d": [True, False]})
-    other = frame[["c", "a", "d", "b"]].iloc[::-1].astype({"a": "float64", "b": "Float64"})
-    same = fingerprint({"t": frame})
-    assert fingerprint({"t": other.assign(empty=None)}) == same
-    assert fingerprint({"u": frame}) != same
-    assert fingerprint({"t": frame.assign(b=[0.5, 0.5 + 1e-15])}) != same
-    assert fingerprint({"t": frame.assign(c=["y", "x"])}) != same
+    shuffle = frame[["c", "a", "d", "b"]].iloc[::-1].astype({"a": "float64", "b": "Float64"})
+    digest = fingerprint({"t": frame})
+    assert fingerprint({"t": shuffle.assign(empty=None)}) == digest
+    assert fingerprint({"u": frame}) != digest
+    assert fingerprint({"t": frame.assign(b=[0.5, 0.5 + 1e-15])}) != digest
+    assert fingerprint({"t": frame.assign(c=["y", "x"])}) != digest
     lists = pd.DataFrame({"a": [[1.0, 2.0], None]})
     assert fingerprint({"t": lists}) != fingerprint({"t": lists.iloc[:1]})

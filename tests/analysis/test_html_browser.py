@@ -28,8 +28,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for env in ENVS:
         for label in LABELS:
             for seed in range(3):
-                lost = (env, label, seed) == (ENVS[0], "pes", 0)
-                changes = {"status": "diverged", "reason": IMAGE, "evaluations": 4} if lost else {}
+                is_lost = (env, label, seed) == (ENVS[0], "pes", 0)
+                changes = (
+                    {"status": "diverged", "reason": IMAGE, "evaluations": 4} if is_lost else {}
+                )
                 write_run(folder, env, label, seed, agent=label[:7], threshold=80.0, **changes)
     write_run(folder, ENVS[1], "eggroll", 3, status="failed", reason=SCRIPT, evaluations=0)
     reason = [{"env": IMAGE, "label": SCRIPT, "reason": IMAGE}]
@@ -40,51 +42,51 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @dataclass
-class Seen:
+class Visit:
     """A page, and what it did that it should not."""
 
     page: playwright.Page
-    asked: list[str] = field(default_factory=list)
-    said: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
 
 
 @pytest.fixture
-def opened(browser: playwright.Browser, folder: Path) -> Iterator[Callable[..., Seen]]:
+def open_report(browser: playwright.Browser, folder: Path) -> Iterator[Callable[..., Visit]]:
     """Opens the report in a context of its own; at the end nothing may have gone wrong in it."""
-    kept: list[Seen] = []
+    visits: list[Visit] = []
 
-    def visit(size: str = "desk", scheme: str = "light", **more: object) -> Seen:
+    def open_page(size: str = "desk", scheme: str = "light", **more: object) -> Visit:
         width, height = SIZES[size]
         context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme=scheme, offline=True, **more
         )
         context.set_default_timeout(20_000)
-        seen = Seen(context.new_page())
+        visit = Visit(context.new_page())
 
         def route(call: playwright.Route) -> None:
             if call.request.url.startswith("file:"):
                 return call.continue_()
-            seen.asked.append(call.request.url)
+            visit.requests.append(call.request.url)
             call.abort()
 
         context.route("**/*", route)
-        seen.page.on("console", lambda message: seen.said.append(message.text))
-        seen.page.on("pageerror", lambda error: seen.said.append(str(error)))
-        seen.page.goto((folder / "report.html").as_uri())
-        kept.append(seen)
-        return seen
+        visit.page.on("console", lambda message: visit.messages.append(message.text))
+        visit.page.on("pageerror", lambda error: visit.messages.append(str(error)))
+        visit.page.goto((folder / "report.html").as_uri())
+        visits.append(visit)
+        return visit
 
-    yield visit
-    for seen in kept:
-        assert seen.asked == [] and seen.said == []
-        assert seen.page.evaluate("window.hit") is None
-        seen.page.context.close()
+    yield open_page
+    for visit in visits:
+        assert visit.requests == [] and visit.messages == []
+        assert visit.page.evaluate("window.hit") is None
+        visit.page.context.close()
 
 
-def _until(held: Callable[[], bool]) -> None:
+def _until(condition: Callable[[], bool]) -> None:
     """Waits by asking: text that a page would have to evaluate is refused by its policy."""
     end = time.monotonic() + 20
-    while not held():
+    while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
 
@@ -99,8 +101,8 @@ def _traces(page: playwright.Page) -> list[int]:
     return page.evaluate("[...document.querySelectorAll('.plot')].map((plot) => plot.data.length)")
 
 
-def test_it_renders_and_fits(opened: Callable[..., Seen]) -> None:
-    page = opened().page
+def test_it_renders_and_fits(open_report: Callable[..., Visit]) -> None:
+    page = open_report().page
     assert page.locator("section").count() == 9
     picture = page.locator("#figures img")
     assert picture.evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 500
@@ -128,8 +130,8 @@ def _widths(page: playwright.Page) -> list[float]:
     return page.evaluate("[...document.querySelectorAll('.plot')].map((p) => p._fullLayout.width)")
 
 
-def test_the_summary_searches_and_sorts(opened: Callable[..., Seen]) -> None:
-    page = opened().page
+def test_the_summary_searches_and_sorts(open_report: Callable[..., Visit]) -> None:
+    page = open_report().page
     search, rows = page.get_by_label("Search").first, page.locator("#summary tbody tr:visible")
     assert rows.count() == 12
     search.fill("pendulum EGG")
@@ -151,10 +153,10 @@ def test_the_summary_searches_and_sorts(opened: Callable[..., Seen]) -> None:
     assert names == [env for env in dict.fromkeys(names) for _ in LABELS] and len(names) == 12
 
 
-def test_the_switches_of_the_curves(opened: Callable[..., Seen]) -> None:
-    page = opened().page
-    before, every = _traces(page), page.locator(".panel h3").all_inner_texts()
-    assert len(before) == 3 and sorted(every) == sorted(ENVS)
+def test_the_switches_of_the_curves(open_report: Callable[..., Visit]) -> None:
+    page = open_report().page
+    before, names = _traces(page), page.locator(".panel h3").all_inner_texts()
+    assert len(before) == 3 and sorted(names) == sorted(ENVS)
     agents = page.get_by_role("group", name="Agents")
     agents.get_by_label("eggroll").press(" ")
     fewer = _traces(page)
@@ -164,15 +166,18 @@ def test_the_switches_of_the_curves(opened: Callable[..., Seen]) -> None:
     agents.get_by_role("button", name="All").click()
     assert _traces(page) == before
 
-    environments, shown = page.get_by_role("group", name="Environments"), page.locator(".panel h3")
+    environments, headings = (
+        page.get_by_role("group", name="Environments"),
+        page.locator(".panel h3"),
+    )
     environments.get_by_label("CartPole-v1").uncheck()
-    assert shown.all_inner_texts() == [env for env in every if env != "CartPole-v1"]
+    assert headings.all_inner_texts() == [env for env in names if env != "CartPole-v1"]
     environments.get_by_label("CartPole-v1").check()
-    assert shown.all_inner_texts() == every and _traces(page) == before
+    assert headings.all_inner_texts() == names and _traces(page) == before
 
     # plotly's own bar offers nothing that would leave the machine.
-    offered = page.locator(".modebar-btn").evaluate_all("(all) => all.map((b) => b.dataset.title)")
-    assert len(offered) == 12 and not any("hare" in str(name) for name in offered)
+    titles = page.locator(".modebar-btn").evaluate_all("(all) => all.map((b) => b.dataset.title)")
+    assert len(titles) == 12 and not any("hare" in str(name) for name in titles)
 
     page.get_by_label("single seeds").check()
     # Three seeds a label; the diverged one is always there.
@@ -182,22 +187,22 @@ def test_the_switches_of_the_curves(opened: Callable[..., Seen]) -> None:
     assert sum(before) - sum(_traces(page)) == 12
 
 
-def test_the_axis_switches_on_a_phone(opened: Callable[..., Seen]) -> None:
-    page = opened("phone").page
+def test_the_axis_switches_on_a_phone(open_report: Callable[..., Visit]) -> None:
+    page = open_report("phone").page
     furthest = "Math.max(...document.querySelector('.plot').data.at(-1).x)"
-    found = {}
+    values = {}
     for name in ("generations", "wall-clock seconds per run", "environment steps"):
         page.get_by_role("radio", name=name).check()
         assert page.locator(".plot .xtitle").all_text_contents() == [name] * 3
-        found[name] = page.evaluate(furthest)
-    assert found["generations"] == 100 and found["wall-clock seconds per run"] == 20
-    assert 10_000 <= found["environment steps"] <= 10_200
+        values[name] = page.evaluate(furthest)
+    assert values["generations"] == 100 and values["wall-clock seconds per run"] == 20
+    assert 10_000 <= values["environment steps"] <= 10_200
     edges = page.locator(".panel").evaluate_all("(all) => all.map((box) => box.offsetLeft)")
     assert len(set(edges)) == 1  # one column
 
 
-def test_dark_and_light_switch_and_stay(opened: Callable[..., Seen]) -> None:
-    page = opened().page
+def test_dark_and_light_switch_and_stay(open_report: Callable[..., Visit]) -> None:
+    page = open_report().page
     ink = "document.querySelector('.plot').layout.font.color"
     paper = "getComputedStyle(document.body).backgroundColor"
     before = page.evaluate(ink), page.evaluate(paper)
@@ -210,8 +215,8 @@ def test_dark_and_light_switch_and_stay(opened: Callable[..., Seen]) -> None:
     assert (page.evaluate(ink), page.evaluate(paper)) == before
 
 
-def test_a_replay_plays_all_three(opened: Callable[..., Seen]) -> None:
-    page = opened().page
+def test_a_replay_plays_all_three(open_report: Callable[..., Visit]) -> None:
+    page = open_report().page
     strip = page.locator(".strip").first
     strip.scroll_into_view_if_needed()
     assert strip.locator("figcaption strong").all_inner_texts() == ["Early", "Middle", "Final"]
@@ -232,8 +237,8 @@ def test_a_replay_plays_all_three(opened: Callable[..., Seen]) -> None:
     assert strip.locator(".time").inner_text() == "1.5 of 3.0 s"
 
 
-def test_hostile_text_stays_text(opened: Callable[..., Seen]) -> None:
-    page = opened().page
+def test_hostile_text_stays_text(open_report: Callable[..., Visit]) -> None:
+    page = open_report().page
     assert page.locator("img[src=x]").count() == 0
     assert page.locator("#switches b").count() == 0
     agents = page.get_by_role("group", name="Agents").locator("span").all_inner_texts()
@@ -243,10 +248,10 @@ def test_hostile_text_stays_text(opened: Callable[..., Seen]) -> None:
     assert SCRIPT in page.locator("#lost").inner_text()
     assert SCRIPT in page.locator("#replays").inner_text()
     for label in LABELS[2:]:
-        assert "n = 3" in _hovered(page, label)
+        assert "n = 3" in _hover_text(page, label)
 
 
-def _hovered(page: playwright.Page, label: str) -> str:
+def _hover_text(page: playwright.Page, label: str) -> str:
     """What is said where the pointer is on a label's line; it begins with the label."""
     name = label.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     point = """(name) => {
@@ -256,24 +261,24 @@ def _hovered(page: playwright.Page, label: str) -> str:
       Plotly.Fx.hover(plot, [{ curveNumber: place, pointNumber: 3 }]);
     }"""
     page.evaluate(point, name)
-    shown = page.locator(".hoverlayer .hovertext")
-    _until(lambda: shown.count() == 1 and (shown.text_content() or "").startswith(label))
-    return shown.text_content() or ""
+    text = page.locator(".hoverlayer .hovertext")
+    _until(lambda: text.count() == 1 and (text.text_content() or "").startswith(label))
+    return text.text_content() or ""
 
 
-def test_keys_little_motion_and_downloads(opened: Callable[..., Seen], folder: Path) -> None:
-    page = opened(reduced_motion="reduce").page
+def test_keys_little_motion_and_downloads(open_report: Callable[..., Visit], folder: Path) -> None:
+    page = open_report(reduced_motion="reduce").page
     page.keyboard.press("Tab")
-    focused = page.locator(":focus")
-    assert focused.inner_text() == "To the summary"
-    assert focused.evaluate("(link) => getComputedStyle(link).outlineStyle") == "solid"
-    box = focused.bounding_box()
+    link = page.locator(":focus")
+    assert link.inner_text() == "To the summary"
+    assert link.evaluate("(link) => getComputedStyle(link).outlineStyle") == "solid"
+    box = link.bounding_box()
     assert box is not None and box["x"] >= 0
     assert page.evaluate("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
     page.locator("#summary .scroll").focus()
     assert page.locator(":focus").get_attribute("aria-label") == "Summary, table"
-    with page.expect_download() as found:
+    with page.expect_download() as download:
         page.locator("a.own").first.click()
-    assert found.value.suggested_filename == "learning_curves.png"
+    assert download.value.suggested_filename == "learning_curves.png"
     original = folder / "figures" / "learning_curves.png"
-    assert Path(found.value.path()).read_bytes() == original.read_bytes()
+    assert Path(download.value.path()).read_bytes() == original.read_bytes()

@@ -16,19 +16,19 @@ def test_all_runs_are_there_with_their_curves(tmp_path):
     folders = [REFERENCE / "ranks", REFERENCE / "widths"]
     merge.merge_folders(folders, tmp_path / "both")
     curves, runs = tables.load_tables(tmp_path / "both")
-    each = [tables.load_tables(folder) for folder in folders]
-    assert len(curves) == sum(len(curve) for curve, _ in each)
-    for own, held in each:
-        here = runs[runs["run_id"].isin(held["run_id"])].set_index("run_id")
-        assert list(here["final_return"]) == list(
-            held.set_index("run_id").loc[here.index, "final_return"]
+    sources = [tables.load_tables(folder) for folder in folders]
+    assert len(curves) == sum(len(curve) for curve, _ in sources)
+    for source_curves, source_runs in sources:
+        rows = runs[runs["run_id"].isin(source_runs["run_id"])].set_index("run_id")
+        assert list(rows["final_return"]) == list(
+            source_runs.set_index("run_id").loc[rows.index, "final_return"]
         )
-        some = held["run_id"].iloc[0]
-        mine, theirs = (x[x["run_id"] == some]["return_mean"] for x in (curves, own))
-        assert list(mine) == list(theirs)
+        run_id = source_runs["run_id"].iloc[0]
+        first, second = (x[x["run_id"] == run_id]["return_mean"] for x in (curves, source_curves))
+        assert list(first) == list(second)
     manifest = json.loads((tmp_path / "both" / "manifest.json").read_text())
-    assert [Path(one["folder"]).name for one in manifest["merged"]] == ["ranks", "widths"]
-    assert [one["sweep"]["name"] for one in manifest["merged"]] == ["ranks", "widths"]
+    assert [Path(entry["folder"]).name for entry in manifest["merged"]] == ["ranks", "widths"]
+    assert [entry["sweep"]["name"] for entry in manifest["merged"]] == ["ranks", "widths"]
     # What was merged can be merged on.
     merge.merge_folders([tmp_path / "both", REFERENCE / "tuning"], tmp_path / "three")
     assert len(tables.load_tables(tmp_path / "three")[1]) > len(runs)

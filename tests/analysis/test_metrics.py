@@ -31,20 +31,20 @@ def test_areas_end_where_all_runs_of_all_folders_have_come(add_run: Make, tmp_pa
     folders = [results.load_results(tmp_path / name) for name in ("long", "short")]
     alone, together = metrics.measure_runs(folders[:1], "auc"), metrics.measure_runs(folders, "auc")
     assert alone[0]["value"].tolist() == pytest.approx([5.0])
-    assert [own["value"].item() for own in together] == pytest.approx([2.5, 2.5])
+    assert [runs["value"].item() for runs in together] == pytest.approx([2.5, 2.5])
 
 
 def test_best_final_and_seconds(add_run: Make, tmp_path: Path):
     returns = np.array([0, 9, 1, 2, 3, 4, 5, 6, 7, 8, 7.5])
-    own = dict(returns=returns, best_return=9.0, lanes=4)
-    add_run(tmp_path, "e", "a", 0, **own)
+    changes = dict(returns=returns, best_return=9.0, lanes=4)
+    add_run(tmp_path, "e", "a", 0, **changes)
     folder = results.load_results(tmp_path)
-    found = {
+    values = {
         name: metrics.measure_runs([folder], name)[0]["value"].item()
         for name in ("final", "best", "seconds")
     }
     # The last row's 20 s shared by 4 lanes over 10,000 steps: 500 s for a million.
-    assert found == pytest.approx({"final": 7.5, "best": 9.0, "seconds": 500.0})
+    assert values == pytest.approx({"final": 7.5, "best": 9.0, "seconds": 500.0})
 
 
 def test_who_never_arrives_counts_up_to_where_all_are_known(add_run: Make, tmp_path: Path):
@@ -70,7 +70,7 @@ def test_a_run_that_has_just_begun_cuts_off_no_other(add_run: Make, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("found", "said"),
+    ("values", "line"),
     [
         ((475.3128, 470.12, 480.04), "475.3 [470.1, 480.0]"),
         ((189481.2, 150021.0, 220304.0), "189,000 [150,000, 220,000]"),
@@ -83,10 +83,10 @@ def test_a_run_that_has_just_begun_cuts_off_no_other(add_run: Make, tmp_path: Pa
         ((np.nan, np.nan, np.nan), "—"),
     ],
 )
-def test_digits_follow_the_interval(found: tuple[float, float, float], said: str):
-    of = interval(*found)
+def test_digits_follow_the_interval(values: tuple[float, float, float], line: str):
+    of = interval(*values)
     text = f"{formatting.format_estimate(of)} {formatting.format_bounds(of)}"
-    assert text.rstrip() == said
+    assert text.rstrip() == line
 
 
 def test_changes_and_p_values():

@@ -29,16 +29,16 @@ ENVS = ("cart_pole & co", "pendulum")
 def folder(add_run: Write, tmp_path: Path) -> Callable[..., Path]:
     """Makes a folder of labels with given means in one environment, or in both."""
 
-    def make(means: dict[str, float], lost: tuple[str, ...] = (), seeds: int = 8) -> Path:
+    def make(means: dict[str, float], divergent: tuple[str, ...] = (), seeds: int = 8) -> Path:
         for env in ENVS:
             for label, mean in means.items():
                 for seed in range(seeds):
                     random = np.random.default_rng([seed, ENVS.index(env), len(label)])
                     end = mean + (random.normal(0, 2) if env == ENVS[0] else 0)
-                    own: dict[str, Any] = dict(returns=np.linspace(-7, end, 11), threshold=90.0)
-                    if label in lost and seed == 3:
-                        own |= dict(status="diverged", evaluations=4, reason="not finite")
-                    add_run(tmp_path / "demo", env, label, seed, **own)
+                    changes: dict[str, Any] = dict(returns=np.linspace(-7, end, 11), threshold=90.0)
+                    if label in divergent and seed == 3:
+                        changes |= dict(status="diverged", evaluations=4, reason="not finite")
+                    add_run(tmp_path / "demo", env, label, seed, **changes)
         return tmp_path / "demo"
 
     return make
@@ -63,18 +63,18 @@ def test_the_best_is_told_from_every_rival():
 def test_a_best_by_chance_is_rare():
     rng = np.random.default_rng(0)
 
-    def found() -> bool:
+    def has_best() -> bool:
         labels = {name: scores(list(rng.normal(size=6))) for name in "abcdef"}
         return significant_best_label(labels, {}) is not None
 
-    assert sum(found() for _ in range(200)) < 10
+    assert sum(has_best() for _ in range(200)) < 10
 
 
 def test_supported_best_of_a_folder(folder: Callable[..., Path]):
-    made = results.load_results(folder({"eggroll": 80, "pes": 60, "nres": 40}))
-    assert significant_best_labels(made) == dict.fromkeys(ENVS, "eggroll")
-    assert significant_best_labels(made, "auc") == dict.fromkeys(ENVS, "eggroll")
-    assert set(significant_best_labels(made, "steps_to_threshold").values()) == {
+    demo = results.load_results(folder({"eggroll": 80, "pes": 60, "nres": 40}))
+    assert significant_best_labels(demo) == dict.fromkeys(ENVS, "eggroll")
+    assert significant_best_labels(demo, "auc") == dict.fromkeys(ENVS, "eggroll")
+    assert set(significant_best_labels(demo, "steps_to_threshold").values()) == {
         None
     }  # none gets there
 
@@ -89,26 +89,26 @@ def test_markdown_has_bold_only_where_it_is_supported(folder: Callable[..., Path
 
 
 def test_diverged_runs_stand_in_the_footnote(folder: Callable[..., Path]):
-    made = folder({"eggroll": 80, "pes": 60}, lost=("eggroll",))
+    demo = folder({"eggroll": 80, "pes": 60}, divergent=("eggroll",))
     for form in ("markdown", "latex"):
-        text = publication.compose(made, form, "final")
+        text = publication.compose(demo, form, "final")
         assert "seed 3 (diverged)" in text and ("†" in text or r"$^\dagger$" in text)
         # What lost a run is not the best for what is left of it.
         assert r"\textbf" not in text and "**" not in text
-    table = pd.read_csv(made.parent / _csv(made))
+    table = pd.read_csv(demo.parent / _csv(demo))
     assert table[table["label"] == "eggroll"]["lost"].dropna().tolist() == [1, 1]
 
 
-def _csv(made: Path) -> str:
-    (made.parent / "table.csv").write_text(publication.compose(made, "csv", "final"))
+def _csv(demo: Path) -> str:
+    (demo.parent / "table.csv").write_text(publication.compose(demo, "csv", "final"))
     return "table.csv"
 
 
 def test_latex_is_balanced_and_escaped(folder: Callable[..., Path]):
-    made = folder({"eggroll": -1234.5, "pes_{50%}": -2000})
+    demo = folder({"eggroll": -1234.5, "pes_{50%}": -2000})
     for rows in ("environments", "labels"):
         for interval in (True, False):
-            text = publication.compose(made, "latex", "final", rows, interval=interval)
+            text = publication.compose(demo, "latex", "final", rows, interval=interval)
             _check(text)
             assert r"cart\_pole \& co" in text and r"pes\_\{50\%\}" in text
             assert r"\textbf{$-$1,23" in text and "−" not in text
@@ -145,8 +145,8 @@ def test_latex_escapes_each_special_sign():
 
 
 def test_labels_may_have_the_rows_and_intervals_be_left_out(folder: Callable[..., Path]):
-    made = folder({"eggroll": 80, "pes": 60})
-    text = publication.compose(made, "markdown", "final", "labels", interval=False)
+    demo = folder({"eggroll": 80, "pes": 60})
+    text = publication.compose(demo, "markdown", "final", "labels", interval=False)
     lines = text.splitlines()
     assert lines[0] == r"| label | cart\_pole &amp; co | pendulum | total |"
     assert [line.split(" | ")[0] for line in lines[2:4]] == ["| eggroll", "| pes"]
@@ -156,20 +156,20 @@ def test_labels_may_have_the_rows_and_intervals_be_left_out(folder: Callable[...
 def test_the_command_writes_a_file_or_to_standard_output(
     folder: Callable[..., Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ):
-    made = folder({"eggroll": 80, "pes": 60})
-    assert main(["table", str(made), "--format", "latex", "--no-interval"]) == 0
-    shown = capsys.readouterr().out
-    assert shown.startswith("% needs") and "In brackets" not in shown
+    demo = folder({"eggroll": 80, "pes": 60})
+    assert main(["table", str(demo), "--format", "latex", "--no-interval"]) == 0
+    output = capsys.readouterr().out
+    assert output.startswith("% needs") and "In brackets" not in output
     out = tmp_path / "table.tex"
-    assert main(["table", str(made), "--format", "latex", "--no-interval", "--out", str(out)]) == 0
-    assert out.read_text() == shown
+    assert main(["table", str(demo), "--format", "latex", "--no-interval", "--out", str(out)]) == 0
+    assert out.read_text() == output
     assert main(["table", str(tmp_path / "nothing")]) == 2
-    assert main(["table", str(made), "--normalise", "untraned", "best"]) == 2
+    assert main(["table", str(demo), "--normalise", "untraned", "best"]) == 2
 
 
 def test_runs_that_go_on_are_said(folder: Callable[..., Path], add_run: Write) -> None:
     place = folder({"a": 40, "b": 60}, seeds=3)
     assert "running" not in publication.compose(place, "markdown", "final", replicates=9)
     add_run(place, ENVS[0], "a", 3, status="running", evaluations=6, threshold=90.0)
-    told = publication.compose(place, "latex", "final", replicates=9)
-    assert "1 running: counted with what it has so far." in told
+    text = publication.compose(place, "latex", "final", replicates=9)
+    assert "1 running: counted with what it has so far." in text

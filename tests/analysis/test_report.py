@@ -51,19 +51,19 @@ def _quickly(draw: Callable[..., Figure], results: object, options: FigureOption
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tested here hangs neither on the number of replicates nor on further kinds."""
     for name, kind in KINDS.items():
-        reported = kind.in_report if name in ALWAYS else lambda results: False
-        few = replace(kind, draw=partial(_quickly, kind.draw), in_report=reported)
+        in_report = kind.in_report if name in ALWAYS else lambda results: False
+        few = replace(kind, draw=partial(_quickly, kind.draw), in_report=in_report)
         monkeypatch.setitem(KINDS, name, few)
 
 
 def test_everything_is_written_and_named(results: Results) -> None:
     folder = results(ends=ENDS)
-    written = sweep_report.write(folder)
-    names = [str(path.relative_to(folder)) for path in written]
-    drawn = [f"figures/{n}.{k}" for n in ALWAYS for k in ("png", "svg")]
+    paths = sweep_report.write(folder)
+    names = [str(path.relative_to(folder)) for path in paths]
+    figures = [f"figures/{n}.{k}" for n in ALWAYS for k in ("png", "svg")]
     before = ["curves.parquet", "runs.parquet", "runs.csv", *TOLD]
-    assert names == [*before, *drawn, "index.md", "report.html"]
-    assert all(path.stat().st_size for path in written)
+    assert names == [*before, *figures, "index.md", "report.html"]
+    assert all(path.stat().st_size for path in paths)
     page = (folder / "index.md").read_text()
     assert "12 runs: 9 finished, 1 running, 1 diverged, 1 failed." in page
     for link in re.findall(r"\]\(([^)]+)\)", page):
@@ -213,17 +213,17 @@ def test_summary_numbers(results: Results) -> None:
     curves, runs = tables.load_tables(folder)
     overview = summarise(curves, runs, replicates=100).set_index("label")
     assert list(overview.index) == ["eggroll", "pes"]
-    kept = runs[(runs.label == "eggroll") & (runs.status == "finished")]
+    complete = runs[(runs.label == "eggroll") & (runs.status == "finished")]
     row = overview.loc["eggroll"]
     assert (row.n, row.finished, row.diverged, row.failed) == (3, 3, 1, 0)
-    np.testing.assert_allclose(row.final_mean, kept.final_return.mean())
+    np.testing.assert_allclose(row.final_mean, complete.final_return.mean())
     assert row.ci_low <= row.final_mean <= row.ci_high
     assert row.wall_seconds_mean == 10.0 and row.compile_seconds_mean == 3.0
-    first = curves[curves.run_id.isin(kept.run_id) & (curves.generation == 0)]
+    first = curves[curves.run_id.isin(complete.run_id) & (curves.generation == 0)]
     np.testing.assert_allclose(row.first_mean, first.return_mean.mean())
-    there = curves[curves.return_mean >= 50].groupby(["label", "seed"]).env_steps.min()
-    assert row.reached_threshold == len(there["eggroll"]) >= 3
-    assert row.steps_to_threshold_median == sorted(there["eggroll"])[1]  # two of four are half
+    arrivals = curves[curves.return_mean >= 50].groupby(["label", "seed"]).env_steps.min()
+    assert row.reached_threshold == len(arrivals["eggroll"]) >= 3
+    assert row.steps_to_threshold_median == sorted(arrivals["eggroll"])[1]  # two of four are half
     assert (
         row.steps_to_threshold_low <= row.steps_to_threshold_median <= row.steps_to_threshold_high
     )
@@ -242,8 +242,8 @@ def test_markdown_pieces() -> None:
     assert escape_markdown("a_b\n `c` <d> & [e](f)") == r"a\_b \`c\` &lt;d&gt; &amp; \[e\](f)"
     table = make_table(["x", "n"], [[text_cell("a"), count_cell(1)]])
     assert to_markdown(table) == "| x | n |\n| --- | ---: |\n| a | 1 |"
-    shown = [format_number(value) for value in (None, float("nan"), -1234.5, 0.5, 999.99)]
-    assert shown == ["—", "—", "\N{MINUS SIGN}1,234", "0.5000", "1000"]
+    texts = [format_number(value) for value in (None, float("nan"), -1234.5, 0.5, 999.99)]
+    assert texts == ["—", "—", "\N{MINUS SIGN}1,234", "0.5000", "1000"]
 
 
 def test_a_page_leaves_out_what_is_empty_but_its_title() -> None:
@@ -270,5 +270,7 @@ def test_numbers_and_text_are_escaped_in_each_format() -> None:
 def test_a_report_loads_nothing_heavy() -> None:
     heavy = ("jax", "seaborn", "scipy", "matplotlib.pyplot", "agents", "envs")
     code = f"import sys, rl_es.analysis.sweep_report; print(sys.modules.keys() & {set(heavy)!r})"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "set()"
+    process = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert process.stdout.strip() == "set()"

@@ -30,7 +30,7 @@ def folder(tmp_path: Path, add_run: Callable[..., None]) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "expected"),
+    ("low", "high", "mean"),
     [
         ("untrained", "threshold", 0.815),
         ("untrained", None, 0.815),
@@ -39,11 +39,11 @@ def folder(tmp_path: Path, add_run: Callable[..., None]) -> Path:
         ("pes", "threshold", 20 / 38.5),
     ],
 )
-def test_references(folder: Path, low: str, high: str | None, expected: float) -> None:
-    found = load_results(folder)
-    on = scores.score_scale(found, low, high)
-    values = scores.final_scores(found, on)["eggroll"].in_task("a").values
-    np.testing.assert_allclose(values.mean(), expected)
+def test_references(folder: Path, low: str, high: str | None, mean: float) -> None:
+    content = load_results(folder)
+    on = scores.score_scale(content, low, high)
+    values = scores.final_scores(content, on)["eggroll"].in_task("a").values
+    np.testing.assert_allclose(values.mean(), mean)
     assert on.environments == ["a", "b"] and on.left_out == ()
     assert on.description == f"0 is {low}, 1 is {high or 'threshold'}"
 
@@ -51,32 +51,32 @@ def test_references(folder: Path, low: str, high: str | None, expected: float) -
 def test_references_of_a_file(folder: Path) -> None:
     path = folder / "published.csv"
     path.write_text("env,random,expert\na,0,200\nb,5,5\n")
-    found = load_results(folder)
-    on = scores.score_scale(found, f"{path}:random", f"{path}:expert")
+    content = load_results(folder)
+    on = scores.score_scale(content, f"{path}:random", f"{path}:expert")
     assert on.environments == ["a"] and on.left_out == ("b",)  # there both references are equal
     np.testing.assert_allclose(on.score(["a"] * 3, [0.0, 50.0, 200.0]), [0, 0.25, 1])
-    assert set(scores.final_scores(found, on)["pes"].tasks) == {"a"}
+    assert set(scores.final_scores(content, on)["pes"].tasks) == {"a"}
 
 
 def test_a_better_return_never_scores_less(folder: Path) -> None:
     path = folder / "turned.csv"
     path.write_text("env,low,high\na,0,200\nb,200,0\n")
-    found = load_results(folder)
-    on = scores.score_scale(found, f"{path}:low", f"{path}:high")
+    content = load_results(folder)
+    on = scores.score_scale(content, f"{path}:low", f"{path}:high")
     assert on.environments == ["a"] and on.left_out == ("b",)
-    assert scores.score_scale(found, "eggroll", "pes").environments == []
+    assert scores.score_scale(content, "eggroll", "pes").environments == []
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("pse", "unknown reference 'pse'; did you mean 'pes'"),
         ("threshhold", "did you mean 'threshold'"),
         ("nowhere.csv:x", "nowhere.csv: not a readable table"),
     ],
 )
-def test_unknown_references(folder: Path, name: str, said: str) -> None:
-    with pytest.raises(UserError, match=said):
+def test_unknown_references(folder: Path, name: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         scores.score_scale(load_results(folder), high=name)
 
 
@@ -91,16 +91,16 @@ def test_bad_files_of_references(folder: Path) -> None:
 
 def test_runs_that_are_lost_have_no_score(results: Results) -> None:
     ends = {("cartpole", "pes", 0): "diverged", ("pendulum", "pes", 1): "failed"}
-    found = load_results(results(ends=ends, threshold=90.0))
-    own = scores.final_scores(found, scores.score_scale(found))
-    assert len(own["eggroll"].values) == 6 and len(own["pes"].values) == 4
-    assert list(own["pes"].in_task("cartpole").seeds) == [1, 2]
+    content = load_results(results(ends=ends, threshold=90.0))
+    by_label = scores.final_scores(content, scores.score_scale(content))
+    assert len(by_label["eggroll"].values) == 6 and len(by_label["pes"].values) == 4
+    assert list(by_label["pes"].in_task("cartpole").seeds) == [1, 2]
 
 
 def test_totals(folder: Path) -> None:
-    found = load_results(folder)
-    on = scores.score_scale(found)
-    table = scores.aggregate_scores(found, on, replicates=200).set_index(["label", "statistic"])
+    content = load_results(folder)
+    on = scores.score_scale(content)
+    table = scores.aggregate_scores(content, on, replicates=200).set_index(["label", "statistic"])
     np.testing.assert_allclose(table.loc[("eggroll", "mean"), "estimate"], 0.815)
     np.testing.assert_allclose(table.loc[("pes", "optimality_gap"), "estimate"], 1 - 0.615)
     assert (table.n == 8).all() and (table.environments == 2).all()
@@ -108,8 +108,8 @@ def test_totals(folder: Path) -> None:
 
 
 def test_every_pair_is_compared(folder: Path) -> None:
-    found = load_results(folder)
-    table = scores.compare_scores(found, scores.score_scale(found))
+    content = load_results(folder)
+    table = scores.compare_scores(content, scores.score_scale(content))
     assert list(table.env) == ["all", "a", "b"]
     assert (table["first"] == "eggroll").all() and (table["second"] == "pes").all()
     assert (table.probability == 1).all() and table.paired.all()
@@ -122,8 +122,8 @@ def test_of_many_labels_each_is_compared_with_the_best(
     results: Results, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scores, "MAX_PAIRED_LABELS", 2)
-    found = load_results(results(labels=["eggroll", "pes", "nres"], threshold=90.0))
-    table = scores.compare_scores(found, scores.score_scale(found))
+    content = load_results(results(labels=["eggroll", "pes", "nres"], threshold=90.0))
+    table = scores.compare_scores(content, scores.score_scale(content))
     assert table["first"].nunique() == 1 and table["second"].nunique() == 2
 
 
@@ -133,26 +133,26 @@ def test_figures_have_the_scale_of_the_whole_folder(
     for label in LEVELS:
         for seed in range(2):  # no threshold, and worse than before: not on the scale
             add_run(folder, "c", label, seed, returns=np.linspace(0, -9, 11))
-    found = load_results(folder)
+    content = load_results(folder)
     assert (
-        aggregates.scale_environments(found)
-        == aggregates.improvement_environments(found)
+        aggregates.scale_environments(content)
+        == aggregates.improvement_environments(content)
         == ["a", "b"]
     )
-    other = FigureOptions(low="pes", high="eggroll")
+    options = FigureOptions(low="pes", high="eggroll")
     assert (
-        aggregates.scale_environments(found, other)
-        == aggregates.improvement_environments(found, other)
+        aggregates.scale_environments(content, options)
+        == aggregates.improvement_environments(content, options)
         == ["a", "b"]
     )
-    assert aggregates.scale_environments(found, FigureOptions(low="eggroll", high="pes")) == []
+    assert aggregates.scale_environments(content, FigureOptions(low="eggroll", high="pes")) == []
     for kind in ("normalised", "improvement"):
-        (drawn,) = KINDS[kind].figures(found)
-        assert "where 0 is untrained, 1 is best, so not here: c." in texts(drawn.figure)
-    part = found.within(["a", "b"])
+        (figure,) = KINDS[kind].figures(content)
+        assert "where 0 is untrained, 1 is best, so not here: c." in texts(figure.figure)
+    part = content.within(["a", "b"])
     assert (
         scores.score_scale(part).description
-        == scores.score_scale(found).description
+        == scores.score_scale(content).description
         == "0 is untrained, 1 is best"
     )
 
@@ -162,9 +162,9 @@ def test_only_labels_in_every_environment_are_told_in_total(
 ) -> None:
     for seed in range(4):
         add_run(folder, "a", "nres", seed, returns=np.linspace(0, 99, 11), threshold=100.0)
-    told = sweep_tables.make_digest(load_results(folder))
-    assert [row[0].text for row in sweep_tables.totals_table(told).rows] == ["eggroll", "pes"]
-    said = sweep_tables.totals_legend(told)
-    assert "Without a score in each of them: nres." in said and "50,000 replicates" in said
-    (drawn,) = KINDS["improvement"].figures(load_results(folder))
-    assert "environments that both have runs in" in texts(drawn.figure)
+    digest = sweep_tables.make_digest(load_results(folder))
+    assert [row[0].text for row in sweep_tables.totals_table(digest).rows] == ["eggroll", "pes"]
+    message = sweep_tables.totals_legend(digest)
+    assert "Without a score in each of them: nres." in message and "50,000 replicates" in message
+    (figure,) = KINDS["improvement"].figures(load_results(folder))
+    assert "environments that both have runs in" in texts(figure.figure)

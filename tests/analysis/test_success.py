@@ -55,12 +55,12 @@ def test_a_run_that_diverged_is_no_success_from_then_on(results: Results) -> Non
 
 def test_the_summary_has_the_final_share(results: Results) -> None:
     ends = {("e", "pes", 0): "diverged", ("e", "pes", 1): "failed", ("e", "pes", 2): "running"}
-    reached = np.linspace(0, 100, 11)  # a running one has come to 50
-    folder = results(["e", "f"], ["pes"], 6, ends=ends, returns=reached, threshold=50.0)
+    returns = np.linspace(0, 100, 11)  # a running one has come to 50
+    folder = results(["e", "f"], ["pes"], 6, ends=ends, returns=returns, threshold=50.0)
     overview = sweep_tables.summarise(*tables.load_tables(folder), replicates=10).set_index("env")
-    row, expected = overview.loc["e"], wilson(np.array(4), 5)
-    assert row.success_rate == 0.8 and row.success_low == expected.low
-    assert row.success_high == expected.high and overview.loc["f"].success_rate == 1.0
+    row, interval = overview.loc["e"], wilson(np.array(4), 5)
+    assert row.success_rate == 0.8 and row.success_low == interval.low
+    assert row.success_high == interval.high and overview.loc["f"].success_rate == 1.0
 
 
 def test_without_a_threshold_there_is_no_rate(results: Results) -> None:
@@ -71,18 +71,18 @@ def test_without_a_threshold_there_is_no_rate(results: Results) -> None:
 def test_a_row_an_environment_that_has_a_threshold(results: Results, add_run: Callable) -> None:
     folder = results(["a", "b"], threshold=50.0)
     add_run(folder, "c", "pes", 0)
-    found = load_results(folder)
-    assert threshold_environments(found) == ["a", "b"]
-    figure = draw_success(found.within(["a", "b"]), FigureOptions(replicates=50))
+    content = load_results(folder)
+    assert threshold_environments(content) == ["a", "b"]
+    figure = draw_success(content.within(["a", "b"]), FigureOptions(replicates=50))
     assert titles(figure) == ["a", "a", "b", "b"]
     assert [axes.get_ylabel() for axes in figure.axes] == ["return", "success rate"] * 2
     assert legend(figure) == ["eggroll", "pes", "threshold"]
     assert "Wilson score interval" in texts(figure) and "bootstrap interval" in texts(figure)
     assert not misplaced(figure)
     rate = figure.axes[1].lines[0]
-    curves, runs = found.curves, found.runs
-    mine = runs[(runs.env == "a") & (runs.label == "eggroll")]
-    _, share = success_curve(curves, mine)
+    curves, runs = content.curves, content.runs
+    label_runs = runs[(runs.env == "a") & (runs.label == "eggroll")]
+    _, share = success_curve(curves, label_runs)
     np.testing.assert_array_equal(np.asarray(rate.get_ydata(), float), share.estimate)
 
 
@@ -94,8 +94,8 @@ def test_any_state_can_be_drawn(results: Results, status: str) -> None:
 
 def test_held() -> None:
     curve = Curve(0, "finished", np.array([1.0, 3.0]), np.array([5.0, 7.0]))
-    found = last_values(curve, np.array([0.0, 1.0, 2.9, 3.0, 9.0]))
-    np.testing.assert_array_equal(found, [np.nan, 5, 5, 7, 7])
+    content = last_values(curve, np.array([0.0, 1.0, 2.9, 3.0, 9.0]))
+    np.testing.assert_array_equal(content, [np.nan, 5, 5, 7, 7])
 
 
 @pytest.mark.parametrize(("smallest", "name"), [(-1.0, "return"), (-1e-9, "loss")])

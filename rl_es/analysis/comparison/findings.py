@@ -139,13 +139,9 @@ def match_labels(
     environments: Collection[str] = (),
     labels: Collection[str] = (),
 ) -> list[Match]:
-    """Returns the pairs of the base and their counterparts, folder by folder.
+    """Returns the selected pairs of the base and their counterparts, folder by folder.
 
-    Args:
-      folders: the folders, the base first.
-      renamings: the labels that a label of the base is compared with, if not its own name.
-      environments: the environments to compare; empty for all.
-      labels: the labels of the base to compare; empty for all.
+    A label has the counterparts that `renamings` has for it, else its own name.
 
     Raises:
       UserError: an environment or a label is unknown, or nothing is left.

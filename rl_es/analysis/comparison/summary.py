@@ -36,13 +36,12 @@ from rl_es.analysis.comparison.findings import (
 from rl_es.analysis.drawing import list_runs, natural_order, running_note
 from rl_es.analysis.formatting import DASH, format_range, format_ranges
 from rl_es.analysis.metrics import FINAL, METRICS, SECONDS, THRESHOLD_STEPS, Metric
-from rl_es.analysis.results import load_results
+from rl_es.analysis.results import load_results, setting_columns
 from rl_es.analysis.scores import LOW, ScoreScale, score_scale
 from rl_es.analysis.statistics import MANY_REPLICATES
 from rl_es.errors import UserError
 from rl_es.results.files import distinct_names, folder_of_results
 from rl_es.results.manifest import describe_mixed, parse_versions, read_sweep_manifest
-from rl_es.results.text_files import parse_mapping
 
 CLOSE = 0.05  # relative: budgets end on a full generation, and so differ by up to this
 BUDGET, EVALUATION = "environment steps", "evaluations"
@@ -164,16 +163,12 @@ def _setting_differences(matches: Sequence[Match]) -> Iterator[SettingDifference
 
 def _setting_texts(runs: pd.DataFrame) -> dict[str, str]:
     """Returns the value or values of each setting of a label; those without one are left out."""
-    texts = {
-        name.removeprefix("hyper."): _distinct_text(runs[name])
-        for name in runs
-        if name.startswith("hyper.")
-    }
+    texts = {name: _distinct_text(runs[column]) for column, name in setting_columns(runs).items()}
     texts["agent"] = _distinct_text(runs["agent"])
     for column in ("policy", "environment"):
         parts: dict[str, list[str]] = {}
         for text in runs[column].dropna().unique():
-            for name, value in parse_mapping(text).items():
+            for name, value in json.loads(text).items():
                 parts.setdefault(f"{column}.{name}", []).append(json.dumps(value, sort_keys=True))
         texts |= {name: " / ".join(values) for name, values in parts.items()}
     return {name: value for name, value in texts.items() if value}

@@ -148,8 +148,7 @@ def _header(folder: Path, runs: pd.DataFrame, manifest: SweepManifest) -> dict[s
     """Returns the top of the page; `details` are folded away, an empty `warning` is left out."""
     nouns = {"label": "agent", "env": "environment", "seed": "seed"}
     line = [format_count(runs[column].nunique(), noun) for column, noun in nouns.items()]
-    seconds = sweep_tables.training_seconds(runs)
-    line.append(f"{sweep_tables.duration_text(seconds)} of training")
+    line.append(f"{sweep_tables.training_time(runs)} of training")
     line += [*manifest.of_starts("processor")[:1], *manifest.of_starts("device")[:1]]
     line += [time[:10] for time in manifest.of_starts("time")[-1:]]
     warning = sweep_tables.mixed_versions_text(runs)
