@@ -268,8 +268,7 @@ class Painter:
         self.states = task.name in getattr(suite, "DRAWN", ())
         self._drawing: Drawing | None = None
         if self.states:
-            options = suite.Options(**task.options)
-            self._drawing = suite.drawing(task.name, options, *self._inside)
+            self._drawing = suite.drawing(task.name, task.options, *self._inside)
         elif is_grid(shape):
             self._drawing = GridDrawing(shape, *self._inside)
         seconds = None if self._drawing is None else self._drawing.step_seconds

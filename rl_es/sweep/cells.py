@@ -16,8 +16,9 @@ and validates nothing.
 import hashlib
 import json
 import re
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import pydantic
@@ -121,7 +122,11 @@ def expand_cells(sweep: Sweep) -> tuple[Cell, ...]:
     Raises:
       UserError: values that do not fit together, as in `check_sweep`.
     """
-    return tuple(_iterate_cells(sweep, sweep.seeds))
+    return tuple(
+        replace(cell, seed=seed, run_id=digest([configuration, seed]))
+        for configuration, cell in _CONFIGURATIONS.get(id(sweep)) or _resolve(sweep)
+        for seed in sweep.seeds
+    )
 
 
 def group_cells(cells: tuple[Cell, ...]) -> tuple[Group, ...]:
@@ -133,7 +138,9 @@ def group_cells(cells: tuple[Cell, ...]) -> tuple[Group, ...]:
 
 
 def check_sweep(sweep: Sweep) -> None:
-    """Checks how the values of a sweep fit together, with its first seed.
+    """Checks how the values of a sweep fit together.
+
+    What it resolves is kept as long as this object, so that `expand_cells` validates nothing again.
 
     Raises:
       ConfigError: the first value that does not fit.
@@ -154,14 +161,14 @@ def check_sweep(sweep: Sweep) -> None:
                     ("agents", j), f"label '{variant.label}' is used twice; give another"
                 )
             labels.add(variant.label)
-    names: dict[str, str] = {}
-    for cell in _iterate_cells(sweep, sweep.seeds[:1]):
-        name = f"{cell.env} / {cell.label}"
-        if cell.run_id in names:
-            raise ConfigError(
-                (), f"two runs are the same: '{names[cell.run_id]}' and '{name}'; remove one"
-            )
-        names[cell.run_id] = name
+    configurations: dict[str, Cell] = {}
+    for configuration, cell in _resolve(sweep):
+        if configuration in configurations:
+            first, second = (f"{c.env} / {c.label}" for c in (configurations[configuration], cell))
+            raise ConfigError((), f"two runs are the same: '{first}' and '{second}'; remove one")
+        configurations[configuration] = cell
+    _CONFIGURATIONS[id(sweep)] = tuple(configurations.items())
+    weakref.finalize(sweep, _CONFIGURATIONS.pop, id(sweep), None)
 
 
 def check_cell_count(sweep: Sweep) -> None:
@@ -175,8 +182,13 @@ def check_cell_count(sweep: Sweep) -> None:
         raise ConfigError((), f"has {total:,} cells; at most {MAX_CELLS:,} fit")
 
 
-def _iterate_cells(sweep: Sweep, seeds: tuple[int, ...]) -> Iterator[Cell]:
+_CONFIGURATIONS: dict[int, tuple[tuple[str, Cell], ...]] = {}  # of checked sweeps, by id
+
+
+def _resolve(sweep: Sweep) -> Iterator[tuple[str, Cell]]:
+    """Yields the hash of each configuration, and its cell but for the seed and the run id."""
     variants = [tuple(expand_variants(agent)) for agent in sweep.agents]
+    configs: dict[tuple[int, int], Config] = {}  # of environments that override nothing
     for i, environment in enumerate(sweep.environments):
         path: ConfigPath = ("environments", i)
         check_overrides(sweep, environment, (*path, "agents"))
@@ -192,22 +204,25 @@ def _iterate_cells(sweep: Sweep, seeds: tuple[int, ...]) -> Iterator[Cell]:
             policy = merge_configs(
                 ("agents", j, "policy"), sweep.defaults.policy, environment.policy, agent.policy
             )
-            for variant in variants[j]:
-                config = resolve_settings(sweep, i, j, variant)
-                common = {
-                    "environment": identity,
-                    "agent": agent.name,
-                    "numerics": registry.agents.load(agent.name).NUMERICS,
-                    "policy": policy.identity(),
-                    "evaluation_episodes": evaluation.episodes,
-                }
+            common = {
+                "environment": identity,
+                "agent": agent.name,
+                "numerics": registry.agents.load(agent.name).NUMERICS,
+                "policy": policy.identity(),
+                "evaluation_episodes": evaluation.episodes,
+            }
+            for k, variant in enumerate(variants[j]):
+                config = None if environment.agents else configs.get((j, k))
+                config = config or resolve_settings(sweep, i, j, variant)
+                if not environment.agents:
+                    configs[j, k] = config
                 static_settings, _ = split_traced(config)
                 group = digest(
                     {**common, "label": environment.display_name, "settings": static_settings}
                 )
-                configuration = digest({**common, "settings": config.model_dump()})
-                for seed in seeds:
-                    yield Cell(
+                yield (
+                    digest({**common, "settings": config.model_dump()}),
+                    Cell(
                         sweep=sweep.name,
                         env=environment.display_name,
                         env_name=environment.name,
@@ -220,10 +235,11 @@ def _iterate_cells(sweep: Sweep, seeds: tuple[int, ...]) -> Iterator[Cell]:
                         policy=policy,
                         evaluation=evaluation,
                         budget=budget,
-                        seed=seed,
-                        run_id=digest([configuration, seed]),
+                        seed=-1,
+                        run_id="",
                         group=group,
-                    )
+                    ),
+                )
 
 
 def environment_identity(environment: EnvironmentChoice, options: Config) -> dict[str, Any]:

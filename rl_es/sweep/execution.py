@@ -98,7 +98,8 @@ def run_sweep(
     versions = {c.run_id: store.version(c) for c in cells if states[c.run_id] == state_to_run}
     left = [group for group in groups if any(c.run_id in versions for c in group.cells)]
     works = [make_placed_group(group, resources) for group in left]
-    store.write_manifest(sweep, len(cells), **_shard_entry(shard))
+    shard_entry = {} if shard == ALL_GROUPS else {"shard": str(shard)}
+    store.write_manifest(sweep, len(cells), **shard_entry)
     store.refresh(*(cell for cell in cells if states[cell.run_id] == "done"))
     failed_before = 0 if retry_failed else sum(state == "failed" for state in states.values())
     progress.begin(left, len(cells) - len(versions) - failed_before, len(cells))
@@ -124,11 +125,6 @@ def _identity(sweep: Sweep, resources: Resources) -> str:
     code = [manifest.package_versions(), manifest.git_revision()]
     devices = [jax.default_backend(), jax.local_device_count()]
     return json.dumps([content, repr(resources), code, devices], sort_keys=True)
-
-
-def _shard_entry(shard: Shard) -> dict[str, str]:
-    """Returns what the manifest records of a shard."""
-    return {} if shard == ALL_GROUPS else {"shard": str(shard)}
 
 
 def run_groups(queue: GroupQueue, runner: GroupRunner) -> int:
@@ -165,8 +161,13 @@ def run_groups(queue: GroupQueue, runner: GroupRunner) -> int:
 
 
 @contextmanager
-def stop_on_signal() -> Iterator[threading.Event]:
-    """Yields an event that the first SIGINT or SIGTERM sets; a second one takes effect at once."""
+def stop_on_signal(end_at_second: bool = True) -> Iterator[threading.Event]:
+    """Yields an event that the first SIGINT or SIGTERM sets.
+
+    Args:
+      end_at_second: let a second signal take effect at once, in the context and after it. Otherwise
+        all further signals are ignored until the process ends, so that what it saves is complete.
+    """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop
@@ -175,7 +176,7 @@ def stop_on_signal() -> Iterator[threading.Event]:
 
     def restore() -> None:
         for number, handler in handlers.items():
-            signal.signal(number, handler)
+            signal.signal(number, handler if end_at_second else signal.SIG_IGN)
 
     def request_stop(number: int, frame: Any) -> None:
         stop.set()

@@ -141,8 +141,6 @@ class GroupRunner:
         try:
             seconds = self.resources.checkpoint_seconds
             runs.run_batch(program, lanes, self.progress, self.stop, seconds)
-        except runs.StopRequested:
-            raise Interrupted from None
         except StorageError:
             raise
         except Exception as error:

@@ -1,21 +1,38 @@
 """What a person sees while a sweep runs: a live table on a terminal, otherwise one line per event.
 
-`Progress` receives the reports of a sweep, from any thread, and ignores them. Its subclasses show
-them (`LiveTable`, `ProgressLines`) or send them to another process. A `ProgressTally` counts what
-has been done, and estimates how long the rest will take.
+`Progress` receives the reports of a sweep, from any thread, and ignores them. A `ProgressTally`
+counts what has been done, and estimates how long the rest will take; `LiveTable` and
+`ProgressLines` show it. Other subclasses of `Progress` send the reports to another process.
 """
 
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 from rl_es.sweep.cells import Cell, Group
 
 # Share of the budget, and seconds, before which no pace is known.
 LEAST_SHARE, LEAST_SECONDS = 0.02, 20.0
+
+
+class CellReport(NamedTuple):
+    """A report of a cell that runs.
+
+    Attributes:
+      cell: The cell.
+      fraction: Share of its budget that is used, 0 to 1.
+      return_mean: Mean return of its last evaluation.
+      env_steps: Environment steps of its training.
+      steps_per_second: Environment steps of its program, or of the cell, per second.
+    """
+
+    cell: Cell
+    fraction: float
+    return_mean: float
+    env_steps: int
+    steps_per_second: float
 
 
 class Progress:
@@ -33,23 +50,8 @@ class Progress:
     def compiling(self, group: Group, seconds: float | None) -> None:
         """Reports that a compilation starts (None), or has ended after `seconds`."""
 
-    def running(
-        self,
-        cell: Cell,
-        fraction: float,
-        return_mean: float,
-        env_steps: int,
-        steps_per_second: float,
-    ) -> None:
-        """Reports a cell that runs.
-
-        Args:
-          cell: the cell.
-          fraction: share of its budget that is used, 0 to 1.
-          return_mean: mean return of its last evaluation.
-          env_steps: environment steps of its training.
-          steps_per_second: environment steps of its program, or of the cell, per second.
-        """
+    def running(self, report: CellReport) -> None:
+        """Reports a cell that runs."""
 
     def finished(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:
         """Reports that a cell has ended: `finished` or `diverged`."""
@@ -64,91 +66,84 @@ class Progress:
         """Ends the reports; may be called twice."""
 
 
-@dataclass
-class CellReport:
-    """The last report of a cell that runs.
-
-    Attributes:
-      cell: The cell.
-      fraction: Share of its budget that is used, 0 to 1.
-      return_mean: Mean return of its last evaluation.
-      env_steps: Environment steps of its training.
-      steps_per_second: Environment steps per second.
-    """
-
-    cell: Cell
-    fraction: float
-    return_mean: float
-    env_steps: int
-    steps_per_second: float
-
-
-class ProgressTally:
-    """Counts of cells and times; not locked.
+class ProgressTally(Progress):
+    """Counts cells and times under a lock: the base class of displays.
 
     The time to go is estimated from the share of the budget that is used. Budgets of one kind count
     by their size; where kinds are mixed, each cell counts the same.
+
+    Attributes:
+      total, done, failures: Numbers of cells.
+      compile_seconds, run_seconds: Seconds in which something was compiled, and in which cells ran.
+      reports: The last report of each cell that runs, by run_id.
+      compiling_groups: Groups that are compiled, by key.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         """Starts at zero; `clock` returns seconds."""
-        self.clock = clock
-        self.total = self.done = self.failed = 0
+        self.lock, self.clock = threading.RLock(), clock
+        self.total = self.done = self.failures = 0
         self.compile_seconds = self.run_seconds = 0.0
-        self.current: dict[str, CellReport] = {}
-        self.compiling: dict[str, Group] = {}
-        self.start_time = self._last = clock()
+        self.reports: dict[str, CellReport] = {}
+        self.compiling_groups: dict[str, Group] = {}
+        self._start_time = self._last_time = clock()
         self._one_kind = False
         self._weight = self._weight_done = 0.0
 
     def begin(self, groups: Sequence[Group], done: int, total: int) -> None:
-        """Starts the count; `groups` are those with cells left to run."""
-        self.done, self.total = done, total
-        cells = [cell for group in groups for cell in group.cells]
-        self._one_kind = len({_budget_kind(cell) for cell in cells}) <= 1
-        # Groups may hold cells that were done before: only the share that is left counts.
-        left = min(1.0, (total - done) / len(cells)) if cells else 0.0
-        self._weight = left * sum(map(self._weigh, cells))
-        self.start_time = self._last = self.clock()
+        """Starts the count."""
+        with self.lock:
+            self.done, self.total = done, total
+            cells = [cell for group in groups for cell in group.cells]
+            self._one_kind = len({_budget_kind(cell) for cell in cells}) <= 1
+            # Groups may hold cells that were done before: only the share that is left counts.
+            left = min(1.0, (total - done) / len(cells)) if cells else 0.0
+            self._weight = left * sum(map(self._weigh, cells))
+            self._start_time = self._last_time = self.clock()
 
     def tick(self) -> None:
         """Counts the time since the last call as run time if any cell runs."""
         now = self.clock()
-        if self.current:
-            self.run_seconds += now - self._last
-        self._last = now
+        if self.reports:
+            self.run_seconds += now - self._last_time
+        self._last_time = now
 
-    def run(self, report: CellReport) -> None:
-        """Records the report of a cell that runs."""
-        self.tick()
-        self.current[report.cell.run_id] = report
+    def compiling(self, group: Group, seconds: float | None) -> None:
+        """Counts a compilation."""
+        with self.lock:
+            if seconds is None:
+                self.compiling_groups[group.key] = group
+            else:
+                self.compiling_groups.pop(group.key, None)
+                self.compile_seconds += seconds
 
-    def compile(self, group: Group, seconds: float | None) -> None:
-        """Records the start (None) or the end of a compilation."""
-        if seconds is None:
-            self.compiling[group.key] = group
-        else:
-            self.compiling.pop(group.key, None)
-            self.compile_seconds += seconds
+    def running(self, report: CellReport) -> None:
+        """Records a cell that runs."""
+        with self.lock:
+            self.tick()
+            self.reports[report.cell.run_id] = report
 
-    def leave(self, cell: Cell, failed: bool) -> None:
-        """Records the end of a cell."""
-        self.tick()
-        self.current.pop(cell.run_id, None)
-        self.compiling.pop(cell.group, None)  # it is still listed where compilation failed
-        self._weight_done += self._weigh(cell)
-        self.done += not failed
-        self.failed += failed
+    def finished(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:
+        """Counts a cell that has ended."""
+        with self.lock:
+            self._leave(cell)
+            self.done += 1
+
+    def failed(self, cell: Cell, reason: str) -> None:
+        """Counts a cell that has failed."""
+        with self.lock:
+            self._leave(cell)
+            self.failures += 1
 
     @property
     def left(self) -> int:
         """Number of cells neither done nor failed."""
-        return max(0, self.total - self.done - self.failed)
+        return max(0, self.total - self.done - self.failures)
 
     @property
     def share(self) -> float:
         """Share of the budget that is used, of the cells that were left at the start."""
-        running = sum(self._weigh(r.cell) * r.fraction for r in self.current.values())
+        running = sum(self._weigh(r.cell) * r.fraction for r in self.reports.values())
         return min(1.0, (self._weight_done + running) / self._weight) if self._weight else 0.0
 
     @property
@@ -157,7 +152,22 @@ class ProgressTally:
         share = self.share
         if share <= 0 or (share < LEAST_SHARE and self.run_seconds < LEAST_SECONDS):
             return None
-        return (self.clock() - self.start_time) * (1 - share) / share
+        return (self.clock() - self._start_time) * (1 - share) / share
+
+    @property
+    def summary(self) -> str:
+        """Counts and times on one line."""
+        return (
+            f"{self.done} of {self.total} cells done, {self.failures} failed, {self.left} left; "
+            f"run {format_duration(self.run_seconds)}, "
+            f"compile {format_duration(self.compile_seconds)}"
+        )
+
+    def _leave(self, cell: Cell) -> None:
+        self.tick()
+        self.reports.pop(cell.run_id, None)
+        self.compiling_groups.pop(cell.group, None)  # it is still listed where compilation failed
+        self._weight_done += self._weigh(cell)
 
     def _weigh(self, cell: Cell) -> float:
         return float(getattr(cell.budget, _budget_kind(cell))) if self._one_kind else 1.0
@@ -188,57 +198,7 @@ def cell_name(cell: Cell) -> str:
     return f"{cell.env} / {cell.label}, seed {cell.seed}"
 
 
-def progress_summary(tally: ProgressTally) -> str:
-    """Returns counts and times on one line."""
-    return (
-        f"{tally.done} of {tally.total} cells done, {tally.failed} failed, {tally.left} left; "
-        f"run {format_duration(tally.run_seconds)}, "
-        f"compile {format_duration(tally.compile_seconds)}"
-    )
-
-
-class TallyProgress(Progress):
-    """Counts the reports under a lock: the base class of displays."""
-
-    def __init__(self, tally: ProgressTally | None = None):
-        """Starts at zero."""
-        self._tally = tally or ProgressTally()
-        self._lock = threading.RLock()
-
-    def begin(self, groups: Sequence[Group], done: int, total: int) -> None:
-        """Starts the count."""
-        with self._lock:
-            self._tally.begin(groups, done, total)
-
-    def compiling(self, group: Group, seconds: float | None) -> None:
-        """Counts a compilation."""
-        with self._lock:
-            self._tally.compile(group, seconds)
-
-    def running(
-        self,
-        cell: Cell,
-        fraction: float,
-        return_mean: float,
-        env_steps: int,
-        steps_per_second: float,
-    ) -> None:
-        """Records a cell that runs."""
-        with self._lock:
-            self._tally.run(CellReport(cell, fraction, return_mean, env_steps, steps_per_second))
-
-    def finished(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:
-        """Counts a cell that has ended."""
-        with self._lock:
-            self._tally.leave(cell, failed=False)
-
-    def failed(self, cell: Cell, reason: str) -> None:
-        """Counts a cell that has failed."""
-        with self._lock:
-            self._tally.leave(cell, failed=True)
-
-
-class ProgressLines(TallyProgress):
+class ProgressLines(ProgressTally):
     """One line per event; reports of running cells at most every `interval` seconds."""
 
     def __init__(
@@ -246,97 +206,88 @@ class ProgressLines(TallyProgress):
         stream: TextIO,
         quiet: bool = False,
         interval: float = 10.0,
-        tally: ProgressTally | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ):
         """Writes to `stream`, and flushes each line."""
-        super().__init__(tally)
+        super().__init__(clock)
         self._stream, self._quiet, self._interval = stream, quiet, interval
-        self._report_time = self._tally.clock()
-        self._begun = False
+        self._report_time = clock()
+        self._has_begun = False
 
     def begin(self, groups: Sequence[Group], done: int, total: int) -> None:
         """Prints how much is left to run."""
-        with self._lock:
+        with self.lock:
             super().begin(groups, done, total)
-            self._begun = True
+            self._has_begun = True
             left = f"{total - done} of {total} cells to run"
-            self._print(f"{left}, in {len(groups)} group{'' if len(groups) == 1 else 's'}")
+            self.note(f"{left}, in {len(groups)} group{'' if len(groups) == 1 else 's'}", False)
 
     def compiling(self, group: Group, seconds: float | None) -> None:
         """Prints the start or the end of a compilation."""
-        with self._lock:
+        with self.lock:
             super().compiling(group, seconds)
             if seconds is None:
-                self._print(f"compiling {group.label}")
+                self.note(f"compiling {group.label}", False)
             else:
-                self._print(f"compiled {group.label} in {format_duration(seconds)}")
+                self.note(f"compiled {group.label} in {format_duration(seconds)}", False)
 
-    def running(
-        self,
-        cell: Cell,
-        fraction: float,
-        return_mean: float,
-        env_steps: int,
-        steps_per_second: float,
-    ) -> None:
+    def running(self, report: CellReport) -> None:
         """Prints how far a cell is, unless such a line was printed just before."""
-        with self._lock:
-            super().running(cell, fraction, return_mean, env_steps, steps_per_second)
-            if self._tally.clock() - self._report_time < self._interval:
+        with self.lock:
+            super().running(report)
+            if self.clock() - self._report_time < self._interval:
                 return
-            self._report_time = self._tally.clock()
-            self._print(
-                f"{cell_name(cell)}: {fraction:.0%}, return {return_mean:.4g}, "
-                f"{env_steps:,} steps, {steps_per_second:,.0f} steps/s; "
-                f"{format_duration(self._tally.seconds_to_go)} to go"
+            self._report_time = self.clock()
+            self.note(
+                f"{cell_name(report.cell)}: {report.fraction:.0%}, return "
+                f"{report.return_mean:.4g}, {report.env_steps:,} steps, "
+                f"{report.steps_per_second:,.0f} steps/s; "
+                f"{format_duration(self.seconds_to_go)} to go",
+                False,
             )
 
     def finished(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:
         """Prints the end of a cell."""
-        with self._lock:
+        with self.lock:
             super().finished(cell, status, final_return, seconds)
-            end = f"{status}, return {final_return:.4g}, {format_duration(seconds)}"
-            self._print(f"{self._count()} {cell_name(cell)}: {end}")
+            self.note(f"{self._count()} {_ending(cell, status, final_return, seconds)}", False)
 
     def failed(self, cell: Cell, reason: str) -> None:
         """Prints why a cell failed."""
-        with self._lock:
+        with self.lock:
             super().failed(cell, reason)
-            self._print(f"{self._count()} {cell_name(cell)}: failed: {reason}", always=True)
+            self.note(f"{self._count()} {cell_name(cell)}: failed: {reason}")
 
     def note(self, text: str, always: bool = True) -> None:
-        """Prints the text."""
-        with self._lock:
-            self._print(text, always)
+        """Prints the text on one line."""
+        with self.lock:
+            if always or not self._quiet:
+                print(" ".join(text.split()), file=self._stream, flush=True)
 
     def end(self) -> None:
         """Prints counts and times."""
-        with self._lock:
-            if self._begun:
-                self._tally.tick()
-                self._print(progress_summary(self._tally), always=True)
-            self._begun = False
-
-    def _print(self, text: str, always: bool = False) -> None:
-        if always or not self._quiet:
-            print(" ".join(text.split()), file=self._stream, flush=True)
+        with self.lock:
+            if self._has_begun:
+                self.tick()
+                self.note(self.summary)
+            self._has_begun = False
 
     def _count(self) -> str:
-        return f"[{self._tally.done + self._tally.failed}/{self._tally.total}]"
+        return f"[{self.done + self.failures}/{self.total}]"
 
 
-class LiveTable(TallyProgress):
+class LiveTable(ProgressTally):
     """A table that is redrawn in place: counts, times, what compiles, what runs."""
 
-    def __init__(self, console: Any = None, tally: ProgressTally | None = None, rows: int = 8):
+    def __init__(self, console: Any = None, rows: int = 8):
         """Shows at most `rows` running cells; `console` is a rich console."""
         from rich.console import Console
         from rich.live import Live
 
-        super().__init__(tally)
+        super().__init__()
         self._rows = rows
         self._live = Live(
-            console=console or Console(), get_renderable=self._render, refresh_per_second=4
+            console=console or Console(), get_renderable=self.render, refresh_per_second=4
         )
 
     def begin(self, groups: Sequence[Group], done: int, total: int) -> None:
@@ -348,10 +299,7 @@ class LiveTable(TallyProgress):
         """Removes a cell from the table; prints it unless it has plainly finished."""
         super().finished(cell, status, final_return, seconds)
         if status != "finished":
-            self.note(
-                f"{cell_name(cell)}: {status}, return {final_return:.4g}, "
-                f"{format_duration(seconds)}"
-            )
+            self.note(_ending(cell, status, final_return, seconds))
 
     def failed(self, cell: Cell, reason: str) -> None:
         """Prints why a cell failed, above the table."""
@@ -366,20 +314,19 @@ class LiveTable(TallyProgress):
         """Leaves the last state of the display on the screen."""
         self._live.stop()
 
-    def _render(self) -> Any:
+    def render(self) -> Any:
+        """Returns the table and the lines below it, for rich."""
         from rich.console import Group as Stack
         from rich.table import Table
         from rich.text import Text
 
-        with self._lock:
-            tally = self._tally
-            tally.tick()
-            current = list(tally.current.values())
-            table = Table(expand=False)
-            table.add_column("environment / agent, seed")
+        with self.lock:
+            self.tick()
+            reports = list(self.reports.values())
+            table = Table("environment / agent, seed", expand=False)
             for name in ("done", "return", "steps", "steps/s"):
                 table.add_column(name, justify="right")
-            for report in current[: self._rows]:
+            for report in reports[: self._rows]:
                 table.add_row(
                     Text(cell_name(report.cell)),
                     f"{report.fraction:.0%}",
@@ -387,15 +334,18 @@ class LiveTable(TallyProgress):
                     f"{report.env_steps:,}",
                     f"{report.steps_per_second:,.0f}",
                 )
-            lines = [
-                Text(f"{progress_summary(tally)}; {format_duration(tally.seconds_to_go)} to go")
-            ]
-            if tally.compiling:
-                names = ", ".join(group.label for group in tally.compiling.values())
+            lines = [Text(f"{self.summary}; {format_duration(self.seconds_to_go)} to go")]
+            if self.compiling_groups:
+                names = ", ".join(group.label for group in self.compiling_groups.values())
                 lines.append(Text(f"compiling {names}"))
-            if len(current) > self._rows:
-                lines.append(Text(f"and {len(current) - self._rows} more running"))
-            return Stack(table, *lines) if current else Stack(*lines)
+            if len(reports) > self._rows:
+                lines.append(Text(f"and {len(reports) - self._rows} more running"))
+            return Stack(table, *lines) if reports else Stack(*lines)
+
+
+def _ending(cell: Cell, status: str, final_return: float, seconds: float) -> str:
+    end = f"{status}, return {final_return:.4g}, {format_duration(seconds)}"
+    return f"{cell_name(cell)}: {end}"
 
 
 def make_progress(quiet: bool = False, stream: TextIO | None = None) -> Progress:

@@ -59,7 +59,7 @@ def make_group_training(group: Group) -> TrainingSetup:
       UserError: its agent, policy and environment do not fit together.
     """
     cell = group.cells[0]
-    task = Task(cell.env_name, cell.env_options, cell.wrappers, cell.policy)
+    task = Task(cell.env_name, cell.options, cell.wrappers, cell.policy)
     try:
         return make_training_setup(task, cell.agent, cell.config, cell.evaluation.episodes)
     except UserError as error:

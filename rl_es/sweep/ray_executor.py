@@ -26,7 +26,7 @@ from rl_es.results.files import FOLDER, Claim, write_bytes
 from rl_es.sweep.cells import Cell, Group
 from rl_es.sweep.execution import ExecutorFactory
 from rl_es.sweep.groups import GroupRunner
-from rl_es.sweep.progress import Progress
+from rl_es.sweep.progress import CellReport, Progress
 from rl_es.sweep.queue import GroupQueue, PlacedGroup, make_placed_group
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import Store, cell_reason
@@ -100,16 +100,10 @@ class RayProgress(Progress):
         """Sends the report."""
         self._call("compiling", group.key, seconds)
 
-    def running(
-        self,
-        cell: Cell,
-        fraction: float,
-        return_mean: float,
-        env_steps: int,
-        steps_per_second: float,
-    ) -> None:
+    def running(self, report: CellReport) -> None:
         """Sends the report."""
-        self._call("running", cell.run_id, fraction, return_mean, env_steps, steps_per_second)
+        cell, *values = report
+        self._call("running", cell.run_id, *values)
 
     def finished(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:
         """Sends the report."""
@@ -316,9 +310,12 @@ class RayExecutor:
         """Writes the files and passes on the reports that have arrived."""
         for message in self._ray.get(self._mailbox.take.remote()):
             if "call" in message:
-                subject = message["subject"]
-                subjects = () if subject is None else (self._subjects[subject],)
-                getattr(self._runner.progress, message["call"])(*subjects, *message["values"])
+                subject, arguments = message["subject"], message["values"]
+                if subject is not None:
+                    arguments = (self._subjects[subject], *arguments)
+                if message["call"] == "running":
+                    arguments = (CellReport(*arguments),)
+                getattr(self._runner.progress, message["call"])(*arguments)
             else:
                 write_bytes(self._runner.store.folder / message["file"], message["content"])
 

@@ -23,10 +23,11 @@ import jax
 import numpy as np
 
 from rl_es.config import split_traced
+from rl_es.errors import Interrupted
 from rl_es.interfaces import Limit, Rows, Snapshot
 from rl_es.results import manifest, tables
 from rl_es.sweep.cells import Cell
-from rl_es.sweep.progress import Progress
+from rl_es.sweep.progress import CellReport, Progress
 from rl_es.sweep.store import RunProgress, Store, cell_origin
 from rl_es.training.compilation import Program
 from rl_es.training.resources import CHECKPOINT_SECONDS
@@ -37,10 +38,6 @@ WRITE_SECONDS = 2.0  # between two writes of a running cell's curve, at least
 MAX_STEPS = 10**9  # environment steps of one call of a program; its counters are int32
 MAX_GENERATIONS = 2**31 - 1
 _STAGES = ((1 / 3, "early"), (2 / 3, "middle"))  # shares of the budget at which policies are saved
-
-
-class StopRequested(Exception):
-    """A stop was requested, and the state of every run is saved."""
 
 
 @dataclass(frozen=True)
@@ -178,12 +175,12 @@ class ActiveRun:
 
     def resume(self, shapes: Any) -> Any | None:
         """Resumes from the last checkpoint; returns its state, or None where there is none."""
-        resumption = self.store.resume(self.cell, shapes)
-        if resumption is None:
+        checkpoint = self.store.resume(self.cell, shapes)
+        if checkpoint is None:
             return None
-        self.progress = resumption.progress
-        self._restore_rows(resumption.rows)
-        return resumption.state
+        state, self.progress, rows = checkpoint
+        self._restore_rows(rows)
+        return state
 
     def save(self, state: Any) -> None:
         """Writes its curve, then a checkpoint of its state (one lane's arrays)."""
@@ -321,7 +318,7 @@ def run_batch(
       checkpoint_seconds: time between two checkpoints.
 
     Raises:
-      StopRequested: a stop was requested; each run is saved.
+      Interrupted: a stop was requested; each run is saved.
     """
     store = lanes[0].store
     call_seconds = min(CALL_SECONDS, checkpoint_seconds)
@@ -343,7 +340,7 @@ def run_batch(
         )
         _save(program, state, lanes, checkpoint_due)
         if stopping:
-            raise StopRequested
+            raise Interrupted
         if checkpoint_due:
             save_time = time.monotonic()
 
@@ -393,8 +390,8 @@ def _advance(
     for i, lane in enumerate(lanes):
         if lane.active:
             lane.advance(rows, i, seconds)
-            return_mean = lane.rows[-1]["return_mean"]
-            progress.running(lane.cell, lane.fraction, return_mean, lane.progress.env_steps, rate)
+            return_mean, env_steps = lane.rows[-1]["return_mean"], lane.progress.env_steps
+            progress.running(CellReport(lane.cell, lane.fraction, return_mean, env_steps, rate))
     return state, seconds
 
 

@@ -26,6 +26,7 @@ from typing import Any, Literal
 import jax
 
 from rl_es import registry
+from rl_es.config import Config
 from rl_es.errors import DamagedError, UserError, source_line
 from rl_es.interfaces import Snapshot
 from rl_es.plugins import is_reference
@@ -81,21 +82,6 @@ class RunProgress:
     def fraction(self, cell: Cell) -> float:
         """Returns the share of the cell's budget that is used, 0 to 1."""
         return min(1.0, float(self.share(cell)))
-
-
-@dataclass(frozen=True)
-class Resumption:
-    """What a run is resumed from.
-
-    Attributes:
-      state: State of the learner, a pytree of NumPy arrays.
-      progress: Progress at the checkpoint.
-      rows: Rows of the curve up to the checkpoint.
-    """
-
-    state: Any
-    progress: RunProgress
-    rows: list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -173,7 +159,9 @@ class Store:
         except OSError:
             return 0
 
-    def resume(self, cell: Cell, shapes: Any) -> Resumption | None:
+    def resume(
+        self, cell: Cell, shapes: Any
+    ) -> tuple[Any, RunProgress, list[dict[str, Any]]] | None:
         """Reads the last checkpoint of a cell; returns None where the run must start anew.
 
         A checkpoint whose curve is incomplete is not used, since the curve could not be completed.
@@ -183,6 +171,9 @@ class Store:
         Args:
           cell: the cell.
           shapes: pytree of `jax.ShapeDtypeStruct`, the structure of the state.
+
+        Returns:
+          The state as NumPy arrays, the progress, and the rows of the curve up to the checkpoint.
 
         Raises:
           UserError: the checkpoint holds a state of another structure.
@@ -206,7 +197,7 @@ class Store:
         if evaluations not in (None, len(rows)):
             self._remove(path)
             return None
-        return Resumption(state, progress, rows)
+        return state, progress, rows
 
     def surface_settings(self, env: str) -> str | None:
         """Returns the hash of the settings of an environment's surface; None where it has none."""
@@ -448,19 +439,19 @@ def cell_identity(cell: Cell) -> dict[str, Any]:
 
 def cell_origin(cell: Cell) -> dict[str, Any]:
     """Returns what a run's environment and policy are built from, and the versions of the code."""
-    content = cell_source(cell.env_name, cell.env_options, cell.wrappers, cell.policy)
+    content = cell_source(cell.env_name, cell.options, cell.wrappers, cell.policy)
     loads = {cell.agent: registry.agents.load, cell.env_name: registry.environment_suite}
     code = {name: str(load(name).NUMERICS) for name, load in loads.items() if is_reference(name)}
     return {**content, "versions": {**content["versions"], **code}}
 
 
 def cell_source(
-    name: str, options: Mapping[str, Any], wrappers: WrapperConfig, policy: PolicyConfig
+    name: str, options: Config, wrappers: WrapperConfig, policy: PolicyConfig
 ) -> dict[str, Any]:
     """Returns what an environment and a policy are built from, and the versions of the code."""
-    wrapper_options = wrappers.model_dump(mode="json")
+    settings = {"options": options.model_dump(), "wrappers": wrappers.model_dump(mode="json")}
     return {
-        "environment": {"name": name, "options": dict(options), "wrappers": wrapper_options},
+        "environment": {"name": name, **settings},
         "policy": policy.model_dump(mode="json"),
         "versions": manifest.package_versions(),
         "git_revision": manifest.git_revision(),

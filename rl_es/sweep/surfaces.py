@@ -80,7 +80,7 @@ def _iterate_requests(sweep: Sweep) -> Iterator[SurfaceRequest]:
         path = ("environments", i)
         options = resolve_options(environment, (*path, "options"))
         policy = merge_configs((*path, "policy"), sweep.defaults.policy, environment.policy)
-        task = Task(environment.name, options.model_dump(), environment.wrappers, policy)
+        task = Task(environment.name, options, environment.wrappers, policy)
         try:
             check_surface(task)
         except UserError as error:

@@ -3,8 +3,9 @@
 A worker (`python -m rl_es.sweep.workers`) claims groups in the results folder and runs them one
 after the other, as every `run` on that folder does, on its own cores or devices. It ends when no
 group is free. What it is to run is one line of JSON on its standard input, a `WorkerSetup`. Nothing
-else is sent to it: SIGINT asks it to save and end, and the end of its input ends it at once, since
-then its parent is gone.
+else is sent to it: SIGINT asks it to save and end, however often it is sent, and the end of its
+input ends it at once, since then its parent is gone. SIGINT is blocked until the worker handles it:
+an interrupted worker has either run nothing or saves what it runs.
 
 The parent reads the progress from the cells that the workers write (`FolderWatcher`). What a worker
 prints, a line each, is a note for people; its exit code is that of a command line, and an `error: `
@@ -37,7 +38,7 @@ from rl_es.results import files, tables
 from rl_es.sweep.cells import Cell, Group, expand_cells, group_cells
 from rl_es.sweep.execution import ExecutorFactory, stop_on_signal
 from rl_es.sweep.groups import GroupRunner
-from rl_es.sweep.progress import Progress, cell_name
+from rl_es.sweep.progress import CellReport, Progress, cell_name
 from rl_es.sweep.queue import GroupQueue, PlacedGroup, make_group_compiler, make_placed_group
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import RunProgress, Store
@@ -329,8 +330,8 @@ class FolderWatcher:
             seconds = run_progress.wall_seconds - before.wall_seconds
             rate = (run_progress.env_steps - before.env_steps) / seconds if seconds > 0 else 0.0
             mean = _number(rows[-1]["return_mean"] if rows else None)
-            fraction = run_progress.fraction(cell)
-            self._progress.running(cell, fraction, mean, run_progress.env_steps, rate)
+            fraction, env_steps = run_progress.fraction(cell), run_progress.env_steps
+            self._progress.running(CellReport(cell, fraction, mean, env_steps, rate))
         elif status == "failed":
             self._cells.pop(cell.run_id)
             self.failures += 1
@@ -509,7 +510,7 @@ def main() -> NoReturn:
     os.dup2(2, 1)
     code = 0
     try:
-        with stop_on_signal() as stop:
+        with stop_on_signal(end_at_second=False) as stop:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
             setup = WorkerSetup.from_json(sys.stdin.readline())
             threading.Thread(target=_end_with_parent, daemon=True).start()

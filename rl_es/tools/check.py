@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rl_es import errors, plugins, registry
+from rl_es.config import Config
 from rl_es.errors import UserError, brief, did_you_mean
 from rl_es.results import tables
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
@@ -110,15 +111,14 @@ def _of_environment(name: str, stated: Mapping[str, Any]) -> Mapping[str, Check]
     from rl_es.training.compilation import suppress_loader_messages
     from rl_es.training.task import Task
 
-    task = Task(name, stated, WrapperConfig(), PolicyConfig())
     try:
-        task.check()
+        task = Task.from_options(name, stated, WrapperConfig(), PolicyConfig())
     except errors.ConfigError as problem:
         raise _setting_error(problem, problem.path[2:]) from None
     with suppress_loader_messages():
         library = not plugins.is_reference(name)
         checks = dict(EnvironmentChecks(task.environment(), library=library).checks())
-    checks["training"] = make_check("training", partial(_check_training, name, stated))
+    checks["training"] = make_check("training", partial(_check_training, name, task.options))
     return _quiet(checks)
 
 
@@ -139,7 +139,7 @@ def _quiet(checks: Mapping[str, Check]) -> dict[str, Check]:
     return {name: partial(quiet, check) for name, check in checks.items()}
 
 
-def _check_training(name: str, stated: Mapping[str, Any]) -> str:
+def _check_training(name: str, options: Config) -> str:
     """Trains on the environment for two generations: what comes out is finite."""
     import jax
     import jax.numpy as jnp
@@ -150,7 +150,7 @@ def _check_training(name: str, stated: Mapping[str, Any]) -> str:
     from rl_es.training.compilation import scalar_leaves
     from rl_es.training.task import Task, make_training_setup
 
-    task = Task(name, stated, WrapperConfig(episode_length=EPISODE), PolicyConfig(widths=(8,)))
+    task = Task(name, options, WrapperConfig(episode_length=EPISODE), PolicyConfig(widths=(8,)))
     config = registry.agents.load(AGENT).Hyperparameters(population=16)
     learner = make_training_setup(task, AGENT, config, 1).learner
     hyper = scalar_leaves(split_traced(config)[1])

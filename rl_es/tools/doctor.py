@@ -265,7 +265,7 @@ def train_once() -> Outcome:
     from rl_es.training.compilation import Compiler
     from rl_es.training.task import Task, make_training_setup
 
-    task = Task(
+    task = Task.from_options(
         ENVIRONMENT, {}, WrapperConfig(episode_length=EPISODE), PolicyConfig(widths=(WIDTH,))
     )
     config = registry.agents.load(AGENT).Hyperparameters(**SETTINGS)

@@ -150,8 +150,7 @@ def _random(made_of: EnvironmentRecord, episodes: int, seed: int) -> np.ndarray:
     from rl_es.training.policies import replay_key
     from rl_es.training.task import Task
 
-    task = Task(made_of.name, made_of.options, made_of.wrappers, PolicyConfig())
-    task.check()
+    task = Task.from_options(made_of.name, made_of.options, made_of.wrappers, PolicyConfig())
     env = task.evaluation_environment()
     run = make_evaluator(env, UniformPolicy(env.spec), episodes)
     key = replay_key(seed)

@@ -190,11 +190,10 @@ class PolicyLoader:
         path = Path(path)
         policy = read_policy_manifest(path)
         manifest, environment = policy.manifest, policy.content.environment
-        task = Task(
-            environment.name, environment.options, environment.wrappers, policy.content.policy
-        )
         try:
-            task.check()
+            task = Task.from_options(
+                environment.name, environment.options, environment.wrappers, policy.content.policy
+            )
         except ConfigError as problem:
             raise text_files.unreadable(path, MANIFEST_KIND, problem) from None
         except UserError as error:

@@ -5,15 +5,14 @@ A `Task` is an environment and a policy on it; what it builds is shared between 
 and the evaluation of what it learns.
 """
 
-import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-from rl_es import errors, registry
+from rl_es import registry
 from rl_es.config import Config
-from rl_es.errors import UserError
+from rl_es.errors import ConfigError, UserError
 from rl_es.interfaces import Environment, Learner, Policy, ProblemSpec
 from rl_es.results import text_files
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
@@ -33,36 +32,39 @@ class Task:
 
     Attributes:
       name: the environment's name in the registry.
-      options: the suite's options.
+      options: an instance of the suite's `Options`; `from_options` validates plain ones.
       wrappers: settings of the wrappers around the environment.
       policy: settings of the network and the action head.
     """
 
     name: str
-    options: Mapping[str, Any]
+    options: Config = field(hash=False)
     wrappers: WrapperConfig
     policy: PolicyConfig
 
-    def check(self) -> None:
-        """Checks that the environment exists and takes these options. Loads no jax.
+    @classmethod
+    def from_options(
+        cls, name: str, options: Mapping[str, Any], wrappers: WrapperConfig, policy: PolicyConfig
+    ) -> "Task":
+        """Returns the task of plain options.
 
         Raises:
           UserError: no such environment, an option that its suite does not have, or a library that
             is not installed.
         """
-        suite = registry.environment_suite(self.name)
+        suite = registry.environment_suite(name)
         try:
-            options = text_files.validated(dict(self.options), suite.Options)
-        except errors.ConfigError as problem:
+            config = text_files.validated(dict(options), suite.Options)
+        except ConfigError as problem:
             path = ("environment", "options", *problem.path)
-            raise errors.ConfigError(path, problem.reason) from None
+            raise ConfigError(path, problem.reason) from None
         if hasattr(suite, "check"):
-            suite.check(self.name, options)
+            suite.check(name, config)
+        return cls(name, config, wrappers, policy)
 
     def environment(self) -> Environment:
         """Returns the environment of training; equal tasks share one."""
-        options = json.dumps(self.options, sort_keys=True)
-        return _environment(self.name, options, self.wrappers)  # pyright: ignore[reportArgumentType]
+        return _environment(replace(self, policy=PolicyConfig()))
 
     def evaluation_environment(self, training_env: Environment | None = None) -> Environment:
         """Returns the environment of evaluation, whose rewards are not scaled.
@@ -86,10 +88,10 @@ class Task:
 # Building an environment traces it, which takes seconds where there is physics; a sweep has many
 # groups in one. What is built holds no state; frozen settings can be hashed.
 @lru_cache(maxsize=8)
-def _environment(name: str, options: str, wrappers: WrapperConfig) -> Environment:
-    suite = registry.environment_suite(name)
+def _environment(task: Task) -> Environment:
+    suite = registry.environment_suite(task.name)
     with suppress_loader_messages():  # importing or making one may run small compiled programs
-        return wrap_environment(suite.make(name, suite.Options(**json.loads(options))), wrappers)
+        return wrap_environment(suite.make(task.name, task.options), task.wrappers)
 
 
 @lru_cache(maxsize=8)

@@ -42,7 +42,7 @@ def trained(folder: Path) -> None:
     """The same with the final policy of the first run, all of whose weights are zero."""
     swept(folder)
     cell = expand_cells(sweep_of(SWEEP))[0]
-    task = Task(cell.env_name, cell.env_options, WrapperConfig(), PolicyConfig(widths=(4,)))
+    task = Task(cell.env_name, cell.options, WrapperConfig(), PolicyConfig(widths=(4,)))
     zeros = jax.tree.map(
         lambda leaf: np.zeros(leaf.shape, leaf.dtype), PolicyEvaluator(task).shapes
     )

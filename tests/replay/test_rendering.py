@@ -106,7 +106,8 @@ def test_the_line_says_time_and_return() -> None:
 @pytest.mark.parametrize("name", ["Catch-bsuite", "MemoryChain-bsuite", "Pendulum-v1"])
 def test_a_painter_draws_what_its_environment_has(name: str) -> None:
     """A suite's drawing, cells, or traces, with the return up to each time."""
-    workbench = PolicyEvaluator(Task(name, {}, WrapperConfig(), PolicyConfig(network="linear")))
+    linear = PolicyConfig(network="linear")
+    workbench = PolicyEvaluator(Task.from_options(name, {}, WrapperConfig(), linear))
     painter = Painter(workbench, (160, 120))
     assert painter.states == (name == "Pendulum-v1")
     assert painter.step_seconds == (0.05 if name == "Pendulum-v1" else None)
@@ -115,7 +116,8 @@ def test_a_painter_draws_what_its_environment_has(name: str) -> None:
 
 def test_repeated_actions_take_longer() -> None:
     wrappers = WrapperConfig(action_repeat=3, episode_length=5)
-    workbench = PolicyEvaluator(Task("Pendulum-v1", {}, wrappers, PolicyConfig(network="linear")))
+    linear = PolicyConfig(network="linear")
+    workbench = PolicyEvaluator(Task.from_options("Pendulum-v1", {}, wrappers, linear))
     assert Painter(workbench, (160, 120)).step_seconds == pytest.approx(0.15)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from rl_es.envs import gymnax
 from rl_es.interfaces import Transition
-from rl_es.sweep.cells import Cell
+from rl_es.sweep.progress import CellReport
 from rl_es.training import task
 
 # Four groups of four runs, some seconds each with their programs in the cache.
@@ -59,8 +59,8 @@ LASTING = {  # what strategies remember of their pairs, in each form
 def interrupt_at(seed: int, fraction: float) -> Callable[..., None]:
     """What interrupts this process once a run has done a fraction of its budget."""
 
-    def running(cell: Cell, done: float, *rest: Any) -> None:
-        if cell.seed == seed and done >= fraction:
+    def running(report: CellReport) -> None:
+        if report.cell.seed == seed and report.fraction >= fraction:
             os.kill(os.getpid(), signal.SIGINT)
 
     return running

@@ -223,3 +223,16 @@ def test_signals_that_ask_to_stop(kind: signal.Signals) -> None:
         os.kill(os.getpid(), kind)
         assert stop.wait(5) and signal.getsignal(kind) is before
     assert signal.getsignal(kind) is before
+
+
+def test_further_signals_are_ignored_where_the_second_must_not_end() -> None:
+    before = {kind: signal.getsignal(kind) for kind in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with stop_on_signal(end_at_second=False) as stop:
+            for kind in (signal.SIGINT, signal.SIGINT, signal.SIGTERM):
+                os.kill(os.getpid(), kind)
+            assert stop.is_set()
+        os.kill(os.getpid(), signal.SIGINT)
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)

@@ -50,21 +50,21 @@ def test_tally(toy_cells: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
     tally = ProgressTally(clock)
     tally.begin(groups, done=0, total=4)
     assert tally.seconds_to_go is None and tally.left == 4
-    tally.compile(groups[0], None)
+    tally.compiling(groups[0], None)
     clock.now = 2.0
-    tally.compile(groups[0], 2.0)
-    tally.run(CellReport(first, 0.1, 1.0, 10, 10.0))
+    tally.compiling(groups[0], 2.0)
+    tally.running(CellReport(first, 0.1, 1.0, 10, 10.0))
     assert 0 < tally.share < 0.02 and tally.seconds_to_go is None
-    tally.run(CellReport(first, 0.5, 1.0, 50, 10.0))
+    tally.running(CellReport(first, 0.5, 1.0, 50, 10.0))
     clock.now = 8.0
-    tally.leave(first, failed=False)
+    tally.finished(first, "finished", 1.0, 8.0)
     # 100 of 800 steps in 8 seconds.
     assert tally.share == pytest.approx(1 / 8) and tally.seconds_to_go == pytest.approx(56)
     assert (tally.compile_seconds, tally.run_seconds) == (2.0, 6.0)
     clock.now = 20.0  # nothing ran meanwhile
-    tally.leave(second, failed=True)
-    tally.run(CellReport(third, 1.0, 1.0, 300, 10.0))
-    assert (tally.done, tally.failed, tally.left) == (1, 1, 2)
+    tally.failed(second, "why")
+    tally.running(CellReport(third, 1.0, 1.0, 300, 10.0))
+    assert (tally.done, tally.failures, tally.left) == (1, 1, 2)
     assert tally.run_seconds == 6.0 and tally.share == pytest.approx(5 / 8)
 
 
@@ -76,7 +76,7 @@ def test_cells_done_before_are_not_work(
     tally = ProgressTally(clock)
     tally.begin(groups[1:], done=2, total=4)
     clock.now = 10.0
-    tally.leave(cells[2], failed=False)
+    tally.finished(cells[2], "finished", 1.0, 10.0)
     assert tally.share == pytest.approx(0.5) and tally.seconds_to_go == pytest.approx(10)
 
 
@@ -85,7 +85,7 @@ def _report(display: Progress, cells: tuple[Cell, ...], groups: tuple[Group, ...
     display.compiling(groups[0], None)
     display.compiling(groups[0], 3.25)
     for step in range(5):
-        display.running(cells[0], step / 5, 12.5, 20 * step, 1e4)
+        display.running(CellReport(cells[0], step / 5, 12.5, 20 * step, 1e4))
     display.finished(cells[0], "finished", 99.5, 65.0)
     display.finished(cells[1], "diverged", float("nan"), 1.0)
     display.failed(cells[2], "out of\nmemory [bold]")
@@ -96,7 +96,7 @@ def _report(display: Progress, cells: tuple[Cell, ...], groups: tuple[Group, ...
 
 def test_lines(toy_cells: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
     stream, clock = io.StringIO(), Clock()
-    display = ProgressLines(stream, tally=ProgressTally(clock))
+    display = ProgressLines(stream, clock=clock)
     clock.now = 11.0
     _report(display, *toy_cells)
     assert stream.getvalue().splitlines() == [
@@ -121,11 +121,11 @@ def test_quiet_lines(toy_cells: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> N
 def test_running_lines_are_throttled(toy_cells: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
     cells, groups = toy_cells
     stream, clock = io.StringIO(), Clock()
-    display = ProgressLines(stream, tally=ProgressTally(clock))
+    display = ProgressLines(stream, clock=clock)
     display.begin(groups, 0, 4)
     for second in range(1, 36):
         clock.now = float(second)
-        display.running(cells[0], second / 100, 1.0, second, 1.0)
+        display.running(CellReport(cells[0], second / 100, 1.0, second, 1.0))
     assert len(stream.getvalue().splitlines()) == 1 + 3
 
 
@@ -143,11 +143,11 @@ def test_table_rows(toy_cells: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> No
     cells, groups = toy_cells
     console = Console(file=io.StringIO(), width=100)
     display = LiveTable(console, rows=2)
-    display._tally.begin(groups, 0, 4)
+    ProgressTally.begin(display, groups, 0, 4)
     display.compiling(groups[1], None)
     for cell in cells:
-        display.running(cell, 0.25, 12.345, 1000, 2e5)
-    console.print(display._render())
+        display.running(CellReport(cell, 0.25, 12.345, 1000, 2e5))
+    console.print(display.render())
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "Toy-v0 / plain, seed 1" in text and "200,000" in text
     assert "and 2 more running" in text and "compiling toy/other / plain" in text
@@ -164,7 +164,7 @@ def test_threads(kind: str, toy_cells: tuple[tuple[Cell, ...], tuple[Group, ...]
 
     def work() -> None:
         for step in range(50):
-            display.running(cells[0], step / 50, 1.0, step, 1.0)
+            display.running(CellReport(cells[0], step / 50, 1.0, step, 1.0))
             display.compiling(groups[0], 0.5)
             display.finished(cells[0], "finished", 1.0, 1.0)
 

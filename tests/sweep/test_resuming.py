@@ -11,7 +11,8 @@ import pytest
 
 from rl_es.results import tables
 from rl_es.sweep import queue
-from rl_es.sweep.cells import Cell, expand_cells
+from rl_es.sweep.cells import expand_cells
+from rl_es.sweep.progress import CellReport
 from rl_es.sweep.runs import ActiveRun
 from rl_es.sweep.store import Store
 from tests.running import Said, ran, same, sweep_of, times
@@ -30,8 +31,8 @@ def test_a_longer_budget_goes_on_where_the_run_ended(
     assert (tables.load_tables(folder)[1].generations == 2).all()
     reported_steps: list[int] = []
 
-    def running(cell: Cell, fraction: float, shown: float, env_steps: int, rate: float) -> None:
-        reported_steps.append(env_steps)
+    def running(report: CellReport) -> None:
+        reported_steps.append(report.env_steps)
 
     ran(folder, sweep_of(ONE, *changes), Said(running=running))
     assert (
@@ -91,8 +92,8 @@ def test_a_checkpoint_is_not_taken_for_one_of_a_curve_that_began_anew(
     rows, record = tables.read_cell(folder / "cells" / f"{cell.run_id}.parquet")
     Store(folder).write(cell, rows[:rows_left], {**record, "status": "running"})
 
-    def running(cell: Cell, done: float, *rest: Any) -> None:
-        if done > 0.3:
+    def running(report: CellReport) -> None:
+        if report.fraction > 0.3:
             raise Killed
 
     with pytest.raises(Killed):
@@ -105,10 +106,11 @@ def test_a_checkpoint_is_not_taken_for_one_of_a_curve_that_began_anew(
 def test_a_curve_can_be_read_while_its_run_goes_on(tmp_path: Path) -> None:
     reported: list[tuple[str, int]] = []
 
-    def running(cell: Cell, *rest: Any) -> None:
+    def running(report: CellReport) -> None:
         curves, runs = tables.load_tables(tmp_path)
-        run = runs[runs.run_id == cell.run_id]
-        reported.append((run.status.item(), int((curves.run_id == cell.run_id).sum())))
+        run_id = report.cell.run_id
+        run = runs[runs.run_id == run_id]
+        reported.append((run.status.item(), int((curves.run_id == run_id).sum())))
 
     ran(tmp_path, sweep_of(ONE, "seeds=1"), Said(running=running))
     assert {status for status, _ in reported} == {"running"}

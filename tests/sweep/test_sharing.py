@@ -17,6 +17,7 @@ from rl_es.errors import UserError
 from rl_es.results import files, tables
 from rl_es.sweep import workers
 from rl_es.sweep.cells import ALL_GROUPS, Shard, expand_cells, group_cells, parse_shard
+from rl_es.sweep.progress import CellReport
 from rl_es.sweep.queue import GroupQueue
 from rl_es.sweep.store import Store
 from rl_es.training.resources import Resources
@@ -171,7 +172,7 @@ def test_runs_of_other_processes_are_reported_from_their_files(short: Path, tmp_
         "compiling", "compiling", "finished", "running", "failed",
     ]  # fmt: skip
     assert said.said[2][1:3] == (second, "finished")
-    assert said.said[3][1:4] == (first, 0.5, rows[1]["return_mean"])
+    assert said.said[3][1][:3] == (first, 0.5, rows[1]["return_mean"])
     assert said.said[4][1:] == (first, "why") and watcher.failures == 1 and not watcher.works
 
 
@@ -186,11 +187,11 @@ def killing(folder: Path, pool_workers: list[workers.Worker], times: int) -> Cal
     """Ends, so many times, the worker that runs the cell that is reported."""
     left = [times]
 
-    def running(cell: Any, fraction: float, *rest: Any) -> None:
-        holder = files.claim_holder(folder, cell.group)
+    def running(report: CellReport) -> None:
+        holder = files.claim_holder(folder, report.cell.group)
         alive = [w.process for w in pool_workers if w.process.poll() is None]
         process = next((p for p in alive if holder.startswith(f"process {p.pid} on ")), None)
-        if left[0] and fraction > 0.0 and process is not None:
+        if left[0] and report.fraction > 0.0 and process is not None:
             left[0] -= 1
             process.kill()
             process.wait()
@@ -220,8 +221,14 @@ def test_a_group_that_kills_its_workers_fails(
     assert runs.status.item() == "failed" and "ended by SIGKILL" in runs.reason.item()
 
 
-def test_stopped_workers_save_what_they_run(tmp_path: Path) -> None:
-    def running(cell: Any, fraction: float, *rest: Any) -> None:
+def test_stopped_workers_save_what_they_run(
+    pool_workers: list[workers.Worker], tmp_path: Path
+) -> None:
+    """Also where they are interrupted several times, as by a terminal and by their parent."""
+
+    def running(report: CellReport) -> None:
+        for worker in [*pool_workers, *pool_workers]:
+            worker.interrupt()
         os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):

@@ -15,7 +15,7 @@ GRID = SurfaceConfig(low=(-4.0, -5.0), high=(2.0, 1.0), points=(3, 4))
 
 
 def task(name: str = "unrolled/toy_regression", policy: PolicyConfig = PARAMETERS) -> Task:
-    return Task(name, {}, WrapperConfig(), policy)
+    return Task.from_options(name, {}, WrapperConfig(), policy)
 
 
 def test_the_second_parameter_is_fastest() -> None:

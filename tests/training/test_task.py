@@ -5,7 +5,7 @@ from rl_es.training.task import Task
 
 
 def task(name: str = "CartPole-v1", policy: PolicyConfig | None = None, **wrappers: float) -> Task:
-    return Task(name, {}, WrapperConfig(**wrappers), policy or PolicyConfig())
+    return Task.from_options(name, {}, WrapperConfig(**wrappers), policy or PolicyConfig())
 
 
 def test_equal_tasks_share_what_is_built():
