@@ -119,16 +119,16 @@ class AutoReset:
         after = jax.vmap(self.env.step)(step_keys, state.env, actions)
         done = after.terminated | after.truncated
         running = state.running + after.reward
-        stepped = after.state, after.observation
+        next_states = after.state, after.observation
 
         def reset_done() -> Any:
-            return select_fresh(done, jax.vmap(self.env.reset)(reset_keys), stepped)
+            return select_fresh(done, jax.vmap(self.env.reset)(reset_keys), next_states)
 
         # Where episodes are long, most steps end none, and a reset can cost more than a step. Under
         # vmap a condition that differs between lanes runs both branches: all lanes share one.
-        ended = done.any().astype(jnp.int32)
-        ended = ended if self.lanes is None else jax.lax.pmax(ended, self.lanes)
-        env, observation = jax.lax.cond(ended > 0, reset_done, lambda: stepped)
+        any_end = done.any().astype(jnp.int32)
+        any_end = any_end if self.lanes is None else jax.lax.pmax(any_end, self.lanes)
+        env, observation = jax.lax.cond(any_end > 0, reset_done, lambda: next_states)
         next_state = RolloutState(
             env=env,
             running=jnp.where(done, 0.0, running),
@@ -330,9 +330,9 @@ class PPOLearner:
 
         def iteration(state: PPOState) -> tuple[PPOState, GenerationMetrics]:
             before = self._training(state, algorithm.optimiser)
-            opened = open_rollout(before.env_state.env, before.env_state.running)
+            open_state = open_rollout(before.env_state.env, before.env_state.running)
             with implicit_promotion():
-                after = algorithm.train_iteration(before.replace(env_state=opened))
+                after = algorithm.train_iteration(before.replace(env_state=open_state))
             rollout, episodes = after.env_state, after.env_state.episodes.sum()
             change = jax.tree.map(jnp.subtract, after.actor_ts.params, before.actor_ts.params)
             metrics = GenerationMetrics(
@@ -353,8 +353,8 @@ class PPOLearner:
         """Returns the policy to evaluate and save."""
         training = self._unpack(state)
         params = training.actor_ts.params
-        evolved = {name: params[name] for name in self.policy.parameters.shapes}
-        return Snapshot(evolved, training.obs_rms_state)
+        parameters = {name: params[name] for name in self.policy.parameters.shapes}
+        return Snapshot(parameters, training.obs_rms_state)
 
     def _algorithm(self, hyper: Hyper) -> SuitePPO:
         sizes = ("num_envs", "num_steps", "num_epochs", "num_minibatches")

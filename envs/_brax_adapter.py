@@ -46,8 +46,8 @@ class BraxStyleEnvironment:
         start = functools.partial(self._reset, jax.random.key(0))
         self._shape = jax.eval_shape(start)
         self._types = state_types(
-            lambda: self._carried(start()),
-            lambda state: self._carried(self._step(state, no_action(space))),
+            lambda: self._scan_state(start()),
+            lambda state: self._scan_state(self._step(state, no_action(space))),
         )
         self.spec = EnvSpec(
             name=name,
@@ -59,20 +59,20 @@ class BraxStyleEnvironment:
 
     def reset(self, key: Array) -> tuple[EnvState, Observation]:
         state = self._reset(key)
-        return cast(self._types, self._carried(state)), _observation(state)
+        return cast(self._types, self._scan_state(state)), _observation(state)
 
     def step(self, key: Array, state: EnvState, action: Array) -> Transition:
         del key  # random steps use a key in the state
         after = self._step(state, valid_action(self.spec.action_space, action))
         return Transition(
-            state=cast(self._types, self._carried(after)),
+            state=cast(self._types, self._scan_state(after)),
             observation=_observation(after),
             reward=jnp.asarray(after.reward, jnp.float32),
             terminated=jnp.asarray(after.done, bool),
             truncated=jnp.zeros((), bool),
         )
 
-    def _carried(self, state: Any) -> EnvState:
+    def _scan_state(self, state: Any) -> EnvState:
         """Returns the part of the environment's state that its next step needs: all of it."""
         return state
 
@@ -117,7 +117,7 @@ class BraxEnvironment(BraxStyleEnvironment):
     needs them to exist only.
     """
 
-    def _carried(self, state: State) -> EnvState:
+    def _scan_state(self, state: State) -> EnvState:
         return state.pipeline_state
 
     def _step_once(self, state: Any, action: Array) -> State:

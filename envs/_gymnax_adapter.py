@@ -34,11 +34,13 @@ class WalledMountainCar(ContinuousMountainCar):
     ) -> tuple[Array, Any, Array, Array, dict[Any, Any]]:
         # Without a goal gymnax's step neither stops the car nor ends: both are decided here.
         endless = params.replace(goal_position=jnp.inf)
-        _, moved, reward, _, info = super().step_env(key, state, action, endless)
-        at_wall = (moved.position == params.min_position) & (moved.velocity < 0)
-        moved = dataclasses.replace(moved, velocity=jnp.where(at_wall, 0.0, moved.velocity))
-        terminated = self.is_terminated(moved, params)
-        return self.get_obs(moved), moved, reward + 100.0 * terminated, terminated, info
+        _, next_state, reward, _, info = super().step_env(key, state, action, endless)
+        at_wall = (next_state.position == params.min_position) & (next_state.velocity < 0)
+        next_state = dataclasses.replace(
+            next_state, velocity=jnp.where(at_wall, 0.0, next_state.velocity)
+        )
+        terminated = self.is_terminated(next_state, params)
+        return self.get_obs(next_state), next_state, reward + 100.0 * terminated, terminated, info
 
 
 def make_environment(name: str) -> tuple[Any, Any]:

@@ -51,13 +51,13 @@ def renderer(model: Any, width: int, height: int) -> Any:
     Raises:
       UserError: none of them works here.
     """
-    chosen = os.environ.get("MUJOCO_GL") or backend()
+    backend_name = os.environ.get("MUJOCO_GL") or backend()
     try:
-        if chosen in WITHOUT_SCREEN:
-            _use(chosen)
+        if backend_name in WITHOUT_SCREEN:
+            _use(backend_name)
         return mujoco.Renderer(model, height, width)
     except Exception as error:  # each backend has failures of its own
-        raise UserError(f"MuJoCo cannot render with MUJOCO_GL={chosen} ({error})") from None
+        raise UserError(f"MuJoCo cannot render with MUJOCO_GL={backend_name} ({error})") from None
 
 
 @cache

@@ -118,19 +118,19 @@ class NativeTask:
     def step(self, state: np.ndarray, actions: np.ndarray) -> NativeStep:
         task = self.task
         controls = np.clip(np.asarray(actions, np.float64), self._low, self._high)
-        passed, _ = self._pool.rollout(
+        trajectory, _ = self._pool.rollout(
             self.model, self._data, state, controls[:, None], nstep=task.frame_skip
         )
-        after = np.asarray(passed)[:, -1]
+        after = np.asarray(trajectory)[:, -1]
         speed = (after[:, 1] - state[:, 1]) / self._seconds  # forwards, of the root's first joint
         rewards = speed - task.control_cost * np.square(controls).sum(1)
         # Where the physics breaks down, MuJoCo restarts at time 0, or stops.
-        broken = ~(np.abs(after[:, 0] - state[:, 0] - self._seconds) < 1e-6)
-        terminated = broken
+        is_broken = ~(np.abs(after[:, 0] - state[:, 0] - self._seconds) < 1e-6)
+        terminated = is_broken
         if task.healthy is not None:
             healthy = task.healthy(*self._parts(after))
             rewards, terminated = rewards + healthy, terminated | ~healthy
-        rewards[broken] = np.nan
+        rewards[is_broken] = np.nan
         return NativeStep(after, self.observe(after), rewards, terminated)
 
     def observe(self, state: np.ndarray) -> np.ndarray:

@@ -60,7 +60,7 @@ class NavixEnvironment:
     def _reset_once(self, key: Array) -> tuple[EnvState, Timestep]:
         with implicit_promotion():
             start = self._env.reset(key)
-        return _carried(start.state), start
+        return _scan_state(start.state), start
 
     def _step_once(self, key: Array, state: EnvState, action: Array) -> tuple[EnvState, Timestep]:
         zero = jnp.zeros((), jnp.int32)
@@ -74,10 +74,10 @@ class NavixEnvironment:
         )
         with implicit_promotion():
             after = self._env._step(before, action)
-        return _carried(after.state), after
+        return _scan_state(after.state), after
 
 
-def _carried(state: Any) -> EnvState:
+def _scan_state(state: Any) -> EnvState:
     return state.replace(key=None, cache=None)
 
 

@@ -42,16 +42,16 @@ class PlaygroundEnvironment(BraxStyleEnvironment):
 
     def step(self, key: Array, state: EnvState, action: Array) -> Transition:
         after = super().step(key, state, action)
-        broken = after.terminated  # these tasks have no other end
+        is_broken = after.terminated  # these tasks have no other end
 
         def zero_if_broken(values: Array) -> Array:
-            mask = jnp.broadcast_to(broken, values.shape)
+            mask = jnp.broadcast_to(is_broken, values.shape)
             return jax.lax.select(mask, jnp.zeros_like(values), values)
 
         observation = Observation(zero_if_broken(after.observation.values))
         return after._replace(observation=observation, reward=zero_if_broken(after.reward))
 
-    def _carried(self, state: State) -> EnvState:
+    def _scan_state(self, state: State) -> EnvState:
         return state.data
 
     def _step_once(self, state: Any, action: Array) -> State:

@@ -11,7 +11,7 @@ Craftax world takes 0.27 MB, that of Craftax-Classic 0.02 MB: populations are bo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rl_es.config import Config
 from rl_es.registry import check_requires
@@ -37,6 +37,19 @@ def make(name: str, options: Options) -> Environment:
       UserError: Craftax is not installed.
     """
     check(name, options)
-    from rl_es.envs._craftax_adapter import craftax_environment
+    from rl_es.envs._adapter import LimitedEnvironment
+    from rl_es.interfaces import Discrete
 
-    return craftax_environment(name)
+    env = make_raw(name)
+    params = env.default_params
+    return LimitedEnvironment(name, env, params, Discrete(int(env.action_space(params).n)))
+
+
+def make_raw(name: str) -> Any:
+    """Returns Craftax's own environment of a name."""
+    from craftax.craftax_env import make_craftax_env_from_name
+
+    from rl_es.rollout.wrappers import implicit_promotion
+
+    with implicit_promotion():
+        return make_craftax_env_from_name(f"{name.removeprefix('craftax/')}-v1", auto_reset=False)

@@ -15,7 +15,7 @@ steps that the level files say.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rl_es.config import Config
 from rl_es.registry import check_requires
@@ -45,6 +45,30 @@ def make(name: str, options: Options) -> Environment:
       UserError: Kinetix is not installed.
     """
     check(name, options)
-    from rl_es.envs._kinetix_adapter import kinetix_environment
+    from rl_es.envs._adapter import LimitedEnvironment, box
 
-    return kinetix_environment(name)
+    env, params = make_raw(name)
+    actions = env.action_space(params)
+    space = box(actions.low, actions.high, actions.shape)
+    return LimitedEnvironment(name, env, params, space, None)
+
+
+def make_raw(name: str) -> tuple[Any, Any]:
+    """Returns Kinetix's own environment of a level, and the parameters of its file."""
+    from kinetix.environment.env import make_kinetix_env
+    from kinetix.environment.spaces import ActionType, ObservationType
+    from kinetix.util.saving import load_from_json_file
+
+    from rl_es.rollout.wrappers import implicit_promotion
+
+    with implicit_promotion():
+        start, sizes, params = load_from_json_file(name.removeprefix("kinetix/"))
+        environment = make_kinetix_env(
+            ActionType.CONTINUOUS,
+            ObservationType.SYMBOLIC_FLAT,
+            lambda key: start,
+            params,
+            sizes,
+            auto_reset=False,
+        )
+    return environment, params

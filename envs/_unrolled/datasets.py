@@ -98,11 +98,11 @@ def _order(count: int) -> np.ndarray:
 
 
 def _split(images: np.ndarray, labels: np.ndarray, side: int | None, size: int | None) -> Split:
-    chosen = _order(len(labels))[:size]
-    images = images[chosen]
+    indices = _order(len(labels))[:size]
+    images = images[indices]
     if side is not None and side < images.shape[1]:
         images = average_pool(images, side)
-    return Split(np.ascontiguousarray(images.reshape(len(images), -1)), labels[chosen])
+    return Split(np.ascontiguousarray(images.reshape(len(images), -1)), labels[indices])
 
 
 def average_pool(images: np.ndarray, side: int) -> np.ndarray:
@@ -112,8 +112,8 @@ def average_pool(images: np.ndarray, side: int) -> np.ndarray:
     """
     shares = _shares(images.shape[1], side)
     rows = np.tensordot(images.astype(np.float32), shares, axes=(1, 1))  # [n, S, C, side]
-    pooled = np.tensordot(rows, shares, axes=(1, 1))  # [n, C, side, side]
-    return np.rint(pooled.transpose(0, 2, 3, 1)).astype(np.uint8)
+    means = np.tensordot(rows, shares, axes=(1, 1))  # [n, C, side, side]
+    return np.rint(means.transpose(0, 2, 3, 1)).astype(np.uint8)
 
 
 def _shares(pixels: int, areas: int) -> np.ndarray:

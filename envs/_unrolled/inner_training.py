@@ -64,8 +64,8 @@ class Minibatches:
         return self._batch(jnp.asarray(self._images[:end]), jnp.asarray(self._labels[:end]))
 
     def _batch(self, images: Array, labels: Array) -> Batch:
-        standardised = (images.astype(jnp.float32) - self._mean) / self._deviation
-        return Batch(standardised, labels.astype(jnp.int32))
+        pixels = (images.astype(jnp.float32) - self._mean) / self._deviation
+        return Batch(pixels, labels.astype(jnp.int32))
 
 
 CLASSES = 10

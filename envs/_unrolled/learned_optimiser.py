@@ -119,10 +119,10 @@ class LearnedRule:
     def _relative(self, rows: Array) -> Array:
         """Rows [k, n], each over its root mean square in each array of parameters."""
         parts = jnp.split(rows, self._ends[:-1], axis=1)
-        scaled = [
+        features = [
             part / (jnp.sqrt(jnp.square(part).mean(1, keepdims=True)) + SMALL) for part in parts
         ]
-        return jnp.concatenate(scaled, axis=1)
+        return jnp.concatenate(features, axis=1)
 
     def _times(self, t: Array) -> Array:
         """[3] where in its course the training is."""

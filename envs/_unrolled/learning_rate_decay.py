@@ -64,8 +64,8 @@ class LearningRateDecay:
         batch = self.train(train_key)
         loss, gradient = jax.value_and_grad(inner.training_loss)(state.weights, batch)
         lr = self.learning_rate(valid_action(self.spec.action_space, action), state.t)
-        moved = inner.momentum_step(state.weights, state.velocity, gradient, lr, MOMENTUM)
-        after = inner.InnerDescent(*moved, state.t + 1)
+        descent = inner.momentum_step(state.weights, state.velocity, gradient, lr, MOMENTUM)
+        after = inner.InnerDescent(*descent, state.t + 1)
         if self.objective == "loss":
             reward = -inner.bound_loss(loss)
         else:
@@ -76,8 +76,8 @@ class LearningRateDecay:
 
     def learning_rate(self, theta: Array, t: Array) -> Array:
         """[] of step t, for theta [2]."""
-        passed = t.astype(jnp.float32) / self.time_scale
-        return jnp.exp(theta[0] - jnp.exp(theta[1]) * jnp.log1p(passed))
+        progress = t.astype(jnp.float32) / self.time_scale
+        return jnp.exp(theta[0] - jnp.exp(theta[1]) * jnp.log1p(progress))
 
 
 def make(name: str, options: Any) -> Environment:

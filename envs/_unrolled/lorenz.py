@@ -61,12 +61,12 @@ class Lorenz:
         return SystemPair(start, start, jnp.zeros((), jnp.int32)), blank_observation()
 
     def step(self, key: Array, state: SystemPair, action: Array) -> Transition:
-        learned = _euler_step(state.own, valid_action(self.spec.action_space, action))
+        follower = _euler_step(state.own, valid_action(self.spec.action_space, action))
         target = _euler_step(state.known, jnp.asarray(TARGET, jnp.float32))
         t = state.t + 1
-        reward = -jnp.square(learned[2] - target[2])
+        reward = -jnp.square(follower[2] - target[2])
         never, over = jnp.zeros((), bool), t >= self.steps
-        return Transition(SystemPair(learned, target, t), blank_observation(), reward, never, over)
+        return Transition(SystemPair(follower, target, t), blank_observation(), reward, never, over)
 
 
 def make(name: str, options: Any) -> Environment:

@@ -89,15 +89,15 @@ class ManyHyperparameters:
 
     def step(self, key: Array, state: inner.InnerDescent, action: Array) -> Transition:
         train_key, validation_key = jax.random.split(key)
-        chosen = read_action(valid_action(self.spec.action_space, action))
-        masked = masks(chosen.active, self.width)
-        gradient = jax.grad(inner.training_loss)(state.weights, self.train(train_key), masked)
-        moved = inner.momentum_step(
-            state.weights, state.velocity, gradient, chosen.lr, chosen.momentum
+        choice = read_action(valid_action(self.spec.action_space, action))
+        unit_masks = masks(choice.active, self.width)
+        gradient = jax.grad(inner.training_loss)(state.weights, self.train(train_key), unit_masks)
+        descent = inner.momentum_step(
+            state.weights, state.velocity, gradient, choice.lr, choice.momentum
         )
-        after = inner.InnerDescent(*moved, state.t + 1)
+        after = inner.InnerDescent(*descent, state.t + 1)
         reward = -inner.bound_loss(
-            inner.training_loss(after.weights, self.validation(validation_key), masked)
+            inner.training_loss(after.weights, self.validation(validation_key), unit_masks)
         )
         over = after.t >= self.steps
         return Transition(after, blank_observation(), reward, jnp.zeros((), bool), over)

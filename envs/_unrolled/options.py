@@ -47,10 +47,10 @@ def count_images(data: str, paths: Sequence[Path]) -> int:
     if data == "cifar10":
         return sum(_records(path) for path in paths)
     images, labels = paths
-    (number, *_), (other,) = _idx_shape(images, 3), _idx_shape(labels, 1)
-    if number != other:
+    (number, *_), (label_count,) = _idx_shape(images, 3), _idx_shape(labels, 1)
+    if number != label_count:
         raise UserError(
-            f"{labels}: has {other} labels for the {number} images of {images.name}; "
+            f"{labels}: has {label_count} labels for the {number} images of {images.name}; "
             "get both files anew"
         )
     return number
@@ -75,7 +75,7 @@ def read_images(data: str, paths: Sequence[Path]) -> tuple[np.ndarray, np.ndarra
     return images, labels
 
 
-def _unpacked(path: Path, most: int = -1) -> bytes:
+def _unpack(path: Path, most: int = -1) -> bytes:
     """Returns the first bytes of a gzipped file; all of them if `most` is -1."""
     try:
         with gzip.open(path) as file:
@@ -86,7 +86,7 @@ def _unpacked(path: Path, most: int = -1) -> bytes:
 
 def _idx_shape(path: Path, axes: int) -> tuple[int, ...]:
     """Returns the shape in an idx file's header; images have 3 axes, labels 1."""
-    header = _unpacked(path, 4 + 4 * axes)
+    header = _unpack(path, 4 + 4 * axes)
     if len(header) < 4 + 4 * axes or header[:4] != bytes([0, 0, BYTES, axes]):
         raise UserError(f"{path}: is no idx file of bytes with {axes} axes; get the file anew")
     shape = tuple(int.from_bytes(header[at : at + 4], "big") for at in range(4, len(header), 4))
@@ -100,7 +100,7 @@ def _idx_shape(path: Path, axes: int) -> tuple[int, ...]:
 
 def _read_idx(path: Path, axes: int) -> np.ndarray:
     shape = _idx_shape(path, axes)
-    content = _unpacked(path)[4 + 4 * axes :]
+    content = _unpack(path)[4 + 4 * axes :]
     if len(content) != math.prod(shape):
         raise UserError(
             f"{path}: holds {len(content)} bytes where its header states {math.prod(shape)}; "

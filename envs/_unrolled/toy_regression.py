@@ -51,8 +51,8 @@ class ToyRegression:
 
     def step(self, key: Array, state: ToyDescent, action: Array) -> Transition:
         first, last = valid_action(self.spec.action_space, action)
-        passed = state.t.astype(jnp.float32) / self.steps
-        lr = (1 - passed) * jnp.exp(first) + passed * jnp.exp(last)
+        progress = state.t.astype(jnp.float32) / self.steps
+        lr = (1 - progress) * jnp.exp(first) + progress * jnp.exp(last)
         x, t = state.x - lr * jax.grad(function)(state.x), state.t + 1
         reward, never, over = -function(x), jnp.zeros((), bool), t >= self.steps
         return Transition(ToyDescent(x, t), blank_observation(), reward, never, over)

@@ -25,7 +25,7 @@ def merge_folders(folders: Sequence[Path], out: Path) -> list[Path]:
         raise UserError("merge: needs two or more results folders")
     if tables.cell_paths(out) or tables.table_paths(out):
         is_source = out.resolve() in map(Path.resolve, folders)
-        if is_source or not read_sweep_manifest(out).merged:
+        if is_source or not read_sweep_manifest(out).is_merge:
             raise UserError(f"{out}: holds results that would be lost; choose another with --out")
     curves, runs = tables.load_tables(*map(folder_of_results, folders))
     manifests = [read_sweep_manifest(folder) for folder in folders]

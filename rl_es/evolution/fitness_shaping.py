@@ -87,8 +87,8 @@ def z_score(returns: Array) -> Array:
 
     As in EGGROLL (arXiv 2511.16652).
     """
-    centred = returns - returns.mean()
-    return centred / jnp.sqrt(jnp.mean(jnp.square(centred)) + 1e-5)
+    deviations = returns - returns.mean()
+    return deviations / jnp.sqrt(jnp.mean(jnp.square(deviations)) + 1e-5)
 
 
 def centred_ranks(returns: Array) -> Array:
@@ -97,9 +97,9 @@ def centred_ranks(returns: Array) -> Array:
     Equal returns get the mean of their ranks. Any order among them would push a pair whose members
     tie in the direction of its minus member.
     """
-    ordered = jnp.sort(returns)
-    below = jnp.searchsorted(ordered, returns, side="left")
-    up_to = jnp.searchsorted(ordered, returns, side="right")
+    sorted_returns = jnp.sort(returns)
+    below = jnp.searchsorted(sorted_returns, returns, side="left")
+    up_to = jnp.searchsorted(sorted_returns, returns, side="right")
     rank = (below + up_to - 1).astype(returns.dtype) / 2
     return rank / (returns.shape[0] - 1) - 0.5
 

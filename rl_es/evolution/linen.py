@@ -119,28 +119,28 @@ def find_matrices(
     shapes = leaves_by_path(params)
     recorder = _Recorder(shapes)
     traced = _trace(module, params, inputs, recorder)
-    calls, refused = recorder.calls, recorder.refused
+    calls, refusals = recorder.calls, recorder.refusals
     leaves = jax.tree_util.tree_flatten_with_path(params)[0]
     paths = [tuple(entry.key for entry in path) for path, _ in leaves]
     sources = dict(zip(traced.invars, paths, strict=True))
-    for path, source, jitted in _marked_weights(traced, sources):
-        if jitted:  # equal modules share one trace, so that the path may be another module's
-            refused[source or path] = f"'{'/'.join(source or path)}' is used inside nn.jit"
+    for path, source, is_jitted in _marked_weights(traced, sources):
+        if is_jitted:  # equal modules share one trace, so that the path may be another module's
+            refusals[source or path] = f"'{'/'.join(source or path)}' is used inside nn.jit"
         elif source != path:
-            refused.setdefault(
+            refusals.setdefault(
                 path,
                 f"'{'/'.join(path)}' is computed from parameters, as by nn.WeightNorm or "
                 "map_variables",
             )
-    _, used = partial_eval.dce_jaxpr(traced, [True] * len(traced.outvars))
-    for path, use in zip(paths, used, strict=True):
+    _, uses = partial_eval.dce_jaxpr(traced, [True] * len(traced.outvars))
+    for path, use in zip(paths, uses, strict=True):
         if use and path in calls:
-            refused.setdefault(path, f"'{'/'.join(path)}' is also used other than as a matrix")
+            refusals.setdefault(path, f"'{'/'.join(path)}' is also used other than as a matrix")
     matrices = {path: _as_matrix(module, shapes[path].shape) for path, module in calls.items()
-                if path not in refused}  # fmt: skip
+                if path not in refusals}  # fmt: skip
     return (
         {NETWORK + path: matrix for path, matrix in sorted(matrices.items())},
-        {NETWORK + path: reason for path, reason in sorted(refused.items())},
+        {NETWORK + path: reason for path, reason in sorted(refusals.items())},
     )
 
 
@@ -149,13 +149,13 @@ class _Recorder:
 
     Attributes:
       calls: The module that multiplies by a weight, by the weight's path.
-      refused: The reason why a weight cannot be treated as a matrix, by its path.
+      refusals: The reason why a weight cannot be treated as a matrix, by its path.
     """
 
     def __init__(self, shapes: Mapping[Path, Any]):
         self._shapes = shapes
         self.calls: dict[Path, nn.Module] = {}
-        self.refused: dict[Path, str] = {}
+        self.refusals: dict[Path, str] = {}
 
     def __call__(self, call: Callable[..., Array], args: Any, kwargs: Any, context: Any) -> Array:
         path = weight_path(context)
@@ -166,11 +166,11 @@ class _Recorder:
         checkpoint_name(weight, "/".join(path))
         name = "/".join(path[:-1]) or type(context.module).__name__
         if path not in self._shapes:
-            self.refused[path] = (
+            self.refusals[path] = (
                 f"the parameters of '{name}' do not stand at the path of its module"
             )
         elif weight.shape != self._shapes[path].shape:
-            self.refused[path] = (
+            self.refusals[path] = (
                 f"'{name}' is lifted over its parameters (a kernel of shape {weight.shape} a call "
                 f"out of {self._shapes[path].shape}, as nn.scan and nn.vmap make them)"
             )
@@ -196,7 +196,7 @@ def _trace(module: nn.Module, params: Any, inputs: Inputs, recorder: _Recorder) 
 
 
 def _marked_weights(
-    jaxpr: Jaxpr, sources: Mapping[Var, Path], jitted: bool = False
+    jaxpr: Jaxpr, sources: Mapping[Var, Path], is_jitted: bool = False
 ) -> Iterator[tuple[Path, Path | None, bool]]:
     """Yields the weights that a recorder marked in a trace.
 
@@ -206,24 +206,24 @@ def _marked_weights(
     Args:
       jaxpr: The trace.
       sources: The paths of the variables that are parameters.
-      jitted: True inside a function under `nn.jit`.
+      is_jitted: True inside a function under `nn.jit`.
 
     Yields:
       The path at which a module reads its weight; the path of the parameter that the weight is, or
-      None; and `jitted` at that point.
+      None; and `is_jitted` at that point.
     """
     for equation in jaxpr.eqns:
         if equation.primitive.name == "name":
             (weight,) = equation.invars
             source = sources.get(weight) if isinstance(weight, Var) else None
-            yield tuple(equation.params["name"].split("/")), source, jitted
+            yield tuple(equation.params["name"].split("/")), source, is_jitted
         for inner, operands in _bodies(equation):
             inner_sources = {
                 variable: sources[operand]
                 for variable, operand in zip(inner.invars, operands, strict=False)
                 if isinstance(operand, Var) and operand in sources
             }
-            inner_jitted = jitted or equation.primitive.name == "jit"
+            inner_jitted = is_jitted or equation.primitive.name == "jit"
             yield from _marked_weights(inner, inner_sources, inner_jitted)
 
 

@@ -35,13 +35,13 @@ def seal(content: bytes) -> bytes:
     return content + hashlib.sha256(content).digest()
 
 
-def unseal(stored: bytes) -> bytes:
+def unseal(sealed_bytes: bytes) -> bytes:
     """Returns the content of bytes that `seal` returned.
 
     Raises:
       ValueError: it is damaged.
     """
-    content, digest = stored[:-_BYTES], stored[-_BYTES:]
+    content, digest = sealed_bytes[:-_BYTES], sealed_bytes[-_BYTES:]
     if hashlib.sha256(content).digest() != digest:
         raise ValueError("its checksum is wrong")
     return content

@@ -242,7 +242,7 @@ def folder_of_results(path: Path) -> Path:
     if path.exists():
         raise UserError(f"{path}: is a file, not a results folder")
     beside = path.parent.iterdir() if path.parent.is_dir() else ()
-    names = [other.name for other in beside if other.is_dir()]
+    names = [sibling.name for sibling in beside if sibling.is_dir()]
     near = did_you_mean(path.name, names)
     raise UserError(f"{path}: no such folder{near if 'did you mean' in near else ''}")
 

@@ -62,13 +62,13 @@ def git_revision() -> str | None:
     """Returns the git revision of this code, `-dirty` where it was changed; None outside git."""
     folder = Path(__file__).resolve().parent
     try:
-        described = subprocess.run(
+        process = subprocess.run(
             ["git", "describe", "--always", "--dirty", "--exclude", "*", "--abbrev=12"],
             cwd=folder, capture_output=True, text=True, timeout=10, check=True,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return None
-    return described.stdout.strip() or None
+    return process.stdout.strip() or None
 
 
 @functools.cache
@@ -134,8 +134,10 @@ def describe_mixed(texts: Iterable[Any], revisions: Iterable[Any]) -> str:
     versions = parse_versions(texts) | {
         REVISION: {str(revision) for revision in revisions if isinstance(revision, str)}
     }
-    mixed = [f"{name} {' and '.join(sorted(of))}" for name, of in versions.items() if len(of) > 1]
-    return f"Runs of different versions: {', '.join(sorted(mixed))}" if mixed else ""
+    differences = [
+        f"{name} {' and '.join(sorted(of))}" for name, of in versions.items() if len(of) > 1
+    ]
+    return f"Runs of different versions: {', '.join(sorted(differences))}" if differences else ""
 
 
 def changed_versions(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
@@ -191,7 +193,7 @@ def read_starts(path: Path) -> tuple[str, str, list[dict[str, Any]]]:
 def write_manifest(
     folder: Path,
     kind: str,
-    stated: Mapping[str, Any],
+    content: Mapping[str, Any],
     start: Mapping[str, Any],
     note: Note,
     **more: Any,
@@ -201,7 +203,7 @@ def write_manifest(
     Args:
       folder: the results folder.
       kind: one of `KINDS`: the key of the content.
-      stated: the content of the file that is run; it has a `name`.
+      content: the content of the file that is run; it has a `name`.
       start: values of this start besides its time, versions, revision and machine.
       note: receives a message about a manifest that is set aside, and about versions that changed
         since the last start.
@@ -210,7 +212,7 @@ def write_manifest(
     Raises:
       UserError: the folder holds the results of another file.
     """
-    this = {
+    entry = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": package_versions(),
         "git_revision": git_revision(),
@@ -221,18 +223,18 @@ def write_manifest(
     }
     path = folder / NAME
     with files.hold_claim(folder, "manifest"):
-        owner = (kind, stated["name"])
+        owner = (kind, content["name"])
         present = read_or_set_aside(folder, path, read_starts, note)
         present_kind, name, starts = present or (*owner, [])
         if (present_kind, name) != owner:
             raise UserError(
                 f"{folder}: holds the results of {present_kind} '{name}', not "
-                f"{'' if present_kind == kind else f'{kind} '}'{stated['name']}'; "
+                f"{'' if present_kind == kind else f'{kind} '}'{content['name']}'; "
                 "choose another folder with --out"
             )
-        if starts and (message := changed_versions(starts[-1], this)):
+        if starts and (message := changed_versions(starts[-1], entry)):
             note(message)
-        text_files.write_json(path, {kind: dict(stated), "starts": [*starts, this], **more})
+        text_files.write_json(path, {kind: dict(content), "starts": [*starts, entry], **more})
 
 
 class _Tuning(FileModel):
@@ -275,7 +277,7 @@ class SweepManifest:
 
     sweep: Mapping[str, Any] = field(default_factory=dict)
     starts: tuple[Mapping[str, Any], ...] = ()
-    merged: bool = False  # True where the tables come from several folders
+    is_merge: bool = False  # True where the tables come from several folders
 
     @property
     def description(self) -> str:
@@ -303,7 +305,7 @@ def read_sweep_manifest(folder: Path) -> SweepManifest:
         return SweepManifest()
     _, content = read_json_as(path, _SweepManifest, "manifest of a sweep")
     starts = tuple(content.get("starts", ()))
-    return SweepManifest(content["sweep"], starts, merged="merged" in content)
+    return SweepManifest(content["sweep"], starts, is_merge="merged" in content)
 
 
 def _tuning(record: Mapping[str, Any]) -> str:

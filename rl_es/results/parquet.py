@@ -57,7 +57,7 @@ def write_with_record(
 
 
 def read_with_record(
-    path: Path, key: bytes, version: int, what: str
+    path: Path, key: bytes, version: int, file_kind: str
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Reads the (rows, record) of a file that `write_with_record` wrote.
 
@@ -65,7 +65,7 @@ def read_with_record(
       path: the file.
       key: of the record in its metadata.
       version: the `schema_version` that this reader supports.
-      what: its kind, for messages.
+      file_kind: its kind, for messages.
 
     Raises:
       DamagedError: the file was cut short or altered, or was not written by this suite.
@@ -76,15 +76,15 @@ def read_with_record(
         checksums.check_parquet(content)
         table = pq.read_table(pa.BufferReader(content))
         record = text_files.loads_json((table.schema.metadata or {})[key])
-        written = record["schema_version"]
+        file_version = record["schema_version"]
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError, RecursionError) as error:
         raise DamagedError(
-            f"{path}: not a readable {what} ({short_reason(error)}); "
+            f"{path}: not a readable {file_kind} ({short_reason(error)}); "
             "run again: what is damaged is set aside and made anew"
         ) from None
-    if written != version:
+    if file_version != version:
         raise UserError(
-            f"{path}: written with results schema {written}, this version reads {version}"
+            f"{path}: written with results schema {file_version}, this version reads {version}"
         )
     return table.to_pylist(), record
 
@@ -102,29 +102,29 @@ MAPPINGS = ("versions", "environment", "policy")  # of a run: plain, or as JSON 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def damage_error(path: Path, what: str, reason: str) -> DamagedError:
+def damage_error(path: Path, file_kind: str, reason: str) -> DamagedError:
     """Returns the error about a file whose content is invalid, with the remedy."""
-    return DamagedError(f"{path}: not a readable {what} ({reason}); {REMEDY}")
+    return DamagedError(f"{path}: not a readable {file_kind} ({reason}); {REMEDY}")
 
 
-def check_record(path: Path, record: Any, model: type[Model], what: str) -> Model:
+def check_record(path: Path, record: Any, model: type[Model], file_kind: str) -> Model:
     """Returns a file's record as `model`.
 
     Raises:
       DamagedError: the record is invalid; the message names the key.
     """
     try:
-        return text_files.validated(record, model)
+        return text_files.validate(record, model)
     except ConfigError as problem:
-        raise damage_error(path, what, str(problem)) from None
+        raise damage_error(path, file_kind, str(problem)) from None
 
 
 def check_rows(
     path: Path,
     rows: Sequence[Mapping[str, Any]],
     columns: Mapping[str, pa.DataType],
-    needed: Iterable[str],
-    what: str,
+    mandatory: Iterable[str],
+    file_kind: str,
 ) -> None:
     """Raises an error for rows that their columns cannot hold.
 
@@ -132,8 +132,8 @@ def check_rows(
       path: the file, for messages.
       rows: values by column; values of other columns are not checked.
       columns: types by name.
-      needed: columns that have a value in each row; texts among them are names.
-      what: the file's kind.
+      mandatory: columns that have a value in each row; texts among them are names.
+      file_kind: the file's kind.
 
     Raises:
       DamagedError: names the column and the row.
@@ -143,29 +143,29 @@ def check_rows(
         try:
             pa.array(values, kind)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
-            raise damage_error(path, what, f"column {name}: {short_reason(error)}") from None
+            raise damage_error(path, file_kind, f"column {name}: {short_reason(error)}") from None
         for value in filter(_is_invalid_count, values if pa.types.is_integer(kind) else ()):
             raise damage_error(
-                path, what, f"column {name}: must be whole, from 0, is {brief(value)}"
+                path, file_kind, f"column {name}: must be whole, from 0, is {brief(value)}"
             )
         for value in filter(_is_invalid_measure, values if kind == pa.float64() else ()):
             raise damage_error(
-                path, what, f"column {name}: no measure is as large as {brief(value)}"
+                path, file_kind, f"column {name}: no measure is as large as {brief(value)}"
             )
         if name.endswith("seconds") and math.inf in values:
-            raise damage_error(path, what, f"column {name}: must be finite")
-    for name in needed:
+            raise damage_error(path, file_kind, f"column {name}: must be finite")
+    for name in mandatory:
         for number, row in enumerate(rows):
             if reason := _invalid_value(row.get(name)):
-                raise damage_error(path, what, f"row {number}: {name} {reason}")
+                raise damage_error(path, file_kind, f"row {number}: {name} {reason}")
 
 
 def check_runs(
     path: Path,
     runs: Sequence[Mapping[str, Any]],
     columns: Mapping[str, pa.DataType],
-    needed: Iterable[str],
-    what: str,
+    mandatory: Iterable[str],
+    file_kind: str,
 ) -> None:
     """Raises an error for runs that no sweep can have written.
 
@@ -175,10 +175,10 @@ def check_runs(
       DamagedError: names the column and the row.
     """
     plain = {name: kind for name, kind in columns.items() if name not in MAPPINGS}
-    check_rows(path, runs, plain, needed, what)
+    check_rows(path, runs, plain, mandatory, file_kind)
     for number, run in enumerate(runs):
         if reason := next(_invalid_fields(run), ""):
-            raise damage_error(path, what, f"row {number}: {reason}")
+            raise damage_error(path, file_kind, f"row {number}: {reason}")
 
 
 def check_curves(
@@ -186,7 +186,7 @@ def check_curves(
     rows: Sequence[Mapping[str, Any]],
     runs: Iterable[Mapping[str, Any]],
     identity: Iterable[str],
-    what: str,
+    file_kind: str,
 ) -> None:
     """Raises an error for rows of no run, and for a finished run without rows.
 
@@ -195,7 +195,7 @@ def check_curves(
       rows: of curves, checked.
       runs: of the runs table, checked.
       identity: columns that a row shares with its run.
-      what: the file's kind.
+      file_kind: the file's kind.
 
     Raises:
       DamagedError: names the run.
@@ -203,10 +203,12 @@ def check_curves(
     identities = {run["run_id"]: [run[name] for name in identity] for run in runs}
     for row in rows:
         if identities.get(row["run_id"]) != [row[name] for name in identity]:
-            raise damage_error(path, what, f"a row of run {row['run_id']} is of another run")
-    finished = {run["run_id"] for run in runs if run.get("status") == "finished"}
-    if missing := finished - {row["run_id"] for row in rows}:
-        raise damage_error(path, what, f"run {min(missing)} is finished, and its curve is missing")
+            raise damage_error(path, file_kind, f"a row of run {row['run_id']} is of another run")
+    finished_ids = {run["run_id"] for run in runs if run.get("status") == "finished"}
+    if missing := finished_ids - {row["run_id"] for row in rows}:
+        raise damage_error(
+            path, file_kind, f"run {min(missing)} is finished, and its curve is missing"
+        )
 
 
 def _invalid_fields(run: Mapping[str, Any]) -> Iterator[str]:

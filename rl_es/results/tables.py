@@ -139,13 +139,13 @@ def read_cell(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     Raises:
       UserError: the file is damaged, or another program wrote it.
     """
-    what = "cell"
-    rows, record = read_with_record(path, _RECORD, SCHEMA_VERSION, what)
-    check_runs(path, [record], {**IDENTITY, **RUN}, IDENTITY, what)
-    check_rows(path, rows, {**IDENTITY, **MEASURES}, NEEDED, what)
-    check_curves(path, rows, [record], IDENTITY, what)
+    file_kind = "cell"
+    rows, record = read_with_record(path, _RECORD, SCHEMA_VERSION, file_kind)
+    check_runs(path, [record], {**IDENTITY, **RUN}, IDENTITY, file_kind)
+    check_rows(path, rows, {**IDENTITY, **MEASURES}, NEEDED, file_kind)
+    check_curves(path, rows, [record], IDENTITY, file_kind)
     if path.stem != record["run_id"]:
-        raise damage_error(path, what, f"it is of run {record['run_id']}")
+        raise damage_error(path, file_kind, f"it is of run {record['run_id']}")
     return rows, record
 
 
@@ -155,13 +155,13 @@ def cell_paths(folder: Path) -> list[Path]:
 
 
 def read_typed_csv(
-    path: Path, what: str, columns: Mapping[str, pa.DataType]
+    path: Path, file_kind: str, columns: Mapping[str, pa.DataType]
 ) -> list[dict[str, Any]]:
     """Returns the rows of a CSV file, empty cells as None.
 
     Args:
       path: the file.
-      what: its kind, for messages.
+      file_kind: its kind, for messages.
       columns: types by name. A column that is not among them, a setting, is read as numbers or
         booleans where all of its values are such, and else as text.
 
@@ -169,7 +169,7 @@ def read_typed_csv(
       UserError: it cannot be read.
       ValueError: a cell is not of its column's type.
     """
-    head, cells = text_files.read_csv(path, what)
+    head, cells = text_files.read_csv(path, file_kind)
     rows: list[dict[str, Any]] = [
         {name: value or None for name, value in zip(head, row, strict=True)} for row in cells
     ]
@@ -235,7 +235,7 @@ def write_tables(folder: Path, curves: pd.DataFrame, runs: pd.DataFrame) -> list
     The types are the schema's, whatever the data: pandas holds an integer column with gaps as
     floats, the files hold integers and nulls.
     """
-    written = []
+    paths = []
     for name, frame, columns in (("curves", curves, MEASURES), ("runs", runs, RUN)):
         types = {**IDENTITY, **columns}
         integers = [column for column, kind in types.items() if kind == pa.int64()]
@@ -245,32 +245,32 @@ def write_tables(folder: Path, curves: pd.DataFrame, runs: pd.DataFrame) -> list
         path = folder / f"{name}.parquet"
         with atomic_path(path) as temporary:
             pq.write_table(table.cast(pa.schema(schema)), temporary)
-        written.append(path)
+        paths.append(path)
         if name == "runs":
             write_text(folder / "runs.csv", frame.to_csv(index=False))
-    written = [*written, folder / "runs.csv"]
-    checksums.write_sums(written)
-    return written
+    paths.append(folder / "runs.csv")
+    checksums.write_sums(paths)
+    return paths
 
 
 def _load_folder(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Returns the rows of a folder's curves, and of its runs."""
-    cells, written = cell_paths(folder), table_paths(folder)
-    if cells:
+    if cells := cell_paths(folder):
         read = [read_cell(path) for path in cells]
         records = [{name: as_json(value) for name, value in record.items()} for _, record in read]
         return [row for curve, _ in read for row in curve], records
-    if written is None:
+    paths = table_paths(folder)
+    if paths is None:
         raise UserError(
             f"{folder}: no results here (neither cells/*.parquet nor curves.parquet with "
             "runs.parquet or runs.csv); run a sweep into it"
         )
-    curves, runs = _rows(written[0]), _rows(written[1])
+    curves, runs = map(_rows, paths)
     if not runs:
-        raise damage_error(written[1], _TABLE, "it has no runs")
-    check_runs(written[1], runs, {**IDENTITY, **RUN}, IDENTITY, _TABLE)
-    check_rows(written[0], curves, {**IDENTITY, **MEASURES}, NEEDED, _TABLE)
-    check_curves(written[0], curves, runs, IDENTITY, _TABLE)
+        raise damage_error(paths[1], _TABLE, "it has no runs")
+    check_runs(paths[1], runs, {**IDENTITY, **RUN}, IDENTITY, _TABLE)
+    check_rows(paths[0], curves, {**IDENTITY, **MEASURES}, NEEDED, _TABLE)
+    check_curves(paths[0], curves, runs, IDENTITY, _TABLE)
     return curves, runs
 
 
@@ -307,9 +307,9 @@ def _frame(rows: list[dict[str, Any]], columns: Mapping[str, pa.DataType]) -> pd
         name: next(iter(kinds)) if len(kinds) == 1 else pa.string()
         for name, kinds in sorted(types.items())
     }
-    mixed = [name for name, kinds in types.items() if len(kinds) > 1]
-    if mixed:
-        rows = [{**row, **{name: _text(row.get(name)) for name in mixed}} for row in rows]
+    mixed_names = [name for name, kinds in types.items() if len(kinds) > 1]
+    if mixed_names:
+        rows = [{**row, **{name: _text(row.get(name)) for name in mixed_names}} for row in rows]
     schema = pa.schema([*columns.items(), *settings.items()])
     return pa.Table.from_pylist(rows, schema=schema).to_pandas()
 

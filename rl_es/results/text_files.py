@@ -55,12 +55,12 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write_text(path, checksums.json_text(content))
 
 
-def read_json(path: Path, what: str) -> dict[str, Any]:
+def read_json(path: Path, file_kind: str) -> dict[str, Any]:
     """Reads an object that `write_json` wrote.
 
     Args:
       path: the file.
-      what: its kind, for messages.
+      file_kind: its kind, for messages.
 
     Raises:
       DamagedError: there is none, it was cut short or altered, or it was not written by this suite.
@@ -70,28 +70,28 @@ def read_json(path: Path, what: str) -> dict[str, Any]:
         _check_text(content)
         return content
     except (OSError, ValueError, RecursionError) as error:
-        raise unreadable(path, what, error) from None
+        raise unreadable(path, file_kind, error) from None
 
 
-def read_json_as(path: Path, model: type[Model], what: str) -> tuple[Model, dict[str, Any]]:
+def read_json_as(path: Path, model: type[Model], file_kind: str) -> tuple[Model, dict[str, Any]]:
     """Reads an object that `write_json` wrote, as `model` and as plain data.
 
     Raises:
       DamagedError: as `read_json`, or the object is no `model`; the message names the key.
     """
-    content = read_json(path, what)
+    content = read_json(path, file_kind)
     try:
-        return validated(content, model), content
+        return validate(content, model), content
     except ConfigError as problem:
-        raise unreadable(path, what, problem) from None
+        raise unreadable(path, file_kind, problem) from None
 
 
-def unreadable(path: Path, what: str, error: Exception) -> DamagedError:
+def unreadable(path: Path, file_kind: str, error: Exception) -> DamagedError:
     """Returns the error about a file that cannot be read."""
-    return DamagedError(f"{path}: not a readable {what} ({short_reason(error)})")
+    return DamagedError(f"{path}: not a readable {file_kind} ({short_reason(error)})")
 
 
-def validated(content: Any, model: type[Model]) -> Model:
+def validate(content: Any, model: type[Model]) -> Model:
     """Returns plain data as `model`.
 
     Raises:
@@ -131,12 +131,14 @@ def _check_text(content: Any) -> None:
 MAX_CSV_BYTES = 2**30
 
 
-def read_csv(path: Path, what: str, most: int = MAX_CSV_BYTES) -> tuple[list[str], list[list[str]]]:
+def read_csv(
+    path: Path, file_kind: str, most: int = MAX_CSV_BYTES
+) -> tuple[list[str], list[list[str]]]:
     """Reads the header and the rows of a CSV file, without its empty lines.
 
     Args:
       path: the file.
-      what: its kind, for messages.
+      file_kind: its kind, for messages.
       most: the largest size in bytes.
 
     Raises:
@@ -151,5 +153,5 @@ def read_csv(path: Path, what: str, most: int = MAX_CSV_BYTES) -> tuple[list[str
             if row and len(row) != len(head):
                 raise ValueError(f"row {number} has {len(row)} cells, the head has {len(head)}")
     except (OSError, ValueError, csv.Error) as error:
-        raise UserError(f"{path}: not a readable {what} ({short_reason(error)})") from None
+        raise UserError(f"{path}: not a readable {file_kind} ({short_reason(error)})") from None
     return head, [row for row in rows if row]

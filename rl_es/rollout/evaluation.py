@@ -105,8 +105,8 @@ def make_native_evaluator(
         for t in range(limit):
             if t % repeats == 0:
                 values, step = observations.astype(np.float32), np.uint32(t // repeats)
-                states, chosen = act(snapshot, states, values, keys, step)
-                actions = np.asarray(chosen)
+                states, action_batch = act(snapshot, states, values, keys, step)
+                actions = np.asarray(action_batch)
             outcome = native.step(simulator[alive], actions[alive])
             simulator[alive], observations[alive] = outcome.state, outcome.observations
             returns[alive] += outcome.rewards
@@ -160,12 +160,12 @@ def make_recorder(
         reset_key, step_key = jax.random.split(key)
 
         def step(particle: Particle, key: Array) -> tuple[Particle, tuple]:
-            moved, action, transition = act_and_step(
+            next_particle, action, transition = act_and_step(
                 env, policy, snapshot.params, snapshot.statistics, particle, key
             )
             state = particle.env if states else ()
             before = (state, particle.observation.values, action, transition.reward)
-            return moved, (*before, transition.terminated, ~particle.done)
+            return next_particle, (*before, transition.terminated, ~particle.done)
 
         keys = jax.vmap(jax.random.fold_in, (None, 0))(
             step_key, jnp.arange(limit, dtype=jnp.uint32)
@@ -176,9 +176,9 @@ def make_recorder(
     return record
 
 
-def read_trajectory(recorded: Any) -> Trajectory:
+def read_trajectory(record: Any) -> Trajectory:
     """Returns the episode that a recorder's function recorded, up to its end."""
-    (*steps, terminated, alive), end = jax.device_get(recorded)
+    (*steps, terminated, alive), end = jax.device_get(record)
     length = int(alive.sum())
     if length < len(alive):  # the first step after the end starts from the final state
         end = jax.tree.map(lambda leaf: leaf[length], tuple(steps[:2]))

@@ -35,9 +35,9 @@ def normalise(statistics: Statistics | None, observation: Observation) -> Observ
     if statistics is None:
         return observation
     variance = statistics.m2 / jnp.maximum(statistics.count, 1.0)
-    scaled = (observation.values - statistics.mean) / jnp.sqrt(variance + 1e-8)
+    z_scores = (observation.values - statistics.mean) / jnp.sqrt(variance + 1e-8)
     enough = statistics.count >= 2
-    values = jnp.where(enough, jnp.clip(scaled, -CLIP, CLIP), observation.values)
+    values = jnp.where(enough, jnp.clip(z_scores, -CLIP, CLIP), observation.values)
     return observation._replace(values=values)
 
 
@@ -54,11 +54,11 @@ def batch_moments(statistics: Statistics, values: Array, alive: Array) -> Statis
     origin = statistics.mean.reshape((1,) * alive.ndim + statistics.mean.shape)
     deviation = values - origin
     usable = (jnp.abs(deviation) < MAX_DEVIATION).all(tuple(range(alive.ndim, values.ndim)))
-    counted = alive & usable
-    mask = counted.reshape(*alive.shape, *(1,) * statistics.mean.ndim)
+    is_counted = alive & usable
+    mask = is_counted.reshape(*alive.shape, *(1,) * statistics.mean.ndim)
     deviation = jnp.where(mask, deviation, 0.0)
     return Statistics(
-        count=jnp.sum(counted, dtype=jnp.float32),
+        count=jnp.sum(is_counted, dtype=jnp.float32),
         mean=deviation.sum(axes),
         m2=jnp.square(deviation).sum(axes),
     )

@@ -51,8 +51,8 @@ class ParameterPolicy:
         """Description of {"theta": [A]}, within the action's bounds if it has any."""
         shapes = {THETA: jax.ShapeDtypeStruct(self.space.shape, jnp.float32)}
         low, high = self.space.low, self.space.high
-        bounded = bool(np.isfinite(low).all() and np.isfinite(high).all())
-        bounds = ({THETA: low}, {THETA: high}) if bounded else None
+        has_bounds = bool(np.isfinite(low).all() and np.isfinite(high).all())
+        bounds = ({THETA: low}, {THETA: high}) if has_bounds else None
         return ParameterSpec(shapes, bounds=bounds)
 
     def init(self, key: Array) -> Params:
@@ -162,8 +162,8 @@ class ModulePolicy:
                 f"network {name}: it has {output.size} outputs, the action head reads "
                 f"{self.head.outputs}"
             )
-        matrices, refused = find_matrices(self.module, shapes["network"], self._example_inputs)
-        return ParameterSpec(shapes, matrices, refused)
+        matrices, refusals = find_matrices(self.module, shapes["network"], self._example_inputs)
+        return ParameterSpec(shapes, matrices, refusals)
 
     def _apply(
         self, network: Params, state: PolicyState, values: Array

@@ -100,16 +100,16 @@ class WholeEpisodes:
         first = _both_members(_start(self.env, self.policy, reset_keys, pairs, self.episodes))
         step = population_step(self.env, self.policy, members, start.statistics)
         keys = pair_keys(step_keys, pairs, self.episodes)
-        unrolled = unroll_episodes(
+        rollout = unroll_episodes(
             step, first, keys, time_limit(self.env), start.statistics, self.lanes
         )
         segment = Segment(
-            returns=unrolled.returns.mean(-1).reshape(-1),
+            returns=rollout.returns.mean(-1).reshape(-1),
             ended=jnp.ones((pairs,), bool),
-            steps=unrolled.lengths.sum(),
-            episodes=jnp.asarray(unrolled.returns.size, jnp.int32),
+            steps=rollout.lengths.sum(),
+            episodes=jnp.asarray(rollout.returns.size, jnp.int32),
         )
-        return SegmentOutcome(segment, None, unrolled.moments)
+        return SegmentOutcome(segment, None, rollout.moments)
 
 
 class PersistentParticles(NamedTuple):
@@ -143,23 +143,23 @@ class ParticleWindows:
     ) -> SegmentOutcome:
         (pairs,) = start.fresh.shape
         reset = _start(self.env, self.policy, reset_keys, pairs, 1)
-        renewed = PersistentParticles(_both_members(reset), jnp.zeros((pairs, 2, 1), bool))
-        first, broken = select_fresh(start.fresh, renewed, start.particles)
+        fresh_particles = PersistentParticles(_both_members(reset), jnp.zeros((pairs, 2, 1), bool))
+        first, broken = select_fresh(start.fresh, fresh_particles, start.particles)
         step = population_step(self.env, self.policy, members, start.statistics)
-        unrolled = unroll_window(
+        rollout = unroll_window(
             step, first, pair_keys(step_keys, pairs, 1), self.steps, start.statistics
         )
-        broken |= ~jnp.isfinite(unrolled.returns)
-        done = unrolled.particles.done | broken
+        broken |= ~jnp.isfinite(rollout.returns)
+        done = rollout.particles.done | broken
         endless = self.env.spec.episode_length is None
         segment = Segment(
-            returns=jnp.where(broken, jnp.nan, unrolled.returns).reshape(-1),
+            returns=jnp.where(broken, jnp.nan, rollout.returns).reshape(-1),
             ended=broken.any((1, 2)) | done.all((1, 2)) if endless else done.all((1, 2)),
-            steps=unrolled.lengths.sum(),
+            steps=rollout.lengths.sum(),
             episodes=(done & ~first.done).sum(dtype=jnp.int32),
         )
-        particles = PersistentParticles(unrolled.particles._replace(done=done), broken)
-        return SegmentOutcome(segment, particles, unrolled.moments)
+        particles = PersistentParticles(rollout.particles._replace(done=done), broken)
+        return SegmentOutcome(segment, particles, rollout.moments)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,20 +181,22 @@ class CentreWindows:
         centre = select_fresh(start.fresh, reset, start.particles)
         keys = pair_keys(step_keys, pairs, 1)
         step = population_step(self.env, self.policy, members, start.statistics)
-        unrolled = unroll_window(step, _both_members(centre), keys, self.steps, start.statistics)
-        unperturbed = single_step(self.env, self.policy, members.shared, start.statistics)
-        advanced = unroll_window(jax.vmap(unperturbed), centre, keys, self.steps, start.statistics)
-        done = advanced.particles.done | ~jnp.isfinite(advanced.returns)
+        rollout = unroll_window(step, _both_members(centre), keys, self.steps, start.statistics)
+        centre_step = single_step(self.env, self.policy, members.shared, start.statistics)
+        centre_rollout = unroll_window(
+            jax.vmap(centre_step), centre, keys, self.steps, start.statistics
+        )
+        done = centre_rollout.particles.done | ~jnp.isfinite(centre_rollout.returns)
         segment = Segment(
-            returns=unrolled.returns.reshape(-1),
+            returns=rollout.returns.reshape(-1),
             ended=done[:, 0],
-            steps=unrolled.lengths.sum() + advanced.lengths.sum(),
+            steps=rollout.lengths.sum() + centre_rollout.lengths.sum(),
             episodes=(done & ~centre.done).sum(dtype=jnp.int32),
         )
-        moments = unrolled.moments
-        if moments is not None and advanced.moments is not None:
-            moments = add_moments(moments, advanced.moments)
-        return SegmentOutcome(segment, advanced.particles, moments)
+        moments = rollout.moments
+        if moments is not None and centre_rollout.moments is not None:
+            moments = add_moments(moments, centre_rollout.moments)
+        return SegmentOutcome(segment, centre_rollout.particles, moments)
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,9 +220,9 @@ class StaggeredWindows:
         particles, left = start.particles
         start = start._replace(particles=particles)
         outcome = self.windows.run(members, start, reset_keys, step_keys)
-        ended = outcome.segment.ended | (left == 1)
-        segment = outcome.segment.replace(ended=ended)  # pyright: ignore[reportAttributeAccessIssue]
-        left = jnp.where(ended, 0, jnp.maximum(left - 1, 0))
+        ends = outcome.segment.ended | (left == 1)
+        segment = outcome.segment.replace(ended=ends)  # pyright: ignore[reportAttributeAccessIssue]
+        left = jnp.where(ends, 0, jnp.maximum(left - 1, 0))
         return SegmentOutcome(segment, (outcome.particles, left), outcome.moments)
 
 

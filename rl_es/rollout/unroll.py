@@ -101,8 +101,8 @@ def _move(
     """Steps one particle's environment. Consumes `key`."""
     transition = env.step(key, particle.env, action)
     done = particle.done | transition.terminated | transition.truncated
-    moved = Particle(transition.state, transition.observation, policy_state, done)
-    return moved, transition
+    next_particle = Particle(transition.state, transition.observation, policy_state, done)
+    return next_particle, transition
 
 
 def _mask_outcome(particle: Particle, transition: Transition) -> tuple[Array, Array]:
@@ -123,8 +123,8 @@ def act_and_step(
     """Steps one particle; returns it, its action and the transition. Consumes `key`."""
     act_key, env_key = jax.random.split(key)
     policy_state, action = _act(policy, params, statistics, particle, act_key)
-    moved, transition = _move(env, particle, policy_state, action, env_key)
-    return moved, action, transition
+    next_particle, transition = _move(env, particle, policy_state, action, env_key)
+    return next_particle, action, transition
 
 
 def single_step(
@@ -133,8 +133,8 @@ def single_step(
     """Returns the step of unperturbed particles [E] with keys [E]."""
 
     def step(particle: Particle, key: Array) -> tuple[Particle, Array, Array]:
-        moved, _, transition = act_and_step(env, policy, params, statistics, particle, key)
-        return moved, *_mask_outcome(particle, transition)
+        next_particle, _, transition = act_and_step(env, policy, params, statistics, particle, key)
+        return next_particle, *_mask_outcome(particle, transition)
 
     return jax.vmap(step)
 
@@ -165,8 +165,8 @@ def population_step(
 
     def step(particles: Particle, keys: Array) -> tuple[Particle, Array, Array]:
         act_keys, env_keys = jnp.moveaxis(_split(keys), -1, 0)
-        acted = over_pairs(members.products, members.direct, signs, particles, act_keys)
-        return _move_all(env, particles, acted, env_keys[:, None])
+        policy_outputs = over_pairs(members.products, members.direct, signs, particles, act_keys)
+        return _move_all(env, particles, policy_outputs, env_keys[:, None])
 
     return step
 
@@ -199,16 +199,18 @@ def separate_step(
 
 
 def _move_all(
-    env: Environment, particles: Particle, acted: tuple[PolicyState, Array], keys: Array
+    env: Environment, particles: Particle, policy_outputs: tuple[PolicyState, Array], keys: Array
 ) -> tuple[Particle, Array, Array]:
     """Steps particles of any leading axes as one flat axis; keys broadcast to those axes."""
 
     def move(particle: Particle, policy_state: PolicyState, action: Array, key: Array) -> Any:
-        moved, transition = _move(env, particle, policy_state, action, key)
-        return moved, *_mask_outcome(particle, transition)
+        next_particle, transition = _move(env, particle, policy_state, action, key)
+        return next_particle, *_mask_outcome(particle, transition)
 
     lead = particles.done.shape
-    return _flatten_axes(jax.vmap(move), lead)(particles, *acted, jnp.broadcast_to(keys, lead))
+    return _flatten_axes(jax.vmap(move), lead)(
+        particles, *policy_outputs, jnp.broadcast_to(keys, lead)
+    )
 
 
 def _split(keys: Array) -> Array:
@@ -290,7 +292,7 @@ def unroll_episodes(
     """
     length = -(-horizon // -(-horizon // CHUNK))  # the last chunk hardly exceeds the horizon
 
-    def unfinished(carry: tuple[Array, UnrollOutcome]) -> Array:
+    def is_unfinished(carry: tuple[Array, UnrollOutcome]) -> Array:
         t, outcome = carry
         alive = jnp.any(~outcome.particles.done)
         if lanes is not None:
@@ -303,4 +305,4 @@ def unroll_episodes(
         return t + length, _take_steps(step, outcome, keys, times, statistics)
 
     first = (jnp.zeros((), jnp.int32), _initial_outcome(particles, statistics))
-    return jax.lax.while_loop(unfinished, chunk, first)[1]
+    return jax.lax.while_loop(is_unfinished, chunk, first)[1]

@@ -81,9 +81,9 @@ class ActionRepeat:
             return transition.state, transition._replace(state=())
 
         state, outcomes = jax.lax.scan(once, state, jax.random.split(key, self.repeats))
-        ended = (outcomes.terminated | outcomes.truncated).astype(jnp.int32)  # [repeats]
-        counts = jnp.cumsum(ended) == ended  # up to the first end, included
-        last = jnp.where(ended.any(), jnp.argmax(ended), self.repeats - 1)
+        ends = (outcomes.terminated | outcomes.truncated).astype(jnp.int32)  # [repeats]
+        counts = jnp.cumsum(ends) == ends  # up to the first end, included
+        last = jnp.where(ends.any(), jnp.argmax(ends), self.repeats - 1)
         at_end = jax.tree.map(lambda leaf: leaf[last], outcomes)
         # The state continues past an end, where it is not used: selecting it would cost a copy.
         return at_end._replace(

@@ -19,11 +19,12 @@ from rich.table import Table
 from rl_es.config import split_traced
 from rl_es.interfaces import Limit
 from rl_es.results import manifest
-from rl_es.sweep.cells import Cell, Group, expand_cells, group_cells
+from rl_es.sweep.cells import Group, expand_cells, group_cells
 from rl_es.sweep.progress import format_duration
 from rl_es.sweep.queue import PlacedGroup, compile_group, evaluation_key, make_placed_group
 from rl_es.sweep.runs import MAX_STEPS
 from rl_es.sweep.schema import Sweep
+from rl_es.sweep.store import RunProgress
 from rl_es.sweep.surfaces import requested_surfaces
 from rl_es.training.compilation import Compiler, Program, prepare_jax
 from rl_es.training.resources import DEFAULT_RESOURCES, Resources
@@ -59,13 +60,13 @@ class GroupEstimate:
 
     Attributes:
       compile: seconds of compilation, with what the cache held before the probe.
-      cached: seconds of compilation with all programs in the cache.
+      warm_compile: seconds of compilation with all programs in the cache.
       run: seconds of training and evaluation of all runs.
       memory: bytes of the largest program, by XLA's own account.
     """
 
     compile: float
-    cached: float
+    warm_compile: float
     run: float
     memory: int
 
@@ -97,7 +98,7 @@ def show_plan(sweep: Sweep, probe: bool = True, resources: Resources = DEFAULT_R
     for line in describe_placements(works):
         console.print(line)
     if estimates:
-        seconds = estimate_seconds(estimates, cached=True)
+        seconds = estimate_seconds(estimates, from_cache=True)
         compile_seconds = sum(estimate.compile for estimate in estimates)
         console.print(
             f"Estimated on {manifest.device_name()}: {format_duration(seconds)} for the whole "
@@ -173,17 +174,18 @@ def measure_group(work: PlacedGroup, program: Program) -> GroupEstimate:
     traced = split_traced(cell.config)[1].items()
     hyper = {name: np.full(program.lanes, value, np.float32) for name, value in traced}
     state = program.init(seeds, hyper)
-    ones = np.ones(program.lanes, np.int32)
-    # seconds, environment steps of a lane, generations
-    marks: list[tuple[float, float, int]] = [(0.0, 0.0, 0)]
+    lane_ones = np.ones(program.lanes, np.int32)
+    progress = RunProgress()
+    marks = [(0.0, 0.0)]  # seconds from the start, and share of the budget
     start, generations = time.perf_counter(), 1
-    while marks[-1][0] < PROBE_SECONDS and _budget_share(cell, *marks[-1]) < 1:
-        state, rows = program.advance(state, Limit(generations * ones, MAX_STEPS * ones))
-        env_steps, advanced = float(rows.env_steps.mean()), int(rows.generations[0])
-        elapsed = time.perf_counter() - start
-        marks.append((elapsed, marks[-1][1] + env_steps, marks[-1][2] + advanced))
+    while progress.wall_seconds < PROBE_SECONDS and progress.share(cell) < 1:
+        state, rows = program.advance(state, Limit(generations * lane_ones, MAX_STEPS * lane_ones))
+        progress.env_steps += round(float(rows.env_steps.mean()))
+        progress.generation += int(rows.generations[0])
+        progress.wall_seconds = time.perf_counter() - start
+        marks.append((progress.wall_seconds, float(progress.share(cell))))
         generations = min(2 * generations, 64)
-    training_seconds = _extrapolate(cell, marks)
+    training_seconds = cell.budget.seconds or _extrapolate(marks)
     start = time.perf_counter()
     np.asarray(program.evaluate(seeds, program.snapshot(state)))
     evaluation_seconds = (cell.evaluation.points + 1) * (time.perf_counter() - start)
@@ -196,39 +198,26 @@ def measure_group(work: PlacedGroup, program: Program) -> GroupEstimate:
     )
 
 
-def _budget_share(cell: Cell, seconds: float, env_steps: float, generations: int) -> float:
-    """Returns the fraction of a cell's budget that is used up."""
-    budget = cell.budget
-    if budget.env_steps is not None:
-        return env_steps / budget.env_steps
-    if budget.generations is not None:
-        return generations / budget.generations
-    return seconds / (budget.seconds or 1.0)
-
-
-def _extrapolate(cell: Cell, marks: Sequence[tuple[float, float, int]]) -> float:
+def _extrapolate(marks: Sequence[tuple[float, float]]) -> float:
     """Returns the seconds to the budget's end, at the pace of the probe's second half.
 
     Args:
-      cell: the cell that was trained.
-      marks: (seconds, environment steps, generations) after each call, from the start.
+      marks: (seconds, share of the budget) after each call, from the start.
     """
-    if cell.budget.seconds is not None:
-        return cell.budget.seconds
-    end, share = marks[-1][0], _budget_share(cell, *marks[-1])
-    middle = max(mark for mark in marks if mark[0] <= max(end / 2, marks[0][0]))
-    pace = (end - middle[0]) / max(share - _budget_share(cell, *middle), 1e-12)
+    end, share = marks[-1]
+    middle, middle_share = max(mark for mark in marks if mark[0] <= end / 2)
+    pace = (end - middle) / max(share - middle_share, 1e-12)
     return end + max(0.0, 1 - share) * pace
 
 
-def estimate_seconds(estimates: Sequence[GroupEstimate], cached: bool) -> float:
+def estimate_seconds(estimates: Sequence[GroupEstimate], from_cache: bool) -> float:
     """Returns the seconds of the whole sweep; the next group compiles while one runs.
 
     Args:
       estimates: of each group, in order.
-      cached: whether all programs are in the cache.
+      from_cache: whether all programs are in the cache.
     """
-    compiles = [estimate.cached if cached else estimate.compile for estimate in estimates]
+    compiles = [estimate.warm_compile if from_cache else estimate.compile for estimate in estimates]
     total = compiles[0] if compiles else 0.0
     for i, estimate in enumerate(estimates):
         total += max([estimate.run, *compiles[i + 1 : i + 2]])

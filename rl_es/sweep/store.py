@@ -427,14 +427,7 @@ class Store:
 
 def cell_identity(cell: Cell) -> dict[str, Any]:
     """Returns the `tables.IDENTITY` of a run."""
-    return {
-        "sweep": cell.sweep,
-        "run_id": cell.run_id,
-        "env": cell.env,
-        "agent": cell.agent,
-        "label": cell.label,
-        "seed": cell.seed,
-    }
+    return {name: getattr(cell, name) for name in tables.IDENTITY if name != "schema_version"}
 
 
 def cell_origin(cell: Cell) -> dict[str, Any]:

@@ -50,14 +50,14 @@ def checks_of(name: str, stated: Mapping[str, Any], steps: int) -> Mapping[str, 
 
 
 def _of_agent(name: str, stated: Mapping[str, Any], steps: int) -> Mapping[str, Check]:
-    from rl_es.results.text_files import validated
+    from rl_es.results.text_files import validate
     from rl_es.tools.check_agent import AgentChecks, StrategyChecks
 
     module = registry.agents.load(name)
     if hasattr(module, "check"):
         module.check()
     try:
-        validated(dict(stated), module.Hyperparameters)
+        validate(dict(stated), module.Hyperparameters)
     except errors.ConfigError as problem:
         raise _setting_error(problem, problem.path) from None
     kind = AgentChecks if hasattr(module, "make_learner") else StrategyChecks

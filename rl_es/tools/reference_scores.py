@@ -133,7 +133,7 @@ def _world(env: str, texts: set[Any]) -> tuple[EnvironmentRecord, Any]:
     (text,) = texts
     try:
         world = text_files.loads_json(text)
-        return text_files.validated(world, EnvironmentRecord), world
+        return text_files.validate(world, EnvironmentRecord), world
     except (TypeError, ValueError, RecursionError, UserError) as error:
         raise UserError(f"{env}: its runs do not say what it is ({short_reason(error)})") from None
 

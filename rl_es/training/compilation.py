@@ -117,11 +117,11 @@ def compile_function(
       donate: numbers of the arguments that a call consumes.
     """
     start = time.perf_counter()
-    lowered = jax.jit(function, donate_argnums=donate).lower(*shapes)
+    lowering = jax.jit(function, donate_argnums=donate).lower(*shapes)
     trace_seconds = time.perf_counter() - start
     with suppress_loader_messages():
         start = time.perf_counter()
-        program = lowered.compile()
+        program = lowering.compile()
         compile_seconds = time.perf_counter() - start
     return CompiledFunction(program, _memory_bytes(program), trace_seconds, compile_seconds)
 

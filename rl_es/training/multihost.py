@@ -161,18 +161,18 @@ def any_process(flag: bool) -> bool:
     return flag if not is_multihost() else bool(gather([flag]).any())
 
 
-def check_same(content: str, what: str) -> None:
+def check_same(content: str, subject: str) -> None:
     """Compares a text over all processes.
 
     Args:
       content: the text.
-      what: what it describes, for the message.
+      subject: what it describes, for the message.
 
     Raises:
       UserError: it differs.
     """
     if is_multihost() and any_process(call_on_first(lambda: content) != content):
-        raise UserError(f"the processes were started with different {what}")
+        raise UserError(f"the processes were started with different {subject}")
 
 
 def call_on_first(call: Callable[[], Any]) -> Any:

@@ -54,7 +54,7 @@ class Task:
         """
         suite = registry.environment_suite(name)
         try:
-            config = text_files.validated(dict(options), suite.Options)
+            config = text_files.validate(dict(options), suite.Options)
         except ConfigError as problem:
             path = ("environment", "options", *problem.path)
             raise ConfigError(path, problem.reason) from None

@@ -29,9 +29,9 @@ def test_contract(name, make):
 @pytest.mark.parametrize("name", suite.NAMES)
 def test_episodes_are_craftax_s_own(name, make):
     """Rewards, ends and observations under random actions, up to the first end."""
-    from rl_es.envs._craftax_adapter import make_adapted
+    from rl_es.envs.craftax import make_raw
 
-    env, own = make(name), make_adapted(name)
+    env, own = make(name), make_raw(name)
     shape = 400, limited.LANES
     actions = np.random.default_rng(1).integers(0, env.spec.action_space.n, shape)
     ours, theirs = limited.beside(env, own, own.default_params, actions.astype(np.int32))

@@ -33,9 +33,9 @@ def test_contract(name, make):
 @pytest.mark.slow
 def test_episodes_are_kinetix_s_own(make):
     """Rewards, ends and observations up to the first end, under random actions and under none."""
-    from rl_es.envs._kinetix_adapter import make_adapted
+    from rl_es.envs.kinetix import make_raw
 
-    env, (own, params) = make(LEVEL), make_adapted(LEVEL)
+    env, (own, params) = make(LEVEL), make_raw(LEVEL)
     shape = env.spec.episode_length, limited.LANES, 6
     actions = np.random.default_rng(1).uniform(-1, 1, shape).astype(np.float32)
     actions[:, 1] = 0

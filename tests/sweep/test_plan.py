@@ -176,11 +176,11 @@ def test_time_is_judged_by_the_pace_after_the_start(
     result = plan.measure_group(work, Clocked(clock, lanes=2))  # pyright: ignore[reportArgumentType]
     training = 100 if "seconds" in budget else 105
     assert result.run == pytest.approx(2 * (training + 10 * 0.5))  # three runs in two batches
-    assert (result.compile, result.cached) == (20.0, 2.6)
+    assert (result.compile, result.warm_compile) == (20.0, 2.6)
 
 
 def test_the_next_group_compiles_while_one_runs() -> None:
     measured = [GroupEstimate(10, 1, 5, 0), GroupEstimate(20, 2, 7, 0), GroupEstimate(3, 1, 1, 0)]
-    assert plan.estimate_seconds(measured, cached=False) == 10 + 20 + 7 + 1
-    assert plan.estimate_seconds(measured, cached=True) == 1 + 5 + 7 + 1
-    assert plan.estimate_seconds([], cached=True) == 0
+    assert plan.estimate_seconds(measured, from_cache=False) == 10 + 20 + 7 + 1
+    assert plan.estimate_seconds(measured, from_cache=True) == 1 + 5 + 7 + 1
+    assert plan.estimate_seconds([], from_cache=True) == 0
