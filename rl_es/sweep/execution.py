@@ -113,7 +113,7 @@ def run_sweep(
             failures = make_executor(sweep, runner).run(works, versions)
         else:
             by_key = {work.group.key: work for work in works}
-            queue = GroupQueue(left, store, progress, lambda group: by_key[group.key], versions)
+            queue = runner.queue(left, versions, lambda group: by_key[group.key])
             failures = run_groups(queue, runner)
         failures += surfaces.evaluate_surfaces(requests, store, progress, stop)
     return 1 if failures or failed_before else 0

@@ -5,13 +5,22 @@ or with its population in more chunks. Another error ends the group's runs as fa
 """
 
 import threading
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 
 from rl_es.errors import Interrupted, StorageError
 from rl_es.sweep import runs
+from rl_es.sweep.cells import Group
 from rl_es.sweep.progress import Progress
-from rl_es.sweep.queue import ClaimedGroup, Compile, PlacedGroup, shrink_placement
+from rl_es.sweep.queue import (
+    ClaimedGroup,
+    Compile,
+    GroupQueue,
+    PlacedGroup,
+    make_placed_group,
+    shrink_placement,
+)
 from rl_es.sweep.runs import ActiveRun, GroupRecord
 from rl_es.sweep.store import Store, cell_reason
 from rl_es.training.compilation import Program
@@ -35,6 +44,16 @@ class GroupRunner:
     stop: threading.Event
     compile: Compile
     resources: Resources = DEFAULT_RESOURCES
+
+    def queue(
+        self,
+        groups: Sequence[Group],
+        versions: Mapping[str, int] | None = None,
+        place: Callable[[Group], PlacedGroup] | None = None,
+    ) -> GroupQueue:
+        """Returns the queue of groups to run; see `GroupQueue`. `place` is by the resources."""
+        place = place or partial(make_placed_group, resources=self.resources)
+        return GroupQueue(groups, self.store, self.progress, place, versions)
 
     def compile_and_run(self, claimed_group: ClaimedGroup) -> int:
         """Compiles and runs a claimed group, and releases it; otherwise as `run`."""

@@ -14,6 +14,7 @@ from typing import Any
 from rl_es.config import split_traced
 from rl_es.errors import Interrupted, UserError
 from rl_es.evolution.perturbation import PAIRS_PER_KEY
+from rl_es.results.files import claim_holder
 from rl_es.sweep.cells import Cell, Group
 from rl_es.sweep.progress import Progress
 from rl_es.sweep.store import GroupClaim, Store
@@ -226,7 +227,7 @@ class GroupQueue:
         while (claimed_group := self.take()) is None and self._groups:
             if not has_reported:
                 group = self._groups[0]
-                holder = self._store.claim_holder(group)
+                holder = claim_holder(self._store.folder, group.key)
                 self._progress.note(f"waiting for {holder}, which runs {group.label}", False)
                 has_reported = True
             if self._store.stop_requested(stop, WAIT_SECONDS):

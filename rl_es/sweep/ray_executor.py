@@ -27,7 +27,7 @@ from rl_es.sweep.cells import Cell, Group
 from rl_es.sweep.execution import ExecutorFactory
 from rl_es.sweep.groups import GroupRunner
 from rl_es.sweep.progress import CellReport, Progress
-from rl_es.sweep.queue import GroupQueue, PlacedGroup, make_placed_group
+from rl_es.sweep.queue import PlacedGroup
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import Store, cell_reason
 from rl_es.sweep.workers import WorkerSetup
@@ -71,10 +71,9 @@ def run_ray_group(
         group = groups[key]
         cells = (cell for cell in group.cells if cell.run_id in run_ids)
         versions = {cell.run_id: runner.store.version(cell) for cell in cells}
-        place = partial(make_placed_group, resources=runner.resources)
         try:
             with progress.sending():
-                claimed_group = GroupQueue([group], runner.store, progress, place, versions).take()
+                claimed_group = runner.queue([group], versions).take()
                 return 0 if claimed_group is None else runner.compile_and_run(claimed_group)
         except Interrupted:
             return 0

@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 
@@ -84,8 +84,7 @@ class RunProgress:
         return min(1.0, float(self.share(cell)))
 
 
-@dataclass(frozen=True)
-class GroupClaim:
+class GroupClaim(NamedTuple):
     """A claim of one group out of a list.
 
     Attributes:
@@ -144,12 +143,8 @@ class Store:
         rows, record = multihost.call_on_first(lambda: self._read(cell))
         return rows, record
 
-    def state(self, cell: Cell) -> CellState:
-        """Returns whether a cell has failed, or has ended at the budget that it has now."""
-        return multihost.call_on_first(lambda: self._state(cell))
-
     def states(self, cells: Iterable[Cell]) -> dict[str, CellState]:
-        """Returns the state of each cell, by run_id."""
+        """Returns whether each cell failed or has ended at its present budget, by run_id."""
         return multihost.call_on_first(lambda: {cell.run_id: self._state(cell) for cell in cells})
 
     def version(self, cell: Cell) -> int:
@@ -366,10 +361,6 @@ class Store:
             return None
         index, run_ids, ended_records = choice
         return GroupClaim(index, frozenset(run_ids), ended_records, locks[0] if locks else None)
-
-    def claim_holder(self, group: Group) -> str:
-        """Returns the process that runs a group, for people: 'process 17 on host'."""
-        return files.claim_holder(self.folder, group.key)
 
     def _left(
         self, group: Group, versions: Mapping[str, int]

@@ -39,7 +39,7 @@ from rl_es.sweep.cells import Cell, Group, expand_cells, group_cells
 from rl_es.sweep.execution import ExecutorFactory, stop_on_signal
 from rl_es.sweep.groups import GroupRunner
 from rl_es.sweep.progress import CellReport, Progress, cell_name
-from rl_es.sweep.queue import GroupQueue, PlacedGroup, make_group_compiler, make_placed_group
+from rl_es.sweep.queue import PlacedGroup, make_group_compiler
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import RunProgress, Store
 from rl_es.training.compilation import prepare_jax
@@ -413,7 +413,7 @@ class WorkerPool:
         pids = (worker.process.pid for worker in self._workers if worker is not None)
         names = {f"process {pid} on {socket.gethostname()}": pid for pid in pids}
         for work in watcher.works:
-            pid = names.get(self._runner.store.claim_holder(work.group))
+            pid = names.get(files.claim_holder(self._runner.store.folder, work.group.key))
             if pid is not None:
                 self._holders[work.group.key] = pid
                 watcher.start(work.group)
@@ -528,8 +528,7 @@ def _run(setup: WorkerSetup, progress: Progress, stop: threading.Event) -> None:
     """Runs groups until none is free."""
     groups, runner = setup.prepare(progress, stop)
     left = [g for g in groups.values() if any(c.run_id in setup.versions for c in g.cells)]
-    place = partial(make_placed_group, resources=runner.resources)
-    group_queue = GroupQueue(left, runner.store, progress, place, setup.versions)
+    group_queue = runner.queue(left, setup.versions)
     while not stop.is_set() and (claimed_group := group_queue.take()) is not None:
         runner.compile_and_run(claimed_group)
 

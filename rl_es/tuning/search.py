@@ -8,7 +8,6 @@ one results folder, so that an interrupted search reads its finished trials back
 import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +20,8 @@ from rl_es.sweep.groups import GroupRunner
 from rl_es.sweep.progress import Progress
 from rl_es.sweep.queue import (
     Compile,
-    GroupQueue,
     PlacedGroup,
     make_group_compiler,
-    make_placed_group,
     report_ended,
 )
 from rl_es.sweep.schema import AgentEntry, EnvironmentEntry, Sweep
@@ -97,7 +94,8 @@ class TrialRunner:
         Raises:
           KeyboardInterrupt: it was stopped; finished runs are kept, the others are saved.
         """
-        ended_ids = {cell.run_id for cell in cells if self.store.state(cell) != "missing"}
+        states = self.store.states(cells)
+        ended_ids = {run_id for run_id, state in states.items() if state != "missing"}
         for cell in cells:
             if cell.run_id in ended_ids:
                 self.store.refresh(cell)
@@ -107,10 +105,8 @@ class TrialRunner:
             for group in group_cells(tuple(cells))
             if any(cell.run_id not in ended_ids for cell in group.cells)
         ]
-        place = partial(make_placed_group, resources=self.resources)
-        queue = GroupQueue(groups, self.store, self.progress, place)
         runner = GroupRunner(self.store, self.progress, self.stop, compile_group, self.resources)
-        self.failed += execution.run_groups(queue, runner)
+        self.failed += execution.run_groups(runner.queue(groups), runner)
 
     def mean_final_return(self, cells: Sequence[Cell]) -> float | None:
         """Returns the mean final return of a trial's runs; None if one of them was lost."""
