@@ -309,7 +309,7 @@ class RayExecutor:
         """Writes the files and passes on the reports that have arrived."""
         for message in self._ray.get(self._mailbox.take.remote()):
             if "call" in message:
-                subject, arguments = message["subject"], message["values"]
+                subject, arguments = message["subject"], tuple[Any, ...](message["values"])
                 if subject is not None:
                     arguments = (self._subjects[subject], *arguments)
                 if message["call"] == "running":

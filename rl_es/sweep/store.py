@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 
@@ -84,7 +84,8 @@ class RunProgress:
         return min(1.0, float(self.share(cell)))
 
 
-class GroupClaim(NamedTuple):
+@dataclass(frozen=True)
+class GroupClaim:
     """A claim of one group out of a list.
 
     Attributes:
