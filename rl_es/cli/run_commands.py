@@ -200,9 +200,9 @@ class RunCommand:
         if self.address is not None:
             raise UserError("--address: needs --executor ray")
         if self.workers > 1:
-            from rl_es.sweep import workers
+            from rl_es.sweep import worker_pool
 
-            return workers.worker_pool(self.workers)
+            return worker_pool.worker_pool(self.workers)
         return None
 
 

@@ -1,8 +1,8 @@
 """Runs a sweep: what is missing of its groups, then its surfaces.
 
 By default this process runs the groups one after the other, while the next program compiles in a
-thread. An `Executor` may run them instead: worker processes (`rl_es.sweep.workers`), or tasks of a
-Ray cluster (`rl_es.sweep.ray_executor`). Several processes may run one folder: each takes the
+thread. An `Executor` may run them instead: worker processes (`rl_es.sweep.worker_pool`), or tasks
+of a Ray cluster (`rl_es.sweep.ray_executor`). Several processes may run one folder: each takes the
 groups that no other has claimed (`rl_es.sweep.queue`). Processes that are joined by
 `jax.distributed` all run this module, in step (`rl_es.sweep.store`).
 """

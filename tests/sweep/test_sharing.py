@@ -15,7 +15,7 @@ import pytest
 
 from rl_es.errors import UserError
 from rl_es.results import files, tables
-from rl_es.sweep import workers
+from rl_es.sweep import worker_pool
 from rl_es.sweep.cells import ALL_GROUPS, Shard, expand_cells, group_cells, parse_shard
 from rl_es.sweep.progress import CellReport
 from rl_es.sweep.queue import GroupQueue
@@ -46,23 +46,23 @@ def expected(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def pool_workers(monkeypatch: pytest.MonkeyPatch) -> list[workers.Worker]:
+def pool_workers(monkeypatch: pytest.MonkeyPatch) -> list[worker_pool.Worker]:
     """The workers that a test starts."""
-    pool: list[workers.Worker] = []
-    init = workers.Worker.__init__
+    pool: list[worker_pool.Worker] = []
+    init = worker_pool.Worker.__init__
 
-    def init_and_record(self: workers.Worker, *args: Any) -> None:
+    def init_and_record(self: worker_pool.Worker, *args: Any) -> None:
         init(self, *args)
         pool.append(self)
 
-    monkeypatch.setattr(workers.Worker, "__init__", init_and_record)
+    monkeypatch.setattr(worker_pool.Worker, "__init__", init_and_record)
     return pool
 
 
 def by_workers(folder: Path, *changes: str, code: int = 0, **calls: Callable[..., None]) -> Said:
     """Two workers run a sweep; returns what was said."""
     said, sweep = Said(**calls), sweep_of(TINY, *changes)
-    ran(folder, sweep, said, code, make_executor=workers.worker_pool(2), checkpoint_seconds=0.2)
+    ran(folder, sweep, said, code, make_executor=worker_pool.worker_pool(2), checkpoint_seconds=0.2)
     return said
 
 
@@ -160,7 +160,9 @@ def test_runs_of_other_processes_are_reported_from_their_files(short: Path, tmp_
     shutil.copytree(short, folder)
     store, (first, second) = Store(folder), group.cells
     versions = {first.run_id: store.version(first), second.run_id: 0}
-    watcher = workers.FolderWatcher([SimpleNamespace(group=group)], versions, store, said)
+    watcher = worker_pool.FolderWatcher(
+        [SimpleNamespace(group=group)], versions, SimpleNamespace(store=store, progress=said)
+    )
     watcher.poll()
     watcher.poll()
     rows, record = store.read(first)
@@ -183,7 +185,9 @@ def test_workers_give_the_tables_of_one_process(expected: Path, tmp_path: Path) 
     assert not list(tmp_path.glob("**/.*"))
 
 
-def killing(folder: Path, pool_workers: list[workers.Worker], times: int) -> Callable[..., None]:
+def killing(
+    folder: Path, pool_workers: list[worker_pool.Worker], times: int
+) -> Callable[..., None]:
     """Ends, so many times, the worker that runs the cell that is reported."""
     left = [times]
 
@@ -200,7 +204,7 @@ def killing(folder: Path, pool_workers: list[workers.Worker], times: int) -> Cal
 
 
 def test_a_worker_that_is_killed_is_replaced(
-    pool_workers: list[workers.Worker], tmp_path: Path
+    pool_workers: list[worker_pool.Worker], tmp_path: Path
 ) -> None:
     changes = (*LONG, "defaults.budget.generations=3000")
     folder = tmp_path / "killed"
@@ -213,7 +217,7 @@ def test_a_worker_that_is_killed_is_replaced(
 
 
 def test_a_group_that_kills_its_workers_fails(
-    pool_workers: list[workers.Worker], tmp_path: Path
+    pool_workers: list[worker_pool.Worker], tmp_path: Path
 ) -> None:
     changes = (*LONG, "environments=[{name: Pendulum-v1}, {name: CartPole-v1}]")
     by_workers(tmp_path, *changes[:-1], code=1, running=killing(tmp_path, pool_workers, 2))
@@ -222,7 +226,7 @@ def test_a_group_that_kills_its_workers_fails(
 
 
 def test_stopped_workers_save_what_they_run(
-    pool_workers: list[workers.Worker], tmp_path: Path
+    pool_workers: list[worker_pool.Worker], tmp_path: Path
 ) -> None:
     """Also where they are interrupted several times, as by a terminal and by their parent."""
 
@@ -243,15 +247,15 @@ def test_more_workers_than_cores_are_refused(
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1})
     with pytest.raises(UserError, match=f"--workers: must be at most 2, the cores; is {number}"):
-        ran(tmp_path, sweep_of(TINY), make_executor=workers.worker_pool(number))
+        ran(tmp_path, sweep_of(TINY), make_executor=worker_pool.worker_pool(number))
 
 
 def test_workers_share_cores_and_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: {1, 2, 5, 6, 7})
-    shares = list(workers.core_shares(Resources(memory=100), 2))
+    shares = list(worker_pool.core_shares(Resources(memory=100), 2))
     assert [cores for _, cores, _ in shares] == [(1, 2), (5, 6, 7)]
     assert [resources.memory for resources, *_ in shares] == [100, 100]
-    half, third = (next(iter(workers.core_shares(Resources(), n)))[0].memory for n in (2, 3))
+    half, third = (next(iter(worker_pool.core_shares(Resources(), n)))[0].memory for n in (2, 3))
     assert half is not None and third is not None and half * 2 == pytest.approx(third * 3, rel=1e-6)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rl_es.errors import UserError
-from rl_es.sweep import execution
+from rl_es.sweep import execution, groups
 from rl_es.sweep.cells import Cell
 from rl_es.sweep.progress import ProgressLines
 from rl_es.sweep.queue import GroupQueue
@@ -139,7 +139,7 @@ def quick(
         write(store, cell, [-abs(cell.settings["lr"] - 0.1)], "failed" if lost else "finished")
 
     monkeypatch.setattr(
-        search, "make_placed_group", lambda group, resources: SimpleNamespace(group=group)
+        groups, "make_placed_group", lambda group, resources: SimpleNamespace(group=group)
     )
     monkeypatch.setattr(execution, "run_groups", run_groups)
     return ran, lambda sweep, out: search.run_search(
