@@ -107,66 +107,57 @@ class Problem(NamedTuple):
 
     Attributes:
       options: Its options.
-      numerics: Integer that is raised by hand when its numbers change.
       summary: One line, for `list`.
+      numerics: Integer that is raised by hand when its numbers change.
     """
 
     options: type[Config]
-    numerics: int
     summary: str
+    numerics: int = 1
 
 
 PROBLEMS = {
     "cubic": Problem(
         CubicOptions,
-        1,
         "Cubic: a return of which the expected estimates are known exactly, for any rank of "
         "the noise.",
     ),
     "influence_balancing": Problem(
         InfluenceBalancingOptions,
-        1,
         "Influence balancing: a linear system in which a parameter helps soon and harms later.",
     ),
     "learned_optimiser": Problem(
         LearnedOptimiserOptions,
-        1,
         "A learned optimiser: a small network that reads features of each parameter makes "
         "its update.",
     ),
     "learning_rate_decay": Problem(
         LearningRateDecayOptions,
-        1,
         "Learning-rate decay: two hyper-parameters of training a classifier by SGD with "
         "momentum 0.9.",
     ),
     "linear": Problem(
         LinearOptions,
-        1,
         "Linear: an unroll whose windows have known gradients, all alike or independent of "
         "each other.",
     ),
     "lorenz": Problem(
         LorenzOptions,
-        1,
         "Lorenz: two parameters of a chaotic system, from how well its trajectory follows a "
         "known one.",
     ),
     "many_hyperparameters": Problem(
         ManyHyperparametersOptions,
-        1,
         "Many hyper-parameters: 29 of a classifier with five hidden layers, tuned on the "
         "validation loss.",
     ),
     "sgd": Problem(
         SGDOptions,
-        1,
         "SGD with momentum on the task of the learned optimiser: what that is compared with, "
         "once tuned.",
     ),
     "toy_regression": Problem(
         ToyRegressionOptions,
-        1,
         "Toy regression: the learning-rate schedule of gradient descent on a function of two "
         "numbers.",
     ),

@@ -7,7 +7,7 @@ changed by hand, may hold anything.
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -25,7 +25,7 @@ from rl_es.errors import (
     short_reason,
 )
 from rl_es.results import checksums, text_files
-from rl_es.results.files import atomic_path, is_key
+from rl_es.results.files import atomic_path
 
 
 def write_with_record(
@@ -97,8 +97,6 @@ def as_json(value: Any) -> Any:
 REMEDY = "copy it again, or run its sweep again, which makes it anew"
 MOST = 1e100
 LONGEST = 1000  # characters of a name
-STATUSES = ("running", "finished", "diverged", "failed")
-MAPPINGS = ("versions", "environment", "policy")  # of a run: plain, or as JSON text
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -158,78 +156,6 @@ def check_rows(
         for number, row in enumerate(rows):
             if reason := _invalid_value(row.get(name)):
                 raise damage_error(path, file_kind, f"row {number}: {name} {reason}")
-
-
-def check_runs(
-    path: Path,
-    runs: Sequence[Mapping[str, Any]],
-    columns: Mapping[str, pa.DataType],
-    mandatory: Iterable[str],
-    file_kind: str,
-) -> None:
-    """Raises an error for runs that no sweep can have written.
-
-    It does what `check_rows` does, and checks ids, statuses, versions and settings.
-
-    Raises:
-      DamagedError: names the column and the row.
-    """
-    plain = {name: kind for name, kind in columns.items() if name not in MAPPINGS}
-    check_rows(path, runs, plain, mandatory, file_kind)
-    for number, run in enumerate(runs):
-        if reason := next(_invalid_fields(run), ""):
-            raise damage_error(path, file_kind, f"row {number}: {reason}")
-
-
-def check_curves(
-    path: Path,
-    rows: Sequence[Mapping[str, Any]],
-    runs: Iterable[Mapping[str, Any]],
-    identity: Iterable[str],
-    file_kind: str,
-) -> None:
-    """Raises an error for rows of no run, and for a finished run without rows.
-
-    Args:
-      path: the file, for messages.
-      rows: of curves, checked.
-      runs: of the runs table, checked.
-      identity: columns that a row shares with its run.
-      file_kind: the file's kind.
-
-    Raises:
-      DamagedError: names the run.
-    """
-    identities = {run["run_id"]: [run[name] for name in identity] for run in runs}
-    for row in rows:
-        if identities.get(row["run_id"]) != [row[name] for name in identity]:
-            raise damage_error(path, file_kind, f"a row of run {row['run_id']} is of another run")
-    finished_ids = {run["run_id"] for run in runs if run.get("status") == "finished"}
-    if missing := finished_ids - {row["run_id"] for row in rows}:
-        raise damage_error(
-            path, file_kind, f"run {min(missing)} is finished, and its curve is missing"
-        )
-
-
-def _invalid_fields(run: Mapping[str, Any]) -> Iterator[str]:
-    """Yields a reason for each field of a run that is invalid."""
-    if not is_key(run["run_id"]):
-        yield f"run_id must be 16 hex digits, is '{brief(run['run_id'])}'"
-    if run.get("status") not in (None, *STATUSES):
-        yield f"status must be one of {', '.join(STATUSES)}, is '{brief(run['status'])}'"
-    for name in MAPPINGS:
-        value = run.get(name)
-        try:
-            value = text_files.loads_json(value) if isinstance(value, str) else value
-        except (ValueError, RecursionError) as error:
-            yield f"{name} must be JSON ({short_reason(error)})"
-        if value is not None and not isinstance(value, dict):
-            yield f"{name} must be a mapping, is {brief(value)}"
-        elif name == "versions" and not all(isinstance(v, str) for v in (value or {}).values()):
-            yield "versions must be texts"
-    for name, value in run.items():
-        if name.startswith("hyper.") and not isinstance(value, bool | int | float | str | None):
-            yield f"{name} must be a number, a switch or text, is {brief(value)}"
 
 
 def _is_invalid_count(value: Any) -> bool:

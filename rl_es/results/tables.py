@@ -6,7 +6,7 @@ folder without cells, such as a copy of the tables, is read from its tables.
 """
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from rl_es.errors import UserError, short_reason
+from rl_es.errors import UserError, brief, short_reason
 from rl_es.results import checksums, text_files
-from rl_es.results.files import atomic_path, write_text
+from rl_es.results.files import atomic_path, is_key, write_text
 from rl_es.results.parquet import (
     as_json,
-    check_curves,
     check_rows,
-    check_runs,
     damage_error,
     read_with_record,
     write_with_record,
@@ -81,6 +79,8 @@ RUN = {
     "policy": pa.string(),  # JSON
 }
 NEEDED = (*IDENTITY, "generation", "env_steps")  # in each row of a curve
+STATUSES = ("running", "finished", "diverged", "failed")
+MAPPINGS = ("versions", "environment", "policy")  # of a run: plain, or as JSON text
 TIMING = ("wall_seconds", "compile_seconds", "peak_memory_bytes")  # differ between equal runs
 
 
@@ -141,12 +141,56 @@ def read_cell(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """
     file_kind = "cell"
     rows, record = read_with_record(path, _RECORD, SCHEMA_VERSION, file_kind)
-    check_runs(path, [record], {**IDENTITY, **RUN}, IDENTITY, file_kind)
-    check_rows(path, rows, {**IDENTITY, **MEASURES}, NEEDED, file_kind)
-    check_curves(path, rows, [record], IDENTITY, file_kind)
+    _check((path, path), rows, [record], file_kind)
     if path.stem != record["run_id"]:
         raise damage_error(path, file_kind, f"it is of run {record['run_id']}")
     return rows, record
+
+
+def _check(
+    paths: tuple[Path, Path],
+    rows: Sequence[Mapping[str, Any]],
+    runs: Sequence[Mapping[str, Any]],
+    file_kind: str,
+) -> None:
+    """Raises a `DamagedError` for curves and runs, from these files, that no sweep has written."""
+    curves_path, runs_path = paths
+    columns = {name: kind for name, kind in {**IDENTITY, **RUN}.items() if name not in MAPPINGS}
+    check_rows(runs_path, runs, columns, IDENTITY, file_kind)
+    for number, run in enumerate(runs):
+        if reason := next(_invalid_fields(run), ""):
+            raise damage_error(runs_path, file_kind, f"row {number}: {reason}")
+    check_rows(curves_path, rows, {**IDENTITY, **MEASURES}, NEEDED, file_kind)
+    identities = {run["run_id"]: [run[name] for name in IDENTITY] for run in runs}
+    for row in rows:
+        if identities.get(row["run_id"]) != [row[name] for name in IDENTITY]:
+            reason = f"a row of run {row['run_id']} is of another run"
+            raise damage_error(curves_path, file_kind, reason)
+    finished_ids = {run["run_id"] for run in runs if run.get("status") == "finished"}
+    if missing := finished_ids - {row["run_id"] for row in rows}:
+        reason = f"run {min(missing)} is finished, and its curve is missing"
+        raise damage_error(curves_path, file_kind, reason)
+
+
+def _invalid_fields(run: Mapping[str, Any]) -> Iterator[str]:
+    """Yields a reason for each field of a run that is invalid."""
+    if not is_key(run["run_id"]):
+        yield f"run_id must be 16 hex digits, is '{brief(run['run_id'])}'"
+    if run.get("status") not in (None, *STATUSES):
+        yield f"status must be one of {', '.join(STATUSES)}, is '{brief(run['status'])}'"
+    for name in MAPPINGS:
+        value = run.get(name)
+        try:
+            value = text_files.loads_json(value) if isinstance(value, str) else value
+        except (ValueError, RecursionError) as error:
+            yield f"{name} must be JSON ({short_reason(error)})"
+        if value is not None and not isinstance(value, dict):
+            yield f"{name} must be a mapping, is {brief(value)}"
+        elif name == "versions" and not all(isinstance(v, str) for v in (value or {}).values()):
+            yield "versions must be texts"
+    for name, value in run.items():
+        if name.startswith("hyper.") and not isinstance(value, bool | int | float | str | None):
+            yield f"{name} must be a number, a switch or text, is {brief(value)}"
 
 
 def cell_paths(folder: Path) -> list[Path]:
@@ -268,9 +312,7 @@ def _load_folder(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any
     curves, runs = map(_rows, paths)
     if not runs:
         raise damage_error(paths[1], _TABLE, "it has no runs")
-    check_runs(paths[1], runs, {**IDENTITY, **RUN}, IDENTITY, _TABLE)
-    check_rows(paths[0], curves, {**IDENTITY, **MEASURES}, NEEDED, _TABLE)
-    check_curves(paths[0], curves, runs, IDENTITY, _TABLE)
+    _check(paths, curves, runs, _TABLE)
     return curves, runs
 
 

@@ -87,19 +87,9 @@ class GroupRunner:
         return self.run(claimed_group.work, claimed_group.run_ids, program)
 
     def run(self, work: PlacedGroup, run_ids: Set[str], program: Program) -> int:
-        """Runs cells of a group, in smaller parts where memory does not suffice.
+        """Runs cells of a claimed group, in smaller parts where memory does not suffice.
 
-        Args:
-          work: the group, which this process has claimed.
-          run_ids: cells that are run.
-          program: compiled for the group.
-
-        Returns:
-          How many cells failed.
-
-        Raises:
-          Interrupted: a stop was requested; finished runs are kept, the others saved.
-          StorageError: the results folder cannot be written.
+        It returns the number of cells that failed, and raises errors as `run_compiled`.
         """
         record = _group_record(work, program.compile_seconds)
         failures, left, ended_runs = 0, {*run_ids}, list[ActiveRun]()
