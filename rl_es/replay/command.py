@@ -1,19 +1,18 @@
 """`replay`: one film, or one page of films, of a policy of a results folder.
 
-Which policies of a results folder are filmed. Nothing here loads jax.
-
-One HTML file that plays films side by side. It holds them itself and needs no network.
+A page is one HTML file that plays films side by side. It holds them itself and needs no network.
+Nothing here loads jax before a film is made.
 """
 
 from __future__ import annotations
 
 import base64
 import html
+import os
 import re
 import sys
 import tempfile
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from importlib import resources
 from pathlib import Path
@@ -22,10 +21,10 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from rl_es.errors import MAX_SEED, UserError, brief, check_number, did_you_mean
+from rl_es.errors import MAX_SEED, UserError, brief, check_number
 from rl_es.results import replays
 from rl_es.results.files import check_file, folder_of_results, slug, write_text
-from rl_es.training.policy_manifest import STAGES, PolicyManifest, list_policies
+from rl_es.training.policy_manifest import STAGES, PolicyManifest, filter_policies, list_policies
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,10 +32,13 @@ if TYPE_CHECKING:
     from rl_es.replay.films import Film
 
 ALL = "all"
+Stages = dict[
+    str, PolicyManifest
+]  # the policies of a run by stage: early before middle before final
 
 
-def all_runs(folder: Path) -> list[PolicyManifest]:
-    """Every saved policy of a results folder.
+def all_policies(folder: Path) -> list[PolicyManifest]:
+    """Lists every saved policy of a results folder, stage by stage.
 
     Raises:
       UserError: there is none.
@@ -49,38 +51,25 @@ def all_runs(folder: Path) -> list[PolicyManifest]:
 
 
 def final_returns(runs: pd.DataFrame, env: str) -> pd.Series[float]:
-    """Mean final return of the finished runs of each label, the highest first."""
+    """Returns the mean final return of the finished runs of each label, the highest first."""
     finished_runs = runs[(runs["env"] == env) & (runs["status"] == "finished")]
     means = finished_runs.groupby("label")["final_return"].mean().dropna()
     return means.sort_values(ascending=False, kind="stable")
 
 
-def shown_runs(
-    policies: Iterable[PolicyManifest], env: str, label: str
-) -> dict[str, PolicyManifest]:
-    """By stage, the policies of a seed: of those with the most stages, the first."""
-    seeds: dict[int, dict[str, PolicyManifest]] = defaultdict(dict)
+def best_covered_run(policies: Iterable[PolicyManifest], env: str, label: str | None) -> Stages:
+    """Returns the policies of the run with the most stages; of several, of the first seed."""
+    seeds: dict[int, Stages] = {}
     for policy in policies:
         if (policy.manifest["env"], policy.manifest["label"]) == (env, label):
-            seeds[policy.manifest["seed"]][policy.path.stem] = policy
-    best = min(seeds, key=lambda seed: (-len(seeds[seed]), seed), default=None)
-    return {} if best is None else order_runs(seeds[best])
-
-
-def order_runs(policies: Mapping[str, PolicyManifest]) -> dict[str, PolicyManifest]:
-    """Early before middle before final."""
-    return {stage: policies[stage] for stage in STAGES if stage in policies}
+            seeds.setdefault(policy.manifest["seed"], {})[policy.path.stem] = policy
+    return min(seeds.items(), key=lambda item: (-len(item[1]), item[0]), default=(0, {}))[1]
 
 
 def pick_run(
-    folder: Path,
-    env: str | None,
-    label: str | None,
-    agent: str | None,
-    seed: int,
-    stage: str,
-) -> tuple[dict[str, PolicyManifest], str]:
-    """The policies asked for, by stage, and a remark on the choice, empty for none.
+    folder: Path, env: str | None, label: str | None, agent: str | None, seed: int, stage: str
+) -> tuple[Stages, str]:
+    """Returns the policies of one run by stage, and a remark on the choice, empty for none.
 
     Args:
       folder: the results folder.
@@ -93,88 +82,45 @@ def pick_run(
     Raises:
       UserError: nothing fits, or more than one run; says what there is.
     """
-    policies = all_runs(folder)
-    env = _only(folder, policies, env)
-    policies = [policy for policy in policies if policy.manifest["env"] == env]
-    label, note = _label(folder, policies, env, label, agent)
-    stages = _stages(folder, policies, env, label, seed)
-    run_name = _run_name(env, label, seed)
+    policies, message, note = all_policies(folder), f"{folder}: no policy", ""
+    names = sorted({policy.manifest["env"] for policy in policies})
+    if env is None and len(names) > 1:
+        raise UserError(f"{folder}: several environments, choose --env: {', '.join(names)}")
+    environment = names[0] if env is None else env
+    policies = filter_policies(policies, "env", environment, message)
+    if label is None:
+        if agent is not None:
+            policies = filter_policies(policies, "agent", agent, message)
+        label, note = _best_label(folder, policies, environment)
+    elif agent is not None:
+        raise UserError("--label and --agent: give one of them")
+    policies = filter_policies(policies, "label", label, message)
+    name = f"'{environment} / {label} / seed {seed}'"
+    of_seed = [policy for policy in policies if policy.manifest["seed"] == seed]
+    run_ids = sorted({policy.manifest["run_id"] for policy in of_seed})
+    if len(run_ids) > 1:
+        raise UserError(f"{folder}: several runs of {name}: {', '.join(run_ids)}")
+    if not of_seed:
+        raise UserError(f"{message} of {name}{_reason(folder, policies, environment, label, seed)}")
+    stages = {policy.path.stem: policy for policy in of_seed}
     if stage == ALL:
-        lacking = [name for name in STAGES if name not in stages]
-        if lacking:
-            note += f"\nno {' or '.join(lacking)} policy of {run_name}: only the first seed has all"
+        if lacking := [stage for stage in STAGES if stage not in stages]:
+            note += f"\nno {' or '.join(lacking)} policy of {name}: only the first seed has all"
         return stages, note.strip()
     if stage not in stages:
-        stage_names = ", ".join(stages)
-        raise UserError(f"{folder}: no {stage} policy of {run_name}; there is: {stage_names}")
+        raise UserError(f"{folder}: no {stage} policy of {name}; there is: {', '.join(stages)}")
     return {stage: stages[stage]}, note
 
 
-def _run_name(env: str, label: str, seed: int) -> str:
-    return f"'{env} / {label} / seed {seed}'"
-
-
-def _only(folder: Path, policies: Sequence[PolicyManifest], env: str | None) -> str:
-    """The environment asked for, or the only one."""
-    names = sorted({policy.manifest["env"] for policy in policies})
-    if env is None:
-        if len(names) > 1:
-            raise UserError(f"{folder}: several environments, choose --env: {', '.join(names)}")
-        return names[0]
-    if env not in names:
-        raise UserError(f"{folder}: no policy of environment '{env}'{did_you_mean(env, names)}")
-    return env
-
-
-def _label(
-    folder: Path, policies: Sequence[PolicyManifest], env: str, label: str | None, agent: str | None
-) -> tuple[str, str]:
-    """The label asked for, or else the best, and a remark on the choice."""
-    if label is None:
-        return _best(folder, policies, env, agent)
-    if agent is not None:
-        raise UserError("--label and --agent: give one of them")
-    labels = {policy.manifest["label"] for policy in policies}
-    if label not in labels:
-        raise UserError(f"{folder}: no policy of label '{label}'{did_you_mean(label, labels)}")
-    return label, ""
-
-
-def _stages(
-    folder: Path, policies: Sequence[PolicyManifest], env: str, label: str, seed: int
-) -> dict[str, PolicyManifest]:
-    """The policies of a run, by stage."""
-    runs: dict[str, dict[str, PolicyManifest]] = defaultdict(dict)
-    for policy in policies:
-        if (policy.manifest["label"], policy.manifest["seed"]) == (label, seed):
-            runs[policy.manifest["run_id"]][policy.path.stem] = policy
-    run_name = _run_name(env, label, seed)
-    if len(runs) > 1:
-        raise UserError(f"{folder}: several runs of {run_name}: {', '.join(sorted(runs))}")
-    if not runs:
-        raise UserError(
-            f"{folder}: no policy of {run_name}{_reason(folder, policies, env, label, seed)}"
-        )
-    (stages,) = runs.values()
-    return order_runs(stages)
-
-
-def _best(
-    folder: Path, policies: Sequence[PolicyManifest], env: str, agent: str | None
-) -> tuple[str, str]:
-    """The label with the highest final return of an environment, of one agent or of all."""
-    agents = {policy.manifest["label"]: policy.manifest["agent"] for policy in policies}
-    if agent is not None:
-        if agent not in agents.values():
-            hint = did_you_mean(agent, set(agents.values()))
-            raise UserError(f"{folder}: no policy of agent '{agent}'{hint}")
-        agents = {label: name for label, name in agents.items() if name == agent}
-    if len(agents) == 1:
-        return next(iter(agents)), ""
+def _best_label(folder: Path, policies: Sequence[PolicyManifest], env: str) -> tuple[str, str]:
+    """Returns the label with the highest final return, and a remark if there are several."""
+    labels = [*dict.fromkeys(policy.manifest["label"] for policy in policies)]
+    if len(labels) == 1:
+        return labels[0], ""
     means = final_returns(_runs(folder), env)
-    means = means[means.index.isin(list(agents))]
+    means = means[means.index.isin(labels)]
     if means.empty:
-        raise UserError(f"{folder}: no run is finished, choose --label: {', '.join(agents)}")
+        raise UserError(f"{folder}: no run is finished, choose --label: {', '.join(labels)}")
     best = str(means.index[0])
     return best, f"{env}: {best}, the highest mean final return ({means.iloc[0]:.1f})"
 
@@ -182,18 +128,16 @@ def _best(
 def _reason(
     folder: Path, policies: Sequence[PolicyManifest], env: str, label: str, seed: int
 ) -> str:
-    """Why a run has no policy: its status, or the seeds that there are."""
+    """Returns why a run has no policy: its status, or the seeds that there are."""
     if any(folder.glob("cells/*.parquet")):
         runs = _runs(folder)
-        run_rows = runs[(runs["env"] == env) & (runs["label"] == label) & (runs["seed"] == seed)]
-        if len(run_rows) and run_rows["status"].iloc[0] != "finished":
-            why = run_rows["reason"].iloc[0]
-            note = f" ({why})" if isinstance(why, str) else ""
-            return f": it is {run_rows['status'].iloc[0]}{note}"
-    seeds = sorted(
-        {policy.manifest["seed"] for policy in policies if policy.manifest["label"] == label}
-    )
-    return f"; seeds: {', '.join(map(str, seeds))}"
+        run = runs[(runs["env"] == env) & (runs["label"] == label) & (runs["seed"] == seed)]
+        if len(run) and run["status"].iloc[0] != "finished":
+            why = run["reason"].iloc[0]
+            return f": it is {run['status'].iloc[0]}" + (
+                f" ({why})" if isinstance(why, str) else ""
+            )
+    return f"; seeds: {', '.join(map(str, sorted({p.manifest['seed'] for p in policies})))}"
 
 
 def _runs(folder: Path) -> pd.DataFrame:
@@ -214,6 +158,7 @@ def write_page(path: Path, films: Sequence[Film]) -> None:
 
 
 def _figure(film: Film) -> str:
+    """Returns the HTML of one film, which holds its video."""
     from rl_es.replay.films import write_mp4
 
     with tempfile.TemporaryDirectory() as folder:
@@ -274,58 +219,46 @@ def run_replay(
     if note:
         console.print(note)
     if out is None:
-        out = (
-            folder
-            / replays.FOLDER
-            / _name(next(iter(policies.values())), stage, episode_seed, kind)
-        )
-    _write(out, kind, policies, pixels, episode_seed, console)
+        manifest = next(iter(policies.values())).manifest
+        parts = [slug(manifest["env"]), slug(manifest["label"]), f"seed{seed}", stage]
+        parts += [f"episode{episode_seed}"] if episode_seed else []
+        out = folder / replays.FOLDER / f"{'-'.join(parts)}.{kind}"
+    for film in _write(out, kind, policies, pixels, episode_seed):
+        text = f"{film.stage}: return {film.total:.1f} in {film.steps} steps"
+        console.print(f"{text}, {film.pace}")
     return out
 
 
 def _write(
-    out: Path,
-    kind: str,
-    policies: dict[str, PolicyManifest],
-    size: tuple[int, int],
-    episode_seed: int,
-    console: Console,
-) -> None:
-    from rl_es.replay.films import (
-        check_encoder,
-        frame_rate,
-        make_films,
-        side_by_side,
-        write_gif,
-        write_mp4,
-    )
+    out: Path, kind: str, policies: Stages, size: tuple[int, int], episode_seed: int
+) -> list[Film]:
+    """Makes films and writes them into one file; returns the films."""
+    from rl_es.replay import films
 
     if kind != "gif":
-        check_encoder()
+        films.check_encoder()
     from rl_es.training.compilation import prepare_jax
     from rl_es.training.policies import PolicyLoader
 
     prepare_jax()
     with ExitStack() as stack:
-        films = make_films(PolicyLoader(), policies, size, episode_seed, stack)
-        rate = frame_rate(films)
+        parts = films.make_films(PolicyLoader(), policies, size, episode_seed, stack)
         if kind == "html":
-            write_page(out, films)
-        elif kind == "gif":
-            write_gif(out, list(side_by_side(films)), rate)
+            write_page(out, parts)
         else:
-            width_and_height = size[0] * len(films), size[1]
-            write_mp4(out, side_by_side(films), width_and_height, rate)
-        for film in films:
-            text = f"{film.stage}: return {film.total:.1f} in {film.steps} steps"
-            console.print(f"{text}, {film.pace}")
+            frames, rate = films.side_by_side(parts)
+            if kind == "gif":
+                films.write_gif(out, list(frames), rate)
+            else:
+                films.write_mp4(out, frames, (size[0] * len(parts), size[1]), rate)
+    return parts
 
 
 def _pixels(size: str) -> tuple[int, int]:
+    """Returns width and height of `--size`."""
     match = re.fullmatch(r"(\d{1,5})x(\d{1,5})", size)
     width, height = map(int, match.groups()) if match else (0, 0)
-    fits = all(LEAST <= side <= MOST and side % 2 == 0 for side in (width, height))
-    if not fits:
+    if not all(LEAST <= side <= MOST and side % 2 == 0 for side in (width, height)):
         raise UserError(
             f"--size: must be two even numbers of {LEAST} to {MOST}, such as 320x240; "
             f"is '{brief(size)}'"
@@ -334,6 +267,7 @@ def _pixels(size: str) -> tuple[int, int]:
 
 
 def _format(format: str | None, out: Path | None) -> str:
+    """Returns the format that `--format` or the file's name says, else mp4."""
     if out is None:
         return format or "mp4"
     check_file(out)
@@ -345,17 +279,8 @@ def _format(format: str | None, out: Path | None) -> str:
     return suffix
 
 
-def _name(policy: PolicyManifest, stage: str, episode_seed: int, kind: str) -> str:
-    manifest = policy.manifest
-    parts = [slug(manifest["env"]), slug(manifest["label"]), f"seed{manifest['seed']}", stage]
-    if episode_seed:
-        parts.append(f"episode{episode_seed}")
-    return f"{'-'.join(parts)}.{kind}"
-
-
 def open_in_browser(path: Path) -> None:
     """Opens a file where there is a screen, else says where it is."""
-    import os
     import webbrowser
 
     screen = sys.platform != "linux" or {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ)

@@ -1,12 +1,12 @@
 """Episodes of saved policies as films.
 
-Pictures to files: MP4 by the ffmpeg of imageio-ffmpeg, GIF and PNG by Pillow.
-
-How fast an episode is played: at most about ten seconds, and thirty pictures a second.
+A film takes at most about ten seconds, and has at most thirty pictures a second. The ffmpeg of
+imageio-ffmpeg writes MP4; Pillow writes GIF and PNG.
 """
 
 import contextlib
 import importlib.util
+import itertools
 import math
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -47,7 +47,7 @@ class FilmPace:
     speed: float | None
 
     def frame_steps(self, steps: int) -> list[int]:
-        """The numbers of steps after which a frame of an episode is shown; the last always is."""
+        """Returns the numbers of steps after which a frame is shown; the last always is."""
         frames = list(range(0, steps + 1, self.stride))
         return frames if frames[-1] == steps else [*frames, steps]
 
@@ -59,7 +59,7 @@ class FilmPace:
 
 
 def film_pace(steps: int, step_seconds: float | None, longest: int | None = None) -> FilmPace:
-    """The pace of an episode: real time where that is short enough.
+    """Returns the pace of an episode: real time where that is short enough.
 
     Args:
       steps: of the episode.
@@ -68,11 +68,9 @@ def film_pace(steps: int, step_seconds: float | None, longest: int | None = None
         unless it would be over at once; then it is slower, but not slower than in real time.
     """
     usual = STEPS_PER_SECOND if step_seconds is None else 1 / step_seconds
-    stride_needed, common = (
-        max(usual, count / MOST_SECONDS) for count in (steps, longest or steps)
-    )
-    at_once = steps / common < LEAST_SECONDS / 2
-    rate = max(stride_needed, steps / LEAST_SECONDS) if at_once else common
+    slowest, rate = (max(usual, count / MOST_SECONDS) for count in (steps, longest or steps))
+    if steps / rate < LEAST_SECONDS / 2:  # it would be over at once
+        rate = max(slowest, steps / LEAST_SECONDS)
     stride = math.ceil(rate / MOST_FRAMES_PER_SECOND - 1e-9)
     speed = None if step_seconds is None else round(rate * step_seconds, 3)
     return FilmPace(stride, round(rate / stride, 3), speed)
@@ -96,12 +94,12 @@ class Film:
 
     @property
     def stage(self) -> str:
-        """early, middle or final."""
+        """Stage of training: early, middle or final."""
         return self.policy.path.stem
 
     @property
     def steps(self) -> int:
-        """How many the episode has."""
+        """Number of steps of the episode."""
         return len(self.episode.rewards)
 
     @property
@@ -110,7 +108,7 @@ class Film:
         return float(np.sum(self.episode.rewards, dtype=np.float64))
 
     def frames(self) -> Iterator[np.ndarray]:
-        """Its pictures [height, width, 3] uint8, drawn as they are taken."""
+        """Yields the pictures [height, width, 3] uint8, drawn as they are taken."""
         fast = self.pace.speed not in (None, 1)
         title = f"{self.stage}, {self.pace.speed:.2g}x" if fast else self.stage
         picture = self.painter.pictures(self.episode, title)
@@ -136,45 +134,41 @@ def make_films(
     Raises:
       UserError: a policy cannot be read, or its environment not be drawn here.
     """
-    evaluators = [(policy, loader.load(policy.path)) for policy in policies.values()]
-    painter = stack.enter_context(closing(Painter(evaluators[0][1].evaluator, size)))
-    rollouts = [
-        (policy, evaluator.rollout(episode_seed, painter.states))
-        for policy, evaluator in evaluators
-    ]
-    longest = max(len(episode.rewards) for _, episode in rollouts)
+    actors = [loader.load(policy.path) for policy in policies.values()]
+    painter = stack.enter_context(closing(Painter(actors[0].evaluator, size)))
+    episodes = [actor.rollout(episode_seed, painter.states) for actor in actors]
+    lengths = [len(episode.rewards) for episode in episodes]
+    paces = [film_pace(length, painter.step_seconds, max(lengths)) for length in lengths]
     return [
-        Film(
-            policy, episode, painter, film_pace(len(episode.rewards), painter.step_seconds, longest)
-        )
-        for policy, episode in rollouts
+        Film(policy, episode, painter, pace)
+        for policy, episode, pace in zip(policies.values(), episodes, paces, strict=True)
     ]
 
 
-def frame_rate(films: Sequence[Film]) -> float:
-    """Frames a second of several films in one."""
-    return max(film.pace.frames_per_second for film in films)
+def side_by_side(films: Sequence[Film]) -> tuple[Iterator[np.ndarray], float]:
+    """Returns the pictures of several films side by side, and their frames a second.
 
-
-def side_by_side(films: Sequence[Film]) -> Iterator[np.ndarray]:
-    """The pictures of several films side by side, at `frame_rate`; a film that is over rests."""
-    rate = frame_rate(films)
-    running = [_at_rate(film, rate) for film in films]
-    last = [next(frames) for frames in running]
+    The rate is that of the fastest film; a film that is over rests.
+    """
+    rate = max(film.pace.frames_per_second for film in films)
     seconds = max(len(f.pace.frame_steps(f.steps)) / f.pace.frames_per_second for f in films)
-    for _ in range(round(seconds * rate)):
-        yield np.concatenate(last, axis=1)
-        last = [next(frames, last_frame) for frames, last_frame in zip(running, last, strict=True)]
 
+    def at_rate(film: Film) -> Iterator[np.ndarray]:
+        """Yields a film's pictures, each as often as it takes to fill its time."""
+        count = 0
+        for index, frame in enumerate(film.frames()):
+            until = round((index + 1) * rate / film.pace.frames_per_second)
+            yield from itertools.repeat(frame, until - count)
+            count = until
 
-def _at_rate(film: Film, rate: float) -> Iterator[np.ndarray]:
-    """A film's pictures, each as often as it takes to fill its time at a higher rate."""
-    frames_out = 0
-    for index, frame in enumerate(film.frames()):
-        until = round((index + 1) * rate / film.pace.frames_per_second)
-        for _ in range(until - frames_out):
-            yield frame
-        frames_out = until
+    def rows() -> Iterator[np.ndarray]:
+        running = [at_rate(film) for film in films]
+        last = [next(frames) for frames in running]
+        for _ in range(round(seconds * rate)):
+            yield np.concatenate(last, axis=1)
+            last = [next(frames, frame) for frames, frame in zip(running, last, strict=True)]
+
+    return rows(), rate
 
 
 _HOLD = 1000  # milliseconds that a GIF rests at its end before it starts again
@@ -228,18 +222,18 @@ def write_gif(path: Path, frames: Sequence[np.ndarray], fps: float) -> None:
     """Writes a GIF that is played in a loop; all frames share one palette."""
     images = [Image.fromarray(frame) for frame in frames]
     palette = _palette(images)
-    quantised = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
-    ends = np.round(100 * np.arange(len(quantised) + 1) / fps) * 10  # GIF counts in 10 ms
+    images = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+    ends = np.round(100 * np.arange(len(images) + 1) / fps) * 10  # GIF counts in 10 ms
     durations = np.diff(ends).astype(int).tolist()
     durations[-1] += _HOLD
     with atomic_path(path) as temporary:
-        quantised[0].save(
-            temporary, save_all=True, append_images=quantised[1:], duration=durations, loop=0
+        images[0].save(
+            temporary, save_all=True, append_images=images[1:], duration=durations, loop=0
         )
 
 
 def _palette(images: Sequence[Image.Image]) -> Image.Image:
-    """A palette for eight frames, taken evenly from the film."""
+    """Returns a palette for eight frames, taken evenly from the film."""
     sample = [images[index] for index in np.linspace(0, len(images) - 1, 8).round().astype(int)]
     width, height = sample[0].size
     sheet = Image.new("RGB", (width, height * len(sample)))

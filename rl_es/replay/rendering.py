@@ -1,10 +1,7 @@
-"""What draws an environment: its suite's drawing, a grid of cells, or traces.
+"""Pictures of episodes: by a suite's drawing, as a grid of cells, or as traces.
 
-Observations that are grids of channels, such as MinAtar's, as coloured cells.
-
-Text in pictures, and the caption under each of them.
-
-An episode as lines over time with a cursor, which can be drawn for every environment.
+Observations that are grids of channels, such as MinAtar's, are drawn as coloured cells. Every other
+episode is drawn as lines over time with a cursor. A caption stands under each picture.
 """
 
 import colorsys
@@ -27,12 +24,12 @@ _LINES = np.array([232, 230, 224], np.uint8)
 
 
 def is_grid(shape: tuple[int, ...]) -> bool:
-    """Whether observations of this shape are [H, W] or [H, W, C] with more than one row."""
+    """Returns whether observations of this shape are [H, W] or [H, W, C] with more than one row."""
     return len(shape) in (2, 3) and min(shape[:2]) > 1
 
 
 def grid_colours(channels: int) -> np.ndarray:
-    """A colour per channel, [C, 3] uint8: evenly spaced hues, dark and light in turn."""
+    """Returns a colour per channel, [C, 3] uint8: evenly spaced hues, dark and light in turn."""
     colours = [
         colorsys.hls_to_rgb((0.58 + index / channels) % 1, (0.42, 0.58)[index % 2], 0.6)
         for index in range(channels)
@@ -63,24 +60,20 @@ class GridDrawing:
         for channel in range(channels):
             share = values[:, :, channel, None]
             cells = (1 - share) * cells + share * self._colours[channel]
-        return self._spread(np.round(cells).astype(np.uint8))
-
-    def close(self) -> None:
-        pass
-
-    def _spread(self, cells: np.ndarray) -> np.ndarray:
-        """Cells as large squares with thin lines between them, in the middle of the picture."""
+        # Large squares with thin lines between them, in the middle of the picture.
         width, height = self._size
-        rows, columns, _ = cells.shape
         side = max(1, min(width // columns, height // rows))
-        squares = cells.repeat(side, 0).repeat(side, 1)
+        squares = np.round(cells).astype(np.uint8).repeat(side, 0).repeat(side, 1)
         if side > 3:
             squares[side - 1 :: side] = _LINES
             squares[:, side - 1 :: side] = _LINES
         picture = Image.new("RGB", (width, height), "white")
-        at = (width - squares.shape[1]) // 2, (height - squares.shape[0]) // 2
-        picture.paste(Image.fromarray(squares), at)
+        corner = (width - columns * side) // 2, (height - rows * side) // 2
+        picture.paste(Image.fromarray(squares), corner)
         return np.asarray(picture)
+
+    def close(self) -> None:
+        pass
 
 
 INK, QUIET, PAPER = "#33373d", "#777b82", "#ffffff"
@@ -88,19 +81,19 @@ INK, QUIET, PAPER = "#33373d", "#777b82", "#ffffff"
 
 @cache
 def caption_font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own font, so that pictures are the same on every machine."""
+    """Returns Pillow's own font, so that pictures are the same on every machine."""
     return ImageFont.load_default(size)
 
 
 def strip_height(height: int) -> int:
-    """The rows of pixels, an even number, that the caption of a picture of this height takes."""
+    """Returns the height of a caption, an even number of pixels, for a picture of this height."""
     return max(16, 2 * round(height / 26))
 
 
 def add_caption(
     picture: np.ndarray, height: int, title: str, steps: int, return_so_far: float
 ) -> np.ndarray:
-    """A picture with a caption under it: its title, the time, and the return so far.
+    """Returns a picture with a caption under it: its title, the time, and the return so far.
 
     Args:
       picture: [height - strip_height(height), width, 3] uint8.
@@ -132,7 +125,7 @@ _FINER = 2
 
 
 def draw_traces(episode: Trajectory, width: int, height: int) -> Callable[[int], np.ndarray]:
-    """A function from the steps taken to a picture [height, width, 3] uint8.
+    """Returns a function from the number of steps to a picture [height, width, 3] uint8.
 
     Only the cursor is drawn anew for each picture.
 
@@ -143,16 +136,16 @@ def draw_traces(episode: Trajectory, width: int, height: int) -> Callable[[int],
     """
     steps = len(episode.rewards)
     panels = [
-        _panel("observation", episode.observations, labelled=True),
-        _panel("action", episode.actions, labelled=False),
-        _panel("reward", episode.rewards, labelled=False),
+        _panel("observation", episode.observations, scale_each=True),
+        _panel("action", episode.actions),
+        _panel("reward", episode.rewards),
     ]
     background, left, right = _background(panels, width, height)
     image = Image.fromarray(background)
 
-    def picture(action: int) -> np.ndarray:
+    def picture(step: int) -> np.ndarray:
         canvas = image.copy()
-        x = _across(action, steps + 1, left, right)
+        x = left + (right - left) * step / steps
         ImageDraw.Draw(canvas).line([(x, 2), (x, height - 2)], "#cc3344", max(1, width // 320))
         return np.asarray(canvas)
 
@@ -181,23 +174,23 @@ class _Panel:
         return 2.0 if self.limits is None else 1.0
 
 
-def _panel(title: str, values: np.ndarray, labelled: bool) -> _Panel:
-    """The values [T, ...] as lines, scaled together or each to its own range."""
+def _panel(title: str, values: np.ndarray, scale_each: bool = False) -> _Panel:
+    """Returns the values [T, ...] as lines, in one range or each in its own."""
     lines = np.asarray(values, np.float64).reshape(len(values), -1)
     lines = np.where(np.isfinite(lines), lines, 0.0)
     count = lines.shape[1]
     if count > MOST_LINES:
         most = np.argsort(-lines.std(0), kind="stable")[:MOST_LINES]
         lines, title = lines[:, np.sort(most)], f"{title}: {MOST_LINES} of {count}"
-    labelled = labelled and lines.shape[1] > 1
-    low, high = (lines.min(0), lines.max(0)) if labelled else (lines.min(), lines.max())
+    scale_each = scale_each and lines.shape[1] > 1
+    low, high = (lines.min(0), lines.max(0)) if scale_each else (lines.min(), lines.max())
     span = np.where(high > low, high - low, 1.0)
     heights = np.where(high > low, (lines - low) / span, 0.5)
-    return _Panel(title, heights, None if labelled else (float(low), float(high)))
+    return _Panel(title, heights, None if scale_each else (float(low), float(high)))
 
 
 def _background(panels: list[_Panel], width: int, height: int) -> tuple[np.ndarray, float, float]:
-    """The picture without a cursor, and where time starts and ends in it."""
+    """Returns the picture without a cursor, and the x of the first and the last step."""
     size = width * _FINER, height * _FINER
     image = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(image)
@@ -218,9 +211,10 @@ def _background(panels: list[_Panel], width: int, height: int) -> tuple[np.ndarr
 def _lines(
     draw: ImageDraw.ImageDraw, lines: np.ndarray, box: tuple[float, float, float, float]
 ) -> None:
+    """Draws lines [T, L] into a box."""
     left, top, right, bottom = box
     pad = 0.08 * (bottom - top)
-    across = [_across(step, len(lines) + 1, left, right) for step in range(len(lines))]
+    across = [left + (right - left) * step / len(lines) for step in range(len(lines))]
     colours = [INK] if lines.shape[1] == 1 else _COLOURS
     for values, colour in zip(lines.T, colours, strict=False):
         up = (bottom - pad - values * (bottom - top - 2 * pad)).tolist()
@@ -236,11 +230,6 @@ def _range(panel: _Panel) -> str:
         return "each in its own range"
     low, high = (limit + 0.0 for limit in panel.limits)  # no negative zero
     return f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
-
-
-def _across(step: int, steps: int, left: float, right: float) -> float:
-    """The x of a step, where the first of `steps` is at `left` and the last at `right`."""
-    return left + (right - left) * step / (steps - 1)
 
 
 Size = tuple[int, int]  # width and height in pixels
@@ -275,8 +264,8 @@ class Painter:
         self.step_seconds = None if seconds is None else seconds * task.wrappers.action_repeat
 
     def pictures(self, episode: Trajectory, title: str) -> Callable[[int], np.ndarray]:
-        """A function from the steps taken to a picture [height, width, 3] uint8."""
-        draw = self._without_caption(episode)
+        """Returns a function from the number of steps to a picture [height, width, 3] uint8."""
+        draw = self._draw_episode(episode)
         returns = np.concatenate([[0.0], np.cumsum(episode.rewards, dtype=np.float64)])
 
         def picture(steps: int) -> np.ndarray:
@@ -284,7 +273,7 @@ class Painter:
 
         return picture
 
-    def _without_caption(self, episode: Trajectory) -> Callable[[int], np.ndarray]:
+    def _draw_episode(self, episode: Trajectory) -> Callable[[int], np.ndarray]:
         drawing = self._drawing
         if drawing is None:
             return draw_traces(episode, *self._inside)

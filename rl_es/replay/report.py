@@ -3,20 +3,27 @@
 Films that are there, and whose policies are unchanged, are not made again.
 """
 
+from __future__ import annotations
+
 import hashlib
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rl_es.errors import UserError
 from rl_es.replay import command
-from rl_es.replay.command import SIZE
+from rl_es.replay.command import SIZE, Stages
 from rl_es.results import replays, tables
 from rl_es.results.files import slug
 from rl_es.results.replays import ReplayIndex
 from rl_es.training.policy_manifest import IDENTITY, PolicyManifest
+
+if TYPE_CHECKING:
+    from rl_es.replay.films import Film
+    from rl_es.training.policies import PolicyLoader
 
 EPISODE_SEED = 0
 
@@ -26,7 +33,7 @@ def write(folder: Path, say: Callable[[str], None]) -> Path | None:
 
     Args:
       folder: the results folder.
-      say: is called with what was made, and what could not be.
+      say: receives messages on films that were made, and on those that could not be.
 
     Returns:
       `replays/replays.json`, or None where no policies were saved.
@@ -36,109 +43,103 @@ def write(folder: Path, say: Callable[[str], None]) -> Path | None:
     """
     if not any(folder.glob("policies/*/*.json")):
         return None
-    policies, runs = command.all_runs(folder), tables.load_tables(folder)[1]
-    before, after, maker = replays.usable_replays(folder), ReplayIndex(), _Maker(folder, say)
+    policies, runs = command.all_policies(folder), tables.load_tables(folder)[1]
+    before, after, loader = replays.usable_replays(folder), ReplayIndex(), cache(_make_loader)
     rest = before.replays
     for env in sorted({policy.manifest["env"] for policy in policies}):
         rest = [film for film in rest if film["env"] != env]
         means = command.final_returns(runs, env)
         label = str(means.index[0]) if len(means) else None
-        stages = command.shown_runs(policies, env, label) if label else {}
-        reusable = _reusable_replays(folder, before, stages)
+        stages = command.best_covered_run(policies, env, label)
+        if reusable := _reusable_replays(folder, before, stages):
+            after.replays += reusable
+            continue
         try:
-            after.replays += reusable or maker.make(label, stages)
+            if label is None:
+                raise UserError("no run is finished")
+            if not stages:
+                raise UserError(f"no policy of {label} is saved")
+            began = time.monotonic()
+            after.replays += _make_replays(folder, stages, loader)
+            say(f"filmed {env} ({label}) in {time.monotonic() - began:.1f} s")
         except Exception as error:  # whatever goes wrong in drawing, the other films are made
             user = isinstance(error, UserError)
             reason = str(error) if user else f"{type(error).__name__}: {error}"
             after.missing.append({"env": env, "label": label, "reason": reason})
             say(f"no replay of {env}: {reason}")
-        if not reusable:  # so that what was made is known even if the next one is interrupted
-            replays.write_replays(folder, ReplayIndex(after.replays + rest, after.missing))
+        # The films of this environment stay even if the next one is interrupted.
+        replays.write_replays(folder, ReplayIndex(after.replays + rest, after.missing))
     for name in before.files() - after.files():
         (folder / replays.FOLDER / name).unlink(missing_ok=True)
     return replays.write_replays(folder, after)
 
 
-def source(policy: PolicyManifest) -> str:
-    """A hash of a policy's manifest and weights."""
+def hash_policy(policy: PolicyManifest) -> str:
+    """Returns a hash of a policy's manifest and weights."""
     content = policy.path.read_bytes() + policy.path.with_suffix(".msgpack").read_bytes()
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _reusable_replays(
-    folder: Path, before: ReplayIndex, stages: dict[str, PolicyManifest]
-) -> list[dict[str, Any]]:
-    """The films of these policies, if all are there; else none, as they share their pace."""
+def _reusable_replays(folder: Path, index: ReplayIndex, stages: Stages) -> list[dict[str, Any]]:
+    """Returns the films of these policies if all are there, else none: they share their pace."""
     sources = {
-        (policy.manifest["run_id"], stage, source(policy), EPISODE_SEED, *SIZE)
+        (policy.manifest["run_id"], stage, hash_policy(policy), EPISODE_SEED, *SIZE)
         for stage, policy in stages.items()
     }
-    replays_before = before.of(sources)
-    files_exist = all((folder / replays.FOLDER / name).is_file() for name in replays_before.files())
-    return replays_before.replays if files_exist and replays_before.sources() == sources else []
+    films = ReplayIndex([film for film in index.replays if replays.source_of(film) in sources])
+    are_complete = set(map(replays.source_of, films.replays)) == sources
+    are_files = all((folder / replays.FOLDER / name).is_file() for name in films.files())
+    return films.replays if are_complete and are_files else []
 
 
-class _Maker:
-    """Makes films; what is compiled for one environment and network serves all its policies."""
+def _make_loader() -> PolicyLoader:
+    """Returns a loader; what it compiles for one environment and network serves all policies."""
+    from rl_es.training.compilation import prepare_jax
+    from rl_es.training.policies import PolicyLoader
 
-    def __init__(self, folder: Path, say: Callable[[str], None]):
-        self._folder, self._say = folder, say
-        self._loader: Any = None
+    prepare_jax()
+    return PolicyLoader()
 
-    def make(self, label: str | None, stages: dict[str, PolicyManifest]) -> list[dict[str, Any]]:
-        """Writes the films of one environment, and returns their entries.
 
-        Raises:
-          UserError: there is nothing to film, or it cannot be drawn or written here.
-        """
-        if label is None:
-            raise UserError("no run is finished")
-        if not stages:
-            raise UserError(f"no policy of {label} is saved")
-        from rl_es.replay.films import check_encoder
+def _make_replays(
+    folder: Path, stages: Stages, loader: Callable[[], PolicyLoader]
+) -> list[dict[str, Any]]:
+    """Writes the films of one run, and returns their entries.
 
-        check_encoder()
-        from rl_es.replay.films import make_films
-        from rl_es.training.compilation import prepare_jax
-        from rl_es.training.policies import PolicyLoader
+    Raises:
+      UserError: a film cannot be drawn or written here.
+    """
+    from rl_es.replay.films import check_encoder, make_films
 
-        if self._loader is None:
-            prepare_jax()
-            self._loader = PolicyLoader()
-        first = next(iter(stages.values())).manifest
-        began = time.monotonic()
-        with ExitStack() as stack:
-            films = make_films(self._loader, stages, SIZE, EPISODE_SEED, stack)
-            replays_made = [self._film(film) for film in films]
-        seconds = time.monotonic() - began
-        self._say(f"filmed {first['env']} ({first['label']}) in {seconds:.1f} s")
-        return replays_made
+    check_encoder()
+    with ExitStack() as stack:
+        films = make_films(loader(), stages, SIZE, EPISODE_SEED, stack)
+        return [_write_replay(folder, film) for film in films]
 
-    def _film(self, film: Any) -> dict[str, Any]:
-        from rl_es.replay.films import write_mp4, write_png
 
-        manifest, (width, height) = film.policy.manifest, film.painter.size
-        identity = {name: manifest[name] for name in IDENTITY}
-        name = "-".join(
-            [slug(manifest["env"]), slug(manifest["label"]), manifest["run_id"], film.stage]
-        )
-        folder, pace = self._folder / replays.FOLDER, film.pace
-        frames = list(film.frames())
-        write_mp4(folder / f"{name}.mp4", frames, film.painter.size, pace.frames_per_second)
-        write_png(folder / f"{name}.png", frames[len(frames) // 2])
-        return {
-            **identity,
-            "stage": film.stage,
-            "env_steps": manifest.get("env_steps"),
-            "episode_seed": EPISODE_SEED,
-            "return": tables.finite(film.total),
-            "steps": film.steps,
-            "terminated": film.episode.terminated,
-            "frames_per_second": pace.frames_per_second,
-            "speed": pace.speed,
-            "width": width,
-            "height": height,
-            "video": f"{name}.mp4",
-            "poster": f"{name}.png",
-            "source": source(film.policy),
-        }
+def _write_replay(folder: Path, film: Film) -> dict[str, Any]:
+    """Writes the files of one film, and returns its entry."""
+    from rl_es.replay.films import write_mp4, write_png
+
+    manifest, (width, height), pace = film.policy.manifest, film.painter.size, film.pace
+    identity = {name: manifest[name] for name in IDENTITY}
+    name = f"{slug(manifest['env'])}-{slug(manifest['label'])}-{manifest['run_id']}-{film.stage}"
+    place, frames = folder / replays.FOLDER, list(film.frames())
+    write_mp4(place / f"{name}.mp4", frames, (width, height), pace.frames_per_second)
+    write_png(place / f"{name}.png", frames[len(frames) // 2])
+    return {
+        **identity,
+        "stage": film.stage,
+        "env_steps": manifest.get("env_steps"),
+        "episode_seed": EPISODE_SEED,
+        "return": tables.finite(film.total),
+        "steps": film.steps,
+        "terminated": film.episode.terminated,
+        "frames_per_second": pace.frames_per_second,
+        "speed": pace.speed,
+        "width": width,
+        "height": height,
+        "video": f"{name}.mp4",
+        "poster": f"{name}.png",
+        "source": hash_policy(film.policy),
+    }

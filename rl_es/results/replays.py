@@ -28,7 +28,7 @@ class _Film(FileModel):
     stage: Literal["early", "middle", "final"]
     env_steps: int | None = None
     episode_seed: int
-    returned: float | None = Field(alias="return")
+    return_: float | None = Field(alias="return")
     steps: int
     speed: Annotated[float, Field(gt=0)] | None
     width: int
@@ -66,14 +66,10 @@ class ReplayIndex:
         """Returns the names of the films' files."""
         return {film[kind] for film in self.replays for kind in FILES}
 
-    def sources(self) -> set[tuple[Any, ...]]:
-        """Returns, of each film, the values of `SOURCE`."""
-        return {tuple(film[name] for name in SOURCE) for film in self.replays}
 
-    def of(self, sources: set[tuple[Any, ...]]) -> "ReplayIndex":
-        """Returns an index of the films whose values of `SOURCE` are among these."""
-        films = [film for film in self.replays if tuple(film[n] for n in SOURCE) in sources]
-        return ReplayIndex(films)
+def source_of(film: dict[str, Any]) -> tuple[Any, ...]:
+    """Returns what decides a film: the values of `SOURCE`."""
+    return tuple(film[name] for name in SOURCE)
 
 
 def read_replays(folder: Path) -> ReplayIndex:
@@ -97,20 +93,16 @@ def usable_replays(folder: Path) -> ReplayIndex:
         index = read_replays(folder)
     except UserError:
         return ReplayIndex()
-    return ReplayIndex([film for film in index.replays if _lies_beside(film)], index.missing)
-
-
-def _lies_beside(film: dict[str, Any]) -> bool:
-    return all(is_beside(film[kind], suffix) for kind, suffix in FILES.items())
+    films = [
+        film
+        for film in index.replays
+        if all(is_beside(film[kind], suffix) for kind, suffix in FILES.items())
+    ]
+    return ReplayIndex(films, index.missing)
 
 
 def write_replays(folder: Path, index: ReplayIndex) -> Path:
     """Writes the index of a results folder, and returns its path."""
-    content = {
-        "schema_version": SCHEMA_VERSION,
-        "replays": index.replays,
-        "missing": index.missing,
-    }
     path = folder / FOLDER / FILE
-    text_files.write_json(path, content)
+    text_files.write_json(path, {"schema_version": SCHEMA_VERSION, **vars(index)})
     return path

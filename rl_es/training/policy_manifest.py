@@ -1,6 +1,6 @@
 """Reads the manifests of the policies that a results folder holds. Loads no jax."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -98,12 +98,29 @@ def select_policies(
     policies = list_policies(folder_of_results(folder), stage)
     if not policies:
         raise UserError(f"{folder}: no {stage} policies here (no policies/*/{stage}.json)")
-    for key, kind, value in (("env", "environment", env), ("label", "label", label)):
-        if value is None:
-            continue
-        values = {policy.manifest[key] for policy in policies}
-        policies = [policy for policy in policies if policy.manifest[key] == value]
-        if not policies:
-            hint = did_you_mean(value, values)
-            raise UserError(f"{folder}: no {stage} policy of {kind} '{value}'{hint}")
+    for key, value in (("env", env), ("label", label)):
+        if value is not None:
+            policies = filter_policies(policies, key, value, f"{folder}: no {stage} policy")
     return policies
+
+
+def filter_policies(
+    policies: Sequence[PolicyManifest], key: str, value: str, message: str
+) -> list[PolicyManifest]:
+    """Returns the policies whose manifest has this value.
+
+    Args:
+      policies: to filter.
+      key: `env`, `label` or `agent`.
+      value: of the key.
+      message: beginning of the error message.
+
+    Raises:
+      UserError: there is none; the message names the nearest value.
+    """
+    matching = [policy for policy in policies if policy.manifest[key] == value]
+    if not matching:
+        kind = "environment" if key == "env" else key
+        hint = did_you_mean(value, {policy.manifest[key] for policy in policies})
+        raise UserError(f"{message} of {kind} '{value}'{hint}")
+    return matching

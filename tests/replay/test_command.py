@@ -19,7 +19,7 @@ from rl_es.training.policies import PolicyLoader
 from tests.replay import videos
 
 
-def relabelled(folder: Path, label: str, env: str = "a/pendulum", **changed: Any) -> None:
+def add_label(folder: Path, label: str, env: str = "a/pendulum", **changed: Any) -> None:
     """A second label of an environment: the same policies, and cells that say otherwise."""
     for path in list(folder.glob("policies/*/*.json")):
         manifest = json.loads(path.read_text())
@@ -48,8 +48,8 @@ def test_an_mp4(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert frames.shape == (31, 120, 160, 3)  # 30 steps, with the start
     assert about["fps"] == 20 and about["duration"] == pytest.approx(31 / 20, abs=0.02)
     assert (np.abs(np.diff(frames[:, :100].astype(int), axis=0)).max((1, 2, 3)) > 60).all()
-    said = capsys.readouterr().err
-    assert re.search(r"early: return -[\d.]+ in 30 steps, real time", said)
+    messages = capsys.readouterr().err
+    assert re.search(r"early: return -[\d.]+ in 30 steps, real time", messages)
 
 
 def test_all_stages_side_by_side_as_a_gif(folder: Path) -> None:
@@ -75,21 +75,21 @@ def test_one_program_serves_all_policies_and_episodes(
     traced = []
     real = policies.make_recorder
 
-    def counted(*arguments: Any) -> Any:
+    def counting(*arguments: Any) -> Any:
         record = real(*arguments)
 
-        def run(*given: Any) -> Any:
+        def run(*inputs: Any) -> Any:
             traced.append(1)
-            return record(*given)
+            return record(*inputs)
 
         return run
 
-    monkeypatch.setattr(policies, "make_recorder", counted)
+    monkeypatch.setattr(policies, "make_recorder", counting)
     loader = PolicyLoader()
-    for one in command.all_runs(trained):
-        if one.manifest["env"] == "catch":
+    for policy in command.all_policies(trained):
+        if policy.manifest["env"] == "catch":
             for episode in (0, 1):
-                loader.load(one.path).rollout(episode)
+                loader.load(policy.path).rollout(episode)
     assert len(traced) == 1
 
 
@@ -117,18 +117,18 @@ def test_text_of_a_page_is_escaped(folder: Path) -> None:
 
 
 def test_the_best_label_is_taken_and_said(folder: Path) -> None:
-    relabelled(folder, "better")
-    picked, said = command.pick_run(folder, "a/pendulum", None, None, 0, "final")
-    assert picked["final"].manifest["label"] == "better"
-    assert said.startswith("a/pendulum: better, the highest mean final return (")
-    picked, said = command.pick_run(folder, "a/pendulum", "low rank", None, 0, "final")
-    assert picked["final"].manifest["label"] == "low rank" and not said
+    add_label(folder, "better")
+    stages, note = command.pick_run(folder, "a/pendulum", None, None, 0, "final")
+    assert stages["final"].manifest["label"] == "better"
+    assert note.startswith("a/pendulum: better, the highest mean final return (")
+    stages, note = command.pick_run(folder, "a/pendulum", "low rank", None, 0, "final")
+    assert stages["final"].manifest["label"] == "low rank" and not note
 
 
 def test_a_label_of_runs_that_diverged_is_not_the_best(folder: Path) -> None:
-    relabelled(folder, "worse", status="diverged", reason="not a number")
-    picked, _ = command.pick_run(folder, "a/pendulum", None, "eggroll", 0, "final")
-    assert picked["final"].manifest["label"] == "low rank"
+    add_label(folder, "worse", status="diverged", reason="not a number")
+    stages, _ = command.pick_run(folder, "a/pendulum", None, "eggroll", 0, "final")
+    assert stages["final"].manifest["label"] == "low rank"
 
 
 def test_final_returns_are_means_over_finished_runs() -> None:
@@ -144,27 +144,27 @@ def test_final_returns_are_means_over_finished_runs() -> None:
 
 
 def test_a_seed_without_stages_has_what_it_has(folder: Path) -> None:
-    picked, said = command.pick_run(folder, "catch", None, None, 1, "all")
-    assert list(picked) == ["final"]
+    stages, note = command.pick_run(folder, "catch", None, None, 1, "all")
+    assert list(stages) == ["final"]
     assert (
-        said
+        note
         == "no early or middle policy of 'catch / low rank / seed 1': only the first seed has all"
     )
 
 
 @pytest.mark.parametrize(
-    ("status", "reason", "said"),
+    ("status", "reason", "note"),
     [
         ("diverged", "update is not finite", r"diverged \(update is not finite\)"),
         ("running", None, "running"),
     ],
 )
 def test_what_became_of_a_run_is_said(
-    folder: Path, status: str, reason: str | None, said: str
+    folder: Path, status: str, reason: str | None, note: str
 ) -> None:
-    relabelled(folder, "gone", status=status, reason=reason)
+    add_label(folder, "gone", status=status, reason=reason)
     shutil.rmtree(folder / "policies" / f"{0:016x}")
-    with pytest.raises(UserError, match=f"seed 0': it is {said}$"):
+    with pytest.raises(UserError, match=f"seed 0': it is {note}$"):
         command.pick_run(folder, "a/pendulum", "gone", None, 0, "final")
 
 

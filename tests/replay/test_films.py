@@ -49,14 +49,14 @@ def test_gif(tmp_path: Path) -> None:
     write_gif(path, sliding(12), 30)
     with Image.open(path) as image:
         assert image.size == (64, 48) and image.n_frames == 12 and image.info["loop"] == 0
-        durations, shown = [], []
+        durations, frames = [], []
         for index in range(12):
             image.seek(index)
             durations.append(image.info["duration"])
-            shown.append(np.asarray(image.convert("RGB")))
+            frames.append(np.asarray(image.convert("RGB")))
     assert sum(durations[:-1]) == pytest.approx(11 * 1000 / 30, abs=10)
     assert durations[-1] >= 1000
-    np.testing.assert_allclose(bars(np.stack(shown)), np.arange(12) * 4 + 3.5)
+    np.testing.assert_allclose(bars(np.stack(frames)), np.arange(12) * 4 + 3.5)
 
 
 def test_png(tmp_path: Path) -> None:

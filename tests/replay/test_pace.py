@@ -25,15 +25,15 @@ def test_examples(steps: int, step_seconds: float | None, expected: FilmPace) ->
 
 @given(st.integers(1, 20000), st.none() | st.floats(0.001, 1.0), st.integers(0, 20000))
 def test_limits(steps: int, step_seconds: float | None, more: int) -> None:
-    played = film_pace(steps, step_seconds, steps + more)
-    shown = played.frame_steps(steps)
-    assert shown[0] == 0 and shown[-1] == steps
-    assert played.frames_per_second <= 30.001
-    assert len(shown) / played.frames_per_second <= 10 + 2 / played.frames_per_second + 0.1
+    pace = film_pace(steps, step_seconds, steps + more)
+    frames = pace.frame_steps(steps)
+    assert frames[0] == 0 and frames[-1] == steps
+    assert pace.frames_per_second <= 30.001
+    assert len(frames) / pace.frames_per_second <= 10 + 2 / pace.frames_per_second + 0.1
     if step_seconds is not None:
-        assert played.speed is not None and played.speed >= 0.999
-        rate = played.stride * played.frames_per_second
-        assert played.speed == pytest.approx(rate * step_seconds, rel=0.01, abs=0.001)
+        assert pace.speed is not None and pace.speed >= 0.999
+        rate = pace.stride * pace.frames_per_second
+        assert pace.speed == pytest.approx(rate * step_seconds, rel=0.01, abs=0.001)
 
 
 def test_a_short_episode_beside_a_long_one_is_seen() -> None:

@@ -23,13 +23,13 @@ def page(folder: Path, browser: Any) -> Iterator[Any]:
     """A page of three films, opened at 1280 x 800 without a network."""
     path = command.run_replay(folder, env="a/pendulum", format="html", size="96x80")
     context = browser.new_context(viewport={"width": 1280, "height": 800}, offline=True)
-    shown = context.new_page()
-    shown.told = []
-    shown.on("console", lambda message: shown.told.append(message.text))
-    shown.on("pageerror", lambda error: shown.told.append(str(error)))
-    shown.goto(path.resolve().as_uri())
-    until(shown, "films.every(film => film.readyState >= 2)")
-    yield shown
+    page = context.new_page()
+    page.messages = []
+    page.on("console", lambda message: page.messages.append(message.text))
+    page.on("pageerror", lambda error: page.messages.append(str(error)))
+    page.goto(path.resolve().as_uri())
+    until(page, "films.every(film => film.readyState >= 2)")
+    yield page
     context.close()
 
 
@@ -44,9 +44,9 @@ def test_films_play_together(page: Any) -> None:
     until(page, "films.every(film => film.currentTime > 0.1)")
     assert page.inner_text("#play") == "Pause"
     page.click("#play")
-    held = films(page, "currentTime")
+    times = films(page, "currentTime")
     assert films(page, "paused") == [True] * 3 and page.inner_text("#play") == "Play"
-    assert max(held) - min(held) < 0.3
+    assert max(times) - min(times) < 0.3
     page.keyboard.press("End")
     until(page, "films.every(film => film.currentTime == film.duration)")
     assert page.input_value("#time") == "1000"
@@ -58,4 +58,4 @@ def test_films_play_together(page: Any) -> None:
     until(page, "films.every(film => Math.abs(film.currentTime - 0.775) < 0.02)")
     page.set_viewport_size({"width": 390, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") == 390
-    assert page.told == []
+    assert page.messages == []

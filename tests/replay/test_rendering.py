@@ -27,7 +27,7 @@ def episode(observations: np.ndarray, actions: np.ndarray, rewards: np.ndarray) 
     return Trajectory((), observations, actions, rewards, True, ((), observations[-1]))
 
 
-def some(steps: int, width: int) -> Trajectory:
+def random_episode(steps: int, width: int) -> Trajectory:
     random = np.random.default_rng(0)
     values = random.normal(size=(steps, width)).astype(np.float32)
     return episode(values, values[:, :1], values[:, 0])
@@ -40,25 +40,25 @@ def cursor(picture: np.ndarray) -> float:
 
 @pytest.mark.parametrize(("steps", "width"), [(1, 1), (2, 3), (50, MOST_LINES + 9)])
 def test_the_cursor_goes_from_left_to_right(steps: int, width: int) -> None:
-    picture = draw_traces(some(steps, width), 320, 220)
-    shown = [picture(taken) for taken in range(steps + 1)]
-    assert shown[0].shape == (220, 320, 3) and shown[0].dtype == np.uint8
-    at = np.array([cursor(one) for one in shown])
+    picture = draw_traces(random_episode(steps, width), 320, 220)
+    pictures = [picture(step) for step in range(steps + 1)]
+    assert pictures[0].shape == (220, 320, 3) and pictures[0].dtype == np.uint8
+    at = np.array([cursor(one) for one in pictures])
     np.testing.assert_allclose(at, np.linspace(at[0], at[-1], steps + 1), atol=0.005)
     assert at[0] < 0.06 and at[-1] > 0.94
 
 
 def test_traces_show_the_values() -> None:
     """Only the reward's panel differs, the lowest quarter of the picture."""
-    one = some(30, 4)
+    one = random_episode(30, 4)
     other = one._replace(rewards=np.where(np.arange(30) == 12, 9.0, one.rewards))
     differs = (draw_traces(one, 320, 220)(0) != draw_traces(other, 320, 220)(0)).any((1, 2))
     assert differs[165:].any() and not differs[:160].any()
 
 
 def test_values_that_are_no_numbers_are_no_obstacle() -> None:
-    broken = some(5, 2)._replace(observations=np.array([[np.nan, np.inf]] * 5))
-    assert draw_traces(broken, 64, 64)(5).shape == (64, 64, 3)
+    episode_of_nan = random_episode(5, 2)._replace(observations=np.array([[np.nan, np.inf]] * 5))
+    assert draw_traces(episode_of_nan, 64, 64)(5).shape == (64, 64, 3)
 
 
 @pytest.mark.parametrize(
@@ -74,32 +74,32 @@ def test_cells_have_the_colour_of_their_channel() -> None:
     observation[2, 7, 4] = 1
     picture = GridDrawing((10, 10, 6), 320, 220).frame(Moment((), observation, None))
     assert picture.shape == (220, 320, 3) and picture.dtype == np.uint8
-    painted = np.argwhere((picture == grid_colours(6)[4]).all(2))
-    assert len(painted) == 21 * 21  # squares of 22 with a line
+    cells = np.argwhere((picture == grid_colours(6)[4]).all(2))
+    assert len(cells) == 21 * 21  # squares of 22 with a line
     # 10 x 10 squares of 22 pixels in the middle of the width, from the top.
-    np.testing.assert_allclose(painted.mean(0), [2 * 22 + 10, 50 + 7 * 22 + 10])
+    np.testing.assert_allclose(cells.mean(0), [2 * 22 + 10, 50 + 7 * 22 + 10])
 
 
 @pytest.mark.parametrize("channels", [1, 4, 7, 10])
 def test_channels_can_be_told_apart(channels: int) -> None:
-    found = grid_colours(channels).astype(int)
-    apart = np.abs(found[:, None] - found[None]).sum(2) + 999 * np.eye(channels, dtype=int)
+    colours = grid_colours(channels).astype(int)
+    apart = np.abs(colours[:, None] - colours[None]).sum(2) + 999 * np.eye(channels, dtype=int)
     assert apart.min() > 40
 
 
 def test_the_line_says_time_and_return() -> None:
     height, strip = 240, strip_height(240)
     blank = np.full((height - strip, 320, 3), 200, np.uint8)
-    shown = add_caption(blank, height, "early", 7, -3.25)
-    assert shown.shape == (240, 320, 3) and shown.dtype == np.uint8 and strip % 2 == 0
-    np.testing.assert_array_equal(shown[:-strip], blank)
+    picture = add_caption(blank, height, "early", 7, -3.25)
+    assert picture.shape == (240, 320, 3) and picture.dtype == np.uint8 and strip % 2 == 0
+    np.testing.assert_array_equal(picture[:-strip], blank)
     other = {
         "left": add_caption(blank, height, "late", 7, -3.25),
         "middle": add_caption(blank, height, "early", 8, -3.25),
         "right": add_caption(blank, height, "early", 7, 3.25),
     }
     for third, name in enumerate(other):
-        differs = np.flatnonzero((shown != other[name]).any((0, 2)))
+        differs = np.flatnonzero((picture != other[name]).any((0, 2)))
         assert len(differs) and set(differs // 107) == {third}, name
 
 

@@ -14,5 +14,5 @@ def read(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     frames = imageio_ffmpeg.read_frames(str(path))
     about: Any = next(frames)
     width, height = about["size"]
-    shown = [np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in frames]
-    return np.stack(shown), about
+    pictures = [np.frombuffer(frame, np.uint8).reshape(height, width, 3) for frame in frames]
+    return np.stack(pictures), about
