@@ -1,6 +1,7 @@
 """Edits a sweep file: puts the best settings of a tuning run into its text, and shows the diff."""
 
 import difflib
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from rl_es.sweep.schema import Sweep
 from rl_es.sweep.variants import expand_variants
 from rl_es.sweep.yaml_reader import parse_yaml
 from rl_es.terminal import plain_console, plain_table
-from rl_es.tuning.trials import CHOSEN_BY, BestTrial, TuningResults, pick_best_trial
+from rl_es.tuning.trials import CHOSEN_BY, BestTrial, Trial, TuningResults, pick_best_trial
 from rl_es.tuning.yaml_editor import set_list, set_value
 
 Pair = tuple[str, str]  # the labels of an environment and an agent entry
@@ -193,36 +194,28 @@ def _difference_notes(
 ) -> Iterator[str]:
     """Yields notes on values, other than the tuned settings, that differ from the tuning run's."""
     for (env, agent), pick in picks.items():
-        differences = [
-            *_setting_differences(pick, cells[env, agent]),
-            *_task_differences(pick.best.run, cells[env, agent][0]),
-        ]
-        if differences:
+        if differences := list(_differences(pick.best, cells[env, agent])):
             details = "; ".join(differences[:MAX_DIFFERENCES])
             rest = len(differences) - MAX_DIFFERENCES
             more = f" and {rest} more" if rest > 0 else ""
             yield f"{agent} on {env}: tuned with {details}{more}"
 
 
-def _setting_differences(pick: BestTrial, cells: Sequence[Cell]) -> Iterator[str]:
-    """Yields the differences in settings that were not tuned."""
+def _differences(trial: Trial, cells: Sequence[Cell]) -> Iterator[str]:
+    """Yields the differences in other settings, the environment and the policy."""
     columns = [tables.hyper_columns(cell.settings) for cell in cells]
     for column in columns[0]:
-        name, tuning_value = column.removeprefix("hyper."), pick.best.run.get(column)
+        name, tuning_value = column.removeprefix("hyper."), trial.run.get(column)
         values = dict.fromkeys(settings[column] for settings in columns)
-        if name in pick.best.settings or all(_is_same(tuning_value, value) for value in values):
+        if name in trial.settings or all(_is_same(tuning_value, value) for value in values):
             continue
         spellings = ", ".join(map(_format_value, values))
         yield f"{name} {_format_value(tuning_value)}, here {spellings}"
-
-
-def _task_differences(run: Mapping[str, Any], cell: Cell) -> Iterator[str]:
-    """Yields the differences in the environment's options and wrappers, and in the policy."""
-    environment = parse_mapping(run.get("environment"))
+    cell, environment = cells[0], parse_mapping(trial.run.get("environment"))
     for tuning_values, values in (
         (parse_mapping(environment.get("options")), cell.env_options),
         (parse_mapping(environment.get("wrappers")), cell.wrappers.model_dump(mode="json")),
-        (parse_mapping(run.get("policy")), cell.policy.model_dump(mode="json")),
+        (parse_mapping(trial.run.get("policy")), cell.policy.model_dump(mode="json")),
     ):
         for name, value in values.items():
             if name in tuning_values and tuning_values[name] != value:
@@ -258,7 +251,9 @@ def show_edits(edits: Iterable[EditedSweep], is_written: bool) -> None:
         if is_written:
             console.print(Text("written" if edit.after != edit.before else "was so already"))
         else:
-            for line in _diff(edit):
+            texts = edit.before.splitlines(), edit.after.splitlines()
+            diff = difflib.unified_diff(*texts, n=1, lineterm="")
+            for line in itertools.islice(diff, 2, None):  # without the names of the files
                 console.print(Text(line, style={"+": "green", "-": "red"}.get(line[:1], "dim")))
         console.print()
     console.print(
@@ -275,18 +270,15 @@ def show_edits(edits: Iterable[EditedSweep], is_written: bool) -> None:
 def _table(edit: EditedSweep) -> Table:
     table = plain_table(COLUMNS, NUMERIC_COLUMNS)
     for (env, agent), pick in edit.picks.items():
-        lost = f", {pick.lost} lost" if pick.lost else ""
-        second = pick.second
-        table.add_row(
-            env,
-            agent,
-            f"{pick.trials}{lost}",
-            _format_settings(pick.best.settings),
-            f"{pick.best.mean_final_return:.5g}",
-            _format_settings(second.settings) if second else "-",
-            f"{second.mean_final_return:.5g}" if second else "-",
-            _format_settings(edit.old_settings[env, agent]),
-        )
+        loss = f", {pick.lost_trials} lost" if pick.lost_trials else ""
+        trials = [
+            (_format_settings(trial.settings), f"{trial.mean_final_return:.5g}")
+            if trial
+            else ("-", "-")
+            for trial in (pick.best, pick.second)
+        ]
+        before = _format_settings(edit.old_settings[env, agent])
+        table.add_row(env, agent, f"{pick.trials}{loss}", *trials[0], *trials[1], before)
     return table
 
 
@@ -295,9 +287,3 @@ def _format_settings(settings: Mapping[str, Any]) -> str:
         f"{name} {f'{value:.3g}' if isinstance(value, float) else value}"
         for name, value in settings.items()
     )
-
-
-def _diff(edit: EditedSweep) -> Iterator[str]:
-    """Yields the lines of a unified diff, without the names of the files."""
-    before, after = edit.before.splitlines(), edit.after.splitlines()
-    yield from list(difflib.unified_diff(before, after, n=1, lineterm=""))[2:]

@@ -26,9 +26,10 @@ from rl_es.sweep.queue import (
 )
 from rl_es.sweep.schema import AgentEntry, EnvironmentEntry, Sweep
 from rl_es.sweep.store import Store
+from rl_es.sweep.variants import Variant
 from rl_es.training.compilation import Program, prepare_jax
 from rl_es.training.resources import DEFAULT_RESOURCES, Resources
-from rl_es.tuning.studies import STARTUP_TRIALS, Proposal, import_optuna, make_studies
+from rl_es.tuning.studies import STARTUP_TRIALS, import_optuna, make_studies, next_trial
 from rl_es.tuning.trials import TrialRecord, write_trials
 
 
@@ -67,7 +68,7 @@ def run_search(
         runner = TrialRunner(store, progress, resources, stop)
         for environment in sweep.environments:
             _search_environment(sweep, environment, startup, runner, records)
-    return 1 if runner.failed else 0
+    return 1 if runner.failures else 0
 
 
 @dataclass
@@ -79,14 +80,14 @@ class TrialRunner:
       progress: display of every run.
       resources: devices, lanes and memory that may be used.
       stop: read between calls of a program.
-      failed: number of cells that failed so far.
+      failures: number of cells that failed so far.
     """
 
     store: Store
     progress: Progress
     resources: Resources
     stop: threading.Event
-    failed: int = 0
+    failures: int = 0
 
     def run(self, cells: Sequence[Cell], compile_group: Compile) -> None:
         """Runs the missing cells of a round; finished runs get their current labels.
@@ -106,7 +107,7 @@ class TrialRunner:
             if any(cell.run_id not in ended_ids for cell in group.cells)
         ]
         runner = GroupRunner(self.store, self.progress, self.stop, compile_group, self.resources)
-        self.failed += execution.run_groups(runner.queue(groups), runner)
+        self.failures += execution.run_groups(runner.queue(groups), runner)
 
     def mean_final_return(self, cells: Sequence[Cell]) -> float | None:
         """Returns the mean final return of a trial's runs; None if one of them was lost."""
@@ -127,12 +128,25 @@ def _search_environment(
 ) -> None:
     """Runs all rounds of one environment; adds its trials to `records`."""
     env = environment.display_name
-    compile_group = _with_cache(make_group_compiler(runner.progress))
+    programs: dict[tuple[str, int], Program] = {}
+    compile_new = make_group_compiler(runner.progress)
+
+    def compile_group(work: PlacedGroup) -> Program:
+        """Compiles a group's program, none twice in this environment."""
+        key = work.group.key, work.lanes
+        if key not in programs:
+            programs[key] = compile_new(work)
+        return programs[key]
+
     studies = [
         (entry, study) for entry in sweep.agents for study in make_studies(env, entry, startup)
     ]
+    values: list[float | None] = [None] * len(studies)
     while True:
-        proposals = [(entry, study, study.ask()) for entry, study in studies]
+        proposals = [
+            (entry, study, next_trial(study, value))
+            for (entry, study), value in zip(studies, values, strict=True)
+        ]
         trials = [(entry, study, trial) for entry, study, trial in proposals if trial is not None]
         if not trials:
             return
@@ -140,26 +154,21 @@ def _search_environment(
             _round_sweep(sweep, environment, ((entry, trial) for entry, _, trial in trials))
         )
         runner.run(cells, compile_group)
-        for entry, study, trial in trials:
+        studies, values = [(entry, study) for entry, study, _ in trials], []
+        for entry, _, trial in trials:
             trial_cells = [cell for cell in cells if cell.label == trial.label]
-            study.tell(runner.mean_final_return(trial_cells))
-            records.append(
-                TrialRecord(
-                    env=env,
-                    agent=entry.display_name,
-                    label=trial.label,
-                    settings=dict(trial.settings),
-                )
-            )
+            values.append(runner.mean_final_return(trial_cells))
+            identity = {"env": env, "agent": entry.display_name, "label": trial.label}
+            records.append(TrialRecord(**identity, settings=trial.settings))
         write_trials(runner.store.folder, records)
 
 
 def _round_sweep(
-    sweep: Sweep, environment: EnvironmentEntry, trials: Iterable[tuple[AgentEntry, Proposal]]
+    sweep: Sweep, environment: EnvironmentEntry, trials: Iterable[tuple[AgentEntry, Variant]]
 ) -> Sweep:
     """Returns the sweep of one round: an entry with fixed settings per trial, one environment."""
 
-    def fixed_entry(entry: AgentEntry, trial: Proposal) -> AgentEntry:
+    def fixed_entry(entry: AgentEntry, trial: Variant) -> AgentEntry:
         fixed: dict[str, Any] = dict(entry.fixed)
         for key in dict.fromkeys((entry.name, entry.display_name)):
             if entry in matching_agents(sweep, key):
@@ -170,16 +179,3 @@ def _round_sweep(
     agents = tuple(fixed_entry(entry, trial) for entry, trial in trials)
     plain_environment = environment.model_copy(update={"agents": {}})
     return sweep.model_copy(update={"environments": (plain_environment,), "agents": agents})
-
-
-def _with_cache(compile_group: Compile) -> Compile:
-    """Returns the function with a cache: it compiles no program twice."""
-    programs: dict[tuple[str, int], Program] = {}
-
-    def compile_once(work: PlacedGroup) -> Program:
-        key = work.group.key, work.lanes
-        if key not in programs:
-            programs[key] = compile_group(work)
-        return programs[key]
-
-    return compile_once

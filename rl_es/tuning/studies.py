@@ -1,5 +1,8 @@
 """Studies: each proposes the trials of an agent in an environment, one after the other.
 
+A study is a generator: it yields a trial, and is sent the trial's value, of which more is better,
+or None if a run of the trial was lost.
+
 The guided study is optuna's tree-structured Parzen estimator (Bergstra, Bardenet, Bengio and Kegl,
 "Algorithms for Hyper-Parameter Optimization", 2011). Its first trials are those of a random search,
 so that both searches share these runs and can be compared; the estimator proposes the later ones.
@@ -9,9 +12,8 @@ course again.
 
 import importlib
 import itertools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Generator, Iterator
+from typing import Any
 
 from rl_es.errors import UserError
 from rl_es.sweep.cells import digest
@@ -25,102 +27,7 @@ from rl_es.sweep.variants import (
 )
 
 STARTUP_TRIALS = 10  # random trials before the first guided one, optuna's default
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """A trial to run.
-
-    Attributes:
-      label: label of its runs; proposals of one study with equal settings share it.
-      settings: the varied settings by name.
-    """
-
-    label: str
-    settings: Mapping[str, Any]
-
-
-class Study(Protocol):
-    """A sequence of trials; each is proposed after the outcome of the one before is known."""
-
-    def ask(self) -> Proposal | None:
-        """Returns the next trial; None after the last."""
-        ...
-
-    def tell(self, value: float | None) -> None:
-        """Records the last trial's value, of which more is better; None if a run was lost."""
-        ...
-
-
-class GridStudy:
-    """The variants of an entry, one after the other, independent of their outcomes."""
-
-    def __init__(self, entry: VariedEntry):
-        """Starts before the first variant."""
-        self._variants = expand_variants(entry)
-
-    def ask(self) -> Proposal | None:
-        """Returns the next variant; None after the last."""
-        variant = next(self._variants, None)
-        return variant and Proposal(variant.label, variant.settings)
-
-    def tell(self, value: float | None) -> None:
-        """Does nothing: later variants do not depend on the value."""
-
-
-class ParzenStudy:
-    """A tree-structured Parzen estimator over the random settings of an entry."""
-
-    def __init__(self, env: str, entry: VariedEntry, grid: Variant, startup: int, labels: set[str]):
-        """Starts a study.
-
-        Args:
-          env: label of the environment.
-          entry: an entry with `random`.
-          grid: a point of the entry's grid; all trials have its settings.
-          startup: random trials before the first guided one.
-          labels: labels of the entry's trials in this environment, shared with its other studies.
-
-        Raises:
-          UserError: optuna is not installed.
-        """
-        assert entry.random is not None
-        self._optuna = import_optuna()
-        self._entry, self._grid, self._labels = entry, grid.settings, labels
-        self._label_by_sample: dict[str, str] = {}
-        self._space = entry.random.settings
-        self._remaining = entry.random.samples
-        seed = int(digest([entry.random.seed, env, grid.label])[:8], 16)
-        sampler = self._optuna.samplers.TPESampler(n_startup_trials=startup, seed=seed)
-        self._study = self._optuna.create_study(direction="maximize", sampler=sampler)
-        for sample in itertools.islice(sample_settings(entry.random), startup):
-            self._study.enqueue_trial(
-                {name: _encode(self._space[name], value) for name, value in sample.items()}
-            )
-        self._trial: Any = None
-
-    def ask(self) -> Proposal | None:
-        """Returns the next trial; None after the last."""
-        if not self._remaining:
-            return None
-        self._remaining -= 1
-        self._trial = self._study.ask()
-        sample = {
-            name: _suggest(self._trial, name, distribution)
-            for name, distribution in self._space.items()
-        }
-        key = digest(sample)
-        if key not in self._label_by_sample:
-            label = label_variant(self._entry, self._grid, sample, self._labels)
-            self._label_by_sample[key] = label
-        return Proposal(self._label_by_sample[key], self._grid | sample)
-
-    def tell(self, value: float | None) -> None:
-        """Records the value; a trial that lost a run ranks below every other."""
-        if value is None:
-            self._study.tell(self._trial, state=self._optuna.trial.TrialState.PRUNED)
-        else:
-            self._study.tell(self._trial, value)
+Study = Generator[Variant, float | None, None]
 
 
 def make_studies(env: str, entry: VariedEntry, startup: int) -> Iterator[Study]:
@@ -132,11 +39,62 @@ def make_studies(env: str, entry: VariedEntry, startup: int) -> Iterator[Study]:
       startup: random trials of each guided study before its first guided one.
     """
     if entry.random is None:
-        yield GridStudy(entry)
+        yield _grid_study(entry)
         return
     labels: set[str] = set()
     for point in expand_variants(entry.model_copy(update={"random": None})):
-        yield ParzenStudy(env, entry, point, startup, labels)
+        yield _parzen_study(env, entry, point, startup, labels)
+
+
+def next_trial(study: Study, value: float | None) -> Variant | None:
+    """Sends the last trial's value to a study; returns its next trial, None after the last."""
+    try:
+        return study.send(value)
+    except StopIteration:
+        return None
+
+
+def _grid_study(entry: VariedEntry) -> Study:
+    """Yields the variants of an entry, which do not depend on their values."""
+    for variant in expand_variants(entry):  # noqa: UP028 (an iterator need not take values)
+        yield variant
+
+
+def _parzen_study(
+    env: str, entry: VariedEntry, grid: Variant, startup: int, labels: set[str]
+) -> Study:
+    """Yields the trials of a tree-structured Parzen estimator over an entry's random settings.
+
+    Args:
+      env: label of the environment.
+      entry: an entry with `random`.
+      grid: a point of the entry's grid; all trials have its settings.
+      startup: random trials before the first guided one.
+      labels: labels of the entry's trials in this environment, shared with its other studies.
+        Trials of one study with equal settings share a label.
+
+    Raises:
+      UserError: optuna is not installed.
+    """
+    assert entry.random is not None
+    optuna, space = import_optuna(), entry.random.settings
+    seed = int(digest([entry.random.seed, env, grid.label])[:8], 16)
+    sampler = optuna.samplers.TPESampler(n_startup_trials=startup, seed=seed)
+    study = optuna.create_study(direction="maximize", sampler=sampler)
+    for sample in itertools.islice(sample_settings(entry.random), startup):
+        study.enqueue_trial({name: _encode(space[name], value) for name, value in sample.items()})
+    label_by_sample: dict[str, str] = {}
+    for _ in range(entry.random.samples):
+        trial = study.ask()
+        sample = {name: _suggest(trial, name, space[name]) for name in space}
+        key = digest(sample)
+        if key not in label_by_sample:
+            label_by_sample[key] = label_variant(entry, grid.settings, sample, labels)
+        value = yield Variant(label_by_sample[key], grid.settings | sample, grid.paths)
+        if value is None:  # it ranks below every other
+            study.tell(trial, state=optuna.trial.TrialState.PRUNED)
+        else:
+            study.tell(trial, value)
 
 
 def import_optuna() -> Any:

@@ -20,15 +20,13 @@ from rl_es.results import tables, text_files
 from rl_es.results.text_files import FileModel
 from rl_es.sweep.cells import check_cell_count
 from rl_es.sweep.schema import Sweep, VariedEntry
-from rl_es.sweep.variants import count_variants, expand_variants
+from rl_es.sweep.variants import Variant, count_variants, expand_variants
 
 TRIALS_FILE = "trials.json"
 TRIALS_KIND = "list of trials"
 MANIFEST_KIND = "manifest of a sweep"
 ENDED_STATUSES = ("finished", "diverged", "failed")
 CHOSEN_BY = "mean final return"
-
-LabelledSettings = list[tuple[str, Mapping[str, Any]]]  # labels and varied settings, in order
 
 
 class TrialRecord(FileModel):
@@ -65,7 +63,7 @@ class Trial:
       settings: the varied settings.
       final: final return of each run that finished.
       area: mean of all evaluations but the first, of each run that finished.
-      lost: number of runs that diverged or failed.
+      lost_runs: number of runs that diverged or failed.
       missing: number of runs that do not exist or have not ended.
       run: row of one of its runs, for the settings that do not vary; empty if there is no run.
     """
@@ -75,7 +73,7 @@ class Trial:
     settings: Mapping[str, Any]
     final: tuple[float, ...]
     area: tuple[float, ...]
-    lost: int
+    lost_runs: int
     missing: int
     run: Mapping[str, Any]
 
@@ -108,13 +106,13 @@ class BestTrial:
       best: the best trial.
       second: the runner-up; None if no other trial counts.
       trials: number of all trials.
-      lost: number of trials that do not count, because a run diverged or failed.
+      lost_trials: number of trials that do not count, because a run diverged or failed.
     """
 
     best: Trial
     second: Trial | None
     trials: int
-    lost: int
+    lost_trials: int
 
 
 def pick_best_trial(trials: Sequence[Trial]) -> BestTrial | str:
@@ -127,7 +125,7 @@ def pick_best_trial(trials: Sequence[Trial]) -> BestTrial | str:
     missing = sum(trial.missing > 0 for trial in trials)
     if missing or not trials:
         return f"{missing} of {len(trials)} trials have not ended; run the tuning to its end"
-    complete = [trial for trial in trials if not trial.lost]
+    complete = [trial for trial in trials if not trial.lost_runs]
     if not complete:
         return f"each of {len(trials)} trials lost a run (diverged or failed)"
     ranking = sorted(
@@ -174,14 +172,13 @@ def read_tuning_results(folder: Path) -> TuningResults:
         env = environment.display_name
         env_runs = runs[runs["env"] == env]
         for entry in entries:
-            labels_and_settings: LabelledSettings
-            if records is None:
-                labels_and_settings = [(v.label, v.settings) for v in expand_variants(entry)]
-            else:
-                labels_and_settings = _recorded_settings(entry, env, records)
-            trials[env, entry.display_name] = tuple(
-                _trials(folder, sweep, labels_and_settings, env_runs)
+            variants: list[Variant | TrialRecord] = (
+                [*expand_variants(entry)]
+                if records is None
+                else [*_recorded_trials(entry, env, records)]
             )
+            pair_trials = _trials(folder, sweep, variants, env_runs)
+            trials[env, entry.display_name] = tuple(pair_trials)
     is_random = any(entry.random for entry in entries)
     search = "tpe" if records is not None else "random" if is_random else "grid"
     return TuningResults(sweep, search, trials)
@@ -203,24 +200,23 @@ def _read_sweep(path: Path) -> Sweep:
     return sweep
 
 
-def _recorded_settings(
+def _recorded_trials(
     entry: VariedEntry, env: str, records: Sequence[TrialRecord]
-) -> LabelledSettings:
+) -> list[TrialRecord]:
     """Returns the trials of a guided search; those that it has not reached have no settings."""
-    pair = (env, entry.display_name)
-    labels_and_settings: LabelledSettings = [
-        (record.label, record.settings) for record in records if (record.env, record.agent) == pair
-    ]
-    return labels_and_settings + [("", {})] * (count_variants(entry) - len(labels_and_settings))
+    agent = entry.display_name
+    trials = [record for record in records if (record.env, record.agent) == (env, agent)]
+    placeholder = TrialRecord(env=env, agent=agent, label="", settings={})
+    return trials + [placeholder] * (count_variants(entry) - len(trials))
 
 
 def _trials(
-    folder: Path, sweep: Sweep, labels_and_settings: LabelledSettings, runs: pd.DataFrame
+    folder: Path, sweep: Sweep, variants: Sequence[Variant | TrialRecord], runs: pd.DataFrame
 ) -> Iterator[Trial]:
     """Yields the trials of an agent entry, from the runs of one environment."""
     rows = runs[runs["seed"].isin(sweep.seeds)]
     rows = rows.assign(label_key=rows["label"].map(_label_key))
-    label_keys = {_label_key(label) for label, _ in labels_and_settings}
+    label_keys = {_label_key(variant.label) for variant in variants}
     is_repeated = rows.duplicated(["label_key", "seed"]) & rows["label_key"].isin(label_keys)
     duplicates = rows[is_repeated]
     if len(duplicates):
@@ -229,19 +225,19 @@ def _trials(
             "as of a sweep file that was changed; run the tuning into a folder of its own"
         )
     rows_by_key = dict(iter(rows.groupby("label_key")))
-    for number, (label, settings) in enumerate(labels_and_settings):
-        trial_rows = rows_by_key.get(_label_key(label), rows[:0])
+    for number, variant in enumerate(variants):
+        trial_rows = rows_by_key.get(_label_key(variant.label), rows[:0])
         ended_rows = trial_rows[trial_rows["status"].isin(ENDED_STATUSES)]
         finished_rows = ended_rows[
             (ended_rows["status"] == "finished") & ended_rows["final_return"].notna()
         ]
         yield Trial(
             number,
-            label,
-            settings,
+            variant.label,
+            variant.settings,
             final=tuple(map(float, finished_rows["final_return"])),
             area=tuple(map(float, finished_rows["area"])),
-            lost=len(ended_rows) - len(finished_rows),
+            lost_runs=len(ended_rows) - len(finished_rows),
             missing=len(sweep.seeds) - len(ended_rows),
             run=trial_rows.iloc[0].to_dict() if len(trial_rows) else {},
         )

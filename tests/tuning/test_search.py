@@ -19,7 +19,7 @@ from rl_es.sweep.schema import AgentEntry, Sweep
 from rl_es.sweep.store import Store
 from rl_es.sweep.variants import expand_variants
 from rl_es.tuning import search, trials
-from rl_es.tuning.studies import Study, import_optuna, make_studies
+from rl_es.tuning.studies import Study, import_optuna, make_studies, next_trial
 from tests.running import sweep_of
 from tests.tuning.runs import SEARCH, write
 
@@ -60,10 +60,10 @@ def objective(settings: Any) -> float | None:
 def run_study(
     study: Study, value: Callable[[Any], float | None] = objective
 ) -> list[dict[str, Any]]:
-    proposals = []
-    while (proposal := study.ask()) is not None:
+    proposals, last_value = [], None
+    while (proposal := next_trial(study, last_value)) is not None:
         proposals.append(dict(proposal.settings))
-        study.tell(value(proposal.settings))
+        last_value = value(proposal.settings)
     return proposals
 
 
@@ -101,7 +101,10 @@ def test_each_grid_point_has_a_study_and_labels_differ():
         make_studies("CartPole-v1", entry(samples=3, more="    grid: {rank: [1, 2]}\n"), startup=2)
     )
     labels = [
-        proposal.label for study in made_studies for _ in range(3) if (proposal := study.ask())
+        proposal.label
+        for study in made_studies
+        for _ in range(3)
+        if (proposal := next_trial(study, None))
     ]
     assert len(made_studies) == 2 and len(set(labels)) == 6 == len(labels)
 
@@ -170,7 +173,7 @@ def test_an_interrupted_search_goes_the_same_way(tmp_path: Path, monkeypatch: py
     assert tuned.search == "tpe" and not any(
         trial.missing for pair_trials in tuned.trials.values() for trial in pair_trials
     )
-    lost = sum(trial.lost for pair_trials in tuned.trials.values() for trial in pair_trials)
+    lost = sum(trial.lost_runs for pair_trials in tuned.trials.values() for trial in pair_trials)
     assert lost and len(failed) <= lost  # those alone are tried again
 
 

@@ -183,7 +183,7 @@ def trial(number: int, *final: float, area: float = 0.0, lost: int = 0) -> trial
 def test_picking(trials_of_pair: list[trials.Trial], first: int, second: int | None, lost: int):
     pick = pick_best_trial(trials_of_pair)
     assert isinstance(pick, BestTrial)
-    assert pick.best.number == first and pick.lost == lost
+    assert pick.best.number == first and pick.lost_trials == lost
     assert (pick.second.number if pick.second else None) == second
 
 
