@@ -1,13 +1,13 @@
 """Output of commands: plain text, tables without lines, and the results of checks.
 
-A `Check` yields `CheckResult`s. `run_checks` prints them, as a table or as lines, and what to do.
+`run_checks` prints the results of checks, as a table or as lines, and what to do.
 """
 
 import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.table import Table
@@ -69,23 +69,20 @@ class CheckResult:
     """The result of a check of one thing.
 
     Attributes:
-      what: The thing that was checked.
+      subject: The thing that was checked.
       state: `ok`; `warn` if runs work with a limitation; `fail` if they will not work.
       detail: What the check observed.
       remedy: What to do about it; if the state is `ok`, what could be done.
     """
 
-    what: str
+    subject: str
     state: State
     detail: str
     remedy: str = ""
 
 
-Check = Callable[[], Iterable[CheckResult]]
-
-
 class CheckFailure(Exception):
-    """The failure of a check that `make_check` returned: what is wrong, and what to do."""
+    """The failure of a check of one thing: what is wrong, and what to do."""
 
     def __init__(self, detail: str, remedy: str, state: State = FAIL):
         super().__init__(detail)
@@ -93,28 +90,26 @@ class CheckFailure(Exception):
         self.state: State = state
 
 
-def make_check(what: str, describe: Callable[[], str]) -> Check:
-    """Returns the check of one thing.
-
-    `describe` returns a description of the thing if it is ok, and raises a `CheckFailure` if not.
-    """
-
-    def check() -> list[CheckResult]:
-        try:
-            return [CheckResult(what, OK, describe())]
-        except CheckFailure as failure:
-            return [CheckResult(what, failure.state, failure.detail, failure.remedy)]
-
-    return check
+def expect(condition: Any, detail: str, remedy: str, state: State = FAIL) -> None:
+    """Raises the `CheckFailure` of these arguments where a condition does not hold."""
+    if not condition:
+        raise CheckFailure(detail, remedy, state)
 
 
-def run_check(what: str, check: Check) -> Iterator[CheckResult]:
-    """Yields the results of a check; an exception that it raises is a failure, too."""
+# Of one thing: returns a description, or raises a `CheckFailure`. Of several: returns the results.
+Check = Callable[[], str | Iterable[CheckResult]]
+
+
+def run_check(name: str, check: Check) -> Iterator[CheckResult]:
+    """Yields the results of a check; any other exception that it raises is a failure, too."""
     try:
-        yield from check()
+        outcome = check()
+        yield from [CheckResult(name, OK, outcome)] if isinstance(outcome, str) else outcome
+    except CheckFailure as failure:
+        yield CheckResult(name, failure.state, failure.detail, failure.remedy)
     except Exception as error:
         detail = f"{type(error).__name__}: {short_reason(error)}{source_line(error)}"
-        yield CheckResult(what, FAIL, detail, "mend what raises this first")
+        yield CheckResult(name, FAIL, detail, "mend what raises this first")
 
 
 def run_checks(checks: Mapping[str, Check], console: Console | None = None) -> int:
@@ -126,8 +121,9 @@ def run_checks(checks: Mapping[str, Check], console: Console | None = None) -> i
             new_results = list(run_check(name, check))
         results += new_results
         if not console.is_terminal:
-            for line in _lines(new_results):
-                console.print(line)
+            for result in new_results:
+                remedy = f" ({result.remedy})" if result.remedy else ""
+                console.print(f"{result.state:<4}  {result.subject}: {result.detail}{remedy}")
     if console.is_terminal:
         console.print(_table(results))
     console.print(Text(conclude(results), style="bold"))
@@ -139,16 +135,9 @@ def conclude(results: Iterable[CheckResult]) -> str:
     problems = sorted((r for r in results if r.state != OK), key=lambda result: result.state)
     remedies: dict[str, dict[str, None]] = {}  # the things that need a remedy, once and in order
     for problem in problems:
-        remedies.setdefault(problem.remedy, {})[problem.what] = None
+        remedies.setdefault(problem.remedy, {})[problem.subject] = None
     items = [f"{', '.join(things)}: {remedy}" for remedy, things in remedies.items()]
     return f"to do: {'; '.join(items)}" if problems else ALL_WELL
-
-
-def _lines(results: Iterable[CheckResult]) -> Iterator[str]:
-    """Yields one line a result."""
-    for result in results:
-        remedy = f" ({result.remedy})" if result.remedy else ""
-        yield f"{result.state:<4}  {result.what}: {result.detail}{remedy}"
 
 
 def _table(results: Iterable[CheckResult]) -> Table:
@@ -156,5 +145,5 @@ def _table(results: Iterable[CheckResult]) -> Table:
     table = plain_table(("what", "", "found", "what to do"))
     for result in results:
         state = Text(result.state, style=COLOURS[result.state])
-        table.add_row(Text(result.what), state, Text(result.detail), Text(result.remedy))
+        table.add_row(Text(result.subject), state, Text(result.detail), Text(result.remedy))
     return table

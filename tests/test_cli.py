@@ -167,7 +167,7 @@ def test_sweeps_of_the_package(tmp_path: Path) -> None:
 def test_a_sweep_is_found_by_name_after_files_of_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from rl_es.cli.sweeps import find_sweep
+    from rl_es.cli.arguments import find_sweep
 
     monkeypatch.chdir(tmp_path)
     assert find_sweep(Path("quickstart")).samefile(ROOT / "sweeps/quickstart.yaml")

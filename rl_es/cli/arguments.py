@@ -1,46 +1,58 @@
-"""Options and arguments that several commands have."""
+"""Options and arguments that several commands have, and the sweep files that they name.
+
+The package's sweep files are found by name, as in `rl_es run paper/cartpole`. A clone has them in
+its folder `sweeps`, to which `rl_es/sweeps` is a link; a wheel has copies.
+"""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
 
-from rl_es.errors import UserError
+from rl_es.errors import UserError, brief, did_you_mean
 from rl_es.results.files import check_folder
 
 if TYPE_CHECKING:
+    from rl_es.sweep.schema import Sweep
     from rl_es.training.resources import Resources
 
+SWEEPS = Path(__file__).parents[1] / "sweeps"
+
+
+def option(help: str | None, metavar: str | None = None, note: str | None = None) -> Any:
+    """Returns the annotation of an option or argument.
+
+    Args:
+      help: help text.
+      metavar: the word for the value; None: the one of its type.
+      note: note on the default, '' for none; None: the default itself.
+    """
+    return arg(help=help, metavar=metavar, help_behavior_hint=note)
+
+
+Flag = FlagCreatePairsOff[bool]
+Texts = UseAppendAction[tuple[str, ...]]  # of an option that may be repeated
+Paths = Positional[tuple[Path, ...]]
 SweepFile = Annotated[
-    Positional[Path], arg(metavar="SWEEP", help="sweep file (YAML), or the name of one of `sweeps`")
+    Positional[Path], option("sweep file (YAML), or the name of one of `sweeps`", "SWEEP")
 ]
-ResultsFolder = Annotated[Positional[Path], arg(metavar="DIR", help="results folder")]
+ResultsFolder = Annotated[Positional[Path], option("results folder", "DIR")]
 Overrides = Annotated[
-    UseAppendAction[tuple[str, ...]],
-    arg(
-        metavar="PATH=VALUE",
-        help="override a value of the sweep, such as budget.env_steps=1e5 or "
-        "agents.eggroll.with.lr=0.1",
-        help_behavior_hint="(may be repeated)",
+    Texts,
+    option(
+        "override a value of the sweep, such as budget.env_steps=1e5 or agents.eggroll.with.lr=0.1",
+        "PATH=VALUE",
+        "(may be repeated)",
     ),
 ]
 Out = Annotated[
     Path | None,
-    arg(
-        metavar="DIR",
-        help="results folder",
-        help_behavior_hint="(default: results/<name>, or results/<verb>/<name>)",
-    ),
+    option("results folder", "DIR", "(default: results/<name>, or results/<verb>/<name>)"),
 ]
-Quiet = Annotated[
-    FlagCreatePairsOff[bool],
-    arg(help="print only failures and the result", help_behavior_hint=""),
-]
-NoReplays = Annotated[
-    FlagCreatePairsOff[bool],
-    arg(help="film no trained policies", help_behavior_hint=""),
-]
+Quiet = Annotated[Flag, option("print only failures and the result", note="")]
+NoReplays = Annotated[Flag, option("film no trained policies", note="")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,34 +61,34 @@ class MachineOptions:
 
     devices: Annotated[
         int | None,
-        arg(
-            metavar="N",
-            help="devices of each process that share populations or runs; a CPU counts as N",
-            help_behavior_hint="(default: 1 on CPU, else all)",
+        option(
+            "devices of each process that share populations or runs; a CPU counts as N",
+            "N",
+            "(default: 1 on CPU, else all)",
         ),
     ] = None
     lanes: Annotated[
         int | None,
-        arg(
-            metavar="N",
-            help="number of runs of a group that share one call of its program",
-            help_behavior_hint="(default: 1 on CPU, else as many as fit in memory)",
+        option(
+            "number of runs of a group that share one call of its program",
+            "N",
+            "(default: 1 on CPU, else as many as fit in memory)",
         ),
     ] = None
     population_chunk: Annotated[
         int | None,
-        arg(
-            metavar="N",
-            help="largest number of members that a device evaluates at once; results stay equal",
-            help_behavior_hint="(default: as many as fit in memory)",
+        option(
+            "largest number of members that a device evaluates at once; results stay equal",
+            "N",
+            "(default: as many as fit in memory)",
         ),
     ] = None
     memory: Annotated[
         float | None,
-        arg(
-            metavar="GIB",
-            help="memory of a device that populations may fill",
-            help_behavior_hint="(default: half of what there is)",
+        option(
+            "memory of a device that populations may fill",
+            "GIB",
+            "(default: half of what there is)",
         ),
     ] = None
 
@@ -102,3 +114,49 @@ Machine = Annotated[MachineOptions, arg(name="")]
 def results_folder(out: Path | None, *default: str) -> Path:
     """Returns the results folder: `out`, or else the default below `results`."""
     return check_folder(out or Path("results", *default))
+
+
+def read_sweep(path: Path, overrides: Sequence[str]) -> "Sweep":
+    """Reads the sweep that a command line names.
+
+    Raises:
+      UserError: there is no such file, or the sweep is invalid.
+    """
+    from rl_es.sweep.loading import load_sweep
+
+    return load_sweep(find_sweep(path), overrides)
+
+
+def packaged_sweeps() -> dict[str, Path]:
+    """Returns the package's sweep files by name, sorted.
+
+    A name is the path below the folder of sweeps, without suffix: `paper/cartpole`.
+    """
+    paths = sorted(SWEEPS.rglob("*.yaml"))
+    return {path.relative_to(SWEEPS).with_suffix("").as_posix(): path for path in paths}
+
+
+def find_sweep(path: Path) -> Path:
+    """Returns the sweep file that a command line names: a file, else one of the package's by name.
+
+    The package's names may be written as in a clone, `sweeps/paper/cartpole.yaml`. Another path
+    that ends in `.yaml`, and a folder, are returned as they are: the reader refuses them.
+
+    Raises:
+      UserError: there is neither; names the nearest.
+    """
+    try:
+        if path.exists() and not path.is_dir():
+            return path
+    except OSError:  # such as a name that is too long: the reader says so
+        return path
+    sweeps = packaged_sweeps()
+    name = path.as_posix()
+    name_in_clone = name.removeprefix("sweeps/").removesuffix(".yaml")
+    if name_in_clone in sweeps:
+        return sweeps[name_in_clone]
+    if path.suffix in (".yaml", ".yml") or path.is_dir():
+        return path
+    files = path.parent.glob("*.yaml") if path.parent.is_dir() else ()
+    near = did_you_mean(name, [*sweeps, *map(str, files)])
+    raise UserError(f"{brief(name)}: no such file, and no such sweep in the package{near}")

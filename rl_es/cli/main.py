@@ -9,58 +9,32 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
+from rl_es.cli import result_commands, run_commands, setup_commands
 from rl_es.cli.parsing import Commands, parse
-from rl_es.cli.result_commands import (
-    CompareCommand,
-    EvaluateCommand,
-    FiguresCommand,
-    MergeCommand,
-    ReferencesCommand,
-    ReplayCommand,
-    ReportCommand,
-    TableCommand,
-    TensorboardCommand,
-)
-from rl_es.cli.run_commands import (
-    GradientsCommand,
-    PlanCommand,
-    RunCommand,
-    SpeedCommand,
-    TuneCommand,
-    TunedCommand,
-)
-from rl_es.cli.setup_commands import (
-    CheckCommand,
-    DoctorCommand,
-    ListCommand,
-    NewCommand,
-    SchemaCommand,
-)
-from rl_es.cli.sweeps import SweepsCommand
 from rl_es.errors import UserError, brief, did_you_mean, printable, short_reason
 
 VERBS: Commands = {
-    "run": RunCommand,
-    "plan": PlanCommand,
-    "speed": SpeedCommand,
-    "gradients": GradientsCommand,
-    "report": ReportCommand,
-    "figures": FiguresCommand,
-    "compare": CompareCommand,
-    "table": TableCommand,
-    "tensorboard": TensorboardCommand,
-    "merge": MergeCommand,
-    "references": ReferencesCommand,
-    "evaluate": EvaluateCommand,
-    "replay": ReplayCommand,
-    "tune": TuneCommand,
-    "tuned": TunedCommand,
-    "list": ListCommand,
-    "sweeps": SweepsCommand,
-    "new": NewCommand,
-    "check": CheckCommand,
-    "schema": SchemaCommand,
-    "doctor": DoctorCommand,
+    "run": run_commands.RunCommand,
+    "plan": run_commands.PlanCommand,
+    "speed": run_commands.SpeedCommand,
+    "gradients": run_commands.GradientsCommand,
+    "report": result_commands.ReportCommand,
+    "figures": result_commands.FiguresCommand,
+    "compare": result_commands.CompareCommand,
+    "table": result_commands.TableCommand,
+    "tensorboard": result_commands.TensorboardCommand,
+    "merge": result_commands.MergeCommand,
+    "references": result_commands.ReferencesCommand,
+    "evaluate": result_commands.EvaluateCommand,
+    "replay": result_commands.ReplayCommand,
+    "tune": run_commands.TuneCommand,
+    "tuned": run_commands.TunedCommand,
+    "list": setup_commands.ListCommand,
+    "sweeps": setup_commands.SweepsCommand,
+    "new": setup_commands.NewCommand,
+    "check": setup_commands.CheckCommand,
+    "schema": setup_commands.SchemaCommand,
+    "doctor": setup_commands.DoctorCommand,
 }
 COMPLETIONS = ("--tyro-print-completion", "--tyro-write-completion")  # options of tyro
 SHELLS = (["bash"], ["zsh"], ["fish"])
@@ -95,8 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        named = "" if error.filename is None else f"{error.filename}: "
-        print(f"error: {printable(f'{named}{short_reason(error)}')}", file=messages)
+        prefix = "" if error.filename is None else f"{error.filename}: "
+        print(f"error: {printable(f'{prefix}{short_reason(error)}')}", file=messages)
         return UserError.code
     except MemoryError as error:
         print(f"error: not enough memory ({printable(short_reason(error))})", file=messages)
@@ -118,8 +92,8 @@ def _command(arguments: Sequence[str]) -> Callable[[], int]:
     if verb in COMPLETIONS and arguments[1:2] not in SHELLS:
         raise UserError(f"{verb}: must be followed by bash, zsh or fish")
     if verb not in (*VERBS, *COMPLETIONS, "-h", "--help"):
-        what = "option" if verb.startswith("-") else "command"
-        raise UserError(f"unknown {what} '{brief(verb)}'{did_you_mean(verb, [*VERBS, '--help'])}")
+        kind = "option" if verb.startswith("-") else "command"
+        raise UserError(f"unknown {kind} '{brief(verb)}'{did_you_mean(verb, [*VERBS, '--help'])}")
     return parse(arguments, VERBS)
 
 

@@ -37,17 +37,17 @@ class Argument:
       name: Name of the field with dashes, such as `retry-failed`.
       types: Types of its values: several for a fixed number of them, else one.
       notes: Annotations of the field.
-      required: True where the field has no default.
-      optional: True where the value may be `None`.
-      variadic: True where it takes any number of values, or may be repeated.
+      is_required: True where the field has no default.
+      is_optional: True where the value may be `None`.
+      is_variadic: True where it takes any number of values, or may be repeated.
     """
 
     name: str
     types: tuple[Any, ...]
     notes: tuple[Any, ...]
-    required: bool
-    optional: bool
-    variadic: bool
+    is_required: bool
+    is_optional: bool
+    is_variadic: bool
 
     @property
     def is_positional(self) -> bool:
@@ -58,11 +58,6 @@ class Argument:
     def is_flag(self) -> bool:
         """True for an option that takes no value."""
         return self.types == (bool,)
-
-    @property
-    def is_repeated(self) -> bool:
-        """True for an option that may occur several times."""
-        return UseAppendAction in self.notes
 
     @property
     def flags(self) -> tuple[str, ...]:
@@ -86,7 +81,7 @@ class Argument:
             return f"--{self.name}"
         return self.metavar or self.name.replace("-", "_").upper()
 
-    def expected(self) -> str:
+    def expectation(self) -> str:
         """Returns what the argument needs, for messages."""
         kind, *more = self.types
         if more:
@@ -100,7 +95,7 @@ class Argument:
     def refusal(self, values: Sequence[str]) -> str:
         """Returns why these values are none of the argument's; '' where they are."""
         for kind, value in zip(self.types * len(values), values, strict=False):
-            if self.optional and value == "None":
+            if self.is_optional and value == "None":
                 continue
             choices = literals(kind)
             if choices and value not in choices:
@@ -122,16 +117,15 @@ def arguments_of(command: Any) -> Iterator[Argument]:
         if dataclasses.is_dataclass(kind):
             yield from arguments_of(kind)
             continue
-        required = field.default is dataclasses.MISSING
-        optional = NoneType in typing.get_args(kind)
-        (kind,) = [k for k in typing.get_args(kind) if k is not NoneType] if optional else (kind,)
-        types: tuple[Any, ...] = (kind,)
-        variadic = False
-        if typing.get_origin(kind) is tuple:
-            types = tuple(k for k in typing.get_args(kind) if k is not ...)
-            variadic = ... in typing.get_args(kind)
+        is_required = field.default is dataclasses.MISSING
+        is_optional = NoneType in typing.get_args(kind)
+        (kind,) = (
+            [k for k in typing.get_args(kind) if k is not NoneType] if is_optional else (kind,)
+        )
+        parts = typing.get_args(kind) if typing.get_origin(kind) is tuple else (kind,)
+        types, is_variadic = tuple(part for part in parts if part is not ...), ... in parts
         name = field.name.replace("_", "-")
-        yield Argument(name, types, notes, required, optional, variadic)
+        yield Argument(name, types, notes, is_required, is_optional, is_variadic)
 
 
 def literals(kind: Any) -> list[str]:
@@ -182,7 +176,7 @@ def _refuse_values_of_flags(arguments: Sequence[str], command: Any) -> None:
     }
     for token in arguments[1:]:
         flag, equals, _ = token.partition("=")
-        if equals and _dashed(flag) in flags:
+        if equals and _declared_flag(flag) in flags:
             raise UserError(f"{flag}: takes no value; {_help(arguments[0])}")
 
 
@@ -201,16 +195,16 @@ def _explain(arguments: Sequence[str], command: Any, box: str) -> str:
     tokens = deque(rest)
     options = {flag: option for option in arguments_of(command) for flag in option.flags}
     positional = deque(filter(lambda argument: argument.is_positional, arguments_of(command)))
-    missing = {option.name: option for option in arguments_of(command) if option.required}
+    missing = {option.name: option for option in arguments_of(command) if option.is_required}
     unknown: list[str] = []
-    mistyped: list[str] = []
+    type_errors: list[str] = []
 
     while tokens:
         token = tokens.popleft()
         if token == "--":
             continue
         flag, equals, value = token.partition("=")
-        argument = options.get(_dashed(flag))
+        argument = options.get(_declared_flag(flag))
         values: list[str] = []
         if argument is not None:
             if argument.is_flag:
@@ -222,29 +216,29 @@ def _explain(arguments: Sequence[str], command: Any, box: str) -> str:
         else:
             unknown.append(token)
             continue
-        unlimited = argument.variadic and not argument.is_repeated
-        most = len(rest) if unlimited else len(argument.types)
+        takes_all = argument.is_variadic and UseAppendAction not in argument.notes
+        most = len(rest) if takes_all else len(argument.types)
         while tokens and len(values) < most and not _is_option(tokens[0]):
             values.append(tokens.popleft())
         missing.pop(argument.name, None)
         count = len(argument.types)
-        if count > 1 and not positional and not unlimited:
+        if count > 1 and not positional and not takes_all:
             values += itertools.takewhile(lambda following: not _is_option(following), tokens)
         if values and count > 1 and len(values) != count:
             text = brief(" ".join(values))
-            return f"{argument.display_name}: must be {argument.expected()}; is '{text}'"
+            return f"{argument.display_name}: must be {argument.expectation()}; is '{text}'"
         if len(values) < count:
-            return f"{argument.display_name}: needs {argument.expected()}; {_help(verb)}"
+            return f"{argument.display_name}: needs {argument.expectation()}; {_help(verb)}"
         if reason := argument.refusal(values):
             reason = f"{argument.display_name}: {reason}"
             if any(map(literals, argument.types)):
                 return reason
-            mistyped.append(reason)
+            type_errors.append(reason)
 
     if reason := _explain_unread(verb, unknown, [*missing.values()], options):
         return reason
-    printed = " ".join(_FRAME.sub(" ", box).split())
-    return mistyped[0] if mistyped else f"{verb}: {brief(printed, 300)}"
+    tyro_text = " ".join(_FRAME.sub(" ", box).split())
+    return type_errors[0] if type_errors else f"{verb}: {brief(tyro_text, 300)}"
 
 
 def _explain_unread(
@@ -280,7 +274,7 @@ def _is_number(kind: type[int] | type[float], text: str) -> bool:
     return True
 
 
-def _dashed(flag: str) -> str:
+def _declared_flag(flag: str) -> str:
     """Returns a flag as it is declared: tyro takes `--retry_failed` for `--retry-failed`."""
     return flag.replace("_", "-")
 

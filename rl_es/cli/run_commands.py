@@ -1,7 +1,7 @@
 """The commands that compute: run, plan, speed, gradients, tune; and tuned, which applies settings.
 
 After a run, `write_films` and `write_report` write films, tables, figures and pages; the command
-`report` calls the same functions.
+`report` calls the same functions. A command is called, and returns the exit code.
 """
 
 import contextlib
@@ -11,22 +11,15 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tyro.conf import FlagCreatePairsOff, Positional, UseAppendAction, arg
+from tyro.conf import Positional, arg
 
-from rl_es.cli.arguments import (
-    ALL,
-    Machine,
-    NoReplays,
-    Out,
-    Overrides,
-    Quiet,
-    SweepFile,
-    results_folder,
-)
-from rl_es.cli.sweeps import find_sweep
+from rl_es.cli import arguments
+from rl_es.cli.arguments import Machine, NoReplays, Out, Overrides, Quiet, SweepFile, option
 from rl_es.errors import UserError, check_number
 from rl_es.results.files import write_text
 from rl_es.training.multihost_options import ALONE, MultihostOptions
+
+MOST_WORKERS = 4096
 
 
 def write_films(folder: Path) -> None:
@@ -56,34 +49,21 @@ def write_report(folder: Path) -> None:
     if (folder / "workloads").is_dir():
         from rl_es.analysis.speed import report
 
-        written = report.write(folder)
+        paths = report.write(folder)
     elif (folder / "estimates").is_dir():
         from rl_es.analysis.gradients import report
 
-        written = report.write(folder)
+        paths = report.write(folder)
     else:
         from rl_es.analysis import sweep_report
         from rl_es.analysis.html.report import missing_packages
 
         missing = missing_packages()
-        written = sweep_report.write(
-            folder, lambda text: print(f"warning: {text}", file=sys.stderr)
-        )
-    for path in written:
+        paths = sweep_report.write(folder, lambda text: print(f"warning: {text}", file=sys.stderr))
+    for path in paths:
         print(path)
     if missing:
         print(f"no report.html: needs {' and '.join(missing)} (pip install 'rl_es[report]')")
-
-
-MOST_WORKERS = 4096
-SpeedOverrides = Annotated[
-    UseAppendAction[tuple[str, ...]],
-    arg(
-        metavar="PATH=VALUE",
-        help="override a value of the file, such as rounds=3 or workloads.populations=[64]",
-        help_behavior_hint="(may be repeated)",
-    ),
-]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,59 +73,54 @@ class RunCommand:
     sweep: SweepFile
     out: Out = None
     set: Overrides = ()
-    machine: Machine = ALL
+    machine: Machine = arguments.ALL
     workers: Annotated[
         int,
-        arg(
-            metavar="N",
-            help="processes of this machine that share the sweep's groups, each on its own cores "
-            "or devices",
+        option(
+            "processes of this machine that share the sweep's groups, each on its own cores or "
+            "devices",
+            "N",
         ),
     ] = 1
     executor: Annotated[
         Literal["here", "ray"],
-        arg(help="run the groups on this machine, or as tasks of a Ray cluster"),
+        option("run the groups on this machine, or as tasks of a Ray cluster"),
     ] = "here"
     address: Annotated[
         str | None,
-        arg(
-            metavar="HOST:PORT",
-            help="Ray cluster to join, or 'auto'",
-            help_behavior_hint="(default: one that is started on this machine)",
+        option(
+            "Ray cluster to join, or 'auto'",
+            "HOST:PORT",
+            "(default: one that is started on this machine)",
         ),
     ] = None
-    ray_cpus: Annotated[float, arg(metavar="X", help="CPUs of a Ray task; may be a fraction")] = 1.0
-    ray_gpus: Annotated[float, arg(metavar="X", help="GPUs of a Ray task; may be a fraction")] = 0.0
+    ray_cpus: Annotated[float, option("CPUs of a Ray task; may be a fraction", "X")] = 1.0
+    ray_gpus: Annotated[float, option("GPUs of a Ray task; may be a fraction", "X")] = 0.0
     shard: Annotated[
         str | None,
-        arg(
-            metavar="I/N",
-            help="run every N-th group, from the I-th on (0 to N - 1), and write no report",
-            help_behavior_hint="",
+        option(
+            "run every N-th group, from the I-th on (0 to N - 1), and write no report", "I/N", ""
         ),
     ] = None
     checkpoint: Annotated[
-        float, arg(metavar="SECONDS", help="seconds between checkpoints of running groups")
+        float, option("seconds between checkpoints of running groups", "SECONDS")
     ] = 60.0
     retry_failed: Annotated[
-        FlagCreatePairsOff[bool],
-        arg(help="run only the cells that failed before", help_behavior_hint=""),
+        arguments.Flag, option("run only the cells that failed before", note="")
     ] = False
     quiet: Quiet = False
     no_replays: NoReplays = False
     multihost_options: Annotated[MultihostOptions, arg(name="")] = ALONE
 
     def __call__(self) -> int:
-        """Returns the exit code."""
         from rl_es.sweep.cells import ALL_GROUPS, parse_shard
-        from rl_es.sweep.loading import load_sweep
         from rl_es.sweep.progress import make_progress
 
         self.multihost_options.check()
         shard = ALL_GROUPS if self.shard is None else parse_shard(self.shard)
-        sweep = load_sweep(find_sweep(self.sweep), self.set)
+        sweep = arguments.read_sweep(self.sweep, self.set)
         make_executor = self._executor_factory()
-        out = results_folder(self.out, sweep.name)
+        out = arguments.results_folder(self.out, sweep.name)
         from rl_es.sweep import execution
         from rl_es.training import multihost
         from rl_es.training.compilation import prepare_jax
@@ -158,18 +133,16 @@ class RunCommand:
             first = multihost.is_first()
             stream = None if first else stack.enter_context(open(os.devnull, "w"))
             progress = make_progress(self.quiet, stream)
-            try:
-                code = execution.run_sweep(
-                    sweep,
-                    out,
-                    progress,
-                    resources,
-                    retry_failed=self.retry_failed,
-                    shard=shard,
-                    make_executor=make_executor,
-                )
-            finally:
-                progress.end()
+            stack.callback(progress.end)
+            code = execution.run_sweep(
+                sweep,
+                out,
+                progress,
+                resources,
+                retry_failed=self.retry_failed,
+                shard=shard,
+                make_executor=make_executor,
+            )
         if self.shard is not None:
             print(f"shard {self.shard} is done; with all of them, `report {out}` makes the report")
         elif first:
@@ -212,16 +185,13 @@ class PlanCommand:
 
     sweep: SweepFile
     set: Overrides = ()
-    machine: Machine = ALL
-    probe: Annotated[bool, arg(help="measure a generation of each program for a time estimate")] = (
+    machine: Machine = arguments.ALL
+    probe: Annotated[bool, option("measure a generation of each program for a time estimate")] = (
         True
     )
 
     def __call__(self) -> int:
-        """Returns the exit code."""
-        from rl_es.sweep.loading import load_sweep
-
-        sweep = load_sweep(find_sweep(self.sweep), self.set)
+        sweep = arguments.read_sweep(self.sweep, self.set)
         from rl_es.sweep import plan
 
         plan.show_plan(sweep, self.probe, self.machine.resources())
@@ -233,23 +203,27 @@ class SpeedCommand:
     """Time agents against pure batch inference: what is missing from a results folder."""
 
     file: Annotated[
-        Positional[Path],
-        arg(metavar="FILE", help="speed file (YAML), or the name of one of `sweeps`"),
+        Positional[Path], option("speed file (YAML), or the name of one of `sweeps`", "FILE")
     ]
     out: Out = None
-    set: SpeedOverrides = ()
+    set: Annotated[
+        arguments.Texts,
+        option(
+            "override a value of the file, such as rounds=3 or workloads.populations=[64]",
+            "PATH=VALUE",
+            "(may be repeated)",
+        ),
+    ] = ()
     quiet: Quiet = False
 
     def __call__(self) -> int:
-        """Returns the exit code."""
         from rl_es.speed.workloads import load_benchmark
 
-        benchmark = load_benchmark(find_sweep(self.file), self.set)
-        out = results_folder(self.out, "speed", benchmark.name)
+        benchmark = load_benchmark(arguments.find_sweep(self.file), self.set)
+        out = arguments.results_folder(self.out, "speed", benchmark.name)
         from rl_es.speed import execution
-        from rl_es.speed.execution import SpeedProgress
 
-        progress = SpeedProgress(quiet=self.quiet)
+        progress = execution.SpeedProgress(quiet=self.quiet)
         try:
             code = execution.run_benchmark(benchmark, out, progress)
         finally:
@@ -268,11 +242,8 @@ class GradientsCommand:
     quiet: Quiet = False
 
     def __call__(self) -> int:
-        """Returns the exit code."""
-        from rl_es.sweep.loading import load_sweep
-
-        sweep = load_sweep(find_sweep(self.sweep), self.set)
-        out = results_folder(self.out, "gradients", sweep.name)
+        sweep = arguments.read_sweep(self.sweep, self.set)
+        out = arguments.results_folder(self.out, "gradients", sweep.name)
         from rl_es import gradients
 
         gradients.run_gradients(sweep, out, self.quiet)
@@ -288,24 +259,21 @@ class TuneCommand:
     out: Out = None
     set: Overrides = ()
     startup: Annotated[
-        int, arg(metavar="N", help="random trials of each agent before the first guided one")
+        int, option("random trials of each agent before the first guided one", "N")
     ] = 10
-    machine: Machine = ALL
+    machine: Machine = arguments.ALL
     quiet: Quiet = False
 
     def __call__(self) -> int:
-        """Returns the exit code."""
-        from rl_es.sweep.loading import load_sweep
         from rl_es.sweep.progress import make_progress
         from rl_es.sweep.schema import MAX_CELLS
-
-        check_number("--startup", self.startup, 1, MAX_CELLS)
-        sweep = load_sweep(find_sweep(self.sweep), self.set)
-        if not any(entry.random for entry in sweep.agents):
-            raise UserError(f"{self.sweep}: no agent has random settings; `run` it")
-        out = results_folder(self.out, "tune", sweep.name)
         from rl_es.tuning.studies import import_optuna
 
+        check_number("--startup", self.startup, 1, MAX_CELLS)
+        sweep = arguments.read_sweep(self.sweep, self.set)
+        if not any(entry.random for entry in sweep.agents):
+            raise UserError(f"{self.sweep}: no agent has random settings; `run` it")
+        out = arguments.results_folder(self.out, "tune", sweep.name)
         import_optuna()
         from rl_es.tuning.search import run_search
 
@@ -322,27 +290,18 @@ class TuneCommand:
 class TunedCommand:
     """Put the best settings of a tuning run into sweep files; without --write, show them."""
 
-    results: Annotated[
-        Positional[Path], arg(metavar="RESULTS", help="results folder of a tuning run")
-    ]
-    sweeps: Annotated[
-        Positional[tuple[Path, ...]],
-        arg(metavar="SWEEP", help="sweep files with the same labels", help_behavior_hint=""),
-    ]
-    write: Annotated[
-        FlagCreatePairsOff[bool],
-        arg(help="write the settings into the files", help_behavior_hint=""),
-    ] = False
+    results: Annotated[Positional[Path], option("results folder of a tuning run", "RESULTS")]
+    sweeps: Annotated[arguments.Paths, option("sweep files with the same labels", "SWEEP", "")]
+    write: Annotated[arguments.Flag, option("write the settings into the files", note="")] = False
 
     def __call__(self) -> int:
-        """Returns the exit code."""
         if not self.sweeps:
             raise UserError("tuned: needs a results folder and the sweep files to change")
         from rl_es.tuning.apply import edit_sweep, show_edits
         from rl_es.tuning.trials import read_tuning_results
 
-        tuned = read_tuning_results(self.results)
-        edits = [edit_sweep(tuned, path) for path in self.sweeps]
+        results = read_tuning_results(self.results)
+        edits = [edit_sweep(results, path) for path in self.sweeps]
         if self.write:
             for edit in edits:
                 write_text(edit.path, edit.after)

@@ -1,16 +1,18 @@
 """The commands about agents, environments, sweep files and the installation.
 
 new and check serve authors of agents and environments; doctor examines the installation; list and
-schema print the agents, the environments and the format of sweep files.
+schema print the agents, the environments and the format of sweep files; sweeps lists or copies the
+sweep files of the package. A command is called, and returns the exit code.
 """
 
 import dataclasses
 from pathlib import Path
 from typing import Annotated, Literal
 
-from tyro.conf import FlagCreatePairsOff, Positional, arg
+from tyro.conf import Positional
 
-from rl_es.errors import UserError, check_number
+from rl_es.cli.arguments import Flag, option, packaged_sweeps
+from rl_es.errors import UserError, brief, check_number, did_you_mean
 from rl_es.results.files import check_folder
 
 
@@ -18,15 +20,11 @@ from rl_es.results.files import check_folder
 class NewCommand:
     """Write an environment or an agent to start from, and a sweep that compares it."""
 
-    kind: Annotated[Positional[Literal["env", "agent"]], arg(help="kind of the template")]
-    name: Annotated[
-        Positional[str],
-        arg(metavar="NAME", help="name of the files, such as my_env", help_behavior_hint=""),
-    ]
-    out: Annotated[Path, arg(metavar="DIR", help="folder of the files")] = Path()
+    kind: Annotated[Positional[Literal["env", "agent"]], option("kind of the template")]
+    name: Annotated[Positional[str], option("name of the files, such as my_env", "NAME", "")]
+    out: Annotated[Path, option("folder of the files", "DIR")] = Path()
 
     def __call__(self) -> int:
-        """Returns the exit code."""
         from rl_es.terminal import start_command
         from rl_es.tools import scaffold
 
@@ -43,52 +41,36 @@ class CheckCommand:
 
     name: Annotated[
         Positional[str],
-        arg(
-            metavar="NAME",
-            help="name as in a sweep file: CartPole-v1, eggroll, ./my_env.py:MyEnv",
-            help_behavior_hint="",
-        ),
+        option("name as in a sweep file: CartPole-v1, eggroll, ./my_env.py:MyEnv", "NAME", ""),
     ]
     settings: Annotated[
         str | None,
-        arg(
-            metavar="MAPPING",
-            help="an agent's settings, or an environment's options: '{rank: 4}'",
-            help_behavior_hint="",
-        ),
+        option("an agent's settings, or an environment's options: '{rank: 4}'", "MAPPING", ""),
     ] = None
     steps: Annotated[
-        int, arg(help="environment steps of an agent's training on CartPole; 0: no training")
+        int, option("environment steps of an agent's training on CartPole; 0: no training")
     ] = 300_000
 
     def __call__(self) -> int:
-        """Returns the exit code."""
         check_number("--steps", self.steps, 0, 1e9)
         from rl_es import terminal
-        from rl_es.sweep.yaml_reader import parse_value
         from rl_es.tools import check
 
-        try:
-            stated = {} if self.settings is None else parse_value(self.settings)
-        except UserError as error:
-            raise UserError(f"--settings: {error}") from None
-        if not isinstance(stated, dict):
-            raise UserError("--settings: must be a mapping, such as '{rank: 4}'")
+        settings = check.parse_settings(self.settings)
         check.is_agent(self.name)
         from rl_es.training.compilation import prepare_jax
 
         prepare_jax(None)
-        return terminal.run_checks(check.checks_of(self.name, stated, self.steps))
+        return terminal.run_checks(check.checks_of(self.name, settings, self.steps))
 
 
 @dataclasses.dataclass(frozen=True)
 class DoctorCommand:
     """Examine packages, devices and folders, and train for some seconds; say what to do."""
 
-    out: Annotated[Path, arg(metavar="DIR", help="future results folder")] = Path("results")
+    out: Annotated[Path, option("future results folder", "DIR")] = Path("results")
 
     def __call__(self) -> int:
-        """Returns the exit code."""
         check_folder(self.out)
         from rl_es import terminal
         from rl_es.tools import doctor
@@ -100,20 +82,18 @@ class DoctorCommand:
 class ListCommand:
     """List agents and environments, by default both, or one by its name."""
 
-    what: Annotated[
+    subject: Annotated[
         Positional[str],
-        arg(metavar="WHAT", help="agents, environments, all, or a name such as ./my_env.py:MyEnv"),
+        option("agents, environments, all, or a name such as ./my_env.py:MyEnv", "WHAT"),
     ] = "all"
-    long: Annotated[
-        FlagCreatePairsOff[bool],
-        arg(help="print every setting with type, default and help", help_behavior_hint=""),
-    ] = False
+    long: Annotated[Flag, option("print every setting with type, default and help", note="")] = (
+        False
+    )
 
     def __call__(self) -> int:
-        """Returns the exit code."""
         from rl_es.tools import catalogue
 
-        catalogue.show_catalogue(self.what, self.long)
+        catalogue.show_catalogue(self.subject, self.long)
         return 0
 
 
@@ -122,11 +102,10 @@ class SchemaCommand:
     """Print the format of sweep files: a JSON schema for editors, or tables of every key."""
 
     format: Annotated[
-        Literal["json", "markdown"], arg(help="json: a schema, draft 7; markdown: tables")
+        Literal["json", "markdown"], option("json: a schema, draft 7; markdown: tables")
     ] = "json"
 
     def __call__(self) -> int:
-        """Returns the exit code."""
         import json
 
         from rl_es.tools import catalogue
@@ -136,3 +115,63 @@ class SchemaCommand:
         else:
             print(json.dumps(catalogue.sweep_schema(), indent=1, ensure_ascii=False))
         return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepsCommand:
+    """List the sweeps that come with the package, or copy one to change it."""
+
+    copy: Annotated[
+        str | None,
+        option(
+            "copy this sweep file; existing files are never overwritten",
+            "NAME",
+            "(default: list them)",
+        ),
+    ] = None
+    out: Annotated[
+        Path | None, option("folder of the copy", "FOLDER", "(default: the working directory)")
+    ] = None
+
+    def __call__(self) -> int:
+        if self.copy is not None:
+            print(copy_sweep(self.copy, self.out or Path()))
+        elif self.out is not None:
+            raise UserError("--out: needs --copy NAME")
+        else:
+            print_sweeps()
+        return 0
+
+
+def copy_sweep(name: str, folder: Path) -> Path:
+    """Copies a sweep of the package into a folder, and returns the copy's path.
+
+    Raises:
+      UserError: there is no such sweep, or the folder has a file of that name.
+    """
+    sweeps = packaged_sweeps()
+    if name not in sweeps:
+        raise UserError(f"--copy: unknown sweep '{brief(name)}'{did_you_mean(name, sweeps)}")
+    path = check_folder(folder) / sweeps[name].name
+    content = sweeps[name].read_bytes()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with open(path, "xb") as file:
+            file.write(content)
+    except FileExistsError:
+        raise UserError(f"{path}: exists already; choose another folder with --out") from None
+    return path
+
+
+def print_sweeps() -> None:
+    """Prints name and description of each sweep, and the commands that take the names."""
+    from rl_es.sweep.yaml_reader import read_yaml
+    from rl_es.terminal import plain_console, plain_table, start_command
+
+    table = plain_table(("sweep", "description"))
+    for name, path in packaged_sweeps().items():
+        table.add_row(name, read_yaml(path).content.get("description", ""))
+    console = plain_console()
+    console.print(table)
+    command = start_command()
+    console.print(f"\n{command} run NAME runs one; {command} speed NAME runs one of speed/.")

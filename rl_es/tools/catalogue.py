@@ -1,24 +1,21 @@
 """Lists what a sweep file can name: agents, environments, and their settings.
 
-A JSON schema of sweep files, with which an editor completes keys and underlines mistakes.
+`show_catalogue` prints them. `sweep_schema` is a JSON schema of sweep files, with which an editor
+completes keys and underlines mistakes; `reference_markdown` are tables of all keys.
 
-It is made from the classes that check a sweep file (`rl_es.sweep.schema`), and from those of the
-registered agents (`Hyperparameters`) and suites (`Options`): which settings `with`, `grid`,
-`random` and `options` may have follows from the entry's name. It accepts all that is accepted when
-the file is read, and some more: it does not require that labels differ, for instance, or that every
-run has a budget.
-
-It is of draft 7, which editors know best.
-
-The keys of a sweep file as tables in Markdown, made from the classes that check it.
+All are made from the classes that check a sweep file (`rl_es.sweep.schema`), and from those of the
+registered agents (`Hyperparameters`) and suites (`Options`). Which settings `with`, `grid`,
+`random` and `options` may have follows from the entry's name. The schema is of draft 7, which
+editors know best. It accepts all that is accepted when the file is read, and some more: it does not
+require that labels differ, for instance, or that every run has a budget.
 """
 
+import re
 import typing
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 from pydantic.fields import FieldInfo
-from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -54,53 +51,48 @@ def show_catalogue(subject: str, long: bool) -> None:
       UserError: nothing has this name; the message names the nearest.
     """
     console = plain_console()
-    for piece in _pieces(subject, long):
-        console.print(piece)
+    for table in _tables(subject, long):
+        console.print(table)
         console.print()
 
 
-def _pieces(subject: str, long: bool) -> Iterator[RenderableType]:
+def _tables(subject: str, long: bool) -> Iterator[Table]:
     agents, suites = registry.agents.names(), registry.suites.names()
-    if subject in ("all", "agents"):
-        yield from _agents(agents, long)
-    if subject in ("all", "environments"):
-        yield from _environments(suites, long)
     if subject in ("all", "agents", "environments"):
-        return
-    if plugins.is_reference(subject):
+        if subject != "environments":
+            yield from _agents(agents, long)
+        if subject != "agents":
+            yield from _environments(suites, long)
+    elif plugins.is_reference(subject):
         kind = _agents if plugins.is_agent(subject) else _environments
         yield from kind([subject], long)
     elif subject in agents:
         yield from _agents([subject], long)
-    elif subject in suites:
-        yield from _environments([subject], long)
     else:
-        subjects = ["agents", "environments", "all", *agents, *suites]
-        if subject in registry.environment_names():
-            suite = next(name for name in suites if subject in registry.suites.load(name).NAMES)
-            yield from _environments([suite], long)
-        else:
-            near = did_you_mean(subject, [*subjects, *registry.environment_names()])
+        environments = registry.environment_names()
+        if subject not in (*suites, *environments):
+            names = ["agents", "environments", "all", *agents, *suites, *environments]
+            near = did_you_mean(subject, names)
             raise UserError(f"list: nothing is named '{brief(subject)}'{near}")
+        of_environment = (s for s in suites if subject in registry.suites.load(s).NAMES)
+        yield from _environments([subject if subject in suites else next(of_environment)], long)
 
 
-def _agents(names: Sequence[str], long: bool) -> Iterator[RenderableType]:
+def _agents(names: Sequence[str], long: bool) -> Iterator[Table]:
     modules = {name: registry.agents.load(name) for name in names}
     table = plain_table(("agent", "what it is"), title="Agents")
     for name, module in modules.items():
-        table.add_row(Text(name), Text(_first_line(module.__doc__)))
+        table.add_row(Text(name), Text(_first_line(module)))
     yield table
-    if long:
-        for name, module in modules.items():
-            yield _settings_table(f"Agent {name} (with, grid, random)", module.Hyperparameters)
+    for name, module in modules.items() if long else ():
+        yield _settings_table(f"Agent {name} (with, grid, random)", module.Hyperparameters)
 
 
-def _environments(names: Sequence[str], long: bool) -> Iterator[RenderableType]:
+def _environments(names: Sequence[str], long: bool) -> Iterator[Table]:
     modules = {name: registry.suites.load(name) for name in names}
     table = plain_table(("suite", "what it is", "environments"), title="Environments")
     for name, module in modules.items():
-        inside = Text(", ".join(module.NAMES))
-        table.add_row(Text(name), Text(_first_line(module.__doc__)), inside)
+        table.add_row(Text(name), Text(_first_line(module)), Text(", ".join(module.NAMES)))
     yield table
     if long:
         for name, module in modules.items():
@@ -113,29 +105,26 @@ def _environments(names: Sequence[str], long: bool) -> Iterator[RenderableType]:
 
 def _settings_table(title: str, config: type[Config]) -> Table:
     table = plain_table(("setting", "type", "default", "kind", "meaning"), title=title)
-    traced = traced_names(config)
     for name, field in config.model_fields.items():
-        is_required = field.is_required()
-        table.add_row(
-            Text(name),
-            Text(" ".join([type_text(field.annotation), *limits(field.metadata)])),
-            Text(
-                "(required)"
-                if is_required
-                else display_value(field.get_default(call_default_factory=True))
-            ),
-            "traced" if name in traced else "static",
-            Text(field.description or ""),
-        )
+        default = "(required)"
+        if not field.is_required():
+            default = display_value(field.get_default(call_default_factory=True))
+        texts = name, field_type(field), default, _kind(config, name), field.description or ""
+        table.add_row(*map(Text, texts))
     return table
 
 
-def _first_line(docstring: str | None) -> str:
-    return (docstring or "").strip().partition("\n")[0]
+def _kind(config: type[Config], name: str) -> str:
+    return "traced" if name in traced_names(config) else "static"
+
+
+def _first_line(subject: Any) -> str:
+    """Returns the first line of the docstring of a module or class."""
+    return (subject.__doc__ or "").strip().partition("\n")[0]
 
 
 def display_value(value: Any) -> str:
-    """A default for people: `true`, `[64, 64]`, and - for none."""
+    """Returns a default for people: `true`, `[64, 64]`, and - for none."""
     if isinstance(value, tuple | list):
         return f"[{', '.join(map(display_value, value))}]"
     if isinstance(value, bool):
@@ -143,16 +132,18 @@ def display_value(value: Any) -> str:
     return "-" if value is None else str(value)
 
 
-def limits(metadata: list[Any]) -> Iterator[str]:
-    """The limits of a number: `>= 1`."""
-    for limit in metadata:
+def field_type(field: FieldInfo) -> str:
+    """Returns a field's type for people, with the limits of a number: `int >= 1`."""
+    words = [type_text(field.annotation)]
+    for limit in field.metadata:
         for attribute, sign in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<=")):
             if (bound := getattr(limit, attribute, None)) is not None:
-                yield f"{sign} {bound:,}" if isinstance(bound, int) else f"{sign} {bound:g}"
+                words.append(f"{sign} {bound:,}" if isinstance(bound, int) else f"{sign} {bound:g}")
+    return " ".join(words)
 
 
 def type_text(annotation: Any) -> str:
-    """A type for people: `float`, `sgd | adam`, `list of int`."""
+    """Returns a type for people: `float`, `sgd | adam`, `list of int`."""
     if annotation is type(None):
         return "none"
     if annotation is Any:
@@ -175,12 +166,12 @@ Schema = dict[str, Any]
 
 
 def sweep_schema() -> Schema:
-    """The schema of a sweep file, as JSON."""
+    """Returns the schema of a sweep file, as JSON."""
     schema = _plain(Sweep.model_json_schema())
     parts = schema["$defs"]
     for name in ("Budget", "Distribution"):
         parts[name] |= {"minProperties": 1, "maxProperties": 1}
-    _name_what_is_known(parts)
+    _add_names(parts)
     _settings_by_agent(parts)
     parts["EnvironmentEntry"]["allOf"] = [
         _where(suite.NAMES, {"options": _closed_object(_settings_schema(suite.Options))})
@@ -221,7 +212,7 @@ def _settings_by_agent(parts: Schema) -> None:
     overrides["additionalProperties"] = {"$ref": "#/$defs/Settings"}
 
 
-def _name_what_is_known(parts: Schema) -> None:
+def _add_names(parts: Schema) -> None:
     """Adds the names that the classes look up, and the second forms that they take."""
     parts["AgentEntry"]["properties"]["name"]["enum"] = registry.agents.names()
     parts["EnvironmentEntry"]["properties"]["name"]["enum"] = registry.environment_names()
@@ -234,7 +225,7 @@ def _name_what_is_known(parts: Schema) -> None:
 
 
 def _seeds() -> Schema:
-    """The three forms of `seeds`."""
+    """Returns the schema of the three forms of `seeds`."""
     seed = {"type": "integer", "minimum": 0, "maximum": MAX_SEED}
     count = {"type": "integer", "minimum": 1, "maximum": MAX_CELLS}
     first = _closed_object({"first": seed, "count": count}) | {"required": ["first", "count"]}
@@ -243,7 +234,7 @@ def _seeds() -> Schema:
 
 
 def _settings_schema(config: type[Config]) -> Schema:
-    """The properties of a configuration class; traced ones say so."""
+    """Returns the properties of a configuration class; traced ones say so."""
     properties = _plain(config.model_json_schema()).get("properties", {})
     for name in traced_names(config):
         del properties[name]["traced"]
@@ -261,13 +252,13 @@ def _closed_object(properties: Schema, description: str | None = None) -> Schema
 
 
 def _where(names: Iterable[str], properties: Schema) -> Schema:
-    """The properties of an entry with one of these names."""
+    """Returns the properties of an entry with one of these names."""
     condition = {"properties": {"name": {"enum": list(names)}}}
     return {"if": condition, "then": {"properties": properties}}
 
 
 def _plain(schema: Any) -> Any:
-    """A schema made by pydantic, without null, and in the keywords of draft 7."""
+    """Returns a schema made by pydantic, without null, and in the keywords of draft 7."""
     if isinstance(schema, list):
         return [_plain(part) for part in schema]
     if not isinstance(schema, dict):
@@ -308,38 +299,35 @@ _FORMS = {"seeds": "count, list or {first, count}", "points": "int or a pair of 
 
 
 def reference_markdown() -> str:
-    """Every key of a sweep file, every agent's settings and every suite's options."""
+    """Returns tables of every key of a sweep file, agent's setting and suite's option."""
     lines: list[str] = []
     for config, title in PARTS.items():
-        summary = (config.__doc__ or "").strip().partition("\n")[0]
-        lines += [f"### {title}", "", summary, "", *_keys(config), ""]
+        rows = [_row(name, field) for name, field in config.model_fields.items()]
+        table = _table(("key", "value", "default", "meaning"), rows)
+        lines += [f"### {title}", "", _first_line(config), "", *table, ""]
     lines += ["### Settings of agents", "", *_settings_of_agents(), ""]
     lines += ["### Options of suites", "", *_options_of_suites(), ""]
     return "\n".join(lines)
 
 
-def _keys(config: type[Config]) -> Iterator[str]:
-    rows = [_row(name, field) for name, field in config.model_fields.items()]
-    return _table(("key", "value", "default", "meaning"), rows)
-
-
 def _row(name: str, field: FieldInfo) -> tuple[str, str, str, str]:
-    """A key, the values that it takes, its default, and what it means."""
+    """Returns a key, the values that it takes, its default, and what it means."""
     default = "required"
     if not field.is_required():
-        default = _default(field.get_default(call_default_factory=True))
-    return f"`{field.alias or name}`", _type(name, field), default, field.description or ""
+        value = field.get_default(call_default_factory=True)
+        is_empty = value is None or isinstance(value, Config) or value in ((), {})
+        default = "" if is_empty else f"`{display_value(value)}`"
+    return f"`{field.alias or name}`", _linked_type(name, field), default, field.description or ""
 
 
 def _settings_of_agents() -> Iterator[str]:
-    """One row per setting that means the same in each of its agents."""
+    """Yields a table with one row per setting that means the same in each of its agents."""
     agents: dict[tuple[str, ...], list[str]] = {}
     for agent in registry.agents.names():
         config = registry.agents.load(agent).Hyperparameters
-        traced = traced_names(config)
         for name, field in config.model_fields.items():
             *value, meaning = _row(name, field)
-            row = (*value, "traced" if name in traced else "static", meaning)
+            row = (*value, _kind(config, name), meaning)
             agents.setdefault(row, []).append(f"`{agent}`")
     rows = [(*row, ", ".join(users)) for row, users in agents.items()]
     heads = ("setting", "value", "default", "kind", "meaning", "agents")
@@ -355,33 +343,16 @@ def _options_of_suites() -> Iterator[str]:
     return _table(("suite", "option", "value", "default", "meaning"), rows)
 
 
-def _type(name: str, field: FieldInfo) -> str:
-    """The values that a key takes, with a link where they are mappings of their own."""
+def _linked_type(name: str, field: FieldInfo) -> str:
+    """Returns the values that a key takes, with links to the parts that are mappings."""
     form = _FORMS.get(name) if typing.get_origin(field.annotation) is tuple else None
-    text = form or " ".join([type_text(field.annotation), *limits(field.metadata)])
-    for config in set(_configs(field.annotation)) & set(PARTS):
-        anchor = PARTS[config].lower().replace(" ", "-")
-        text = text.replace(config.__name__, f"[{PARTS[config]}](#{anchor})")
+    text = form or field_type(field)
+    for config, title in PARTS.items():
+        link = f"[{title}](#{title.lower().replace(' ', '-')})"
+        text = re.sub(rf"\b{config.__name__}\b", link, text)
     return text
 
 
-def _configs(annotation: Any) -> Iterator[type[Config]]:
-    if isinstance(annotation, type) and issubclass(annotation, Config):
-        yield annotation
-    for part in typing.get_args(annotation):
-        yield from _configs(part)
-
-
-def _default(value: Any) -> str:
-    empty = value is None or isinstance(value, Config) or value in ((), {})
-    return "" if empty else f"`{display_value(value)}`"
-
-
 def _table(heads: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
-    yield _line(heads)
-    yield _line("---" for _ in heads)
-    yield from map(_line, rows)
-
-
-def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+    for row in (heads, ("---",) * len(heads), *rows):
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"

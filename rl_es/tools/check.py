@@ -12,16 +12,16 @@ from rl_es.config import Config
 from rl_es.errors import UserError, brief, did_you_mean
 from rl_es.results import tables
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
-from rl_es.terminal import WARN, Check, CheckFailure, CheckResult, make_check
+from rl_es.terminal import WARN, Check, expect
 
 AGENT = "eggroll"  # what is trained on an environment that is checked
 TASK, SOLVED = "CartPole-v1", 475.0  # what an agent that is checked is trained on
-USUAL = {"population": 128, "lr": 0.05}  # settings of strategies on it that are not stated
+USUAL = {"population": 128, "lr": 0.05}  # settings of strategies on it that are not given
 EPISODE = 50  # most steps of an episode, where training only has to run
 
 
 def is_agent(name: str) -> bool:
-    """Whether this is the name of an agent; otherwise it is that of an environment.
+    """Returns whether this is the name of an agent; otherwise it is that of an environment.
 
     Raises:
       UserError: it is the name of neither.
@@ -35,21 +35,36 @@ def is_agent(name: str) -> bool:
     return name in agents
 
 
-def checks_of(name: str, stated: Mapping[str, Any], steps: int) -> Mapping[str, Check]:
-    """The checks of an agent or an environment.
+def parse_settings(text: str | None) -> dict[str, Any]:
+    """Returns the value of `--settings`, a mapping in YAML; empty for None.
+
+    Raises:
+      UserError: it is no mapping.
+    """
+    from rl_es.sweep.yaml_reader import parse_value
+
+    try:
+        settings = {} if text is None else parse_value(text)
+    except UserError as error:
+        raise UserError(f"--settings: {error}") from None
+    if not isinstance(settings, dict):
+        raise UserError("--settings: must be a mapping, such as '{rank: 4}'")
+    return settings
+
+
+def checks_of(name: str, settings: Mapping[str, Any], steps: int) -> Mapping[str, Check]:
+    """Returns the checks of an agent or an environment.
 
     Args:
       name: as in a sweep file.
-      stated: an agent's settings, or an environment's options.
+      settings: an agent's settings, or an environment's options.
       steps: environment steps of an agent's training on CartPole; 0 for none.
 
     Raises:
       UserError: it cannot be loaded, or the settings do not fit.
     """
-    return _of_agent(name, stated, steps) if is_agent(name) else _of_environment(name, stated)
-
-
-def _of_agent(name: str, stated: Mapping[str, Any], steps: int) -> Mapping[str, Check]:
+    if not is_agent(name):
+        return _checks_of_environment(name, settings)
     from rl_es.results.text_files import validate
     from rl_es.tools.check_agent import AgentChecks, StrategyChecks
 
@@ -57,17 +72,17 @@ def _of_agent(name: str, stated: Mapping[str, Any], steps: int) -> Mapping[str, 
     if hasattr(module, "check"):
         module.check()
     try:
-        validate(dict(stated), module.Hyperparameters)
+        validate(dict(settings), module.Hyperparameters)
     except errors.ConfigError as problem:
         raise _setting_error(problem, problem.path) from None
     kind = AgentChecks if hasattr(module, "make_learner") else StrategyChecks
-    checks = _quiet(kind(name, stated).checks())
+    checks = _quiet(kind(name, settings).checks())
     if steps:  # compiles quietly by itself, which cannot be nested
-        checks[TASK] = make_check(TASK, partial(_check_learning, name, stated, steps))
+        checks[TASK] = partial(_check_learning, name, settings, steps)
     return checks
 
 
-def _check_learning(name: str, stated: Mapping[str, Any], steps: int) -> str:
+def _check_learning(name: str, settings: Mapping[str, Any], steps: int) -> str:
     """Trains the agent on CartPole: it solves it."""
     from rl_es.sweep import execution
     from rl_es.sweep.loading import validate_sweep
@@ -75,7 +90,7 @@ def _check_learning(name: str, stated: Mapping[str, Any], steps: int) -> str:
     from rl_es.sweep.yaml_reader import Document
     from rl_es.tools.check_agent import complete_config
 
-    settings = complete_config(name, stated, USUAL)
+    settings = complete_config(name, settings, USUAL)
     content = {
         "name": "check",
         "seeds": 1,
@@ -90,51 +105,44 @@ def _check_learning(name: str, stated: Mapping[str, Any], steps: int) -> str:
     sweep, silent = validate_sweep(Document("check", content)), io.StringIO()
     with tempfile.TemporaryDirectory() as folder:
         code = execution.run_sweep(sweep, Path(folder), make_progress(quiet=True, stream=silent))
-        _, runs = tables.load_tables(Path(folder))
-    run = runs.iloc[0]
-    if code:
-        raise CheckFailure(f"{run['status']}: {run['reason']}", "see the other checks")
+        run = tables.load_tables(Path(folder))[1].iloc[0]
+    expect(not code, f"{run['status']}: {run['reason']}", "see the other checks")
     best, env_steps = float(run["best_return"]), int(run["env_steps"])
-    settings_text = (
-        ", ".join(f"{key} {value}" for key, value in settings.items()) or "its own settings"
-    )
-    detail = f"a return of {best:.0f} of 500 at best, in {env_steps:,} environment steps "
-    detail += f"({settings_text})"
-    if best < SOLVED:
-        remedy = "it may need other settings (--settings) or more steps (--steps)"
-        raise CheckFailure(f"not learned: {detail}", remedy, WARN)
+    text = ", ".join(f"{key} {value}" for key, value in settings.items()) or "its own settings"
+    detail = f"a return of {best:.0f} of 500 at best, in {env_steps:,} environment steps ({text})"
+    remedy = "it may need other settings (--settings) or more steps (--steps)"
+    expect(best >= SOLVED, f"not learned: {detail}", remedy, WARN)
     return f"learned: {detail}"
 
 
-def _of_environment(name: str, stated: Mapping[str, Any]) -> Mapping[str, Check]:
+def _checks_of_environment(name: str, settings: Mapping[str, Any]) -> Mapping[str, Check]:
     from rl_es.tools.check_environment import EnvironmentChecks
     from rl_es.training.compilation import suppress_loader_messages
     from rl_es.training.task import Task
 
     try:
-        task = Task.from_options(name, stated, WrapperConfig(), PolicyConfig())
+        task = Task.from_options(name, settings, WrapperConfig(), PolicyConfig())
     except errors.ConfigError as problem:
         raise _setting_error(problem, problem.path[2:]) from None
     with suppress_loader_messages():
         library = not plugins.is_reference(name)
-        checks = dict(EnvironmentChecks(task.environment(), library=library).checks())
-    checks["training"] = make_check("training", partial(_check_training, name, task.options))
-    return _quiet(checks)
+        checks = EnvironmentChecks(task.environment(), library=library).checks()
+    return _quiet({**checks, "training": partial(_check_training, name, task.options)})
 
 
-def _setting_error(problem: errors.ConfigError, place: errors.ConfigPath) -> UserError:
-    """What is wrong with a setting at this place among those that were stated."""
-    return UserError(f"--settings: {'.'.join(map(str, place))}: {problem.reason}")
+def _setting_error(problem: errors.ConfigError, path: errors.ConfigPath) -> UserError:
+    """Returns the error of a setting at this path in `--settings`."""
+    return UserError(f"--settings: {'.'.join(map(str, path))}: {problem.reason}")
 
 
 def _quiet(checks: Mapping[str, Check]) -> dict[str, Check]:
-    """The checks without XLA's messages about programs that come from the cache."""
+    """Returns the checks without XLA's messages about programs that come from the cache."""
 
-    def quiet(check: Check) -> list[CheckResult]:
+    def quiet(check: Check) -> Any:
         from rl_es.training.compilation import suppress_loader_messages
 
         with suppress_loader_messages():
-            return list(check())
+            return check()
 
     return {name: partial(quiet, check) for name, check in checks.items()}
 
@@ -163,6 +171,6 @@ def _check_training(name: str, options: Config) -> str:
 
     steps, mean, params = train(jax.random.key(0))
     detail = f"two generations of {AGENT}: {int(steps):,} steps, mean return {float(mean):.3g}"
-    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((mean, params))):
-        raise CheckFailure(detail, "see the others")
+    is_finite = all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((mean, params)))
+    expect(is_finite, detail, "see the others")
     return detail

@@ -1,15 +1,8 @@
 """The checks of an agent against what `rl_es.interfaces.Learner` promises.
 
-Each method says what it found where the promise is kept, and raises a `CheckFailure` where it is
-not.
-
-The further checks of an evolution strategy, against what `rl_es.interfaces.Agent` promises.
-
-A task that any agent learns: to choose an action near a target.
-
-What tracing a function says about it.
-
-An agent on a `Target`, made and run by plain calls: most of its checks consist of these.
+Each check returns a description where the promise is kept, and raises a `CheckFailure` where it is
+not. An evolution strategy has further checks, against what `rl_es.interfaces.Agent` promises. Most
+of them run the agent on `Target`, a task that any agent learns: to choose an action near a target.
 """
 
 import re
@@ -43,7 +36,7 @@ from rl_es.interfaces import (
 )
 from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.policy import make_policy
-from rl_es.terminal import Check, CheckFailure, make_check
+from rl_es.terminal import Check, expect
 from rl_es.training import checkpoint
 from rl_es.training.compilation import data_to_keys, keys_to_data, scalar_leaves
 from rl_es.training.sharding import PopulationSharding
@@ -82,64 +75,65 @@ class Target:
 
 
 def target_policy(env: Target) -> Policy:
-    """A linear, deterministic policy for the task."""
+    """Returns a linear, deterministic policy for the task."""
     return make_policy(PolicyConfig(network="linear", head="deterministic"), env.spec)
 
 
 def target_distance(policy: Policy, snapshot: Snapshot) -> Array:
-    """[] between the unperturbed action and the target."""
+    """Returns the distance [] between the unperturbed action and the target."""
     observation = Observation(jnp.asarray(OBSERVATION))
     _, action = policy.act(snapshot.params, (), observation, jax.random.key(0))
     return jnp.sqrt(jnp.square(action - TARGET).sum())
 
 
-def same_values(before: Callable[..., Any], after: Callable[..., Any], *arguments: Any) -> bool:
-    """Tells whether two functions, traced now, are one program with the same constants."""
-    first, second = (_trace_twice(function, arguments) for function in (before, after))
+def is_same_program(first: Callable[..., Any], second: Callable[..., Any], *arguments: Any) -> bool:
+    """Returns whether two functions, traced now, are one program with the same constants."""
+    programs = [_trace_twice(function, arguments) for function in (first, second)]
     # Functions inside are printed with their addresses, which differ and mean nothing.
-    texts = [re.sub(r" at 0x[0-9a-f]+", "", str(program)) for program in (first, second)]
-    return texts[0] == texts[1] and all(
-        np.array_equal(_plain(a), _plain(b)) for a, b in zip(first.consts, second.consts)
-    )
+    texts = [re.sub(r" at 0x[0-9a-f]+", "", str(program)) for program in programs]
+    constants = [[_key_data(leaf) for leaf in program.consts] for program in programs]
+    return texts[0] == texts[1] and all(map(np.array_equal, *constants))
 
 
 def _trace_twice(function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
-    """The program of a function, traced twice since libraries fill caches the first time.
+    """Returns a function's program, traced twice since libraries fill caches the first time.
 
     It is wrapped anew each time: jax remembers the trace of a function that it has seen.
     """
-    _, program = (jax.make_jaxpr(lambda *given: function(*given))(*arguments) for _ in range(2))
+    _, program = (jax.make_jaxpr(lambda *inputs: function(*inputs))(*arguments) for _ in range(2))
     return program
 
 
-def _plain(constant: Any) -> np.ndarray:
-    key = hasattr(constant, "dtype") and jnp.issubdtype(constant.dtype, jax.dtypes.prng_key)
-    return np.asarray(jax.random.key_data(constant) if key else constant)
+def _is_key(leaf: Any) -> bool:
+    return hasattr(leaf, "dtype") and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
-def reuses_key(function: Callable[..., Any], *arguments: Any) -> str:
-    """What jax says about a random key that is used twice; empty if there is none."""
-    concrete = jax.tree.map(_blank, arguments)
+def _key_data(leaf: Any) -> np.ndarray:
+    return np.asarray(jax.random.key_data(leaf) if _is_key(leaf) else leaf)
+
+
+def find_key_reuse(function: Callable[..., Any], *arguments: Any) -> str:
+    """Returns jax's message about a random key that is used twice; empty if there is none."""
+
+    def concrete(leaf: Any) -> Any:
+        """Returns zeros for a shape, and a fresh key for a key: jax marks those that were used."""
+        if _is_key(leaf):
+            return jax.random.wrap_key_data(jnp.zeros((*leaf.shape, 2), jnp.uint32))
+        return np.zeros(leaf.shape, leaf.dtype) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
+
     try:
         with jax.debug_key_reuse(True):
-            jax.jit(lambda *given: function(*given))(*concrete)
+            jax.jit(lambda *inputs: function(*inputs))(*jax.tree.map(concrete, arguments))
     except jax.errors.KeyReuseError as error:
         return str(error).splitlines()[0]
     return ""
 
 
-def _blank(leaf: Any) -> Any:
-    """Zeros for a shape, and a fresh key for a key: jax marks those that were used."""
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        return jax.random.wrap_key_data(jnp.zeros((*leaf.shape, 2), jnp.uint32))
-    return np.zeros(leaf.shape, leaf.dtype) if isinstance(leaf, jax.ShapeDtypeStruct) else leaf
-
-
-def key_differences(name: str, before: Any, after: Any) -> Iterator[str]:
-    """The differences between two pytrees of shapes, in words."""
+def shape_differences(name: str, before: Any, after: Any) -> Iterator[str]:
+    """Yields the differences between two pytrees of shapes, in words."""
     leaves, structure = jax.tree.flatten_with_path(before)
-    new_leaves, new_tree = jax.tree.flatten_with_path(after)
-    if structure != new_tree:
+    new_leaves, new_structure = jax.tree.flatten_with_path(after)
+    if structure != new_structure:
         yield f"{name} changes its structure"
         return
     for (path, old), (_, new) in zip(leaves, new_leaves):
@@ -150,18 +144,14 @@ def key_differences(name: str, before: Any, after: Any) -> Iterator[str]:
             )
 
 
-def weak_leaves(tree: Any) -> int:
-    """How many arrays of a pytree of shapes have weak types."""
-    return sum(bool(getattr(leaf, "weak_type", False)) for leaf in jax.tree.leaves(tree))
-
-
 MOST_STEPS = 2**30
-FIXED: Mapping[str, float] = MappingProxyType({})
+NO_SETTINGS: Mapping[str, float] = MappingProxyType({})
+SEED = jax.ShapeDtypeStruct((), np.uint32)
 
 
 @dataclass(frozen=True, eq=False)
 class AgentTrial:
-    """An agent on a task; its functions are compiled once.
+    """An agent on a task; its functions are compiled once. `replace(trial)` is a fresh one.
 
     Attributes:
       name: the agent's.
@@ -173,21 +163,15 @@ class AgentTrial:
     config: Config
     env: Target = field(default_factory=Target)
 
-    def anew(self) -> "AgentTrial":
-        """The same with a learner of its own."""
-        return AgentTrial(self.name, self.config, self.env)
-
     def with_placement(self, lane_axis: str | None, sharding: PopulationSharding) -> "AgentTrial":
         """Returns the same trial with its learner for this lane axis and sharding."""
-        trial = self.anew()
-        trial.__dict__["learner"] = self.learner.with_placement(
-            lane_axis, sharding
-        )  # in place of its own
+        trial = replace(self)
+        trial.__dict__["learner"] = self.learner.with_placement(lane_axis, sharding)
         return trial
 
     @cached_property
     def learner(self) -> Learner:
-        """Made for this trial alone."""
+        """The learner of this trial alone."""
         return make_learner(self.name, self.config, self.env, target_policy(self.env), False)
 
     @property
@@ -204,8 +188,13 @@ class AgentTrial:
 
     @cached_property
     def shapes(self) -> Any:
-        """Those of the learner's own state."""
+        """Shapes of the learner's state."""
         return jax.eval_shape(lambda: self.learner.init(jax.random.key(0), self.numbers))
+
+    @property
+    def data_shapes(self) -> Any:
+        """Shapes of the state whose keys are integers."""
+        return jax.eval_shape(self.init, SEED, self.numbers)
 
     @cached_property
     def advance(self) -> Any:
@@ -213,47 +202,38 @@ class AgentTrial:
         return jax.jit(self.plain)
 
     def plain(self, state: Any, generations: Any) -> Any:
-        """What `advance` compiles."""
+        """Returns what `advance` does; not jitted."""
         limit = Limit(generations, jnp.int32(MOST_STEPS))
         return keys_to_data(self.learner.advance(data_to_keys(state, self.shapes), limit)[0])
 
-    def run(self, generations: int, seed: int = 0, settings: Mapping[str, float] = FIXED) -> Any:
-        """The state after so many generations, with some traced settings changed."""
+    def run(
+        self, generations: int, seed: int = 0, settings: Mapping[str, float] = NO_SETTINGS
+    ) -> Any:
+        """Returns the state after some generations, with some traced settings changed."""
         hyper = {**self.numbers, **scalar_leaves(settings)}
         return self.advance(self.init(np.uint32(seed), hyper), np.int32(generations))
 
+    def snapshot(self, state: Any) -> Snapshot:
+        """Returns what is evaluated and saved of a state whose keys are integers."""
+        return self.learner.snapshot(data_to_keys(state, self.shapes))
+
     def params(self, state: Any) -> np.ndarray:
-        """[n] the parameters that are evaluated and saved."""
-        params = self.learner.snapshot(data_to_keys(state, self.shapes)).params
-        return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(params)])
+        """Returns the parameters [n] that are evaluated and saved."""
+        leaves = jax.tree.leaves(self.snapshot(state).params)
+        return np.concatenate([np.ravel(leaf) for leaf in leaves])
 
     def change(self, generations: int) -> np.ndarray:
-        """[n] how far the parameters move in so many generations."""
+        """Returns how far [n] the parameters move in some generations."""
         return self.params(self.run(generations)) - self.params(self.run(0))
-
-    def save(self, path: Path, state: Any) -> None:
-        """Writes a state as a checkpoint."""
-        checkpoint.save(path, state, {})
-
-    def load(self, path: Path) -> Any:
-        """The state that a trial of the same settings saved."""
-        shapes = jax.eval_shape(self.init, jax.ShapeDtypeStruct((), np.uint32), self.numbers)
-        return checkpoint.load(path, shapes)[0]
-
-
-def trial_settings(name: str, stated: Mapping[str, Any], env: Target) -> Config:
-    """An agent's settings for a task: those that are stated, and others that make it quick."""
-    quick = {"population": 32, "lr": 0.05, "window": max(1, env.length // 2)}
-    return registry.agents.load(name).Hyperparameters(**complete_config(name, stated, quick))
 
 
 def complete_config(
-    name: str, stated: Mapping[str, Any], usual: Mapping[str, Any]
+    name: str, settings: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Stated settings, and of the usual ones those that the agent has, if it is a strategy."""
+    """Returns the settings, and those of the defaults that the agent has, if it is a strategy."""
     module = registry.agents.load(name)
     fields = () if hasattr(module, "make_learner") else module.Hyperparameters.model_fields
-    return {**{key: value for key, value in usual.items() if key in fields}, **stated}
+    return {**{key: value for key, value in defaults.items() if key in fields}, **settings}
 
 
 FEW = 4  # generations, where few are enough
@@ -265,37 +245,29 @@ OPTIMISERS = {"momentum", "b1", "b2"}
 class AgentChecks:
     """The checks of one agent."""
 
-    def __init__(self, name: str, stated: Mapping[str, Any]):
+    names: tuple[str, ...] = (
+        "settings", "types", "pure", "keys", "traced settings", "checkpoints", "lanes",
+    )  # fmt: skip
+
+    def __init__(self, name: str, settings: Mapping[str, Any]):
         """Makes nothing yet.
 
         Args:
           name: the agent's, as in a sweep file.
-          stated: settings; the others are chosen so that the checks are quick.
+          settings: of the agent; the others are chosen so that the checks are quick.
         """
-        self.name, self.stated = name, dict(stated)
+        self.name, self.overrides = name, dict(settings)
         self.module = registry.agents.load(name)
 
-    def checks(self) -> Mapping[str, Check]:
-        """All of them by name, in order."""
-        return {name: make_check(name, look) for name, look in self.looks().items()}
+    def checks(self) -> dict[str, Check]:
+        """Returns all checks by name, in order."""
+        return {name: getattr(self, name.replace(" ", "_")) for name in self.names}
 
-    def looks(self) -> dict[str, Callable[[], str]]:
-        """What `checks` are made of."""
-        return {
-            "settings": self.settings,
-            "types": self.types,
-            "pure": self.pure,
-            "keys": self.keys,
-            "traced settings": self.traced,
-            "checkpoints": self.checkpoints,
-            "lanes": self.lanes,
-        }
-
-    def trial(self, env: Target = Target(), **changed: Any) -> AgentTrial:
-        """The agent on a task, with some settings changed."""
-        return AgentTrial(
-            self.name, trial_settings(self.name, {**self.stated, **changed}, env), env
-        )
+    def trial(self, env: Target = Target(), **settings: Any) -> AgentTrial:
+        """Returns the agent on a task, with some settings changed."""
+        quick = {"population": 32, "lr": 0.05, "window": max(1, env.length // 2)}
+        config = complete_config(self.name, {**self.overrides, **settings}, quick)
+        return AgentTrial(self.name, self.module.Hyperparameters(**config), env)
 
     @cached_property
     def usual(self) -> AgentTrial:
@@ -306,45 +278,48 @@ class AgentChecks:
         """All settings have defaults, and the traced ones are numbers."""
         model = self.module.Hyperparameters
         defaults, traced = model(), traced_names(model)
-        if bad := [name for name in traced if not isinstance(getattr(defaults, name), float)]:
-            remedy = "traced settings are numbers: declare them as float"
-            raise CheckFailure(f"traced, but no float: {', '.join(bad)}", remedy)
+        wrong = [name for name in traced if not isinstance(getattr(defaults, name), float)]
+        remedy = "traced settings are numbers: declare them as float"
+        expect(not wrong, f"traced, but no float: {', '.join(wrong)}", remedy)
         return f"{len(model.model_fields)} settings, traced: {', '.join(traced) or 'none'}"
 
     def types(self) -> str:
         """A generation keeps the shapes and dtypes of the state."""
-        trial = self.usual
-        before = jax.eval_shape(trial.init, jax.ShapeDtypeStruct((), np.uint32), trial.numbers)
-        after = jax.eval_shape(trial.plain, before, jnp.int32(1))
-        if wrong := list(key_differences("state", before, after)):
-            remedy = "tell has to give arrays of the shapes and dtypes that init gave"
-            raise CheckFailure("; ".join(wrong[:3]), remedy)
+        before = self.usual.data_shapes
+        after = jax.eval_shape(self.usual.plain, before, jnp.int32(1))
+        wrong = list(shape_differences("state", before, after))
+        remedy = "tell has to give arrays of the shapes and dtypes that init gave"
+        expect(not wrong, "; ".join(wrong[:3]), remedy)
         return f"a state of {len(jax.tree.leaves(before))} arrays that keep their types"
 
     def pure(self) -> str:
         """It is the same program whenever it is made, and whatever its traced settings are."""
         trial = self.usual
-        state = jax.eval_shape(trial.init, jax.ShapeDtypeStruct((), np.uint32), trial.numbers)
-        again = trial.anew()
-        if not same_values(trial.plain, again.plain, state, jnp.int32(1)):
-            remedy = "keep nothing in the object or in globals: all that changes is in the state"
-            raise CheckFailure("made and traced twice it gives two programs", remedy)
+        inputs = trial.data_shapes, jnp.int32(1)
+        expect(
+            is_same_program(trial.plain, replace(trial).plain, *inputs),
+            "made and traced twice it gives two programs",
+            "keep nothing in the object or in globals: all that changes is in the state",
+        )
         for name, value in self._other_values().items():
-            changed = self.trial(trial.env, **{name: value})
-            if not same_values(trial.plain, changed.plain, state, jnp.int32(1)):
-                remedy = f"read hyper['{name}'] from the state, not config.{name}"
-                raise CheckFailure(f"another {name} compiles another program", remedy)
+            expect(
+                is_same_program(trial.plain, self.trial(trial.env, **{name: value}).plain, *inputs),
+                f"another {name} compiles another program",
+                f"read hyper['{name}'] from the state, not config.{name}",
+            )
         return "one program, whatever the traced settings are"
 
     def _other_values(self) -> dict[str, float]:
-        """Another value of each traced setting that its class accepts."""
+        """Returns another value of each traced setting that its class accepts."""
         fixed, traced = split_traced(self.usual.config)
         values: dict[str, float] = {}
         for name, value in traced.items():
             for candidate in (value * 0.9, value + 0.1, value / 2, value * 1.1):
-                if candidate != value and _is_accepted(
-                    self.module, {**fixed, **traced, name: candidate}
-                ):
+                try:
+                    self.module.Hyperparameters(**{**fixed, **traced, name: candidate})
+                except ValueError:
+                    continue
+                if candidate != value:
                     values[name] = candidate
                     break
         return values
@@ -352,17 +327,17 @@ class AgentChecks:
     def keys(self) -> str:
         """The random key decides what comes out, and nothing else does."""
         trial = self.usual
-        first, repeated_params, second = (trial.params(trial.run(FEW, seed)) for seed in (0, 0, 1))
-        if not np.array_equal(first, repeated_params):
-            raise CheckFailure("the same key gave other parameters", "jax.random only")
-        if not np.isfinite(first).all():
-            raise CheckFailure("parameters are not finite", "see what it divides by")
-        if np.array_equal(first, second):
-            remedy = "draw from the keys that are handed in"
-            raise CheckFailure("another key gave the same parameters", remedy)
+        first, repeat, second = (trial.params(trial.run(FEW, seed)) for seed in (0, 0, 1))
+        is_repeated = np.array_equal(first, repeat)
+        expect(is_repeated, "the same key gave other parameters", "jax.random only")
+        is_finite = np.isfinite(first).all()
+        expect(is_finite, "parameters are not finite", "see what it divides by")
+        remedy = "draw from the keys that are handed in"
+        is_other = not np.array_equal(first, second)
+        expect(is_other, "another key gave the same parameters", remedy)
         return "the same key gives the same parameters, another others"
 
-    def traced(self) -> str:
+    def traced_settings(self) -> str:
         """Each traced setting has an effect, and no value of it compiles another program."""
         trial = self.usual
         usual = trial.params(trial.run(2 * FEW))
@@ -371,64 +346,53 @@ class AgentChecks:
             for name, value in self._other_values().items()
             if np.array_equal(usual, trial.params(trial.run(2 * FEW, settings={name: value})))
         ]
-        if (size := trial.advance._cache_size()) > 1:
-            raise CheckFailure(f"their values compiled {size} programs", "use jax.numpy")
+        size = trial.advance._cache_size()
+        expect(size <= 1, f"their values compiled {size} programs", "use jax.numpy")
         # Of a learner they may change another part than the policy, such as a critic.
-        learner = hasattr(self.module, "make_learner")
-        if ignored := [name for name in idle if name not in OPTIMISERS and not learner]:
-            remedy = "read them from hyper, which init is given, and keep them in the state"
-            raise CheckFailure(f"another value changes nothing: {', '.join(ignored)}", remedy)
+        is_learner = hasattr(self.module, "make_learner")
+        wrong = [name for name in idle if name not in OPTIMISERS and not is_learner]
+        remedy = "read them from hyper, which init is given, and keep them in the state"
+        expect(not wrong, f"another value changes nothing: {', '.join(wrong)}", remedy)
         suffix = f", but not {', '.join(idle)}" if idle else ""
         return f"they change the policy{suffix}; none compiles anything"
 
     def checkpoints(self) -> str:
         """It goes on from a saved state as if it had not stopped."""
-        trial = self.usual
+        trial, fresh = self.usual, replace(self.usual)
         half = trial.run(FEW)
         unbroken = trial.advance(half, np.int32(FEW))
-        fresh = trial.anew()
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "state.msgpack"
-            trial.save(path, half)
-            continued = fresh.advance(fresh.load(path), np.int32(FEW))
-        worst = settings_apart(trial.params(unbroken), fresh.params(continued))
-        if worst > SAME:
-            remedy = "keep all that it needs in the arrays of its state"
-            raise CheckFailure(f"resumed, it differs by {worst:.2g}", remedy)
+            checkpoint.save(path, half, {})
+            state = checkpoint.load(path, fresh.data_shapes)[0]
+            continuation = fresh.advance(state, np.int32(FEW))
+        worst = relative_difference(trial.params(unbroken), fresh.params(continuation))
+        remedy = "keep all that it needs in the arrays of its state"
+        expect(worst <= SAME, f"resumed, it differs by {worst:.2g}", remedy)
         return "goes on from a saved state as if it had not stopped"
 
     def lanes(self) -> str:
         """Runs that share a call give what each gives alone."""
         trial = self.usual
-        together = trial.with_placement("lanes", PopulationSharding())
+        batch = trial.with_placement("lanes", PopulationSharding())
         seeds = np.arange(2, dtype=np.uint32)
-        state = jax.vmap(together.init, (0, None), axis_name="lanes")(seeds, trial.numbers)
-        outputs = jax.jit(jax.vmap(together.plain, (0, None), axis_name="lanes"))(
-            state, jnp.int32(FEW)
-        )
+        state = jax.vmap(batch.init, (0, None), axis_name="lanes")(seeds, trial.numbers)
+        advance = jax.jit(jax.vmap(batch.plain, (0, None), axis_name="lanes"))
+        outputs = advance(state, jnp.int32(FEW))
         worst = max(
-            settings_apart(
+            relative_difference(
                 trial.params(trial.run(FEW, int(seed))),
                 trial.params(jax.tree.map(lambda leaf, seed=seed: leaf[seed], outputs)),
             )
             for seed in seeds
         )
-        if worst > SAME:
-            remedy = "let nothing of a run depend on the others"
-            raise CheckFailure(f"vmapped, a run differs by {worst:.2g}", remedy)
+        remedy = "let nothing of a run depend on the others"
+        expect(worst <= SAME, f"vmapped, a run differs by {worst:.2g}", remedy)
         return "two runs in one call give what each gives alone"
 
 
-def _is_accepted(module: Any, values: dict[str, Any]) -> bool:
-    try:
-        module.Hyperparameters(**values)
-    except ValueError:
-        return False
-    return True
-
-
-def settings_apart(first: np.ndarray, second: np.ndarray) -> float:
-    """Largest difference, relative to the largest number of the first."""
+def relative_difference(first: np.ndarray, second: np.ndarray) -> float:
+    """Returns the largest difference, relative to the largest number of the first."""
     size = max(float(np.abs(first).max()), 1e-9)
     return float(np.nan_to_num(np.abs(first - second) / size, nan=np.inf).max())
 
@@ -441,16 +405,11 @@ ALIKE = 0.9  # least cosine of two changes in the same direction
 class StrategyChecks(AgentChecks):
     """The checks of one strategy: two more if it has the settings that all strategies share."""
 
-    def looks(self) -> dict[str, Callable[[], str]]:
-        checks = {
-            "noise": self.noise,
-            "chunks": self.chunks,
-            "improves": self.improves,
-            "shift": self.shift,
-        }
+    def __init__(self, name: str, settings: Mapping[str, Any]):
+        super().__init__(name, settings)
+        self.names = (*self.names, "noise", "chunks", "improves", "shift")
         if issubclass(self.module.Hyperparameters, StrategyConfig):
-            checks |= {"scale": self.scale, "symmetry": self.symmetry}
-        return {**super().looks(), **checks}
+            self.names = (*self.names, "scale", "symmetry")
 
     def noise(self) -> str:
         """Every pair draws noise of its own, and each key is used once."""
@@ -462,99 +421,85 @@ class StrategyChecks(AgentChecks):
         def draw(keys: Any) -> Any:
             return agent.ask(keys, state, agent.remember(pairs), fresh)[0]
 
-        if reused := reuses_key(draw, keys):
-            remedy = "split it: one, other = jax.random.split(key)"
-            raise CheckFailure(f"ask uses a key twice ({reused})", remedy)
+        reuse = find_key_reuse(draw, keys)
+        remedy = "split it: one, other = jax.random.split(key)"
+        expect(not reuse, f"ask uses a key twice ({reuse})", remedy)
         members = jax.jit(lambda keys: agent.members(state, draw(keys)))(keys)
-        rows = [
-            np.asarray(leaf).reshape(pairs, -1)
+        distinct = [
+            len(np.unique(np.asarray(leaf).reshape(pairs, -1), axis=0))
             for leaf in jax.tree.leaves((members.direct, members.products))
             if leaf.shape[:1] == (pairs,) and leaf.size > pairs
         ]
-        alike = [len(np.unique(part, axis=0)) for part in rows]
-        if any(count < pairs for count in alike):
-            remedy = "each block of 64 pairs has its own key; each pair its own draw"
-            detail = f"of {pairs} pairs, {pairs - min(alike)} share their noise with another"
-            raise CheckFailure(detail, remedy)
+        fewest = min(distinct, default=pairs)
+        detail = f"of {pairs} pairs, {pairs - fewest} share their noise with another"
+        remedy = "each block of 64 pairs has its own key; each pair its own draw"
+        expect(fewest >= pairs, detail, remedy)
         return "each pair has noise of its own; keys are used once"
 
     def chunks(self) -> str:
         """A population that is evaluated in chunks gives what it gives at once."""
         if "population" not in self.module.Hyperparameters.model_fields:
             return "not asked: it has no setting 'population'"
-        unchunked = self._plain(Target(length=4), population=4 * PAIRS_PER_KEY)
-        parts = unchunked.with_placement(None, PopulationSharding(chunks=2))
-        worst = settings_apart(unchunked.params(unchunked.run(FEW)), parts.params(parts.run(FEW)))
-        if worst > SAME:
-            remedy = (
-                "ask and contract see a block of pairs; what needs all of them is in shape or tell"
-            )
-            raise CheckFailure(f"in two chunks it differs by {worst:.2g}", remedy)
+        trial = self._with_sgd(Target(length=4), population=4 * PAIRS_PER_KEY)
+        parts = trial.with_placement(None, PopulationSharding(chunks=2))
+        worst = relative_difference(trial.params(trial.run(FEW)), parts.params(parts.run(FEW)))
+        remedy = "ask and contract see a block of pairs; what needs all of them is in shape or tell"
+        expect(worst <= SAME, f"in two chunks it differs by {worst:.2g}", remedy)
         return "a population in two chunks gives what it gives at once"
 
     def improves(self) -> str:
         """It comes nearer to the target, by which its update has the right sign."""
         trial = self.trial()
-        first, last = trial.run(0), trial.run(GENERATIONS)
-        before, after = (
-            float(
-                target_distance(
-                    target_policy(trial.env), trial.learner.snapshot(data_to_keys(s, trial.shapes))
-                )
-            )
-            for s in (first, last)
-        )
+        policy = target_policy(trial.env)
+        states = trial.run(0), trial.run(GENERATIONS)
+        before, after = (float(target_distance(policy, trial.snapshot(s))) for s in states)
         detail = f"distance to the target {before:.2f}, after {GENERATIONS} generations {after:.2f}"
-        if after > before:
-            raise CheckFailure(
-                detail, "it goes downhill: higher returns are better, and tell ascends"
-            )
-        if not after < NEAR * before:
-            raise CheckFailure(detail, "see its weights and its step; state settings by --settings")
+        downhill = "it goes downhill: higher returns are better, and tell ascends"
+        expect(not after > before, detail, downhill)
+        slow = "see its weights and its step; state settings by --settings"
+        expect(after < NEAR * before, detail, slow)
         return detail
 
-    def _plain(self, env: Target, **settings: Any) -> AgentTrial:
-        """A trial with SGD, where the optimiser can be chosen: it hides no factor of the update."""
+    def _with_sgd(self, env: Target, **settings: Any) -> AgentTrial:
+        """Returns a trial with SGD, where the optimiser can be chosen: it hides no factor."""
         if "optimiser" in self.module.Hyperparameters.model_fields:
             settings = {"optimiser": "sgd", "lr": 0.01, **settings}
         return self.trial(env, **settings)
 
     def _changes(self, **task: float) -> tuple[np.ndarray, np.ndarray]:
-        """[n] each: the change of the parameters in two tasks, after the first that is not zero."""
-        before, after = self._plain(Target()), self._plain(replace(Target(), **task))
+        """Returns the changes [n] of the parameters in two tasks: the first that is not zero."""
+        before, after = self._with_sgd(Target()), self._with_sgd(replace(Target(), **task))
         for generations in range(1, 2 * FEW):
             change = before.change(generations)
             if change.any():
                 return change, after.change(generations)
         raise RuntimeError(f"its parameters do not move in {2 * FEW} generations")
 
+    def _cosine(self, **task: float) -> float:
+        """Returns the cosine of the changes of the parameters in two tasks."""
+        first, second = self._changes(**task)
+        norms = float(np.linalg.norm(first) * np.linalg.norm(second))
+        return float(first @ second / max(norms, 1e-30))
+
     def shift(self) -> str:
         """A constant that is added to all returns changes nothing."""
-        worst = settings_apart(*self._changes(shift=1.0))
-        if worst > 10 * SAME:
-            remedy = "weights may depend on differences of returns, not on where they are"
-            detail = f"a constant added to all returns changes the step by {worst:.2g}"
-            raise CheckFailure(detail, remedy)
+        worst = relative_difference(*self._changes(shift=1.0))
+        detail = f"a constant added to all returns changes the step by {worst:.2g}"
+        remedy = "weights may depend on differences of returns, not on where they are"
+        expect(worst <= 10 * SAME, detail, remedy)
         return "a constant added to all returns changes nothing"
 
     def scale(self) -> str:
         """Returns in other units lead in the same direction."""
-        cosine = _cosine(*self._changes(scale=10.0))
+        cosine = self._cosine(scale=10.0)
         detail = f"returns ten times as large: cosine of the steps {cosine:.2f}"
-        if cosine < ALIKE:
-            raise CheckFailure(detail, "direction may not depend on the returns' unit")
+        expect(cosine >= ALIKE, detail, "direction may not depend on the returns' unit")
         return detail
 
     def symmetry(self) -> str:
         """Opposite returns lead in the opposite direction, as the noise is in antithetic pairs."""
-        cosine = _cosine(*self._changes(scale=-1.0))
+        cosine = self._cosine(scale=-1.0)
         detail = f"returns of the opposite sign: cosine of the steps {cosine:.2f}"
-        if cosine > -ALIKE:
-            raise CheckFailure(
-                detail, "contract the difference of a pair's two weights with its noise"
-            )
+        remedy = "contract the difference of a pair's two weights with its noise"
+        expect(cosine <= -ALIKE, detail, remedy)
         return detail
-
-
-def _cosine(first: np.ndarray, second: np.ndarray) -> float:
-    return float(first @ second / max(float(np.linalg.norm(first) * np.linalg.norm(second)), 1e-30))

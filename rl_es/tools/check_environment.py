@@ -1,12 +1,10 @@
 """The checks of an environment against what `rl_es.interfaces.Environment` promises.
 
-Each method says what it found where the promise is kept, and raises a `CheckFailure` where it is
-not.
-
-One compiled run of several instances of an environment, which most checks of it look at.
+Each check returns a description where the promise is kept, and raises a `CheckFailure` where it is
+not. Most checks look at one compiled run of several instances of the environment.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -15,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from rl_es.interfaces import Box, Discrete, Environment
-from rl_es.terminal import WARN, Check, CheckFailure, make_check
-from rl_es.tools import check_agent
+from rl_es.terminal import FAIL, WARN, Check, expect
+from rl_es.tools.check_agent import find_key_reuse, is_same_program, shape_differences
 
 # Of actions, a lane each; lanes 0 and 1 take the same.
 KINDS = (*4 * ("random",), "the lowest", "the highest", "far below the space",
@@ -35,7 +33,7 @@ class LaneRollout(NamedTuple):
     reward: np.ndarray  # [T, LANES]
     terminated: np.ndarray  # [T, LANES] bool
     truncated: np.ndarray  # [T, LANES] bool
-    allowed: np.ndarray  # [T, LANES] bool: at least one action is
+    has_action: np.ndarray  # [T, LANES] bool: at least one action is allowed
 
     @property
     def alive(self) -> np.ndarray:
@@ -111,6 +109,11 @@ SAME = 1e-3  # relative difference that rounding may make in so many steps
 class EnvironmentChecks:
     """The checks of one environment, which share one run of it."""
 
+    names = (
+        "specification", "types", "pure", "keys", "vmap", "compiled once", "finite", "ends",
+        "after the end", "action mask",
+    )  # fmt: skip
+
     def __init__(self, env: Environment, steps: int | None = None, library: bool = False):
         """Runs nothing yet.
 
@@ -123,21 +126,9 @@ class EnvironmentChecks:
         self.env, self.library = env, library
         self.steps = steps or min(MOST_STEPS, 200 if limit is None else limit + 3)
 
-    def checks(self) -> Mapping[str, Check]:
-        """All of them by name, in order."""
-        looks = {
-            "specification": self.specification,
-            "types": self.types,
-            "pure": self.pure,
-            "keys": self.keys,
-            "vmap": self.vmap,
-            "compiled once": self.compiled_once,
-            "finite": self.finite,
-            "ends": self.ends,
-            "after the end": self.after_the_end,
-            "action mask": self.action_mask,
-        }
-        return {name: make_check(name, look) for name, look in looks.items()}
+    def checks(self) -> dict[str, Check]:
+        """Returns all checks by name, in order."""
+        return {name: getattr(self, name.replace(" ", "_")) for name in self.names}
 
     @cached_property
     def run(self) -> LaneRollout:
@@ -145,7 +136,7 @@ class EnvironmentChecks:
         return run_lanes(self.env, self.steps)
 
     def _functions(self) -> Iterator[tuple[str, Callable[..., Any], tuple[Any, ...]]]:
-        """Reset and step: their names, and arguments that they can be traced with."""
+        """Yields reset and step: their names, and arguments that they can be traced with."""
         key, space = jax.random.key(0), self.env.spec.action_space
         action = np.int32(0) if isinstance(space, Discrete) else np.zeros(space.shape, np.float32)
         yield "reset", self.env.reset, (key,)
@@ -156,20 +147,21 @@ class EnvironmentChecks:
         """The specification makes sense."""
         spec = self.env.spec
         space, shape, length = spec.action_space, spec.observation_shape, spec.episode_length
-        if not (isinstance(shape, tuple) and all(isinstance(n, int) and n > 0 for n in shape)):
-            raise CheckFailure(f"observation_shape is {shape!r}", "a tuple of sizes")
-        if length is not None and not (isinstance(length, int) and length > 0):
-            raise CheckFailure(f"episode_length is {length!r}", "a number of steps, or None")
-        if isinstance(space, Discrete) and not space.n > 0:
-            raise CheckFailure(f"it has {space.n} actions", "Discrete(n) with n > 0")
-        if isinstance(space, Box) and not (space.low <= space.high).all():
-            raise CheckFailure("low is above high", "Box(low, high)")
-        if not isinstance(space, Discrete | Box):
+        is_shape = isinstance(shape, tuple) and all(isinstance(n, int) and n > 0 for n in shape)
+        expect(is_shape, f"observation_shape is {shape!r}", "a tuple of sizes")
+        is_length = length is None or (isinstance(length, int) and length > 0)
+        expect(is_length, f"episode_length is {length!r}", "a number of steps, or None")
+        if isinstance(space, Discrete):
+            expect(space.n > 0, f"it has {space.n} actions", "Discrete(n) with n > 0")
+            actions = f"{space.n} actions"
+        else:
             kind = type(space).__name__
-            raise CheckFailure(f"action_space is a {kind}", "Discrete(n) or Box(low, high)")
-        acts = f"{space.n} actions" if isinstance(space, Discrete) else f"actions {space.shape}"
+            remedy = "Discrete(n) or Box(low, high)"
+            expect(isinstance(space, Box), f"action_space is a {kind}", remedy)
+            expect((space.low <= space.high).all(), "low is above high", "Box(low, high)")
+            actions = f"actions {space.shape}"
         ends = "endless" if length is None else f"at most {length:,} steps"
-        return f"observations {shape}, {acts}, {ends}"
+        return f"observations {shape}, {actions}, {ends}"
 
     def types(self) -> str:
         """Shapes and dtypes are those of the specification, and a step keeps those of the state."""
@@ -177,56 +169,55 @@ class EnvironmentChecks:
         (_, reset, (key,)), (_, step, (_, state, action)) = self._functions()
         _, observation = jax.eval_shape(reset, key)
         after = jax.eval_shape(step, key, state, action)
-        wrong = [*check_agent.key_differences("state", state, after.state)]
-        wrong += check_agent.key_differences("observation", observation, after.observation)
-        expected = {
-            "observation": (observation.values, spec.observation_shape, np.float32),
-            "reward": (after.reward, (), np.float32),
-            "terminated": (after.terminated, (), np.bool_),
-            "truncated": (after.truncated, (), np.bool_),
-            "steps": (after.steps, (), np.int32),
-        }
-        for name, (array, shape, kind) in expected.items():
+        wrong = [*shape_differences("state", state, after.state)]
+        wrong += shape_differences("observation", observation, after.observation)
+        for name, array, shape, kind in (
+            ("observation", observation.values, spec.observation_shape, np.float32),
+            ("reward", after.reward, (), np.float32),
+            ("terminated", after.terminated, (), np.bool_),
+            ("truncated", after.truncated, (), np.bool_),
+            ("steps", after.steps, (), np.int32),
+        ):
             if (array.shape, array.dtype) != (shape, kind):
                 text = f"{array.dtype}{list(array.shape)}, not {np.dtype(kind)}{list(shape)}"
                 wrong.append(f"{name} is {text}")
-        if weak := check_agent.weak_leaves((state, observation, after)):
+        leaves = jax.tree.leaves((state, observation, after))
+        if weak := sum(bool(getattr(leaf, "weak_type", False)) for leaf in leaves):
             wrong.append(f"{weak} arrays are of weak types, such as a Python number gives")
-        if wrong:
-            remedy = "give arrays of the same shapes and dtypes from reset and step: jnp.float32(x)"
-            raise CheckFailure("; ".join(wrong[:3]), remedy)
+        remedy = "give arrays of the same shapes and dtypes from reset and step: jnp.float32(x)"
+        expect(not wrong, "; ".join(wrong[:3]), remedy)
         return "as specified; the same from reset and step"
 
     def pure(self) -> str:
         """Tracing it twice gives the same program."""
+        remedy = "keep nothing in the object or in globals, and draw numbers by jax.random only"
         for name, function, arguments in self._functions():
-            if not check_agent.same_values(function, function, *arguments):
-                remedy = (
-                    "keep nothing in the object or in globals, and draw numbers by jax.random only"
-                )
-                raise CheckFailure(f"{name} traced twice gives two programs", remedy)
+            is_same = is_same_program(function, function, *arguments)
+            expect(is_same, f"{name} traced twice gives two programs", remedy)
         return "reset and step are the same program whenever they are traced"
 
     def keys(self) -> str:
         """All random numbers come from the key, and each key is used once."""
         rollout = self.run
         pairs = (rollout.sums, rollout.reward, rollout.terminated, rollout.truncated)
-        if not all(np.array_equal(pair[:, 0], pair[:, 1], equal_nan=True) for pair in pairs):
-            remedy = "draw from the key that is handed in, and from nothing else"
-            raise CheckFailure("the same key and actions gave other results", remedy)
+        expect(
+            all(np.array_equal(pair[:, 0], pair[:, 1], equal_nan=True) for pair in pairs),
+            "the same key and actions gave other results",
+            "draw from the key that is handed in, and from nothing else",
+        )
+        remedy = "split it: one, other = jax.random.split(key)"
+        if self.library:
+            remedy = "know that its draws are not independent: the library's own code"
         for name, function, arguments in self._functions():
-            if reused := check_agent.reuses_key(function, *arguments):
-                detail = f"{name} uses a key twice ({reused})"
-                if self.library:
-                    remedy = "know that its draws are not independent: the library's own code"
-                    raise CheckFailure(detail, remedy, WARN)
-                raise CheckFailure(detail, "split it: one, other = jax.random.split(key)")
+            reuse = find_key_reuse(function, *arguments)
+            detail = f"{name} uses a key twice ({reuse})"
+            expect(not reuse, detail, remedy, WARN if self.library else FAIL)
         if (rollout.first[0] != rollout.first[2]).any() or self._steps_differ():
             return "the same key gives the same; other keys others"
         return "the same from every key: it is deterministic"
 
     def _steps_differ(self) -> bool:
-        """Whether a step from one state depends on its key."""
+        """Returns whether a step from one state depends on its key."""
         env, space = self.env, self.env.spec.action_space
         state, _ = jax.jit(env.reset)(jax.random.key(0))
         action = actions(space, 1)[0, 0]
@@ -236,21 +227,20 @@ class EnvironmentChecks:
     def vmap(self) -> str:
         """An instance does in a batch what it does alone."""
         env, lane, steps = self.env, 3, min(ALONE_STEPS, self.steps)
-        actions_taken = actions(env.spec.action_space, self.steps)
+        lane_actions = actions(env.spec.action_space, self.steps)[:, lane]
         state, observation = jax.jit(env.reset)(lane_keys()[lane])
         step, worst = jax.jit(env.step), 0.0
         for time in range(steps):
             if not self.run.alive[time, lane]:
                 break
             key = jax.random.fold_in(lane_keys()[lane], time)
-            state, observation, reward, *_ = step(key, state, actions_taken[time, lane])
+            state, observation, reward, *_ = step(key, state, lane_actions[time])
             alone = np.array([observation.values.sum(), reward])
             batch = np.array([self.run.sums[time, lane], self.run.reward[time, lane]])
             size = np.maximum(np.maximum(np.abs(alone), np.abs(batch)), 1.0)
             worst = max(worst, float((np.abs(alone - batch) / size).max()))
-        if worst > SAME:
-            detail = f"an instance of a batch differs from the same alone, by {worst:.2g}"
-            raise CheckFailure(detail, "let an instance depend on its own state alone")
+        detail = f"an instance of a batch differs from the same alone, by {worst:.2g}"
+        expect(worst <= SAME, detail, "let an instance depend on its own state alone")
         return f"an instance of a batch goes as it does alone ({steps} steps)"
 
     def compiled_once(self) -> str:
@@ -260,51 +250,57 @@ class EnvironmentChecks:
         step: Any = jax.jit(lambda key, state, action: env.step(key, state, action))
         for time, action in enumerate(actions(space, 3)[:, 0]):
             state = step(jax.random.key(time), state, action).state
-        if (size := step._cache_size()) > 1:
-            remedy = "let a step's state have the shapes and dtypes of the one before"
-            raise CheckFailure(f"three steps compiled {size} programs", remedy)
+        size = step._cache_size()
+        remedy = "let a step's state have the shapes and dtypes of the one before"
+        expect(size <= 1, f"three steps compiled {size} programs", remedy)
         return "three steps, one program"
 
     def finite(self) -> str:
         """Numbers stay finite whatever the actions are, those outside of the space among them."""
         rollout = self.run
-        if not np.isfinite(rollout.first).all():
-            raise CheckFailure("reset gives observations that are not finite", "see it")
-        if not rollout.finite[rollout.alive].all():
-            step, lane = np.argwhere(~rollout.finite & rollout.alive)[0]
-            detail = f"not finite after {step + 1} steps of actions: {KINDS[lane]}"
-            raise CheckFailure(detail, "clip the action to its space; end the episode")
+        is_finite = np.isfinite(rollout.first).all()
+        expect(is_finite, "reset gives observations that are not finite", "see it")
+        wrong = np.argwhere(~rollout.finite & rollout.alive)
+        step, lane = wrong[0] if len(wrong) else (0, 0)
+        detail = f"not finite after {step + 1} steps of actions: {KINDS[lane]}"
+        expect(not len(wrong), detail, "clip the action to its space; end the episode")
         return f"{self.steps} steps of random and extreme actions"
 
     def ends(self) -> str:
         """Termination and truncation are told apart, and truncation comes on time."""
         rollout, limit = self.run, self.env.spec.episode_length
-        alive, truncated = rollout.alive, rollout.truncated & rollout.alive
-        if (rollout.terminated & truncated).any():
-            remedy = "truncated & ~terminated: only one of them ends an episode"
-            raise CheckFailure("a step both terminates and truncates", remedy)
-        if truncated[: limit - 1 if limit else None].any():
-            if limit is None:
-                raise CheckFailure("truncates, but episode_length is None", "state the length")
-            first = int(np.argwhere(truncated)[0][0]) + 1
-            remedy = f"truncate after {limit} steps, or state another episode_length"
-            raise CheckFailure(f"truncates after {first} steps, not {limit}", remedy)
+        terminated, truncated = (
+            rollout.terminated & rollout.alive,
+            rollout.truncated & rollout.alive,
+        )
+        expect(
+            not (terminated & truncated).any(),
+            "a step both terminates and truncates",
+            "truncated & ~terminated: only one of them ends an episode",
+        )
+        if limit is None:
+            detail = "truncates, but episode_length is None"
+            expect(not truncated.any(), detail, "state the length")
         covers_limit = limit is None or self.steps >= limit
-        if limit and covers_limit and rollout.going[limit - 1].any():
+        if limit:
+            times = np.argwhere(truncated[: limit - 1])[:, 0]
+            detail = f"truncates after {times.min(initial=limit) + 1} steps, not {limit}"
+            remedy = f"truncate after {limit} steps, or state another episode_length"
+            expect(not len(times), detail, remedy)
+            goes_on = covers_limit and rollout.going[limit - 1].any()
             remedy = "truncated=time >= episode_length, where it has not terminated"
-            raise CheckFailure(f"goes on after its {limit} steps", remedy)
-        ends = int((rollout.terminated & alive).any(0).sum())
+            expect(not goes_on, f"goes on after its {limit} steps", remedy)
         note = "" if covers_limit else f"; not run to its limit of {limit:,}"
-        return f"{ends} of 8 instances terminated{note}"
+        return f"{int(terminated.any(0).sum())} of 8 instances terminated{note}"
 
     def after_the_end(self) -> str:
         """Steps after a termination give no reward, unless the specification says that they do."""
         rollout = self.run
-        if (rollout.dead & (rollout.reward != 0)).any():
-            if self.env.spec.rewards_after_end:
-                return "gives rewards, as its spec says; the engine counts none"
-            remedy = "reward 0 from a state that has ended; or rewards_after_end=True in the spec"
-            raise CheckFailure("steps after a termination give rewards", remedy)
+        rewards = (rollout.dead & (rollout.reward != 0)).any()
+        if rewards and self.env.spec.rewards_after_end:
+            return "gives rewards, as its spec says; the engine counts none"
+        remedy = "reward 0 from a state that has ended; or rewards_after_end=True in the spec"
+        expect(not rewards, "steps after a termination give rewards", remedy)
         if not rollout.terminated.any():
             return f"no instance terminated in {self.steps} steps"
         return "no reward"
@@ -316,9 +312,9 @@ class EnvironmentChecks:
         mask = observation.action_mask
         if mask is None:
             return "none: every action is always allowed"
-        if not isinstance(space, Discrete) or mask.shape != (space.n,) or mask.dtype != jnp.bool_:
-            text = f"{mask.dtype}{list(mask.shape)}"
-            raise CheckFailure(f"is {text}", "bool [n], for Discrete(n) only")
-        if not self.run.allowed[self.run.going].all():
-            raise CheckFailure("allows no action at times", "leave one, or end the episode")
+        text = f"is {mask.dtype}{list(mask.shape)}"
+        fits = isinstance(space, Discrete) and (mask.shape, mask.dtype) == ((space.n,), jnp.bool_)
+        expect(fits, text, "bool [n], for Discrete(n) only")
+        has_action = self.run.has_action[self.run.going].all()
+        expect(has_action, "allows no action at times", "leave one, or end the episode")
         return "always leaves an action"

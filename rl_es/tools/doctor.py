@@ -1,12 +1,7 @@
-"""The machine: devices, cores, memory, the cache of compiled programs, the results folder.
+"""The checks of a machine: its packages, devices, memory and folders, and a short training.
 
-Each function describes what it looks at, and raises a `CheckFailure` where that is not ok.
-
-All checks of the machine, in order.
-
-Installed packages, compared with what the suite's metadata asks for and with what was tried.
-
-A short training, twice from one key: it runs, and gives the same both times.
+Packages are compared with what the suite's metadata asks for and with the versions that were
+tried. The training runs twice from one key, and has to give the same both times.
 """
 
 import importlib.metadata
@@ -25,10 +20,10 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from rl_es.terminal import FAIL, OK, WARN, Check, CheckFailure, CheckResult, make_check
+from rl_es.terminal import FAIL, OK, WARN, Check, CheckFailure, CheckResult, expect
 
 GIB, MIB = 2**30, 2**20
-WRITTEN = 32 * MIB  # bytes that are written to measure the speed
+PROBE = 32 * MIB  # bytes that are written to measure the speed
 SLOW = 10 * MIB  # bytes a second
 LEAST_FREE = GIB
 NVIDIA = Path("/proc/driver/nvidia/version")
@@ -36,34 +31,33 @@ INSTALLING = "https://docs.jax.dev/en/latest/installation.html"
 
 
 def check_devices(devices: Sequence[Any] | None = None, driver: Path = NVIDIA) -> str:
-    """The devices that jax finds; it overlooks no GPU."""
+    """Describes the devices that jax finds; it overlooks no GPU."""
     if devices is None:
         import jax
 
         devices = jax.devices()
     kinds = [f"{device.platform} ({device.device_kind})" for device in devices]
     text = ", ".join(f"{kinds.count(kind)} x {kind}" for kind in dict.fromkeys(kinds))
-    if driver.exists() and all(device.platform == "cpu" for device in devices):
-        detail = f"{text}; jax does not see the NVIDIA GPU that is here"
-        raise CheckFailure(detail, f"pip install 'rl_es[cuda]', or {INSTALLING}", WARN)
+    is_overlooked = driver.exists() and all(device.platform == "cpu" for device in devices)
+    detail = f"{text}; jax does not see the NVIDIA GPU that is here"
+    expect(not is_overlooked, detail, f"pip install 'rl_es[cuda]', or {INSTALLING}", WARN)
     return text
 
 
 def check_cores_and_memory(fills: int | None = None, least: int = GIB) -> str:
-    """The cores that this process may use, and the memory that a run fills by default."""
+    """Describes the cores that this process may use, and the memory that a run fills by default."""
     if fills is None:
         from rl_es.training.resources import device_memory
 
         fills = device_memory(1)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     detail = f"{cores} cores; a run fills {fills / GIB:.1f} GiB of memory at most"
-    if fills < least:
-        raise CheckFailure(detail, "free memory, or choose small populations and networks", WARN)
+    expect(fills >= least, detail, "free memory, or choose small populations and networks", WARN)
     return detail
 
 
 def check_cache(folder: Path | None = None) -> str:
-    """The folder of compiled programs and its size; it can be written."""
+    """Describes the folder of compiled programs and its size; it can be written."""
     if folder is None:
         from rl_es.training.compilation import cache_folder
 
@@ -81,26 +75,24 @@ def check_cache(folder: Path | None = None) -> str:
 
 
 def check_results(
-    folder: Path, probe: int = WRITTEN, free: int | None = None, slow: float = SLOW
+    folder: Path, probe: int = PROBE, free: int | None = None, slow: float = SLOW
 ) -> str:
-    """The folder of results can be written, fast enough, and has room."""
-    existing = next(place for place in (folder, *folder.resolve().parents) if place.exists())
+    """Describes the folder of results: it can be written, fast enough, and has room."""
+    ancestor = next(path for path in (folder, *folder.resolve().parents) if path.exists())
     choose = "choose another folder with --out"
     try:
-        rate = _write(existing, probe)
+        rate = _write(ancestor, probe)
     except OSError as error:
-        raise CheckFailure(f"{existing}: {error.strerror}", choose) from None
-    free = shutil.disk_usage(existing).free if free is None else free
-    detail = f"{existing}: {rate / MIB:,.0f} MiB a second, {free / GIB:,.1f} GiB free"
-    if free < LEAST_FREE:
-        raise CheckFailure(detail, f"free some room, or {choose}", WARN)
-    if rate < slow:
-        raise CheckFailure(detail, f"{choose}: it writes slowly, and runs wait for it", WARN)
+        raise CheckFailure(f"{ancestor}: {error.strerror}", choose) from None
+    free = shutil.disk_usage(ancestor).free if free is None else free
+    detail = f"{ancestor}: {rate / MIB:,.0f} MiB a second, {free / GIB:,.1f} GiB free"
+    expect(free >= LEAST_FREE, detail, f"free some room, or {choose}", WARN)
+    expect(rate >= slow, detail, f"{choose}: it writes slowly, and runs wait for it", WARN)
     return detail
 
 
 def _write(folder: Path, size: int) -> float:
-    """Bytes a second at which so many bytes are written to the disk; they are removed again."""
+    """Writes and removes `size` bytes; returns the bytes a second at which the disk took them."""
     content = os.urandom(min(size, MIB))
     began = time.perf_counter()
     with tempfile.TemporaryFile(dir=folder) as file:
@@ -112,14 +104,14 @@ def _write(folder: Path, size: int) -> float:
 
 
 SUITE = "rl_es"
-SHOWN = 5  # of the packages that differ from the tried ones
-TRIED = Path(__file__).parents[2] / "constraints.txt"  # beside a checkout; not installed
-GATHERED = ("all",)  # an extra made up of others
-Installed = Callable[[str], str | None]
+MOST_DIFFERENCES = 5  # packages that are named of those that differ from the tried ones
+CONSTRAINTS = Path(__file__).parents[2] / "constraints.txt"  # beside a checkout; not installed
+COLLECTIVE_EXTRAS = ("all",)  # made up of others
+VersionOf = Callable[[str], str | None]
 
 
 def installed_version(name: str) -> str | None:
-    """The version of a package; None where it is not installed."""
+    """Returns the version of a package; None where it is not installed."""
     try:
         return importlib.metadata.version(name)
     except importlib.metadata.PackageNotFoundError:
@@ -127,114 +119,87 @@ def installed_version(name: str) -> str | None:
 
 
 def required_packages() -> list[Requirement]:
-    """What the suite's metadata asks for, with its extras."""
+    """Returns what the suite's metadata asks for, with its extras."""
     return [Requirement(text) for text in importlib.metadata.requires(SUITE) or ()]
 
 
 def check_python(version: str = platform.python_version()) -> str:
-    """The interpreter's version; the suite runs on it, or a `CheckFailure` is raised."""
+    """Returns the interpreter's version, on which the suite runs."""
     needs = importlib.metadata.metadata(SUITE)["Requires-Python"] or ""
-    if not SpecifierSet(needs).contains(version, prereleases=True):
-        raise CheckFailure(f"{version}, needs {needs}", f"use python {needs}")
+    fits = SpecifierSet(needs).contains(version, prereleases=True)
+    expect(fits, f"{version}, needs {needs}", f"use python {needs}")
     return version
 
 
 def check_core(
-    requirements: Iterable[Requirement], version_of: Installed = installed_version
+    requirements: Iterable[Requirement], version_of: VersionOf = installed_version
 ) -> Iterator[CheckResult]:
-    """Whether the packages that everything needs are there, in versions that fit."""
-    requirements_now = [
-        requirement
-        for requirement in requirements
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
-    ]
-    wrong = [
-        (requirement, version_of(requirement.name))
-        for requirement in requirements_now
-        if not _fits(requirement, version_of(requirement.name))
-    ]
+    """Checks that the packages that everything needs are there, in versions that fit."""
+    core = [r for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
+    wrong = [requirement for requirement in core if not _fits(requirement, version_of)]
     if not wrong:
-        yield CheckResult(
-            "packages", OK, f"{SUITE} {version_of(SUITE)} and {len(requirements_now)} that it needs"
-        )
-    for requirement, version in wrong:
-        detail = (
-            "is not installed" if version is None else f"{version}, needs {requirement.specifier}"
-        )
-        yield CheckResult(
-            requirement.name,
-            FAIL,
-            detail,
-            f"pip install '{requirement.name}{requirement.specifier}'",
-        )
+        detail = f"{SUITE} {version_of(SUITE)} and {len(core)} that it needs"
+        yield CheckResult("packages", OK, detail)
+    for requirement in wrong:
+        name, specifier = requirement.name, requirement.specifier
+        version = version_of(name)
+        detail = "is not installed" if version is None else f"{version}, needs {specifier}"
+        yield CheckResult(name, FAIL, detail, f"pip install '{name}{specifier}'")
 
 
-def tested_versions(
-    path: Path = TRIED, version_of: Installed = installed_version
+def check_tried_versions(
+    path: Path = CONSTRAINTS, version_of: VersionOf = installed_version
 ) -> Iterator[CheckResult]:
-    """Which packages differ from those that were tried together; nothing without a list of them."""
+    """Names the packages that differ from those in the list at `path`, if there is one."""
     if not path.exists():
         return
     pins = dict(line.split("==") for line in path.read_text().splitlines() if "==" in line)
-    versions = {name: (version_of(name), pin) for name, pin in pins.items()}
-    installed_versions = {name: pair for name, pair in versions.items() if pair[0] is not None}
-    differing = {
-        name: f"{name} {is_} (tried: {pin})"
-        for name, (is_, pin) in installed_versions.items()
-        if is_ != pin
+    versions = {name: version for name in pins if (version := version_of(name)) is not None}
+    differences = {
+        name: f"{name} {version} (tried: {pins[name]})"
+        for name, version in versions.items()
+        if version != pins[name]
     }
-    if not differing:
-        yield CheckResult(
-            "tried versions", OK, f"{len(installed_versions)} packages as in {path.name}"
-        )
+    if not differences:
+        detail = f"{len(versions)} packages as in {path.name}"
+        yield CheckResult("tried versions", OK, detail)
         return
-    more = f" and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
-    detail = f"{', '.join([*differing.values()][:SHOWN])}{more}"
-    remedy = f"pip install --upgrade --constraint {path} {' '.join(differing)}"
+    rest = len(differences) - MOST_DIFFERENCES
+    more = f" and {rest} more" if rest > 0 else ""
+    detail = f"{', '.join([*differences.values()][:MOST_DIFFERENCES])}{more}"
+    remedy = f"pip install --upgrade --constraint {path} {' '.join(differences)}"
     yield CheckResult("tried versions", WARN, detail, remedy)
 
 
 def check_extras(
-    requirements: Sequence[Requirement], version_of: Installed = installed_version
+    requirements: Sequence[Requirement], version_of: VersionOf = installed_version
 ) -> Iterator[CheckResult]:
-    """Which extras are installed, and how to install the others."""
-    for extra, required in _by_extra(requirements).items():
-        versions = {requirement.name: version_of(requirement.name) for requirement in required}
-        wrong = [
-            requirement
-            for requirement in required
-            if not _fits(requirement, versions[requirement.name])
-        ]
+    """Names the extras that are installed, and how to install the others."""
+    for extra in importlib.metadata.metadata(SUITE).get_all("Provides-Extra") or ():
+        if extra in COLLECTIVE_EXTRAS:
+            continue
+        packages = [r for r in requirements if _is_of_extra(r, extra)]
+        versions = {r.name: version_of(r.name) for r in packages}
+        wrong = [r for r in packages if not _fits(r, version_of)]
         remedy = f"pip install '{SUITE}[{extra}]'" if wrong else ""
-        text = ", ".join(f"{name} {version}" for name, version in versions.items() if version)
-        unfit = [requirement for requirement in wrong if versions[requirement.name] is not None]
-        if unfit:
-            needs = ", ".join(f"{requirement.name}{requirement.specifier}" for requirement in unfit)
-            yield CheckResult(f"extra {extra}", WARN, f"{text}; needs {needs}", remedy)
+        state, detail = OK, ", ".join(f"{name} {v}" for name, v in versions.items() if v)
+        if misfits := [r for r in wrong if versions[r.name] is not None]:
+            needs = ", ".join(f"{r.name}{r.specifier}" for r in misfits)
+            state, detail = WARN, f"{detail}; needs {needs}"
         elif wrong:
-            names = ", ".join(requirement.name for requirement in wrong)
-            yield CheckResult(f"extra {extra}", OK, f"not installed: {names}", remedy)
-        else:
-            yield CheckResult(f"extra {extra}", OK, text)
+            detail = f"not installed: {', '.join(r.name for r in wrong)}"
+        yield CheckResult(f"extra {extra}", state, detail, remedy)
 
 
-def _by_extra(requirements: Iterable[Requirement]) -> Mapping[str, list[Requirement]]:
-    """The packages of each extra, without those that other extras name."""
-    extras = importlib.metadata.metadata(SUITE).get_all("Provides-Extra") or ()
-    grouped: dict[str, list[Requirement]] = {name: [] for name in extras if name not in GATHERED}
-    for requirement in requirements:
-        for extra, members in grouped.items():
-            ours = canonicalize_name(requirement.name) == canonicalize_name(SUITE)
-            if (
-                requirement.marker is not None
-                and not ours
-                and requirement.marker.evaluate({"extra": extra})
-            ):
-                members.append(requirement)
-    return grouped
+def _is_of_extra(requirement: Requirement, extra: str) -> bool:
+    """Returns whether an extra asks for a package, other than the suite with another extra."""
+    is_suite = canonicalize_name(requirement.name) == canonicalize_name(SUITE)
+    marker = requirement.marker
+    return marker is not None and not is_suite and marker.evaluate({"extra": extra})
 
 
-def _fits(requirement: Requirement, version: str | None) -> bool:
+def _fits(requirement: Requirement, version_of: VersionOf) -> bool:
+    version = version_of(requirement.name)
     return version is not None and requirement.specifier.contains(version, prereleases=True)
 
 
@@ -252,9 +217,9 @@ Outcome = tuple[Params, Params, float]  # of both trainings; environment steps a
 
 
 def train_once() -> Outcome:
-    """Trains a small network twice from key 0, and then for as long as measuring its speed takes.
+    """Trains a small network twice from key 0, and then for `SECONDS` to measure its speed.
 
-    Without the cache of programs, so that compiling them is tried as well.
+    It uses no cache of programs, so that compiling them is tried as well.
     """
     import jax
 
@@ -288,30 +253,27 @@ def train_once() -> Outcome:
 
 
 def check_training(train: Callable[[], Outcome] = train_once) -> str:
-    """Training gives finite parameters, and the same ones again."""
+    """Trains twice: parameters are finite, and the same again."""
     first, second, rate = train()
     text = f"{AGENT} on {ENVIRONMENT}"
-    if not all(np.isfinite(leaf).all() for leaf in first):
-        raise CheckFailure(f"{text}: parameters are not finite", REPORT)
-    if not all(map(np.array_equal, first, second)):
-        raise CheckFailure(f"{text}: the same key gave other parameters", REPORT)
+    is_finite = all(np.isfinite(leaf).all() for leaf in first)
+    expect(is_finite, f"{text}: parameters are not finite", REPORT)
+    is_same = all(map(np.array_equal, first, second))
+    expect(is_same, f"{text}: the same key gave other parameters", REPORT)
     return f"{text}: {rate:,.0f} environment steps a second"
 
 
-def doctor_checks(out: Path) -> dict[str, Check]:
-    """The checks by name; `out` is where results would go."""
+def doctor_checks(out: Path) -> Mapping[str, Check]:
+    """Returns the checks by name; `out` is where results would go."""
     requirements = required_packages()
-    looks = {
+    return {
+        "python": check_python,
+        "packages": partial(check_core, requirements),
+        "tried versions": check_tried_versions,
+        "extras": partial(check_extras, requirements),
         "devices": check_devices,
         "cores and memory": check_cores_and_memory,
         "cache": check_cache,
         "results folder": partial(check_results, out),
         "training": check_training,
-    }
-    return {
-        "python": make_check("python", check_python),
-        "packages": partial(check_core, requirements),
-        "tried versions": tested_versions,
-        "extras": partial(check_extras, requirements),
-        **{name: make_check(name, look) for name, look in looks.items()},
     }

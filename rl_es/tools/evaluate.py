@@ -4,11 +4,11 @@
 described in results/README.md.
 """
 
-import csv
-import io
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -21,20 +21,12 @@ from rl_es.results.files import write_text
 from rl_es.terminal import plain_console, plain_table
 from rl_es.training.policy_manifest import IDENTITY, PolicyManifest, select_policies
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 MOST_EPISODES = 1_000_000
 TRAINING, NATIVE = "training", "native"
 HEADS = {TRAINING: "where it was trained", NATIVE: "native physics"}
-MEASURES = ("return_mean", "return_std", "return_min", "return_max")
-COLUMNS: tuple[str, ...] = (
-    *IDENTITY,
-    "stage",
-    "physics",
-    "simulator",
-    "episodes",
-    "evaluation_seed",
-    *MEASURES,
-)
-Row = dict[str, Any]
 
 
 def evaluate_policies(
@@ -70,95 +62,84 @@ def evaluate_policies(
             f"--native: no native physics for {environments}; environments that have: "
             f"{', '.join(names)}"
         )
-    rows = list(_rows(policies, names, episodes, seed))
+    import pandas as pd  # not before the policies are found
+
+    evaluations = pd.DataFrame(_rows(policies, names, episodes, seed))
     path = folder / "evaluations.csv"
-    write_text(path, _csv(rows))
-    _show(rows)
+    write_text(path, evaluations.to_csv(index=False, na_rep="nan", lineterminator="\n"))
+    _show(evaluations)
     return path
 
 
 def _rows(
     policies: Sequence[PolicyManifest], names: Sequence[str], episodes: int, seed: int
-) -> Iterator[Row]:
+) -> Iterator[dict[str, Any]]:
     """Evaluates one policy after the other; those of these environments in both physics."""
     from rl_es.training.compilation import prepare_jax
     from rl_es.training.policies import PolicyLoader
 
     prepare_jax()
     loader, console = PolicyLoader(), Console(stderr=True)
-    progress_policies = track(
+    for policy in track(
         policies, "evaluating", console=console, transient=True, disable=not console.is_terminal
-    )
-    for policy in progress_policies:
-        common = {name: policy.manifest[name] for name in IDENTITY} | {"stage": policy.path.stem}
-        saved = loader.load(policy.path)
-        ways: dict[str, tuple[str, Callable[[int, int], np.ndarray]]] = {
-            TRAINING: (_environment_name(policy), saved.evaluate)
+    ):
+        actor = loader.load(policy.path)
+        simulators: dict[str, tuple[str, Callable[[int, int], np.ndarray]]] = {
+            TRAINING: (_environment_name(policy), actor.evaluate)
         }
         if policy.environment in names:
-            ways[NATIVE] = (saved.evaluator.native.title, saved.evaluate_natively)
-        for physics, (simulator, evaluate) in ways.items():
+            simulators[NATIVE] = (actor.evaluator.native.title, actor.evaluate_natively)
+        for physics, (simulator, evaluate) in simulators.items():
             returns = np.asarray(evaluate(episodes, seed), np.float64)
-            summary = returns.mean(), returns.std(), returns.min(), returns.max()
             yield {
-                **common,
+                **{name: policy.manifest[name] for name in IDENTITY},
+                "stage": policy.path.stem,
                 "physics": physics,
                 "simulator": simulator,
                 "episodes": episodes,
                 "evaluation_seed": seed,
-                **dict(zip(MEASURES, map(float, summary), strict=True)),
+                "return_mean": float(returns.mean()),
+                "return_std": float(returns.std()),
+                "return_min": float(returns.min()),
+                "return_max": float(returns.max()),
             }
 
 
 def _environment_name(policy: PolicyManifest) -> str:
-    """An environment with its options, such as `brax/swimmer (backend auto)`."""
-    options = ", ".join(
-        f"{name} {value}" for name, value in policy.manifest["environment"]["options"].items()
-    )
-    return f"{policy.environment} ({options})" if options else policy.environment
+    """Returns an environment with its options, such as `brax/swimmer (backend auto)`."""
+    options = policy.manifest["environment"]["options"].items()
+    text = ", ".join(f"{name} {value}" for name, value in options)
+    return f"{policy.environment} ({text})" if text else policy.environment
 
 
-def _csv(rows: Sequence[Row]) -> str:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
-
-
-def _show(rows: Sequence[Row]) -> None:
+def _show(evaluations: pd.DataFrame) -> None:
     """Prints a table of runs, and one of labels over their runs."""
     console = plain_console()
-    kinds = [kind for kind in (TRAINING, NATIVE) if any(row["physics"] == kind for row in rows)]
+    kinds = [kind for kind in (TRAINING, NATIVE) if (evaluations["physics"] == kind).any()]
     heads = [HEADS[kind] for kind in kinds]
     runs = plain_table(("environment", "label", "seed", *heads), (3, 4))
-    for (env, label, seed, _), group in _group_rows(rows, "env", "label", "seed", "run_id"):
-        runs.add_row(Text(env), Text(label), str(seed), *_means(group, kinds))
     labels = plain_table(("environment", "label", "runs", *heads), (3, 4))
-    for (env, label), group in _group_rows(rows, "env", "label"):
-        count = len({row["run_id"] for row in group})
-        labels.add_row(Text(env), Text(label), str(count), *_means(group, kinds))
-    episodes = f"{rows[0]['episodes']:,} fresh episodes"
+    for (env, label, seed, _), rows in evaluations.groupby(
+        ["env", "label", "seed", "run_id"], sort=False
+    ):
+        runs.add_row(Text(env), Text(label), str(seed), *_means(rows, kinds))
+    for (env, label), rows in evaluations.groupby(["env", "label"], sort=False):
+        count = rows["run_id"].nunique()
+        labels.add_row(Text(env), Text(label), str(count), *_means(rows, kinds))
+    episodes = f"{evaluations['episodes'].iloc[0]:,} fresh episodes"
     for title, table in (
         (f"Runs: mean return over {episodes}", runs),
         ("Labels: mean over runs (their standard deviation)", labels),
     ):
         console.print(title, table, "", sep="\n")
     for kind in kinds:
-        simulators = dict.fromkeys(row["simulator"] for row in rows if row["physics"] == kind)
+        simulators = evaluations["simulator"][evaluations["physics"] == kind].unique()
         console.print(Text(f"{HEADS[kind]}: {'; '.join(simulators)}"))
 
 
-def _means(rows: Sequence[Row], kinds: Sequence[str]) -> Iterator[str]:
-    """The mean of the returns in each physics; of several runs with their standard deviation."""
+def _means(rows: pd.DataFrame, kinds: Sequence[str]) -> Iterator[str]:
+    """Yields the mean return in each physics; of several runs with their standard deviation."""
     for kind in kinds:
-        means = [row["return_mean"] for row in rows if row["physics"] == kind]
+        means = rows["return_mean"][rows["physics"] == kind].to_numpy()
         spread = f" ({np.std(means, ddof=1):.1f})" if len(means) > 1 else ""
-        yield f"{np.mean(means):.1f}{spread}" if means else "-"
-
-
-def _group_rows(rows: Sequence[Row], *names: str) -> Iterator[tuple[tuple[Any, ...], list[Row]]]:
-    groups: dict[tuple[Any, ...], list[Row]] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[name] for name in names), []).append(row)
-    yield from groups.items()
+        yield f"{np.mean(means):.1f}{spread}" if len(means) else "-"

@@ -92,11 +92,8 @@ def _rows(
         for label in labels:
             label_runs = env_runs[env_runs["label"] == label]
             row |= _mean_and_error(label, label_runs["final"], "runs")
-            row |= {
-                f"{label}_env_steps": round(label_runs["env_steps"].mean())
-                if len(label_runs)
-                else None
-            }
+            mean_steps = round(label_runs["env_steps"].mean()) if len(label_runs) else None
+            row[f"{label}_env_steps"] = mean_steps
         yield row | {
             "environment": json.dumps(world, sort_keys=True),
             "random_seed": seed,
@@ -107,23 +104,22 @@ def _rows(
 
 
 def _columns(name: str, of: str) -> tuple[str, str, str]:
-    """The columns of a mean: itself, its standard error, and how many values it is of."""
+    """Returns the columns of a mean: itself, its standard error and the number of values."""
     return name, f"{name}_standard_error", f"{name}_{of}"
 
 
 def _mean_and_error(name: str, values: Any, of: str) -> dict[str, Any]:
-    """Mean, standard error and number of some values."""
-    finite_values = np.asarray(values, np.float64)
-    finite_values = finite_values[np.isfinite(finite_values)]
-    error = (
-        finite_values.std(ddof=1) / np.sqrt(len(finite_values)) if len(finite_values) > 1 else None
-    )
-    mean = finite_values.mean() if len(finite_values) else None
-    return dict(zip(_columns(name, of), (mean, error, len(finite_values)), strict=True))
+    """Returns mean, standard error and number of the finite values."""
+    values = np.asarray(values, np.float64)
+    values = values[np.isfinite(values)]
+    count = len(values)
+    error = values.std(ddof=1) / np.sqrt(count) if count > 1 else None
+    mean = values.mean() if count else None
+    return dict(zip(_columns(name, of), (mean, error, count), strict=True))
 
 
 def _world(env: str, texts: set[Any]) -> tuple[EnvironmentRecord, Any]:
-    """The environment that the runs record, and the same as plain data.
+    """Returns the environment that the runs record, and the same as plain data.
 
     Raises:
       UserError: they do not record it, or record different ones.
@@ -139,7 +135,7 @@ def _world(env: str, texts: set[Any]) -> tuple[EnvironmentRecord, Any]:
 
 
 def _random(made_of: EnvironmentRecord, episodes: int, seed: int) -> np.ndarray:
-    """The returns [E] of uniformly random actions."""
+    """Plays uniformly random actions; returns the return [E] of each episode."""
     import jax
 
     from rl_es.interfaces import Snapshot

@@ -61,7 +61,7 @@ def write_event_files(folder: Path, out: Path | None = None) -> list[Path]:
 
 
 def _place(out: Path, run: dict[str, Any], used_names: list[Path]) -> Path:
-    """The folder of a run: its own, and below `out` whatever the names are."""
+    """Returns the folder of a run: its own, and below `out` whatever the names are."""
     label = slug(run["label"])
     place = out / slug(run["env"].replace("/", "-")) / label
     if place / f"seed_{run['seed']}" in used_names:
@@ -90,7 +90,7 @@ def _write(path: Path, rows: pd.DataFrame, run: dict[str, Any]) -> None:
 
 
 def _events(rows: pd.DataFrame, run: dict[str, Any]) -> Iterator[Any]:
-    """The events of a run, in order: the format's version, its settings, its curve."""
+    """Yields the events of a run, in order: the format's version, its settings, its curve."""
     from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
     from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
     from tensorboard.plugins.hparams.summary_v2 import hparams_pb
@@ -99,22 +99,25 @@ def _events(rows: pd.DataFrame, run: dict[str, Any]) -> Iterator[Any]:
     group = f"{run['env']} / {run['label']}"
     yield Event(wall_time=0.0, summary=hparams_pb(_settings(run), group, start_time_secs=0.0))
     for row in rows.to_dict("records"):
-        scalars = {name: row[name] for name in SCALARS if _finite(row[name])}
-        values = [Summary.Value(tag=name, simple_value=scalars[name]) for name in scalars]
+        values = [
+            Summary.Value(tag=name, simple_value=row[name])
+            for name in SCALARS
+            if _is_finite(row[name])
+        ]
         if values:
-            seconds = row["wall_seconds"] if _finite(row["wall_seconds"]) else 0.0
-            step = int(row["env_steps"])
-            yield Event(wall_time=seconds, step=step, summary=Summary(value=values))
+            seconds = row["wall_seconds"] if _is_finite(row["wall_seconds"]) else 0.0
+            summary = Summary(value=values)
+            yield Event(wall_time=seconds, step=int(row["env_steps"]), summary=summary)
 
 
 def _settings(run: dict[str, Any]) -> dict[str, bool | float | str]:
-    """What defines a run except its seed: environment, label, agent, and the agent's settings."""
+    """Returns what defines a run except its seed: environment, label, agent, and its settings."""
     settings = {name: run[name] for name in ("env", "label", "agent")}
     for name, value in run.items():
-        if name.startswith("hyper.") and (isinstance(value, bool | str) or _finite(value)):
+        if name.startswith("hyper.") and (isinstance(value, bool | str) or _is_finite(value)):
             settings[name.removeprefix("hyper.")] = value
     return settings
 
 
-def _finite(value: Any) -> bool:
+def _is_finite(value: Any) -> bool:
     return isinstance(value, float | int) and math.isfinite(value)

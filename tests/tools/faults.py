@@ -80,8 +80,8 @@ class WrongShape(Sound):
         return state, Observation(jnp.concatenate([observation.values] * 2))
 
     def after(self, state, position):
-        found = super().after(state, position)
-        return found._replace(observation=Observation(jnp.concatenate([position] * 2)))
+        transition = super().after(state, position)
+        return transition._replace(observation=Observation(jnp.concatenate([position] * 2)))
 
 
 class PythonReward(Sound):
@@ -95,25 +95,25 @@ class ChangingState(Sound):
     """Starts with an integer time, and goes on with a float."""
 
     def after(self, state, position):
-        found = super().after(state, position)
-        return found._replace(state=found.state._replace(time=state.time + 1.0))
+        transition = super().after(state, position)
+        return transition._replace(state=transition.state._replace(time=state.time + 1.0))
 
 
 class BothEnds(Sound):
     """Terminates and truncates at once."""
 
     def after(self, state, position):
-        found = super().after(state, position)
-        return found._replace(truncated=found.terminated | found.truncated)
+        transition = super().after(state, position)
+        return transition._replace(truncated=transition.terminated | transition.truncated)
 
 
 class LateTruncation(Sound):
     """Truncates later than it says."""
 
     def after(self, state, position):
-        found = super().after(state, position)
-        return found._replace(
-            terminated=jnp.zeros((), bool), truncated=found.state.time >= self.length + 2
+        transition = super().after(state, position)
+        return transition._replace(
+            terminated=jnp.zeros((), bool), truncated=transition.state.time >= self.length + 2
         )
 
 
@@ -184,9 +184,9 @@ class StaticRate(Agent):
 
     @classmethod
     def make(cls, config, problem):
-        made = super().make(config, problem)
-        object.__setattr__(made, "boost", config.boost)
-        return made
+        agent = super().make(config, problem)
+        object.__setattr__(agent, "boost", config.boost)
+        return agent
 
     def shape(self, state, segment):
         return self.boost * jnp.tanh(super().shape(state, segment) * self.boost)

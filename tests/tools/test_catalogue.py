@@ -41,15 +41,15 @@ def test_every_sweep_fits(path: Path, validator: Any):
 
 
 @pytest.mark.parametrize(
-    "allowed",
+    "assignment",
     ["seeds=3", "seeds=[0, 7]", "policy.network=my.own:Network", "policy.widths=[]",
      "environments.CartPole-v1.surface={low: [0, 0], high: [1, 1], points: 5}",
      "environments.CartPole-v1.surface={low: [0, 0], high: [1, 1], points: [5, 6]}",
      "agents.eggroll.random.lr={choice: [1, 2]}", "figures=[frontier]"],
 )  # fmt: skip
-def test_every_form_fits(allowed: str, validator: Any):
+def test_every_form_fits(assignment: str, validator: Any):
     document = parse_yaml(GOOD, "good")
-    override(document, [allowed])
+    override(document, [assignment])
     assert [error.message for error in validator.iter_errors(document.content)] == []
 
 

@@ -39,36 +39,36 @@ AGENTS = {
 }
 
 
-def found(checks, name: str) -> list[CheckResult]:
+def results_of(checks, name: str) -> list[CheckResult]:
     return list(run_check(name, checks[name]))
 
 
 @pytest.mark.parametrize(("fault", "check"), ENVIRONMENTS.items())
 def test_a_fault_of_an_environment(fault: str, check: str) -> None:
-    (finding,) = found(EnvironmentChecks(getattr(faults, fault)()).checks(), check)
-    assert finding.state == FAIL and finding.remedy
-    assert not finding.detail.startswith("Traceback")
+    (result,) = results_of(EnvironmentChecks(getattr(faults, fault)()).checks(), check)
+    assert result.state == FAIL and result.remedy
+    assert not result.detail.startswith("Traceback")
 
 
 def test_a_sound_environment() -> None:
     checks = EnvironmentChecks(faults.Sound()).checks()
-    assert {finding.state for name in checks for finding in found(checks, name)} == {OK}
+    assert {result.state for name in checks for result in results_of(checks, name)} == {OK}
 
 
 @pytest.mark.parametrize(("fault", "check"), AGENTS.items())
 def test_a_fault_of_an_agent(fault: str, check: str) -> None:
     checks = StrategyChecks(f"{FAULTS}:{fault}", {}).checks()
-    (finding,) = found(checks, check)
-    assert finding.state == FAIL and finding.remedy
+    (result,) = results_of(checks, check)
+    assert result.state == FAIL and result.remedy
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "agent", [pytest.param(one, marks=extras.marks(one)) for one in registry.agents.names()]
+    "agent", [pytest.param(name, marks=extras.marks(name)) for name in registry.agents.names()]
 )
 def test_every_agent_passes(agent: str) -> None:
     checks = checks_of(agent, {}, 0)
-    wrong = [finding for name in checks for finding in found(checks, name) if finding.state != OK]
+    wrong = [result for name in checks for result in results_of(checks, name) if result.state != OK]
     assert not wrong
 
 
@@ -79,15 +79,17 @@ EVERY = registry.environment_names()
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(one, marks=extras.marks(one) + ([] if one in QUICK else [pytest.mark.slow]))
-        for one in EVERY
+        pytest.param(name, marks=extras.marks(name) + ([] if name in QUICK else [pytest.mark.slow]))
+        for name in EVERY
     ],
 )
 def test_every_environment_passes(name: str) -> None:
     checks = checks_of(name, {}, 0)
-    wrong = [finding for each in checks for finding in found(checks, each) if finding.state != OK]
+    wrong = [
+        result for check in checks for result in results_of(checks, check) if result.state != OK
+    ]
     # Several libraries draw twice from one key, which is said, and theirs to change.
-    assert {(finding.what, finding.state) for finding in wrong} <= {("keys", WARN)}, wrong
+    assert {(result.subject, result.state) for result in wrong} <= {("keys", WARN)}, wrong
 
 
 @pytest.mark.parametrize("kind", ["env", "agent"])

@@ -12,7 +12,7 @@ from packaging.requirements import Requirement
 from rich.console import Console
 
 from rl_es import cli
-from rl_es.terminal import FAIL, OK, WARN, CheckResult, conclude, make_check, run_check, run_checks
+from rl_es.terminal import FAIL, OK, WARN, CheckResult, conclude, run_check, run_checks
 from rl_es.tools import doctor
 
 
@@ -21,18 +21,14 @@ class Device(NamedTuple):
     device_kind: str = "kind"
 
 
-def one(found: Iterable[CheckResult]) -> CheckResult:
-    (finding,) = found
-    return finding
-
-
-def seen(look: Callable[..., str], *arguments: Any, **named: Any) -> CheckResult:
-    return one(make_check("it", partial(look, *arguments, **named))())
+def result_of(check: Callable[..., str | Iterable[CheckResult]], *args: Any, **options: Any) -> Any:
+    (result,) = run_check("it", partial(check, *args, **options))
+    return result
 
 
 def test_python() -> None:
-    assert seen(doctor.check_python).state == OK
-    old = seen(doctor.check_python, "3.9.1")
+    assert result_of(doctor.check_python).state == OK
+    old = result_of(doctor.check_python, "3.9.1")
     assert old.state == FAIL and "3.9.1, needs >=3.11" in old.detail and old.remedy
 
 
@@ -48,7 +44,7 @@ ASKED = [
 
 
 @pytest.mark.parametrize(
-    ("versions", "said"),
+    ("versions", "rows"),
     [
         ({"jax": "0.9.0", "numpy": "2.1"}, [("packages", OK, "2 that it needs", "")]),
         (
@@ -61,38 +57,40 @@ ASKED = [
         ),
     ],
 )
-def test_packages(versions: dict[str, str], said: list[tuple[str, ...]]) -> None:
-    found = [*doctor.check_core(ASKED, versions.get)]
-    assert len(found) == len(said)
-    for finding, (what, state, detail, remedy) in zip(found, said, strict=True):
-        assert (finding.what, finding.state, finding.remedy) == (what, state, remedy)
-        assert detail in finding.detail
+def test_packages(versions: dict[str, str], rows: list[tuple[str, ...]]) -> None:
+    results = [*doctor.check_core(ASKED, versions.get)]
+    assert len(results) == len(rows)
+    for result, (subject, state, detail, remedy) in zip(results, rows, strict=True):
+        assert (result.subject, result.state, result.remedy) == (subject, state, remedy)
+        assert detail in result.detail
 
 
 def test_extras() -> None:
     versions = {"optuna": "3.0"}
-    found = {finding.what: finding for finding in doctor.check_extras(ASKED, versions.get)}
-    assert found["extra hpo"].state == WARN and "3.0; needs optuna>=4" in found["extra hpo"].detail
-    assert found["extra report"] == CheckResult(
+    results = {result.subject: result for result in doctor.check_extras(ASKED, versions.get)}
+    assert (
+        results["extra hpo"].state == WARN and "3.0; needs optuna>=4" in results["extra hpo"].detail
+    )
+    assert results["extra report"] == CheckResult(
         "extra report", OK, "not installed: jinja2", "pip install 'rl_es[report]'"
     )
     versions |= {"optuna": "4.1"}
-    found = {finding.what: finding for finding in doctor.check_extras(ASKED, versions.get)}
-    assert found["extra hpo"] == CheckResult("extra hpo", OK, "optuna 4.1")
+    results = {result.subject: result for result in doctor.check_extras(ASKED, versions.get)}
+    assert results["extra hpo"] == CheckResult("extra hpo", OK, "optuna 4.1")
 
 
 def test_every_extra_of_the_suite_is_named() -> None:
-    found = {finding.what for finding in doctor.check_extras(doctor.required_packages())}
-    assert {"extra craftax", "extra report", "extra dev"} <= found and "extra all" not in found
+    results = {result.subject for result in doctor.check_extras(doctor.required_packages())}
+    assert {"extra craftax", "extra report", "extra dev"} <= results and "extra all" not in results
 
 
 def test_tried_versions(tmp_path: Path) -> None:
     path = tmp_path / "constraints.txt"
-    assert not [*doctor.tested_versions(path)]
+    assert not [*doctor.check_tried_versions(path)]
     path.write_text("jax==0.9.0\nnumpy==2.4.6\nabsent==1\n")
     versions = {"jax": "0.9.0", "numpy": "2.4.6"}
-    assert one(doctor.tested_versions(path, versions.get)).state == OK
-    other = one(doctor.tested_versions(path, {**versions, "jax": "0.9.1"}.get))
+    assert result_of(doctor.check_tried_versions, path, versions.get).state == OK
+    other = result_of(doctor.check_tried_versions, path, {**versions, "jax": "0.9.1"}.get)
     assert other.state == WARN and other.detail == "jax 0.9.1 (tried: 0.9.0)"
     assert other.remedy == f"pip install --upgrade --constraint {path} jax"
 
@@ -100,62 +98,64 @@ def test_tried_versions(tmp_path: Path) -> None:
 def test_devices(tmp_path: Path) -> None:
     driver = tmp_path / "version"
     cpus = [Device("cpu", "cpu"), Device("cpu", "cpu")]
-    assert seen(doctor.check_devices, cpus, driver) == CheckResult("it", OK, "2 x cpu (cpu)")
+    assert result_of(doctor.check_devices, cpus, driver) == CheckResult("it", OK, "2 x cpu (cpu)")
     driver.write_text("NVRM version")
-    passed = seen(doctor.check_devices, cpus, driver)
-    assert passed.state == WARN and "does not see the NVIDIA GPU" in passed.detail
-    assert seen(doctor.check_devices, [Device("gpu", "H100")], driver).detail == "1 x gpu (H100)"
-    assert seen(doctor.check_devices).state in (OK, WARN)
+    result = result_of(doctor.check_devices, cpus, driver)
+    assert result.state == WARN and "does not see the NVIDIA GPU" in result.detail
+    assert (
+        result_of(doctor.check_devices, [Device("gpu", "H100")], driver).detail == "1 x gpu (H100)"
+    )
+    assert result_of(doctor.check_devices).state in (OK, WARN)
 
 
 def test_memory() -> None:
-    assert seen(doctor.check_cores_and_memory, 8 * doctor.GIB).state == OK
-    little = seen(doctor.check_cores_and_memory, doctor.GIB // 4)
+    assert result_of(doctor.check_cores_and_memory, 8 * doctor.GIB).state == OK
+    little = result_of(doctor.check_cores_and_memory, doctor.GIB // 4)
     assert little.state == WARN and "0.2 GiB" in little.detail and little.remedy
-    assert "cores" in seen(doctor.check_cores_and_memory).detail
+    assert "cores" in result_of(doctor.check_cores_and_memory).detail
 
 
 def test_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a").write_bytes(b"x" * 1000)
-    well = seen(doctor.check_cache, tmp_path)
+    well = result_of(doctor.check_cache, tmp_path)
     assert well.state == OK and "1 files" in well.detail
-    inside = seen(doctor.check_cache, tmp_path / "a" / "b")
+    inside = result_of(doctor.check_cache, tmp_path / "a" / "b")
     assert inside.state == FAIL and "RL_ES_CACHE" in inside.remedy
     monkeypatch.setenv("RL_ES_CACHE", "")
-    assert seen(doctor.check_cache).detail.startswith("off: RL_ES_CACHE is empty")
+    assert result_of(doctor.check_cache).detail.startswith("off: RL_ES_CACHE is empty")
     monkeypatch.setenv("RL_ES_CACHE", str(tmp_path / "there"))
-    assert str(tmp_path / "there") in seen(doctor.check_cache).detail
+    assert str(tmp_path / "there") in result_of(doctor.check_cache).detail
 
 
 def test_results_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     size = 1 << 16
-    well = seen(doctor.check_results, tmp_path / "not" / "yet", size, 1 << 40, 0.0)
+    well = result_of(doctor.check_results, tmp_path / "not" / "yet", size, 1 << 40, 0.0)
     assert well.state == OK and str(tmp_path) in well.detail and "1,024.0 GiB free" in well.detail
-    full = seen(doctor.check_results, tmp_path, size, free=0)
+    full = result_of(doctor.check_results, tmp_path, size, free=0)
     assert full.state == WARN and "free some room" in full.remedy
-    slow = seen(doctor.check_results, tmp_path, size, 1 << 40, slow=1e30)
+    slow = result_of(doctor.check_results, tmp_path, size, 1 << 40, slow=1e30)
     assert slow.state == WARN and "--out" in slow.remedy
 
     def refuse(folder: Path, size: int) -> float:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(doctor, "_write", refuse)
-    assert seen(doctor.check_results, tmp_path).state == FAIL
+    assert result_of(doctor.check_results, tmp_path).state == FAIL
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
-    ("params", "state", "said"),
+    ("params", "state", "text"),
     [
         ([[1.0, 2.0], [1.0, 2.0]], OK, "1,234 environment steps a second"),
         ([[1.0, np.nan], [1.0, np.nan]], FAIL, "not finite"),
         ([[1.0, 2.0], [1.0, 2.5]], FAIL, "the same key gave other parameters"),
     ],
 )
-def test_training(params: Any, state: str, said: str) -> None:
+def test_training(params: Any, state: str, text: str) -> None:
     first, second = ([np.array(run)] for run in params)
-    found = seen(doctor.check_training, lambda: (first, second, 1234.0))
-    assert found.state == state and said in found.detail
+    result = result_of(doctor.check_training, lambda: (first, second, 1234.0))
+    assert result.state == state and text in result.detail
 
 
 def test_it_trains_and_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,14 +166,14 @@ def test_it_trains_and_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
     assert any(np.abs(leaf).max() > 0 for leaf in first)
 
 
-def test_a_check_that_breaks_is_a_finding() -> None:
-    def broken() -> Iterator[CheckResult]:
+def test_a_check_that_breaks_is_a_failure() -> None:
+    def breaking() -> Iterator[CheckResult]:
         yield CheckResult("first", OK, "fine")
         raise RuntimeError("no such device\nand more")
 
-    found = list(run_check("devices", broken))
-    assert [finding.state for finding in found] == [OK, FAIL]
-    assert re.fullmatch(r"RuntimeError: no such device \(test_doctor\.py:\d+\)", found[1].detail)
+    results = list(run_check("devices", breaking))
+    assert [result.state for result in results] == [OK, FAIL]
+    assert re.fullmatch(r"RuntimeError: no such device \(test_doctor\.py:\d+\)", results[1].detail)
 
 
 WELL = CheckResult("a", OK, "fine", "pip install 'more'")
@@ -188,7 +188,7 @@ def test_conclusion() -> None:
 
 @pytest.mark.parametrize("terminal", [False, True])
 @pytest.mark.parametrize(
-    ("found", "code", "last"),
+    ("results", "code", "last"),
     [
         ([WELL], 0, "all well"),
         ([ODD], 0, "to do: b: look at it"),
@@ -197,18 +197,18 @@ def test_conclusion() -> None:
 )
 def test_what_is_printed(
     terminal: bool,
-    found: list[CheckResult],
+    results: list[CheckResult],
     code: int,
     last: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     console = Console(force_terminal=terminal, width=200, color_system=None)
-    assert run_checks({"x": lambda: found}, console) == code
+    assert run_checks({"x": lambda: results}, console) == code
     lines = capsys.readouterr().out.splitlines()
     assert last in lines[-1]
-    for finding in found:
-        line = next(line for line in lines if finding.detail in line)
-        assert finding.what in line and finding.state in line and finding.remedy in line
+    for result in results:
+        line = next(line for line in lines if result.detail in line)
+        assert result.subject in line and result.state in line and result.remedy in line
 
 
 def test_the_command(
@@ -218,8 +218,15 @@ def test_the_command(
     monkeypatch.setattr(doctor, "train_once", None)
     monkeypatch.setattr(doctor, "check_training", lambda: "left out")
     assert cli.main(["doctor", "--out", str(tmp_path)]) == 0
-    said = capsys.readouterr().out
-    for what in ("python", "packages", "devices", "cache", "results folder", "training: left out"):
-        assert what in said
-    assert said.splitlines()[-1].startswith(("all well", "to do: "))
+    text = capsys.readouterr().out
+    for subject in (
+        "python",
+        "packages",
+        "devices",
+        "cache",
+        "results folder",
+        "training: left out",
+    ):
+        assert subject in text
+    assert text.splitlines()[-1].startswith(("all well", "to do: "))
     assert not list(tmp_path.iterdir())

@@ -50,7 +50,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def counter(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pendulum can be had in `Counter` as well."""
     suite = registry.suites.load("gymnax")
     monkeypatch.setattr(suite, "NATIVE", ("Pendulum-v1",), raising=False)
@@ -64,41 +64,47 @@ def rows(folder: Path) -> list[dict[str, Any]]:
 
 def test_every_policy_is_evaluated_on_fresh_episodes(folder: Path) -> None:
     assert evaluate.evaluate_policies(folder, episodes=3, seed=1) == folder / "evaluations.csv"
-    found = rows(folder)
-    assert [(row["env"], row["label"], row["seed"]) for row in found] == [
+    evaluations = rows(folder)
+    assert [(row["env"], row["label"], row["seed"]) for row in evaluations] == [
         (env, label, seed)
         for env in ("car", "pendulum")
         for label in ("full_rank_es", "low rank")
         for seed in "01"
     ]
-    for row in found:
+    for row in evaluations:
         returns = find_policy(folder, row["env"], row["label"], int(row["seed"])).evaluate(
             3, seed=1
         )
-        told = [float(row[f"return_{name}"]) for name in ("mean", "std", "min", "max")]
+        values = [float(row[f"return_{name}"]) for name in ("mean", "std", "min", "max")]
         expected = [returns.mean(), returns.std(), returns.min(), returns.max()]
-        np.testing.assert_allclose(told, expected, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-6)
         assert (row["physics"], row["episodes"], row["evaluation_seed"]) == ("training", "3", "1")
-    assert {row["simulator"] for row in found} == {"Pendulum-v1", "MountainCarContinuous-v0"}
-    assert len({row["run_id"] for row in found}) == 8
+    assert {row["simulator"] for row in evaluations} == {"Pendulum-v1", "MountainCarContinuous-v0"}
+    assert len({row["run_id"] for row in evaluations}) == 8
 
 
 def test_native_physics_beside_it(
-    folder: Path, counted: None, capsys: pytest.CaptureFixture[str]
+    folder: Path, counter: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     evaluate.evaluate_policies(folder, label="low rank", episodes=4, native=True)
-    found = [row for row in rows(folder) if row["physics"] == "native"]
-    assert [(row["env"], row["seed"]) for row in found] == [("pendulum", "0"), ("pendulum", "1")]
-    paid = 20 * (np.array(native_seeds(0, 4)) % 100)  # the sweep's episodes have 20 steps
-    for row in found:
-        assert float(row["return_mean"]) == paid.mean() and row["simulator"] == "Counter 1.0"
-        assert (float(row["return_min"]), float(row["return_max"])) == (paid.min(), paid.max())
+    evaluations = [row for row in rows(folder) if row["physics"] == "native"]
+    assert [(row["env"], row["seed"]) for row in evaluations] == [
+        ("pendulum", "0"),
+        ("pendulum", "1"),
+    ]
+    payments = 20 * (np.array(native_seeds(0, 4)) % 100)  # the sweep's episodes have 20 steps
+    for row in evaluations:
+        assert float(row["return_mean"]) == payments.mean() and row["simulator"] == "Counter 1.0"
+        assert (float(row["return_min"]), float(row["return_max"])) == (
+            payments.min(),
+            payments.max(),
+        )
     assert len(rows(folder)) == 4 + 2
-    shown = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
-    over_runs = next(line for line in shown if line.startswith("pendulum low rank 2 "))
-    assert over_runs.endswith(f" {paid.mean():.1f} (0.0)")  # the same seeds: the same returns
-    assert next(line for line in shown if line.startswith("car low rank 2 ")).endswith(" -")
-    assert "native physics: Counter 1.0" in shown
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    over_runs = next(line for line in lines if line.startswith("pendulum low rank 2 "))
+    assert over_runs.endswith(f" {payments.mean():.1f} (0.0)")  # the same seeds: the same returns
+    assert next(line for line in lines if line.startswith("car low rank 2 ")).endswith(" -")
+    assert "native physics: Counter 1.0" in lines
 
 
 def test_native_seeds_are_a_function_of_the_seed() -> None:
@@ -118,7 +124,7 @@ def test_native_seeds_are_a_function_of_the_seed() -> None:
     ],
 )
 def test_what_does_not_fit_is_refused(
-    folder: Path, counted: None, arguments: dict[str, Any], message: str
+    folder: Path, counter: None, arguments: dict[str, Any], message: str
 ) -> None:
     (folder / "evaluations.csv").unlink(missing_ok=True)
     with pytest.raises(UserError, match=message) as error:
@@ -132,8 +138,8 @@ def test_folders_without_policies_are_refused(tmp_path: Path) -> None:
         evaluate.evaluate_policies(tmp_path / "nowhere")
     with pytest.raises(UserError, match="no final policies here"):
         evaluate.evaluate_policies(tmp_path)
-    damaged = tmp_path / "policies" / "a" / "final.json"
-    damaged.parent.mkdir(parents=True)
-    text_files.write_json(damaged, {"env": "a", "label": "b", "seed": 0})
+    manifest = tmp_path / "policies" / "a" / "final.json"
+    manifest.parent.mkdir(parents=True)
+    text_files.write_json(manifest, {"env": "a", "label": "b", "seed": 0})
     with pytest.raises(UserError, match="not a readable policy manifest.*agent"):
         evaluate.evaluate_policies(tmp_path)
