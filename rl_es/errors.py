@@ -57,14 +57,14 @@ class StorageError(UserError):
 def did_you_mean(wrong: str, valid: Iterable[str]) -> str:
     """Returns ``"; did you mean 'x'?"`` for the nearest valid name, else the valid names."""
     valid = sorted(valid)
-    folded = {name.lower(): name for name in valid if len(name) <= MAX_NAME_LENGTH}
+    names = {name.lower(): name for name in valid if len(name) <= MAX_NAME_LENGTH}
     # The search takes time that grows with the square of the lengths.
     wrong = wrong.lower() if len(wrong) <= MAX_NAME_LENGTH else ""
-    near = difflib.get_close_matches(wrong, folded, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(wrong, names, n=1, cutoff=0.5)
     if near:
-        return f"; did you mean '{folded[near[0]]}'?"
-    names = ", ".join(map(brief, valid[:12])) + (", ..." if len(valid) > 12 else "")
-    return f"; valid: {names}" if valid else ""
+        return f"; did you mean '{names[near[0]]}'?"
+    text = ", ".join(map(brief, valid[:12])) + (", ..." if len(valid) > 12 else "")
+    return f"; valid: {text}" if valid else ""
 
 
 def check_number(option: str, value: float | None, least: float, most: float) -> None:
@@ -98,8 +98,8 @@ def source_line(error: BaseException) -> str:
     libraries = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")]
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
-        skipped = libraries if any(map(path.is_relative_to, plugins)) else [engine, *libraries]
-        if path.suffix == ".py" and not any(map(path.is_relative_to, skipped)):
+        roots = libraries if any(map(path.is_relative_to, plugins)) else [engine, *libraries]
+        if path.suffix == ".py" and not any(map(path.is_relative_to, roots)):
             return f" ({path.name}:{frame.lineno})"
     return ""
 
@@ -154,7 +154,7 @@ def format_path(path: ConfigPath) -> str:
     return text.removeprefix(".")
 
 
-_EXPECTED = {
+_NOUNS = {
     "int": "a whole number",
     "float": "a number",
     "string": "text",
@@ -198,10 +198,9 @@ def _validation_message(error: Any, model: type[BaseModel]) -> str:
     for limit, words in (("gt", ">"), ("ge", ">="), ("lt", "<"), ("le", "<=")):
         if limit in context:
             return f"must be {words} {context[limit]:g}, is {_describe(value)}"
-    expected = _EXPECTED.get(kind.removesuffix("_type"))
-    if expected:
-        return f"must be {expected}, is {_describe(value)}"
-    return f"{error['msg'][0].lower()}{error['msg'][1:]}, is {_describe(value)}"
+    noun = _NOUNS.get(kind.removesuffix("_type"))
+    expectation = f"must be {noun}" if noun else f"{error['msg'][0].lower()}{error['msg'][1:]}"
+    return f"{expectation}, is {_describe(value)}"
 
 
 def _describe(value: Any) -> str:

@@ -79,17 +79,14 @@ def load(reference: str) -> tuple[Any, ModuleType]:
     if attribute is None:
         return module, module
     if not hasattr(module, attribute):
-        defined = [
-            name
-            for name, value in vars(module).items()
-            if getattr(value, "__module__", None) == module.__name__
-        ]
-        raise UserError(f"{location} has no '{attribute}'{did_you_mean(attribute, defined)}")
+        objects = vars(module).items()
+        names = [k for k, v in objects if getattr(v, "__module__", None) == module.__name__]
+        raise UserError(f"{location} has no '{attribute}'{did_you_mean(attribute, names)}")
     return getattr(module, attribute), module
 
 
 def is_agent(reference: str) -> bool:
-    """Returns True if a reference names an agent, False if it names an environment.
+    """Returns True for the reference of an agent, False for that of an environment.
 
     Raises:
       UserError: the reference names nothing.
@@ -173,7 +170,9 @@ def load_suite(reference: str, name: str, adapt: Callable[[str, Any], Any]) -> A
     plugin, module = load(reference)
     if hasattr(plugin, "NAMES") and hasattr(plugin, "make"):
         return plugin
-    if isinstance(plugin, ModuleType) or not _is_environment(plugin):
+    styles = (("reset", "step"), ("reset_env", "step_env"))
+    has_style = any(all(hasattr(plugin, name) for name in style) for style in styles)
+    if isinstance(plugin, ModuleType) or not has_style:
         _check_class(reference, plugin)
         raise UserError(
             f"{reference} is no environment: it needs reset(key) and step(key, state, action), as "
@@ -197,12 +196,6 @@ def load_suite(reference: str, name: str, adapt: Callable[[str, Any], Any]) -> A
         NUMERICS=module_numerics(plugin, module),
         __doc__=getattr(plugin, "__doc__", None),
     )
-
-
-def _is_environment(plugin: Any) -> bool:
-    """Returns True if an object may be an environment, or a class of environments."""
-    styles = (("reset", "step"), ("reset_env", "step_env"))
-    return any(all(hasattr(plugin, name) for name in style) for style in styles)
 
 
 def _options_of(plugin: Any) -> tuple[type[Config], Callable[[Any], Any]]:
@@ -251,9 +244,7 @@ def _import(name: str) -> ModuleType:
             raise UserError(f"no module '{name}' can be imported here") from None
         raise UserError(f"{name}: {_line_of(error)}{short_reason(error)}") from None
     except Exception as error:
-        raise UserError(
-            f"{name}: {_line_of(error)}{type(error).__name__}: {short_reason(error)}"
-        ) from None
+        raise _import_error(name, error) from None
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -276,10 +267,13 @@ def _import_file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise UserError(
-            f"{path}: {_line_of(error)}{type(error).__name__}: {short_reason(error)}"
-        ) from None
+        raise _import_error(path, error) from None
     return module
+
+
+def _import_error(source: str | Path, error: Exception) -> UserError:
+    kind = type(error).__name__
+    return UserError(f"{source}: {_line_of(error)}{kind}: {short_reason(error)}")
 
 
 def _line_of(error: Exception) -> str:

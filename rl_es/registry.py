@@ -119,8 +119,8 @@ class SuiteFolder(ModuleFolder):
             yield from ((suite, module) for suite in suites_of_file)
 
     def _import(self, name: str, module: str) -> Any:
-        loaded = importlib.import_module(module)
-        return loaded.SUITES[name] if hasattr(loaded, "SUITES") else loaded
+        suite = importlib.import_module(module)
+        return suite.SUITES[name] if hasattr(suite, "SUITES") else suite
 
 
 agents = ModuleFolder("agent", group="rl_es.agents", package="rl_es.agents")
@@ -148,19 +148,19 @@ def _adapt(name: str, env: Any) -> Any:
     return env
 
 
-def require(module: str, extra: str, what: str) -> None:
+def require(module: str, extra: str, user: str) -> None:
     """Checks that an optional library is installed. Imports nothing.
 
     Args:
       module: top-level name under which the library is imported.
       extra: the extra of this package that installs it.
-      what: the thing that needs it, such as an environment's name, for the message.
+      user: the thing that needs it, such as an environment's name, for the message.
 
     Raises:
       UserError: it is not; says what to install.
     """
     if importlib.util.find_spec(module) is None:
-        raise UserError(f"{what} needs {extra}'s library: pip install 'rl_es[{extra}]'")
+        raise UserError(f"{user} needs {extra}'s library: pip install 'rl_es[{extra}]'")
 
 
 def check_requires(module: str, extra: str) -> Callable[[str, Any], None]:
@@ -184,8 +184,8 @@ def environment_names() -> list[str]:
 
 def native_names() -> list[str]:
     """Returns the names of the environments that another simulator has as well."""
-    loaded = map(suites.load, suites.names())
-    return [name for suite in loaded for name in getattr(suite, "NATIVE", ())]
+    modules = map(suites.load, suites.names())
+    return [name for suite in modules for name in getattr(suite, "NATIVE", ())]
 
 
 def environment_suite(name: str) -> Any:

@@ -133,8 +133,10 @@ class CallDocument(Document):
         self._single: set[str] = set()
         for key, argument in _LISTS.items():
             if not isinstance(self.content[key], str | dict | list):
-                what = "must be a name, a mapping, or a list of these"
-                raise UserError(f"{source}: {argument}: {what}, is {brief(content[key])}")
+                raise UserError(
+                    f"{source}: {argument}: must be a name, a mapping, or a list of these, is "
+                    f"{brief(content[key])}"
+                )
             if isinstance(self.content[key], str | dict):
                 self.content[key] = [self.content[key]]
                 self._single.add(key)

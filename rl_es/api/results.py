@@ -221,8 +221,7 @@ def plot(
     Raises:
       UserError: an argument is wrong, or there is nothing to draw of this kind.
     """
-    from rl_es.analysis.drawing.figure_kinds import DEFAULT_OPTIONS
-    from rl_es.analysis.drawing.layout import SHEETS
+    from rl_es.analysis.drawing import DEFAULT_OPTIONS, SHEETS
     from rl_es.analysis.figures.catalogue import KINDS
 
     figure = KINDS[choice("plot: kind", kind, KINDS)]
@@ -230,9 +229,8 @@ def plot(
     options = replace(DEFAULT_OPTIONS, sheet=sheet, reference=reference)
     if normalise is not None:
         if isinstance(normalise, str) or len(normalise) != 2:
-            raise UserError(
-                "plot: normalise: must be two references, such as ('untrained', 'best')"
-            )
+            example = "('untrained', 'best')"
+            raise UserError(f"plot: normalise: must be two references, such as {example}")
         options = replace(options, low=normalise[0], high=normalise[1])
     if replicates is not None:
         count = whole_number("plot: replicates", replicates, 1, MOST_REPLICATES)

@@ -77,8 +77,12 @@ def train(
       KeyboardInterrupt: a user stopped it; the same call with the same `out` continues.
     """
     import_packages()
-    budget = {"env_steps": env_steps, "generations": generations, "seconds": seconds}
-    sweep = _sweep(env, agent, budget, seeds, policy, evaluation, name, settings)
+    amounts = zip(BUDGETS, (env_steps, generations, seconds), strict=True)
+    budget = {kind: amount for kind, amount in amounts if amount is not None}
+    parts = {"policy": policy, "evaluation": evaluation, "budget": budget or None}
+    defaults = {key: part for key, part in parts.items() if part is not None}
+    content = {"name": name, "seeds": seeds, "defaults": {**defaults, "agent": settings}}
+    sweep = _sweep({**content, "environments": env, "agents": agent}, budget)
     if devices is not None:
         devices = whole_number("train: devices", devices, 1, MAX_SEED)
     if out is None:
@@ -100,25 +104,11 @@ def train(
 ARGUMENTS = [name for name in inspect.signature(train).parameters if name != "settings"]
 
 
-def _sweep(
-    env: Entries,
-    agent: Entries,
-    budget: Mapping[str, Any],
-    seeds: Any,
-    policy: Mapping[str, Any] | None,
-    evaluation: Mapping[str, Any] | None,
-    name: str,
-    settings: Mapping[str, Any],
-) -> Sweep:
+def _sweep(content: Mapping[str, Any], budget: Mapping[str, float]) -> Sweep:
     """Returns the checked sweep of the arguments."""
-    budget = {kind: amount for kind, amount in budget.items() if amount is not None}
     if len(budget) > 1:
         raise UserError(f"train: takes one of {', '.join(BUDGETS)}; has {' and '.join(budget)}")
-    optional = {"policy": policy, "evaluation": evaluation, "budget": budget or None}
-    optional = {key: part for key, part in optional.items() if part is not None}
-    defaults = {**optional, "agent": settings}
-    content = {"name": name, "seeds": seeds, "defaults": defaults}
-    call = CallDocument("train", {**content, "environments": env, "agents": agent}, ARGUMENTS)
+    call = CallDocument("train", content, ARGUMENTS)
     entries = call.content["environments"]
     has_budgets = isinstance(entries, list) and all(
         isinstance(entry, dict) and "budget" in entry for entry in entries
@@ -152,11 +142,11 @@ def _read_results(sweep: Sweep, folder: Path) -> Results:
       UserError: all runs failed.
     """
     results = Results(folder, {cell.run_id for cell in expand_cells(sweep)})
-    failed = results.runs[results.runs["status"] == "failed"]
-    if len(failed):
-        all_failed = len(failed) == len(results.runs)
-        which = "every run" if all_failed else f"{len(failed)} of {len(results.runs)} runs"
-        message = f"train: {which} failed: {brief(str(failed['reason'].iloc[0]), 300)}"
+    failures = results.runs[results.runs["status"] == "failed"]
+    if len(failures):
+        all_failed = len(failures) == len(results.runs)
+        count = "every run" if all_failed else f"{len(failures)} of {len(results.runs)} runs"
+        message = f"train: {count} failed: {brief(str(failures['reason'].iloc[0]), 300)}"
         if all_failed:
             raise UserError(message)
         warnings.warn(message, stacklevel=3)
