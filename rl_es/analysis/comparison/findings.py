@@ -202,13 +202,13 @@ class Finding:
     Attributes:
       match: Labels that are compared, in their environment.
       values: Values of the runs of the base, and of the candidate; for a total, their scores.
+      scores: The values on the normalised scale, where more is better; NaN where there is none.
       typical: Mean of both (for steps to a threshold the censored median); for a total, the
         aggregate of the scores.
       difference: The candidate minus the base, in the unit of the values.
-      sign: 1 where more is better, else -1.
+      gain: The difference, with the sign for which more is better.
       size: The length of 1 on the normalised scale, in the unit of the values; NaN where there is
         none.
-      zero: The value that is 0 on that scale.
       probability: Probability that a run of the candidate is better than one of the base.
       losses: Number of runs of both that have no value.
       p: P-value of no difference.
@@ -219,22 +219,17 @@ class Finding:
 
     match: Match
     values: tuple[Scores, Scores]
+    scores: tuple[Scores, Scores]
     typical: tuple[Interval, Interval]
     difference: Interval
-    sign: int
+    gain: Interval
     size: float
-    zero: float
     probability: Interval
     losses: tuple[int, int]
     p: float
     p_adjusted: float = math.nan
     verdict: str = ""
     seeds: int | None = None
-
-    @property
-    def gain(self) -> Interval:
-        """The difference, with the sign for which more is better."""
-        return scale_interval(self.difference, self.sign)
 
     @property
     def normalised_gain(self) -> Interval:
@@ -262,14 +257,6 @@ class Finding:
         constant = min(len(base), len(candidate)) > 1 and bool((values == values[0]).all())
         return constant or (self.is_paired and np.array_equal(base, candidate))
 
-    def scores(self) -> tuple[Scores, Scores]:
-        """Returns the values of both on the normalised scale, where more is better."""
-        factor = self.sign / self.size
-        base, candidate = (
-            replace(side, values=(side.values - self.zero) * factor) for side in self.values
-        )
-        return base, candidate
-
 
 def compare_matches(
     folders: Sequence[ComparedFolder],
@@ -289,22 +276,25 @@ def compare_matches(
         losses = [count - len(table) for count, table in zip(counts, runs, strict=True)]
         if metric.name == metrics.THRESHOLD_STEPS:
             runs = metrics.restrict_times(runs)
-        base, candidate = map(metrics.to_scores, runs)
+        values = base, candidate = metrics.to_scores(runs[0]), metrics.to_scores(runs[1])
         size, zero = _unit(metric, scale, match.env, base)
+        change = difference(candidate, base, replicates=replicates)
         yield Finding(
             match,
-            (base, candidate),
+            values,
+            (_scale(base, zero, sign / size), _scale(candidate, zero, sign / size)),
             (typical[0], typical[1]),
-            difference(candidate, base, replicates=replicates),
-            sign,
+            change,
+            scale_interval(change, sign),
             size,
-            zero,
-            probability_of_improvement(
-                *(replace(side, values=sign * side.values) for side in (candidate, base))
-            ),
+            probability_of_improvement(_scale(candidate, 0, sign), _scale(base, 0, sign)),
             (losses[0], losses[1]),
             student_p_value(candidate, base),
         )
+
+
+def _scale(scores: Scores, zero: float, factor: float) -> Scores:
+    return replace(scores, values=(scores.values - zero) * factor)
 
 
 def _unit(metric: Metric, scale: ScoreScale, env: str, base: Scores) -> tuple[float, float]:
@@ -330,21 +320,23 @@ def compare_totals(findings: Sequence[Finding], replicates: int) -> Iterator[Fin
     for parts in by_label.values():
         if len(parts) < 2:
             continue
-        sides = zip(*(part.scores() for part in parts), strict=True)
-        base, candidate = map(_concatenate, sides)
+        scores = base, candidate = (
+            _concatenate([part.scores[0] for part in parts]),
+            _concatenate([part.scores[1] for part in parts]),
+        )
         losses = np.sum([part.losses for part in parts], axis=0)
         change = difference(candidate, base, AGGREGATE, replicates=replicates)
         yield Finding(
             replace(parts[0].match, env=""),
-            (base, candidate),
+            scores,
+            scores,
             (
                 aggregate(base, AGGREGATE, replicates=replicates),
                 aggregate(candidate, AGGREGATE, replicates=replicates),
             ),
             change,
-            sign=1,
+            gain=change,
             size=1.0,
-            zero=0.0,
             probability=probability_of_improvement(candidate, base),
             losses=(int(losses[0]), int(losses[1])),
             p=interval_p_value(change),
