@@ -180,12 +180,12 @@ class GroupRunner:
         """Reports how runs ended; returns how many failed."""
         for lane in lanes:
             if lane.status == "failed":
-                self.progress.failed(lane.cell, lane.reason or "")
+                self.progress.fail(lane.cell, lane.reason or "")
             else:
                 final = lane.rows[-1]["return_mean"]
                 final = float("nan") if final is None else final
                 seconds = lane.progress.wall_seconds
-                self.progress.finished(lane.cell, lane.status, final, seconds)
+                self.progress.finish(lane.cell, lane.status, final, seconds)
         return sum(lane.status == "failed" for lane in lanes)
 
 

@@ -53,10 +53,10 @@ class Progress:
     def running(self, report: CellReport) -> None:
         """Reports a cell that runs."""
 
-    def finished(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:
+    def finish(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:
         """Reports that a cell has ended: `finished` or `diverged`."""
 
-    def failed(self, cell: Cell, reason: str) -> None:
+    def fail(self, cell: Cell, reason: str) -> None:
         """Reports that a cell could not be run."""
 
     def note(self, text: str, always: bool = True) -> None:
@@ -123,13 +123,13 @@ class ProgressTally(Progress):
             self.tick()
             self.reports[report.cell.run_id] = report
 
-    def finished(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:
+    def finish(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:
         """Counts a cell that has ended."""
         with self.lock:
             self._leave(cell)
             self.done += 1
 
-    def failed(self, cell: Cell, reason: str) -> None:
+    def fail(self, cell: Cell, reason: str) -> None:
         """Counts a cell that has failed."""
         with self.lock:
             self._leave(cell)
@@ -246,16 +246,16 @@ class ProgressLines(ProgressTally):
                 False,
             )
 
-    def finished(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:
+    def finish(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:
         """Prints the end of a cell."""
         with self.lock:
-            super().finished(cell, status, final_return, seconds)
+            super().finish(cell, status, final_return, seconds)
             self.note(f"{self._count()} {_ending(cell, status, final_return, seconds)}", False)
 
-    def failed(self, cell: Cell, reason: str) -> None:
+    def fail(self, cell: Cell, reason: str) -> None:
         """Prints why a cell failed."""
         with self.lock:
-            super().failed(cell, reason)
+            super().fail(cell, reason)
             self.note(f"{self._count()} {cell_name(cell)}: failed: {reason}")
 
     def note(self, text: str, always: bool = True) -> None:
@@ -295,15 +295,15 @@ class LiveTable(ProgressTally):
         super().begin(groups, done, total)
         self._live.start()
 
-    def finished(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:
+    def finish(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:
         """Removes a cell from the table; prints it unless it has plainly finished."""
-        super().finished(cell, status, final_return, seconds)
+        super().finish(cell, status, final_return, seconds)
         if status != "finished":
             self.note(_ending(cell, status, final_return, seconds))
 
-    def failed(self, cell: Cell, reason: str) -> None:
+    def fail(self, cell: Cell, reason: str) -> None:
         """Prints why a cell failed, above the table."""
-        super().failed(cell, reason)
+        super().fail(cell, reason)
         self.note(f"{cell_name(cell)}: failed: {reason}")
 
     def note(self, text: str, always: bool = True) -> None:

@@ -142,11 +142,11 @@ def report_ended(progress: Progress, cell: Cell, record: Mapping[str, Any], orig
       origin: when or by whom it was run, for people.
     """
     if record["status"] == "failed":
-        progress.failed(cell, f"{record['reason']} ({origin})")
+        progress.fail(cell, f"{record['reason']} ({origin})")
     else:
         final = record["final_return"]
         final = float("nan") if final is None else final
-        progress.finished(cell, f"{record['status']} {origin}", final, record["wall_seconds"])
+        progress.finish(cell, f"{record['status']} {origin}", final, record["wall_seconds"])
 
 
 @dataclass(frozen=True)

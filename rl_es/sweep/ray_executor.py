@@ -104,13 +104,13 @@ class RayProgress(Progress):
         cell, *values = report
         self._call("running", cell.run_id, *values)
 
-    def finished(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:
+    def finish(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:
         """Sends the report."""
-        self._call("finished", cell.run_id, status, final_return, seconds)
+        self._call("finish", cell.run_id, status, final_return, seconds)
 
-    def failed(self, cell: Cell, reason: str) -> None:
+    def fail(self, cell: Cell, reason: str) -> None:
         """Sends the report."""
-        self._call("failed", cell.run_id, reason)
+        self._call("fail", cell.run_id, reason)
 
     def note(self, text: str, always: bool = True) -> None:
         """Sends the report."""

@@ -119,11 +119,11 @@ class FolderWatcher:
         elif status == "failed":
             self._cells.pop(cell.run_id)
             self.failures += 1
-            self._progress.failed(cell, record["reason"] or "")
+            self._progress.fail(cell, record["reason"] or "")
         elif status == "diverged" or run_progress.fraction(cell) >= 1.0:
             self._cells.pop(cell.run_id)
             final = _number(record["final_return"])
-            self._progress.finished(cell, status, final, run_progress.wall_seconds)
+            self._progress.finish(cell, status, final, run_progress.wall_seconds)
 
 
 def _number(value: float | None) -> float:

@@ -113,7 +113,7 @@ class NoteProgress(Progress):
         """`folder` is the results folder; `note` receives each note on one line."""
         self._store, self._note = Store(folder), note
 
-    def failed(self, cell: Cell, reason: str) -> None:
+    def fail(self, cell: Cell, reason: str) -> None:
         """Notes why a cell failed whose record does not say it."""
         if self._store.read(cell)[1].get("status") != "failed":
             self.note(f"{cell_name(cell)}: failed: {reason}")

@@ -34,9 +34,9 @@ def trial(folder: Path) -> list[int]:
     )
     resident: list[int] = []
 
-    def finished(*report: Any) -> None:
+    def finish(*report: Any) -> None:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         resident.append(pages * os.sysconf("SC_PAGE_SIZE"))
 
-    execution.run_sweep(sweep_of(text), folder, Said(finished=finished), Resources(lanes=1))
+    execution.run_sweep(sweep_of(text), folder, Said(finish=finish), Resources(lanes=1))
     return resident

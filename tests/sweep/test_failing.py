@@ -33,7 +33,7 @@ def test_a_failing_group_is_recorded_and_run_again_when_asked_for(tmp_path: Path
     assert status["CartPole-v1"] == {"failed"} and status["Pendulum-v1"] == {"finished"}
     (reason,) = set(runs.reason.dropna())
     assert re.fullmatch(r"ZeroDivisionError: the pole \(small\.py:\d+\)", reason)
-    assert reports.counts["failed"] == 8
+    assert reports.counts["fail"] == 8
     before = times(tmp_path)
     ran(tmp_path, sweep_of(TINY), first_reports, code=1)
     assert times(tmp_path) == before
@@ -41,7 +41,7 @@ def test_a_failing_group_is_recorded_and_run_again_when_asked_for(tmp_path: Path
     ran(tmp_path, sweep_of(TINY, "seeds=3"), second_reports, retry_failed=True)
     _, runs = tables.load_tables(tmp_path)
     assert len(runs) == 16 and set(runs.status) == {"finished"}
-    assert second_reports.counts["finished"] == 8
+    assert second_reports.counts["finish"] == 8
     same(tmp_path, ran(tmp_path / "through", sweep_of(TINY)))
 
 
@@ -117,7 +117,7 @@ def test_a_run_that_diverges_ends_with_its_curve(tmp_path: Path) -> None:
     curves, runs = tables.load_tables(tmp_path)
     assert (runs.status == "diverged").all() and runs.reason.str.contains("not finite").all()
     assert (curves.groupby("seed").generation.apply(list).map(len) == 2).all()
-    assert reports.counts["finished"] == 2
+    assert reports.counts["finish"] == 2
     before = times(tmp_path)
     ran(tmp_path, sweep)
     assert times(tmp_path) == before

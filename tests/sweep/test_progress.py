@@ -57,12 +57,12 @@ def test_tally(toy_cells: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
     assert 0 < tally.share < 0.02 and tally.seconds_to_go is None
     tally.running(CellReport(first, 0.5, 1.0, 50, 10.0))
     clock.now = 8.0
-    tally.finished(first, "finished", 1.0, 8.0)
+    tally.finish(first, "finished", 1.0, 8.0)
     # 100 of 800 steps in 8 seconds.
     assert tally.share == pytest.approx(1 / 8) and tally.seconds_to_go == pytest.approx(56)
     assert (tally.compile_seconds, tally.run_seconds) == (2.0, 6.0)
     clock.now = 20.0  # nothing ran meanwhile
-    tally.failed(second, "why")
+    tally.fail(second, "why")
     tally.running(CellReport(third, 1.0, 1.0, 300, 10.0))
     assert (tally.done, tally.failures, tally.left) == (1, 1, 2)
     assert tally.run_seconds == 6.0 and tally.share == pytest.approx(5 / 8)
@@ -76,7 +76,7 @@ def test_cells_done_before_are_not_work(
     tally = ProgressTally(clock)
     tally.begin(groups[1:], done=2, total=4)
     clock.now = 10.0
-    tally.finished(cells[2], "finished", 1.0, 10.0)
+    tally.finish(cells[2], "finished", 1.0, 10.0)
     assert tally.share == pytest.approx(0.5) and tally.seconds_to_go == pytest.approx(10)
 
 
@@ -86,9 +86,9 @@ def _report(display: Progress, cells: tuple[Cell, ...], groups: tuple[Group, ...
     display.compiling(groups[0], 3.25)
     for step in range(5):
         display.running(CellReport(cells[0], step / 5, 12.5, 20 * step, 1e4))
-    display.finished(cells[0], "finished", 99.5, 65.0)
-    display.finished(cells[1], "diverged", float("nan"), 1.0)
-    display.failed(cells[2], "out of\nmemory [bold]")
+    display.finish(cells[0], "finished", 99.5, 65.0)
+    display.finish(cells[1], "diverged", float("nan"), 1.0)
+    display.fail(cells[2], "out of\nmemory [bold]")
     display.note("a note")
     display.end()
     display.end()
@@ -166,7 +166,7 @@ def test_threads(kind: str, toy_cells: tuple[tuple[Cell, ...], tuple[Group, ...]
         for step in range(50):
             display.running(CellReport(cells[0], step / 50, 1.0, step, 1.0))
             display.compiling(groups[0], 0.5)
-            display.finished(cells[0], "finished", 1.0, 1.0)
+            display.finish(cells[0], "finished", 1.0, 1.0)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:

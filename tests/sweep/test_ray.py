@@ -30,7 +30,7 @@ def test_a_task_s_files_and_reports_come_to_the_driver(tmp_path: Path) -> None:
     )
     alike(expected, folder)
     counts = reports.counts
-    assert counts["finished"] == 2 and counts["compiling"] == 2 and counts["running"] >= 2
+    assert counts["finish"] == 2 and counts["compiling"] == 2 and counts["running"] >= 2
     assert len(list(folder.glob("policies/*/final.msgpack"))) == 2
     assert not list(folder.glob("**/.*"))
 

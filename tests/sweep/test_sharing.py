@@ -107,7 +107,7 @@ def test_a_claimed_group_is_waited_for(expected: Path, tmp_path: Path) -> None:
     ran(tmp_path, sweep_of(TINY), said)
     (note,) = said.notes
     assert note.startswith(f"waiting for process {os.getpid()} on ") and first.label in note
-    ended = [report[0].group for event, *report in said.said if event == "finished"]
+    ended = [report[0].group for event, *report in said.said if event == "finish"]
     assert ended[-len(first.cells) :] == [first.key] * len(first.cells)
     same(expected, tmp_path)
 
@@ -148,7 +148,7 @@ def test_what_fails_again_is_left_alone_by_the_next_process(tmp_path: Path) -> N
     claimed.release()
     for cell in group.cells:
         store.write(cell, *store.read(cell))
-    assert take() is None and said.counts["failed"] == 2
+    assert take() is None and said.counts["fail"] == 2
 
 
 # --- workers ------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def test_runs_of_other_processes_are_reported_from_their_files(short: Path, tmp_
     store.write(first, rows[:2], {**record, "status": "failed", "reason": "why"})
     watcher.poll()
     assert [event for event, *_ in said.said] == [
-        "compiling", "compiling", "finished", "running", "failed",
+        "compiling", "compiling", "finish", "running", "fail",
     ]  # fmt: skip
     assert said.said[2][1:3] == (second, "finished")
     assert said.said[3][1][:3] == (first, 0.5, rows[1]["return_mean"])
@@ -181,7 +181,7 @@ def test_runs_of_other_processes_are_reported_from_their_files(short: Path, tmp_
 def test_workers_give_the_tables_of_one_process(expected: Path, tmp_path: Path) -> None:
     counts = by_workers(tmp_path).counts
     alike(expected, tmp_path)  # a worker has fewer threads than this process
-    assert counts["finished"] == 16 and counts["begin"] == 1 and counts["compiling"] == 8
+    assert counts["finish"] == 16 and counts["begin"] == 1 and counts["compiling"] == 8
     assert not list(tmp_path.glob("**/.*"))
 
 
