@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rl_es.config import static
+from rl_es.config import VERMILLION, Style, static
 from rl_es.evolution.config import EpisodicConfig
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Agent, ProblemSpec
 
 NUMERICS = 1
+STYLE = Style(VERMILLION, marker="^", order=3)
+FULL_RANK = "full_rank_es"
+REFERENCE = "returns"
 
 
 class Hyperparameters(EpisodicConfig):

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rl_es.config import SKY, Style
 from rl_es.evolution.config import EpisodicConfig
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Agent, ProblemSpec
 
 NUMERICS = 1
+STYLE = Style(SKY, "dashed", "s", order=2)
 
 
 class Hyperparameters(EpisodicConfig):

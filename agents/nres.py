@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rl_es.config import PURPLE, Style
 from rl_es.evolution.config import LowRankPersistentConfig
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Agent, ProblemSpec
 
 NUMERICS = 1
+STYLE = Style(PURPLE, "dashed", "v", order=5)
 
 
 class Hyperparameters(LowRankPersistentConfig):

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rl_es.config import static, traced
+from rl_es.config import BLUE, Style, static, traced
 from rl_es.evolution.config import EpisodicConfig, Shaping
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Agent, ProblemSpec
 
 NUMERICS = 1
+STYLE = Style(BLUE, order=1)
 
 
 class Hyperparameters(EpisodicConfig):

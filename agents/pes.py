@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import model_validator
 
-from rl_es.config import static
+from rl_es.config import GREEN, Style, static
 from rl_es.evolution.config import Accumulator, LowRankPersistentConfig
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Agent, ProblemSpec
 
 NUMERICS = 1
+STYLE = Style(GREEN, "long", "D", order=4)
+REFERENCE = "gradients"
 
 
 class Hyperparameters(LowRankPersistentConfig):

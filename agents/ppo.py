@@ -19,13 +19,15 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import model_validator
 
-from rl_es.config import Config, static, traced
+from rl_es.config import BLACK, Config, Style, static, traced
 from rl_es.registry import require
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Environment, Learner, Policy
 
 NUMERICS = 1
+STYLE = Style(BLACK, "dashdot", "X", order=7)
+REFERENCE = "scores"
 
 
 class Hyperparameters(Config):

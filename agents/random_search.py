@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Self
 
 from pydantic import field_validator
 
-from rl_es.config import Config, static, traced
+from rl_es.config import GREY, Config, Style, static, traced
 from rl_es.evolution.config import check_even
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Agent, ProblemSpec
 
 NUMERICS = 1
+STYLE = Style(GREY, "dotted", "p", order=8)
 
 
 class Hyperparameters(Config):

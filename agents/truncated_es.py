@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rl_es.config import ORANGE, Style
 from rl_es.evolution.config import PersistentConfig
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Agent, ProblemSpec
 
 NUMERICS = 1
+STYLE = Style(ORANGE, "dashdot", "P", order=6)
 
 
 class Hyperparameters(PersistentConfig):

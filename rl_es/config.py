@@ -1,12 +1,14 @@
-"""Typed, frozen configurations, read from YAML.
+"""What files of agents and suites declare: typed, frozen configurations, and looks in figures.
 
-A field is static (a new value compiles a new program) or traced (a number that is an argument of
-the compiled program, so that many values share it).
+A configuration is read from YAML. A field is static (a new value compiles a new program) or traced
+(a number that is an argument of the compiled program, so that many values share it).
 
 Neither this module nor the top level of an agent's or suite's file imports jax: a wrong sweep file
 is refused before anything heavy is loaded.
 """
 
+import re
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pydantic
@@ -48,3 +50,58 @@ def split_traced(config: Config) -> tuple[dict[str, Any], dict[str, float]]:
         {name: value for name, value in values.items() if name not in names},
         {name: float(values[name]) for name in names},
     )
+
+
+# Colours are those of Okabe and Ito (2008), which stay distinct under the common kinds of colour
+# blindness; their yellow is left out, because it is too pale on white, and a grey is added. Lines
+# and markers differ as well, so that figures can be read in grey.
+BLACK, GREY, ORANGE, SKY = "#000000", "#7f7f7f", "#E69F00", "#56B4E9"
+GREEN, BLUE, VERMILLION, PURPLE = "#009E73", "#0072B2", "#D55E00", "#CC79A7"
+COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY)
+LINES = {  # by name, in matplotlib's notation
+    "solid": "-",
+    "dashed": (0, (4, 1.5)),
+    "dashdot": (0, (5, 1.5, 1, 1.5)),
+    "dotted": (0, (1, 1.2)),
+    "long": (0, (9, 1.5)),
+}
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
+LAST = 1000  # in legends
+
+
+@dataclass(frozen=True)
+class Style:
+    """The look of one label.
+
+    Attributes:
+      colour: Colour of lines, bars and markers, as '#rrggbb'.
+      line: One of `LINES`: solid, dashed, dashdot, dotted, long.
+      marker: One of `MARKERS`, in matplotlib's notation.
+      order: Place in legends and bars, from the smallest number on; equal ones go by name.
+
+    Raises:
+      ValueError: The colour, line or marker is none of these.
+    """
+
+    colour: str
+    line: str = "solid"
+    marker: str = "o"
+    order: int = LAST
+
+    def __post_init__(self):
+        """Checks the values: figures are drawn after hours of training, and must not fail then."""
+        if not re.fullmatch("#[0-9A-Fa-f]{6}", self.colour):
+            raise ValueError(f"colour must be '#rrggbb', is {self.colour!r}")
+        for name, values in (("line", LINES), ("marker", MARKERS)):
+            if getattr(self, name) not in values:
+                value = getattr(self, name)
+                raise ValueError(f"{name} must be one of {', '.join(values)}, is {value!r}")
+
+    def to_json(self) -> dict[str, str]:
+        """Returns what the manifest of a results folder holds: all but the order."""
+        return {"colour": self.colour, "line": self.line, "marker": self.marker}
+
+    @property
+    def linestyle(self) -> Any:
+        """The line in matplotlib's notation."""
+        return LINES[self.line]

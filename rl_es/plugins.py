@@ -33,7 +33,8 @@ from typing import Any
 
 import pydantic
 
-from rl_es.config import Config
+from rl_es import config
+from rl_es.config import Config, Style
 from rl_es.errors import UserError, brief, did_you_mean, short_reason
 
 _REFERENCE = re.compile(r"(?P<module>[^:\0]+?\.py|[A-Za-z_][\w.]*)(?::(?P<object>[A-Za-z_]\w*))?")
@@ -127,7 +128,7 @@ def load_agent(reference: str) -> Any:
     """Returns an agent: `Hyperparameters`, `make` or `make_learner`, and `NUMERICS`.
 
     Raises:
-      UserError: the reference names no agent; says what it lacks.
+      UserError: the reference names no agent, or its style is none; says what it lacks.
     """
     plugin, module = load(reference)
     hyperparameters = getattr(plugin, "Hyperparameters", None)
@@ -137,9 +138,9 @@ def load_agent(reference: str) -> Any:
             f"{reference} has no Hyperparameters: an agent needs a class of that name, derived "
             "from rl_es.config.Config or from those of rl_es.evolution.config"
         )
-    names = ("make", "make_learner", "check")
-    functions = {name: getattr(plugin, name) for name in names if hasattr(plugin, name)}
-    if not functions.keys() & {"make", "make_learner"}:
+    names = ("make", "make_learner", "check", "STYLE", "FULL_RANK", "REFERENCE")
+    attributes = {name: getattr(plugin, name) for name in names if hasattr(plugin, name)}
+    if not attributes.keys() & {"make", "make_learner"}:
         if not isinstance(plugin, type) or not (
             hasattr(plugin, "ask") or hasattr(plugin, "advance")
         ):
@@ -147,12 +148,14 @@ def load_agent(reference: str) -> Any:
                 f"{reference} is no agent: it needs make(config, problem), or to be a class with "
                 "the methods of rl_es.interfaces.Agent that is made of (config, problem)"
             )
-        functions["make" if hasattr(plugin, "ask") else "make_learner"] = plugin
+        attributes["make" if hasattr(plugin, "ask") else "make_learner"] = plugin
+    if not isinstance(attributes.get("STYLE"), Style | None):
+        raise UserError(f"{reference}: STYLE must be a rl_es.config.Style")
     return SimpleNamespace(
         Hyperparameters=hyperparameters,
         NUMERICS=module_numerics(plugin, module),
         __doc__=plugin.__doc__,
-        **functions,
+        **attributes,
     )
 
 
@@ -281,5 +284,6 @@ def _line_of(error: Exception) -> str:
     if isinstance(error, SyntaxError):
         return f"line {error.lineno}: "
     frames = traceback.extract_tb(error.__traceback__)
-    frames = [frame for frame in frames if "importlib" not in frame.filename]
+    machinery = ("importlib", "<string>", config.__file__)  # not the line that is to be changed
+    frames = [frame for frame in frames if not any(name in frame.filename for name in machinery)]
     return f"line {frames[-1].lineno} of {Path(frames[-1].filename).name}: " if frames else ""

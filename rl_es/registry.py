@@ -11,6 +11,10 @@ An agent file `agents/NAME.py` has
   evolution strategy, `make_learner(config, env, policy, normalise_observations)`: returns a
   `rl_es.interfaces.Learner`.
 - `check()`, optional: raises a `UserError` where a library that the agent needs is missing.
+- `STYLE`, optional: a `rl_es.config.Style`, its look in figures.
+- `FULL_RANK`, optional: the name of the agent that is the same but for noise of full rank.
+- `REFERENCE`, optional: what others are compared with it for, unless a command names another:
+  `returns`, `gradients` (estimates of them), or `scores` (the high end of normalised returns).
 
 A suite file `envs/SUITE.py` has
 - `NAMES`: the names of its environments.
@@ -35,7 +39,7 @@ point of an installed package. A package of suites may have a module `_styles` w
 import importlib
 import importlib.util
 import pkgutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any
 
@@ -175,6 +179,39 @@ def check_requires(module: str, extra: str) -> Callable[[str, Any], None]:
 def strategy_names() -> list[str]:
     """Returns the names of the agents that are evolution strategies."""
     return [name for name in agents.names() if not hasattr(agents.load(name), "make_learner")]
+
+
+def declarations(attribute: str, names: Iterable[str]) -> dict[str, Any]:
+    """Returns an optional attribute of agents' files, of those among `names` that have it.
+
+    Nothing is imported for names that no agent has, nor for references to plug-ins: a results
+    folder that is drawn names its agents, and must not decide what code runs.
+    """
+    requested, values = set(names), {}
+    for name in agents.names():
+        try:
+            module = agents.load(name) if name in requested else None
+        except UserError:  # an installed plug-in that cannot be imported here
+            continue
+        if hasattr(module, attribute):
+            values[name] = getattr(module, attribute)
+    return values
+
+
+def plugin_styles(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Returns the styles of the plug-ins among some agents, as the manifest of a folder has them.
+
+    Drawing the folder imports no plug-in that is named by a reference (`declarations`).
+    """
+    references = sorted({name for name in names if plugins.is_reference(name)})
+    styles = {name: getattr(agents.load(name), "STYLE", None) for name in references}
+    return {name: style.to_json() for name, style in styles.items() if style is not None}
+
+
+def reference_agent(purpose: str, names: Iterable[str]) -> str | None:
+    """Returns the first of some names whose agent's `REFERENCE` is this purpose; None without."""
+    references = declarations("REFERENCE", names)
+    return next((name for name, value in references.items() if value == purpose), None)
 
 
 def environment_names() -> list[str]:

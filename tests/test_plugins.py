@@ -10,8 +10,11 @@ import numpy as np
 import pytest
 
 from rl_es import cli, plugins, registry
+from rl_es.config import Style
 from rl_es.errors import UserError
+from rl_es.results import manifest
 from rl_es.sweep.cells import expand_cells
+from rl_es.sweep.store import Store
 from tests.running import sweep_of
 
 AGENT = '''
@@ -205,6 +208,37 @@ def test_entry_points(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         )
     finally:
         registry._entry_points.cache_clear()
+
+
+STYLED = AGENT.replace(
+    "class Hyper", 'STYLE = Style("#123456", marker="v")\n\n    class Hyper'
+).replace("import FullRank\n", "import FullRank\nfrom rl_es.config import Style\n")
+
+
+def test_a_run_records_the_style_of_a_plug_in(directory: Path) -> None:
+    (directory / "mine.py").write_text(STYLED)
+    sweep = sweep_of(SWEEP.format(agent="./mine.py:Mine", env="CartPole-v1"))
+    Store(directory / "out").write_manifest(sweep, 1)
+    style = manifest.read_sweep_manifest(directory / "out").styles["./mine.py:Mine"]
+    assert style == Style("#123456", marker="v")
+
+
+def test_drawing_imports_no_plug_in(directory: Path) -> None:
+    (directory / "mine.py").write_text("raise SystemExit('imported')")
+    assert registry.declarations("STYLE", ["./mine.py:Mine", "no such agent"]) == {}
+
+
+@pytest.mark.parametrize(
+    ("style", "message"),
+    [
+        ("'#123456'", r"\./mine\.py:Mine: STYLE must be a rl_es\.config\.Style"),
+        ("Style('red')", r"line \d+ of mine\.py: ValueError: colour must be '#rrggbb'"),
+    ],
+)
+def test_a_style_that_is_none_is_refused(directory: Path, style: str, message: str) -> None:
+    (directory / "mine.py").write_text(STYLED.replace('Style("#123456", marker="v")', style))
+    with pytest.raises(UserError, match=message):
+        registry.agents.load("./mine.py:Mine")
 
 
 def test_two_entry_points_of_one_name(monkeypatch: pytest.MonkeyPatch) -> None:

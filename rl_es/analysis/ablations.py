@@ -1,18 +1,18 @@
 """Runs that differ in one setting alone: the rank of their noise, or the width of their network."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 
 import numpy as np
 import pandas as pd
 
+from rl_es import registry
 from rl_es.results.text_files import parse_mapping
 
 ABLATED_SETTINGS = ("rank", "width")
 MIN_VALUES = 3  # of the setting in an ablation
-LOW_RANK_AGENTS = {"full_rank_es": "eggroll"}  # a full-rank agent -> its low-rank form
 _RANK = "hyper.rank"
 
 
@@ -32,6 +32,11 @@ class Ablation:
     agent: str
     values: tuple[float, ...]
     runs: Mapping[str, pd.DataFrame]
+
+
+def low_rank_agents(agents: Iterable[str]) -> dict[str, str]:
+    """Returns the low-rank agent, of those among some agents, by its full-rank relative."""
+    return {full: low for low, full in registry.declarations("FULL_RANK", agents).items()}
 
 
 def find_ablations(runs: pd.DataFrame, setting: str) -> list[Ablation]:
@@ -66,7 +71,7 @@ def _with_ranks(runs: pd.DataFrame) -> pd.DataFrame:
     """Adds rank as `setting` (infinite for full rank), and all other settings as `rest`."""
     none = pd.Series(np.nan, index=runs.index)
     rank = pd.to_numeric(runs.get(_RANK, none), errors="coerce")
-    agent = runs["agent"].replace(LOW_RANK_AGENTS)
+    agent = runs["agent"].replace(low_rank_agents(runs["agent"]))
     has_rank = agent.isin(set(agent[rank.notna()]))
     setting = rank.fillna(np.inf).where(has_rank)
     rest = _join_columns(runs, [*_hyperparameters(runs, without=_RANK), "policy"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rl_es.errors import UserError
 from rl_es.results import tables, text_files
@@ -30,7 +31,7 @@ def merge_folders(folders: Sequence[Path], out: Path) -> list[Path]:
     curves, runs = tables.load_tables(*map(folder_of_results, folders))
     manifests = [read_sweep_manifest(folder) for folder in folders]
     figures = [name for manifest in manifests for name in manifest.sweep.get("figures", ())]
-    content = {
+    content: dict[str, Any] = {
         "sweep": {
             "name": out.resolve().name,
             "description": f"merged from {', '.join(folder.name for folder in folders)}",
@@ -43,6 +44,9 @@ def merge_folders(folders: Sequence[Path], out: Path) -> list[Path]:
             for folder, manifest in zip(folders, manifests, strict=True)
         ],
     }
+    styles = {agent: style for manifest in manifests for agent, style in manifest.styles.items()}
+    if styles:
+        content["styles"] = {agent: style.to_json() for agent, style in styles.items()}
     out.mkdir(parents=True, exist_ok=True)
     paths = [*tables.write_tables(out, curves, runs), out / "manifest.json"]
     text_files.write_json(paths[-1], content)

@@ -10,12 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rl_es.analysis.drawing.figure_kinds import (
-    FigureKind,
-    FigureSource,
-    figure_caption,
-    write_report_figures,
-)
+from rl_es.analysis.drawing import FigureKind, FigureSource, figure_caption, write_figures
 from rl_es.analysis.formatting import markdown_rows
 from rl_es.results.files import write_text
 
@@ -76,7 +71,8 @@ def write_report(
     """
     for name, text in tables.items():
         write_text(folder / name, text)
-    drawings = write_report_figures(folder / figures, kinds.values(), source)
+    requested = [kind for kind in kinds.values() if kind.in_report(source)]
+    drawings = write_figures(folder / figures, requested, source, replaced=kinds.values())
     write_text(folder / page, compose_page(compose(png_paths(drawings))))
     return [*(folder / name for name in tables), *drawings, folder / page]
 

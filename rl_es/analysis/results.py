@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from rl_es.analysis.drawing import Style, assign_styles, counts_note, natural_order, select_styles
+from rl_es.analysis import drawing
+from rl_es.analysis.drawing import Style, natural_order
 from rl_es.results import manifest, surfaces, tables
 from rl_es.results.surfaces import Surface
 from rl_es.results.text_files import parse_mapping
@@ -28,6 +29,7 @@ class ResultTables:
       runs: One row a run.
       styles: Styles of all labels of the folder, in the order of legends.
       surfaces: Surfaces by environment, of those that have one.
+      plugin_styles: Styles of plug-ins, by reference.
       optional_figures: Names of the optional figures that the sweep requests.
       parent: Results of the whole folder, if these are of some of its environments.
     """
@@ -36,6 +38,7 @@ class ResultTables:
     runs: pd.DataFrame
     styles: Mapping[str, Style]
     surfaces: Mapping[str, Surface] = field(default_factory=dict)
+    plugin_styles: Mapping[str, Style] = field(default_factory=dict)
     optional_figures: frozenset[str] = frozenset()
     parent: "ResultTables | None" = None
 
@@ -52,7 +55,7 @@ class ResultTables:
     @property
     def legend(self) -> dict[str, Style]:
         """The styles of the labels that have a run here, in the order of legends."""
-        return select_styles(self.styles, self.runs["label"])
+        return drawing.select_styles(self.styles, self.runs["label"])
 
     def within(self, environments: Collection[str], /) -> "ResultTables":
         """Returns the results of these environments alone."""
@@ -70,7 +73,7 @@ class ResultTables:
 
     def sample_note(self) -> str:
         """Returns 'n = 5 seeds', with the exceptions by name."""
-        return counts_note(self.runs)
+        return drawing.counts_note(self.runs)
 
 
 def load_results(folder: Path, only: Collection[str] | None = None) -> ResultTables:
@@ -87,9 +90,17 @@ def load_results(folder: Path, only: Collection[str] | None = None) -> ResultTab
     if only is not None:
         frames = tuple(frame[frame["run_id"].isin(only)].reset_index(drop=True) for frame in frames)
     curves, runs = separate_variants(*frames)
-    styles = assign_styles(dict(zip(runs["label"], runs["agent"], strict=True)))
-    optional = frozenset(manifest.read_sweep_manifest(folder).sweep.get("figures", ()))
-    return ResultTables(curves, runs, styles, surfaces.load(folder), optional)
+    content = manifest.read_sweep_manifest(folder)
+    agents = dict(zip(runs["label"], runs["agent"], strict=True))
+    styles = drawing.assign_styles(agents, content.styles)
+    return ResultTables(
+        curves,
+        runs,
+        styles,
+        surfaces.load(folder),
+        content.styles,
+        frozenset(content.sweep.get("figures", ())),
+    )
 
 
 def separate_variants(

@@ -98,6 +98,7 @@ class FiguresCommand:
     ] = False
 
     def __call__(self) -> int:
+        from rl_es import registry
         from rl_es.analysis import drawing, gallery
         from rl_es.analysis.figures import cost
 
@@ -121,7 +122,8 @@ class FiguresCommand:
         if self.out is not None:
             check_folder(self.out)
         if self.published is not None:  # an error before any drawing
-            cost.published_ratios(self.published, self.reference or cost.DEFAULT_REFERENCE)
+            usual = registry.reference_agent("returns", registry.agents.names())
+            cost.published_ratios(self.published, self.reference or usual or "")
         for path in gallery.draw_figures(self.folders, self.out, self.kind, options, formats):
             print(path)
         return 0

@@ -19,10 +19,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from rl_es.config import Style
 from rl_es.errors import DamagedError, UserError
 from rl_es.results import files, text_files
 from rl_es.results.files import Note, read_or_set_aside
@@ -266,18 +267,40 @@ class _SweepDescription(FileModel):
     environments: list[_Environment] = Field(default_factory=list)
 
 
+class _Style(FileModel):
+    """The look of a plug-in, `rl_es.config.Style`."""
+
+    colour: str
+    line: str
+    marker: str
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        Style(self.colour, self.line, self.marker)
+        return self
+
+
 class _SweepManifest(FileModel):
     sweep: _SweepDescription
     starts: list[Start] = Field(default_factory=list)
+    styles: dict[str, _Style] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class SweepManifest:
-    """The sweep of the last start, and all starts; empty where there is no manifest."""
+    """The sweep of the last start, and all starts; empty where there is no manifest.
+
+    Attributes:
+      sweep: The content of its file.
+      starts: A record of each start.
+      styles: Styles in figures, by the reference of a plug-in.
+      is_merge: True where the tables come from several folders.
+    """
 
     sweep: Mapping[str, Any] = field(default_factory=dict)
     starts: tuple[Mapping[str, Any], ...] = ()
-    is_merge: bool = False  # True where the tables come from several folders
+    styles: Mapping[str, Style] = field(default_factory=dict)
+    is_merge: bool = False
 
     @property
     def description(self) -> str:
@@ -303,9 +326,10 @@ def read_sweep_manifest(folder: Path) -> SweepManifest:
     path = folder / "manifest.json"
     if not path.exists():
         return SweepManifest()
-    _, content = read_json_as(path, _SweepManifest, "manifest of a sweep")
+    manifest, content = read_json_as(path, _SweepManifest, "manifest of a sweep")
     starts = tuple(content.get("starts", ()))
-    return SweepManifest(content["sweep"], starts, is_merge="merged" in content)
+    styles = {name: Style(**style.model_dump()) for name, style in manifest.styles.items()}
+    return SweepManifest(content["sweep"], starts, styles, is_merge="merged" in content)
 
 
 def _tuning(record: Mapping[str, Any]) -> str:

@@ -238,8 +238,10 @@ class Store:
         content = sweep.model_dump(mode="json", by_alias=True)
         processes = {"processes": jax.process_count()} if multihost.is_multihost() else {}
         start = {"cells": cells, **processes, **start}
+        styles = registry.plugin_styles(agent.name for agent in sweep.agents)
+        more = {"styles": styles} if styles else {}
         multihost.call_on_first(
-            lambda: manifest.write_manifest(self.folder, "sweep", content, start, self.note)
+            lambda: manifest.write_manifest(self.folder, "sweep", content, start, self.note, **more)
         )
 
     def refresh(self, *cells: Cell) -> None:

@@ -13,9 +13,9 @@ from rl_es.errors import UserError, brief, did_you_mean
 from rl_es.results import tables
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
 from rl_es.terminal import WARN, Check, expect
+from rl_es.tools import AGENT, ENVIRONMENT
 
-AGENT = "eggroll"  # what is trained on an environment that is checked
-TASK, SOLVED = "CartPole-v1", 475.0  # what an agent that is checked is trained on
+SOLVED = 475.0  # the return from which `ENVIRONMENT` counts as solved
 USUAL = {"population": 128, "lr": 0.05}  # settings of strategies on it that are not given
 EPISODE = 50  # most steps of an episode, where training only has to run
 
@@ -78,7 +78,7 @@ def checks_of(name: str, settings: Mapping[str, Any], steps: int) -> Mapping[str
     kind = AgentChecks if hasattr(module, "make_learner") else StrategyChecks
     checks = _quiet(kind(name, settings).checks())
     if steps:  # compiles quietly by itself, which cannot be nested
-        checks[TASK] = partial(_check_learning, name, settings, steps)
+        checks[ENVIRONMENT] = partial(_check_learning, name, settings, steps)
     return checks
 
 
@@ -99,7 +99,7 @@ def _check_learning(name: str, settings: Mapping[str, Any], steps: int) -> str:
             "evaluation": {"points": 10, "episodes": 16},
             "policy": {"widths": [32, 32]},
         },
-        "environments": [{"name": TASK, "threshold": SOLVED}],
+        "environments": [{"name": ENVIRONMENT, "threshold": SOLVED}],
         "agents": [{"name": name, "with": settings}],
     }
     sweep, silent = validate_sweep(Document("check", content)), io.StringIO()

@@ -21,6 +21,7 @@ from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
 from rl_es.terminal import FAIL, OK, WARN, Check, CheckFailure, CheckResult, expect
+from rl_es.tools import AGENT, ENVIRONMENT
 
 GIB, MIB = 2**30, 2**20
 PROBE = 32 * MIB  # bytes that are written to measure the speed
@@ -203,7 +204,6 @@ def _fits(requirement: Requirement, version_of: VersionOf) -> bool:
     return version is not None and requirement.specifier.contains(version, prereleases=True)
 
 
-ENVIRONMENT, AGENT = "CartPole-v1", "eggroll"
 SETTINGS = {"population": 256, "lr": 0.05}
 WIDTH = 16  # of the only hidden layer
 EPISODE = 100  # steps at most

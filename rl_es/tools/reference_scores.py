@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rl_es import registry
 from rl_es.analysis import results
 from rl_es.analysis.curves import COUNTED_STATUSES, final_returns
 from rl_es.errors import MAX_SEED, UserError, check_number, did_you_mean, short_reason
@@ -20,7 +21,6 @@ from rl_es.results import tables, text_files
 from rl_es.results.files import folder_of_results, write_text
 from rl_es.training.policy_manifest import EnvironmentRecord
 
-USUAL = ("ppo",)
 MOST_EPISODES = 1_000_000
 # Columns that every table has, besides those of `random` and `untrained`.
 OWN = ("env", "environment", "random_seed", "sweeps", "git_revisions", "date")
@@ -34,7 +34,8 @@ def write_references(
     Args:
       folders: of results, which hold different runs.
       out: the file.
-      labels: each has a column with the mean final return of its runs; none: ppo, if it has runs.
+      labels: each has a column with the mean final return of its runs; none: that of the agent that
+        is the reference of scores, if it has runs.
       episodes: of uniformly random actions, in each environment.
       seed: of these.
 
@@ -51,9 +52,9 @@ def write_references(
         if label not in known_labels:
             raise UserError(f"--label: no label '{label}' here{did_you_mean(label, known_labels)}")
     _check_columns(labels)
-    rows = list(
-        _rows(curves, runs, labels or [n for n in USUAL if n in known_labels], episodes, seed)
-    )
+    if not labels and (reference := registry.reference_agent("scores", known_labels)):
+        labels = [reference]
+    rows = list(_rows(curves, runs, labels, episodes, seed))
     write_text(out, pd.DataFrame(rows).to_csv(index=False))
     return out
 

@@ -1,6 +1,8 @@
 """Every strategy of the registry: it can be made, it improves, and it compiles once."""
 
+import ast
 import functools
+from pathlib import Path
 from typing import Any, get_args
 
 import jax
@@ -10,6 +12,7 @@ import pydantic
 import pytest
 from jax import Array
 
+import rl_es
 from rl_es import registry
 from rl_es.config import Config, split_traced
 from rl_es.errors import UserError
@@ -20,6 +23,7 @@ from rl_es.tools.check_agent import target_policy as linear
 from rl_es.training.learner import Evolution
 from tests.running import sweep_of
 
+PACKAGE = Path(rl_es.__file__).parent
 SHAPINGS, OPTIMISERS = get_args(Shaping), get_args(Optimiser)
 
 
@@ -173,3 +177,15 @@ def test_a_window_longer_than_the_episode_is_refused(agent: str) -> None:
     learner(agent, Target(length=7), window=7)
     with pytest.raises(UserError, match="window: 8 steps, but an episode ends after 7"):
         learner(agent, Target(length=7), window=8)
+
+
+def test_the_engine_names_no_agent() -> None:
+    """Only `tools` does, which trains one; agents declare what figures know of them."""
+    names, files = set(registry.agents.names()), set()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        constants = [
+            n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant)
+        ]
+        if names & {node.value for node in constants if isinstance(node.value, str)}:
+            files.add(path.relative_to(PACKAGE).as_posix())
+    assert {file for file in files if file.split("/")[0] != "agents"} == {"tools/__init__.py"}

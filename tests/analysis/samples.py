@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from rl_es.analysis import results
-from rl_es.analysis.drawing.figure_kinds import FigureKind
+from rl_es.analysis.drawing import FigureKind
 from rl_es.analysis.gallery import COLLECTIONS
 from rl_es.analysis.gradients import tables as gradients
 from rl_es.analysis.gradients.tables import RANK_BIAS_COLUMNS as BIAS

@@ -7,7 +7,7 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from rl_es.analysis.drawing.figure_kinds import FigureOptions
+from rl_es.analysis.drawing import FigureOptions
 from rl_es.analysis.figures import returns as best
 from rl_es.analysis.figures.catalogue import KINDS, OPTIONAL
 from rl_es.analysis.results import ResultTables, load_results

@@ -9,8 +9,7 @@ import pandas as pd
 import pytest
 
 from rl_es.analysis.ablations import find_ablations
-from rl_es.analysis.drawing.figure_kinds import FigureOptions
-from rl_es.analysis.drawing.palette import AGENT_STYLES
+from rl_es.analysis.drawing import FigureOptions, Style
 from rl_es.analysis.figures import aggregates, settings
 from rl_es.analysis.figures import cost as figures_cost
 from rl_es.analysis.figures import returns as reach
@@ -33,7 +32,7 @@ HEAD = "env,label,reference,ratio\n"
 
 def point(cost: float, final: float) -> FrontierPoint:
     value = np.float64(final)
-    return FrontierPoint(AGENT_STYLES["pes"], cost, Interval(value, value, value, 1))
+    return FrontierPoint(Style("#000000"), cost, Interval(value, value, value, 1))
 
 
 def test_the_front_holds_what_no_other_is_above_for_less() -> None:

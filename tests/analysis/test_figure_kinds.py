@@ -7,10 +7,7 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from rl_es.analysis.drawing import captions, layout
-from rl_es.analysis.drawing.captions import Caption
-from rl_es.analysis.drawing.figure_kinds import FigureOptions
-from rl_es.analysis.drawing.layout import SHEETS
+from rl_es.analysis.drawing import SHEETS, Caption, FigureOptions, captions, layout
 from rl_es.analysis.figures.catalogue import KINDS as OF_RESULTS
 from rl_es.errors import UserError
 from tests.analysis.samples import KINDS, LONG, source

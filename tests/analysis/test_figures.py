@@ -10,13 +10,14 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from rl_es.analysis.drawing import layout
-from rl_es.analysis.drawing.figure_kinds import FigureOptions
-from rl_es.analysis.drawing.layout import wrap_text
-from rl_es.analysis.drawing.palette import AGENT_STYLES
+from rl_es import registry
+from rl_es.analysis.drawing import FigureOptions, layout, wrap_text
 from rl_es.analysis.figures import returns
 from rl_es.analysis.formatting import format_tick
 from rl_es.analysis.results import load_results
+from rl_es.errors import UserError
+from rl_es.results.text_files import write_json
+from tests.analysis.conftest import write_run
 from tests.looks import legend, texts
 
 Results = Callable[..., Path]
@@ -40,14 +41,31 @@ def test_a_panel_an_environment_and_every_agent_named(
 
 def test_one_look_a_label_in_all_figures_and_panels(results: Results) -> None:
     loaded = load_results(results(labels=["eggroll", "pes", "eggroll r4"]))
+    declared = registry.declarations("STYLE", ["eggroll", "pes"])
+    eggroll, pes = (declared[agent].colour.lower() for agent in ("eggroll", "pes"))
     for draw in (returns.draw_learning_curves, returns.draw_over_time):
         for axes in draw(loaded, **FEW).axes:
             colours = {line.get_label(): to_hex(str(line.get_color())) for line in axes.lines}
-            assert colours["eggroll"] == AGENT_STYLES["eggroll"].colour.lower()
-            assert colours["pes"] == AGENT_STYLES["pes"].colour.lower()
+            assert colours["eggroll"] == eggroll
+            assert colours["pes"] == pes
             assert len({colours[name] for name in ("eggroll", "pes", "eggroll r4")}) == 3
     bars = returns.draw_final_returns(loaded, **FEW).axes[0].patches
-    assert to_hex(bars[0].get_facecolor()) == AGENT_STYLES["eggroll"].colour.lower()
+    assert to_hex(bars[0].get_facecolor()) == eggroll
+
+
+def test_a_plug_in_is_drawn_in_its_own_style(results: Results) -> None:
+    folder = results(envs=["e"], labels=["pes"])
+    write_run(folder, "e", "Mine", 0, agent="./mine.py:Mine")
+    style = {"colour": "#123456", "line": "long", "marker": "v"}
+    content = {"sweep": {"name": "demo"}, "styles": {"./mine.py:Mine": style}}
+    write_json(folder / "manifest.json", content)
+    (axes,) = returns.draw_learning_curves(load_results(folder), **FEW).axes
+    line = next(line for line in axes.lines if line.get_label() == "Mine")
+    assert (line.get_color(), line.get_marker()) == ("#123456", "v")
+    style["line"] = "--"
+    write_json(folder / "manifest.json", content)
+    with pytest.raises(UserError, match=r"manifest\.json: .*line must be one of"):
+        load_results(folder)
 
 
 def test_the_line_is_the_mean_over_seeds(results: Results) -> None:

@@ -9,9 +9,7 @@ import pytest
 
 from rl_es import cli
 from rl_es.analysis import gallery, results, sweep_report
-from rl_es.analysis.drawing import captions
-from rl_es.analysis.drawing.captions import fingerprint
-from rl_es.analysis.drawing.figure_kinds import FigureOptions
+from rl_es.analysis.drawing import FigureOptions, captions, fingerprint
 from rl_es.errors import UserError
 from rl_es.results import tables
 from tests.artifacts import REFERENCE

@@ -14,10 +14,10 @@ import pytest
 from rl_es import cli
 from rl_es.analysis import formatting, sweep_report, sweep_tables
 from rl_es.analysis.curves import align, counted_curves, curves_of_runs
-from rl_es.analysis.drawing.palette import COLOURS, LINES, MARKERS, Style
 from rl_es.analysis.html import report as html
 from rl_es.analysis.results import load_results
 from rl_es.analysis.statistics.intervals import bootstrap
+from rl_es.config import COLOURS, LINES, MARKERS, Style
 from rl_es.errors import UserError
 from rl_es.results import manifest, replays, text_files
 from tests.analysis import films, kinds

@@ -2,19 +2,55 @@
 
 import pytest
 
-from rl_es.analysis.drawing.palette import AGENT_STYLES, assign_styles, natural_order
+from rl_es import registry
+from rl_es.analysis.drawing import assign_styles, natural_order
+from rl_es.config import Style
+
+AGENT_STYLES = registry.declarations("STYLE", registry.agents.names())
 
 
 def own(*labels: str) -> dict[str, str]:
     return {label: label for label in labels}
 
 
+def test_every_agent_of_the_suite_declares_a_style() -> None:
+    assert [*AGENT_STYLES] == registry.agents.names()
+    assert {style.order for style in AGENT_STYLES.values()} == {*range(1, len(AGENT_STYLES) + 1)}
+
+
+def test_legends_are_in_the_declared_order() -> None:
+    agents = ["random_search", "ppo", "pes", "mine", "eggroll", "full_rank_es", "open_es"]
+    assert [*assign_styles(own(*agents))] == [
+        "open_es", "full_rank_es", "eggroll", "pes", "ppo", "random_search", "mine"
+    ]  # fmt: skip
+
+
+def test_a_recorded_style_is_that_of_the_plug_in() -> None:
+    recorded = {"./mine.py:Mine": Style("#123456", "long", "v", order=0)}
+    styles = assign_styles({"Mine": "./mine.py:Mine", "pes": "pes"}, recorded)
+    assert styles == {"Mine": recorded["./mine.py:Mine"], "pes": AGENT_STYLES["pes"]}
+    assert assign_styles({"Mine": "./mine.py:Mine"})["Mine"].colour != "#123456"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (("red",), "colour must be '#rrggbb', is 'red'"),
+        (("#123456", "--"), "line must be one of solid, dashed, dashdot, dotted, long, is '--'"),
+        (("#123456", "solid", "x"), r"marker must be one of o, s, \^, D, v, P, X, p, is 'x'"),
+    ],
+)
+def test_a_wrong_style_is_refused(values: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Style(*values)
+
+
 @pytest.mark.parametrize(
     "labels", [list(AGENT_STYLES), ["pes"], ["ppo", "eggroll"], ["pes", "mine"]]
 )
 def test_known_agents_look_the_same_in_any_company(labels: list[str]) -> None:
-    found = assign_styles(own(*labels))
-    assert all(found[label] == AGENT_STYLES[label] for label in labels if label in AGENT_STYLES)
+    styles = assign_styles(own(*labels))
+    assert all(styles[label] == AGENT_STYLES[label] for label in labels if label in AGENT_STYLES)
 
 
 def test_known_styles_differ_in_colour_and_in_grey() -> None:
@@ -29,11 +65,11 @@ def test_an_agents_only_label_has_its_style() -> None:
 @pytest.mark.parametrize("count", [8, 40, 100])
 def test_variants_are_distinct(count: int) -> None:
     labels = {f"eggroll r{rank}": "eggroll" for rank in range(count)} | own("pes", "eggroll")
-    found = assign_styles(labels)
-    assert len(set(found.values())) == count + 2
-    assert found["eggroll"] == AGENT_STYLES["eggroll"]
+    styles = assign_styles(labels)
+    assert len(set(styles.values())) == count + 2
+    assert styles["eggroll"] == AGENT_STYLES["eggroll"]
     if count == 8:
-        assert sum(style.colour == AGENT_STYLES["pes"].colour for style in found.values()) <= 2
+        assert sum(style.colour == AGENT_STYLES["pes"].colour for style in styles.values()) <= 2
 
 
 def test_the_order_of_the_table_does_not_matter() -> None:

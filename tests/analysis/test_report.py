@@ -14,7 +14,7 @@ import pytest
 from matplotlib.figure import Figure
 
 from rl_es.analysis import sweep_report
-from rl_es.analysis.drawing.figure_kinds import FigureOptions
+from rl_es.analysis.drawing import FigureOptions
 from rl_es.analysis.figures.catalogue import KINDS
 from rl_es.analysis.formatting import (
     DAGGER,

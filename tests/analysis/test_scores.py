@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from rl_es.analysis import scores, sweep_tables
-from rl_es.analysis.drawing.figure_kinds import FigureOptions
+from rl_es.analysis.drawing import FigureOptions
 from rl_es.analysis.figures import aggregates
 from rl_es.analysis.figures.catalogue import KINDS
 from rl_es.analysis.results import load_results

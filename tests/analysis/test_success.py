@@ -8,7 +8,7 @@ import pytest
 
 from rl_es.analysis import sweep_tables
 from rl_es.analysis.curves import Curve, last_values, success_curve
-from rl_es.analysis.drawing.figure_kinds import FigureOptions
+from rl_es.analysis.drawing import FigureOptions
 from rl_es.analysis.figures.returns import draw_success, threshold_environments
 from rl_es.analysis.results import load_results
 from rl_es.analysis.statistics.intervals import wilson

@@ -25,7 +25,7 @@ POINTS = {
     "flush": ("rl_es.results.files", "_flush"),
     "tables": ("rl_es.results.tables", "write_tables"),
     "sums": ("rl_es.results.checksums", "write_sums"),
-    "figures": ("rl_es.analysis.drawing.figure_kinds", "write_report_figures"),
+    "figures": ("rl_es.analysis.report", "write_figures"),
 }
 
 

@@ -18,11 +18,12 @@ from rl_es.analysis import drawing
 from rl_es.analysis.comparison.findings import BETTER, SAME, UNKNOWN, WORSE, Finding, Match, runs_of
 from rl_es.analysis.comparison.summary import Comparison
 from rl_es.analysis.curves import curves_of_runs
-from rl_es.analysis.drawing import DEFAULT_OPTIONS, FigureKind, FigureOptions, Style, palette
+from rl_es.analysis.drawing import DEFAULT_OPTIONS, FigureKind, FigureOptions
 from rl_es.analysis.statistics import CONFIDENCE
+from rl_es.config import BLACK, COLOURS, MARKERS, Style
 
-CANDIDATE_COLOURS = tuple(colour for colour in palette.COLOURS if colour != palette.BLACK)
-DASHES = (palette.DASHED, palette.DOTTED, palette.DASHDOT, palette.LONG)
+CANDIDATE_COLOURS = tuple(colour for colour in COLOURS if colour != BLACK)
+DASHES = ("dashed", "dotted", "dashdot", "long")
 COLUMNS = 5  # environments per figure
 TOTAL = "all environments"
 SHAPES = {BETTER: ">", WORSE: "<", SAME: "s", UNKNOWN: "o"}
@@ -32,7 +33,7 @@ SPREAD = 0.7  # the share of a row that several candidates take
 
 def folder_colour(index: int) -> str:
     """Returns the colour of a folder by its index; the base, which is the first, is black."""
-    return CANDIDATE_COLOURS[(index - 1) % len(CANDIDATE_COLOURS)] if index else palette.BLACK
+    return CANDIDATE_COLOURS[(index - 1) % len(CANDIDATE_COLOURS)] if index else BLACK
 
 
 def draw_curves(comparison: Comparison, options: FigureOptions) -> Figure:
@@ -57,7 +58,7 @@ def draw_curves(comparison: Comparison, options: FigureOptions) -> Figure:
                     panel.set_xlabel("")
         runs = comparison.base.results.runs
         entries = [
-            (drawing.legend_handle(_style(comparison, palette.BLACK, index)), folder.name)
+            (drawing.legend_handle(_style(comparison, BLACK, index)), folder.name)
             for index, folder in enumerate(comparison.folders)
         ]
         entries += drawing.threshold_entries(runs[runs["env"].isin(environments)])
@@ -90,8 +91,8 @@ def _draw_panel(
 def _style(comparison: Comparison, colour: str, index: int) -> Style:
     """Returns the style of a folder's curves: of this colour, or of its own among several."""
     ink = colour if len(comparison.folders) == 2 else folder_colour(index)
-    line = DASHES[(index - 1) % len(DASHES)] if index else "-"
-    return Style(ink, line, palette.MARKERS[index % len(palette.MARKERS)])
+    line = DASHES[(index - 1) % len(DASHES)] if index else "solid"
+    return Style(ink, line, MARKERS[index % len(MARKERS)])
 
 
 def _curve_note(comparison: Comparison, options: FigureOptions, has_single: bool) -> str:

@@ -11,7 +11,7 @@ were left out.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +24,6 @@ from rl_es.analysis.curves import COUNTED_STATUSES
 from rl_es.analysis.formatting import format_count, format_range, format_tick
 from rl_es.analysis.statistics import CONFIDENCE
 from rl_es.errors import UserError
-from rl_es.results.surfaces import Surface
 
 _CAPTION_KEYS = {"png": "Description", "svg": "Description", "pdf": "Subject"}
 # Of matplotlib's version or the date, which would change the bytes.
@@ -149,14 +148,22 @@ def seeds_note(sizes: Mapping[tuple[str, str], int], beyond: str = "") -> str:
     return f"{note} ({'; '.join(exceptions)})" if exceptions else note
 
 
-def list_runs(runs: pd.DataFrame) -> list[str]:
-    """Returns the first few runs by name and status, and how many more there are."""
-    names = [
-        f"{run['label']} on {run['env']}, seed {run['seed']} ({run['status']})"
-        for run in runs.to_dict("records")
-    ]
-    more = len(names) - MAX_LISTED_RUNS
-    return [*names[:MAX_LISTED_RUNS], f"and {more} more"] if more > 0 else names
+def list_runs(runs: pd.DataFrame, steps: pd.Series | None = None) -> list[str]:
+    """Returns the first few runs by name and status, and how many more there are.
+
+    Args:
+      runs: The runs to list.
+      steps: Number of environment steps that each took, by run_id; those without are not named.
+    """
+    names = []
+    for run in runs.head(MAX_LISTED_RUNS).to_dict("records"):
+        status = run["status"] if isinstance(run["status"], str) else "status unknown"
+        end = np.nan if steps is None else steps.get(run["run_id"], np.nan)
+        if np.isfinite(end):
+            status += f" after {format_tick(float(f'{end:.3g}'), end)} steps"
+        names.append(f"{run['label']} on {run['env']}, seed {run['seed']} ({status})")
+    more = len(runs) - MAX_LISTED_RUNS
+    return [*names, f"and {more} more"] if more > 0 else names
 
 
 def interval_note(runs: pd.DataFrame, mark: str, replicates: int, of: str = "the mean") -> str:
@@ -186,53 +193,6 @@ def bands_note(
     )
 
 
-def best_note(runs: pd.DataFrame, replicates: int, single: bool) -> tuple[str, ...]:
-    """Returns the note on lines of the best return so far."""
-    return bands_note(runs, replicates, single, "over seeds of each one's best evaluation so far")
-
-
-def shares_note() -> tuple[str, ...]:
-    """Returns the note on success rates."""
-    return (
-        "Success rate: the share of seeds whose last evaluation is at or above the threshold; "
-        f"diverged seeds count as failures. Shaded: {CONFIDENCE:.0%} Wilson score interval.",
-    )
-
-
-def medians_note(runs: pd.DataFrame, cut: bool) -> tuple[str, ...]:
-    """Returns the note on medians over single seeds; `cut` where some lines leave their panel."""
-    lost = not runs["status"].isin(COUNTED_STATUSES).all()
-    crosses = "; crosses: where one diverged or failed" if lost else ""
-    beyond = " A line that leaves its panel ends there." if cut else ""
-    return (
-        f"Thick: median over seeds, of the unperturbed policy, {counts_note(runs)}; thin: "
-        f"seeds{crosses}.{beyond}",
-    )
-
-
-def surfaces_note(surfaces: Sequence[Surface]) -> tuple[str, ...]:
-    """Returns the note on heat maps with the paths of centers over them."""
-    grids = {" x ".join(map(str, surface.returns.shape)) for surface in surfaces}
-    episodes = {surface.episodes for surface in surfaces}
-    counts = " or ".join(sorted(map(str, episodes)))
-    noun = "episode" if episodes == {1} else "episodes"
-    gaps = any(np.isnan(surface.returns).any() for surface in surfaces)
-    reddish = "; reddish where it is not finite" if gaps else ""
-    return (
-        f"Colours: minus the mean return of {counts} {noun} at each of "
-        f"{' or '.join(sorted(grids))} points{reddish}. Lines: the unperturbed parameters of each "
-        "label's first seed; markers: where each seed ends.",
-    )
-
-
-def bars_note(runs: pd.DataFrame, replicates: int) -> tuple[str, ...]:
-    """Returns the note on bars with dots."""
-    return (
-        f"Bars: mean return of the last evaluation, {counts_note(runs)}; dots: seeds; "
-        f"{interval_note(runs, 'black lines', replicates)}.",
-    )
-
-
 def time_note(curves: pd.DataFrame) -> tuple[str, ...]:
     """Returns the note on how seconds were divided among runs that shared them."""
     lanes = sorted({int(lanes) for lanes in curves["lanes"].dropna() if lanes > 1})
@@ -254,20 +214,9 @@ def running_note(runs: pd.DataFrame) -> list[str]:
 def runs_note(curves: pd.DataFrame, runs: pd.DataFrame, means: str = "means") -> tuple[str, ...]:
     """Returns the notes on unfinished runs, and on lost runs, which are not in the means."""
     notes = running_note(runs)
-    steps = curves.groupby("run_id")["env_steps"].max()
-    lost = runs[~runs["status"].isin(COUNTED_STATUSES)].to_dict("records")
-    if lost:
-        names = [_lost_run(run, steps.get(run["run_id"], np.nan)) for run in lost[:MAX_LISTED_RUNS]]
-        hidden = len(lost) - MAX_LISTED_RUNS
-        more = f"; and {hidden} more (runs.csv)" if hidden > 0 else ""
+    lost = runs[~runs["status"].isin(COUNTED_STATUSES)]
+    if len(lost):
+        names = list_runs(lost, curves.groupby("run_id")["env_steps"].max())
+        more = " (runs.csv)" if len(lost) > MAX_LISTED_RUNS else ""
         notes.append(f"Not in the {means}: {'; '.join(names)}{more}.")
     return tuple(notes)
-
-
-def _lost_run(run: dict, steps: float) -> str:
-    """Returns a lost run's label, environment and seed, its status, and how far it came."""
-    status = run["status"] if isinstance(run["status"], str) else "status unknown"
-    after = ""
-    if np.isfinite(steps):
-        after = f" after {format_tick(float(f'{steps:.3g}'), steps)} steps"
-    return f"{run['label']} on {run['env']}, seed {run['seed']} ({status}{after})"

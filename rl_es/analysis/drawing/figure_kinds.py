@@ -144,21 +144,6 @@ def figure_caption(kinds: Mapping[str, FigureKind[Any]], stem: str) -> str:
     return kinds[name].caption + (f", part {part}" if part else "")
 
 
-def write_report_figures(folder: Path, kinds: Collection[FigureKind[T]], source: T) -> list[Path]:
-    """Writes the figures of a report, and removes those that it no longer has.
-
-    Args:
-      folder: Created where it is missing.
-      kinds: All kinds.
-      source: The data that they are drawn from.
-
-    Returns:
-      The files, in order.
-    """
-    requested = [kind for kind in kinds if kind.in_report(source)]
-    return write_figures(folder, requested, source, replaced=kinds)
-
-
 def write_figures(
     folder: Path,
     kinds: Collection[FigureKind[T]],

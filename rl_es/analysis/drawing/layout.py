@@ -299,15 +299,11 @@ def wrap_text(text: str, width: float, size: float) -> str:
             lines.append(rest)
         rest = word
         while text_inches(rest, size) > width:
-            end = _break_point(rest, _fitting_length(rest, width, size))
+            fitting = _fitting_length(rest, width, size)
+            end = max(rest.rfind(sign, 0, fitting) for sign in "-_/=") + 1 or fitting
             lines.append(rest[:end])
             rest = rest[end:]
     return "\n".join([*lines, rest])
-
-
-def _break_point(text: str, end: int) -> int:
-    """Returns where a name is broken at or before `end`: after a sign that joins its parts."""
-    return max(text.rfind(sign, 0, end) for sign in "-_/=") + 1 or end
 
 
 def cut_text(text: str, width: float, size: float) -> str:

@@ -20,9 +20,9 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 
 from rl_es.analysis.curves import COUNTED_STATUSES, Curve, align, counted_curves, curves_of_runs
 from rl_es.analysis.drawing.layout import INK, count_fitting, legend_label
-from rl_es.analysis.drawing.palette import Style
 from rl_es.analysis.formatting import format_tick
 from rl_es.analysis.statistics import Interval, bootstrap
+from rl_es.config import Style
 
 STEPS_LABEL = "environment steps"
 REFERENCE_LINE: dict[str, Any] = dict(color="#555555", linestyle=(0, (4, 3)), linewidth=0.7)
@@ -72,9 +72,8 @@ def draw_mean(
 ) -> None:
     """Draws the mean over counted seeds and its interval; `offset` in [0, 1) moves the markers."""
     grid, returns = align(counted_curves(curves))
-    if not grid.size:
-        return
-    draw_band(panel, grid, bootstrap(returns, replicates=replicates), style, offset, label)
+    if grid.size:
+        draw_band(panel, grid, bootstrap(returns, replicates=replicates), style, offset, label)
 
 
 def draw_band(
@@ -100,7 +99,7 @@ def draw_line(
         x,
         y,
         color=style.colour,
-        linestyle=style.line,
+        linestyle=style.linestyle,
         marker=style.marker,
         # The offset keeps markers apart where lines lie on each other.
         markevery=(0.04 + 0.2 * offset, 0.24) if x.size > 1 else None,
@@ -132,7 +131,7 @@ def draw_single_runs(panel: Axes, curves: list[Curve], style: Style, end: float)
         if not lost and x[-1] - common_end <= _MIN_TAIL * end:
             continue
         single = True
-        panel.plot(x, y, color=style.colour, linewidth=0.5, alpha=0.8, linestyle=style.line)
+        panel.plot(x, y, color=style.colour, linewidth=0.5, alpha=0.8, linestyle=style.linestyle)
         if lost:
             _draw_cross(panel, curve, style)
     return single
@@ -146,21 +145,20 @@ def draw_medians(
     legend: Mapping[str, Style],
     y: pd.Series,
 ) -> None:
-    """Draws each label's runs and their median; the arguments are those of `draw_means`."""
+    """Draws each label's median, its runs as thin lines, and a cross where a lost one ends.
+
+    The arguments are those of `draw_means`.
+    """
     for index, (label, style) in enumerate(legend.items()):
         run_curves = curves_of_runs(curves, runs[runs["label"] == label], x, y)
-        draw_median(panel, run_curves, style, (index + 0.5) / len(legend), label)
-
-
-def draw_median(panel: Axes, curves: list[Curve], style: Style, offset: float, label: str) -> None:
-    """Draws each run as a thin line, a lost one with a cross at its end, and the others' median."""
-    for curve in curves:
-        panel.plot(curve.x, curve.y, color=style.colour, linewidth=0.5, alpha=0.5)
-        if curve.status not in COUNTED_STATUSES:
-            _draw_cross(panel, curve, style)
-    grid, values = align(counted_curves(curves))
-    if grid.size:
-        draw_line(panel, grid, np.median(values, axis=0), style, offset, label)
+        for curve in run_curves:
+            panel.plot(curve.x, curve.y, color=style.colour, linewidth=0.5, alpha=0.5)
+            if curve.status not in COUNTED_STATUSES:
+                _draw_cross(panel, curve, style)
+        grid, values = align(counted_curves(run_curves))
+        if grid.size:
+            offset = (index + 0.5) / len(legend)
+            draw_line(panel, grid, np.median(values, axis=0), style, offset, label)
 
 
 def _draw_cross(panel: Axes, curve: Curve, style: Style) -> None:
@@ -270,7 +268,7 @@ def legend_entries(legend: Mapping[str, Style]) -> list[tuple[Artist, str]]:
 
 def legend_handle(style: Style) -> Artist:
     """Returns the legend's sample of a style."""
-    look: dict[str, Any] = dict(color=style.colour, linestyle=style.line, marker=style.marker)
+    look: dict[str, Any] = dict(color=style.colour, linestyle=style.linestyle, marker=style.marker)
     return Line2D([], [], **look, **_EDGE)
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from rl_es import registry
 from rl_es.analysis import drawing
 from rl_es.analysis.curves import Curve, counted_curves, curves_of_runs
 from rl_es.analysis.drawing import DEFAULT_OPTIONS, FigureOptions, RowNames, Style
@@ -37,9 +38,8 @@ from rl_es.errors import UserError, did_you_mean
 MAX_LABELS = 16  # a comparison of more cannot be read
 MIN_ENVIRONMENTS = 2
 MAX_LISTED = 4
-DEFAULT_REFERENCE = "eggroll"
 TOTAL = "all environments"
-_TOTAL_STYLE = Style(drawing.INK, "-", "D")
+_TOTAL_STYLE = Style(drawing.INK, marker="D")
 CURVE_POINTS = 41
 TOTALS = {"interquartile_mean": "all: IQM", "mean": "all: mean"}
 PROFILE_POINTS = 151
@@ -213,8 +213,8 @@ def _choose_reference(scores: dict[str, Scores], requested: str | None) -> str:
             near = did_you_mean(requested, scores)
             raise UserError(f"--reference: no label '{requested}' here{near}")
         return requested
-    if DEFAULT_REFERENCE in scores:
-        return DEFAULT_REFERENCE
+    if reference := registry.reference_agent("returns", scores):
+        return reference
     means = {
         label: float(aggregate(values, replicates=2).estimate)
         for label, values in scores.items()

@@ -110,7 +110,7 @@ _KINDS: tuple[FigureKind[ResultTables], ...] = (
         "Training time over that of another agent in the same sweep",
         cost.draw_time_ratio,
         cost.time_ratio_environments,
-        f"times of --reference ({cost.DEFAULT_REFERENCE}) and another label on the same seeds",
+        "times of the reference (--reference) and of another label on the same seeds",
         ALL_SUBJECTS,
     ),
     FigureKind(

@@ -17,6 +17,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from rl_es import registry
 from rl_es.analysis import drawing
 from rl_es.analysis.curves import (
     COUNTED_STATUSES,
@@ -27,7 +28,7 @@ from rl_es.analysis.curves import (
     span_decades,
 )
 from rl_es.analysis.drawing import DEFAULT_OPTIONS, FigureOptions, Style
-from rl_es.analysis.figures.aggregates import DEFAULT_REFERENCE, MAX_LABELS
+from rl_es.analysis.figures.aggregates import MAX_LABELS
 from rl_es.analysis.formatting import format_range
 from rl_es.analysis.results import ResultTables
 from rl_es.analysis.scores import read_csv_table, read_number_column
@@ -174,11 +175,16 @@ def _draw_points(panel: Axes, points: list[FrontierPoint], sign: int) -> None:
     panel.set_xlim(min(point.cost for point in points) / 1.3, end)
 
 
+def time_reference(results: ResultTables, options: FigureOptions) -> str | None:
+    """Returns the label whose times others are divided by; None where no label is one."""
+    return options.reference or registry.reference_agent("returns", results.root.legend)
+
+
 def time_ratio_environments(
     results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS
 ) -> list[str]:
     """Returns the environments that have times of the reference and of others."""
-    labels, reference = results.legend, options.reference or DEFAULT_REFERENCE
+    labels, reference = results.legend, time_reference(results, options)
     if reference not in labels or not 2 <= len(labels) <= MAX_LABELS:
         return []
     costs = _time_costs(results)
@@ -191,7 +197,8 @@ def time_ratio_environments(
 
 def draw_time_ratio(results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
     """Draws a panel per environment and one in all, a bar per label, on a logarithmic axis."""
-    costs, reference = _time_costs(results), options.reference or DEFAULT_REFERENCE
+    costs, reference = _time_costs(results), time_reference(results, options)
+    assert reference is not None  # else there is no environment
     environments = results.environments
     totals = [environments] if len(environments) > 1 else []
     subjects = [*totals, *([env] for env in environments)]

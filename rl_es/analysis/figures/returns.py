@@ -27,8 +27,9 @@ from rl_es.analysis.curves import (
 from rl_es.analysis.drawing import DEFAULT_OPTIONS, FigureOptions, Style
 from rl_es.analysis.figures.aggregates import MAX_LABELS
 from rl_es.analysis.results import ResultTables
-from rl_es.analysis.statistics import ThresholdTimes, kaplan_meier
+from rl_es.analysis.statistics import CONFIDENCE, ThresholdTimes, kaplan_meier
 
+_BEST = "over seeds of each one's best evaluation so far"
 _SHARE_ALPHA = 0.1  # bands of shares are wide, and lie on each other
 _MEDIAN: dict[str, Any] = dict(markerfacecolor="white", markeredgewidth=1.0, markersize=5)
 
@@ -96,7 +97,7 @@ def draw_best_so_far(results: ResultTables, options: FigureOptions = DEFAULT_OPT
             drawing.format_x_axis(panel, end, drawing.STEPS_LABEL)
             panel.set_ylabel("lowest loss so far" if loss else "best return so far")
         notes = [
-            *drawing.best_note(runs, options.replicates, single),
+            *drawing.bands_note(runs, options.replicates, single, _BEST),
             *drawing.runs_note(curves, runs),
         ]
         return drawing.finish_figure(figure, _legend(results), notes)
@@ -120,7 +121,12 @@ def draw_final_returns(results: ResultTables, options: FigureOptions = DEFAULT_O
             names.label(panel)
             drawing.set_short_ticks(panel.xaxis, drawing.count_fitting(panel, 4, 2))
             panel.set_xlabel("final return")
-        notes = [*drawing.bars_note(runs, options.replicates), *drawing.runs_note(curves, runs)]
+        intervals = drawing.interval_note(runs, "black lines", options.replicates)
+        notes = [
+            f"Bars: mean return of the last evaluation, {drawing.counts_note(runs)}; dots: seeds; "
+            f"{intervals}.",
+            *drawing.runs_note(curves, runs),
+        ]
         return drawing.finish_figure(figure, drawing.threshold_entries(runs), notes)
 
 
@@ -162,7 +168,8 @@ def draw_success(results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS
         quantity = drawing.EVALUATION_RETURN + minus
         notes = [
             *drawing.bands_note(runs, options.replicates, single, quantity),
-            *drawing.shares_note(),
+            "Success rate: the share of seeds whose last evaluation is at or above the threshold; "
+            f"diverged seeds count as failures. Shaded: {CONFIDENCE:.0%} Wilson score interval.",
             *drawing.runs_note(curves, runs),
         ]
         return drawing.finish_figure(figure, _legend(results), notes)
@@ -233,7 +240,7 @@ def _draw_step_function(
     last, look = np.nanmax(ends), dict[str, Any](color=style.colour)
     x, y = np.append(times, last), np.append(shares, shares[-1])
     name = drawing.legend_label(label)
-    panel.step(x, y, where="post", linestyle=style.line, label=name, **look)
+    panel.step(x, y, where="post", linestyle=style.linestyle, label=name, **look)
 
     def height(steps: np.ndarray) -> np.ndarray:
         return shares[np.searchsorted(times, steps, "right") - 1]

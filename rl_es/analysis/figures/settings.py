@@ -24,7 +24,7 @@ from rl_es.analysis.curves import (
     final_returns,
     per_run_seconds,
 )
-from rl_es.analysis.drawing import DEFAULT_OPTIONS, FigureOptions, Style, assign_styles
+from rl_es.analysis.drawing import DEFAULT_OPTIONS, FigureOptions, Style
 from rl_es.analysis.results import ResultTables
 from rl_es.analysis.statistics import bootstrap
 
@@ -59,7 +59,9 @@ def draw_ablation(results: ResultTables, options: FigureOptions = DEFAULT_OPTION
     runs = results.runs.assign(final=final, seconds=seconds)
     ablations = find_ablations(runs, setting)
     names = [ablation.name for ablation in ablations]
-    styles = assign_styles({ablation.name: ablation.agent for ablation in ablations})
+    styles = drawing.assign_styles(
+        {ablation.name: ablation.agent for ablation in ablations}, results.plugin_styles
+    )
     with drawing.paper_style():
         counts = [2] * len(results.environments)
         figure, rows = drawing.panel_rows(options.sheet, counts, 2.6, 1.9)
@@ -131,7 +133,7 @@ def _draw_ablation_line(
         if np.isfinite(value):
             xs.append(x)
             ys.append(float(interval.estimate))
-    panel.plot(xs, ys, color=style.colour, linestyle=style.line, zorder=2)
+    panel.plot(xs, ys, color=style.colour, linestyle=style.linestyle, zorder=2)
 
 
 def _format_ablation_axis(panel: Axes, setting: str, ablations: list[Ablation]) -> None:
@@ -178,8 +180,14 @@ def draw_parameters(results: ResultTables, options: FigureOptions = DEFAULT_OPTI
                 _draw_against_generation(panel, part, -part.curves["return_mean"], results.legend)
                 drawing.format_panel(panel, env, part.runs, loss=True)
                 panel.set_ylabel("loss")
-        notes = drawing.medians_note(results.runs, cut)
-        notes += drawing.runs_note(results.curves, results.runs, "medians")
+        lost = not results.runs["status"].isin(COUNTED_STATUSES).all()
+        crosses = "; crosses: where one diverged or failed" if lost else ""
+        beyond = " A line that leaves its panel ends there." if cut else ""
+        notes = [
+            "Thick: median over seeds, of the unperturbed policy, "
+            f"{drawing.counts_note(results.runs)}; thin: seeds{crosses}.{beyond}",
+            *drawing.runs_note(results.curves, results.runs, "medians"),
+        ]
         entries = drawing.legend_entries(results.legend)
         entries += drawing.threshold_entries(results.runs) if any(losses) else []
         return drawing.finish_figure(figure, entries, notes)
@@ -254,7 +262,9 @@ def draw_sensitivity(results: ResultTables, options: FigureOptions = DEFAULT_OPT
     """Draws a row per environment, a panel per setting."""
     columns = varied_settings(results)
     runs = results.runs.assign(final=final_returns(results.curves, results.runs))
-    styles = assign_styles({agent: agent for agent in runs["agent"].unique()})
+    styles = drawing.assign_styles(
+        {agent: agent for agent in runs["agent"].unique()}, results.plugin_styles
+    )
     counts = [len(columns)] * len(results.environments)
     with drawing.paper_style():
         figure, rows = drawing.panel_rows(options.sheet, counts, 2.5, 1.9)
@@ -300,7 +310,7 @@ def _draw_dots(panel: Axes, runs: pd.DataFrame, column: str, styles: Mapping[str
         rows = alive[alive["agent"] == agent].sort_values([column, "seed", "run_id"])
         x, y = rows[column].to_numpy(float), rows["final"].to_numpy(float)
         panel.plot(x, y, style.marker, ms=2.6, alpha=0.7, mew=0, **look)
-        line: dict[str, Any] = dict(linestyle=style.line, linewidth=1.0, alpha=0.6)
+        line: dict[str, Any] = dict(linestyle=style.linestyle, linewidth=1.0, alpha=0.6)
         panel.plot(*running_median(x, y), **line, **look)
         ends = lost[lost["agent"] == agent][column].to_numpy(float)
         bottom = panel.get_xaxis_transform()

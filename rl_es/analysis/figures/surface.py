@@ -3,6 +3,7 @@
 Axis letters: T generations.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -49,9 +50,22 @@ def draw_surface(results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS
             _draw_colour_bar(figure, panel, image, surface)
             _draw_paths(panel, part, results.legend)
             _format_surface_panel(panel, surface)
-        notes = drawing.surfaces_note(surfaces)
         entries = [*drawing.legend_entries(results.legend), *_marker_entries()]
-        return drawing.finish_figure(figure, entries, notes)
+        return drawing.finish_figure(figure, entries, [_note(surfaces)])
+
+
+def _note(surfaces: Sequence[Surface]) -> str:
+    grids = {" x ".join(map(str, surface.returns.shape)) for surface in surfaces}
+    episodes = {surface.episodes for surface in surfaces}
+    counts = " or ".join(sorted(map(str, episodes)))
+    noun = "episode" if episodes == {1} else "episodes"
+    gaps = any(np.isnan(surface.returns).any() for surface in surfaces)
+    reddish = "; reddish where it is not finite" if gaps else ""
+    return (
+        f"Colours: minus the mean return of {counts} {noun} at each of "
+        f"{' or '.join(sorted(grids))} points{reddish}. Lines: the unperturbed parameters of each "
+        "label's first seed; markers: where each seed ends."
+    )
 
 
 def _start_loss(part: ResultTables) -> float:
@@ -127,7 +141,7 @@ def _draw_paths(panel: Axes, part: ResultTables, legend: dict[str, Style]) -> No
         for index, path in enumerate(paths):
             if index == 0:
                 panel.plot(*path.T, color="white", linewidth=2.6)
-                panel.plot(*path.T, color=style.colour, linestyle=style.line, linewidth=1.4)
+                panel.plot(*path.T, color=style.colour, linestyle=style.linestyle, linewidth=1.4)
             panel.plot(*path[-1], style.marker, color=style.colour, zorder=4, **_END)
         for start in sorted({tuple(path[0]) for path in paths}):
             panel.plot(*start, zorder=5, **_START)

@@ -14,16 +14,14 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from rl_es.analysis.drawing import layout, marks, palette
-from rl_es.analysis.drawing.figure_kinds import DEFAULT_OPTIONS, FigureKind, FigureOptions
-from rl_es.analysis.drawing.marks import set_log2_ticks, set_log_ticks, set_short_ticks
-from rl_es.analysis.drawing.palette import Style
+from rl_es.analysis import drawing
+from rl_es.analysis.drawing import DEFAULT_OPTIONS, FigureKind, FigureOptions, Style
 from rl_es.analysis.formatting import format_range
 from rl_es.analysis.gradients.tables import GradientResults, family, slope_text
-from rl_es.analysis.statistics.intervals import CONFIDENCE
+from rl_es.analysis.statistics import CONFIDENCE
 
 INTERVAL = f"{CONFIDENCE:.0%} jackknife over seeds, with Student's t"
-_EXACT: dict[str, Any] = dict(marks.REFERENCE_LINE, linewidth=0.9)
+_EXACT: dict[str, Any] = dict(drawing.REFERENCE_LINE, linewidth=0.9)
 _REFERENCES = {"known": "full rank as known", "measured": "full rank as measured"}
 
 
@@ -32,24 +30,24 @@ def rank_bias_families(
 ) -> list[str]:
     """Returns the families with an environment that knows how far ranks are from full rank."""
     families = {family(env) for env in gradients.bias["env"]}
-    return sorted(families, key=palette.natural_order)
+    return sorted(families, key=drawing.natural_order)
 
 
 def draw_rank_bias(gradients: GradientResults, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
     """Draws distances beside the exact line on logarithmic axes, and distances over exact ones."""
     bias = gradients.bias
     problems = [(env, agent, rows) for (env, agent), rows in bias.groupby(["env", "agent"])]
-    looks = palette.assign_styles({agent: agent for _, agent, _ in problems})
-    with layout.paper_style():
-        figure, panels = layout.panel_rows(options.sheet, [2] * len(problems), 2.7, 2.2)
+    looks = drawing.assign_styles({agent: agent for _, agent, _ in problems})
+    with drawing.paper_style():
+        figure, panels = drawing.panel_rows(options.sheet, [2] * len(problems), 2.7, 2.2)
         for (env, agent, rows), pair in zip(problems, panels, strict=True):
             _distances(pair[0], rows[rows["reference"] == "known"], looks[agent])
             _ratios(pair[1], rows, looks[agent])
             for panel in pair:
                 _ranks(panel, rows)
                 panel.set_title(f"{env}: {agent}")
-        alone = next(iter(looks.values())) if len(looks) == 1 else Style("#555555", "-", "o")
-        return layout.finish_figure(figure, _entries(bias, alone), [_note(bias)])
+        alone = next(iter(looks.values())) if len(looks) == 1 else Style("#555555")
+        return drawing.finish_figure(figure, _entries(bias, alone), [_note(bias)])
 
 
 def _distances(panel: Axes, rows: pd.DataFrame, style: Style) -> None:
@@ -60,7 +58,7 @@ def _distances(panel: Axes, rows: pd.DataFrame, style: Style) -> None:
     values = rows[["exact", "distance", "high"]].to_numpy(float)
     values = values[values > 0]
     panel.set_ylim(values.min() / 1.5, values.max() * 1.5)
-    set_log_ticks(panel.yaxis)
+    drawing.set_log_ticks(panel.yaxis)
     panel.set_ylabel("distance of expected updates")
     text, corner = f"slope\n{slope_text(rows.iloc[0].to_dict())}", panel.transAxes
     panel.text(0.97, 0.95, text, ha="right", va="top", fontsize=7, transform=corner)
@@ -76,7 +74,7 @@ def _ratios(panel: Axes, rows: pd.DataFrame, style: Style) -> None:
         shift = 2 ** (0.24 * (index - (len(references) - 1) / 2))
         _points(panel, to_reference["rank"] * shift, ratios, style, reference)
     panel.set_ylabel("distance / exact distance")
-    set_short_ticks(panel.yaxis, 5)
+    drawing.set_short_ticks(panel.yaxis, 5)
 
 
 def _points(panel: Axes, at: pd.Series, values: pd.DataFrame, style: Style, reference: str) -> None:
@@ -94,7 +92,7 @@ def _marker(style: Style, reference: str) -> dict[str, Any]:
 def _ranks(panel: Axes, rows: pd.DataFrame) -> None:
     """Sets up a logarithmic axis with a tick at each rank."""
     ranks = sorted(set(rows["rank"]))
-    set_log2_ticks(panel, ranks)
+    drawing.set_log2_ticks(panel, ranks)
     panel.set_xlim(ranks[0] / 1.4, ranks[-1] * 1.4)
     panel.set_xlabel("rank of the noise")
 
@@ -126,21 +124,21 @@ def variance_families(
     """Returns the families of environments that differ in their number of windows."""
     counts = gradients.table.groupby("family")["windows"].nunique()
     families = [family for family, count in counts.items() if count >= FEWEST]
-    return sorted(families, key=palette.natural_order)
+    return sorted(families, key=drawing.natural_order)
 
 
 def draw_variance(gradients: GradientResults, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
     """Draws the relative variance of a pair's estimate against windows, on logarithmic axes."""
     table, styles, families = gradients.table, gradients.styles, variance_families(gradients)
-    labels = list(palette.select_styles(styles, table["label"]))
-    with layout.paper_style():
-        figure, axes = layout.panel_grid(options.sheet, len(families), 2.9, 2.3)
+    labels = list(drawing.select_styles(styles, table["label"]))
+    with drawing.paper_style():
+        figure, axes = drawing.panel_grid(options.sheet, len(families), 2.9, 2.3)
         for panel, family in zip(axes, families, strict=True):
             rows = table[table["family"] == family]
             for label in labels:
                 points = rows[rows["label"] == label].sort_values("windows")
                 style = styles[label]
-                look = dict(color=style.colour, linestyle=style.line, marker=style.marker)
+                look = dict(color=style.colour, linestyle=style.linestyle, marker=style.marker)
                 panel.plot(points["windows"], points["relative_variance"], **look)  # pyright: ignore
             panel.set_xscale("log")
             panel.set_yscale("log")
@@ -152,15 +150,15 @@ def draw_variance(gradients: GradientResults, options: FigureOptions = DEFAULT_O
             panel.yaxis.set_minor_locator(NullLocator())
             panel.set_title(family)
             panel.set_xlabel("windows of an episode")
-            if layout.is_first_in_row(panel):
+            if drawing.is_first_in_row(panel):
                 panel.set_ylabel("relative variance of a pair")
         note = (
             "Variance of the estimate of an episode's gradient by one antithetic pair, summed over "
             "parameters, over the squared norm of the gradient; parameters held still. "
             f"Samples a point: at least {table['samples'].min():,}."
         )
-        entries = [(marks.legend_handle(styles[label]), label) for label in labels]
-        return layout.finish_figure(figure, entries, [note])
+        entries = [(drawing.legend_handle(styles[label]), label) for label in labels]
+        return drawing.finish_figure(figure, entries, [note])
 
 
 _KINDS: tuple[FigureKind[GradientResults], ...] = (

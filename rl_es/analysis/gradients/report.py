@@ -25,6 +25,7 @@ from rl_es.analysis.gradients.tables import (
     RANK_BIAS_COLUMNS,
     SUMMARY_COLUMNS,
     GradientResults,
+    find_reference,
     from_tables,
     rank_bias,
     slope_text,
@@ -46,7 +47,7 @@ LEGEND = (
     "the mean over seeds; where the gradient is zero it is mere noise."
 )
 DISTANCE = (
-    "Distance: of the mean estimate from that of plain `pes` in the same "
+    "Distance: of the mean estimate from that of plain `{reference}` in the same "
     "environment, over the gradient's norm, corrected for its expected noise; beside it the "
     "distance that noise alone would make."
 )
@@ -60,7 +61,6 @@ BY_RANK = (
 SUMMARY = "summary.csv"
 SUMMARY_HEADS = ("windows", "label", "relative variance", "samples")
 DISTANCES = ("distance", "distance_noise")
-DISTANCE_HEADS = ("distance from pes", "by noise")
 BIAS_HEADS = ("rank", "exact", "known", "95 % interval", "measured", "95 % interval")
 
 
@@ -92,7 +92,9 @@ def page_sections(
 ) -> list[Section]:
     """Returns the sections of the page, from the tables and the figures' paths."""
     table, bias = gradients.table, gradients.bias
-    legend = LEGEND + (f" {DISTANCE}" if table["distance"].notna().any() else "")
+    reference = find_reference(table["label"])
+    distance = f" {DISTANCE.format(reference=reference)}"
+    legend = LEGEND + (distance if table["distance"].notna().any() else "")
     files = {
         "gradients.csv": "one row per (environment, label, seed)",
         SUMMARY: "one row per (environment, label)",
@@ -109,11 +111,17 @@ def page_sections(
         ),
         Section("Low rank and full rank", list(_bias_blocks(bias))),
         *(
-            Section(escape_markdown(family), [_family_table(table[table["family"] == family])])
+            Section(
+                escape_markdown(family),
+                [_family_table(table[table["family"] == family], reference)],
+            )
             for family in dict.fromkeys(table["family"])
         ),
         files_section(files),
-        columns_section(SUMMARY, SUMMARY_COLUMNS),
+        columns_section(
+            SUMMARY,
+            {name: text.format(reference=reference) for name, text in SUMMARY_COLUMNS.items()},
+        ),
         *([columns_section(BIAS, RANK_BIAS_COLUMNS)] if len(bias) else []),
     ]
 
@@ -144,7 +152,7 @@ def _distance_cells(row: Mapping | None) -> list[TableCell]:
     return [number_cell(row["distance"]), interval_cell(row["low"], row["high"])]
 
 
-def _family_table(rows: pd.DataFrame) -> str:
+def _family_table(rows: pd.DataFrame, reference: str | None) -> str:
     distances = rows["distance"].notna().any()
     cells = [
         [
@@ -156,4 +164,5 @@ def _family_table(rows: pd.DataFrame) -> str:
         ]
         for row in rows.to_dict("records")
     ]
-    return to_markdown(make_table([*SUMMARY_HEADS, *(DISTANCE_HEADS if distances else ())], cells))
+    heads = [f"distance from {reference}", "by noise"] if distances else []
+    return to_markdown(make_table([*SUMMARY_HEADS, *heads], cells))

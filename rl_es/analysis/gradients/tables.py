@@ -14,7 +14,7 @@ Axis letters: S seeds, D parameters, K ranks.
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,10 +23,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rl_es.analysis import scores
-from rl_es.analysis.ablations import LOW_RANK_AGENTS
-from rl_es.analysis.drawing import palette
-from rl_es.analysis.drawing.palette import Style, assign_styles, natural_order
+from rl_es import registry
+from rl_es.analysis import drawing, scores
+from rl_es.analysis.ablations import low_rank_agents
+from rl_es.analysis.drawing import Style, natural_order
 from rl_es.analysis.formatting import format_range
 from rl_es.analysis.statistics import jackknife
 from rl_es.errors import UserError
@@ -66,7 +66,7 @@ def rank_bias(rows: pd.DataFrame) -> pd.DataFrame:
     """
     exact = rows[rows["exact"].notna()]
     exact = exact.assign(
-        agent=exact["agent"].replace(LOW_RANK_AGENTS),
+        agent=exact["agent"].replace(low_rank_agents(exact["agent"])),
         full=[tuple(full) for full in exact["exact_full"]],
     )
     table = [
@@ -169,7 +169,6 @@ def _means(rows: pd.DataFrame, seeds: Sequence[int]) -> np.ndarray:
     return np.stack([np.asarray(means[seed], float) for seed in seeds])
 
 
-REFERENCE = "pes"  # the label whose mean other labels are compared with, if it exists
 SUMMARY_COLUMNS = {
     "env": "the environment's label",
     "family": "the label without a number at its end",
@@ -184,7 +183,7 @@ SUMMARY_COLUMNS = {
     "squared norm of the gradient; mean over seeds",
     "relative_variance_low": "the least of a seed",
     "relative_variance_high": "the largest of a seed",
-    "distance": f"norm of the difference of the mean estimate from that of `{REFERENCE}` in the "
+    "distance": "norm of the difference of the mean estimate from that of `{reference}` in the "
     "same environment, corrected for its expected noise, over the gradient's norm",
     "distance_noise": "the distance that noise alone would make",
 }
@@ -192,17 +191,25 @@ SUMMARY_COLUMNS = {
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     """Returns the summary of a table of estimates, in the order of environments and legends."""
-    order = list(assign_styles(dict(zip(rows["label"], rows["agent"], strict=True))))
-    summary = []
-    for env, of_env in rows.groupby("env"):
-        of_reference = of_env[of_env["label"] == REFERENCE]
-        reference = _pool(of_reference) if len(of_reference) else None
-        for label, group in of_env.groupby("label"):
-            summary.append({"env": env, "label": label, **_summary_columns(group, reference)})
+    order = list(drawing.assign_styles(dict(zip(rows["label"], rows["agent"], strict=True))))
+    reference_label, summary = find_reference(order), []
+    for env, env_rows in rows.groupby("env"):
+        reference_rows = env_rows[env_rows["label"] == reference_label]
+        reference = _pool(reference_rows) if len(reference_rows) else None
+        for label, group in env_rows.groupby("label"):
+            compared = None if label == reference_label else reference
+            summary.append({"env": env, "label": label, **_summary_columns(group, compared)})
     summary.sort(key=lambda row: (natural_order(row["env"]), order.index(row["label"])))
     table = pd.DataFrame(summary)
     table["family"] = [family(env) for env in table["env"]]
     return table[list(SUMMARY_COLUMNS)]
+
+
+def find_reference(labels: Iterable[str]) -> str | None:
+    """Returns the label whose mean estimate others are compared with, or would be."""
+    return registry.reference_agent("gradients", labels) or registry.reference_agent(
+        "gradients", registry.agents.names()
+    )
 
 
 def family(env: str) -> str:
@@ -229,7 +236,7 @@ def _summary_columns(
     pairs = int(rows["pairs"].iloc[0])
     relative = pairs * rows["variance"].to_numpy(float) / (square if square > 0 else np.nan)
     distance, floor = np.nan, np.nan
-    if reference is not None and rows["label"].iloc[0] != REFERENCE:
+    if reference is not None:
         other, other_noise = reference
         squared_distance = float(np.square(mean - other).sum()) - noise - other_noise
         size = np.sqrt(max(float(np.square(other).sum()) - other_noise, 1e-300))
@@ -286,7 +293,7 @@ class GradientResults:
 
 def from_tables(table: pd.DataFrame, bias: pd.DataFrame | None = None) -> GradientResults:
     """Returns the source of a folder's summary and, if there is one, of its bias by rank."""
-    styles = palette.assign_styles(dict(zip(table["label"], table["agent"], strict=True)))
+    styles = drawing.assign_styles(dict(zip(table["label"], table["agent"], strict=True)))
     return GradientResults(table, NONE if bias is None else bias, styles)
 
 

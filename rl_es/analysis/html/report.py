@@ -341,8 +341,8 @@ def curve_data(results: ResultTables, *, replicates: int = REPLICATES) -> dict[s
 def label_styles(style: Style) -> dict[str, str]:
     """Returns a style's colour, plotly dash and symbol, and its marker's outline for an SVG."""
     dash = "solid"
-    if not isinstance(style.line, str):
-        dash = ",".join(f"{length * WIDTH:g}px" for length in style.line[1])
+    if not isinstance(style.linestyle, str):
+        dash = ",".join(f"{length * WIDTH:g}px" for length in style.linestyle[1])
     symbol, outline = _SYMBOLS[style.marker]
     return {"colour": style.colour, "dash": dash, "symbol": symbol, "outline": outline}
 

@@ -5,7 +5,7 @@ M inputs and N outputs has noise of R (M + N) numbers a pair at rank R, and of M
 Against the width of a network these are slopes of 1 and 2 where its inner layers prevail.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,17 +15,17 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from rl_es.analysis.drawing import captions, layout, marks, palette
-from rl_es.analysis.drawing.figure_kinds import DEFAULT_OPTIONS, FigureKind, FigureOptions
+from rl_es.analysis import drawing
+from rl_es.analysis.ablations import low_rank_agents
+from rl_es.analysis.drawing import DEFAULT_OPTIONS, FigureKind, FigureOptions
 from rl_es.analysis.speed import tables
 from rl_es.analysis.speed.tables import BARE, INFERENCE, KEYS, SpeedResults
+from rl_es.config import BLUE, MARKERS, ORANGE, PURPLE
 from rl_es.results.timings import PARTS, WHOLE
 
 ROOM = 1.3  # the length of the axis over the longest bar, whose value is written in the rest
-_COLOURS = dict(
-    zip(PARTS, (palette.ORANGE, tables.LIGHT, palette.PURPLE, palette.BLUE), strict=True)
-)
-_VALUE: dict[str, Any] = dict(va="center", size=6, color=layout.INK, zorder=5)
+_COLOURS = dict(zip(PARTS, (ORANGE, tables.LIGHT, PURPLE, BLUE), strict=True))
+_VALUE: dict[str, Any] = dict(va="center", size=6, color=drawing.INK, zorder=5)
 _ON_LINES: dict[str, Any] = dict(bbox=dict(facecolor="white", edgecolor="none", pad=0.8))
 
 
@@ -52,7 +52,7 @@ def _part_rows(speed: SpeedResults) -> pd.DataFrame:
 def share_bars(speed: SpeedResults, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
     """Draws a panel per workload: each contestant's rate in percent of pure batch inference."""
     table, workloads, sheet, cut = speed.table, speed.workloads, options.sheet, False
-    with layout.paper_style():
+    with drawing.paper_style():
         most = max(len(tables.generation_rows(table, workload)) for workload in workloads)
         figure, axes = tables.panel_grid(sheet, table["contestant"], len(workloads), most)
         for panel, workload in zip(axes, workloads, strict=True):
@@ -62,11 +62,11 @@ def share_bars(speed: SpeedResults, options: FigureOptions = DEFAULT_OPTIONS) ->
             shares = rows[rows["agent"] != BARE]["share_high"]
             end = ROOM * np.nanmax([100.0, *shares])
             panel.set_xlim(0, end)
-            panel.axvline(100, color=layout.INK, linewidth=0.6, linestyle=(0, (4, 3)), zorder=1)
+            panel.axvline(100, color=drawing.INK, linewidth=0.6, linestyle=(0, (4, 3)), zorder=1)
             for index, row in enumerate(rows.to_dict("records")):
                 if row["share"] == row["share"]:
                     cut |= _share(panel, index, row, end)
-            marks.set_short_ticks(panel.xaxis, 5)
+            drawing.set_short_ticks(panel.xaxis, 5)
             panel.set_xlabel("% of pure batch inference")
         note = (
             f"Environment steps a second over those of pure batch inference (the same rollout, the "
@@ -74,7 +74,7 @@ def share_bars(speed: SpeedResults, options: FigureOptions = DEFAULT_OPTIONS) ->
             f"{tables.count_rounds(table)}; black lines: quartiles."
         )
         beyond = ("Bars with an arrow go on beyond the axis.",) if cut else ()
-        return layout.finish_figure(figure, [], [note, *beyond])
+        return drawing.finish_figure(figure, [], [note, *beyond])
 
 
 def _share(panel: Axes, index: int, row: dict[str, Any], end: float) -> bool:
@@ -86,7 +86,7 @@ def _share(panel: Axes, index: int, row: dict[str, Any], end: float) -> bool:
     if share > 0.9 * end:
         panel.text(0.985 * end, index, f"{value} \N{RIGHTWARDS ARROW}", ha="right", **_VALUE)
         return True
-    panel.plot([row["share_low"], high], [index, index], color=layout.INK, linewidth=1.0, zorder=4)
+    panel.plot([row["share_low"], high], [index, index], color=drawing.INK, linewidth=1.0, zorder=4)
     panel.text(max(share, high) + 0.015 * end, index, value, ha="left", **_VALUE, **_ON_LINES)
     return False
 
@@ -94,7 +94,7 @@ def _share(panel: Axes, index: int, row: dict[str, Any], end: float) -> bool:
 def part_bars(speed: SpeedResults, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
     """Draws the shares of a generation's parts in their sum, and the generation's time."""
     table, parts, sheet = speed.table, _part_rows(speed), options.sheet
-    with layout.paper_style():
+    with drawing.paper_style():
         labels = set(parts["contestant"])  # the same lines in every panel, some of them not run
         figure, axes = tables.panel_grid(sheet, labels, len(speed.workloads), len(labels))
         for panel, workload in zip(axes, speed.workloads, strict=True):
@@ -114,7 +114,7 @@ def part_bars(speed: SpeedResults, options: FigureOptions = DEFAULT_OPTIONS) -> 
             "whole episodes (persistent strategies: a window) of the perturbed policies; update: "
             "the estimate and the optimiser's step."
         )
-        return layout.finish_figure(figure, entries, [note])
+        return drawing.finish_figure(figure, entries, [note])
 
 
 def _stack(panel: Axes, index: int, row: dict[str, Any], parts: pd.DataFrame) -> None:
@@ -133,21 +133,22 @@ _SAME = ["env", "layers", "population", "episodes", "horizon", "episode_length"]
 _OVER_GRID: dict[str, Any] = dict(
     frameon=True, facecolor="white", edgecolor="none", framealpha=1.0, fancybox=False
 )
-_IN_LADDERS = (INFERENCE, "eggroll", "full_rank_es")
 
 
 def width_ladders(table: pd.DataFrame) -> list[pd.DataFrame]:
     """Returns the groups of workloads that differ in nothing but the width of equal layers.
 
-    Each group has at least three widths of eggroll and of full_rank_es.
+    Each group has at least three widths of a low-rank agent and of its full-rank relative.
     """
+    relatives = low_rank_agents(table["agent"])
+    contestants = {INFERENCE, *relatives, *relatives.values()}
     rows = _with_noise(table)
     layers = rows["widths"].str.split("x")
     equal = layers.map(lambda widths: len(set(widths)) == 1 and widths[0] != "")
-    rows, layers = rows[equal & rows["agent"].isin(_IN_LADDERS)], layers[equal]
+    rows, layers = rows[equal & rows["agent"].isin(contestants)], layers[equal]
     rows = rows.assign(layers=layers.map(len), width=layers.map(lambda widths: float(widths[0])))
     groups = [group for _, group in rows.groupby(_SAME, sort=False)]
-    return [group for group in groups if _enough(group)]
+    return [group for group in groups if _has_ladder(group, relatives)]
 
 
 def ladder_workloads(
@@ -166,10 +167,10 @@ def _with_noise(table: pd.DataFrame) -> pd.DataFrame:
     return generations.merge(noise, how="left", left_on=KEYS, right_index=True)
 
 
-def _enough(group: pd.DataFrame) -> bool:
-    return all(
-        group[group["agent"] == agent]["width"].nunique() >= FEWEST
-        for agent in ("eggroll", "full_rank_es")
+def _has_ladder(group: pd.DataFrame, relatives: Mapping[str, str]) -> bool:
+    widths = group.groupby("agent")["width"].nunique()
+    return any(
+        min(widths.get(full, 0), widths.get(low, 0)) >= FEWEST for full, low in relatives.items()
     )
 
 
@@ -177,8 +178,8 @@ def cost_against_width(speed: SpeedResults, options: FigureOptions = DEFAULT_OPT
     """Draws the time of a step of all members of one ladder, and the bytes of their noise."""
     (group,) = width_ladders(speed.table)
     styles = _styles(group)
-    with layout.paper_style():
-        figure, axes = layout.panel_grid(options.sheet, 2, 3.5, 2.6)
+    with drawing.paper_style():
+        figure, axes = drawing.panel_grid(options.sheet, 2, 3.5, 2.6)
         time, size = axes
         for label, style in styles.items():
             rows = group[group["contestant"] == label].sort_values("width")
@@ -204,14 +205,14 @@ def cost_against_width(speed: SpeedResults, options: FigureOptions = DEFAULT_OPT
             "in it. Slopes: least squares on both logarithms over the widest half of the widths, "
             "at least three."
         )
-        return layout.finish_figure(figure, [], [note])
+        return drawing.finish_figure(figure, [], [note])
 
 
 def _styles(group: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Returns colour and marker by label: a colour per agent, and a marker per label."""
     styles: dict[str, dict[str, Any]] = {}
     for label, agent in group[["contestant", "agent"]].drop_duplicates().itertuples(index=False):
-        marker = palette.MARKERS[len(styles) % len(palette.MARKERS)]
+        marker = MARKERS[len(styles) % len(MARKERS)]
         styles[label] = {"agent": agent, "color": tables.contestant_colour(agent), "marker": marker}
     return styles
 
@@ -247,7 +248,7 @@ def slope(width: np.ndarray, cost: np.ndarray) -> float | None:
 
 def _dress(panel: Axes, name: str, text: Any, widths: Iterable[float]) -> None:
     """Sets up logarithmic axes with a tick at each width."""
-    marks.set_log2_ticks(panel, sorted(set(widths)))
+    drawing.set_log2_ticks(panel, sorted(set(widths)))
     panel.set_yscale("log")
     panel.yaxis.set_major_locator(LogLocator(numticks=8))
     panel.yaxis.set_minor_locator(NullLocator())
@@ -266,7 +267,7 @@ _KINDS: tuple[FigureKind[SpeedResults], ...] = (
         share_bars,
         workloads_with_shares,
         "pure batch inference among the contestants, and an agent or a peer",
-        interval=captions.QUARTILES,
+        interval=drawing.QUARTILES,
     ),
     FigureKind(
         "parts",
@@ -281,7 +282,7 @@ _KINDS: tuple[FigureKind[SpeedResults], ...] = (
         "Cost against the width of the network",
         cost_against_width,
         ladder_workloads,
-        "three widths of equal layers, with eggroll and full_rank_es",
+        "three widths of equal layers, with a low-rank agent and its full-rank relative",
         max_subjects=1,
         interval="",
     ),

@@ -14,21 +14,23 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rl_es.analysis.drawing import layout, marks, palette
-from rl_es.analysis.drawing.layout import Sheet, row_names
+from rl_es import registry
+from rl_es.analysis import drawing
+from rl_es.analysis.drawing import Sheet, row_names
 from rl_es.analysis.formatting import format_range
+from rl_es.config import PURPLE
 from rl_es.results import timings
 from rl_es.results.timings import PARTS, WHOLE, WORKLOAD
 
 _UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "\N{GREEK SMALL LETTER MU}s"))
 BROWN, LIGHT = "#8c6d31", "#b4b4b4"
-_COLOURS = {agent: style.colour for agent, style in palette.AGENT_STYLES.items()}
-_COLOURS |= {"bare": LIGHT, "inference": "#555555", "evosax": BROWN}
+_COLOURS = {"bare": LIGHT, "inference": "#555555", "evosax": BROWN}
 
 
 def contestant_colour(agent: str) -> str:
     """Returns the colour of an agent, a floor or a peer; all variants of one share it."""
-    return _COLOURS.get(agent, palette.PURPLE)
+    declared = registry.declarations("STYLE", [agent])
+    return declared[agent].colour if agent in declared else _COLOURS.get(agent, PURPLE)
 
 
 def format_seconds(time: float) -> str:
@@ -51,7 +53,7 @@ def panel_grid(
     """Returns a panel per workload for at most `most` contestants, named in the first column."""
     names = row_names(sheet, sorted(set(contestants)))
     height = 0.85 + most * max(0.16, 0.04 + 0.125 * names.lines)
-    return layout.panel_grid(sheet, count, 2.1, height, names.left, stretch=False)
+    return drawing.panel_grid(sheet, count, 2.1, height, names.left, stretch=False)
 
 
 def panel_of_names(panel: Axes, sheet: Sheet, rows: pd.DataFrame, title: str) -> None:
@@ -60,7 +62,9 @@ def panel_of_names(panel: Axes, sheet: Sheet, rows: pd.DataFrame, title: str) ->
     row_names(sheet, list(rows["contestant"])).label(panel)
     for index, row in enumerate(rows.to_dict("records")):
         if row["status"] != "finished":
-            marks.write_row_note(panel, index, "failed" if row["status"] == "failed" else "not run")
+            drawing.write_row_note(
+                panel, index, "failed" if row["status"] == "failed" else "not run"
+            )
 
 
 def generation_rows(table: pd.DataFrame, workload: str) -> pd.DataFrame:

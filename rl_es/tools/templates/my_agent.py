@@ -12,7 +12,7 @@ nothing in common with these, write the methods of rl_es.interfaces.Agent.
 import jax.numpy as jnp
 from jax import Array
 
-from rl_es.config import traced
+from rl_es.config import Style, traced
 from rl_es.evolution.config import EpisodicConfig
 from rl_es.evolution.perturbation import FullRank
 from rl_es.evolution.strategy import EvolutionStrategy, StrategyState, episodic_strategy
@@ -21,6 +21,8 @@ from rl_es.interfaces import ProblemSpec, Segment
 
 class MyAgent(EvolutionStrategy):
     """Weights are centred ranks above a share of the population; the others count alike."""
+
+    STYLE = Style("#8c6d31", "dashed", "D")  # its look in figures; without it, one that is free
 
     class Hyperparameters(EpisodicConfig):
         """Settings: those of every episodic strategy, and its own.
