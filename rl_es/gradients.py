@@ -1,15 +1,12 @@
-"""Measures the gradient estimates of a sweep that are not there yet.
-
-The expectations of a cell's estimates, where its environment knows them.
-
-A cell's estimates of the gradient of an episode's return, parameters held still.
+"""Measures a sweep's estimates of the gradient of an episode's return, parameters held still.
 
 A sample is the sum of the estimates of as many windows as an episode has (of one generation, where
 generations are whole episodes). With the parameters frozen that sum is an unbiased estimate of the
 smoothed return's gradient for PES and NRES where all episodes have that many windows; where they
 end earlier it is the estimate of as many windows as a whole episode has. A sample in which a
 member's return is not finite is NaN: the way in which training treats such members has no
-expectation to compare with.
+expectation to compare with. Where an environment knows the expectations of the estimates, these
+are recorded beside them.
 """
 
 import dataclasses
@@ -42,7 +39,7 @@ from rl_es.training.learner import Evolution, TrainState
 
 
 def expectations(cell: Cell, env: Environment, params: Params) -> Mapping[str, Any]:
-    """The columns `rank`, `exact` and `exact_full` of a cell's row, at unperturbed parameters.
+    """Returns the columns `rank`, `exact` and `exact_full` of a cell's row, at given parameters.
 
     The last two are None where the environment does not know them or is wrapped, and where the
     policy or the settings change the expectations.
@@ -64,7 +61,7 @@ def expectations(cell: Cell, env: Environment, params: Params) -> Mapping[str, A
 
 
 def flatten(update: Any) -> list[float]:
-    """All numbers of an update, in the order of `ravel_pytree`."""
+    """Returns all numbers of an update, in the order of `ravel_pytree`."""
     return np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(update)]).tolist()
 
 
@@ -72,7 +69,7 @@ _NUMBERS = 2**22  # the most numbers that one call of the program returns
 
 
 def watch(hyper: Hyper, lr: Array) -> optax.GradientTransformation:
-    """An optimiser that changes no parameter and keeps the last estimate as its state."""
+    """Returns an optimiser that changes no parameter and keeps the last estimate as its state."""
 
     def update(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         return jax.tree.map(jnp.zeros_like, updates), jax.tree.map(jnp.negative, updates)
@@ -81,7 +78,7 @@ def watch(hyper: Hyper, lr: Array) -> optax.GradientTransformation:
 
 
 def frozen(learner: Learner, name: str) -> Evolution:
-    """The learner with parameters held still, and with unscaled estimates of the gradient.
+    """Returns a learner with parameters held still, and with unscaled estimates of the gradient.
 
     Raises:
       UserError: the agent estimates no gradient.
@@ -93,7 +90,7 @@ def frozen(learner: Learner, name: str) -> Evolution:
 
 
 def windows(learner: Evolution) -> int:
-    """How many generations' estimates add up to one estimate of an episode's gradient."""
+    """Returns how many generations' estimates add up to one of an episode's gradient."""
     segment = learner.agent.segment
     return 1 if isinstance(segment, Episode) else segment.windows(time_limit(learner.env))
 
@@ -118,7 +115,7 @@ class Sampler:
 
 
 def sample_count(cell: Cell, learner: Evolution) -> int:
-    """How many samples a cell's budget allows, without the first, which is left out.
+    """Returns how many samples a cell's budget allows, without the first, which is left out.
 
     Raises:
       UserError: the budget is not one of generations, or too small.
@@ -173,7 +170,7 @@ def sampler(cell: Cell, learner: Learner) -> Sampler:
 
 @dataclasses.dataclass
 class Moments:
-    """Mean and sum of squared deviations of samples, joined part by part in float64."""
+    """The mean and the sum of squared deviations of samples, added part by part in float64."""
 
     count: int = 0
     mean: Any = 0.0
@@ -190,14 +187,14 @@ class Moments:
 
 
 def measure_estimates(cell: Cell, sampler: Sampler) -> Mapping[str, Any]:
-    """The row of a cell: of as many samples as its budget of generations allows.
+    """Returns the row of a cell: of as many samples as its budget of generations allows.
 
     The first sample is left out, because a lagged scale is filled during it.
     """
     learner, samples = sampler.learner, sample_count(cell, sampler.learner)
     hyper = scalar_leaves(split_traced(cell.config)[1])
     state = sampler.init(np.uint32(cell.seed), hyper)
-    expected = expectations(cell, learner.env, learner.agent.center(state.agent))
+    expectation_columns = expectations(cell, learner.env, learner.agent.center(state.agent))
     moments, env_steps, first = Moments(), 0, 1
     while moments.count < samples:
         state, estimates, steps = sampler.run(state)
@@ -214,7 +211,7 @@ def measure_estimates(cell: Cell, sampler: Sampler) -> Mapping[str, Any]:
         "env_steps": env_steps,
         "mean": np.asarray(moments.mean).tolist(),
         "variance": moments.squares / (moments.count - 1),
-        **expected,
+        **expectation_columns,
     }
 
 
@@ -264,7 +261,7 @@ def run_gradients(sweep: Sweep, out: Path, quiet: bool) -> None:
 
 
 def _is_done(out: Path, cell: Cell, note: Note) -> bool:
-    """Whether a cell was measured with this budget; its row then gets the cell's current labels."""
+    """Tells whether a cell was measured with this budget; its row then gets the current labels."""
     estimates = read_or_set_aside(
         out, gradient_estimates.path(out, cell.run_id), gradient_estimates.read, note
     )

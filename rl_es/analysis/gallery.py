@@ -122,7 +122,7 @@ def draw_figures(
                 missing.pop(kind.name, None)
             place = _output_folder(folders, root, folder, out)
             arguments = (place, drawable, source, options, formats)
-            jobs.append(partial(write_figures, *arguments, replaced=kinds))
+            jobs.append(partial(write_figures, *arguments, previous=kinds))
     for name in missing:
         needs = next(c.kinds[name].needs for c in COLLECTIONS if name in c.kinds)
         searched_folders = ", ".join(map(str, folders))

@@ -147,7 +147,7 @@ def _measure_threshold_steps(results: ResultTables) -> pd.DataFrame:
     runs = results.runs[results.runs["threshold"].notna()]
     runs = runs[runs["status"].isin(TRIAL_STATUSES)].sort_values(["seed", "run_id"])
     times = threshold_times(results.curves, runs, results.curves["env_steps"])
-    runs = runs.assign(value=times.times, reached=times.reached)
+    runs = runs.assign(value=times.times, reached=times.is_reached)
     return runs[runs["reached"] | (runs["value"] > 0)]
 
 

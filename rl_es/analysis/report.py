@@ -72,7 +72,7 @@ def write_report(
     for name, text in tables.items():
         write_text(folder / name, text)
     requested = [kind for kind in kinds.values() if kind.in_report(source)]
-    drawings = write_figures(folder / figures, requested, source, replaced=kinds.values())
+    drawings = write_figures(folder / figures, requested, source, previous=kinds.values())
     write_text(folder / page, compose_page(compose(png_paths(drawings))))
     return [*(folder / name for name in tables), *drawings, folder / page]
 

@@ -246,7 +246,9 @@ def compare_scores(results: ResultTables, scale: ScoreScale) -> pd.DataFrame:
         rows.append({**pair, "env": ALL_ENVIRONMENTS, **total, "paired": are_paired(x, y)})
         for task in compare_tasks(x, y):
             row = {**pair, "env": task.task, **_probability_columns(task.probability)}
-            rows.append({**row, "paired": task.paired, "p": task.p, "p_adjusted": task.adjusted})
+            rows.append(
+                {**row, "paired": task.is_paired, "p": task.p, "p_adjusted": task.adjusted_p}
+            )
     columns = ["first", "second", "env", "probability", "low", "high", "paired", "p", "p_adjusted"]
     return pd.DataFrame(rows, columns=columns)
 

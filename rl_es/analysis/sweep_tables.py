@@ -138,7 +138,7 @@ def _threshold_columns(
     has_threshold = runs["threshold"].notna().any()
     abscissae = {"steps": curves["env_steps"], "seconds": per_run_seconds(curves)}
     times = {name: threshold_times(curves, runs, x) for name, x in abscissae.items()}
-    arrivals = int(times["steps"].reached.sum())
+    arrivals = int(times["steps"].is_reached.sum())
     row: dict[str, object] = {"reached_threshold": arrivals if has_threshold else None}
     columns = {
         f"{name}_to_threshold": ("median", median_time(reaching, replicates=replicates))

@@ -111,7 +111,7 @@ class FiguresCommand:
         changes: dict[str, Any] = {
             "sheet": drawing.SHEETS[self.size],
             "reference": self.reference,
-            "published": self.published,
+            "published_file": self.published,
         }
         if self.normalise is not None:
             changes["low"], changes["high"] = self.normalise

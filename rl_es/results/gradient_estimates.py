@@ -74,18 +74,18 @@ def read(file: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
       UserError: the file is damaged, or another program wrote it.
     """
-    what = "gradient estimate"
-    rows, record = read_with_record(file, _RECORD, SCHEMA_VERSION, what)
+    kind = "gradient estimate"
+    rows, record = read_with_record(file, _RECORD, SCHEMA_VERSION, kind)
     if len(rows) != 1:
-        raise damage_error(file, what, f"it has {len(rows)} rows, not one")
-    check_rows(file, rows, COLUMNS, _NEEDED, what)
-    check_record(file, record, _EstimateRecord, what)
+        raise damage_error(file, kind, f"it has {len(rows)} rows, not one")
+    check_rows(file, rows, COLUMNS, _NEEDED, kind)
+    check_record(file, record, _EstimateRecord, kind)
     (row,) = rows
     if row["run_id"] != file.stem:
-        raise damage_error(file, what, f"it is of run {row['run_id']}, not {file.stem}")
+        raise damage_error(file, kind, f"it is of run {row['run_id']}, not {file.stem}")
     lengths = [len(row[name]) for name in VECTORS if row[name] is not None]
     if set(lengths) != {row["parameters"]} or not row["parameters"] or not row["samples"]:
-        raise damage_error(file, what, "its estimates do not have a number per parameter")
+        raise damage_error(file, kind, "its estimates do not have a number per parameter")
     return row, record
 
 

@@ -96,14 +96,14 @@ def read(path: Path) -> Surface:
     Raises:
       UserError: the file is damaged, or another program wrote it.
     """
-    what = "surface"
-    rows, record = read_with_record(path, _RECORD, SCHEMA_VERSION, what)
-    about = check_record(path, record, _SurfaceRecord, what)
-    check_rows(path, rows, POINT, ("first", "second"), what)
+    kind = "surface"
+    rows, record = read_with_record(path, _RECORD, SCHEMA_VERSION, kind)
+    about = check_record(path, record, _SurfaceRecord, kind)
+    check_rows(path, rows, POINT, ("first", "second"), kind)
     if path.stem != about.env.replace("/", "+"):
-        raise damage_error(path, what, f"it is of environment '{brief(about.env)}'")
+        raise damage_error(path, kind, f"it is of environment '{brief(about.env)}'")
     if about.points[0] * about.points[1] != len(rows):
-        raise damage_error(path, what, f"it has {len(rows)} points, not {about.points}")
+        raise damage_error(path, kind, f"it has {len(rows)} points, not {about.points}")
 
     def column(name: str) -> np.ndarray:
         return np.array([row[name] for row in rows], np.float64).reshape(about.points)
@@ -111,7 +111,7 @@ def read(path: Path) -> Surface:
     first, second, returns = map(column, ("first", "second", "return_mean"))
     axes = first[:, 0], second[0]
     if not all(np.isfinite(axis).all() and (np.diff(axis) > 0).all() for axis in axes):
-        raise damage_error(path, what, "its axes do not rise")
+        raise damage_error(path, kind, "its axes do not rise")
     return Surface(about.env, *axes, returns, about.episodes, about.settings)
 
 

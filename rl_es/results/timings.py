@@ -138,17 +138,17 @@ def read(path: Path) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     Raises:
       UserError: the file is damaged, or another program wrote it.
     """
-    what = "workload"
-    rows, record = read_with_record(path, _RECORD, SCHEMA_VERSION, what)
-    key = check_record(path, record, _WorkloadRecord, what).workload.workload
-    needed = [name for name in SAMPLE if name != "env_steps"]
-    check_rows(path, rows, {**WORKLOAD, **SAMPLE}, needed, what)
-    check_rows(path, record["programs"], PROGRAM, ("contestant", "agent"), what)
-    check_rows(path, [_origin(record)], ORIGIN, (), what)
+    kind = "workload"
+    rows, record = read_with_record(path, _RECORD, SCHEMA_VERSION, kind)
+    key = check_record(path, record, _WorkloadRecord, kind).workload.workload
+    not_null = [name for name in SAMPLE if name != "env_steps"]
+    check_rows(path, rows, {**WORKLOAD, **SAMPLE}, not_null, kind)
+    check_rows(path, record["programs"], PROGRAM, ("contestant", "agent"), kind)
+    check_rows(path, [_origin(record)], ORIGIN, (), kind)
     if {path.stem, *(row["workload"] for row in rows)} != {key}:
-        raise damage_error(path, what, f"it holds workload {key}, and is named or filled otherwise")
+        raise damage_error(path, kind, f"it holds workload {key}, and is named or filled otherwise")
     if not all(0 < row["seconds"] < math.inf for row in rows):
-        raise damage_error(path, what, "column seconds: a time is not above 0")
+        raise damage_error(path, kind, "column seconds: a time is not above 0")
     return rows, record
 
 
@@ -163,8 +163,8 @@ def load(folder: Path) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
       UserError: the folder holds no workload of its manifest, or a damaged one.
     """
     path = folder / "manifest.json"
-    what = "manifest of speed results"
-    manifest, content = text_files.read_json_as(path, _SpeedManifest, what)
+    kind = "manifest of speed results"
+    manifest, content = text_files.read_json_as(path, _SpeedManifest, kind)
     files = [path_of(folder, key) for key in dict.fromkeys(manifest.workloads)]
     files = [file for file in files if file.exists()]
     if not files:

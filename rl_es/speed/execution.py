@@ -36,21 +36,17 @@ class SpeedProgress:
     """
 
     def __init__(self, stream: TextIO | None = None, quiet: bool = False):
-        """Prepares the console; with `quiet` it shows failures and the end only.
+        """Prepares the console on a stream, by default standard output.
 
-        Args:
-          stream: where lines go; standard output by default.
-          quiet: show failures and the end only.
+        With `quiet` it shows failures and the end only.
         """
         from rich.console import Console
 
-        target = stream or sys.stdout
         self._console = Console(
-            file=target, markup=False, highlight=False, emoji=False, soft_wrap=True
+            file=stream or sys.stdout, markup=False, highlight=False, emoji=False, soft_wrap=True
         )
-        live = self._console.is_terminal and not quiet
         self._live: Any = None
-        if live:
+        if self._console.is_terminal and not quiet:
             from rich.live import Live
 
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
@@ -72,13 +68,12 @@ class SpeedProgress:
         """Reports that a workload starts."""
         self._print(f"[{self._done + 1}/{self._total}] {workload.label}")
 
-    def start_contestant(self, workload: Workload, contestant: str) -> None:
-        """Reports that a contestant is compiled and warmed up."""
-        self._update(f"{workload.label}: compiling {contestant}")
+    def show(self, text: str) -> None:
+        """Shows what happens now on the live line, if there is one."""
+        if self._live is not None:
+            from rich.text import Text
 
-    def start_round(self, workload: Workload, number: int, rounds: int) -> None:
-        """Reports that a round starts, counted from 0."""
-        self._update(f"{workload.label}: round {number + 1} of {rounds}")
+            self._live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
 
     def report_failure(self, workload: Workload, contestant: str, reason: str) -> None:
         """Reports that a contestant could not be run."""
@@ -103,12 +98,6 @@ class SpeedProgress:
     def _print(self, text: str, always: bool = False) -> None:
         if always or not self._quiet:
             self._console.print(text)
-
-    def _update(self, text: str) -> None:
-        if self._live is not None:
-            from rich.text import Text
-
-            self._live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
 
 
 Row = dict[str, Any]
@@ -187,7 +176,7 @@ def measure_workload(
             reason = f"not run with a population above {contestant.up_to}"
             programs[label] |= {"status": "skipped", "reason": reason}
             continue
-        progress.start_contestant(workload, label)
+        progress.show(f"{workload.label}: compiling {label}")
         try:
             samplers[label] = ContestantSampler(
                 workload,
@@ -202,7 +191,7 @@ def measure_workload(
         except Exception as error:  # such as too little memory: the others go on
             fail(label, error)
     for number in range(benchmark.rounds):
-        progress.start_round(workload, number, benchmark.rounds)
+        progress.show(f"{workload.label}: round {number + 1} of {benchmark.rounds}")
         order = list(samplers)
         random.Random(f"{workload.key}:{number}").shuffle(order)
         gc.collect()

@@ -6,6 +6,7 @@ import math
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -22,6 +23,13 @@ from rl_es.training.resources import tree_bytes
 
 MAX_REPEATS = 10_000  # calls of one sample
 PART_SHARE = 0.2  # of a generation's shortest sample: the shortest sample of a part
+# What each part takes: the state, and the results of earlier parts.
+PART_INPUTS = {
+    "noise": ("state",),
+    "rollout": ("state", "noise"),
+    "shaping": ("state", "rollout"),
+    "update": ("state", "noise", "shaping", "rollout"),
+}
 
 Row = dict[str, Any]
 
@@ -111,24 +119,20 @@ class ContestantSampler:
             return self._state, steps
 
         row, _ = self._time(WHOLE, generation)
-        yield {**row, "env_steps": round(sum(map(_total_steps, env_steps)) / len(env_steps))}
-        if self._parts:
-            yield from self._sample_parts()
+        # Summed over lanes on the host, where the sum may exceed 32 bits.
+        total = sum(int(np.asarray(steps, np.int64).sum()) for steps in env_steps)
+        yield {**row, "env_steps": round(total / len(env_steps))}
+        yield from self._sample_parts()
 
     def _sample_parts(self) -> Iterator[Row]:
         """Yields a sample of each part in its order; a part takes the results of earlier parts."""
-        state = self._state
-        row, noise = self._time_part("noise", state)
-        yield row
-        row, outcome = self._time_part("rollout", state, noise)
-        yield {**row, "env_steps": int(outcome.segment.steps)}
-        row, shaping = self._time_part("shaping", state, outcome)
-        yield row
-        row, _ = self._time_part("update", state, noise, shaping, outcome)
-        yield row
-
-    def _time_part(self, part: str, *arguments: Any) -> tuple[Row, Any]:
-        return self._time(part, lambda: self._parts[part](*arguments))
+        results: dict[str, Any] = {"state": self._state}
+        for part, program in self._parts.items():
+            call = partial(program, *(results[name] for name in PART_INPUTS[part]))
+            row, results[part] = self._time(part, call)
+            if part == "rollout":
+                row["env_steps"] = int(results[part].segment.steps)
+            yield row
 
     def _time(self, part: str, call: Callable[[], Any]) -> tuple[Row, Any]:
         """Returns a sample's row with the mean time of its calls, and the last call's result.
@@ -151,11 +155,6 @@ class ContestantSampler:
         return row, result
 
 
-def _total_steps(steps: Any) -> int:
-    """Sums the steps of all lanes [...] on the host, where the sum may exceed 32 bits."""
-    return int(np.asarray(steps, np.int64).sum())
-
-
 def _shape(leaf: jax.Array) -> jax.ShapeDtypeStruct:
     """Returns the shape of an array, with its sharding if it lies on several devices."""
     several = len(leaf.sharding.device_set) > 1
@@ -164,17 +163,12 @@ def _shape(leaf: jax.Array) -> jax.ShapeDtypeStruct:
 
 def _compile_parts(learner: Evolution, state: Any) -> dict[str, Callable[..., Any]]:
     """Compiles the parts of a learner's generation for a state of these shapes, by name."""
-    parts = generation_parts(learner)
-    noise = jax.eval_shape(parts["noise"], state)
-    outcome = jax.eval_shape(parts["rollout"], state, noise)
-    shaping = jax.eval_shape(parts["shaping"], state, outcome)
-    arguments = {
-        "noise": (state,),
-        "rollout": (state, noise),
-        "shaping": (state, outcome),
-        "update": (state, noise, shaping, outcome),
-    }
-    return {name: compile_function(parts[name], *arguments[name]).call for name in PARTS}
+    shapes, programs = {"state": state}, {}
+    for part, function in generation_parts(learner).items():
+        arguments = [shapes[name] for name in PART_INPUTS[part]]
+        shapes[part] = jax.eval_shape(function, *arguments)
+        programs[part] = compile_function(function, *arguments).call
+    return programs
 
 
 def measure_compilation(

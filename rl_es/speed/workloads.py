@@ -166,9 +166,9 @@ def _settings(benchmark: Benchmark, i: int, j: int, k: int, variant: Variant) ->
     entry = benchmark.contestants[k]
     peer = entry.name in PEERS
     model = peers.PeerSettings if peer else registry.agents.load(entry.name).Hyperparameters
-    shared = {n: v for n, v in benchmark.agent.items() if not peer or n in model.model_fields}
+    fields = benchmark.agent.keys() & model.model_fields.keys() if peer else benchmark.agent
     layers = SettingsLayers()
-    layers.add_mapping(shared, ("agent",))
+    layers.add_mapping({n: v for n, v in benchmark.agent.items() if n in fields}, ("agent",))
     layers.add_mapping(entry.fixed, ("contestants", k, "with"))
     layers.add_variant(variant, ("contestants", k))
     for name, position in (("population", i), ("episodes", j)):

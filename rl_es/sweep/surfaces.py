@@ -128,7 +128,7 @@ def evaluate_surfaces(
     Raises:
       Interrupted: `stop` is set; the next call evaluates the unfinished surfaces.
     """
-    failed = 0
+    failures = 0
     for request in requests:
         if store.surface_settings(request.env) == request.settings:
             continue
@@ -140,22 +140,22 @@ def evaluate_surfaces(
             if not store.is_shared(error):
                 raise
             progress.note(f"surface of {request.env}: failed: {cell_reason(error)}")
-            failed += 1
-    return failed
+            failures += 1
+    return failures
 
 
 def _evaluate_surface(
     request: SurfaceRequest, store: Store, progress: Progress, stop: threading.Event
 ) -> None:
-    start = noted = time.monotonic()
+    start = last_note = time.monotonic()
     points = grid_points(request.config)
     rows: list[dict[str, Any]] = []
     for returns in evaluate_points(request.task, points, request.config.episodes):
         rows += map(_surface_row, points[len(rows) : len(rows) + len(returns)], returns)
         if store.stop_requested(stop):
             raise Interrupted
-        if len(rows) < len(points) and time.monotonic() - noted > NOTE_SECONDS:
-            noted = time.monotonic()
+        if len(rows) < len(points) and time.monotonic() - last_note > NOTE_SECONDS:
+            last_note = time.monotonic()
             progress.note(f"{request.display_name}, {len(rows) / len(points):.0%} done", False)
     seconds = time.monotonic() - start
     store.write_surface(request.env, rows, _surface_record(request, seconds))
@@ -210,8 +210,8 @@ def evaluate_points(task: Task, points: np.ndarray, episodes: int) -> Iterator[n
     for start in range(0, len(points), size):
         chunk = points[start : start + size]
         # The last chunk repeats its last point: a program has a fixed number of them.
-        padded = np.pad(chunk, ((0, size - len(chunk)), (0, 0)), mode="edge")
-        yield np.asarray(evaluate_chunk(padded), np.float64)[: len(chunk)]
+        full_chunk = np.pad(chunk, ((0, size - len(chunk)), (0, 0)), mode="edge")
+        yield np.asarray(evaluate_chunk(full_chunk), np.float64)[: len(chunk)]
 
 
 def unflatten_parameters(shapes: Any, vector: Array) -> Params:

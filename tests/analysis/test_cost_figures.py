@@ -61,7 +61,7 @@ def test_ratios_pair_seeds_and_weigh_environments_alike(results: Results, add_ru
             ratio = figures_cost.time_ratios(costs, "open_es", "eggroll", envs, what, 50)
             assert float(ratio.estimate) == pytest.approx(expected)
             assert ratio.low == pytest.approx(ratio.high) == pytest.approx(expected)
-    assert figures_cost.time_ratio_environments(found) == ["e", "f"]
+    assert figures_cost.time_ratio_environments(found, FEW) == ["e", "f"]
     assert figures_cost.time_ratio_environments(found, FigureOptions(reference="open_es")) == [
         "e",
         "f",
@@ -78,7 +78,7 @@ def test_published_ratios_stand_beside_those_that_were_measured(
     file.write_text(
         f"{HEAD}e,open_es,eggroll,1.83\nf,open_es,pes,9\nelsewhere,open_es,eggroll,40\n"
     )
-    figure = figures_cost.draw_time_ratio(load_results(folder), replace(FEW, published=file))
+    figure = figures_cost.draw_time_ratio(load_results(folder), replace(FEW, published_file=file))
     stars = [line for ax in figure.axes for line in ax.lines if line.get_marker() == "*"]
     at = [float(line.get_xdata()[0]) for line in stars]
     assert at == [1.83] and "published" in legend(figure)

@@ -135,8 +135,8 @@ def test_figures_have_the_scale_of_the_whole_folder(
             add_run(folder, "c", label, seed, returns=np.linspace(0, -9, 11))
     content = load_results(folder)
     assert (
-        aggregates.scale_environments(content)
-        == aggregates.improvement_environments(content)
+        aggregates.scale_environments(content, FigureOptions())
+        == aggregates.improvement_environments(content, FigureOptions())
         == ["a", "b"]
     )
     options = FigureOptions(low="pes", high="eggroll")

@@ -72,7 +72,7 @@ def test_a_row_an_environment_that_has_a_threshold(results: Results, add_run: Ca
     folder = results(["a", "b"], threshold=50.0)
     add_run(folder, "c", "pes", 0)
     content = load_results(folder)
-    assert threshold_environments(content) == ["a", "b"]
+    assert threshold_environments(content, FigureOptions()) == ["a", "b"]
     figure = draw_success(content.within(["a", "b"]), FigureOptions(replicates=50))
     assert titles(figure) == ["a", "a", "b", "b"]
     assert [axes.get_ylabel() for axes in figure.axes] == ["return", "success rate"] * 2

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.colors import LogNorm
 
-from rl_es.analysis.drawing import layout
+from rl_es.analysis.drawing import DEFAULT_OPTIONS, layout
 from rl_es.analysis.figures import surface
 from rl_es.analysis.results import load_results
 from rl_es.results import surfaces
@@ -36,12 +36,12 @@ def write(folder: Path, env: str, function: Callable[[float, float], float] = bo
 
 def test_a_panel_an_environment_that_has_one(results: Results) -> None:
     folder = results(["a/b", "c"], centers=WAYS)
-    assert surface.surface_environments(load_results(folder)) == []
+    assert surface.surface_environments(load_results(folder), DEFAULT_OPTIONS) == []
     write(folder, "a/b")
     write(folder, "gone")
     found = load_results(folder)
-    assert surface.surface_environments(found) == ["a/b"]
-    figure = surface.draw_surface(found.within(["a/b"]))
+    assert surface.surface_environments(found, DEFAULT_OPTIONS) == ["a/b"]
+    figure = surface.draw_surface(found.within(["a/b"]), DEFAULT_OPTIONS)
     assert titles(figure) == ["a/b"] and not misplaced(figure)
     assert legend(figure) == ["eggroll", "pes", "start", "best grid point"]
     assert "1 episode at each of 9 x 11 points" in texts(figure)
@@ -49,7 +49,7 @@ def test_a_panel_an_environment_that_has_one(results: Results) -> None:
 
 def drawn(folder: Path) -> tuple:
     """The figure of the only environment, its panel, and the image in it."""
-    figure = surface.draw_surface(load_results(folder))
+    figure = surface.draw_surface(load_results(folder), DEFAULT_OPTIONS)
     panel = figure.axes[0]
     return figure, panel, panel.images[0]
 
@@ -130,6 +130,7 @@ def test_the_same_bytes_twice(results: Results) -> None:
     folder = results(["e"], centers=WAYS)
     write(folder, "e")
     first, second = (
-        layout.encode_figure(surface.draw_surface(load_results(folder)), "svg") for _ in range(2)
+        layout.encode_figure(surface.draw_surface(load_results(folder), DEFAULT_OPTIONS), "svg")
+        for _ in range(2)
     )
     assert first == second and b"dc:date" not in first

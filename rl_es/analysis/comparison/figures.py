@@ -36,34 +36,34 @@ def folder_colour(index: int) -> str:
     return CANDIDATE_COLOURS[(index - 1) % len(CANDIDATE_COLOURS)] if index else BLACK
 
 
+@drawing.paper_style()
 def draw_curves(comparison: Comparison, options: FigureOptions) -> Figure:
     """Draws mean return against environment steps: a column per environment, a row per label."""
     labels = list(dict.fromkeys(match.base_label for match in comparison.matches))
     environments = comparison.environments
     has_single = False
-    with drawing.paper_style():
-        counts = [len(environments)] * len(labels)
-        figure, rows = drawing.panel_rows(options.sheet, counts, 2.0, 1.45)
-        for label, row in zip(labels, rows, strict=True):
-            for env, panel in zip(environments, row, strict=True):
-                matches = [m for m in comparison.matches if (m.env, m.base_label) == (env, label)]
-                if not matches:
-                    panel.set_axis_off()
-                    continue
-                has_single |= _draw_panel(panel, comparison, matches, options.replicates)
-                panel.set_title(env if row is rows[0] else "")
-                if drawing.is_first_in_row(panel):
-                    panel.set_ylabel(label)
-                if row is not rows[-1]:
-                    panel.set_xlabel("")
-        runs = comparison.base.results.runs
-        entries = [
-            (drawing.legend_handle(_style(comparison, BLACK, index)), folder.name)
-            for index, folder in enumerate(comparison.folders)
-        ]
-        entries += drawing.threshold_entries(runs[runs["env"].isin(environments)])
-        note = _curve_note(comparison, options, has_single)
-        return drawing.finish_figure(figure, entries, [note])
+    counts = [len(environments)] * len(labels)
+    figure, rows = drawing.panel_rows(options.sheet, counts, 2.0, 1.45)
+    for label, row in zip(labels, rows, strict=True):
+        for env, panel in zip(environments, row, strict=True):
+            matches = [m for m in comparison.matches if (m.env, m.base_label) == (env, label)]
+            if not matches:
+                panel.set_axis_off()
+                continue
+            has_single |= _draw_panel(panel, comparison, matches, options.replicates)
+            panel.set_title(env if row is rows[0] else "")
+            if drawing.is_first_in_row(panel):
+                panel.set_ylabel(label)
+            if row is not rows[-1]:
+                panel.set_xlabel("")
+    runs = comparison.base.results.runs
+    entries = [
+        (drawing.legend_handle(_style(comparison, BLACK, index)), folder.name)
+        for index, folder in enumerate(comparison.folders)
+    ]
+    entries += drawing.threshold_entries(runs[runs["env"].isin(environments)])
+    note = _curve_note(comparison, options, has_single)
+    return drawing.finish_figure(figure, entries, [note])
 
 
 def _draw_panel(
@@ -105,6 +105,7 @@ def _curve_note(comparison: Comparison, options: FigureOptions, has_single: bool
     )
 
 
+@drawing.paper_style()
 def draw_differences(comparison: Comparison, options: FigureOptions) -> Figure:
     """Draws a panel per environment and one for all, with a row per label, on the same x axis."""
     groups = {
@@ -118,28 +119,27 @@ def draw_differences(comparison: Comparison, options: FigureOptions) -> Figure:
     colours = _candidate_colours(comparison)
     places = np.arange(len(colours)) - (len(colours) - 1) / 2
     shifts = dict(zip(colours, places * SPREAD / len(colours), strict=True))
-    with drawing.paper_style():
-        names = drawing.row_names(options.sheet, labels)
-        row = 0.19 + 0.11 * (len(colours) - 1)
-        size = 2.1, names.panel_height(row, frame=0.55), names.left
-        figure, axes = drawing.panel_grid(options.sheet, len(groups), *size, stretch=False)
-        for panel, (title, findings) in zip(axes, groups.items(), strict=True):
-            for finding in findings:
-                name = finding.match.candidate.name
-                height = labels.index(finding.match.name) + shifts[name]
-                _draw_finding(panel, finding, height, colours[name])
-            panel.set_title(title)
-            names.label(panel)
-        _format_axes(axes, comparison.margin)
-        verdicts = {finding.verdict for finding in (*comparison.findings, *comparison.totals)}
-        entries: list[tuple[Artist, str]] = [
-            (Line2D([], [], **_marker(verdict, drawing.INK)), verdict)
-            for verdict in SHAPES
-            if verdict in verdicts
-        ]
-        if len(colours) > 1:
-            entries += [(Line2D([], [], color=ink), name) for name, ink in colours.items()]
-        return drawing.finish_figure(figure, entries, _difference_notes(comparison))
+    names = drawing.row_names(options.sheet, labels)
+    row = 0.19 + 0.11 * (len(colours) - 1)
+    size = 2.1, names.panel_height(row, frame=0.55), names.left
+    figure, axes = drawing.panel_grid(options.sheet, len(groups), *size, stretch=False)
+    for panel, (title, findings) in zip(axes, groups.items(), strict=True):
+        for finding in findings:
+            name = finding.match.candidate.name
+            height = labels.index(finding.match.name) + shifts[name]
+            _draw_finding(panel, finding, height, colours[name])
+        panel.set_title(title)
+        names.label(panel)
+    _format_axes(axes, comparison.margin)
+    verdicts = {finding.verdict for finding in (*comparison.findings, *comparison.totals)}
+    entries: list[tuple[Artist, str]] = [
+        (Line2D([], [], **_marker(verdict, drawing.INK)), verdict)
+        for verdict in SHAPES
+        if verdict in verdicts
+    ]
+    if len(colours) > 1:
+        entries += [(Line2D([], [], color=ink), name) for name, ink in colours.items()]
+    return drawing.finish_figure(figure, entries, _difference_notes(comparison))
 
 
 def difference_environments(

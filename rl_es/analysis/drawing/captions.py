@@ -126,8 +126,8 @@ def has_single_seeds(runs: pd.DataFrame) -> bool:
 
 def _count_seeds(runs: pd.DataFrame) -> dict[tuple[str, str], int]:
     """Counts the counted runs of each (environment, label)."""
-    counted = runs["status"].isin(COUNTED_STATUSES)
-    counts = counted.groupby([runs["env"], runs["label"]], sort=False).sum()
+    is_counted = runs["status"].isin(COUNTED_STATUSES)
+    counts = is_counted.groupby([runs["env"], runs["label"]], sort=False).sum()
     return {(str(env), str(label)): int(size) for (env, label), size in counts.items()}
 
 
@@ -177,7 +177,7 @@ def interval_note(runs: pd.DataFrame, mark: str, replicates: int, of: str = "the
 
 
 def bands_note(
-    runs: pd.DataFrame, replicates: int, single: bool, what: str = EVALUATION_RETURN
+    runs: pd.DataFrame, replicates: int, single: bool, quantity: str = EVALUATION_RETURN
 ) -> tuple[str, ...]:
     """Returns the note on lines with bands.
 
@@ -185,10 +185,10 @@ def bands_note(
       runs: The runs that are drawn.
       replicates: Replicates of the bootstrap.
       single: True where single seeds are drawn as well.
-      what: The quantity whose means are drawn.
+      quantity: The quantity whose means are drawn.
     """
     return (
-        f"Lines: mean {what}, {counts_note(runs)}; "
+        f"Lines: mean {quantity}, {counts_note(runs)}; "
         f"{interval_note(runs, 'shaded', replicates)}.{SINGLE_SEEDS_NOTE if single else ''}",
     )
 
@@ -214,9 +214,9 @@ def running_note(runs: pd.DataFrame) -> list[str]:
 def runs_note(curves: pd.DataFrame, runs: pd.DataFrame, means: str = "means") -> tuple[str, ...]:
     """Returns the notes on unfinished runs, and on lost runs, which are not in the means."""
     notes = running_note(runs)
-    lost = runs[~runs["status"].isin(COUNTED_STATUSES)]
-    if len(lost):
-        names = list_runs(lost, curves.groupby("run_id")["env_steps"].max())
-        more = " (runs.csv)" if len(lost) > MAX_LISTED_RUNS else ""
+    lost_runs = runs[~runs["status"].isin(COUNTED_STATUSES)]
+    if len(lost_runs):
+        names = list_runs(lost_runs, curves.groupby("run_id")["env_steps"].max())
+        more = " (runs.csv)" if len(lost_runs) > MAX_LISTED_RUNS else ""
         notes.append(f"Not in the {means}: {'; '.join(names)}{more}.")
     return tuple(notes)

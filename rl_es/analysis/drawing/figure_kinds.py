@@ -37,7 +37,7 @@ class FigureOptions:
       low: The reference that is 0 on the scale of normalised scores (`rl_es.analysis.scores`).
       high: The reference that is 1; None for the usual one.
       reference: The label that others are compared with; None for the kind's own choice.
-      published: A CSV file of published results, which a figure shows beside its own.
+      published_file: A CSV file of published results, which a figure shows beside its own.
     """
 
     sheet: Sheet = AUTO_SHEET
@@ -45,7 +45,7 @@ class FigureOptions:
     low: str = "untrained"
     high: str | None = None
     reference: str | None = None
-    published: Path | None = None
+    published_file: Path | None = None
 
 
 DEFAULT_OPTIONS = FigureOptions()
@@ -121,8 +121,8 @@ class FigureKind(Generic[T]):
         fits = figure.get_size_inches()[1] <= (options.sheet.height or math.inf)
         if not fits and len(subjects) > 1 and self.max_subjects < ALL_SUBJECTS:
             half = (len(subjects) + 1) // 2
-            for some in (subjects[:half], subjects[half:]):
-                yield from self._draw_fitting(source, some, options)
+            for part in (subjects[:half], subjects[half:]):
+                yield from self._draw_fitting(source, part, options)
         else:
             yield CaptionedFigure(figure, self._caption(part, options))
 
@@ -150,7 +150,7 @@ def write_figures(
     source: T,
     options: FigureOptions = DEFAULT_OPTIONS,
     formats: Sequence[str] = DEFAULT_FORMATS,
-    replaced: Collection[FigureKind[T]] | None = None,
+    previous: Collection[FigureKind[T]] | None = None,
 ) -> list[Path]:
     """Writes figures of some kinds, and removes earlier files that are no longer made.
 
@@ -162,7 +162,7 @@ def write_figures(
       source: The data that they are drawn from.
       options: How they are drawn.
       formats: png, svg, pdf.
-      replaced: The kinds whose earlier files are removed; None for `kinds`.
+      previous: The kinds whose earlier files are removed; None for `kinds`.
 
     Returns:
       The files, in order.
@@ -171,12 +171,12 @@ def write_figures(
     paths: list[Path] = []
     sheet = "" if options.sheet == AUTO_SHEET else f"_{options.sheet.name}"
     for kind in kinds:
-        for number, captioned in enumerate(kind.figures(source, options), start=1):
+        for number, item in enumerate(kind.figures(source, options), start=1):
             stem = f"{kind.name}{sheet}" + (f"_{number}" if number > 1 else "")
             for suffix in formats:
                 paths.append(folder / f"{stem}.{suffix}")
-                write_bytes(paths[-1], encode_figure(captioned.figure, suffix, captioned.caption))
-    names = "|".join(kind.name for kind in (kinds if replaced is None else replaced))
+                write_bytes(paths[-1], encode_figure(item.figure, suffix, item.caption))
+    names = "|".join(kind.name for kind in (kinds if previous is None else previous))
     pattern = re.compile(rf"({names}){sheet}(_\d+)?\.({'|'.join(formats)})")
     for path in folder.iterdir():
         if pattern.fullmatch(path.name) and path not in paths:

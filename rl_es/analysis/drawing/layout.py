@@ -223,7 +223,7 @@ def _cut_titles(figure: Figure) -> None:
     boxes = [axes.get_position() for axes in with_title]
     centers = [width * (box.x0 + box.x1) / 2 for box in boxes]
     for axes, center in zip(with_title, centers, strict=True):
-        pitch = [abs(other - center) for other in centers if abs(other - center) > _GAP]
+        pitch = [abs(neighbour - center) for neighbour in centers if abs(neighbour - center) > _GAP]
         room = min([*pitch, 2 * (width - center), 2 * center]) - _GAP
         lines = axes.get_title().split("\n")
         axes.title.set_text("\n".join(cut_text(line, room, size) for line in lines))

@@ -124,15 +124,15 @@ def draw_single_runs(panel: Axes, curves: list[Curve], style: Style, end: float)
     common_end = min((curve.x[-1] for curve in counted_curves(curves)), default=-np.inf)
     single = False
     for curve in curves:
-        lost = curve.status not in COUNTED_STATUSES
+        is_lost = curve.status not in COUNTED_STATUSES
         tail = int(np.searchsorted(curve.x, common_end, "right")) - 1
-        beyond = slice(None) if lost else slice(tail, None)
+        beyond = slice(None) if is_lost else slice(tail, None)
         x, y = curve.x[beyond], curve.y[beyond]
-        if not lost and x[-1] - common_end <= _MIN_TAIL * end:
+        if not is_lost and x[-1] - common_end <= _MIN_TAIL * end:
             continue
         single = True
         panel.plot(x, y, color=style.colour, linewidth=0.5, alpha=0.8, linestyle=style.linestyle)
-        if lost:
+        if is_lost:
             _draw_cross(panel, curve, style)
     return single
 
@@ -170,12 +170,13 @@ def _draw_cross(panel: Axes, curve: Curve, style: Style) -> None:
 def draw_bar(panel: Axes, row: int, runs: pd.DataFrame, style: Style, replicates: int) -> None:
     """Draws a bar for the mean of `final`, its interval, a dot per seed, a cross per lost seed."""
     finite = runs[np.isfinite(runs["final"])].sort_values(["seed", "run_id"])
-    counted = finite["status"].isin(COUNTED_STATUSES)
-    means = finite[counted]["final"].to_numpy(float)
-    lost = finite[~counted]["final"].to_numpy(float)
+    is_counted = finite["status"].isin(COUNTED_STATUSES)
+    means = finite[is_counted]["final"].to_numpy(float)
+    lost_returns = finite[~is_counted]["final"].to_numpy(float)
     draw_interval_bar(panel, row, bootstrap(means, replicates=replicates), style)
     panel.plot(means, _spread(row, len(means)), "o", color=style.colour, zorder=5, ms=2.8, **_EDGE)
-    panel.plot(lost, _spread(row, len(lost)), "x", color=style.colour, zorder=5, ms=3.5)
+    heights = _spread(row, len(lost_returns))
+    panel.plot(lost_returns, heights, "x", color=style.colour, zorder=5, ms=3.5)
 
 
 def _spread(row: int, count: int) -> np.ndarray:

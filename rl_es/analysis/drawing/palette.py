@@ -11,7 +11,7 @@ from rl_es.config import COLOURS, LINES, MARKERS, Style
 
 
 def assign_styles(
-    agents: Mapping[str, str], recorded: Mapping[str, Style] | None = None
+    agents: Mapping[str, str], plugin_styles: Mapping[str, Style] | None = None
 ) -> dict[str, Style]:
     """Assigns a style to each label of a results folder, in the order of legends.
 
@@ -22,25 +22,27 @@ def assign_styles(
     Args:
       agents: The registry's name by label, of all labels in the folder, so that a label looks the
         same in a figure of a part of them.
-      recorded: Styles by agent that the folder's manifest has.
+      plugin_styles: Styles by agent that the folder's manifest has.
     """
     names = {*agents, *agents.values()}
-    declared = {**registry.declarations("STYLE", names), **(recorded or {})}
-    ranked = sorted(names & declared.keys(), key=lambda name: (declared[name].order, name))
+    declared_styles = {**registry.declarations("STYLE", names), **(plugin_styles or {})}
+    owners = sorted(
+        names & declared_styles.keys(), key=lambda name: (declared_styles[name].order, name)
+    )
     labels: dict[str, list[str]] = {}
     for label in sorted(agents, key=natural_order):
         labels.setdefault(agents[label], []).append(label)
     styles: dict[str, Style] = {}
-    for agent in ranked:
+    for agent in owners:
         candidates = labels.get(agent, [])
         if agent in agents or len(candidates) == 1:
-            styles[agent if agent in agents else candidates[0]] = declared[agent]
+            styles[agent if agent in agents else candidates[0]] = declared_styles[agent]
     for label in sorted(agents.keys() - styles.keys(), key=natural_order):
         styles[label] = _least_used_style(list(styles.values()))
 
     def legend_order(label: str) -> tuple[object, ...]:
         agent = agents[label]
-        rank = ranked.index(agent) if agent in ranked else len(ranked)
+        rank = owners.index(agent) if agent in owners else len(owners)
         return rank, natural_order(label)
 
     return {label: styles[label] for label in sorted(agents, key=legend_order)}

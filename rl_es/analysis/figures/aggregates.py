@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from rl_es import registry
 from rl_es.analysis import drawing
 from rl_es.analysis.curves import Curve, counted_curves, curves_of_runs
-from rl_es.analysis.drawing import DEFAULT_OPTIONS, FigureOptions, RowNames, Style
+from rl_es.analysis.drawing import FigureOptions, RowNames, Style
 from rl_es.analysis.results import ResultTables
 from rl_es.analysis.scores import ScoreScale, final_scores, score_scale
 from rl_es.analysis.statistics import (
@@ -51,9 +51,7 @@ PROFILES = {
 _PROFILE_ALPHA = 0.12
 
 
-def scale_environments(
-    results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS
-) -> list[str]:
+def scale_environments(results: ResultTables, options: FigureOptions) -> list[str]:
     """Returns the environments on the scale, if labels can be compared over several."""
     if len(results.legend) > MAX_LABELS:
         return []
@@ -61,7 +59,7 @@ def scale_environments(
     return environments if len(environments) >= MIN_ENVIRONMENTS else []
 
 
-def requested_scale(results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS) -> ScoreScale:
+def requested_scale(results: ResultTables, options: FigureOptions) -> ScoreScale:
     """Returns the scale of scores that the options request."""
     return score_scale(results, options.low, options.high)
 
@@ -102,45 +100,43 @@ def _list_names(names: Sequence[str]) -> str:
     return ", ".join(names[:MAX_LISTED]) + more
 
 
-def draw_aggregate_curves(
-    results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS
-) -> Figure:
+@drawing.paper_style()
+def draw_aggregate_curves(results: ResultTables, options: FigureOptions) -> Figure:
     """Draws one panel: the interquartile mean over runs of all environments, with bands."""
     scale = requested_scale(results, options)
     curves = results.curves[results.curves["env"].isin(scale.environments)]
     score = pd.Series(scale.score(curves["env"], curves["return_mean"]), index=curves.index)
     share = curves["env_steps"] / curves["run_id"].map(_budgets(results.runs, curves))
     grid, legend = np.linspace(0, 1, CURVE_POINTS), {}
-    with drawing.paper_style():
-        figure, (panel,) = drawing.panel_grid(options.sheet, 1, 3.6, 2.3)
-        for index, (label, style) in enumerate(results.legend.items()):
-            runs = results.runs[results.runs["label"] == label]
-            by_env = [
-                counted_curves(curves_of_runs(curves, runs[runs["env"] == env], share, score))
-                for env in scale.environments
-            ]
-            if not all(by_env):
-                continue
-            end = min(curve.x[-1] for env_curves in by_env for curve in env_curves)
-            x = grid[grid <= end + 1e-9]
-            interval = _interquartile_means(by_env, x, options.replicates)
-            offset = index / len(results.legend)
-            drawing.draw_band(panel, x, interval, style, offset, label, 0.15)
-            legend[label] = style
-        panel.set_xlim(0, 1.02)
-        drawing.set_short_ticks(panel.xaxis, 5)
-        drawing.set_short_ticks(panel.yaxis, 5)
-        panel.set_xlabel("share of the budget of environment steps")
-        panel.set_ylabel("normalised return (IQM)")
-        middle = "the interquartile mean"
-        interval_note = drawing.interval_note(results.runs, "shaded", options.replicates, middle)
-        notes = [
-            f"Lines: {middle} of the normalised returns of all runs, "
-            f"{drawing.counts_note(results.runs)} an environment; {interval_note}.",
-            *scale_note(results, scale, legend),
-            *drawing.runs_note(results.curves, results.runs),
+    figure, (panel,) = drawing.panel_grid(options.sheet, 1, 3.6, 2.3)
+    for index, (label, style) in enumerate(results.legend.items()):
+        runs = results.runs[results.runs["label"] == label]
+        by_env = [
+            counted_curves(curves_of_runs(curves, runs[runs["env"] == env], share, score))
+            for env in scale.environments
         ]
-        return drawing.finish_figure(figure, drawing.legend_entries(legend), notes)
+        if not all(by_env):
+            continue
+        end = min(curve.x[-1] for env_curves in by_env for curve in env_curves)
+        x = grid[grid <= end + 1e-9]
+        interval = _interquartile_means(by_env, x, options.replicates)
+        offset = index / len(results.legend)
+        drawing.draw_band(panel, x, interval, style, offset, label, 0.15)
+        legend[label] = style
+    panel.set_xlim(0, 1.02)
+    drawing.set_short_ticks(panel.xaxis, 5)
+    drawing.set_short_ticks(panel.yaxis, 5)
+    panel.set_xlabel("share of the budget of environment steps")
+    panel.set_ylabel("normalised return (IQM)")
+    middle = "the interquartile mean"
+    interval_note = drawing.interval_note(results.runs, "shaded", options.replicates, middle)
+    notes = [
+        f"Lines: {middle} of the normalised returns of all runs, "
+        f"{drawing.counts_note(results.runs)} an environment; {interval_note}.",
+        *scale_note(results, scale, legend),
+        *drawing.runs_note(results.curves, results.runs),
+    ]
+    return drawing.finish_figure(figure, drawing.legend_entries(legend), notes)
 
 
 def _budgets(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.Series:
@@ -150,10 +146,10 @@ def _budgets(runs: pd.DataFrame, curves: pd.DataFrame) -> pd.Series:
     label in its environment, else of any label there, else its own steps so far.
     """
     steps = runs["run_id"].map(curves.groupby("run_id")["env_steps"].max().astype(float))
-    finished = steps.where(runs["status"] == "finished")
-    of_label = finished.groupby([runs["env"], runs["label"]]).transform("max")
-    of_env = finished.groupby(runs["env"]).transform("max")
-    budgets = finished.fillna(of_label).fillna(of_env).fillna(steps)
+    finished_steps = steps.where(runs["status"] == "finished")
+    of_label = finished_steps.groupby([runs["env"], runs["label"]]).transform("max")
+    of_env = finished_steps.groupby(runs["env"]).transform("max")
+    budgets = finished_steps.fillna(of_label).fillna(of_env).fillna(steps)
     return pd.Series(budgets.to_numpy(), index=runs["run_id"]).replace(0, np.nan)
 
 
@@ -165,15 +161,14 @@ def _interquartile_means(by_env: list[list[Curve]], grid: np.ndarray, replicates
     return bootstrap(np.stack(values), statistic, tasks, replicates=replicates)
 
 
-def improvement_environments(
-    results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS
-) -> list[str]:
+def improvement_environments(results: ResultTables, options: FigureOptions) -> list[str]:
     """Returns the environments on the scale, if there are labels to compare."""
     environments = requested_scale(results, options).environments
     return environments if 2 <= len(results.legend) <= MAX_LABELS else []
 
 
-def draw_improvement(results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
+@drawing.paper_style()
+def draw_improvement(results: ResultTables, options: FigureOptions) -> Figure:
     """Draws a panel per label that the reference is compared with.
 
     Its rows are all environments, then each. With a single environment there is one panel, with a
@@ -192,27 +187,26 @@ def draw_improvement(results: ResultTables, options: FigureOptions = DEFAULT_OPT
     else:
         rows = [f"over {label}" for label in rivals]
         panels = {env: [(label, [env]) for label in rivals] for env in scale.environments}
-    with drawing.paper_style():
-        names = drawing.row_names(options.sheet, rows)
-        size = 1.9, names.panel_height(0.19, frame=0.65), names.left
-        figure, axes = drawing.panel_grid(options.sheet, len(panels), *size, stretch=False)
-        for panel, (title, comparisons) in zip(axes, panels.items(), strict=True):
-            for row, (label, subset) in enumerate(comparisons):
-                pair = (scores[name].within(subset) for name in (reference, label))
-                style = _TOTAL_STYLE if len(subset) > 1 else rivals[label]
-                _draw_improvement_row(panel, row, probability_of_improvement(*pair), style)
-            _format_improvement_panel(panel, names, title, several, reference)
-        notes = _improvement_notes(results, scale, scores, reference, rivals)
-        return drawing.finish_figure(figure, [], notes)
+    names = drawing.row_names(options.sheet, rows)
+    size = 1.9, names.panel_height(0.19, frame=0.65), names.left
+    figure, axes = drawing.panel_grid(options.sheet, len(panels), *size, stretch=False)
+    for panel, (title, comparisons) in zip(axes, panels.items(), strict=True):
+        for row, (label, subset) in enumerate(comparisons):
+            pair = (scores[name].within(subset) for name in (reference, label))
+            style = _TOTAL_STYLE if len(subset) > 1 else rivals[label]
+            _draw_improvement_row(panel, row, probability_of_improvement(*pair), style)
+        _format_improvement_panel(panel, names, title, several, reference)
+    notes = _improvement_notes(results, scale, scores, reference, rivals)
+    return drawing.finish_figure(figure, [], notes)
 
 
-def _choose_reference(scores: dict[str, Scores], requested: str | None) -> str:
+def _choose_reference(scores: dict[str, Scores], label_option: str | None) -> str:
     """Returns the label that the others are compared with."""
-    if requested is not None:
-        if requested not in scores:
-            near = did_you_mean(requested, scores)
-            raise UserError(f"--reference: no label '{requested}' here{near}")
-        return requested
+    if label_option is not None:
+        if label_option not in scores:
+            near = did_you_mean(label_option, scores)
+            raise UserError(f"--reference: no label '{label_option}' here{near}")
+        return label_option
     if reference := registry.reference_agent("returns", scores):
         return reference
     means = {
@@ -252,7 +246,7 @@ def _improvement_notes(
     reference: str,
     rivals: dict[str, Style],
 ) -> list[str]:
-    paired = all(are_paired(scores[reference], scores[label]) for label in rivals)
+    share_seeds = all(are_paired(scores[reference], scores[label]) for label in rivals)
     lines = f"lines: {CONFIDENCE:.0%} interval (Newcombe's method for the Mann-Whitney statistic)"
     sentences = [
         f"Probability that the last evaluation of a run of {reference} is above that of a run of "
@@ -263,13 +257,13 @@ def _improvement_notes(
             else f"{lines}."
         ),
         "The labels share their seeds, which the intervals allow for."
-        if paired
+        if share_seeds
         else "Where labels share their seeds, intervals allow for it.",
         *_total_notes(scale, scores, reference, rivals),
         *off_scale_notes(results, scale),
     ]
-    lost = drawing.runs_note(results.curves, results.runs, "comparison")
-    return [" ".join(sentences), *lost]
+    lost_notes = drawing.runs_note(results.curves, results.runs, "comparison")
+    return [" ".join(sentences), *lost_notes]
 
 
 def _total_notes(
@@ -283,7 +277,8 @@ def _total_notes(
     return [f"In all: the mean over environments{' that both have runs in' if gaps else ''}."]
 
 
-def draw_normalised(results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
+@drawing.paper_style()
+def draw_normalised(results: ResultTables, options: FigureOptions) -> Figure:
     """Draws a panel per environment and two in total, a bar per label."""
     scale = requested_scale(results, options)
     scores = final_scores(results, scale)
@@ -300,27 +295,26 @@ def draw_normalised(results: ResultTables, options: FigureOptions = DEFAULT_OPTI
             return empty_interval()
         return aggregate(values, "mean", replicates=options.replicates)
 
-    with drawing.paper_style():
-        names = drawing.row_names(options.sheet, list(results.legend))
-        size = 2.0, names.panel_height(0.21, frame=0.55), names.left
-        count = len(scale.environments) + len(TOTALS)
-        figure, axes = drawing.panel_grid(options.sheet, count, *size, stretch=False)
-        for panel, (name, title) in zip(axes, TOTALS.items(), strict=False):
-            _draw_score_bars(panel, results, names, lambda label, name=name: total(name, label))
-            panel.set_title(title)
-            drawing.highlight_panel(panel)
-        for panel, env in zip(axes[len(TOTALS) :], scale.environments, strict=True):
-            _draw_score_bars(panel, results, names, lambda label, env=env: mean(env, label))
-            panel.set_title(env)
-        intervals = drawing.interval_note(results.runs, "black lines", options.replicates, "each")
-        notes = [
-            f"Bars: mean normalised return of the last evaluation, "
-            f"{drawing.counts_note(results.runs)}; shaded panels: over all "
-            f"environments (IQM: interquartile mean); {intervals}.",
-            *scale_note(results, scale, complete),
-            *drawing.runs_note(results.curves, results.runs),
-        ]
-        return drawing.finish_figure(figure, [], notes)
+    names = drawing.row_names(options.sheet, list(results.legend))
+    size = 2.0, names.panel_height(0.21, frame=0.55), names.left
+    count = len(scale.environments) + len(TOTALS)
+    figure, axes = drawing.panel_grid(options.sheet, count, *size, stretch=False)
+    for panel, (name, title) in zip(axes, TOTALS.items(), strict=False):
+        _draw_score_bars(panel, results, names, lambda label, name=name: total(name, label))
+        panel.set_title(title)
+        drawing.highlight_panel(panel)
+    for panel, env in zip(axes[len(TOTALS) :], scale.environments, strict=True):
+        _draw_score_bars(panel, results, names, lambda label, env=env: mean(env, label))
+        panel.set_title(env)
+    intervals = drawing.interval_note(results.runs, "black lines", options.replicates, "each")
+    notes = [
+        f"Bars: mean normalised return of the last evaluation, "
+        f"{drawing.counts_note(results.runs)}; shaded panels: over all "
+        f"environments (IQM: interquartile mean); {intervals}.",
+        *scale_note(results, scale, complete),
+        *drawing.runs_note(results.curves, results.runs),
+    ]
+    return drawing.finish_figure(figure, [], notes)
 
 
 def _draw_score_bars(
@@ -336,7 +330,8 @@ def _draw_score_bars(
     panel.set_xlabel("normalised return")
 
 
-def draw_profiles(results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
+@drawing.paper_style()
+def draw_profiles(results: ResultTables, options: FigureOptions) -> Figure:
     """Draws two panels: of single runs' scores, and of the mean scores of environments."""
     scale = requested_scale(results, options)
     scores = final_scores(results, scale)
@@ -345,23 +340,22 @@ def draw_profiles(results: ResultTables, options: FigureOptions = DEFAULT_OPTION
     low = max(min(0.0, values.min()), MIN_SCORE)
     high = min(max(1.0, values.max()), MAX_SCORE)
     thresholds = np.linspace(low, high, PROFILE_POINTS)
-    with drawing.paper_style():
-        figure, axes = drawing.panel_grid(options.sheet, len(PROFILES), 2.6, 1.9)
-        for panel, (profile, y_label, title) in zip(axes, PROFILES.values(), strict=True):
-            for index, (label, style) in enumerate(legend.items()):
-                shares = profile(scores[label], thresholds, replicates=options.replicates)
-                offset = index / len(legend)
-                drawing.draw_band(panel, thresholds, shares, style, offset, label, _PROFILE_ALPHA)
-            _format_profile_panel(panel, low, high, y_label, title)
-        quantity = "each share, pointwise,"
-        intervals = drawing.interval_note(results.runs, "shaded", options.replicates, quantity)
-        notes = [
-            f"Of the last evaluation of each run, {drawing.counts_note(results.runs)} an "
-            f"environment; {intervals}.",
-            *scale_note(results, scale, legend),
-            *drawing.runs_note(results.curves, results.runs, "profiles"),
-        ]
-        return drawing.finish_figure(figure, drawing.legend_entries(legend), notes)
+    figure, axes = drawing.panel_grid(options.sheet, len(PROFILES), 2.6, 1.9)
+    for panel, (profile, y_label, title) in zip(axes, PROFILES.values(), strict=True):
+        for index, (label, style) in enumerate(legend.items()):
+            shares = profile(scores[label], thresholds, replicates=options.replicates)
+            offset = index / len(legend)
+            drawing.draw_band(panel, thresholds, shares, style, offset, label, _PROFILE_ALPHA)
+        _format_profile_panel(panel, low, high, y_label, title)
+    quantity = "each share, pointwise,"
+    intervals = drawing.interval_note(results.runs, "shaded", options.replicates, quantity)
+    notes = [
+        f"Of the last evaluation of each run, {drawing.counts_note(results.runs)} an "
+        f"environment; {intervals}.",
+        *scale_note(results, scale, legend),
+        *drawing.runs_note(results.curves, results.runs, "profiles"),
+    ]
+    return drawing.finish_figure(figure, drawing.legend_entries(legend), notes)
 
 
 def _format_profile_panel(panel: Axes, low: float, high: float, y_label: str, title: str) -> None:

@@ -6,7 +6,6 @@ from dataclasses import replace
 from rl_es.analysis.drawing import (
     ALL_SUBJECTS,
     BOOTSTRAP,
-    DEFAULT_OPTIONS,
     MAX_ROWS,
     NEWCOMBE,
     WILSON,
@@ -25,19 +24,16 @@ SEVERAL = (
 OPTIONAL = ("best_so_far", "frontier", "time_ratio", "time_to_threshold")
 
 
-def all_environments(results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS) -> list[str]:
+def all_environments(results: ResultTables, options: FigureOptions) -> list[str]:
     """Returns all environments; none if there are many trials, whose settings are drawn instead."""
-    many = len(results.legend) > aggregates.MAX_LABELS
-    return [] if many and settings.sensitivity_environments(results) else results.environments
+    few = len(results.legend) <= aggregates.MAX_LABELS
+    return results.environments if few or not settings.varied_settings(results) else []
 
 
-def solvable_environments(
-    results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS
-) -> list[str]:
+def solvable_environments(results: ResultTables, options: FigureOptions) -> list[str]:
     """Returns the environments of `all_environments` that have a threshold."""
-    return [
-        env for env in returns.threshold_environments(results) if env in all_environments(results)
-    ]
+    environments = all_environments(results, options)
+    return [env for env in returns.threshold_environments(results, options) if env in environments]
 
 
 def _is_requested(name: str) -> Callable[[ResultTables], bool]:

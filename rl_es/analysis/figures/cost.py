@@ -27,7 +27,7 @@ from rl_es.analysis.curves import (
     per_run_seconds,
     span_decades,
 )
-from rl_es.analysis.drawing import DEFAULT_OPTIONS, FigureOptions, Style
+from rl_es.analysis.drawing import FigureOptions, Style
 from rl_es.analysis.figures.aggregates import MAX_LABELS
 from rl_es.analysis.formatting import format_range
 from rl_es.analysis.results import ResultTables
@@ -58,18 +58,17 @@ class FrontierPoint:
     final: Interval
 
 
-def frontier_environments(
-    results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS
-) -> list[str]:
+def frontier_environments(results: ResultTables, options: FigureOptions) -> list[str]:
     """Returns the environments in which labels can be compared."""
     if len(results.legend) > MAX_LABELS:
         return []
-    counted = results.runs[results.runs["status"].isin(COUNTED_STATUSES)]
-    labels = counted.groupby("env")["label"].nunique()
+    counted_runs = results.runs[results.runs["status"].isin(COUNTED_STATUSES)]
+    labels = counted_runs.groupby("env")["label"].nunique()
     return [env for env in results.environments if labels.get(env, 0) > 1]
 
 
-def draw_frontier(results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
+@drawing.paper_style()
+def draw_frontier(results: ResultTables, options: FigureOptions) -> Figure:
     """Draws a row per environment: against seconds, and against environment steps."""
     curves, runs = results.curves, results.runs
     seconds = per_run_seconds(curves)
@@ -78,35 +77,34 @@ def draw_frontier(results: ResultTables, options: FigureOptions = DEFAULT_OPTION
         (seconds / size, f"wall-clock time ({unit})"),
         (curves["env_steps"], drawing.STEPS_LABEL),
     )
-    with drawing.paper_style():
-        counts = [2] * len(results.environments)
-        figure, rows = drawing.panel_rows(options.sheet, counts, 2.5, 1.9)
-        for env, pair in zip(results.environments, rows, strict=True):
-            env_runs = runs[runs["env"] == env]
-            loss = span_decades(curves[curves["env"] == env])
-            for panel, (x, name) in zip(pair, costs, strict=True):
-                points = _frontier_points(results, env_runs, x, options.replicates)
-                _draw_points(panel, points, -1 if loss else 1)
-                drawing.format_panel(panel, env, env_runs, loss=loss)
-                if panel.has_data():
-                    drawing.set_log_ticks(panel.xaxis, drawing.count_fitting(panel, 4, 2))
-                panel.set_xlabel(f"{name} to the return")
-                panel.set_ylabel("final loss" if loss else "final return")
-        intervals = drawing.interval_note(runs, "lines", options.replicates)
-        notes = [
-            f"Points: mean return of the last evaluation, {drawing.counts_note(runs)}, against "
-            f"what it took until the mean curve had first come {NEAR_FINAL:.0%} of the way to it; "
-            f"{intervals}. Grey: the Pareto front (no label is better for less); pale: labels "
-            "behind it.",
-            *drawing.time_note(curves),
-            *drawing.runs_note(curves, runs),
-        ]
-        entries = [
-            *((_marker_handle(style), label) for label, style in results.legend.items()),
-            (Line2D([], [], **_FRONT), "Pareto front"),
-            *drawing.threshold_entries(runs),
-        ]
-        return drawing.finish_figure(figure, entries, notes)
+    counts = [2] * len(results.environments)
+    figure, rows = drawing.panel_rows(options.sheet, counts, 2.5, 1.9)
+    for env, pair in zip(results.environments, rows, strict=True):
+        env_runs = runs[runs["env"] == env]
+        loss = span_decades(curves[curves["env"] == env])
+        for panel, (x, name) in zip(pair, costs, strict=True):
+            points = _frontier_points(results, env_runs, x, options.replicates)
+            _draw_points(panel, points, -1 if loss else 1)
+            drawing.format_panel(panel, env, env_runs, loss=loss)
+            if panel.has_data():
+                drawing.set_log_ticks(panel.xaxis, drawing.count_fitting(panel, 4, 2))
+            panel.set_xlabel(f"{name} to the return")
+            panel.set_ylabel("final loss" if loss else "final return")
+    intervals = drawing.interval_note(runs, "lines", options.replicates)
+    notes = [
+        f"Points: mean return of the last evaluation, {drawing.counts_note(runs)}, against "
+        f"what it took until the mean curve had first come {NEAR_FINAL:.0%} of the way to it; "
+        f"{intervals}. Grey: the Pareto front (no label is better for less); pale: labels "
+        "behind it.",
+        *drawing.time_note(curves),
+        *drawing.runs_note(curves, runs),
+    ]
+    entries = [
+        *((_marker_handle(style), label) for label, style in results.legend.items()),
+        (Line2D([], [], **_FRONT), "Pareto front"),
+        *drawing.threshold_entries(runs),
+    ]
+    return drawing.finish_figure(figure, entries, notes)
 
 
 def _marker_handle(style: Style) -> Line2D:
@@ -180,9 +178,7 @@ def time_reference(results: ResultTables, options: FigureOptions) -> str | None:
     return options.reference or registry.reference_agent("returns", results.root.legend)
 
 
-def time_ratio_environments(
-    results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS
-) -> list[str]:
+def time_ratio_environments(results: ResultTables, options: FigureOptions) -> list[str]:
     """Returns the environments that have times of the reference and of others."""
     labels, reference = results.legend, time_reference(results, options)
     if reference not in labels or not 2 <= len(labels) <= MAX_LABELS:
@@ -195,7 +191,8 @@ def time_ratio_environments(
     ]
 
 
-def draw_time_ratio(results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
+@drawing.paper_style()
+def draw_time_ratio(results: ResultTables, options: FigureOptions) -> Figure:
     """Draws a panel per environment and one in all, a bar per label, on a logarithmic axis."""
     costs, reference = _time_costs(results), time_reference(results, options)
     assert reference is not None  # else there is no environment
@@ -203,29 +200,29 @@ def draw_time_ratio(results: ResultTables, options: FigureOptions = DEFAULT_OPTI
     totals = [environments] if len(environments) > 1 else []
     subjects = [*totals, *([env] for env in environments)]
     rivals = {label: style for label, style in results.legend.items() if label != reference}
-    published = {} if options.published is None else published_ratios(options.published, reference)
-    with drawing.paper_style():
-        names = drawing.row_names(options.sheet, list(rivals))
-        size = 2.0, names.panel_height(0.21, frame=0.55), names.left
-        figure, axes = drawing.panel_grid(options.sheet, len(subjects), *size, stretch=False)
-        for panel, subset in zip(axes, subjects, strict=True):
-            for row, (label, style) in enumerate(rivals.items()):
-                pair = label, reference, subset
-                ratio = time_ratios(costs, *pair, "per_step", options.replicates)
-                drawing.draw_interval_bar(panel, row, ratio, style, start=1.0)
-                ratio = time_ratios(costs, *pair, "to_budget", options.replicates)
-                panel.plot([ratio.estimate], [row], "D", color=drawing.INK, ms=3.5, mfc="white")
-                if len(subset) == 1 and (value := published.get((subset[0], label))):
-                    panel.plot([value], [row], "*", color=_PUBLISHED_COLOUR, **_STAR)
-            names.label(panel)
-            panel.set_title(TOTAL if subset is environments else subset[0])
-            if subset is environments:
-                drawing.highlight_panel(panel)
-            _format_ratio_axis(panel)
-            panel.set_xlabel(f"seconds over {reference}'s")
-        has_published = any(env in environments and label in rivals for env, label in published)
-        entries = _ratio_entries(has_published)
-        return drawing.finish_figure(figure, entries, _ratio_notes(results, reference, options))
+    file = options.published_file
+    ratios = {} if file is None else published_ratios(file, reference)
+    names = drawing.row_names(options.sheet, list(rivals))
+    size = 2.0, names.panel_height(0.21, frame=0.55), names.left
+    figure, axes = drawing.panel_grid(options.sheet, len(subjects), *size, stretch=False)
+    for panel, subset in zip(axes, subjects, strict=True):
+        for row, (label, style) in enumerate(rivals.items()):
+            pair = label, reference, subset
+            ratio = time_ratios(costs, *pair, "per_step", options.replicates)
+            drawing.draw_interval_bar(panel, row, ratio, style, start=1.0)
+            ratio = time_ratios(costs, *pair, "to_budget", options.replicates)
+            panel.plot([ratio.estimate], [row], "D", color=drawing.INK, ms=3.5, mfc="white")
+            if len(subset) == 1 and (value := ratios.get((subset[0], label))):
+                panel.plot([value], [row], "*", color=_PUBLISHED_COLOUR, **_STAR)
+        names.label(panel)
+        panel.set_title(TOTAL if subset is environments else subset[0])
+        if subset is environments:
+            drawing.highlight_panel(panel)
+        _format_ratio_axis(panel)
+        panel.set_xlabel(f"seconds over {reference}'s")
+    has_published = any(env in environments and label in rivals for env, label in ratios)
+    entries = _ratio_entries(has_published)
+    return drawing.finish_figure(figure, entries, _ratio_notes(results, reference, options))
 
 
 def published_ratios(path: Path, reference: str) -> dict[tuple[str, str], float]:
@@ -258,10 +255,10 @@ def _time_costs(results: ResultTables) -> pd.DataFrame:
 
     Indexed by (env, label), a row per counted run, with its seed.
     """
-    counted = results.runs[results.runs["status"].isin(COUNTED_STATUSES)]
+    counted_runs = results.runs[results.runs["status"].isin(COUNTED_STATUSES)]
     steps, seconds = results.curves["env_steps"], per_run_seconds(results.curves)
     rows = []
-    for env, env_runs in counted.groupby("env"):
+    for env, env_runs in counted_runs.groupby("env"):
         curves = [
             (label, curve)
             for label, runs in env_runs.groupby("label")
@@ -330,11 +327,11 @@ def _format_ratio_axis(panel: Axes) -> None:
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
 
 
-def _ratio_entries(published: bool) -> list:
+def _ratio_entries(with_published: bool) -> list:
     """Returns the legend's entries of bars, diamonds and, where there are any, stars."""
     diamond = Line2D([], [], color=drawing.INK, marker="D", ms=3.5, mfc="white", linestyle="")
     entries = [(Patch(color="#bbbbbb"), "a step"), (diamond, "to the same number of steps")]
-    if not published:
+    if not with_published:
         return entries
     star = Line2D([], [], color=_PUBLISHED_COLOUR, marker="*", linestyle="", **_STAR)
     return [*entries, (star, "published")]

@@ -24,7 +24,7 @@ from rl_es.analysis.curves import (
     final_returns,
     per_run_seconds,
 )
-from rl_es.analysis.drawing import DEFAULT_OPTIONS, FigureOptions, Style
+from rl_es.analysis.drawing import FigureOptions, Style
 from rl_es.analysis.results import ResultTables
 from rl_es.analysis.statistics import bootstrap
 
@@ -38,20 +38,19 @@ WINDOW = 5  # neighbouring values that a running median is taken over
 _BEST: dict[str, Any] = dict(marker="*", markersize=8, markeredgecolor=drawing.INK, linestyle="")
 
 
-def ablation_environments(
-    results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS
-) -> list[str]:
+def ablation_environments(results: ResultTables, options: FigureOptions) -> list[str]:
     """Returns the environments in which a setting is varied."""
-    ablated = {
+    ablated_envs = {
         env
         for setting in ABLATED_SETTINGS
         for ablation in find_ablations(results.runs, setting)
         for env in ablation.runs
     }
-    return [env for env in results.environments if env in ablated]
+    return [env for env in results.environments if env in ablated_envs]
 
 
-def draw_ablation(results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
+@drawing.paper_style()
+def draw_ablation(results: ResultTables, options: FigureOptions) -> Figure:
     """Draws a row per environment: final return, and seconds of a million steps."""
     setting = max(ABLATED_SETTINGS, key=lambda setting: _count_values(results.runs, setting))
     seconds = per_run_seconds(results.runs) / results.runs["env_steps"] * MILLION
@@ -62,40 +61,37 @@ def draw_ablation(results: ResultTables, options: FigureOptions = DEFAULT_OPTION
     styles = drawing.assign_styles(
         {ablation.name: ablation.agent for ablation in ablations}, results.plugin_styles
     )
-    with drawing.paper_style():
-        counts = [2] * len(results.environments)
-        figure, rows = drawing.panel_rows(options.sheet, counts, 2.6, 1.9)
-        for env, pair in zip(results.environments, rows, strict=True):
-            for panel, column in zip(pair, ("final", "seconds"), strict=True):
-                for index, ablation in enumerate(ablations):
-                    factor = 2 ** (0.12 * (index - (len(ablations) - 1) / 2))
-                    style = styles[ablation.name]
-                    _draw_ablation_line(
-                        panel, ablation, env, column, style, factor, options.replicates
-                    )
-                _format_ablation_axis(panel, setting, ablations)
-                if column == "final":
-                    drawing.format_panel(panel, env, runs[runs["env"] == env])
-                else:
-                    panel.set_title(env)
-                    panel.set_ylim(bottom=0)
-                    drawing.set_short_ticks(panel.yaxis, 5)
-                panel.set_ylabel("final return" if column == "final" else "seconds / M steps")
-        has_full = any(np.inf in ablation.values for ablation in ablations)
-        full = " (full: full-rank noise)" if has_full else ""
-        intervals = drawing.interval_note(runs, "lines", options.replicates)
-        notes = [
-            f"{setting.capitalize()} varies at otherwise equal settings{full}. Markers: means over "
-            f"seeds, {drawing.counts_note(runs)}; small dots: seeds; {intervals}.",
-            "Wall time of this sweep, not a speed benchmark.",
-            *drawing.time_note(results.curves),
-            *drawing.runs_note(results.curves, results.runs),
-        ]
-        entries = [
-            *((drawing.legend_handle(styles[name]), name) for name in names),
-            *drawing.threshold_entries(runs),
-        ]
-        return drawing.finish_figure(figure, entries, notes)
+    counts = [2] * len(results.environments)
+    figure, rows = drawing.panel_rows(options.sheet, counts, 2.6, 1.9)
+    for env, pair in zip(results.environments, rows, strict=True):
+        for panel, column in zip(pair, ("final", "seconds"), strict=True):
+            for index, ablation in enumerate(ablations):
+                factor = 2 ** (0.12 * (index - (len(ablations) - 1) / 2))
+                style = styles[ablation.name]
+                _draw_ablation_line(panel, ablation, env, column, style, factor, options.replicates)
+            _format_ablation_axis(panel, setting, ablations)
+            if column == "final":
+                drawing.format_panel(panel, env, runs[runs["env"] == env])
+            else:
+                panel.set_title(env)
+                panel.set_ylim(bottom=0)
+                drawing.set_short_ticks(panel.yaxis, 5)
+            panel.set_ylabel("final return" if column == "final" else "seconds / M steps")
+    has_full = any(np.inf in ablation.values for ablation in ablations)
+    full = " (full: full-rank noise)" if has_full else ""
+    intervals = drawing.interval_note(runs, "lines", options.replicates)
+    notes = [
+        f"{setting.capitalize()} varies at otherwise equal settings{full}. Markers: means over "
+        f"seeds, {drawing.counts_note(runs)}; small dots: seeds; {intervals}.",
+        "Wall time of this sweep, not a speed benchmark.",
+        *drawing.time_note(results.curves),
+        *drawing.runs_note(results.curves, results.runs),
+    ]
+    entries = [
+        *((drawing.legend_handle(styles[name]), name) for name in names),
+        *drawing.threshold_entries(runs),
+    ]
+    return drawing.finish_figure(figure, entries, notes)
 
 
 def _count_values(runs: pd.DataFrame, setting: str) -> int:
@@ -151,46 +147,44 @@ def _format_ablation_axis(panel: Axes, setting: str, ablations: list[Ablation]) 
     panel.set_xlabel({"rank": "rank of the noise", "width": "width of the hidden layers"}[setting])
 
 
-def parameter_environments(
-    results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS
-) -> list[str]:
+def parameter_environments(results: ResultTables, options: FigureOptions) -> list[str]:
     """Returns the environments whose policies have at most `MAX_PARAMETERS` parameters."""
     counts = {env: count_center_scalars(rows) for env, rows in results.curves.groupby("env")}
     return [env for env in results.environments if 0 < counts.get(env, 0) <= MAX_PARAMETERS]
 
 
-def draw_parameters(results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
+@drawing.paper_style()
+def draw_parameters(results: ResultTables, options: FigureOptions) -> Figure:
     """Draws a row per environment: each parameter, and the loss where returns are losses."""
     parts = [results.within([env]) for env in results.environments]
     counts = [count_center_scalars(part.curves) for part in parts]
     losses = [are_losses(part.curves) for part in parts]
-    with drawing.paper_style():
-        columns = [count + loss for count, loss in zip(counts, losses, strict=True)]
-        figure, rows = drawing.panel_rows(options.sheet, columns, 2.5, 1.9)
-        cut = False
-        for part, count, axes in zip(parts, counts, rows, strict=True):
-            (env,) = part.environments
-            for index, panel in enumerate(axes[:count]):
-                value = center_coordinate(part.curves, index)
-                _draw_against_generation(panel, part, value, results.legend)
-                panel.set_title(env)
-                panel.set_ylabel("parameter" if count == 1 else f"parameter {index + 1}")
-                cut |= _limit_parameter_axis(panel, part.curves, value)
-            for panel in axes[count:]:
-                _draw_against_generation(panel, part, -part.curves["return_mean"], results.legend)
-                drawing.format_panel(panel, env, part.runs, loss=True)
-                panel.set_ylabel("loss")
-        lost = not results.runs["status"].isin(COUNTED_STATUSES).all()
-        crosses = "; crosses: where one diverged or failed" if lost else ""
-        beyond = " A line that leaves its panel ends there." if cut else ""
-        notes = [
-            "Thick: median over seeds, of the unperturbed policy, "
-            f"{drawing.counts_note(results.runs)}; thin: seeds{crosses}.{beyond}",
-            *drawing.runs_note(results.curves, results.runs, "medians"),
-        ]
-        entries = drawing.legend_entries(results.legend)
-        entries += drawing.threshold_entries(results.runs) if any(losses) else []
-        return drawing.finish_figure(figure, entries, notes)
+    columns = [count + loss for count, loss in zip(counts, losses, strict=True)]
+    figure, rows = drawing.panel_rows(options.sheet, columns, 2.5, 1.9)
+    cut = False
+    for part, count, axes in zip(parts, counts, rows, strict=True):
+        (env,) = part.environments
+        for index, panel in enumerate(axes[:count]):
+            value = center_coordinate(part.curves, index)
+            _draw_against_generation(panel, part, value, results.legend)
+            panel.set_title(env)
+            panel.set_ylabel("parameter" if count == 1 else f"parameter {index + 1}")
+            cut |= _limit_parameter_axis(panel, part.curves, value)
+        for panel in axes[count:]:
+            _draw_against_generation(panel, part, -part.curves["return_mean"], results.legend)
+            drawing.format_panel(panel, env, part.runs, loss=True)
+            panel.set_ylabel("loss")
+    lost_runs = not results.runs["status"].isin(COUNTED_STATUSES).all()
+    crosses = "; crosses: where one diverged or failed" if lost_runs else ""
+    beyond = " A line that leaves its panel ends there." if cut else ""
+    notes = [
+        "Thick: median over seeds, of the unperturbed policy, "
+        f"{drawing.counts_note(results.runs)}; thin: seeds{crosses}.{beyond}",
+        *drawing.runs_note(results.curves, results.runs, "medians"),
+    ]
+    entries = drawing.legend_entries(results.legend)
+    entries += drawing.threshold_entries(results.runs) if any(losses) else []
+    return drawing.finish_figure(figure, entries, notes)
 
 
 def _draw_against_generation(
@@ -251,14 +245,13 @@ def varied_settings(results: ResultTables) -> list[str]:
     ]
 
 
-def sensitivity_environments(
-    results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS
-) -> list[str]:
+def sensitivity_environments(results: ResultTables, options: FigureOptions) -> list[str]:
     """Returns every environment, where settings were varied."""
     return results.environments if varied_settings(results) else []
 
 
-def draw_sensitivity(results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
+@drawing.paper_style()
+def draw_sensitivity(results: ResultTables, options: FigureOptions) -> Figure:
     """Draws a row per environment, a panel per setting."""
     columns = varied_settings(results)
     runs = results.runs.assign(final=final_returns(results.curves, results.runs))
@@ -266,29 +259,28 @@ def draw_sensitivity(results: ResultTables, options: FigureOptions = DEFAULT_OPT
         {agent: agent for agent in runs["agent"].unique()}, results.plugin_styles
     )
     counts = [len(columns)] * len(results.environments)
-    with drawing.paper_style():
-        figure, rows = drawing.panel_rows(options.sheet, counts, 2.5, 1.9)
-        for env, axes in zip(results.environments, rows, strict=True):
-            env_runs = runs[runs["env"] == env]
-            for panel, column in zip(axes, columns, strict=True):
-                _draw_dots(panel, env_runs, column, styles)
-                drawing.format_panel(panel, env, env_runs)
-                _format_setting_axis(panel, env_runs[column], column)
-                if drawing.is_first_in_row(panel):
-                    panel.set_ylabel("final return")
-        notes = [
-            "Dots: the last evaluation of each run; lines: the median of an agent's runs with "
-            f"{WINDOW} neighbouring values; stars: the best run. "
-            "Settings vary together: other settings differ from dot to dot. Crosses at the "
-            "bottom: runs that diverged or failed.",
-            *drawing.runs_note(results.curves, results.runs, "medians"),
-        ]
-        entries = [
-            *drawing.legend_entries(styles),
-            (Line2D([], [], color="w", **_BEST), "best"),
-            *drawing.threshold_entries(runs),
-        ]
-        return drawing.finish_figure(figure, entries, notes)
+    figure, rows = drawing.panel_rows(options.sheet, counts, 2.5, 1.9)
+    for env, axes in zip(results.environments, rows, strict=True):
+        env_runs = runs[runs["env"] == env]
+        for panel, column in zip(axes, columns, strict=True):
+            _draw_dots(panel, env_runs, column, styles)
+            drawing.format_panel(panel, env, env_runs)
+            _format_setting_axis(panel, env_runs[column], column)
+            if drawing.is_first_in_row(panel):
+                panel.set_ylabel("final return")
+    notes = [
+        "Dots: the last evaluation of each run; lines: the median of an agent's runs with "
+        f"{WINDOW} neighbouring values; stars: the best run. "
+        "Settings vary together: other settings differ from dot to dot. Crosses at the "
+        "bottom: runs that diverged or failed.",
+        *drawing.runs_note(results.curves, results.runs, "medians"),
+    ]
+    entries = [
+        *drawing.legend_entries(styles),
+        (Line2D([], [], color="w", **_BEST), "best"),
+        *drawing.threshold_entries(runs),
+    ]
+    return drawing.finish_figure(figure, entries, notes)
 
 
 def running_median(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -303,8 +295,8 @@ def running_median(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray
 def _draw_dots(panel: Axes, runs: pd.DataFrame, column: str, styles: Mapping[str, Style]) -> None:
     """Draws each run as a dot, each agent's running median, lost runs, and the best run."""
     runs = runs[np.isfinite(runs[column].astype(float))]
-    counted = runs["status"].isin(COUNTED_STATUSES) & np.isfinite(runs["final"])
-    alive, lost = runs[counted], runs[~counted]
+    is_counted = runs["status"].isin(COUNTED_STATUSES) & np.isfinite(runs["final"])
+    alive, lost_runs = runs[is_counted], runs[~is_counted]
     for agent, style in styles.items():
         look: dict[str, Any] = dict(color=style.colour)
         rows = alive[alive["agent"] == agent].sort_values([column, "seed", "run_id"])
@@ -312,7 +304,7 @@ def _draw_dots(panel: Axes, runs: pd.DataFrame, column: str, styles: Mapping[str
         panel.plot(x, y, style.marker, ms=2.6, alpha=0.7, mew=0, **look)
         line: dict[str, Any] = dict(linestyle=style.linestyle, linewidth=1.0, alpha=0.6)
         panel.plot(*running_median(x, y), **line, **look)
-        ends = lost[lost["agent"] == agent][column].to_numpy(float)
+        ends = lost_runs[lost_runs["agent"] == agent][column].to_numpy(float)
         bottom = panel.get_xaxis_transform()
         panel.plot(ends, np.full(len(ends), 0.03), "x", ms=3.5, transform=bottom, **look)
     if len(alive):

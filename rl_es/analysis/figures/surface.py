@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 
 from rl_es.analysis import drawing
 from rl_es.analysis.curves import center_path
-from rl_es.analysis.drawing import DEFAULT_OPTIONS, FigureOptions, Style
+from rl_es.analysis.drawing import FigureOptions, Style
 from rl_es.analysis.results import ResultTables
 from rl_es.results.surfaces import Surface
 
@@ -32,26 +32,24 @@ _BEST: dict[str, Any] = dict(
 )
 
 
-def surface_environments(
-    results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS
-) -> list[str]:
+def surface_environments(results: ResultTables, options: FigureOptions) -> list[str]:
     """Returns the environments that have a surface."""
     return [env for env in results.environments if env in results.surfaces]
 
 
-def draw_surface(results: ResultTables, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
+@drawing.paper_style()
+def draw_surface(results: ResultTables, options: FigureOptions) -> Figure:
     """Draws a panel per environment: minus the return in colours, each label's centers as lines."""
     surfaces = [results.surfaces[env] for env in results.environments]
-    with drawing.paper_style():
-        figure, axes = drawing.panel_grid(options.sheet, len(surfaces), 3.6, 2.7)
-        for panel, surface in zip(axes, surfaces, strict=True):
-            part = results.within([surface.env])
-            image = _draw_heat_map(panel, surface, _start_loss(part))
-            _draw_colour_bar(figure, panel, image, surface)
-            _draw_paths(panel, part, results.legend)
-            _format_surface_panel(panel, surface)
-        entries = [*drawing.legend_entries(results.legend), *_marker_entries()]
-        return drawing.finish_figure(figure, entries, [_note(surfaces)])
+    figure, axes = drawing.panel_grid(options.sheet, len(surfaces), 3.6, 2.7)
+    for panel, surface in zip(axes, surfaces, strict=True):
+        part = results.within([surface.env])
+        image = _draw_heat_map(panel, surface, _start_loss(part))
+        _draw_colour_bar(figure, panel, image, surface)
+        _draw_paths(panel, part, results.legend)
+        _format_surface_panel(panel, surface)
+    entries = [*drawing.legend_entries(results.legend), *_marker_entries()]
+    return drawing.finish_figure(figure, entries, [_note(surfaces)])
 
 
 def _note(surfaces: Sequence[Surface]) -> str:

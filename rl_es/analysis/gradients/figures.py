@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from rl_es.analysis import drawing
-from rl_es.analysis.drawing import DEFAULT_OPTIONS, FigureKind, FigureOptions, Style
+from rl_es.analysis.drawing import FigureKind, FigureOptions, Style
 from rl_es.analysis.formatting import format_range
 from rl_es.analysis.gradients.tables import GradientResults, family, slope_text
 from rl_es.analysis.statistics import CONFIDENCE
@@ -25,29 +25,27 @@ _EXACT: dict[str, Any] = dict(drawing.REFERENCE_LINE, linewidth=0.9)
 _REFERENCES = {"known": "full rank as known", "measured": "full rank as measured"}
 
 
-def rank_bias_families(
-    gradients: GradientResults, options: FigureOptions = DEFAULT_OPTIONS
-) -> list[str]:
+def rank_bias_families(gradients: GradientResults, options: FigureOptions) -> list[str]:
     """Returns the families with an environment that knows how far ranks are from full rank."""
     families = {family(env) for env in gradients.bias["env"]}
     return sorted(families, key=drawing.natural_order)
 
 
-def draw_rank_bias(gradients: GradientResults, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
+@drawing.paper_style()
+def draw_rank_bias(gradients: GradientResults, options: FigureOptions) -> Figure:
     """Draws distances beside the exact line on logarithmic axes, and distances over exact ones."""
     bias = gradients.bias
     problems = [(env, agent, rows) for (env, agent), rows in bias.groupby(["env", "agent"])]
     looks = drawing.assign_styles({agent: agent for _, agent, _ in problems})
-    with drawing.paper_style():
-        figure, panels = drawing.panel_rows(options.sheet, [2] * len(problems), 2.7, 2.2)
-        for (env, agent, rows), pair in zip(problems, panels, strict=True):
-            _distances(pair[0], rows[rows["reference"] == "known"], looks[agent])
-            _ratios(pair[1], rows, looks[agent])
-            for panel in pair:
-                _ranks(panel, rows)
-                panel.set_title(f"{env}: {agent}")
-        alone = next(iter(looks.values())) if len(looks) == 1 else Style("#555555")
-        return drawing.finish_figure(figure, _entries(bias, alone), [_note(bias)])
+    figure, panels = drawing.panel_rows(options.sheet, [2] * len(problems), 2.7, 2.2)
+    for (env, agent, rows), pair in zip(problems, panels, strict=True):
+        _distances(pair[0], rows[rows["reference"] == "known"], looks[agent])
+        _ratios(pair[1], rows, looks[agent])
+        for panel in pair:
+            _ranks(panel, rows)
+            panel.set_title(f"{env}: {agent}")
+    alone = next(iter(looks.values())) if len(looks) == 1 else Style("#555555")
+    return drawing.finish_figure(figure, _entries(bias, alone), [_note(bias)])
 
 
 def _distances(panel: Axes, rows: pd.DataFrame, style: Style) -> None:
@@ -118,47 +116,46 @@ def _note(bias: pd.DataFrame) -> str:
 FEWEST = 2  # numbers of windows that make a line
 
 
-def variance_families(
-    gradients: GradientResults, options: FigureOptions = DEFAULT_OPTIONS
-) -> list[str]:
+def variance_families(gradients: GradientResults, options: FigureOptions) -> list[str]:
     """Returns the families of environments that differ in their number of windows."""
     counts = gradients.table.groupby("family")["windows"].nunique()
     families = [family for family, count in counts.items() if count >= FEWEST]
     return sorted(families, key=drawing.natural_order)
 
 
-def draw_variance(gradients: GradientResults, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
+@drawing.paper_style()
+def draw_variance(gradients: GradientResults, options: FigureOptions) -> Figure:
     """Draws the relative variance of a pair's estimate against windows, on logarithmic axes."""
-    table, styles, families = gradients.table, gradients.styles, variance_families(gradients)
+    table, styles = gradients.table, gradients.styles
+    families = variance_families(gradients, options)
     labels = list(drawing.select_styles(styles, table["label"]))
-    with drawing.paper_style():
-        figure, axes = drawing.panel_grid(options.sheet, len(families), 2.9, 2.3)
-        for panel, family in zip(axes, families, strict=True):
-            rows = table[table["family"] == family]
-            for label in labels:
-                points = rows[rows["label"] == label].sort_values("windows")
-                style = styles[label]
-                look = dict(color=style.colour, linestyle=style.linestyle, marker=style.marker)
-                panel.plot(points["windows"], points["relative_variance"], **look)  # pyright: ignore
-            panel.set_xscale("log")
-            panel.set_yscale("log")
-            ticks = sorted(set(rows["windows"]))
-            panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
-            panel.xaxis.set_minor_locator(NullLocator())
-            panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            panel.yaxis.set_minor_locator(NullLocator())
-            panel.set_title(family)
-            panel.set_xlabel("windows of an episode")
-            if drawing.is_first_in_row(panel):
-                panel.set_ylabel("relative variance of a pair")
-        note = (
-            "Variance of the estimate of an episode's gradient by one antithetic pair, summed over "
-            "parameters, over the squared norm of the gradient; parameters held still. "
-            f"Samples a point: at least {table['samples'].min():,}."
-        )
-        entries = [(drawing.legend_handle(styles[label]), label) for label in labels]
-        return drawing.finish_figure(figure, entries, [note])
+    figure, axes = drawing.panel_grid(options.sheet, len(families), 2.9, 2.3)
+    for panel, name in zip(axes, families, strict=True):
+        rows = table[table["family"] == name]
+        for label in labels:
+            points = rows[rows["label"] == label].sort_values("windows")
+            style = styles[label]
+            look = dict(color=style.colour, linestyle=style.linestyle, marker=style.marker)
+            panel.plot(points["windows"], points["relative_variance"], **look)  # pyright: ignore
+        panel.set_xscale("log")
+        panel.set_yscale("log")
+        ticks = sorted(set(rows["windows"]))
+        panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        panel.xaxis.set_minor_locator(NullLocator())
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        panel.yaxis.set_minor_locator(NullLocator())
+        panel.set_title(name)
+        panel.set_xlabel("windows of an episode")
+        if drawing.is_first_in_row(panel):
+            panel.set_ylabel("relative variance of a pair")
+    note = (
+        "Variance of the estimate of an episode's gradient by one antithetic pair, summed over "
+        "parameters, over the squared norm of the gradient; parameters held still. "
+        f"Samples a point: at least {table['samples'].min():,}."
+    )
+    entries = [(drawing.legend_handle(styles[label]), label) for label in labels]
+    return drawing.finish_figure(figure, entries, [note])
 
 
 _KINDS: tuple[FigureKind[GradientResults], ...] = (

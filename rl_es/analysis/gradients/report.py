@@ -82,9 +82,9 @@ def write(folder: Path) -> list[Path]:
     else:
         (folder / BIAS).unlink(missing_ok=True)
     estimates = gradient_estimates.write_table(folder, rows)
-    written = write_report(folder, texts, KINDS, gradients, compose)
+    paths = write_report(folder, texts, KINDS, gradients, compose)
     checksums.write_sums([estimates, *(folder / name for name in texts)])
-    return [estimates, *written]
+    return [estimates, *paths]
 
 
 def page_sections(

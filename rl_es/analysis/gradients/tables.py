@@ -84,8 +84,8 @@ def _ladder_rows(rows: pd.DataFrame) -> Iterator[Mapping[str, Any]]:
     if low["rank"].nunique() < FEWEST_RANKS:
         return
     by_label = [group for _, group in low.groupby(["rank", "label"])]
-    expected = np.array(low["exact_full"].iloc[0])
-    yield from _distance_rows("known", by_label, lambda seeds: expected, set(low["seed"]))
+    full_expectation = np.array(low["exact_full"].iloc[0])
+    yield from _distance_rows("known", by_label, lambda seeds: full_expectation, set(low["seed"]))
     if len(full):
         first = full[full["label"] == full["label"].min()]
         means = partial(_means, first)
@@ -104,8 +104,8 @@ def _distance_rows(
         return
     estimates = np.stack([_means(rows, common) for rows in by_label])
     differences = estimates - full_rank(common)  # [K, S, D]
-    squares = squared(differences)
-    without = np.stack([squared(np.delete(differences, s, 1)) for s in range(len(common))])
+    squares = squared_norm(differences)
+    without = np.stack([squared_norm(np.delete(differences, s, 1)) for s in range(len(common))])
     ranks = np.array([rows["rank"].iloc[0] for rows in by_label], float)
     fit = jackknife(slope(ranks, squares), slope(ranks, without))
     square = jackknife(squares, without)
@@ -135,7 +135,7 @@ def _label_columns(rows: pd.DataFrame) -> Mapping[str, Any]:
     }
 
 
-def squared(differences: np.ndarray) -> np.ndarray:
+def squared_norm(differences: np.ndarray) -> np.ndarray:
     """Returns the squared norm [...] of the expectation of differences [..., S, D], S >= 2.
 
     Differences are independent. The result is the mean inner product of two of them: without bias,
@@ -197,8 +197,8 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
         reference_rows = env_rows[env_rows["label"] == reference_label]
         reference = _pool(reference_rows) if len(reference_rows) else None
         for label, group in env_rows.groupby("label"):
-            compared = None if label == reference_label else reference
-            summary.append({"env": env, "label": label, **_summary_columns(group, compared)})
+            subtrahend = None if label == reference_label else reference
+            summary.append({"env": env, "label": label, **_summary_columns(group, subtrahend)})
     summary.sort(key=lambda row: (natural_order(row["env"]), order.index(row["label"])))
     table = pd.DataFrame(summary)
     table["family"] = [family(env) for env in table["env"]]
@@ -237,9 +237,9 @@ def _summary_columns(
     relative = pairs * rows["variance"].to_numpy(float) / (square if square > 0 else np.nan)
     distance, floor = np.nan, np.nan
     if reference is not None:
-        other, other_noise = reference
-        squared_distance = float(np.square(mean - other).sum()) - noise - other_noise
-        size = np.sqrt(max(float(np.square(other).sum()) - other_noise, 1e-300))
+        reference_mean, other_noise = reference
+        squared_distance = float(np.square(mean - reference_mean).sum()) - noise - other_noise
+        size = np.sqrt(max(float(np.square(reference_mean).sum()) - other_noise, 1e-300))
         distance = np.sqrt(max(squared_distance, 0.0)) / size
         floor = np.sqrt(noise + other_noise) / size
     return {

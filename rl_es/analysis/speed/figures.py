@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from rl_es.analysis import drawing
 from rl_es.analysis.ablations import low_rank_agents
-from rl_es.analysis.drawing import DEFAULT_OPTIONS, FigureKind, FigureOptions
+from rl_es.analysis.drawing import FigureKind, FigureOptions
 from rl_es.analysis.speed import tables
 from rl_es.analysis.speed.tables import BARE, INFERENCE, KEYS, SpeedResults
 from rl_es.config import BLUE, MARKERS, ORANGE, PURPLE
@@ -29,18 +29,14 @@ _VALUE: dict[str, Any] = dict(va="center", size=6, color=drawing.INK, zorder=5)
 _ON_LINES: dict[str, Any] = dict(bbox=dict(facecolor="white", edgecolor="none", pad=0.8))
 
 
-def workloads_with_shares(
-    speed: SpeedResults, options: FigureOptions = DEFAULT_OPTIONS
-) -> list[str]:
+def workloads_with_shares(speed: SpeedResults, options: FigureOptions) -> list[str]:
     """Returns the workloads in which pure batch inference was timed, and more than the floors."""
     table = speed.table
     agents = table["share"].notna() & ~table["agent"].isin((BARE, INFERENCE))
     return speed.having(table[agents])
 
 
-def workloads_with_parts(
-    speed: SpeedResults, options: FigureOptions = DEFAULT_OPTIONS
-) -> list[str]:
+def workloads_with_parts(speed: SpeedResults, options: FigureOptions) -> list[str]:
     """Returns the workloads in which parts were timed."""
     return speed.having(_part_rows(speed))
 
@@ -49,32 +45,32 @@ def _part_rows(speed: SpeedResults) -> pd.DataFrame:
     return speed.table[speed.table["part"].isin(PARTS)]
 
 
-def share_bars(speed: SpeedResults, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
+@drawing.paper_style()
+def share_bars(speed: SpeedResults, options: FigureOptions) -> Figure:
     """Draws a panel per workload: each contestant's rate in percent of pure batch inference."""
     table, workloads, sheet, cut = speed.table, speed.workloads, options.sheet, False
-    with drawing.paper_style():
-        most = max(len(tables.generation_rows(table, workload)) for workload in workloads)
-        figure, axes = tables.panel_grid(sheet, table["contestant"], len(workloads), most)
-        for panel, workload in zip(axes, workloads, strict=True):
-            rows = tables.generation_rows(table, workload)
-            tables.panel_of_names(panel, sheet, rows, speed.titles[workload])
-            # The bare environment may be a hundred times as fast: its bar ends with the axis.
-            shares = rows[rows["agent"] != BARE]["share_high"]
-            end = ROOM * np.nanmax([100.0, *shares])
-            panel.set_xlim(0, end)
-            panel.axvline(100, color=drawing.INK, linewidth=0.6, linestyle=(0, (4, 3)), zorder=1)
-            for index, row in enumerate(rows.to_dict("records")):
-                if row["share"] == row["share"]:
-                    cut |= _share(panel, index, row, end)
-            drawing.set_short_ticks(panel.xaxis, 5)
-            panel.set_xlabel("% of pure batch inference")
-        note = (
-            f"Environment steps a second over those of pure batch inference (the same rollout, the "
-            f"unperturbed policy shared by all members) in the same round: the median of "
-            f"{tables.count_rounds(table)}; black lines: quartiles."
-        )
-        beyond = ("Bars with an arrow go on beyond the axis.",) if cut else ()
-        return drawing.finish_figure(figure, [], [note, *beyond])
+    most = max(len(tables.generation_rows(table, workload)) for workload in workloads)
+    figure, axes = tables.panel_grid(sheet, table["contestant"], len(workloads), most)
+    for panel, workload in zip(axes, workloads, strict=True):
+        rows = tables.generation_rows(table, workload)
+        tables.panel_of_names(panel, sheet, rows, speed.titles[workload])
+        # The bare environment may be a hundred times as fast: its bar ends with the axis.
+        shares = rows[rows["agent"] != BARE]["share_high"]
+        end = ROOM * np.nanmax([100.0, *shares])
+        panel.set_xlim(0, end)
+        panel.axvline(100, color=drawing.INK, linewidth=0.6, linestyle=(0, (4, 3)), zorder=1)
+        for index, row in enumerate(rows.to_dict("records")):
+            if row["share"] == row["share"]:
+                cut |= _share(panel, index, row, end)
+        drawing.set_short_ticks(panel.xaxis, 5)
+        panel.set_xlabel("% of pure batch inference")
+    note = (
+        f"Environment steps a second over those of pure batch inference (the same rollout, the "
+        f"unperturbed policy shared by all members) in the same round: the median of "
+        f"{tables.count_rounds(table)}; black lines: quartiles."
+    )
+    beyond = ("Bars with an arrow go on beyond the axis.",) if cut else ()
+    return drawing.finish_figure(figure, [], [note, *beyond])
 
 
 def _share(panel: Axes, index: int, row: dict[str, Any], end: float) -> bool:
@@ -91,30 +87,30 @@ def _share(panel: Axes, index: int, row: dict[str, Any], end: float) -> bool:
     return False
 
 
-def part_bars(speed: SpeedResults, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
+@drawing.paper_style()
+def part_bars(speed: SpeedResults, options: FigureOptions) -> Figure:
     """Draws the shares of a generation's parts in their sum, and the generation's time."""
     table, parts, sheet = speed.table, _part_rows(speed), options.sheet
-    with drawing.paper_style():
-        labels = set(parts["contestant"])  # the same lines in every panel, some of them not run
-        figure, axes = tables.panel_grid(sheet, labels, len(speed.workloads), len(labels))
-        for panel, workload in zip(axes, speed.workloads, strict=True):
-            rows = tables.generation_rows(table, workload)
-            rows = rows[rows["contestant"].isin(labels)]
-            tables.panel_of_names(panel, sheet, rows, speed.titles[workload])
-            for index, row in enumerate(rows.to_dict("records")):
-                if row["status"] == "finished":
-                    _stack(panel, index, row, parts[parts["workload"] == workload])
-            panel.set_xlim(0, 138)
-            panel.set_xticks([0, 25, 50, 75, 100])
-            panel.set_xlabel("% of the parts' time")
-        entries = [(Patch(color=_COLOURS[part], linewidth=0), part) for part in PARTS]
-        note = (
-            f"Each part compiled and timed alone, medians of {tables.count_rounds(table)}; at the "
-            "right, the time of a whole generation, compiled as one. Noise: drawing it; rollout: "
-            "whole episodes (persistent strategies: a window) of the perturbed policies; update: "
-            "the estimate and the optimiser's step."
-        )
-        return drawing.finish_figure(figure, entries, [note])
+    labels = set(parts["contestant"])  # the same lines in every panel, some of them not run
+    figure, axes = tables.panel_grid(sheet, labels, len(speed.workloads), len(labels))
+    for panel, workload in zip(axes, speed.workloads, strict=True):
+        rows = tables.generation_rows(table, workload)
+        rows = rows[rows["contestant"].isin(labels)]
+        tables.panel_of_names(panel, sheet, rows, speed.titles[workload])
+        for index, row in enumerate(rows.to_dict("records")):
+            if row["status"] == "finished":
+                _stack(panel, index, row, parts[parts["workload"] == workload])
+        panel.set_xlim(0, 138)
+        panel.set_xticks([0, 25, 50, 75, 100])
+        panel.set_xlabel("% of the parts' time")
+    entries = [(Patch(color=_COLOURS[part], linewidth=0), part) for part in PARTS]
+    note = (
+        f"Each part compiled and timed alone, medians of {tables.count_rounds(table)}; at the "
+        "right, the time of a whole generation, compiled as one. Noise: drawing it; rollout: "
+        "whole episodes (persistent strategies: a window) of the perturbed policies; update: "
+        "the estimate and the optimiser's step."
+    )
+    return drawing.finish_figure(figure, entries, [note])
 
 
 def _stack(panel: Axes, index: int, row: dict[str, Any], parts: pd.DataFrame) -> None:
@@ -151,9 +147,7 @@ def width_ladders(table: pd.DataFrame) -> list[pd.DataFrame]:
     return [group for group in groups if _has_ladder(group, relatives)]
 
 
-def ladder_workloads(
-    speed: SpeedResults, options: FigureOptions = DEFAULT_OPTIONS
-) -> list[tuple[str, ...]]:
+def ladder_workloads(speed: SpeedResults, options: FigureOptions) -> list[tuple[str, ...]]:
     """Returns the workloads of each ladder."""
     return [tuple(dict.fromkeys(group["workload"])) for group in width_ladders(speed.table)]
 
@@ -174,38 +168,38 @@ def _has_ladder(group: pd.DataFrame, relatives: Mapping[str, str]) -> bool:
     )
 
 
-def cost_against_width(speed: SpeedResults, options: FigureOptions = DEFAULT_OPTIONS) -> Figure:
+@drawing.paper_style()
+def cost_against_width(speed: SpeedResults, options: FigureOptions) -> Figure:
     """Draws the time of a step of all members of one ladder, and the bytes of their noise."""
     (group,) = width_ladders(speed.table)
     styles = _styles(group)
-    with drawing.paper_style():
-        figure, axes = drawing.panel_grid(options.sheet, 2, 3.5, 2.6)
-        time, size = axes
-        for label, style in styles.items():
-            rows = group[group["contestant"] == label].sort_values("width")
-            width = rows["width"].to_numpy()
-            steps = (rows["env_steps"] / (rows["population"] * rows["episodes"])).to_numpy()
-            _line(time, width, (rows["seconds"] / steps).to_numpy(), style, label)
-            if style["agent"] == INFERENCE:
-                continue
-            noise = (rows["noise_seconds"] / steps).to_numpy()
-            _line(time, width, noise, style, f"{label}: noise alone", noise=True)
-            _line(size, width, rows["perturbation_bytes"].to_numpy(float), style, label)
-        _dress(time, "time per step of all members", tables.format_seconds, group["width"])
-        _dress(size, "noise of the population", tables.format_bytes, group["width"])
-        first = group.iloc[0]
-        title = f"{first['env']}, {first['layers']} hidden layers, P = {first['population']}"
-        for panel in axes:
-            panel.set_title(title)
-            panel.legend(loc="upper left", fontsize=6.5, borderaxespad=0.5, **_OVER_GRID)
-        note = (
-            f"Medians of {tables.count_rounds(group)}, whole generations of "
-            f"{first['episode_length']} steps. Dashed: what the noise costs, that is drawing "
-            "it, and the rollout beyond pure batch inference in the same round; the update is not "
-            "in it. Slopes: least squares on both logarithms over the widest half of the widths, "
-            "at least three."
-        )
-        return drawing.finish_figure(figure, [], [note])
+    figure, axes = drawing.panel_grid(options.sheet, 2, 3.5, 2.6)
+    time, size = axes
+    for label, style in styles.items():
+        rows = group[group["contestant"] == label].sort_values("width")
+        width = rows["width"].to_numpy()
+        steps = (rows["env_steps"] / (rows["population"] * rows["episodes"])).to_numpy()
+        _line(time, width, (rows["seconds"] / steps).to_numpy(), style, label)
+        if style["agent"] == INFERENCE:
+            continue
+        noise = (rows["noise_seconds"] / steps).to_numpy()
+        _line(time, width, noise, style, f"{label}: noise alone", noise=True)
+        _line(size, width, rows["perturbation_bytes"].to_numpy(float), style, label)
+    _dress(time, "time per step of all members", tables.format_seconds, group["width"])
+    _dress(size, "noise of the population", tables.format_bytes, group["width"])
+    first = group.iloc[0]
+    title = f"{first['env']}, {first['layers']} hidden layers, P = {first['population']}"
+    for panel in axes:
+        panel.set_title(title)
+        panel.legend(loc="upper left", fontsize=6.5, borderaxespad=0.5, **_OVER_GRID)
+    note = (
+        f"Medians of {tables.count_rounds(group)}, whole generations of "
+        f"{first['episode_length']} steps. Dashed: what the noise costs, that is drawing "
+        "it, and the rollout beyond pure batch inference in the same round; the update is not "
+        "in it. Slopes: least squares on both logarithms over the widest half of the widths, "
+        "at least three."
+    )
+    return drawing.finish_figure(figure, [], [note])
 
 
 def _styles(group: pd.DataFrame) -> dict[str, dict[str, Any]]:
@@ -240,10 +234,10 @@ def _line(
 
 def slope(width: np.ndarray, cost: np.ndarray) -> float | None:
     """Returns the exponent of cost in width over the widest half; None of fewer than three."""
-    used = max(FEWEST, -(-len(width) // 2))
+    count = max(FEWEST, -(-len(width) // 2))
     if len(width) < FEWEST:
         return None
-    return float(np.polyfit(np.log(width[-used:]), np.log(cost[-used:]), 1)[0])
+    return float(np.polyfit(np.log(width[-count:]), np.log(cost[-count:]), 1)[0])
 
 
 def _dress(panel: Axes, name: str, text: Any, widths: Iterable[float]) -> None:

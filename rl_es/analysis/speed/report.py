@@ -73,9 +73,9 @@ def write(folder: Path) -> list[Path]:
     def compose(pictures: Sequence[Path]) -> list[Section]:
         return page_sections(folder, speed, programs, manifest, pictures)
 
-    written = timings.write_samples(folder, samples)
+    paths = timings.write_samples(folder, samples)
     return [
-        written,
+        paths,
         *write_report(folder, {"speed.csv": to_csv(speed.table)}, KINDS, speed, compose),
     ]
 
@@ -166,12 +166,12 @@ def _contestant_cells(row: Mapping[str, Any]) -> list[TableCell]:
 
 
 def _lost_blocks(table: pd.DataFrame, titles: Mapping[str, str]) -> list[str]:
-    lost = table[(table["part"] == WHOLE) & (table["status"] != "finished")].to_dict("records")
-    if not lost:
+    lost_rows = table[(table["part"] == WHOLE) & (table["status"] != "finished")].to_dict("records")
+    if not lost_rows:
         return []
     rows = (
         (titles[row["workload"]], row["contestant"], row["status"], str(row["reason"]))
-        for row in lost
+        for row in lost_rows
     )
     heads = ["workload", "contestant", "status", "reason"]
     cells = ([*map(text_cell, row[:3]), text_cell(row[3][:LONGEST_REASON])] for row in rows)

@@ -29,8 +29,8 @@ _COLOURS = {"bare": LIGHT, "inference": "#555555", "evosax": BROWN}
 
 def contestant_colour(agent: str) -> str:
     """Returns the colour of an agent, a floor or a peer; all variants of one share it."""
-    declared = registry.declarations("STYLE", [agent])
-    return declared[agent].colour if agent in declared else _COLOURS.get(agent, PURPLE)
+    styles = registry.declarations("STYLE", [agent])
+    return styles[agent].colour if agent in styles else _COLOURS.get(agent, PURPLE)
 
 
 def format_seconds(time: float) -> str:

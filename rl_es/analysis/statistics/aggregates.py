@@ -130,7 +130,7 @@ def aggregate(
     name: str = "interquartile_mean",
     *,
     replicates: int = MANY_REPLICATES,
-    expanded: bool = True,
+    expand: bool = True,
 ) -> Interval:
     """Computes one of `AGGREGATES` over all runs, with a bootstrap within environments."""
     return bootstrap(
@@ -138,7 +138,7 @@ def aggregate(
         AGGREGATES[name](scores.tasks),
         scores.tasks,
         replicates=replicates,
-        expanded=expanded,
+        expand=expand,
     )
 
 
@@ -169,9 +169,9 @@ def average_profile(
     if not len(counts) or counts.min() < 2:
         return unbounded_interval(estimate, len(scores.values))
     samples = scores.values[resample_indices(scores.tasks, replicates, seed=0)]  # [B, S]
-    replicated = _share_above(means(samples, 1), thresholds)  # [B, T]
+    replicate_shares = _share_above(means(samples, 1), thresholds)  # [B, T]
     tail = expansion_tails(scores.values[:, None], scores.tasks, CONFIDENCE)
-    low, high = percentiles(replicated.T, np.broadcast_to(tail, len(thresholds)))
+    low, high = percentiles(replicate_shares.T, np.broadcast_to(tail, len(thresholds)))
     return Interval(estimate, low, high, n=len(scores.values))
 
 

@@ -99,7 +99,7 @@ def bootstrap(
     replicates: int = REPLICATES,
     confidence: float = CONFIDENCE,
     seed: int = 0,
-    expanded: bool = True,
+    expand: bool = True,
 ) -> Interval:
     """Computes a statistic over runs with its percentile bootstrap interval.
 
@@ -112,7 +112,7 @@ def bootstrap(
       replicates: Number of replicates, B.
       confidence: Nominal coverage of the interval.
       seed: Seed of the replicates.
-      expanded: Moves the percentiles outwards for few runs; False gives the plain percentiles of
+      expand: Moves the percentiles outwards for few runs; False gives the plain percentiles of
         other libraries.
 
     Returns:
@@ -133,14 +133,14 @@ def bootstrap(
     indices = resample_indices(strata, replicates, seed)
     flat = values.reshape(runs, -1)  # [S, T]
     plain = np.full(flat.shape[1], (1 - confidence) / 2)
-    tail = expansion_tails(flat, strata, confidence) if expanded else plain
+    tail = expansion_tails(flat, strata, confidence) if expand else plain
     bounds = np.empty((2, flat.shape[1]))
     for points in _blocks(flat.shape[1], _BLOCK_ELEMENTS // replicates):
         block = flat[:, points]
-        replicated = np.empty((block.shape[1], replicates))  # the replicates of a point adjacent
+        replicate_values = np.empty((block.shape[1], replicates))  # of a point, adjacent
         for rows in _blocks(replicates, _BLOCK_ELEMENTS // block.size):
-            replicated[:, rows] = statistic(block[indices[rows]], axis=1).T
-        bounds[:, points] = percentiles(replicated, tail[points])
+            replicate_values[:, rows] = statistic(block[indices[rows]], axis=1).T
+        bounds[:, points] = percentiles(replicate_values, tail[points])
     low, high = bounds.reshape(2, *shape)
     return Interval(estimate, low, high, n=runs)
 
@@ -185,26 +185,26 @@ def expansion_tails(values: np.ndarray, strata: np.ndarray, confidence: float) -
     constant = ~(variances.sum(axis=0) > 0)
     variances[:, constant] = 1 / n
     variances = variances / variances.sum(axis=0)
-    replicated = (variances * (n - 1) / n).sum(axis=0)  # share of the variance that replicates have
+    share = (variances * (n - 1) / n).sum(axis=0)  # of the variance: what replicates have
     freedom = 1 / (variances**2 / (n - 1)).sum(axis=0)
     t = stdtrit(freedom, (1 + confidence) / 2)
-    return ndtr(-t / np.sqrt(replicated))
+    return ndtr(-t / np.sqrt(share))
 
 
-def percentiles(replicated: np.ndarray, tail: np.ndarray) -> np.ndarray:
+def percentiles(replicate_values: np.ndarray, tail: np.ndarray) -> np.ndarray:
     """Computes the bounds [2, T] of replicates [T, B], each point with its own tail [T].
 
     Interpolates linearly between two replicates, as NumPy's quantiles do, but leaves infinite
     replicates as they are.
     """
-    ordered = np.sort(replicated, axis=1)
-    last = replicated.shape[1] - 1
+    sorted_values = np.sort(replicate_values, axis=1)
+    last = replicate_values.shape[1] - 1
     bounds = []
     for share in (tail, 1 - tail):
         below = np.floor(share * last).astype(np.intp)
         above = np.minimum(below + 1, last)
         low, high = (
-            np.take_along_axis(ordered, index[:, None], 1)[:, 0] for index in (below, above)
+            np.take_along_axis(sorted_values, index[:, None], 1)[:, 0] for index in (below, above)
         )
         with np.errstate(invalid="ignore"):
             between = low + (high - low) * (share * last - below)

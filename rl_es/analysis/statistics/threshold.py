@@ -28,11 +28,11 @@ class ThresholdTimes:
 
     Attributes:
       times: [S] steps or seconds until the threshold, or until the end of a censored run.
-      reached: [S] bool, False for a censored run.
+      is_reached: [S] bool, False for a censored run.
     """
 
     times: np.ndarray
-    reached: np.ndarray
+    is_reached: np.ndarray
 
 
 def kaplan_meier(runs: ThresholdTimes) -> tuple[np.ndarray, np.ndarray]:
@@ -42,14 +42,14 @@ def kaplan_meier(runs: ThresholdTimes) -> tuple[np.ndarray, np.ndarray]:
       Times [T], increasing, and the shares [T] that hold from each on; empty where no run reached
       the threshold.
     """
-    times = np.unique(runs.times[runs.reached])
+    times = np.unique(runs.times[runs.is_reached])
     return times, _shares(runs, times, np.ones((1, len(runs.times))))[0]
 
 
 def _shares(runs: ThresholdTimes, times: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Returns the share [B, T] at each of times [T], where run s counts `counts[b, s]` times."""
     at_risk = counts @ (runs.times[:, None] >= times)
-    arrivals = counts @ ((runs.times[:, None] == times) & runs.reached[:, None])
+    arrivals = counts @ ((runs.times[:, None] == times) & runs.is_reached[:, None])
     return 1 - np.cumprod(1 - arrivals / np.maximum(at_risk, 1), axis=1)
 
 
@@ -63,7 +63,7 @@ def median_time(runs: ThresholdTimes, *, replicates: int = REPLICATES) -> Interv
     n = len(runs.times)
     if n == 0:
         return empty_interval()
-    times = np.unique(runs.times[runs.reached])
+    times = np.unique(runs.times[runs.is_reached])
     estimate = _medians(runs, times, np.ones((1, n)))[0]
     if n < 2:
         return unbounded_interval(estimate, n)

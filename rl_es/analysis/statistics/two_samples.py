@@ -106,13 +106,13 @@ def win_shares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return (np.sign(x[:, None] - y) + 1) / 2
 
 
-def _win_interval(wins: np.ndarray, paired: bool) -> Interval:
+def _win_interval(wins: np.ndarray, is_paired: bool) -> Interval:
     """Returns the mean of wins [n, m] with Newcombe's interval, scaled for paired runs."""
     estimate, (n, m) = wins.mean(), wins.shape
     if min(n, m) < 2:
         return unbounded_interval(estimate, n)
     z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
-    factor = _correlation_scale(wins) if paired else 1.0
+    factor = _correlation_scale(wins) if is_paired else 1.0
     low, high = (_newcombe_bound(estimate, n, m, z, end) for end in (0.0, 1.0))
     return _clipped_interval(estimate, factor * (estimate - low), factor * (high - estimate), n)
 
@@ -144,8 +144,8 @@ def _correlation_scale(wins: np.ndarray) -> float:
     independent = x_wins.var(ddof=1) + y_wins.var(ddof=1)
     if not independent > 0:
         return 1.0
-    correlated = max(independent + 2 * np.cov(x_wins, y_wins, ddof=1)[0, 1], 0.0)
-    return float(np.clip(np.sqrt(correlated / independent), _MIN_SCALE, _MAX_SCALE))
+    paired_variance = max(independent + 2 * np.cov(x_wins, y_wins, ddof=1)[0, 1], 0.0)
+    return float(np.clip(np.sqrt(paired_variance / independent), _MIN_SCALE, _MAX_SCALE))
 
 
 def difference(
@@ -185,8 +185,8 @@ def difference(
         groups = [f"{side} {task}" for side, label in (("x", x), ("y", y)) for task in label.tasks]
         tail = expansion_tails(values[:, None], np.array(groups), CONFIDENCE)
     x_replicates = x_statistic(x.values[x_indices], axis=1)
-    replicated = x_replicates - y_statistic(y.values[y_indices], axis=1)
-    (low,), (high,) = percentiles(replicated[None], tail)
+    replicate_values = x_replicates - y_statistic(y.values[y_indices], axis=1)
+    (low,), (high,) = percentiles(replicate_values[None], tail)
     return Interval(estimate, low, high, n=len(x.values))
 
 
@@ -265,10 +265,10 @@ def adjust_p_values(p: np.ndarray) -> np.ndarray:
     """
     tests = np.flatnonzero(np.isfinite(p))
     order = tests[np.argsort(p[tests], kind="stable")]
-    stepped = np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1))
-    adjusted = np.full(len(p), np.nan)
-    adjusted[order] = np.minimum(stepped, 1.0)
-    return adjusted
+    step_down = np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1))
+    adjusted_p = np.full(len(p), np.nan)
+    adjusted_p[order] = np.minimum(step_down, 1.0)
+    return adjusted_p
 
 
 @dataclass(frozen=True)
@@ -278,16 +278,16 @@ class LabelComparison:
     Attributes:
       task: The environment.
       probability: Probability that a run of the first scores above one of the second.
-      paired: True where both ran the same seeds.
+      is_paired: True where both ran the same seeds.
       p: `student_p_value`.
-      adjusted: The same, adjusted for the number of environments.
+      adjusted_p: The same, adjusted for the number of environments.
     """
 
     task: str
     probability: Interval
-    paired: bool
+    is_paired: bool
     p: float
-    adjusted: float
+    adjusted_p: float
 
 
 def compare_tasks(first: Scores, second: Scores) -> list[LabelComparison]:
@@ -298,9 +298,9 @@ def compare_tasks(first: Scores, second: Scores) -> list[LabelComparison]:
     p_values = np.array([student_p_value(x, y) for _, x, y in pairs])
     return [
         LabelComparison(
-            task, probability_of_improvement(x, y), are_paired(x, y), float(p), float(adjusted)
+            task, probability_of_improvement(x, y), are_paired(x, y), float(p), float(adjusted_p)
         )
-        for (task, x, y), p, adjusted in zip(
+        for (task, x, y), p, adjusted_p in zip(
             pairs, p_values, adjust_p_values(p_values), strict=True
         )
     ]

@@ -49,7 +49,7 @@ def test_point_values_are_those_of_rliable(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: str(np.shape(case["x"])))
 def test_plain_intervals_are_those_of_rliable(case: dict[str, Any]) -> None:
     """Both draw replicates, of different seeds: bounds agree to a part of the interval's width."""
-    found = aggregate(scores(case["x"]), replicates=20_000, expanded=False)
+    found = aggregate(scores(case["x"]), replicates=20_000, expand=False)
     low, high = case["interquartile_mean_interval"]
     np.testing.assert_allclose([found.low, found.high], [low, high], atol=0.03 * (high - low))
 
@@ -83,7 +83,7 @@ def test_coverage(tasks: int, plain: float) -> None:
     strata = np.repeat(means, runs)
     covered = {}
     for expanded in (False, True):
-        found = bootstrap(values, strata=strata, replicates=1_500, expanded=expanded)
+        found = bootstrap(values, strata=strata, replicates=1_500, expand=expanded)
         inside = (found.low <= means.mean()) & (means.mean() <= found.high)
         covered[expanded] = inside.mean()
     assert 0.93 <= covered[True] <= 0.97

@@ -102,8 +102,8 @@ def test_each_environment_is_compared_and_adjusted_for_the_others() -> None:
     x[:, 1] += 5
     found = compare_tasks(scores(x), scores(y))
     assert [one.task for one in found] == ["env-00", "env-01", "env-02"]
-    assert found[1].adjusted < 0.05 < min(found[0].adjusted, found[2].adjusted)
-    assert all(one.paired and one.adjusted >= one.p for one in found)
+    assert found[1].adjusted_p < 0.05 < min(found[0].adjusted_p, found[2].adjusted_p)
+    assert all(one.is_paired and one.adjusted_p >= one.p for one in found)
     again = compare_tasks(scores(x), scores(y))
     assert [one.p for one in again] == [one.p for one in found]
 

@@ -13,7 +13,7 @@ def test_two_runs_have_a_known_distribution() -> None:
     means = np.array([0.0, 1.0])[drawn].mean(1)
     shares = [(means == value).mean() for value in (0.0, 0.5, 1.0)]
     np.testing.assert_allclose(shares, [0.25, 0.5, 0.25], atol=0.01)
-    interval = bootstrap(np.array([0.0, 1.0]), confidence=0.4, expanded=False)
+    interval = bootstrap(np.array([0.0, 1.0]), confidence=0.4, expand=False)
     assert (interval.estimate, interval.low, interval.high) == (0.5, 0.5, 0.5)
     interval = bootstrap(np.array([0.0, 1.0]))
     assert (interval.low, interval.high) == (0.0, 1.0)
@@ -36,7 +36,7 @@ def test_coverage(runs: int, plain: float, expanded: float) -> None:
     """The shares of 2,000 experiments that the module's docstring speaks of."""
     sample = np.random.default_rng(2).normal(size=(runs, 2_000))
     for kind, expected in ((False, plain), (True, expanded)):
-        interval = bootstrap(sample, replicates=1_000, expanded=kind)
+        interval = bootstrap(sample, replicates=1_000, expand=kind)
         covered = (interval.low <= 0) & (interval.high >= 0)
         np.testing.assert_allclose(covered.mean(), expected, atol=0.02)
 

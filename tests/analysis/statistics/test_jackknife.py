@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rl_es.analysis.gradients.tables import slope, squared
+from rl_es.analysis.gradients.tables import slope, squared_norm
 from rl_es.analysis.statistics import jackknife
 
 
@@ -27,11 +27,11 @@ def test_squared_norms_are_without_bias_and_intervals_cover():
     """1,000 experiments of ten seeds and 50 parameters, with a norm below that of the noise."""
     truth = np.full(50, 0.1)
     drawn = truth + np.random.default_rng(1).normal(0, 0.5, (1000, 10, 50))
-    found = squared(drawn)
+    found = squared_norm(drawn)
     error = found.std() / np.sqrt(1000)
     assert abs(found.mean() - truth @ truth) < 3 * error
     assert np.square(drawn.mean(1)).sum(-1).mean() - truth @ truth > 30 * error
-    left = np.stack([squared(np.delete(drawn, seed, 1)) for seed in range(10)])
+    left = np.stack([squared_norm(np.delete(drawn, seed, 1)) for seed in range(10)])
     bounds = jackknife(found, left)
     covered = (bounds.low <= truth @ truth) & (truth @ truth <= bounds.high)
     assert 0.9 < covered.mean() < 0.99
