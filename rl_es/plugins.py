@@ -96,11 +96,7 @@ def is_agent(reference: str) -> bool:
 
 
 def _check_class(reference: str, plugin: Any) -> None:
-    """Refuses a reference to a file that defines classes, where a class has to be named.
-
-    Raises:
-      UserError: suggests the last class of the file, which is most likely the one.
-    """
+    """Refuses a file that defines classes, and suggests the last, which is most likely meant."""
     if isinstance(plugin, ModuleType):
         classes = [name for name, value in vars(plugin).items()
                    if isinstance(value, type) and value.__module__ == plugin.__name__]  # fmt: skip
@@ -251,11 +247,7 @@ def _import(name: str) -> ModuleType:
 
 
 def _import_file(path: Path) -> ModuleType:
-    """Imports a file, once.
-
-    Raises:
-      UserError: there is no such file, or running it fails; names the line.
-    """
+    """Imports a file, once; an error of it names the line."""
     if not path.is_file():
         raise UserError(f"no file {path} (from {Path.cwd()}, where it is looked for)")
     key = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]

@@ -141,11 +141,7 @@ def _load_plugin(kind: str, reference: str, name: str) -> Any:
 
 
 def _adapt(name: str, env: Any) -> Any:
-    """Converts an environment that a plug-in made to the engine's `Environment`.
-
-    Raises:
-      UserError: it is in no style that the packages of suites can convert.
-    """
+    """Converts a plug-in's environment to an `Environment`, or refuses one of unknown style."""
     for package in suites.packages:
         if importlib.util.find_spec(f"{package}._styles") is not None:
             return importlib.import_module(f"{package}._styles").adapt(name, env)

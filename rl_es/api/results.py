@@ -169,11 +169,7 @@ class Results:
 
 
 def _select(column: str, value: Any, choices: Sequence[Any]) -> Any:
-    """Returns `value`; where that is None, the only choice, or the first seed.
-
-    Raises:
-      UserError: `value` is no choice, or it is None and there are several choices.
-    """
+    """Returns `value`, which has to be a choice; for None the only choice, or the first seed."""
     if value is None and (len(choices) == 1 or column == "seed"):
         return min(choices)
     if value is not None and value in choices:

@@ -136,11 +136,7 @@ def _run(sweep: Sweep, folder: Path, devices: int | None, retry: bool, verbose: 
 
 
 def _read_results(sweep: Sweep, folder: Path) -> Results:
-    """Returns the results of a sweep whose runs have ended.
-
-    Raises:
-      UserError: all runs failed.
-    """
+    """Returns the results of a sweep that has ended; warns of failed runs, refuses if all did."""
     results = Results(folder, {cell.run_id for cell in expand_cells(sweep)})
     failures = results.runs[results.runs["status"] == "failed"]
     if len(failures):

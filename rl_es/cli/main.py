@@ -81,11 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _command(arguments: Sequence[str]) -> Callable[[], int]:
-    """Returns the command of a command line; prints help, and ends the process, for `--help`.
-
-    Raises:
-      UserError: the command line is invalid.
-    """
+    """Returns the command of a valid command line; prints help, and ends the process, for help."""
     verb = arguments[0]
     if any("\0" in argument for argument in arguments):
         raise UserError("an argument holds a zero byte")

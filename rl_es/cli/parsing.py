@@ -166,11 +166,7 @@ def parse(arguments: Sequence[str], commands: Commands) -> Callable[[], int]:
 
 
 def _refuse_values_of_flags(arguments: Sequence[str], command: Any) -> None:
-    """Refuses `--flag=value`, which tyro takes for a positional argument.
-
-    Raises:
-      UserError: names the flag.
-    """
+    """Refuses `--flag=value`, which tyro takes for a positional argument."""
     flags = {
         flag for argument in arguments_of(command) if argument.is_flag for flag in argument.flags
     }
@@ -186,10 +182,8 @@ def _explain(arguments: Sequence[str], command: Any, box: str) -> str:
     It reads the tokens in the order in which tyro does: too few values and values that are no
     choice come first, then what is missing or unknown, then values of a wrong type.
 
-    Args:
-      arguments: the command line, which starts with the command's name.
-      command: its class.
-      box: what tyro printed, the answer where no reason is found.
+    `arguments` starts with the command's name. `box` is what tyro printed, the answer where no
+    reason is found.
     """
     verb, *rest = arguments
     tokens = deque(rest)

@@ -214,11 +214,7 @@ class TableCommand:
         return 0
 
     def _format(self) -> TableFormat:
-        """Returns the format of `--format`, else the one of the file's suffix.
-
-        Raises:
-          UserError: the two differ.
-        """
+        """Returns the format of `--format`, else of the file's suffix; refuses two that differ."""
         kinds: dict[str, TableFormat] = {".tex": "latex", ".md": "markdown", ".csv": "csv"}
         file_format = None if self.out is None else kinds.get(self.out.suffix)
         if self.format and file_format and self.format != file_format:

@@ -152,11 +152,7 @@ class RunCommand:
         return code
 
     def _executor_factory(self) -> Any:
-        """Returns the factory of what runs the groups; None where this process runs them.
-
-        Raises:
-          UserError: flags do not fit together, or Ray is not installed.
-        """
+        """Returns the factory of what runs the groups; None where this process runs them."""
         check_number("--workers", self.workers, 1, MOST_WORKERS)
         check_number("--ray-cpus", self.ray_cpus, 0, MOST_WORKERS)
         check_number("--ray-gpus", self.ray_gpus, 0, MOST_WORKERS)

@@ -104,11 +104,7 @@ def _make_loader() -> PolicyLoader:
 def _make_replays(
     folder: Path, stages: Stages, loader: Callable[[], PolicyLoader]
 ) -> list[dict[str, Any]]:
-    """Writes the films of one run, and returns their entries.
-
-    Raises:
-      UserError: a film cannot be drawn or written here.
-    """
+    """Writes the films of one run, and returns their entries; refuses what cannot be drawn."""
     from rl_es.replay.films import check_encoder, make_films
 
     check_encoder()

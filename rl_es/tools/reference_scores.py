@@ -120,11 +120,7 @@ def _mean_and_error(name: str, values: Any, of: str) -> dict[str, Any]:
 
 
 def _world(env: str, texts: set[Any]) -> tuple[EnvironmentRecord, Any]:
-    """Returns the environment that the runs record, and the same as plain data.
-
-    Raises:
-      UserError: they do not record it, or record different ones.
-    """
+    """Returns the only environment that the runs record, or refuses; and the same as plain data."""
     if len(texts) > 1:
         raise UserError(f"{env}: its runs are of environments with different settings")
     (text,) = texts

@@ -91,11 +91,7 @@ def edit_sweep(results: TuningResults, path: Path) -> EditedSweep:
 
 
 def _common_pairs(results: TuningResults, sweep: Sweep, path: Path) -> Iterator[Pair]:
-    """Yields the pairs that both sweeps have.
-
-    Raises:
-      UserError: a label stands for different names in the two sweeps.
-    """
+    """Yields the pairs that both sweeps have; refuses a label that names two things."""
     for kind in ("environments", "agents"):
         names = {entry.display_name: entry.name for entry in getattr(results.sweep, kind)}
         for i, entry in enumerate(getattr(sweep, kind)):

@@ -65,16 +65,8 @@ def _parzen_study(
 ) -> Study:
     """Yields the trials of a tree-structured Parzen estimator over an entry's random settings.
 
-    Args:
-      env: label of the environment.
-      entry: an entry with `random`.
-      grid: a point of the entry's grid; all trials have its settings.
-      startup: random trials before the first guided one.
-      labels: labels of the entry's trials in this environment, shared with its other studies.
-        Trials of one study with equal settings share a label.
-
-    Raises:
-      UserError: optuna is not installed.
+    All trials have the settings of `grid`, a point of the entry's grid. Its other studies in this
+    environment share the set `labels`; trials with equal settings share a label.
     """
     assert entry.random is not None
     optuna, space = import_optuna(), entry.random.settings

@@ -185,11 +185,7 @@ def read_tuning_results(folder: Path) -> TuningResults:
 
 
 def _read_sweep(path: Path) -> Sweep:
-    """Reads the sweep in a manifest.
-
-    Raises:
-      UserError: there is no manifest, it holds no sweep, or the sweep has too many trials.
-    """
+    """Reads the sweep in a manifest; refuses one without a sweep, or with too many trials."""
     if not path.exists():
         raise UserError(f"{path}: no such file; name the results folder of a tuning run")
     sweep = text_files.read_json_as(path, _TuningManifest, MANIFEST_KIND)[0].sweep
