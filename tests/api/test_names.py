@@ -42,9 +42,11 @@ def test_importing_loads_nothing_heavy(tmp_path: Path) -> None:
 
 def test_every_name_is_there_typed_and_documented() -> None:
     (block,) = (n for n in ast.parse(Path(rl_es.__file__).read_text()).body if type(n) is ast.If)
-    seen = {a.name: f.module for f in block.body if isinstance(f, ast.ImportFrom) for a in f.names}
-    assert seen == rl_es._MODULES and {*seen, "__version__"} == {*rl_es.__all__}
-    for name in seen:
+    modules = {
+        a.name: f.module for f in block.body if isinstance(f, ast.ImportFrom) for a in f.names
+    }
+    assert modules == rl_es._MODULES and {*modules, "__version__"} == {*rl_es.__all__}
+    for name in modules:
         value = getattr(rl_es, name)
         assert value.__name__ == name and inspect.getdoc(value)
 
@@ -66,18 +68,18 @@ def test_agents_and_environments_are_found_without_an_installation(tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("points", "said"),
+    ("points", "message"),
     [
         (["nonesuch_package"], "nonesuch_package: is installed .* cannot be imported"),
         (["rl_es.errors:nonesuch"], "rl_es.errors:nonesuch: .* cannot be imported"),
     ],
 )
 def test_packages_that_are_not_there(
-    points: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+    points: list[str], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = [EntryPoint("x", value, arguments.GROUP) for value in points]
-    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: made)
-    with pytest.raises(UserError, match=said):
+    entries = [EntryPoint("x", value, arguments.GROUP) for value in points]
+    monkeypatch.setattr(importlib.metadata, "entry_points", lambda **_: entries)
+    with pytest.raises(UserError, match=message):
         arguments.import_packages()
 
 

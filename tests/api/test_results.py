@@ -26,38 +26,42 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_tables(folder: Path) -> None:
-    found = rl_es.load(folder)
-    for mine, theirs in zip((found.curves, found.runs), tables.load_tables(folder), strict=True):
-        pd.testing.assert_frame_equal(mine, theirs)
-    assert found.environments == ["brax/pendulum", "cartpole"]
-    assert found.labels == ["eggroll", "pes"]
-    pd.testing.assert_frame_equal(found.summary(), sweep_tables.summarise(found.curves, found.runs))
-    assert "eggroll" in found._repr_html_() and "12 runs" in repr(found)
+    results = rl_es.load(folder)
+    for table, expected_table in zip(
+        (results.curves, results.runs), tables.load_tables(folder), strict=True
+    ):
+        pd.testing.assert_frame_equal(table, expected_table)
+    assert results.environments == ["brax/pendulum", "cartpole"]
+    assert results.labels == ["eggroll", "pes"]
+    pd.testing.assert_frame_equal(
+        results.summary(), sweep_tables.summarise(results.curves, results.runs)
+    )
+    assert "eggroll" in results._repr_html_() and "12 runs" in repr(results)
 
 
 def test_a_copy_of_the_tables_is_enough(folder: Path, tmp_path: Path) -> None:
-    found = rl_es.load(folder)
+    results = rl_es.load(folder)
     (tmp_path / "copy").mkdir()
-    tables.write_tables(tmp_path / "copy", found.curves, found.runs)
-    copied = rl_es.load(str(tmp_path / "copy"))
-    pd.testing.assert_frame_equal(copied.curves[["env_steps"]], found.curves[["env_steps"]])
+    tables.write_tables(tmp_path / "copy", results.curves, results.runs)
+    copy = rl_es.load(str(tmp_path / "copy"))
+    pd.testing.assert_frame_equal(copy.curves[["env_steps"]], results.curves[["env_steps"]])
     with pytest.raises(rl_es.UserError, match="no final policy of cartpole / pes / seed 0"):
-        copied.policy("cartpole", "pes")
+        copy.policy("cartpole", "pes")
 
 
 def test_a_change_of_a_table_changes_nothing_else(folder: Path) -> None:
-    found = rl_es.load(folder)
-    curves = found.curves
+    results = rl_es.load(folder)
+    curves = results.curves
     curves.loc[:, "return_mean"] = 0.0
-    assert (found.curves["return_mean"] != 0).any()
+    assert (results.curves["return_mean"] != 0).any()
 
 
 @pytest.mark.parametrize("kind", ["learning_curves", "success"])
 def test_a_figure_is_that_of_the_command(kind: str, folder: Path, tmp_path: Path) -> None:
     (path,) = gallery.draw_figures([folder], tmp_path / "figures", [kind], formats=["png"])
     figure = rl_es.load(folder).plot(kind)
-    drawn = Image.open(io.BytesIO(layout.encode_figure(figure, "png")))
-    assert np.array_equal(np.asarray(drawn), np.asarray(Image.open(path)))
+    image = Image.open(io.BytesIO(layout.encode_figure(figure, "png")))
+    assert np.array_equal(np.asarray(image), np.asarray(Image.open(path)))
     other = rl_es.plot(folder, kind, size="column", replicates=10)
     assert other.get_size_inches()[0] == 3.25
 
@@ -87,16 +91,16 @@ def test_policies(trained: rl_es.Results, out: Path) -> None:
 
 
 def test_policies_that_are_not_there(trained: rl_es.Results, folder: Path) -> None:
-    found = rl_es.load(folder)
-    for wanted, said in (
+    results = rl_es.load(folder)
+    for arguments, message in (
         ({}, "policy: env: needed, as there are several: brax/pendulum, cartpole"),
         ({"env": "cartpol"}, "policy: env: no run has 'cartpol'; did you mean 'cartpole'?"),
         ({"env": "cartpole"}, "policy: label: needed, as there are several: eggroll, pes"),
         ({"env": "cartpole", "label": "pes", "seed": 7}, "policy: seed: no run has '7'; valid: 0"),
     ):
         with pytest.raises(rl_es.UserError) as error:
-            found.policy(**wanted)
-        assert str(error.value).startswith(said)
+            results.policy(**arguments)
+        assert str(error.value).startswith(message)
     with pytest.raises(
         rl_es.UserError, match="policy: stage: there is no 'fina'; did you mean 'final'"
     ):
@@ -107,7 +111,7 @@ def test_policies_that_are_not_there(trained: rl_es.Results, folder: Path) -> No
 
 def test_arguments_that_are_wrong(trained: rl_es.Results, tmp_path: Path) -> None:
     policy = trained.policy()
-    for call, said in (
+    for call, message in (
         (lambda: rl_es.load(tmp_path), "no results here"),
         (lambda: rl_es.load(tmp_path / "x"), "x: no such folder"),
         (lambda: rl_es.load(3), "load: folder: must be a path, is 3"),
@@ -129,4 +133,4 @@ def test_arguments_that_are_wrong(trained: rl_es.Results, tmp_path: Path) -> Non
     ):
         with pytest.raises(rl_es.UserError) as error:
             call()
-        assert said in str(error.value) and len(str(error.value).splitlines()) == 1
+        assert message in str(error.value) and len(str(error.value).splitlines()) == 1

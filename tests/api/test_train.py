@@ -32,22 +32,22 @@ def test_a_file_of_the_same_content_has_nothing_left_to_run(
 def test_training_goes_on(trained: rl_es.Results, tmp_path: Path) -> None:
     short = rl_es.train(ENV, "eggroll", out=tmp_path, **{**SMALL, "seeds": 1, "generations": 3})
     assert list(short.runs["generations"]) == [3]
-    whole = rl_es.train(ENV, "eggroll", out=str(tmp_path), **SMALL)
+    results = rl_es.train(ENV, "eggroll", out=str(tmp_path), **SMALL)
     columns = ["run_id", "generations", "env_steps", "final_return"]
-    pd.testing.assert_frame_equal(whole.runs[columns], trained.runs[columns])
+    pd.testing.assert_frame_equal(results.runs[columns], trained.runs[columns])
     before = times(tmp_path)
     rl_es.train(ENV, "eggroll", out=tmp_path, **SMALL)
     assert times(tmp_path) == before
 
 
 def test_a_result_holds_the_runs_of_its_call(trained: rl_es.Results, tmp_path: Path) -> None:
-    asked = {**SMALL, "seeds": [1], "generations": 1, "out": tmp_path}
-    rl_es.train(ENV, "eggroll", **asked)
-    other = rl_es.train(ENV, "eggroll", rank=2, **asked)
+    arguments = {**SMALL, "seeds": [1], "generations": 1, "out": tmp_path}
+    rl_es.train(ENV, "eggroll", **arguments)
+    other = rl_es.train(ENV, "eggroll", rank=2, **arguments)
     assert other.labels == ["eggroll"] and list(other.runs["hyper.rank"]) == [2]
     assert other.policy().manifest["run_id"] == other.runs["run_id"].item()
-    both = rl_es.load(tmp_path)
-    assert len(both.runs) == 2 and len(both.labels) == 2
+    all_results = rl_es.load(tmp_path)
+    assert len(all_results.runs) == 2 and len(all_results.labels) == 2
 
 
 def test_the_temporary_folder_lives_as_long_as_the_result(
@@ -74,25 +74,25 @@ def test_what_is_shown(
 
 def test_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    asked = {**SMALL, "seeds": 1, "generations": 1}
+    arguments = {**SMALL, "seeds": 1, "generations": 1}
     with broken_cartpole():
         with pytest.raises(
             rl_es.UserError,
             match=r"^train: every run failed: ZeroDivisionError: the pole \(small\.py:\d+\)$",
         ):
-            rl_es.train(ENV, "eggroll", **asked)
+            rl_es.train(ENV, "eggroll", **arguments)
         assert not list(tmp_path.iterdir())
         pendulum = {"name": "Pendulum-v1", "episode_length": 20}
-        with pytest.warns(UserWarning, match="^train: 1 of 2 runs failed: .*the pole") as said:
-            found = rl_es.train([ENV, pendulum], "eggroll", **asked)
-    assert said[0].filename == __file__
+        with pytest.warns(UserWarning, match="^train: 1 of 2 runs failed: .*the pole") as warning:
+            found = rl_es.train([ENV, pendulum], "eggroll", **arguments)
+    assert warning[0].filename == __file__
     assert sorted(found.runs["status"]) == ["failed", "finished"]
     with pytest.raises(rl_es.UserError, match="no final policy of CartPole-v1 .* a failed run"):
         found.policy("CartPole-v1")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         again = rl_es.train(
-            [ENV, pendulum], "eggroll", **asked, out=found.folder, retry_failed=True
+            [ENV, pendulum], "eggroll", **arguments, out=found.folder, retry_failed=True
         )
     assert list(again.runs["status"]) == ["finished"] * 2
 
@@ -127,19 +127,19 @@ BAD: list[tuple[Any, Any, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("env", "agent", "more", "said"), BAD, ids=[one[3][:40] for one in BAD])
+@pytest.mark.parametrize(("env", "agent", "more", "message"), BAD, ids=[one[3][:40] for one in BAD])
 def test_an_error_names_the_argument(
     env: Any,
     agent: Any,
     more: dict[str, Any],
-    said: str,
+    message: str,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     with pytest.raises(rl_es.UserError) as found:
         rl_es.train(env, agent, **more, progress=False)
-    assert str(found.value).startswith(f"train: {said}"), str(found.value)
+    assert str(found.value).startswith(f"train: {message}"), str(found.value)
     assert len(str(found.value).splitlines()) == 1 and not list(tmp_path.iterdir())
 
 
@@ -155,7 +155,7 @@ def test_out_that_is_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "meant"),
+    ("value", "expected"),
     [
         (1e6, 1_000_000),
         (0.5, 0.5),
@@ -170,14 +170,14 @@ def test_out_that_is_a_file(tmp_path: Path) -> None:
         ({"a": (1.0,)}, {"a": [1]}),
     ],
 )
-def test_values_are_those_of_a_file(given: Any, meant: Any) -> None:
-    found = plain_value(given)
-    assert found == meant and type(found) is type(meant)
+def test_values_are_those_of_a_file(value: Any, expected: Any) -> None:
+    found = plain_value(value)
+    assert found == expected and type(found) is type(expected)
 
 
 def test_values_that_no_file_holds() -> None:
     endless: list[Any] = []
     endless.append(endless)
-    for given in (None, b"x", object(), {1: 2}, {"a": float("inf")}, "a\0b", endless, 1j):
+    for value in (None, b"x", object(), {1: 2}, {"a": float("inf")}, "a\0b", endless, 1j):
         with pytest.raises(ConfigError):
-            plain_value(given)
+            plain_value(value)

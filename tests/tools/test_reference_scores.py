@@ -27,23 +27,23 @@ def test_the_table_says_what_the_runs_say(tmp_path, monkeypatch):
     path = reference_scores.write_references([RANKS], tmp_path / "scores.csv", [label], 200, 0)
     table = pd.read_csv(path).set_index("env")
     runs = tables.load_tables(RANKS)[1]
-    own = runs[(runs["env"] == "CartPole-v1") & (runs["label"] == label)]["final_return"]
+    returns = runs[(runs["env"] == "CartPole-v1") & (runs["label"] == label)]["final_return"]
     row = table.loc["CartPole-v1"]
-    assert row[label] == pytest.approx(own.mean())
-    assert row[f"{label}_standard_error"] == pytest.approx(own.std() / np.sqrt(len(own)))
+    assert row[label] == pytest.approx(returns.mean())
+    assert row[f"{label}_standard_error"] == pytest.approx(returns.std() / np.sqrt(len(returns)))
     # Random actions keep CartPole's pole up for 22 steps (gymnasium: 22.2 over 10,000 episodes).
     assert abs(row["random"] - 22) < 5 * row["random_standard_error"]
     assert row["random_episodes"] == 200
     assert json.loads(row["environment"])["name"] == "CartPole-v1"
     on = scores.score_scale(results.load_results(RANKS), f"{path}:random", f"{path}:{label}")
-    found = on.score(["CartPole-v1"] * 2, row[["random", label]])
-    assert found[0] == 0 and found[1] == pytest.approx(1)
+    ends = on.score(["CartPole-v1"] * 2, row[["random", label]])
+    assert ends[0] == 0 and ends[1] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("label", ["untrained_policies", "sweeps", "eggroll_runs"])
 def test_a_label_with_a_column_of_another_is_refused(label: str, tmp_path: Path):
-    for one in ("eggroll", label):
-        write_run(tmp_path / "results", "CartPole-v1", one, 0)
+    for run_label in ("eggroll", label):
+        write_run(tmp_path / "results", "CartPole-v1", run_label, 0)
     with pytest.raises(UserError, match=f"has a column '{label}' already"):
         reference_scores.write_references(
             [tmp_path / "results"], tmp_path / "x.csv", ["eggroll", label], 2, 0
@@ -59,22 +59,22 @@ def test_an_unknown_label_is_refused(tmp_path):
 
 def actions(space, mask=None, count=2000):
     policy = UniformPolicy(EnvSpec("some", (1,), space, 10))
-    seen = Observation(np.zeros(1, np.float32), mask)
+    observation = Observation(np.zeros(1, np.float32), mask)
     keys = jax.random.split(jax.random.key(0), count)
-    return np.asarray(jax.vmap(lambda key: policy.act({}, (), seen, key)[1])(keys))
+    return np.asarray(jax.vmap(lambda key: policy.act({}, (), observation, key)[1])(keys))
 
 
 def test_uniform_actions_fill_a_box():
     low, high = np.array([-2, 0], np.float32), np.array([2, 0.5], np.float32)
-    drawn = actions(Box(low, high))
-    assert (drawn >= low).all() and (drawn <= high).all()
-    np.testing.assert_allclose(drawn.mean(0), (low + high) / 2, atol=5 * 4 / np.sqrt(12 * 2000))
-    np.testing.assert_allclose(drawn.std(0), (high - low) / np.sqrt(12), rtol=0.1)
+    samples = actions(Box(low, high))
+    assert (samples >= low).all() and (samples <= high).all()
+    np.testing.assert_allclose(samples.mean(0), (low + high) / 2, atol=5 * 4 / np.sqrt(12 * 2000))
+    np.testing.assert_allclose(samples.std(0), (high - low) / np.sqrt(12), rtol=0.1)
 
 
 def test_uniform_actions_are_allowed_ones():
-    drawn = actions(Discrete(4), np.array([True, False, True, True]))
-    shares = np.bincount(drawn, minlength=4) / len(drawn)
+    samples = actions(Discrete(4), np.array([True, False, True, True]))
+    shares = np.bincount(samples, minlength=4) / len(samples)
     assert shares[1] == 0
     np.testing.assert_allclose(shares[[0, 2, 3]], 1 / 3, atol=5 * np.sqrt(2 / 9 / 2000))
 

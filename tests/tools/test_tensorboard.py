@@ -40,16 +40,16 @@ def read(place: Path) -> Any:
     """A run's events."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    found = EventAccumulator(str(place))
-    found.Reload()
-    return found
+    events_of_run = EventAccumulator(str(place))
+    events_of_run.Reload()
+    return events_of_run
 
 
-def settings(found: Any) -> dict[str, Any]:
+def settings(events_of_run: Any) -> dict[str, Any]:
     """The hyper-parameters of a run."""
     from tensorboard.plugins.hparams import metadata
 
-    (content,) = found.PluginTagToContent(metadata.PLUGIN_NAME).values()
+    (content,) = events_of_run.PluginTagToContent(metadata.PLUGIN_NAME).values()
     start = metadata.parse_session_start_info_plugin_data(content)
     return {
         name: getattr(value, value.WhichOneof("kind")) for name, value in start.hparams.items()
@@ -58,26 +58,26 @@ def settings(found: Any) -> dict[str, Any]:
 
 @needs_tensorboard
 def test_what_was_written_is_read(folder: Path) -> None:
-    written = write_event_files(folder)
-    there = folder / "tensorboard" / "brax-ant"
-    assert written == [
-        *(there / "eggroll" / f"seed_{seed}" for seed in range(3)),
-        *(there / "pes" / f"seed_{seed}" for seed in range(2)),
+    paths = write_event_files(folder)
+    place = folder / "tensorboard" / "brax-ant"
+    assert paths == [
+        *(place / "eggroll" / f"seed_{seed}" for seed in range(3)),
+        *(place / "pes" / f"seed_{seed}" for seed in range(2)),
     ]
     curves, _ = tables.load_tables(folder)
     rows = curves[(curves["label"] == "eggroll") & (curves["seed"] == 2)]
-    found = read(written[2])
-    assert found.Tags()["scalars"] == ["return_mean"]  # the population's are null here
-    events = found.Scalars("return_mean")
+    events_of_run = read(paths[2])
+    assert events_of_run.Tags()["scalars"] == ["return_mean"]  # the population's are null here
+    events = events_of_run.Scalars("return_mean")
     assert [event.step for event in events] == list(rows["env_steps"])
     assert [event.wall_time for event in events] == list(rows["wall_seconds"])
     assert [event.value for event in events] == pytest.approx(list(rows["return_mean"]))
-    assert settings(found) == {
+    assert settings(events_of_run) == {
         **{"env": "brax/ant", "label": "eggroll", "agent": "eggroll", "lr": 0.1, "shaping": "z"},
         **{"on": True, "group": "brax/ant / eggroll"},
     }
-    assert [event.value for event in read(written[4]).Scalars("return_mean")] == [1.0, 2.0]
-    assert not read(written[3]).Tags()["scalars"] and settings(read(written[3]))["agent"] == "pes"
+    assert [event.value for event in read(paths[4]).Scalars("return_mean")] == [1.0, 2.0]
+    assert not read(paths[3]).Tags()["scalars"] and settings(read(paths[3]))["agent"] == "pes"
 
 
 @needs_tensorboard
@@ -88,9 +88,9 @@ def test_all_scalars(tmp_path: Path) -> None:
     cell = tmp_path / "cells" / f"{'0' * 16}.parquet"
     tables.write_cell(cell, identity, {}, [row], {"status": "finished"})
     (place,) = write_event_files(tmp_path, tmp_path / "out")
-    found = read(place)
+    events_of_run = read(place)
     for name, value in measures.items():
-        (event,) = found.Scalars(name)
+        (event,) = events_of_run.Scalars(name)
         assert (event.step, event.wall_time, event.value) == (7, 2.5, value)
 
 
@@ -98,22 +98,22 @@ def test_all_scalars(tmp_path: Path) -> None:
 def test_writing_twice_replaces(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
 
-    def there() -> dict[Path, bytes]:
+    def files() -> dict[Path, bytes]:
         return {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
 
     write_event_files(folder, out)
-    before = there()
+    before = files()
     assert len(before) == 5
     write_event_files(folder, out)
-    assert there() == before
-    own = out / "brax-ant" / "pes" / "seed_1" / "notes.txt"
-    own.write_text("mine")
+    assert files() == before
+    notes = out / "brax-ant" / "pes" / "seed_1" / "notes.txt"
+    notes.write_text("mine")
     for path in tables.cell_paths(folder):
         if tables.read_cell(path)[1]["label"] == "pes":
             path.unlink()
     write_event_files(folder, out)
-    kept = {path: content for path, content in before.items() if "pes" not in path.parts}
-    assert there() == {**kept, own: b"mine"}
+    others = {path: content for path, content in before.items() if "pes" not in path.parts}
+    assert files() == {**others, notes: b"mine"}
     assert not (out / "brax-ant" / "pes" / "seed_0").exists()
 
 
@@ -123,13 +123,13 @@ def test_names_never_leave_the_folder(tmp_path: Path) -> None:
     for label in names:
         write_run(tmp_path / "in" / "demo", "../../../up", label, 0)
     out = tmp_path / "in" / "out"
-    written = write_event_files(tmp_path / "in" / "demo", out)
-    assert len({*written}) == len(names)
+    paths = write_event_files(tmp_path / "in" / "demo", out)
+    assert len({*paths}) == len(names)
     files = list(tmp_path.rglob("events.*"))
     assert len(files) == len(names)
     for path in files:
         assert path.resolve().is_relative_to(out) and len(path.relative_to(out).parts) == 4
-    assert {settings(read(place))["label"] for place in written} == {*names}
+    assert {settings(read(place))["label"] for place in paths} == {*names}
 
 
 @needs_tensorboard
