@@ -25,12 +25,7 @@ from rl_es.sweep.cells import digest, environment_identity, merge_configs, resol
 from rl_es.sweep.progress import Progress, format_duration
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import Store, cell_reason, cell_source
-from rl_es.training.compilation import (
-    compile_function,
-    key_for_evaluation,
-    lane_axis,
-    vmap_lanes,
-)
+from rl_es.training.compilation import compile_function, key_for_evaluation, lane_axis, vmap_lanes
 from rl_es.training.task import Task
 
 DIMENSIONS = 2

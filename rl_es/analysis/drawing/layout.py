@@ -104,12 +104,7 @@ def paper_style() -> Iterator[None]:
 
 
 def panel_grid(
-    sheet: Sheet,
-    count: int,
-    width: float,
-    height: float,
-    left: float = 0.0,
-    stretch: bool = True,
+    sheet: Sheet, count: int, width: float, height: float, left: float = 0.0, stretch: bool = True
 ) -> tuple[Figure, list[Axes]]:
     """Makes a figure of `count` panels that want `width` x `height` inches each.
 

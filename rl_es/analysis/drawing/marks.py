@@ -63,12 +63,7 @@ def draw_means(
 
 
 def draw_mean(
-    panel: Axes,
-    curves: list[Curve],
-    style: Style,
-    offset: float,
-    replicates: int,
-    label: str,
+    panel: Axes, curves: list[Curve], style: Style, offset: float, replicates: int, label: str
 ) -> None:
     """Draws the mean over counted seeds and its interval; `offset` in [0, 1) moves the markers."""
     grid, returns = align(counted_curves(curves))

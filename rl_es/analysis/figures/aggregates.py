@@ -194,7 +194,11 @@ def draw_improvement(results: ResultTables, options: FigureOptions) -> Figure:
         for row, (label, subset) in enumerate(comparisons):
             pair = (scores[name].within(subset) for name in (reference, label))
             style = _TOTAL_STYLE if len(subset) > 1 else rivals[label]
-            _draw_improvement_row(panel, row, probability_of_improvement(*pair), style)
+            interval = probability_of_improvement(*pair)
+            if interval.n:
+                drawing.draw_interval_dot(panel, row, interval, style)
+            else:
+                drawing.write_row_note(panel, row)
         _format_improvement_panel(panel, names, title, several, reference)
     notes = _improvement_notes(results, scale, scores, reference, rivals)
     return drawing.finish_figure(figure, [], notes)
@@ -215,13 +219,6 @@ def _choose_reference(scores: dict[str, Scores], label_option: str | None) -> st
         if len(values.values)
     }
     return max(means, key=means.__getitem__) if means else next(iter(scores))
-
-
-def _draw_improvement_row(panel: Axes, row: int, interval: Interval, style: Style) -> None:
-    if interval.n:
-        drawing.draw_interval_dot(panel, row, interval, style)
-    else:
-        drawing.write_row_note(panel, row)
 
 
 def _format_improvement_panel(
@@ -247,34 +244,26 @@ def _improvement_notes(
     rivals: dict[str, Style],
 ) -> list[str]:
     share_seeds = all(are_paired(scores[reference], scores[label]) for label in rivals)
-    lines = f"lines: {CONFIDENCE:.0%} interval (Newcombe's method for the Mann-Whitney statistic)"
+    intervals = (
+        "no interval from a single seed"
+        if drawing.has_single_seeds(results.runs)
+        else f"lines: {CONFIDENCE:.0%} interval (Newcombe's method for the Mann-Whitney statistic)"
+    )
     sentences = [
         f"Probability that the last evaluation of a run of {reference} is above that of a run of "
-        f"each other label, ties counting half; {drawing.counts_note(results.runs)}; "
-        + (
-            "no interval from a single seed."
-            if drawing.has_single_seeds(results.runs)
-            else f"{lines}."
-        ),
+        f"each other label, ties counting half; {drawing.counts_note(results.runs)}; {intervals}.",
         "The labels share their seeds, which the intervals allow for."
         if share_seeds
         else "Where labels share their seeds, intervals allow for it.",
-        *_total_notes(scale, scores, reference, rivals),
-        *off_scale_notes(results, scale),
     ]
+    if len(scale.environments) > 1:
+        tasks = set(scores[reference].names)
+        gaps = any(tasks & set(scores[rival].names) != set(scale.environments) for rival in rivals)
+        both = " that both have runs in" if gaps else ""
+        sentences.append(f"In all: the mean over environments{both}.")
+    sentences += off_scale_notes(results, scale)
     lost_notes = drawing.runs_note(results.curves, results.runs, "comparison")
     return [" ".join(sentences), *lost_notes]
-
-
-def _total_notes(
-    scale: ScoreScale, scores: dict[str, Scores], reference: str, rivals: dict[str, Style]
-) -> list[str]:
-    """Returns a sentence on the row of all environments, where there is one."""
-    if len(scale.environments) < 2:
-        return []
-    tasks = set(scores[reference].names)
-    gaps = any(tasks & set(scores[rival].names) != set(scale.environments) for rival in rivals)
-    return [f"In all: the mean over environments{' that both have runs in' if gaps else ''}."]
 
 
 @drawing.paper_style()

@@ -88,10 +88,7 @@ _KINDS: tuple[FigureKind[ResultTables], ...] = (
         NEWCOMBE,
     ),
     FigureKind(
-        "wall_clock",
-        "Return against wall-clock time",
-        returns.draw_over_time,
-        all_environments,
+        "wall_clock", "Return against wall-clock time", returns.draw_over_time, all_environments
     ),
     FigureKind(
         "frontier",

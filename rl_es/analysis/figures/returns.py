@@ -73,10 +73,7 @@ def _draw_returns(
 
 def _legend(results: ResultTables) -> list:
     """Returns the legend's entries of labels and thresholds."""
-    return [
-        *drawing.legend_entries(results.legend),
-        *drawing.threshold_entries(results.runs),
-    ]
+    return [*drawing.legend_entries(results.legend), *drawing.threshold_entries(results.runs)]
 
 
 @drawing.paper_style()

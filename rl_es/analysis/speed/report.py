@@ -73,11 +73,9 @@ def write(folder: Path) -> list[Path]:
     def compose(pictures: Sequence[Path]) -> list[Section]:
         return page_sections(folder, speed, programs, manifest, pictures)
 
-    paths = timings.write_samples(folder, samples)
-    return [
-        paths,
-        *write_report(folder, {"speed.csv": to_csv(speed.table)}, KINDS, speed, compose),
-    ]
+    samples_path = timings.write_samples(folder, samples)
+    tables = {"speed.csv": to_csv(speed.table)}
+    return [samples_path, *write_report(folder, tables, KINDS, speed, compose)]
 
 
 def page_sections(

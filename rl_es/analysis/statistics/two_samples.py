@@ -149,11 +149,7 @@ def _correlation_scale(wins: np.ndarray) -> float:
 
 
 def difference(
-    first: Scores,
-    second: Scores,
-    name: str = "mean",
-    *,
-    replicates: int = MANY_REPLICATES,
+    first: Scores, second: Scores, name: str = "mean", *, replicates: int = MANY_REPLICATES
 ) -> Interval:
     """Computes an aggregate of `first` minus that of `second`, over the environments of both.
 
