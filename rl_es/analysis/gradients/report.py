@@ -4,6 +4,7 @@ The page has the figures, a table for each ladder of ranks, and a table for each
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -72,17 +73,13 @@ def write(folder: Path) -> list[Path]:
     """
     rows = gradient_estimates.load(folder)
     gradients = from_tables(summarise(rows), rank_bias(rows))
-
-    def compose(pictures: Sequence[Path]) -> list[Section]:
-        return page_sections(folder, gradients, pictures)
-
     texts = {SUMMARY: to_csv(gradients.table)}
     if len(gradients.bias):
         texts[BIAS] = to_csv(gradients.bias)
     else:
         (folder / BIAS).unlink(missing_ok=True)
     estimates = gradient_estimates.write_table(folder, rows)
-    paths = write_report(folder, texts, KINDS, gradients, compose)
+    paths = write_report(folder, texts, KINDS, gradients, partial(page_sections, folder, gradients))
     checksums.write_sums([estimates, *(folder / name for name in texts)])
     return [estimates, *paths]
 

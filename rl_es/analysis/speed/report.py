@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,10 +70,7 @@ def write(folder: Path) -> list[Path]:
     """
     samples, programs, manifest = timings.load(folder)
     speed = from_summary(summarise(samples, programs))
-
-    def compose(pictures: Sequence[Path]) -> list[Section]:
-        return page_sections(folder, speed, programs, manifest, pictures)
-
+    compose = partial(page_sections, folder, speed, programs, manifest)
     samples_path = timings.write_samples(folder, samples)
     tables = {"speed.csv": to_csv(speed.table)}
     return [samples_path, *write_report(folder, tables, KINDS, speed, compose)]
@@ -88,10 +86,12 @@ def page_sections(
     """Returns the sections of the page, from the summary, the programs and the figures' paths."""
     benchmark, table = manifest["benchmark"], speed.table
     titles = {key: title.replace("\n", ", ") for key, title in speed.titles.items()}
-    introduction = [
-        escape_markdown(benchmark.get("description") or ""),
-        _unfinished_text(manifest, len(speed.workloads)),
-    ]
+    introduction = [escape_markdown(benchmark.get("description") or "")]
+    count, total = len(speed.workloads), len(manifest["workloads"])
+    if count < total:
+        introduction.append(
+            f"{count} of {total} workloads are finished; the same command goes on with the others."
+        )
     return [
         Section(f"Speed: {escape_markdown(benchmark['name'])}", introduction, level=1),
         Section("Figures", figure_blocks(folder, KINDS, pictures)),
@@ -110,13 +110,6 @@ def page_sections(
         files_section(FILES),
         columns_section("speed.csv", COLUMNS),
     ]
-
-
-def _unfinished_text(manifest: Mapping[str, Any], count: int) -> str:
-    total = len(manifest["workloads"])
-    if count == total:
-        return ""
-    return f"{count} of {total} workloads are finished; the same command goes on with the others."
 
 
 def _rate_blocks(table: pd.DataFrame, titles: Mapping[str, str]) -> list[str]:
@@ -164,16 +157,19 @@ def _contestant_cells(row: Mapping[str, Any]) -> list[TableCell]:
 
 
 def _lost_blocks(table: pd.DataFrame, titles: Mapping[str, str]) -> list[str]:
-    lost_rows = table[(table["part"] == WHOLE) & (table["status"] != "finished")].to_dict("records")
-    if not lost_rows:
-        return []
-    rows = (
-        (titles[row["workload"]], row["contestant"], row["status"], str(row["reason"]))
-        for row in lost_rows
-    )
+    lost_rows = table[(table["part"] == WHOLE) & (table["status"] != "finished")]
+    cells = [
+        [
+            titles[row["workload"]],
+            row["contestant"],
+            row["status"],
+            str(row["reason"])[:LONGEST_REASON],
+        ]
+        for row in lost_rows.to_dict("records")
+    ]
     heads = ["workload", "contestant", "status", "reason"]
-    cells = ([*map(text_cell, row[:3]), text_cell(row[3][:LONGEST_REASON])] for row in rows)
-    return [to_markdown(make_table(heads, cells))]
+    rows = (map(text_cell, texts) for texts in cells)
+    return [to_markdown(make_table(heads, rows))] if cells else []
 
 
 def _origin_text(programs: pd.DataFrame) -> str:
