@@ -168,8 +168,8 @@ def _lost_blocks(table: pd.DataFrame, titles: Mapping[str, str]) -> list[str]:
         for row in lost_rows.to_dict("records")
     ]
     heads = ["workload", "contestant", "status", "reason"]
-    rows = (map(text_cell, texts) for texts in cells)
-    return [to_markdown(make_table(heads, rows))] if cells else []
+    rows = [list(map(text_cell, texts)) for texts in cells]
+    return [to_markdown(make_table(heads, rows))] if rows else []
 
 
 def _origin_text(programs: pd.DataFrame) -> str:
