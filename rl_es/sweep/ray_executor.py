@@ -309,11 +309,11 @@ class RayExecutor:
         """Writes the files and passes on the reports that have arrived."""
         for message in self._ray.get(self._mailbox.take.remote()):
             if "call" in message:
-                subject, arguments = message["subject"], tuple[Any, ...](message["values"])
+                subject, arguments = message["subject"], list[Any](message["values"])
                 if subject is not None:
-                    arguments = (self._subjects[subject], *arguments)
+                    arguments.insert(0, self._subjects[subject])
                 if message["call"] == "running":
-                    arguments = (CellReport(*arguments),)
+                    arguments = [CellReport(*arguments)]
                 getattr(self._runner.progress, message["call"])(*arguments)
             else:
                 write_bytes(self._runner.store.folder / message["file"], message["content"])
