@@ -9,7 +9,7 @@ the check of the limit reads that parameter); the limit itself is reported as a 
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -19,6 +19,8 @@ from jax import Array
 
 from rl_es.interfaces import Box, Discrete, EnvSpec, EnvState, Observation, Transition
 from rl_es.rollout.wrappers import implicit_promotion
+
+MASK = "action_mask"
 
 
 def state_types(reset: Callable[..., Any], step: Callable[..., Any]) -> Any:
@@ -37,9 +39,12 @@ def state_types(reset: Callable[..., Any], step: Callable[..., Any]) -> Any:
     before = jax.eval_shape(reset)
     after = jax.eval_shape(step, before)
 
-    def common(a: jax.ShapeDtypeStruct, b: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    def common(path: Any, a: jax.ShapeDtypeStruct, b: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
         if a.shape != b.shape:
-            raise TypeError(f"reset gives a state of shape {a.shape}, step of {b.shape}")
+            name = jax.tree_util.keystr(path, simple=True, separator=".")
+            raise TypeError(
+                f"reset gives {name or 'a state'} of shape {a.shape}, step of {b.shape}"
+            )
         if a.dtype == b.dtype:
             return jax.ShapeDtypeStruct(a.shape, a.dtype)
         with implicit_promotion():
@@ -47,7 +52,7 @@ def state_types(reset: Callable[..., Any], step: Callable[..., Any]) -> Any:
 
     if jax.tree.structure(before) != jax.tree.structure(after):
         raise TypeError("reset and step give states of different structures")
-    return jax.tree.map(common, before, after)
+    return jax.tree_util.tree_map_with_path(common, before, after)
 
 
 def cast(types: Any, state: Any) -> Any:
@@ -67,6 +72,33 @@ def box(low: Any, high: Any, shape: tuple[int, ...]) -> Box:
     return Box(
         *(np.broadcast_to(np.asarray(bound, np.float32), shape).copy() for bound in (low, high))
     )
+
+
+def observe_arrays(tree: Any) -> Observation:
+    """Returns an observation of one array as it is, or of several as one vector.
+
+    The vector holds the arrays in the order of their names. A bool array named `action_mask` is
+    the mask of allowed actions.
+    """
+    if not isinstance(tree, Mapping) and jax.tree_util.all_leaves([tree]):
+        return Observation(jnp.asarray(tree, jnp.float32))
+    mask = tree.get(MASK) if isinstance(tree, Mapping) else None
+    if mask is not None:
+        tree = {name: leaf for name, leaf in tree.items() if name != MASK}
+    leaves = [jnp.asarray(leaf, jnp.float32).reshape(-1) for leaf in jax.tree.leaves(tree)]
+    return Observation(jnp.concatenate(leaves), None if mask is None else jnp.asarray(mask, bool))
+
+
+def describe_arrays(tree: Any) -> str:
+    """Returns the names and shapes of an observation of several arrays; '' for one array."""
+    if not isinstance(tree, Mapping) and jax.tree_util.all_leaves([tree]):
+        return ""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    names = [(jax.tree_util.keystr(path, simple=True, separator="."), leaf.shape)
+             for path, leaf in leaves]  # fmt: skip
+    listed = ", ".join(f"{name} {shape}" for name, shape in names if name != MASK)
+    mask = f"; {MASK} is the mask" if any(name == MASK for name, _ in names) else ""
+    return f"one vector of {listed}{mask}"
 
 
 def blank_observation() -> Observation:

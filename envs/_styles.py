@@ -1,5 +1,6 @@
 """Environments in the style of gymnax or brax, converted to the engine's."""
 
+import inspect
 from typing import Any
 
 from rl_es.errors import UserError
@@ -10,26 +11,33 @@ from rl_es.rollout.wrappers import implicit_promotion
 def adapt(name: str, env: Any) -> Environment:
     """Returns an environment in any of the styles as the engine's.
 
-    gymnax: `reset_env`, `step_env` and `default_params`, of its versions 0.0.x and 1.x. brax:
-    `reset(key)`, `step(state, action)` and the numbers `observation_size` and `action_size`; such
-    an environment has no time limit of its own: `episode_length` in a sweep file sets one.
+    gymnax: `reset_env` and `step_env`, of its versions 0.0.x and 1.x. brax: `reset(key)`,
+    `step(state, action)` and the number `action_size`; such an environment has no time limit of its
+    own: `episode_length` in a sweep file sets one.
 
     Raises:
-      UserError: it is in none of these; says what it needs.
+      UserError: it is in none of these, or lacks something; says what to write.
     """
     if hasattr(env, "spec"):
         return env
-    if hasattr(env, "step_env") and hasattr(env, "default_params"):
+    if hasattr(env, "step_env") and hasattr(env, "reset_env"):
         from rl_es.envs._gymnax_adapter import GymnaxEnvironment
 
         with implicit_promotion():
-            params = env.default_params
+            params = getattr(env, "default_params", None)
+            params = params() if inspect.ismethod(params) else params
         return GymnaxEnvironment(name, env, params)
-    if hasattr(env, "action_size") and hasattr(env, "observation_size"):
-        from rl_es.envs._brax_adapter import BraxStyleEnvironment
+    if hasattr(env, "action_size"):
+        from rl_es.envs import _brax_adapter
 
-        return BraxStyleEnvironment(name, env)
+        return _brax_adapter.adapt(name, env)
+    if hasattr(env, "default_params") or hasattr(env, "action_space"):
+        raise UserError(
+            f"{name}: reset and step of gymnax start a new episode by themselves; write "
+            "reset_env(self, key, params) and step_env(self, key, state, action, params), which "
+            "do not"
+        )
     raise UserError(
         f"{name} is in no style that is known: an environment has a `spec` (rl_es.interfaces), or "
-        "`default_params` and `step_env` (gymnax), or `observation_size` and `action_size` (brax)"
+        "`reset_env` and `step_env` (gymnax), or `action_size` (brax)"
     )

@@ -68,6 +68,7 @@ class EnvSpec:
         `score` of the state that it ends in; None if evaluation reports episodic returns.
       rewards_after_end: True if steps after a termination may give rewards, as in most libraries.
         The engine does not count them.
+      notes: Sentences about what an adapter read from another library's class; `check` prints them.
     """
 
     name: str
@@ -77,6 +78,7 @@ class EnvSpec:
     initial_action: tuple[float, ...] | None = None
     evaluation_steps: int | None = None
     rewards_after_end: bool = False
+    notes: tuple[str, ...] = ()
 
 
 class Observation(NamedTuple):
