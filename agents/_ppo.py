@@ -46,7 +46,7 @@ from rl_es.rollout.networks import is_recurrent
 from rl_es.rollout.normalisation import (
     Statistics,
     batch_moments,
-    empty_statistics,
+    initial_statistics,
     merge_moments,
     normalise,
 )
@@ -247,8 +247,8 @@ class SuitePPO(_Untyped):
 
     @register_init
     def initialize_obs_rms_state(self, rng: Array) -> Mapping[str, Statistics | None]:
-        shape = self.env.env.spec.observation_shape
-        return {"obs_rms_state": empty_statistics(shape) if self.normalize_observations else None}
+        env = self.env.env
+        return {"obs_rms_state": initial_statistics(env) if self.normalize_observations else None}
 
     @register_init
     def initialize_reward_rms_state(self, rng: Array) -> Mapping[str, RewardRMSState]:

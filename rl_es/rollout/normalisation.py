@@ -2,7 +2,9 @@
 
 They are frozen during a segment. Moments of the observations of particles that are alive are summed
 over the segment, and over shards, and merged into the statistics after it, by the parallel rule of
-Chan, Golub and LeVeque (1979).
+Chan, Golub and LeVeque (1979). The sums of a segment are taken about the running mean, and those of
+the first segment about an observation of a reset: about zero, the squares of values far from zero
+would absorb their variance in float32.
 """
 
 import jax
@@ -10,7 +12,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
-from rl_es.interfaces import Observation
+from rl_es.interfaces import Environment, Observation
 
 CLIP = 10.0  # standard deviations
 MAX_DEVIATION = 1e15  # from the mean; float32 sums of its square stay below inf
@@ -28,6 +30,14 @@ class Statistics:
 def empty_statistics(shape: tuple[int, ...]) -> Statistics:
     """Returns statistics of no observations, which normalise nothing."""
     return Statistics(jnp.zeros(()), jnp.zeros(shape), jnp.zeros(shape))
+
+
+def initial_statistics(env: Environment) -> Statistics:
+    """Returns statistics of no observations, whose mean is one that an episode starts with."""
+    values = env.reset(jax.random.key(0))[1].values
+    usable = jnp.abs(values) < MAX_DEVIATION
+    empty = empty_statistics(values.shape)
+    return empty.replace(mean=jnp.where(usable, values, empty.mean))
 
 
 def normalise(statistics: Statistics | None, observation: Observation) -> Observation:

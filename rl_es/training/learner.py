@@ -45,7 +45,7 @@ from rl_es.interfaces import (
     Snapshot,
     Update,
 )
-from rl_es.rollout.normalisation import Statistics, empty_statistics, merge_moments
+from rl_es.rollout.normalisation import Statistics, initial_statistics, merge_moments
 from rl_es.rollout.segments import SegmentOutcome, SegmentStart, Unroller, make_unroller
 from rl_es.rollout.unroll import time_limit
 from rl_es.training.sharding import UNSHARDED, PopulationSharding, sum_chunks
@@ -219,7 +219,6 @@ class Evolution:
     def init(self, key: Array, hyper: Hyper) -> TrainState:
         """Returns the state before the first generation. Consumes `key`."""
         params_key, run_key = jax.random.split(key)
-        shape = self.env.spec.observation_shape
         pairs = self.sharding.local_pairs(self.pairs)
         return TrainState(
             key=run_key,
@@ -228,7 +227,7 @@ class Evolution:
             memory=self.agent.remember(pairs),
             particles=self.unroller.particles(self.sharding.local_slice(jnp.arange(self.pairs))),
             fresh=jnp.ones((pairs,), bool),
-            statistics=empty_statistics(shape) if self.normalise_observations else None,
+            statistics=initial_statistics(self.env) if self.normalise_observations else None,
         )
 
     def advance(self, state: TrainState, limit: Limit) -> tuple[TrainState, Rows]:

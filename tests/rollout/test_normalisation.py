@@ -1,11 +1,17 @@
 """Running statistics of observations against NumPy over every observation that was seen alive."""
 
+from dataclasses import dataclass, replace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from rl_es.interfaces import Observation
+from rl_es.agents import full_rank_es
+from rl_es.config import split_traced
+from rl_es.interfaces import Box, EnvSpec, Limit, Observation, ProblemSpec, Transition
+from rl_es.rollout.config import PolicyConfig
+from rl_es.rollout.evaluation import make_evaluator
 from rl_es.rollout.normalisation import (
     CLIP,
     add_moments,
@@ -14,6 +20,10 @@ from rl_es.rollout.normalisation import (
     merge_moments,
     normalise,
 )
+from rl_es.rollout.policy import make_policy
+from rl_es.training.compilation import Compiler
+from rl_es.training.learner import Evolution
+from rl_es.training.sharding import Placement, to_host
 
 rng = np.random.default_rng(0)
 SEGMENTS = [rng.normal([3.0, -50.0], [0.5, 20.0], (200, 2)).astype(np.float32) for _ in range(4)]
@@ -124,3 +134,51 @@ def test_without_statistics_observations_stay_as_they_are():
     np.testing.assert_array_equal(
         normalise(empty_statistics((2,)), observed).values, observed.values
     )
+
+
+@dataclass(frozen=True)
+class Noisy:
+    """Observes N(offset, 1), and nothing else happens."""
+
+    offset: float
+
+    @property
+    def spec(self):
+        return EnvSpec("noisy", (1,), Box(np.zeros(1, np.float32), np.ones(1, np.float32)), 50)
+
+    def reset(self, key):
+        return jnp.zeros((), jnp.int32), self._observe(key)
+
+    def step(self, key, state, action):
+        over = state + 1 >= self.spec.episode_length
+        return Transition(state + 1, self._observe(key), action[0], jnp.zeros((), bool), over)
+
+    def _observe(self, key):
+        return Observation(self.offset + jax.random.normal(key, (1,)))
+
+
+@pytest.mark.parametrize("offset", [0.0, 1e3, 1e6])
+@pytest.mark.parametrize(
+    "placement", [Placement(), Placement(chunks=2), Placement(shards=2, chunks=2)]
+)
+def test_training_far_from_zero_sees_the_deviation(offset, placement):
+    """From the first generation on, in chunks and on two devices."""
+    policy = make_policy(PolicyConfig(network="mlp", widths=(4,)), Noisy(offset).spec)
+    config = full_rank_es.Hyperparameters(population=512)
+    strategy = full_rank_es.make(config, ProblemSpec(policy.parameters, 50))
+    evolution = replace(
+        Evolution(strategy, Noisy(offset), policy, True), sharding=placement.population
+    )
+    settings = split_traced(config)[1]
+    evaluate = make_evaluator(Noisy(offset), policy, 1)
+    program = Compiler().compile(evolution, settings, 1, evaluate, "", placement)
+    hyper = {name: np.full(program.lanes, value, np.float32) for name, value in settings.items()}
+    state = program.init(np.zeros(program.lanes, np.uint32), hyper)
+    for generations, total in ((1, 1), (2, 3)):
+        limit = Limit(np.full(program.lanes, generations, np.int32), np.full(1, 10**8))
+        state, _ = program.advance(state, limit)
+        statistics = jax.tree.map(lambda leaf: leaf[0], to_host(program.snapshot(state).statistics))
+        assert statistics.count == total * 512 * 50
+        deviation = np.sqrt(statistics.m2 / statistics.count)
+        np.testing.assert_allclose(deviation, 1.0, rtol=0.02)
+        np.testing.assert_allclose(statistics.mean, offset, atol=0.1)
