@@ -14,8 +14,8 @@ FILES = sorted(
 
 # The parts of the engine that each part may import, besides itself.
 EVOLUTION = {"config", "errors", "interfaces"}
-ROLLOUT = {"evolution", *EVOLUTION}
-TRAINING = {"plugins", "registry", "results", "rollout", *ROLLOUT}
+ROLLOUT = {"evolution", "plugins", *EVOLUTION}
+TRAINING = {"registry", "results", "rollout", *ROLLOUT}
 SWEEP = {"training", *TRAINING}
 ALLOWED = {
     "errors": set(),

@@ -4,18 +4,19 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, model_validator
 
+from rl_es import plugins
 from rl_es.config import Config, static
-from rl_es.errors import brief, did_you_mean
+from rl_es.errors import UserError, brief, did_you_mean
 
 NETWORKS = ("mlp", "linear", "cnn", "gru", "shared_mlp", "parameters")
 
 
 def _check_network(name: str) -> str:
     """Returns the name of a network, or raises a ValueError that names the nearest."""
-    if name not in NETWORKS and ":" not in name:
+    if name not in NETWORKS and not plugins.is_reference(name):
         raise ValueError(
             f"unknown network '{brief(name)}'{did_you_mean(name, NETWORKS)} "
-            "(or name a Flax Linen module as package.module:Class)"
+            "(or name a Flax Linen module as package.module:Class or ./file.py:Class)"
         )
     return name
 
@@ -29,7 +30,8 @@ class PolicyConfig(Config):
     network: Annotated[str, AfterValidator(_check_network)] = static(
         "mlp",
         "mlp, linear (without bias), cnn, gru, shared_mlp (on each row of an observation), "
-        "parameters (the action itself), or a Flax Linen module as package.module:Class",
+        "parameters (the action itself), or a Flax Linen module as package.module:Class or "
+        "./file.py:Class",
     )
     widths: tuple[Width, ...] = static(
         (64, 64),
@@ -53,12 +55,32 @@ class PolicyConfig(Config):
     def identity(self) -> dict[str, Any]:
         """Returns the settings that determine a run's numbers, as JSON.
 
-        `init` was added later and is left out at its default, so that older runs keep their ids.
+        `init` was added later and is left out at its default, so that older runs keep their ids. A
+        network of the user's is known by its code.
+
+        Raises:
+          UserError: the network cannot be loaded.
         """
         content = self.model_dump(mode="json")
         if self.init == "normal":
             del content["init"]
+        if self.network_code is not None:
+            content["network_code"] = self.network_code
         return content
+
+    @property
+    def network_code(self) -> int | str | None:
+        """`NUMERICS` of a network of the user's, or a hash of its code; None for a built-in one.
+
+        Raises:
+          UserError: the network cannot be loaded.
+        """
+        if self.network in NETWORKS:
+            return None
+        try:
+            return plugins.module_numerics(*plugins.load(self.network))
+        except UserError as error:
+            raise UserError(f"network: {error}") from None
 
 
 class WrapperConfig(Config):

@@ -8,7 +8,6 @@ parameters.
 `UniformPolicy` takes every allowed action with the same probability.
 """
 
-import importlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,7 +19,8 @@ from flax import linen as nn
 from flax.errors import FlaxError
 from jax import Array
 
-from rl_es.errors import UserError, brief, short_reason
+from rl_es import plugins
+from rl_es.errors import UserError, short_reason, source_line
 from rl_es.evolution.linen import find_matrices
 from rl_es.interfaces import (
     Box,
@@ -144,12 +144,17 @@ class ModulePolicy:
             shapes = jax.eval_shape(lambda: self.init(jax.random.key(0)))
             if not shapes["network"]:
                 raise UserError(f"network {name}: it has no parameters to evolve")
+            _check_types(name, shapes["network"])
             state, output = jax.eval_shape(
                 lambda network: self._apply(network, self.initial_state(), self._example_values()),
                 shapes["network"],
             )
-        except (FlaxError, TypeError, ValueError) as error:
-            reason = str(error).split("\n")[0]
+        except UserError:
+            raise
+        except Exception as error:  # a module may raise anything
+            kinds = (FlaxError, TypeError, ValueError)
+            kind = "" if isinstance(error, kinds) else f"{type(error).__name__}: "
+            reason = f"{kind}{short_reason(error)}{source_line(error)}"
             raise UserError(f"network {name}: it cannot be called: {reason}") from error
         if _layout(state) != _layout(jax.eval_shape(self.initial_state)):
             raise UserError(f"network {name}: what it carries must keep its shapes and types")
@@ -180,6 +185,21 @@ class ModulePolicy:
 
     def _example_values(self) -> Array:
         return jnp.zeros(self.observation_shape, jnp.float32)
+
+
+def _check_types(name: str, network: Params) -> None:
+    """Refuses parameters that noise cannot be added to as the algorithms say.
+
+    Raises:
+      UserError: names the first parameter that is not float32.
+    """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(network):
+        if leaf.dtype != jnp.float32:
+            parameter = jax.tree_util.keystr(path, simple=True, separator="/")
+            raise UserError(
+                f"network {name}: parameter {parameter} is {leaf.dtype}, and only float32 is "
+                "evolved; write param_dtype=jnp.float32 (dtype, of the computation, may differ)"
+            )
 
 
 def _layout(tree: Any) -> Any:
@@ -227,19 +247,19 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
 
 
 def _import_network(name: str, outputs: int) -> nn.Module:
-    """Returns an instance of the module class that a reference `package.module:Class` names."""
-    package, _, attribute = name.partition(":")
+    """Returns an instance of the module class that a reference names."""
     try:
-        module = getattr(importlib.import_module(package), attribute)
-    except Exception as error:  # importing a module may raise anything
-        raise UserError(f"network: cannot load '{brief(name)}' ({short_reason(error)})") from None
+        module, _ = plugins.load(name)
+    except UserError as error:
+        raise UserError(f"network: {error}") from None
     if not (isinstance(module, type) and issubclass(module, nn.Module)):
         raise UserError(f"network: '{name}' is not a flax.linen.Module")
     try:
         return module(outputs=outputs)  # pyright: ignore[reportCallIssue]
-    except TypeError as error:
+    except Exception as error:  # a module may raise anything
         raise UserError(
-            f"network: '{name}' must be made by {attribute}(outputs=...) alone ({error})"
+            f"network: '{name}' must be made by {module.__name__}(outputs=...) alone "
+            f"({short_reason(error)}){source_line(error)}"
         ) from None
 
 

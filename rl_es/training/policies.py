@@ -7,6 +7,7 @@ what `rl_es.load` returns lead here.
 """
 
 import json
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from rl_es import registry
+from rl_es import plugins, registry
 from rl_es.errors import ConfigError, UserError, did_you_mean
 from rl_es.interfaces import Native, Snapshot
 from rl_es.results import text_files
@@ -30,7 +31,12 @@ from rl_es.rollout.evaluation import (
 from rl_es.rollout.normalisation import empty_statistics
 from rl_es.training import checkpoint
 from rl_es.training.compilation import compile_function, suppress_loader_messages
-from rl_es.training.policy_manifest import MANIFEST_KIND, list_policies, read_policy_manifest
+from rl_es.training.policy_manifest import (
+    MANIFEST_KIND,
+    PolicyManifest,
+    list_policies,
+    read_policy_manifest,
+)
 from rl_es.training.task import Task
 
 _REPLAY = 0x7265706C  # folded into the key of a replay
@@ -198,12 +204,27 @@ class PolicyLoader:
             raise text_files.unreadable(path, MANIFEST_KIND, problem) from None
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
+        _warn_of_changed_code(path, policy, task)
         key = json.dumps([manifest["environment"], manifest["policy"]], sort_keys=True)
         if key not in self._evaluators:
             self._evaluators[key] = PolicyEvaluator(task)
         evaluator = self._evaluators[key]
         snapshot, _ = checkpoint.load(path.with_suffix(".msgpack"), evaluator.shapes)
         return SavedPolicy(manifest, evaluator, snapshot)
+
+
+def _warn_of_changed_code(path: Path, policy: PolicyManifest, task: Task) -> None:
+    """Warns where an environment or a network of the user's is no longer that of training."""
+    code = {task.policy.network: task.policy.network_code}
+    if plugins.is_reference(task.name):
+        code[task.name] = registry.environment_suite(task.name).NUMERICS
+    trained = policy.manifest.get("versions", {})
+    for name, numerics in code.items():
+        if numerics is not None and str(numerics) != trained.get(name, str(numerics)):
+            warnings.warn(
+                f"{path}: the code of {name} has changed since this policy was trained",
+                stacklevel=3,
+            )
 
 
 def load_policy(path: str | Path) -> SavedPolicy:

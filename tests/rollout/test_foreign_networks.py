@@ -1,0 +1,99 @@
+"""Networks of the user's own: by file or by module, with their code in a run's identity."""
+
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from rl_es.errors import UserError
+from rl_es.interfaces import Discrete, EnvSpec, Observation
+from rl_es.rollout.config import PolicyConfig
+from rl_es.rollout.policy import make_policy
+from rl_es.rollout.wrappers import implicit_promotion
+
+SPEC = EnvSpec("toy", (3,), Discrete(2), 10)
+NET = '''
+"""A network."""
+import jax.numpy as jnp
+from flax import linen as nn
+
+class Net(nn.Module):
+    outputs: int
+
+    @nn.compact
+    def __call__(self, x):
+        x = nn.Dense(4{argument})(x)
+        {line}
+        return nn.Dense(self.outputs)(x)
+'''
+
+
+def config(folder: Path, argument: str = "", line: str = "x = nn.relu(x)") -> PolicyConfig:
+    """Returns the settings of a network in a file of its own."""
+    count = len(list(folder.glob("*.py")))
+    path = folder / f"net{count}.py"
+    path.write_text(NET.format(argument=argument, line=line))
+    return PolicyConfig(network=f"{path}:Net")
+
+
+def test_a_network_is_named_by_its_file(tmp_path):
+    policy = make_policy(config(tmp_path), SPEC)
+    params = policy.init(jax.random.key(0))
+    assert policy.parameters.size == 3 * 4 + 4 + 4 * 2 + 2
+    _, action = policy.act(params, (), Observation(jnp.ones(3)), jax.random.key(1))
+    assert action in (0, 1)
+
+
+@pytest.fixture(autouse=True)
+def promotion():
+    """The promotion of dtypes that users have; these tests otherwise run under strict rules."""
+    with implicit_promotion():
+        yield
+
+
+def test_its_code_is_part_of_identity_and_its_comments_are_not(tmp_path):
+    codes = [
+        config(tmp_path, line=line).identity()["network_code"]
+        for line in ("x = nn.relu(x)", "x = nn.relu(x)  # a comment", "x = nn.tanh(x)")
+    ]
+    assert codes[0] == codes[1] != codes[2]
+    assert "network_code" not in PolicyConfig().identity()
+
+
+@pytest.mark.parametrize(
+    ("argument", "line", "words"),
+    [
+        (
+            ", param_dtype=jnp.bfloat16",
+            "x = nn.relu(x)",
+            "Dense_0/bias is bfloat16, and only float32",
+        ),
+        (", param_dtype=jnp.complex64", "x = nn.relu(x)", "Dense_0/bias is complex64"),
+        (
+            "",
+            "x = x + self.param('steps', lambda key: jnp.zeros(4, jnp.int32))",
+            "parameter steps is int32",
+        ),
+        ("", "x = x.rellu()", r"AttributeError: .*rellu.* \(net0.py:12\)"),
+        ("", "x = x if x.sum() > 0 else -x", r"Attempted boolean conversion of traced .* \(net0.py:12\)"),
+        ("", "x = x @ jnp.ones((9, 9))", r"cannot be called: .* \(net0.py:12\)"),
+    ],
+)
+def test_what_cannot_be_evolved_or_called_is_named_on_one_line(tmp_path, argument, line, words):
+    with pytest.raises(UserError, match=words) as caught:
+        make_policy(config(tmp_path, argument, line), SPEC).parameters  # noqa: B018
+    assert "\n" not in str(caught.value)
+
+
+def test_computation_in_bfloat16_is_allowed(tmp_path):
+    policy = make_policy(config(tmp_path, ", dtype=jnp.bfloat16"), SPEC)
+    assert {leaf.dtype for leaf in jax.tree.leaves(policy.parameters.shapes)} == {np.dtype("f4")}
+
+
+def test_a_module_that_cannot_be_imported_names_its_line(tmp_path):
+    path = tmp_path / "net.py"
+    path.write_text("import jax\njax.numpyy\n")
+    with pytest.raises(UserError, match=r"network: .*line 2 of net.py: AttributeError"):
+        make_policy(PolicyConfig(network=f"{path}:Net"), SPEC)
