@@ -8,6 +8,7 @@ one line, as a warning and never as an error. A package that only one start had 
 difference: it is an extra.
 """
 
+import contextlib
 import functools
 import importlib.metadata
 import json
@@ -38,6 +39,7 @@ class Start(FileModel):
     processor: str | None = None
     device: str | None = None
     git_revision: str | None = None
+    project_revision: str | None = None
     versions: dict[str, str] = Field(default_factory=dict)
 
 
@@ -60,16 +62,42 @@ def package_versions() -> dict[str, str]:
 
 @functools.cache
 def git_revision() -> str | None:
-    """Returns the git revision of this code, `-dirty` where it was changed; None outside git."""
-    folder = Path(__file__).resolve().parent
+    """Returns the git revision of this code, `-dirty` where it was changed.
+
+    An installed package may lie inside another project's repository, which does not track it: its
+    version is returned in place of that project's revision. None where there is neither.
+    """
+    file = Path(__file__).resolve()
+    if _git(file.parent, "ls-files", "--error-unmatch", file.name) is not None:
+        return _describe_revision(file.parent)
+    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+        return f"rl_es-{importlib.metadata.version('rl_es')}"
+    return None
+
+
+@functools.cache
+def project_revision() -> str | None:
+    """Returns the git revision of the user's project; None outside git, or in this code's clone."""
+    here = Path.cwd()
+    top = ("rev-parse", "--show-toplevel")
+    project, clone = _git(here, *top), _git(Path(__file__).resolve().parent, *top)
+    is_clone = not (git_revision() or "").startswith("rl_es-") and project == clone
+    return None if project is None or is_clone else _describe_revision(here)
+
+
+def _describe_revision(folder: Path) -> str | None:
+    return _git(folder, "describe", "--always", "--dirty", "--exclude", "*", "--abbrev=12") or None
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    """Returns what git prints in a folder; None where it fails or is not installed."""
     try:
         process = subprocess.run(
-            ["git", "describe", "--always", "--dirty", "--exclude", "*", "--abbrev=12"],
-            cwd=folder, capture_output=True, text=True, timeout=10, check=True,
-        )  # fmt: skip
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None
-    return process.stdout.strip() or None
+    return process.stdout.strip()
 
 
 @functools.cache
@@ -217,6 +245,7 @@ def write_manifest(
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": package_versions(),
         "git_revision": git_revision(),
+        **({"project_revision": project} if (project := project_revision()) else {}),
         "device": device_name(),
         "machine": machine_record(),
         "processor": processor_name(),

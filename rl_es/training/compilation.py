@@ -11,11 +11,13 @@ carried as integers, so that a state can be saved as it is.
 """
 
 import contextlib
+import errno
 import os
 import sys
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +28,7 @@ import jax.numpy as jnp
 import numpy as np
 import platformdirs
 
+from rl_es.errors import UserError, brief, short_reason
 from rl_es.interfaces import Hyper, Learner, Limit, Rows, Snapshot
 from rl_es.training.sharding import ONE_DEVICE, Placement, shard_shapes
 
@@ -43,20 +46,64 @@ def cache_folder() -> Path:
     return Path(folder) if folder else platformdirs.user_cache_path("rl_es") / "xla"
 
 
+# Settings of jax that change numbers. A run's identity does not know them.
+_REQUIRED = {
+    "jax_enable_x64": False,
+    "jax_default_prng_impl": "threefry2x32",
+    "jax_threefry_partitionable": True,
+    "jax_random_seed_offset": 0,
+    "jax_default_matmul_precision": None,
+    "jax_default_device": None,
+    "jax_disable_jit": False,
+}
+
+
+def check_jax_settings() -> None:
+    """Refuses settings of this process under which a run would have other numbers.
+
+    Raises:
+      UserError: names the setting, the variable of the environment, and the value that is needed.
+    """
+    for name, required in _REQUIRED.items():
+        value = getattr(jax.config, name)
+        if value != required:
+            raise UserError(
+                f"{name} is {brief(value)} in this process, under which runs have other numbers; "
+                f"unset {name.upper()}, or call jax.config.update('{name}', {required!r})"
+            )
+
+
 def prepare_jax(devices: int | None = None) -> None:
     """Turns the persistent compilation cache on (an empty RL_ES_CACHE turns it off).
 
+    Where the cache cannot be written, a warning says what to set, and programs are compiled anew.
+
     Args:
       devices: number of devices that a CPU is split into; has no effect once jax runs.
+
+    Raises:
+      UserError: a setting of this process changes numbers.
     """
+    check_jax_settings()
     if devices is not None and devices > 1:
         # Once jax runs the number is fixed: whoever needs the devices then finds too few.
         with contextlib.suppress(RuntimeError):
             jax.config.update("jax_num_cpu_devices", devices)
     if os.environ.get("RL_ES_CACHE") == "":
         return
-    folder = cache_folder()
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder = cache_folder()
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, "cannot be written", str(folder))
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
+        where = "" if getattr(error, "filename", None) is None else f" {error.filename}:"  # pyright: ignore[reportAttributeAccessIssue]
+        warnings.warn(
+            f"no cache of compiled programs ({where.strip()} {short_reason(error)}): each start "
+            "compiles anew; set RL_ES_CACHE to a folder that can be written, or to nothing",
+            stacklevel=2,
+        )
+        return
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
@@ -69,7 +116,7 @@ def suppress_loader_messages() -> Iterator[None]:
     lacks (openxla/xla issue 44565); the program is loaded and right. C++ writes the message to file
     descriptor 2, so that is what is redirected; everything else that was written is passed on.
     """
-    if jax.default_backend() != "cpu":
+    if jax.default_backend() != "cpu" or sys.stderr is None:
         yield
         return
     with _STDERR_LOCK, tempfile.TemporaryFile() as buffer:

@@ -77,7 +77,11 @@ def test_its_code_is_part_of_identity_and_its_comments_are_not(tmp_path):
             "parameter steps is int32",
         ),
         ("", "x = x.rellu()", r"AttributeError: .*rellu.* \(net0.py:12\)"),
-        ("", "x = x if x.sum() > 0 else -x", r"Attempted boolean conversion of traced .* \(net0.py:12\)"),
+        (
+            "",
+            "x = x if x.sum() > 0 else -x",
+            r"Attempted boolean conversion of traced .* \(net0.py:12\)",
+        ),
         ("", "x = x @ jnp.ones((9, 9))", r"cannot be called: .* \(net0.py:12\)"),
     ],
 )

@@ -1,5 +1,8 @@
 """A learner compiled: lanes, limits, states that can be saved, evaluation on keys of its own."""
 
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +21,7 @@ from rl_es.evolution.strategy import EvolutionStrategy
 from rl_es.interfaces import EnvSpec, Episode, Limit, Observation, Persistent, Transition
 from rl_es.rollout.evaluation import make_evaluator
 from rl_es.training import checkpoint
-from rl_es.training.compilation import Compiler, Program, lane_axis
+from rl_es.training.compilation import Compiler, Program, lane_axis, prepare_jax
 from rl_es.training.learner import Evolution
 from tests.toys import Drift, ParameterPolicy
 
@@ -166,3 +169,33 @@ def test_the_first_generation_has_no_row_before_it(programs: tuple[Program, Prog
     _, rows = single.advance(start_runs(single, [1], [0.1]), limit([0]))
     assert rows.generations[0] == rows.env_steps[0] == 0
     assert jnp.isnan(rows.population_mean[0]) and jnp.isnan(rows.update_norm[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("jax_enable_x64", "1"),
+        ("jax_default_prng_impl", "rbg"),
+        ("jax_default_matmul_precision", "highest"),
+        ("jax_disable_jit", "1"),
+        ("jax_threefry_partitionable", "0"),
+    ],
+)
+def test_settings_of_the_process_that_change_numbers_are_refused(name, value):
+    program = "from rl_es.training.compilation import prepare_jax; prepare_jax()"
+    process = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, name.upper(): value},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    line = process.stderr.strip().splitlines()[-1]
+    assert f"UserError: {name} is " in line and f"unset {name.upper()}" in line
+
+
+def test_without_a_folder_to_write_there_is_no_cache_and_one_warning(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("RL_ES_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.warns(UserWarning, match="set RL_ES_CACHE to a folder that can be written"):
+        prepare_jax()
