@@ -42,6 +42,29 @@ NAMES = (
 )
 
 DRAWN = NAMES[:5]
+_MINATAR = (
+    "differs from the MinAtar paper: no sticky actions (there, the last action repeats with chance "
+    "0.1); an episode is truncated after {limit} steps"
+)
+NOTES = {
+    "MountainCarContinuous-v0": "the left wall stops the car, which gymnax forgets",
+    **{
+        f"{game}-MinAtar": _MINATAR.format(limit="2,500" if game == "Freeway" else "1,000")
+        for game in ("Asterix", "Breakout", "Freeway", "Seaquest", "SpaceInvaders")
+    },
+    "DiscountingChain-bsuite": "bsuite terminates after 100 steps, gymnax truncates there",
+    "SimpleBandit-bsuite": (
+        "nothing can be learnt: gymnax draws the best arm anew each episode, bsuite once"
+    ),
+    "MetaMaze-misc": (
+        "a reached goal moves the agent to one of 65 cells, and the episode ends only where that "
+        "is the goal, by a chance of 1/65"
+    ),
+    "Pong-misc": (
+        "there is no wall at row 0: a ball that goes there leaves the field, drawn in row 0 until "
+        "it passes a side"
+    ),
+}
 
 
 class Options(Config):
