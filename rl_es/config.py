@@ -43,12 +43,19 @@ def traced_names(config: type[Config]) -> tuple[str, ...]:
 
 
 def split_traced(config: Config) -> tuple[dict[str, Any], dict[str, float]]:
-    """Returns a configuration's static values and its traced values, by name."""
+    """Returns a configuration's static values and its traced values, by name.
+
+    A subclass fixes an inherited setting as a constant of the class, `lr: ClassVar[float] = 0.1`.
+    It is no setting then, but a traced one is passed to the compiled program as ever.
+    """
     names = traced_names(type(config))
     values = config.model_dump()
+    bases = [base for base in type(config).__mro__ if issubclass(base, Config)]
+    inherited = {name for base in bases for name in traced_names(base)} - {*values}
+    constants = {name: float(getattr(config, name)) for name in sorted(inherited)}
     return (
         {name: value for name, value in values.items() if name not in names},
-        {name: float(values[name]) for name in names},
+        {name: float(values[name]) for name in names} | constants,
     )
 
 

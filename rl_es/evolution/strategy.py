@@ -178,9 +178,15 @@ def windows_per_episode(config: PersistentConfig, problem: ProblemSpec) -> int |
 
 
 def episodic_strategy(
-    config: EpisodicConfig, perturbation: Perturbation, kind: type[Strategy] = EvolutionStrategy
+    config: EpisodicConfig,
+    perturbation: Perturbation,
+    kind: type[Strategy] = EvolutionStrategy,
+    **fields: Any,
 ) -> Strategy:
-    """Returns a strategy of class `kind` that evaluates its members on whole episodes."""
+    """Returns a strategy of class `kind` that evaluates its members on whole episodes.
+
+    `fields` are static fields of `kind` that `EvolutionStrategy` does not have.
+    """
     return kind(
         population=config.population,
         perturbation=perturbation,
@@ -188,6 +194,7 @@ def episodic_strategy(
         shaping=_shaping(config, cycle=1),
         optimiser=OPTIMISERS[config.optimiser],
         update_scale=config.update_scale,
+        **fields,
     )
 
 
@@ -199,6 +206,7 @@ def persistent_strategy(
     start: Literal["particle", "centre"] = "particle",
     memory: PairMemory | None = None,
     kind: type[Strategy] = EvolutionStrategy,
+    **fields: Any,
 ) -> Strategy:
     """Returns a strategy whose particles go on from window to window.
 
@@ -209,6 +217,7 @@ def persistent_strategy(
       start: The particle that a window starts from, as in `Persistent`.
       memory: The noise memory; `FreshNoise` if None.
       kind: The strategy's class.
+      fields: Static fields of `kind` that `EvolutionStrategy` does not have.
 
     Raises:
       UserError: the window is longer than an episode, or episodes that never end are staggered.
@@ -229,6 +238,7 @@ def persistent_strategy(
         optimiser=OPTIMISERS[config.optimiser],
         update_scale=config.update_scale,
         pair_memory=memory or FreshNoise(),
+        **fields,
     )
 
 

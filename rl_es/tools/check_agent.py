@@ -351,7 +351,10 @@ class AgentChecks:
         # Of a learner they may change another part than the policy, such as a critic.
         is_learner = hasattr(self.module, "make_learner")
         wrong = [name for name in idle if name not in OPTIMISERS and not is_learner]
-        remedy = "read them from hyper, which init is given, and keep them in the state"
+        remedy = (
+            "read them from hyper, which init is given, and keep them in the state; or fix what is "
+            f"not used as a constant of Hyperparameters, {(*wrong, 'lr')[0]}: ClassVar[float] = 0.0"
+        )
         expect(not wrong, f"another value changes nothing: {', '.join(wrong)}", remedy)
         suffix = f", but not {', '.join(idle)}" if idle else ""
         return f"they change the policy{suffix}; none compiles anything"
