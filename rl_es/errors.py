@@ -92,16 +92,27 @@ def short_reason(error: BaseException) -> str:
 
 
 def source_line(error: BaseException) -> str:
-    """Returns the innermost line outside of engine and libraries, ` (my_env.py:57)`, or ''."""
+    """Returns the line of a user's code that an error comes from, ` (my_env.py:57)`, or ''.
+
+    It is the innermost one outside of libraries and of the engine, which called it: the script that
+    called the engine does not count. Built-in agents and environments count as a user's.
+    """
     engine = Path(__file__).parent
-    plugins = (engine / "agents", engine / "envs")
+    built_in = (engine / "agents", engine / "envs")
     libraries = [Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib")]
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+    is_called, line = False, ""
+    for frame in traceback.extract_tb(error.__traceback__):
         path = Path(frame.filename)
-        roots = libraries if any(map(path.is_relative_to, plugins)) else [engine, *libraries]
-        if path.suffix == ".py" and not any(map(path.is_relative_to, roots)):
-            return f" ({path.name}:{frame.lineno})"
-    return ""
+        is_built_in = any(map(path.is_relative_to, built_in))
+        if path.is_relative_to(engine) and not is_built_in:
+            is_called = True
+        elif (
+            is_called
+            and path.suffix == ".py"
+            and (is_built_in or not any(map(path.is_relative_to, libraries)))
+        ):
+            line = f" ({path.name}:{frame.lineno})"
+    return line
 
 
 def brief(value: Any, limit: int = 60) -> str:

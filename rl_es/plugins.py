@@ -24,7 +24,6 @@ import importlib.util
 import inspect
 import re
 import sys
-import traceback
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -33,9 +32,8 @@ from typing import Any
 
 import pydantic
 
-from rl_es import config
 from rl_es.config import Config, Style
-from rl_es.errors import UserError, brief, did_you_mean, short_reason
+from rl_es.errors import UserError, brief, did_you_mean, short_reason, source_line
 
 _REFERENCE = re.compile(r"(?P<module>[^:\0]+?\.py|[A-Za-z_][\w.]*)(?::(?P<object>[A-Za-z_]\w*))?")
 
@@ -181,12 +179,11 @@ def load_suite(reference: str, name: str, adapt: Callable[[str, Any], Any]) -> A
 
     def make(name: str, options: Config) -> Any:
         try:
-            environment = construct(options)
+            return adapt(name, construct(options))
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f"{reference}: {_line_of(error)}{short_reason(error)}") from None
-        return adapt(name, environment)
+            raise _code_error(reference, error) from None
 
     return SimpleNamespace(
         NAMES=(name,),
@@ -241,9 +238,9 @@ def _import(name: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
             raise UserError(f"no module '{name}' can be imported here") from None
-        raise UserError(f"{name}: {_line_of(error)}{short_reason(error)}") from None
+        raise UserError(f"{name}: {short_reason(error)}{source_line(error)}") from None
     except Exception as error:
-        raise _import_error(name, error) from None
+        raise _code_error(name, error) from None
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -262,20 +259,13 @@ def _import_file(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
-        raise _import_error(path, error) from None
+        raise _code_error(path, error) from None
     return module
 
 
-def _import_error(source: str | Path, error: Exception) -> UserError:
-    kind = type(error).__name__
-    return UserError(f"{source}: {_line_of(error)}{kind}: {short_reason(error)}")
-
-
-def _line_of(error: Exception) -> str:
-    """Returns the innermost line that raised an error: `line 12 of my_agent.py: `, or ''."""
-    if isinstance(error, SyntaxError):
-        return f"line {error.lineno}: "
-    frames = traceback.extract_tb(error.__traceback__)
-    machinery = ("importlib", "<string>", config.__file__)  # not the line that is to be changed
-    frames = [frame for frame in frames if not any(name in frame.filename for name in machinery)]
-    return f"line {frames[-1].lineno} of {Path(frames[-1].filename).name}: " if frames else ""
+def _code_error(source: str | Path, error: Exception) -> UserError:
+    """Returns an error of a user's code as one line, with the file and the line."""
+    line = source_line(error)
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        line = f" ({Path(error.filename).name}:{error.lineno})"
+    return UserError(f"{source}: {type(error).__name__}: {short_reason(error)}{line}")

@@ -303,7 +303,7 @@ def test_all_of_a_brax_style_state_is_carried(directory: Path) -> None:
         ("subprocess:Popen", "is no environment"),
         ("os:system", "is no environment"),
         ("no_such_package.at_all:It", "no module 'no_such_package.at_all'"),
-        ("./broken.py:It", "broken.py: line 2 of broken.py: NameError"),
+        ("./broken.py:It", r"broken.py: NameError: .* \(broken.py:2\)"),
         ("./syntax.py:It", "syntax.py: line 1: SyntaxError"),
     ],
 )

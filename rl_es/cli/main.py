@@ -6,12 +6,13 @@ import os
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from rl_es.cli import result_commands, run_commands, setup_commands
 from rl_es.cli.parsing import Commands, parse
-from rl_es.errors import UserError, brief, did_you_mean, printable, short_reason
+from rl_es.errors import UserError, brief, did_you_mean, printable, short_reason, source_line
 
 VERBS: Commands = {
     "run": run_commands.RunCommand,
@@ -54,7 +55,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
     try:
-        return _command(arguments)()
+        with warnings.catch_warnings():
+            warnings.showwarning = lambda message, *_, **__: print(
+                f"warning: {printable(str(message))}", file=messages
+            )
+            return _command(arguments)()
     except UserError as error:
         print(f"error: {printable(str(error))}", file=messages)
         return error.code
@@ -75,8 +80,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError as error:
         print(f"error: not enough memory ({printable(short_reason(error))})", file=messages)
         return 1
-    except Exception:
-        traceback.print_exc(file=messages)
+    except Exception as error:
+        line = source_line(error)
+        if not line or os.environ.get("RL_ES_TRACEBACK"):
+            traceback.print_exc(file=messages)
+        else:  # a mistake in code of the user's
+            text = f"{type(error).__name__}: {short_reason(error)}{line}"
+            print(f"error: {printable(text)}; RL_ES_TRACEBACK=1 shows every call", file=messages)
         return 1
 
 
