@@ -161,7 +161,7 @@ class EnvironmentChecks:
             expect((space.low <= space.high).all(), "low is above high", "Box(low, high)")
             actions = f"actions {space.shape}"
         ends = "endless" if length is None else f"at most {length:,} steps"
-        return f"observations {shape}, {actions}, {ends}"
+        return "; ".join((f"observations {shape}, {actions}, {ends}", *spec.notes))
 
     def types(self) -> str:
         """Shapes and dtypes are those of the specification, and a step keeps those of the state."""
@@ -278,6 +278,11 @@ class EnvironmentChecks:
             "a step both terminates and truncates",
             "truncated & ~terminated: only one of them ends an episode",
         )
+        one_step = (rollout.terminated | rollout.truncated)[0].all() and limit != 1
+        if one_step and self.library:
+            return "each episode is one step long"
+        remedy = "end later; or state episode_length=1 where one step is the task"
+        expect(not one_step, "every episode ends after one step, whatever the action", remedy)
         if limit is None:
             detail = "truncates, but episode_length is None"
             expect(not truncated.any(), detail, "state the length")

@@ -16,7 +16,7 @@ def check_types(env: Environment) -> None:
 
 def check(env: Environment, steps: int) -> LaneRollout:
     """Everything that holds for every environment, over `steps` steps."""
-    checks = EnvironmentChecks(env, steps)
+    checks = EnvironmentChecks(env, steps, library=True)
     for name in ASKED:
         checks.checks()[name]()  # raises where it does not hold
     result = checks.run

@@ -117,6 +117,14 @@ class LateTruncation(Sound):
         )
 
 
+class OneStep(Sound):
+    """Ends at once, and says that it takes 20 steps."""
+
+    def after(self, state, position):
+        transition = super().after(state, position)
+        return transition._replace(truncated=jnp.ones((), bool) & ~transition.terminated)
+
+
 class Unclipped(Sound):
     """Has no answer to an action that it has not."""
 

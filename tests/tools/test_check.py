@@ -23,6 +23,7 @@ ENVIRONMENTS = {
     "ChangingState": "types",
     "BothEnds": "ends",
     "LateTruncation": "ends",
+    "OneStep": "ends",
     "Unclipped": "finite",
 }
 AGENTS = {
