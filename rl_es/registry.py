@@ -25,6 +25,7 @@ A suite file `envs/SUITE.py` has
   take, without loading jax.
 - `NATIVE` and `native(name)`, optional: the names that have a `rl_es.interfaces.Native`, and the
   function that returns it. Policies can then be evaluated in both.
+- `NOTES`, optional: by an environment's name, what a reader of its results has to know.
 - `DRAWN` and `drawing(name, options, width, height)`, optional: the names that have a
   `rl_es.interfaces.Drawing`, and the function that returns one of this size in pixels.
 

@@ -75,7 +75,15 @@ def _tables(subject: str, long: bool) -> Iterator[Table]:
             near = did_you_mean(subject, names)
             raise UserError(f"list: nothing is named '{brief(subject)}'{near}")
         of_environment = (s for s in suites if subject in registry.suites.load(s).NAMES)
-        yield from _environments([subject if subject in suites else next(of_environment)], long)
+        suite = subject if subject in suites else next(of_environment)
+        yield from _environments([suite], long)
+        notes = getattr(registry.suites.load(suite), "NOTES", {})
+        notes = {name: note for name, note in notes.items() if subject in (suite, name)}
+        if notes:
+            table = plain_table(("environment", "note"), title="What to know")
+            for name, note in notes.items():
+                table.add_row(Text(name), Text(note))
+            yield table
 
 
 def _agents(names: Sequence[str], long: bool) -> Iterator[Table]:

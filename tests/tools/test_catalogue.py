@@ -1,4 +1,4 @@
-"""The JSON schema of sweep files: it takes what the suite takes, and refuses common mistakes."""
+"""The catalogue, and its JSON schema: it takes what the suite takes, and refuses mistakes."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from rl_es.envs import gymnax
 from rl_es.sweep.loading import override
 from rl_es.sweep.yaml_reader import parse_yaml, read_yaml
 from rl_es.tools import catalogue
@@ -67,3 +68,15 @@ def test_a_mistake_is_found(mistake: str, validator: Any):
     document = parse_yaml(GOOD, "good")
     override(document, [mistake])
     assert not validator.is_valid(document.content)
+
+
+@pytest.mark.parametrize(
+    ("subject", "expected"), [("MetaMaze-misc", 1), ("gymnax", len(gymnax.NOTES)), ("pes", 0)]
+)
+def test_what_to_know_of_an_environment_is_listed(subject: str, expected: int, capsys: Any):
+    catalogue.show_catalogue(subject, False)
+    text = " ".join(capsys.readouterr().out.split())
+    assert text.count("What to know") == (expected > 0)
+    assert ("a chance of 1/65" in text) == (expected > 0)
+    assert ("anew each episode" in text) == (expected > 1)
+    assert gymnax.NOTES.keys() <= {*gymnax.NAMES}
