@@ -36,8 +36,8 @@ def initial_statistics(env: Environment) -> Statistics:
     """Returns statistics of no observations, whose mean is one that an episode starts with."""
     values = env.reset(jax.random.key(0))[1].values
     usable = jnp.abs(values) < MAX_DEVIATION
-    empty = empty_statistics(values.shape)
-    return empty.replace(mean=jnp.where(usable, values, empty.mean))
+    zeros = jnp.zeros_like(values)
+    return Statistics(jnp.zeros(()), jnp.where(usable, values, zeros), zeros)
 
 
 def normalise(statistics: Statistics | None, observation: Observation) -> Observation:
