@@ -218,7 +218,7 @@ STYLED = AGENT.replace(
 def test_a_run_records_the_style_of_a_plug_in(directory: Path) -> None:
     (directory / "mine.py").write_text(STYLED)
     sweep = sweep_of(SWEEP.format(agent="./mine.py:Mine", env="CartPole-v1"))
-    Store(directory / "out").write_manifest(sweep, 1)
+    Store(directory / "out").write_manifest(sweep, ())
     style = manifest.read_sweep_manifest(directory / "out").styles["./mine.py:Mine"]
     assert style == Style("#123456", marker="v")
 

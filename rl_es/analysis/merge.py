@@ -7,7 +7,7 @@ from typing import Any
 from rl_es.errors import UserError
 from rl_es.results import tables, text_files
 from rl_es.results.files import folder_of_results
-from rl_es.results.manifest import read_sweep_manifest
+from rl_es.results.manifest import EnvironmentProtocol, SweepManifest, read_sweep_manifest
 
 
 def merge_folders(folders: Sequence[Path], out: Path) -> list[Path]:
@@ -44,6 +44,8 @@ def merge_folders(folders: Sequence[Path], out: Path) -> list[Path]:
             for folder, manifest in zip(folders, manifests, strict=True)
         ],
     }
+    content["protocol"] = merge_protocols(manifests)
+    content["labels"] = list(dict.fromkeys(label for m in manifests for label in m.labels))
     styles = {agent: style for manifest in manifests for agent, style in manifest.styles.items()}
     if styles:
         content["styles"] = {agent: style.to_json() for agent, style in styles.items()}
@@ -51,3 +53,18 @@ def merge_folders(folders: Sequence[Path], out: Path) -> list[Path]:
     paths = [*tables.write_tables(out, curves, runs), out / "manifest.json"]
     text_files.write_json(paths[-1], content)
     return paths
+
+
+def merge_protocols(manifests: Sequence[SweepManifest]) -> list[dict[str, Any]]:
+    """Returns the protocols of environments in which those of all folders are known and equal."""
+    if not all(manifest.protocol for manifest in manifests):
+        return []
+    protocols: dict[str, list[EnvironmentProtocol]] = {}
+    for manifest in manifests:
+        for protocol in manifest.protocol:
+            protocols.setdefault(protocol.env, []).append(protocol)
+    return [
+        first.model_dump(mode="json")
+        for first, *others in protocols.values()
+        if all(other == first for other in others)
+    ]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from rl_es.analysis import sweep_tables
+from rl_es.analysis import protocol, sweep_tables
 from rl_es.analysis.figures.catalogue import KINDS
 from rl_es.analysis.formatting import escape_markdown, to_csv, to_markdown
 from rl_es.analysis.html import report as html_report
@@ -72,17 +72,19 @@ def page_sections(
     if sweep_tables.has_totals(digest):
         legend = escape_markdown(sweep_tables.totals_legend(digest))
         totals = [to_markdown(sweep_tables.totals_table(digest)), legend]
+    protocol_table = protocol.protocol_table(runs, manifest)
     entries = sweep_tables.description_text(runs, manifest).items()
     description = "\n".join(f"- {name}: {escape_markdown(text)}" for name, text in entries)
-    lines, remark = sweep_tables.command_lines(folder, runs)
+    settings = protocol.settings_tables(runs, manifest).items()
+    lines, remark = protocol.command_lines(folder, runs, manifest)
     return [
         Section(f"Results: {escape_markdown(folder.resolve().name)}", introduction, level=1),
         Section("Summary", [to_markdown(summary), sweep_tables.summary_legend(digest)]),
         Section("Over all environments", totals),
         Section("Figures", figure_blocks(folder, KINDS, pictures)),
         Section("Runs that diverged or failed", [to_markdown(lost_runs)] if lost_runs.rows else []),
-        Section("What was run", [description]),
-        Section("Settings", [to_markdown(sweep_tables.settings_table(runs))]),
+        Section("What was run", [to_markdown(protocol_table), protocol.NOTE, description]),
+        *(Section(title, [to_markdown(table)]) for title, table in settings),
         files_section(sweep_tables.result_files(folder)),
         Section("Run it again", ["\n".join(f"    {line}" for line in lines), remark]),
     ]

@@ -5,8 +5,7 @@ aggregates and comparisons of scores. All else is neither escaped nor laid out: 
 (`rl_es.analysis.sweep_report`) and `report.html` (`rl_es.analysis.html`) hold the same.
 """
 
-import shlex
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,7 +35,7 @@ from rl_es.analysis.formatting import (
     text_cell,
 )
 from rl_es.analysis.metrics import significant_best_labels
-from rl_es.analysis.results import ResultTables, setting_columns
+from rl_es.analysis.results import ResultTables
 from rl_es.analysis.statistics import (
     CONFIDENCE,
     MANY_REPLICATES,
@@ -44,9 +43,7 @@ from rl_es.analysis.statistics import (
     bootstrap,
     median_time,
 )
-from rl_es.errors import printable
 from rl_es.results.manifest import SweepManifest, describe_mixed, parse_versions
-from rl_es.terminal import start_command
 
 STATUSES = ("finished", "running", "diverged", "failed")
 LONGEST_REASON = 300  # characters; the full text is in runs.csv
@@ -178,7 +175,7 @@ def running_table(runs: pd.DataFrame) -> Table:
 def _run_cells(run: Mapping) -> list[TableCell]:
     seed = TableCell(str(run["seed"]), float(run["seed"]))
     names = [text_cell(run[name]) for name in ("env", "label")]
-    return [*names, seed, TableCell(_setting_text(run["status"])), count_cell(run["env_steps"])]
+    return [*names, seed, TableCell(str(run["status"] or "unknown")), count_cell(run["env_steps"])]
 
 
 def training_time(runs: pd.DataFrame) -> str:
@@ -199,6 +196,7 @@ def description_text(runs: pd.DataFrame, manifest: SweepManifest) -> dict[str, s
         "Environments": _join(runs["env"]),
         "Agents": _join(runs["label"]),
         "Seeds": format_ranges(runs["seed"]),
+        "Tuned": _tuning_text(manifest),
         "Started": ", ".join(time[:16].replace("T", " ") for time in manifest.of_starts("time")),
         "Machine": ", ".join(manifest.of_starts("machine")),
         "Processor": ", ".join(manifest.of_starts("processor")),
@@ -208,10 +206,16 @@ def description_text(runs: pd.DataFrame, manifest: SweepManifest) -> dict[str, s
         "Revision": _join(runs["git_revision"]),
         "Versions": ", ".join(packages),
     }
-    optional = {"Returns not finite": _nonfinite_text(runs), "Tuned by": manifest.tuning}
-    return {name: text or "not known" for name, text in texts.items()} | {
-        name: text for name, text in optional.items() if text
-    }
+    nonfinite = _nonfinite_text(runs)
+    optional = {"Returns not finite": nonfinite} if nonfinite else {}
+    return {name: text or "not known" for name, text in texts.items()} | optional
+
+
+def _tuning_text(manifest: SweepManifest) -> str:
+    """Returns where tuned settings come from, or that the sweep names no tuning."""
+    if manifest.tuning:
+        return f"by {manifest.tuning}"
+    return "no, as far as the sweep says: it names no tuning" if manifest.sweep else ""
 
 
 def mixed_versions_text(runs: pd.DataFrame) -> str:
@@ -228,26 +232,6 @@ def _nonfinite_text(runs: pd.DataFrame) -> str:
         for (env, label), members in groups
     ]
     return f"{'; '.join(parts)}; each counted as the worst of its generation" if parts else ""
-
-
-def settings_table(runs: pd.DataFrame) -> Table:
-    """Returns a table of each label's settings; what all runs share has a row of its own."""
-    columns = setting_columns(runs)
-    common = [c for c in columns if runs[c].notna().all() and runs[c].nunique() == 1]
-
-    def settings(group: pd.DataFrame, names: Iterable[str]) -> str:
-        values = {
-            columns[n]: " / ".join(map(_setting_text, sorted(group[n].dropna().unique())))
-            for n in names
-        }
-        return ", ".join(f"{name} {value}" for name, value in values.items() if value)
-
-    rows = [("all", "", settings(runs, common))] if common and runs["label"].nunique() > 1 else []
-    different = [c for c in columns if not rows or c not in common]
-    for label in sorted(runs["label"].unique(), key=natural_order):
-        group = runs[runs["label"] == label]
-        rows.append((label, _join(group["agent"]), settings(group, different)))
-    return make_table(("label", "agent", "settings"), (map(TableCell, row) for row in rows))
 
 
 def result_files(folder: Path) -> dict[str, str]:
@@ -272,18 +256,6 @@ def result_files(folder: Path) -> dict[str, str]:
     return always | {name: text for name, text in optional.items() if (folder / name).exists()}
 
 
-def command_lines(folder: Path, runs: pd.DataFrame) -> tuple[list[str], str]:
-    """Returns the command lines that run the sweep and its report again, and a remark on them."""
-    files = [f"sweeps/{name}.yaml" for name in _distinct(runs["sweep"])]
-    start = start_command()
-    sweeps = [f"{start} run {shlex.quote(file)}" for file in files]
-    results = shlex.quote(f"results/{printable(folder.resolve().name)}")
-    return [*sweeps, f"{start} report {results}"], (
-        "The sweep file may lie in a folder below sweeps/. Finished runs are kept; the last line "
-        "makes this report alone."
-    )
-
-
 def _distinct(column: pd.Series) -> list[str]:
     """Returns distinct values in natural order, each on one line."""
     return [" ".join(str(v).split()) for v in sorted(column.dropna().unique(), key=natural_order)]
@@ -291,12 +263,6 @@ def _distinct(column: pd.Series) -> list[str]:
 
 def _join(column: pd.Series) -> str:
     return ", ".join(_distinct(column))
-
-
-def _setting_text(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:g}"
-    return "unknown" if value is None else str(value)
 
 
 def summary_table(digest: Digest) -> Table:

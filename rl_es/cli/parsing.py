@@ -13,7 +13,7 @@ import re
 import sys
 import typing
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from types import NoneType
 from typing import Any
 
@@ -126,6 +126,47 @@ def arguments_of(command: Any) -> Iterator[Argument]:
         types, is_variadic = tuple(part for part in parts if part is not ...), ... in parts
         name = field.name.replace("_", "-")
         yield Argument(name, types, notes, is_required, is_optional, is_variadic)
+
+
+def _values_of(command: Any) -> Iterator[tuple[Any, Any]]:
+    """Yields the value of each argument of a command, with its default."""
+    for field in dataclasses.fields(command):
+        value = getattr(command, field.name)
+        if dataclasses.is_dataclass(value):
+            yield from _values_of(value)
+        else:
+            yield value, field.default
+
+
+def command_words(
+    verb: str, command: Any, omit: Container[str] = (), **changes: Any
+) -> tuple[str, ...]:
+    """Returns the command line, without the program, that means a command.
+
+    Args:
+      verb: name of the command.
+      command: the command; arguments at their defaults are left out.
+      omit: names of arguments that are left out as well.
+      changes: fields that are written with another value.
+    """
+    command = dataclasses.replace(command, **changes)
+    words = [verb]
+    for argument, (value, default) in zip(arguments_of(command), _values_of(command), strict=True):
+        if value != default and argument.name not in omit:
+            words += _argument_words(argument, value)
+    return tuple(words)
+
+
+def _argument_words(argument: Argument, value: Any) -> Iterator[str]:
+    """Yields an argument with its value as a command line has them."""
+    if argument.is_flag:
+        yield argument.flags[0 if value else -1]
+        return
+    values = list(map(str, value if isinstance(value, tuple) else (value,)))
+    if UseAppendAction in argument.notes:
+        yield from itertools.chain.from_iterable((argument.flags[0], text) for text in values)
+    else:
+        yield from (*argument.flags, *values)
 
 
 def literals(kind: Any) -> list[str]:

@@ -13,13 +13,19 @@ from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional, arg
 
-from rl_es.cli import arguments
+from rl_es.cli import arguments, parsing
 from rl_es.cli.arguments import Machine, NoReplays, Out, Overrides, Quiet, SweepFile, option
 from rl_es.errors import UserError, check_number
 from rl_es.results.files import write_text
 from rl_es.training.multihost_options import ALONE, MultihostOptions
 
 MOST_WORKERS = 4096
+# Options that a manifest does not record: they decide neither which runs there are nor what their
+# results are, or they would leave a new folder without runs, as `--retry-failed` does.
+NOT_RECORDED = (
+    *("retry-failed", "checkpoint", "quiet", "no-replays"),
+    *(argument.name for argument in parsing.arguments_of(MultihostOptions)),
+)
 
 
 def write_films(folder: Path) -> None:
@@ -142,6 +148,7 @@ class RunCommand:
                 retry_failed=self.retry_failed,
                 shard=shard,
                 make_executor=make_executor,
+                command=parsing.command_words("run", self, omit=NOT_RECORDED, out=out),
             )
         if self.shard is not None:
             print(f"shard {self.shard} is done; with all of them, `report {out}` makes the report")
@@ -275,7 +282,9 @@ class TuneCommand:
 
         progress = make_progress(self.quiet)
         try:
-            code = run_search(sweep, out, progress, self.machine.resources(), self.startup)
+            command = parsing.command_words("tune", self, omit=NOT_RECORDED, out=out)
+            resources = self.machine.resources()
+            code = run_search(sweep, out, progress, resources, self.startup, command)
         finally:
             progress.end()
         write_report(out)

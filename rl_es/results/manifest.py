@@ -41,6 +41,7 @@ class Start(FileModel):
     git_revision: str | None = None
     project_revision: str | None = None
     versions: dict[str, str] = Field(default_factory=dict)
+    command: list[str] = Field(default_factory=list)
 
 
 ALWAYS = ("rl_es", "jax", "jaxlib", "flax", "optax", "gymnax", "brax", "mujoco", "numpy")
@@ -309,10 +310,31 @@ class _Style(FileModel):
         return self
 
 
+class EnvironmentProtocol(FileModel):
+    """The budget and the evaluations of all runs in an environment.
+
+    Attributes:
+      env: Label of the environment.
+      budget: The end of a run: `env_steps`, `generations` or `seconds`.
+      evaluation: `points`, evaluations besides the one at the start, and `episodes` of each.
+    """
+
+    env: str
+    budget: dict[str, float | None] = Field(default_factory=dict)
+    evaluation: dict[str, int] = Field(default_factory=dict)
+
+
+class _MergedFolder(FileModel):
+    folder: str
+
+
 class _SweepManifest(FileModel):
     sweep: _SweepDescription
     starts: list[Start] = Field(default_factory=list)
     styles: dict[str, _Style] = Field(default_factory=dict)
+    protocol: list[EnvironmentProtocol] = Field(default_factory=list)
+    labels: list[str] = Field(default_factory=list)
+    merged: list[_MergedFolder] | None = None
 
 
 @dataclass(frozen=True)
@@ -323,13 +345,29 @@ class SweepManifest:
       sweep: The content of its file.
       starts: A record of each start.
       styles: Styles in figures, by the reference of a plug-in.
-      is_merge: True where the tables come from several folders.
+      protocol: The budget and the evaluations in each environment, in the order of the sweep; empty
+        in folders from before they were recorded.
+      labels: The labels in the order of the sweep; empty in folders from before it was recorded.
+      merged_folders: The folders that the tables come from; None where they were not merged.
     """
 
     sweep: Mapping[str, Any] = field(default_factory=dict)
     starts: tuple[Mapping[str, Any], ...] = ()
     styles: Mapping[str, Style] = field(default_factory=dict)
-    is_merge: bool = False
+    protocol: tuple[EnvironmentProtocol, ...] = ()
+    labels: tuple[str, ...] = ()
+    merged_folders: tuple[str, ...] | None = None
+
+    @property
+    def is_merge(self) -> bool:
+        """True where the tables come from several folders."""
+        return self.merged_folders is not None
+
+    @property
+    def commands(self) -> list[tuple[str, ...]]:
+        """The distinct commands of all starts, in order; each as words after the program's name."""
+        commands = (tuple(start.get("command") or ()) for start in self.starts)
+        return [*dict.fromkeys(filter(None, commands))]
 
     @property
     def description(self) -> str:
@@ -358,7 +396,15 @@ def read_sweep_manifest(folder: Path) -> SweepManifest:
     manifest, content = read_json_as(path, _SweepManifest, "manifest of a sweep")
     starts = tuple(content.get("starts", ()))
     styles = {name: Style(**style.model_dump()) for name, style in manifest.styles.items()}
-    return SweepManifest(content["sweep"], starts, styles, is_merge="merged" in content)
+    merged = manifest.merged
+    return SweepManifest(
+        content["sweep"],
+        starts,
+        styles,
+        tuple(manifest.protocol),
+        tuple(manifest.labels),
+        None if merged is None else tuple(entry.folder for entry in merged),
+    )
 
 
 def _tuning(record: Mapping[str, Any]) -> str:

@@ -67,6 +67,7 @@ def run_sweep(
     retry_failed: bool = False,
     shard: Shard = ALL_GROUPS,
     make_executor: ExecutorFactory | None = None,
+    command: Sequence[str] = (),
 ) -> int:
     """Runs what is missing of a sweep.
 
@@ -78,6 +79,8 @@ def run_sweep(
       retry_failed: run the cells that failed before, and no others.
       shard: the part of its groups that is run.
       make_executor: makes what runs the groups; by default this process runs them.
+      command: the words of the command line that runs it, for the manifest; empty where there is
+        none.
 
     Returns:
       0, or 1 where a cell or a surface failed, now or before.
@@ -91,15 +94,17 @@ def run_sweep(
     store = Store(out, progress.note)
     store.check_same(_identity(sweep, resources))
     requests = surfaces.requested_surfaces(sweep) if shard.is_first else ()
-    groups = shard.select(group_cells(expand_cells(sweep)))
+    all_cells = expand_cells(sweep)
+    groups = shard.select(group_cells(all_cells))
     cells = [cell for group in groups for cell in group.cells]
     states = store.states(cells)
     state_to_run: CellState = "failed" if retry_failed else "missing"
     versions = {c.run_id: store.version(c) for c in cells if states[c.run_id] == state_to_run}
     left = [group for group in groups if any(c.run_id in versions for c in group.cells)]
     works = [make_placed_group(group, resources) for group in left]
-    shard_entry = {} if shard == ALL_GROUPS else {"shard": str(shard)}
-    store.write_manifest(sweep, len(cells), **shard_entry)
+    shard_name = "" if shard == ALL_GROUPS else str(shard)
+    start = {"cells": len(cells), "shard": shard_name, "command": [*command]}
+    store.write_manifest(sweep, all_cells, **start)
     store.refresh(*(cell for cell in cells if states[cell.run_id] == "done"))
     failed_before = 0 if retry_failed else sum(state == "failed" for state in states.values())
     progress.begin(left, len(cells) - len(versions) - failed_before, len(cells))

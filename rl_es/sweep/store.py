@@ -224,22 +224,25 @@ class Store:
 
     # Writing.
 
-    def write_manifest(self, sweep: Sweep, cells: int, **start: Any) -> None:
+    def write_manifest(self, sweep: Sweep, cells: Sequence[Cell], /, **start: Any) -> None:
         """Writes `manifest.json`, or adds this start to an existing one.
 
         Args:
           sweep: the sweep that is run.
-          cells: number of its cells.
-          start: what else to record of this start.
+          cells: all of its cells, in order.
+          start: what else to record of this start; empty values are left out.
 
         Raises:
           UserError: the folder holds the results of another sweep.
         """
         content = sweep.model_dump(mode="json", by_alias=True)
         processes = {"processes": jax.process_count()} if multihost.is_multihost() else {}
-        start = {"cells": cells, **processes, **start}
+        start = {
+            **processes,
+            **{name: value for name, value in start.items() if value not in ("", [])},
+        }
         styles = registry.plugin_styles(agent.name for agent in sweep.agents)
-        more = {"styles": styles} if styles else {}
+        more = describe_cells(cells) | ({"styles": styles} if styles else {})
         multihost.call_on_first(
             lambda: manifest.write_manifest(self.folder, "sweep", content, start, self.note, **more)
         )
@@ -417,6 +420,18 @@ class Store:
         Otherwise the others would wait for this process in vain: the error has to end them all.
         """
         return isinstance(error, UserError) or not multihost.is_multihost()
+
+
+def describe_cells(cells: Iterable[Cell]) -> dict[str, Any]:
+    """Returns the protocol of each environment and the labels, in the order of the sweep."""
+    protocol: dict[str, dict[str, Any]] = {}
+    labels: dict[str, None] = {}
+    for cell in cells:
+        budget = cell.budget.model_dump(mode="json", exclude_none=True)
+        evaluation = cell.evaluation.model_dump(mode="json")
+        protocol.setdefault(cell.env, {"env": cell.env, "budget": budget, "evaluation": evaluation})
+        labels.setdefault(cell.label)
+    return {"protocol": [*protocol.values()], "labels": [*labels]}
 
 
 def cell_identity(cell: Cell) -> dict[str, Any]:

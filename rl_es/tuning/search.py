@@ -39,6 +39,7 @@ def run_search(
     progress: Progress,
     resources: Resources = DEFAULT_RESOURCES,
     startup: int = STARTUP_TRIALS,
+    command: Sequence[str] = (),
 ) -> int:
     """Runs a sweep with its random settings proposed by a guided search.
 
@@ -48,6 +49,7 @@ def run_search(
       progress: display of every run.
       resources: devices, lanes and memory that may be used.
       startup: random trials of each study before the first guided one.
+      command: the words of the command line that runs it, for the manifest.
 
     Returns:
       0, or 1 if a cell failed.
@@ -61,7 +63,7 @@ def run_search(
     store = Store(out, note=progress.note)
     # The cells of a random search: the guided one has as many, with the same budgets.
     cells = expand_cells(sweep)
-    store.write_manifest(sweep, len(cells))
+    store.write_manifest(sweep, cells, cells=len(cells), command=[*command])
     progress.begin(group_cells(cells), 0, len(cells))
     records: list[TrialRecord] = []
     with stop_on_signal() as stop:

@@ -7,10 +7,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from rl_es.analysis import sweep_tables
+from rl_es.analysis import protocol
 from rl_es.analysis.html.report import film_strips
 from rl_es.errors import UserError
 from rl_es.results import files, replays, text_files
+from rl_es.results.manifest import SweepManifest
 from tests.analysis import films
 
 
@@ -84,7 +85,7 @@ def test_commands_that_a_page_tells_can_be_pasted(
 ) -> None:
     monkeypatch.setattr(sys, "argv", [program])
     runs = pd.DataFrame({"sweep": ["x; rm -rf ~ #", "good"]})
-    lines, _ = sweep_tables.command_lines(tmp_path / "it's $HOME", runs)
+    lines, _ = protocol.command_lines(tmp_path / "it's $HOME", runs, SweepManifest())
     assert lines[:2] == [
         f"{start} run sweeps/good.yaml",
         f"{start} run 'sweeps/x; rm -rf ~ #.yaml'",

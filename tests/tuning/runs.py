@@ -30,7 +30,7 @@ def fill(
     cells = expand_cells(sweep)
     for cell in cells:
         write(store, cell, returns(cell), status(cell))
-    store.write_manifest(sweep, len(cells))
+    store.write_manifest(sweep, cells)
 
 
 def write(store: Store, cell: Cell, returns: list[float], status: str) -> None:

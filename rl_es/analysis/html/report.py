@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 from PIL import Image
 
-from rl_es.analysis import drawing, sweep_tables
+from rl_es.analysis import drawing, protocol, sweep_tables
 from rl_es.analysis.curves import (
     COUNTED_STATUSES,
     Curve,
@@ -108,7 +108,7 @@ def compose_html(
     page = _environment().get_template("page.html")
     return page.render(
         header=_header(folder, results.runs, manifest),
-        sections=list(_sections(folder, results, digest, pictures)),
+        sections=list(_sections(folder, results, digest, manifest, pictures)),
         style=raw("page.css"),
         theme=raw("theme.js"),
         library=Markup(get_plotlyjs()),
@@ -176,7 +176,11 @@ class HtmlSection:
 
 
 def _sections(
-    folder: Path, results: ResultTables, digest: sweep_tables.Digest, pictures: Sequence[Path]
+    folder: Path,
+    results: ResultTables,
+    digest: sweep_tables.Digest,
+    manifest: SweepManifest,
+    pictures: Sequence[Path],
 ) -> Iterator[HtmlSection]:
     runs, films = results.runs, replays.read_replays(folder)
     inline = fit_bytes(pictures, MOST_PICTURES)
@@ -205,9 +209,15 @@ def _sections(
         strips = film_strips(folder, films.replays, fit_bytes(files, room))
         content = {"strips": strips, "missing": films.missing}
         yield HtmlSection("replays", "Replays", "replays", content)
-    yield _table_section("settings", "Settings", sweep_tables.settings_table(runs))
+    table = protocol.protocol_table(runs, manifest)
+    texts = sweep_tables.description_text(runs, manifest)
+    note = f"Seeds: {texts['Seeds']}. Tuned: {texts['Tuned']}. {protocol.NOTE}"
+    yield _table_section("protocol", "What was run", table, note)
+    for title, table in protocol.settings_tables(runs, manifest).items():
+        anchor = {protocol.SETTINGS: "settings", protocol.CONSTANTS: "constants"}[title]
+        yield _table_section(anchor, title, table)
     yield HtmlSection("files", "Files", "files", sweep_tables.result_files(folder))
-    commands, remark = sweep_tables.command_lines(folder, runs)
+    commands, remark = protocol.command_lines(folder, runs, manifest)
     yield HtmlSection("again", "Run it again", "commands", {"lines": commands, "remark": remark})
 
 
