@@ -60,11 +60,16 @@ def split_traced(config: Config) -> tuple[dict[str, Any], dict[str, float]]:
 
 
 # Colours are those of Okabe and Ito (2008), which stay distinct under the common kinds of colour
-# blindness; their yellow is left out, because it is too pale on white, and a grey is added. Lines
-# and markers differ as well, so that figures can be read in grey.
+# blindness; their yellow is left out, because it is too pale on white, and a grey is added. After
+# these eight come four dark ones, three of them of Tol (2021), so that twelve
+# labels have a colour each. Lines and markers differ as well, so that figures can be read in grey.
 BLACK, GREY, ORANGE, SKY = "#000000", "#7f7f7f", "#E69F00", "#56B4E9"
 GREEN, BLUE, VERMILLION, PURPLE = "#009E73", "#0072B2", "#D55E00", "#CC79A7"
-COLOURS = (BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY)
+INDIGO, WINE, OLIVE, BROWN = "#332288", "#882255", "#999933", "#7A4A1E"
+COLOURS = (
+    *(BLUE, VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK, GREY),
+    *(WINE, INDIGO, OLIVE, BROWN),
+)
 LINES = {  # by name, in matplotlib's notation
     "solid": "-",
     "dashed": (0, (4, 1.5)),

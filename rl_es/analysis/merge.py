@@ -20,7 +20,8 @@ def merge_folders(folders: Sequence[Path], out: Path) -> list[Path]:
       out: where the tables go; a new folder, or one that was merged before.
 
     Raises:
-      UserError: too few folders, the same run in two, or `out` holds other results.
+      UserError: too few folders, `out` holds other results, or the same run in two folders, unless
+        two sweeps share it with equal numbers.
     """
     if len(folders) < 2:
         raise UserError("merge: needs two or more results folders")

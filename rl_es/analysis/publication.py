@@ -38,7 +38,7 @@ from rl_es.analysis.metrics import (
     typical_value,
 )
 from rl_es.analysis.results import ResultTables, load_results
-from rl_es.analysis.scores import LOW, ScoreScale, score_scale, scores_of_runs
+from rl_es.analysis.scores import LOW, ScoreScale, score_scale, scores_of_runs, shared_scale
 from rl_es.analysis.statistics import CONFIDENCE, MANY_REPLICATES, Interval, aggregate
 from rl_es.errors import UserError
 from rl_es.results.files import folder_of_results
@@ -111,7 +111,7 @@ def compose(
       UserError: no run has the metric, or the folder holds no results.
     """
     results = load_results(folder_of_results(folder))
-    scale = score_scale(results, *(normalise or (LOW, None)))
+    scale = shared_scale(results, score_scale(results, *(normalise or (LOW, None))))
     content = publication_content(results, METRICS[metric], scale, replicates)
     if not content.cells:
         raise UserError(f"{folder}: no run has the metric '{metric}'")

@@ -3,7 +3,8 @@
 Runs that share a label but not their settings must not be averaged. A folder may hold cells of two
 sweeps, or of one sweep whose file was changed in between. Where one label then stands for several
 variants, each variant gets its own label, with what differs between them in an environment: the
-sweep's name, parts of the policy, settings, the code of a plug-in.
+sweep's name, parts of the policy, settings, the code of a plug-in. Runs of two sweeps with equal
+settings are one variant, whatever else stands under their label.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -148,11 +149,14 @@ def _variant_labels(runs: pd.DataFrame, label: str) -> dict[str, str]:
 
 
 def _differences(runs: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
-    """Yields what differs between runs of one environment: a name, or '', and a text a run."""
-    columns: dict[str, pd.Series] = {
-        "": runs["agent"].map(_format_value),
-        "sweep": runs["sweep"].map(_format_value),
-    }
+    """Yields what differs between runs of one environment: a name, or '', and a text a run.
+
+    The sweep's name comes early where it tells variants apart, and last where two sweeps share one.
+    """
+    columns: dict[str, pd.Series] = {"": runs["agent"].map(_format_value)}
+    sweep = {"sweep": runs["sweep"].map(_format_value)}
+    is_shared = bool((runs.groupby(["env", "variant"])["sweep"].nunique() > 1).any())
+    columns |= {} if is_shared else sweep
     columns |= _columns_of_json(runs["policy"])
     columns |= {
         name: runs[column].map(_format_value) for column, name in setting_columns(runs).items()
@@ -163,6 +167,7 @@ def _differences(runs: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
         for name, texts in _columns_of_json(versions).items()
         if ":" in name  # a plug-in's reference, not a package
     }
+    columns |= sweep
     for name, texts in columns.items():
         if (texts.groupby(runs["env"]).nunique() > 1).any():
             yield name, texts

@@ -22,7 +22,7 @@ Axis letters: S runs (of all environments).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -47,6 +47,7 @@ from rl_es.results import text_files
 
 MAX_BYTES = 64 * 2**20  # of a CSV file
 MAX_PAIRED_LABELS = 12  # up to here every pair is compared; beyond, each label with the best one
+MIN_SHARED = 2  # environments, of an aggregate over those that all labels share
 ALL_ENVIRONMENTS = "all"
 UNTRAINED, THRESHOLD, BEST = "untrained", "threshold", "best"
 LOW = UNTRAINED
@@ -60,11 +61,13 @@ class ScoreScale:
       low: Name of the reference that is 0, and its return by environment.
       high: Name of the reference that is 1, and its return by environment.
       left_out: Environments that cannot be put on the scale.
+      unshared: Environments that `shared_scale` left out, since some label has no run there.
     """
 
     low: tuple[str, Mapping[str, float]]
     high: tuple[str, Mapping[str, float]]
     left_out: tuple[str, ...]
+    unshared: tuple[str, ...] = ()
 
     @property
     def environments(self) -> list[str]:
@@ -107,6 +110,26 @@ def score_scale(results: ResultTables, low: str = LOW, high: str | None = None) 
         (high, {env: highs[env] for env in scalable}),
         tuple(env for env in results.environments if env not in scalable),
     )
+
+
+def shared_scale(results: ResultTables, scale: ScoreScale) -> ScoreScale:
+    """Returns a scale's part over the environments in which every label has runs.
+
+    Labels of a merged folder need not have run in the same environments, and aggregates compare
+    them over what they share. Runs of any status count, so that a label whose runs all diverge
+    somewhere changes nothing. Where fewer than `MIN_SHARED` environments are shared, the scale is
+    returned as it is, and aggregates are of the labels that have runs in all of them.
+    """
+    counts = results.runs.groupby("env")["label"].nunique()
+    complete = set(counts[counts == results.runs["label"].nunique()].index)
+    shared = [env for env in scale.environments if env in complete]
+    if not MIN_SHARED <= len(shared) < len(scale.environments):
+        return scale
+    low, high = (
+        (name, {env: returns[env] for env in shared}) for name, returns in (scale.low, scale.high)
+    )
+    unshared = tuple(env for env in scale.environments if env not in shared)
+    return replace(scale, low=low, high=high, unshared=unshared)
 
 
 def _reference_returns(results: ResultTables, name: str) -> dict[str, float]:

@@ -72,7 +72,9 @@ def page_sections(
     if sweep_tables.has_totals(digest):
         legend = escape_markdown(sweep_tables.totals_legend(digest))
         totals = [to_markdown(sweep_tables.totals_table(digest)), legend]
-    protocol_table = protocol.protocol_table(runs, manifest)
+    table = protocol.protocol_table(runs, manifest)
+    is_known = len(table.heads) > 1  # the first one is the environment
+    protocol_blocks = [to_markdown(table), protocol.NOTE] if is_known else []
     entries = sweep_tables.description_text(runs, manifest).items()
     description = "\n".join(f"- {name}: {escape_markdown(text)}" for name, text in entries)
     settings = protocol.settings_tables(runs, manifest).items()
@@ -83,7 +85,7 @@ def page_sections(
         Section("Over all environments", totals),
         Section("Figures", figure_blocks(folder, KINDS, pictures)),
         Section("Runs that diverged or failed", [to_markdown(lost_runs)] if lost_runs.rows else []),
-        Section("What was run", [to_markdown(protocol_table), protocol.NOTE, description]),
+        Section("What was run", [*protocol_blocks, description]),
         *(Section(title, [to_markdown(table)]) for title, table in settings),
         files_section(sweep_tables.result_files(folder)),
         Section("Run it again", ["\n".join(f"    {line}" for line in lines), remark]),

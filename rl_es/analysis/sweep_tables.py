@@ -61,7 +61,8 @@ class Digest:
       aggregates: a row per (label, statistic), by `scores.aggregate_scores`; empty without a scale.
       comparisons: a row per pair of labels and environment, by `scores.compare_scores`; empty
         without a scale.
-      scale: the scale of the scores; without environments where none has both references.
+      scale: the scale of the aggregates, over the environments that labels share
+        (`scores.shared_scale`); without environments where none has both references.
       best: the (environment, label) pairs that `metrics.significant_best_labels` finds.
     """
 
@@ -75,11 +76,12 @@ class Digest:
 def make_digest(results: ResultTables) -> Digest:
     """Returns the tables of a folder, with scores on its default scale."""
     scale = scores.score_scale(results)
+    shared = scores.shared_scale(results, scale)
     return Digest(
         summarise(results.curves, results.runs),
-        scores.aggregate_scores(results, scale),
+        scores.aggregate_scores(results, shared),
         scores.compare_scores(results, scale),
-        scale,
+        shared,
         {(env, label) for env, label in significant_best_labels(results).items() if label},
     )
 
@@ -370,14 +372,18 @@ def totals_legend(digest: Digest) -> str:
     scale = digest.scale
     missing = set(digest.summary["label"]) - set(_complete_aggregates(digest)["label"])
     remark = f" Not on this scale: {', '.join(scale.left_out)}." if scale.left_out else ""
+    shared = ""
+    if scale.unshared:
+        shared = " that all labels share"
+        remark += f" Some label has no run in: {', '.join(scale.unshared)}."
     if missing:
         labels = ", ".join(sorted(missing, key=natural_order))
         remark += f" Without a score in each of them: {labels}."
     return (
         f"Scores of the last evaluation: {scale.description}, over {len(scale.environments)} "
-        f"environments.{remark} Interquartile mean: of the middle half of all runs. Optimality "
-        "gap: how far scores fall short of 1, so less is better. Intervals: as above, of "
-        f"{MANY_REPLICATES:,} replicates. comparisons.csv compares the labels with each other."
+        f"environments{shared}.{remark} Interquartile mean: of the middle half of all runs. "
+        "Optimality gap: how far scores fall short of 1, so less is better. Intervals: as above, "
+        f"of {MANY_REPLICATES:,} replicates. comparisons.csv compares the labels with each other."
     )
 
 

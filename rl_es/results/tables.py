@@ -7,6 +7,7 @@ folder without cells, such as a copy of the tables, is read from its tables.
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -244,26 +245,67 @@ _TABLE = "table of results"
 def load_tables(*folders: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Returns the curves and runs of results folders, in a fixed order.
 
-    They are made from a folder's cells; where it has none, its tables are read.
+    They are made from a folder's cells; where it has none, its tables are read. A run that two
+    sweeps share, with the same label and an equal curve, is taken once, from the first folder.
 
     Raises:
-      UserError: a folder holds neither, or a damaged file; two folders hold the same run.
+      UserError: a folder holds neither, or a damaged file; two folders hold the same run of one
+        sweep, or with different curves.
     """
     rows: list[dict[str, Any]] = []
     records: list[dict[str, Any]] = []
-    folder_of: dict[str, Path] = {}
+    earlier: dict[str, RunOrigin] = {}
     for folder in folders:
         curves, runs = _load_folder(folder)
-        for run_id in dict.fromkeys(run["run_id"] for run in runs):
-            if run_id in folder_of:
-                raise UserError(f"{folder}: holds run {run_id}, and so does {folder_of[run_id]}")
-            folder_of[run_id] = folder
-        rows += curves
-        records += runs
+        curve_of: dict[str, list[dict[str, Any]]] = {}
+        for row in curves:
+            curve_of.setdefault(row["run_id"], []).append(row)
+        repeated: set[str] = set()
+        origins: dict[str, RunOrigin] = {}
+        for run in runs:
+            run_id = run["run_id"]
+            origin = RunOrigin(folder, run, curve_of.get(run_id, []))
+            if run_id not in earlier:
+                origins[run_id] = origin
+            elif earlier[run_id].is_shared_with(origin):
+                repeated.add(run_id)
+            else:
+                raise UserError(
+                    f"{folder}: holds run {run_id}, and so does {earlier[run_id].folder}"
+                )
+        earlier |= origins
+        rows += [row for row in curves if row["run_id"] not in repeated]
+        records += [run for run in runs if run["run_id"] not in repeated]
     order = ["env", "label", "seed", "run_id"]
     curves = _frame(rows, {**IDENTITY, **MEASURES}).sort_values([*order, "generation"])
     runs = _frame(records, {**IDENTITY, **RUN}).sort_values(order)
     return curves.reset_index(drop=True), runs.reset_index(drop=True)
+
+
+@dataclass(frozen=True)
+class RunOrigin:
+    """A run in one of several folders.
+
+    Attributes:
+      folder: the results folder.
+      run: its row of the table of runs.
+      curve: its rows of the table of curves.
+    """
+
+    folder: Path
+    run: Mapping[str, Any]
+    curve: Sequence[Mapping[str, Any]]
+
+    def is_shared_with(self, other: "RunOrigin") -> bool:
+        """Tells whether another sweep has the same run: its label, its end and an equal curve."""
+        if self.run["sweep"] == other.run["sweep"]:
+            return False
+        names = ("env", "label", "status")
+        if any(self.run.get(name) != other.run.get(name) for name in names):
+            return False
+        measures = [name for name in MEASURES if name not in (*TIMING, "lanes")]
+        curves = ([[row.get(name) for name in measures] for row in o.curve] for o in (self, other))
+        return next(curves) == next(curves)
 
 
 def table_paths(folder: Path) -> tuple[Path, Path] | None:

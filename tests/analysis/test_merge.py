@@ -6,10 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from rl_es.analysis import merge
+from rl_es.analysis import merge, sweep_tables
+from rl_es.analysis.figures.catalogue import KINDS
+from rl_es.analysis.results import load_results
 from rl_es.errors import UserError
 from rl_es.results import tables
+from rl_es.sweep.cells import digest
+from tests.analysis.conftest import write_run
 from tests.artifacts import REFERENCE
+from tests.looks import texts
 
 
 def test_all_runs_are_there_with_their_curves(tmp_path):
@@ -67,3 +72,81 @@ def test_merging_again_replaces_what_was_merged(tmp_path):
 def test_fewer_than_two_folders_are_refused(tmp_path, folders):
     with pytest.raises(UserError, match="two or more"):
         merge.merge_folders(folders, tmp_path)
+
+
+def _write_sweep(folder: Path, runs: dict[str, tuple[str, range, float]]) -> Path:
+    """Writes the runs of a sweep: by label its environments, seeds and learning rate.
+
+    A run's id depends on all but the name of the sweep, as in a real one.
+    """
+    for label, (environments, seeds, lr) in runs.items():
+        for env in environments:
+            for seed in seeds:
+                run_id = digest([env, label, seed, lr])
+                hyper = {"lr": lr}
+                write_run(folder, env, label, seed, hyper=hyper, sweep=folder.name, run_id=run_id)
+    return folder
+
+
+def test_a_label_of_two_sweeps_with_equal_settings_is_one(tmp_path: Path) -> None:
+    seeds, more_seeds = range(2), range(1, 4)  # both have seed 1
+    first = _write_sweep(tmp_path / "a", {"pes": ("xy", seeds, 0.1), "nres": ("x", seeds, 0.1)})
+    second = _write_sweep(tmp_path / "b", {"pes": ("xy", more_seeds, 0.1)})
+    merge.merge_folders([first, second], tmp_path / "both")
+    results = load_results(tmp_path / "both")
+    assert results.runs.groupby(["env", "label"])["seed"].apply(list).to_dict() == {
+        ("x", "nres"): [0, 1],
+        ("x", "pes"): [0, 1, 2, 3],
+        ("y", "pes"): [0, 1, 2, 3],
+    }
+    assert len(results.curves) == 10 * 11
+    # A third sweep has another learning rate under that label: one more label, not two.
+    third = _write_sweep(tmp_path / "c", {"pes": ("xy", seeds, 0.2)})
+    merge.merge_folders([first, second, third], tmp_path / "three")
+    labels = set(load_results(tmp_path / "three").runs["label"])
+    assert labels == {"nres", "pes (lr=0.1)", "pes (lr=0.2)"}
+
+
+def test_one_run_with_two_curves_is_refused(tmp_path: Path) -> None:
+    first = _write_sweep(tmp_path / "a", {"pes": ("x", range(2), 0.1)})
+    write_run(
+        tmp_path / "b", "x", "pes", 0, sweep="b", returns=[1.0] * 11,
+        run_id=digest(["x", "pes", 0, 0.1]),
+    )  # fmt: skip
+    with pytest.raises(UserError, match=r"b: holds run [0-9a-f]{16}, and so does .*a"):
+        merge.merge_folders([first, tmp_path / "b"], tmp_path / "both")
+
+
+def test_aggregates_cover_the_environments_that_labels_share(tmp_path: Path) -> None:
+    seeds = range(3)
+    first = _write_sweep(tmp_path / "a", {"pes": ("uxy", seeds, 0.1), "nres": ("uxy", seeds, 0.1)})
+    second = _write_sweep(tmp_path / "b", {"eggroll": ("xyz", seeds, 0.1)})
+    merge.merge_folders([first, second], tmp_path / "both")
+    results = load_results(tmp_path / "both")
+    digest_of_all = sweep_tables.make_digest(results)
+    assert set(digest_of_all.aggregates["environments"]) == {2}
+    rows = [[cell.text for cell in row] for row in sweep_tables.totals_table(digest_of_all).rows]
+    assert [(row[0], row[1]) for row in rows] == [("eggroll", "6"), ("pes", "6"), ("nres", "6")]
+    legend = sweep_tables.totals_legend(digest_of_all)
+    assert "over 2 environments that all labels share. Some label has no run in: u, z." in legend
+    # The totals are those of a folder that holds the shared environments alone.
+    alone = sweep_tables.make_digest(results.within(["x", "y"])).aggregates
+    columns = ["label", "statistic", "estimate", "low", "high", "n"]
+    assert alone[columns].equals(digest_of_all.aggregates[columns])
+    (figure,) = KINDS["normalised"].figures(results)
+    panels = {panel.get_title(): panel for panel in figure.figure.axes}
+    assert list(panels) == ["shared: IQM", "shared: mean", "u", "x", "y", "z"]
+    assert "Shared: the 2 environments in which every label has runs, so without u, z" in texts(
+        figure.figure
+    )
+    for name in ("aggregate_curves", "profiles"):
+        (figure,) = KINDS[name].figures(results)
+        assert "the 2 environments in which every label has runs" in texts(figure.figure)
+
+
+def test_a_label_that_diverges_somewhere_leaves_all_environments_shared(tmp_path: Path) -> None:
+    folder = _write_sweep(tmp_path / "a", {"pes": ("xyz", range(2), 0.1)})
+    for env in "xyz":
+        write_run(folder, env, "nres", 0, status="failed" if env == "z" else "finished")
+    aggregates = sweep_tables.make_digest(load_results(folder)).aggregates
+    assert aggregates.groupby("label")["environments"].max().to_dict() == {"nres": 2, "pes": 3}

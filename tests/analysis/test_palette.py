@@ -68,8 +68,15 @@ def test_variants_are_distinct(count: int) -> None:
     styles = assign_styles(labels)
     assert len(set(styles.values())) == count + 2
     assert styles["eggroll"] == AGENT_STYLES["eggroll"]
-    if count == 8:
-        assert sum(style.colour == AGENT_STYLES["pes"].colour for style in styles.values()) <= 2
+
+
+@pytest.mark.parametrize("count", range(1, 13))
+def test_colours_do_not_repeat_among_twelve_labels(count: int) -> None:
+    agents = [*AGENT_STYLES, "mine"]
+    for size in (1, 3, len(agents)):
+        labels = {f"{agents[n % size]} v{n}": agents[n % size] for n in range(count)}
+        colours = [style.colour for style in assign_styles(labels).values()]
+        assert len(set(colours)) == count
 
 
 def test_the_order_of_the_table_does_not_matter() -> None:

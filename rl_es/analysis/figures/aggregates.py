@@ -19,7 +19,7 @@ from rl_es.analysis import drawing
 from rl_es.analysis.curves import Curve, counted_curves, curves_of_runs
 from rl_es.analysis.drawing import FigureOptions, RowNames, Style
 from rl_es.analysis.results import ResultTables
-from rl_es.analysis.scores import ScoreScale, final_scores, score_scale
+from rl_es.analysis.scores import ScoreScale, final_scores, score_scale, shared_scale
 from rl_es.analysis.statistics import (
     AGGREGATES,
     CONFIDENCE,
@@ -64,6 +64,11 @@ def requested_scale(results: ResultTables, options: FigureOptions) -> ScoreScale
     return score_scale(results, options.low, options.high)
 
 
+def aggregate_scale(results: ResultTables, options: FigureOptions) -> ScoreScale:
+    """Returns the requested scale over the environments that all labels share."""
+    return shared_scale(results, requested_scale(results, options))
+
+
 def fully_scored_labels(
     results: ResultTables, scores: Mapping[str, Scores], scale: ScoreScale
 ) -> dict[str, Style]:
@@ -79,6 +84,11 @@ def scale_note(
     """Returns the note on the scale, and on the labels and environments that are not on it."""
     count = len(scale.environments)
     sentences = [f"Normalised return: {scale.description}; {count} environments."]
+    if scale.unshared:
+        sentences = [
+            f"Normalised return: {scale.description}. Shared: the {count} environments in which "
+            f"every label has runs, so without {_list_names(scale.unshared)}."
+        ]
     sentences += off_scale_notes(results, scale)
     missing = [label for label in results.legend if label not in legend]
     if missing:
@@ -89,7 +99,8 @@ def scale_note(
 
 def off_scale_notes(results: ResultTables, scale: ScoreScale) -> list[str]:
     """Returns a sentence on the folder's environments off the scale; none where all are on it."""
-    missing = [env for env in results.root.environments if env not in scale.environments]
+    on_scale = {*scale.environments, *scale.unshared}
+    missing = [env for env in results.root.environments if env not in on_scale]
     if not missing:
         return []
     return [f"Not on the scale where {scale.description}, so not here: {_list_names(missing)}."]
@@ -103,7 +114,7 @@ def _list_names(names: Sequence[str]) -> str:
 @drawing.paper_style()
 def draw_aggregate_curves(results: ResultTables, options: FigureOptions) -> Figure:
     """Draws one panel: the interquartile mean over runs of all environments, with bands."""
-    scale = requested_scale(results, options)
+    scale = aggregate_scale(results, options)
     curves = results.curves[results.curves["env"].isin(scale.environments)]
     score = pd.Series(scale.score(curves["env"], curves["return_mean"]), index=curves.index)
     share = curves["env_steps"] / curves["run_id"].map(_budgets(results.runs, curves))
@@ -270,13 +281,14 @@ def _improvement_notes(
 def draw_normalised(results: ResultTables, options: FigureOptions) -> Figure:
     """Draws a panel per environment and two in total, a bar per label."""
     scale = requested_scale(results, options)
-    scores = final_scores(results, scale)
-    complete = fully_scored_labels(results, scores, scale)
+    shared = shared_scale(results, scale)
+    scores, shared_scores = final_scores(results, scale), final_scores(results, shared)
+    complete = fully_scored_labels(results, shared_scores, shared)
 
     def total(name: str, label: str) -> Interval:
         if label not in complete:
             return empty_interval()
-        return aggregate(scores[label], name, replicates=options.replicates)
+        return aggregate(shared_scores[label], name, replicates=options.replicates)
 
     def mean(env: str, label: str) -> Interval:
         values = scores[label].in_task(env)
@@ -290,17 +302,18 @@ def draw_normalised(results: ResultTables, options: FigureOptions) -> Figure:
     figure, axes = drawing.panel_grid(options.sheet, count, *size, stretch=False)
     for panel, (name, title) in zip(axes, TOTALS.items(), strict=False):
         _draw_score_bars(panel, results, names, lambda label, name=name: total(name, label))
-        panel.set_title(title)
+        panel.set_title(title.replace("all:", "shared:") if shared.unshared else title)
         drawing.highlight_panel(panel)
     for panel, env in zip(axes[len(TOTALS) :], scale.environments, strict=True):
         _draw_score_bars(panel, results, names, lambda label, env=env: mean(env, label))
         panel.set_title(env)
     intervals = drawing.interval_note(results.runs, "black lines", options.replicates, "each")
+    totals = "shared" if shared.unshared else "all"
     notes = [
         f"Bars: mean normalised return of the last evaluation, "
-        f"{drawing.counts_note(results.runs)}; shaded panels: over all "
+        f"{drawing.counts_note(results.runs)}; shaded panels: over {totals} "
         f"environments (IQM: interquartile mean); {intervals}.",
-        *scale_note(results, scale, complete),
+        *scale_note(results, shared, complete),
         *drawing.runs_note(results.curves, results.runs),
     ]
     return drawing.finish_figure(figure, [], notes)
@@ -322,7 +335,7 @@ def _draw_score_bars(
 @drawing.paper_style()
 def draw_profiles(results: ResultTables, options: FigureOptions) -> Figure:
     """Draws two panels: of single runs' scores, and of the mean scores of environments."""
-    scale = requested_scale(results, options)
+    scale = aggregate_scale(results, options)
     scores = final_scores(results, scale)
     legend = fully_scored_labels(results, scores, scale)
     values = np.concatenate([scores[label].values for label in legend] or [np.array([0.0, 1.0])])

@@ -212,7 +212,8 @@ def _sections(
     table = protocol.protocol_table(runs, manifest)
     texts = sweep_tables.description_text(runs, manifest)
     note = f"Seeds: {texts['Seeds']}. Tuned: {texts['Tuned']}. {protocol.NOTE}"
-    yield _table_section("protocol", "What was run", table, note)
+    if len(table.heads) > 1:  # the first one is the environment
+        yield _table_section("protocol", "What was run", table, note)
     for title, table in protocol.settings_tables(runs, manifest).items():
         anchor = {protocol.SETTINGS: "settings", protocol.CONSTANTS: "constants"}[title]
         yield _table_section(anchor, title, table)
