@@ -166,7 +166,9 @@ def _figure(film: Film) -> str:
         write_mp4(path, film.frames(), film.painter.size, film.pace.frames_per_second)
         video = base64.b64encode(path.read_bytes()).decode()
     env_steps = film.policy.manifest.get("env_steps")
-    after = f", after {env_steps:,} steps of training" if isinstance(env_steps, int) else ""
+    after = ""
+    if isinstance(env_steps, int):
+        after = f", after {env_steps:,} steps of training" if env_steps else ", before any training"
     width, height = film.painter.size
     return (
         f'<figure><video muted playsinline preload="auto" width="{width}" height="{height}" '
@@ -242,7 +244,7 @@ def _write(
 
     prepare_jax()
     with ExitStack() as stack:
-        parts = films.make_films(PolicyLoader(), policies, size, episode_seed, stack)
+        parts = films.make_films(PolicyLoader(), policies, size, (episode_seed,), stack)
         if kind == "html":
             write_page(out, parts)
         else:

@@ -9,7 +9,7 @@ import importlib.util
 import itertools
 import math
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from fractions import Fraction
@@ -85,12 +85,14 @@ class Film:
       episode: the episode.
       painter: draws it.
       pace: how fast it is played.
+      episode_seed: of the start of the episode.
     """
 
     policy: PolicyManifest
     episode: Trajectory
     painter: Painter
     pace: FilmPace
+    episode_seed: int
 
     @property
     def stage(self) -> str:
@@ -105,7 +107,7 @@ class Film:
     @property
     def total(self) -> float:
         """The episode's return."""
-        return float(np.sum(self.episode.rewards, dtype=np.float64))
+        return episode_return(self.episode)
 
     def frames(self) -> Iterator[np.ndarray]:
         """Yields the pictures [height, width, 3] uint8, drawn as they are taken."""
@@ -115,11 +117,41 @@ class Film:
         return map(picture, self.pace.frame_steps(self.steps))
 
 
+def episode_return(episode: Trajectory) -> float:
+    """Returns the sum of an episode's rewards."""
+    return float(np.sum(episode.rewards, dtype=np.float64))
+
+
+def choose_episodes(
+    play: Callable[[int], list[Trajectory]], episode_seeds: Sequence[int]
+) -> tuple[int, list[Trajectory]]:
+    """Returns the first seed by which the last policy has a higher return than the first one.
+
+    An episode is one draw: an untrained policy may do as well in it as a trained one, and films of
+    it would show no learning. Where no seed tells them apart, it is the first seed.
+
+    Args:
+      play: returns an episode of each policy, in the order of training, from a start.
+      episode_seeds: starts to choose from; at least one.
+
+    Returns:
+      The seed and its episodes.
+    """
+    first: tuple[int, list[Trajectory]] | None = None
+    for seed in episode_seeds:
+        episodes = play(seed)
+        first = first or (seed, episodes)
+        if len(episodes) == 1 or episode_return(episodes[0]) < episode_return(episodes[-1]):
+            return seed, episodes
+    assert first is not None
+    return first
+
+
 def make_films(
     loader: PolicyLoader,
     policies: Mapping[str, PolicyManifest],
     size: Size,
-    episode_seed: int,
+    episode_seeds: Sequence[int],
     stack: ExitStack,
 ) -> list[Film]:
     """Plays an episode of each policy, to be drawn while `stack` is open.
@@ -128,7 +160,7 @@ def make_films(
       loader: of policies; it shares what is compiled.
       policies: of one environment, by stage.
       size: of a picture.
-      episode_seed: the same start for all.
+      episode_seeds: starts of episodes, of which `choose_episodes` takes one for all policies.
       stack: closes what drawing needs.
 
     Raises:
@@ -136,11 +168,15 @@ def make_films(
     """
     actors = [loader.load(policy.path) for policy in policies.values()]
     painter = stack.enter_context(closing(Painter(actors[0].evaluator, size)))
-    episodes = [actor.rollout(episode_seed, painter.states) for actor in actors]
+
+    def play(episode_seed: int) -> list[Trajectory]:
+        return [actor.rollout(episode_seed, painter.states) for actor in actors]
+
+    episode_seed, episodes = choose_episodes(play, episode_seeds)
     lengths = [len(episode.rewards) for episode in episodes]
     paces = [film_pace(length, painter.step_seconds, max(lengths)) for length in lengths]
     return [
-        Film(policy, episode, painter, pace)
+        Film(policy, episode, painter, pace, episode_seed)
         for policy, episode, pace in zip(policies.values(), episodes, paces, strict=True)
     ]
 

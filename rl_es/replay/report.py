@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from rl_es.replay.films import Film
     from rl_es.training.policies import PolicyLoader
 
-EPISODE_SEED = 0
+EPISODE_SEEDS = range(4)  # of which the films of a run have the first that shows learning
 
 
 def write(folder: Path, say: Callable[[str], None]) -> Path | None:
@@ -82,14 +82,18 @@ def hash_policy(policy: PolicyManifest) -> str:
 
 def _reusable_replays(folder: Path, index: ReplayIndex, stages: Stages) -> list[dict[str, Any]]:
     """Returns the films of these policies if all are there, else none: they share their pace."""
-    sources = {
-        (policy.manifest["run_id"], stage, hash_policy(policy), EPISODE_SEED, *SIZE)
-        for stage, policy in stages.items()
-    }
-    films = ReplayIndex([film for film in index.replays if replays.source_of(film) in sources])
-    are_complete = set(map(replays.source_of, films.replays)) == sources
-    are_files = all((folder / replays.FOLDER / name).is_file() for name in films.files())
-    return films.replays if are_complete and are_files else []
+    hashes = {stage: hash_policy(policy) for stage, policy in stages.items()}
+    for seed in EPISODE_SEEDS:
+        sources = {
+            (policy.manifest["run_id"], stage, hashes[stage], seed, *SIZE)
+            for stage, policy in stages.items()
+        }
+        films = ReplayIndex([film for film in index.replays if replays.source_of(film) in sources])
+        are_complete = set(map(replays.source_of, films.replays)) == sources
+        are_files = all((folder / replays.FOLDER / name).is_file() for name in films.files())
+        if are_complete and are_files:
+            return films.replays
+    return []
 
 
 def _make_loader() -> PolicyLoader:
@@ -109,7 +113,7 @@ def _make_replays(
 
     check_encoder()
     with ExitStack() as stack:
-        films = make_films(loader(), stages, SIZE, EPISODE_SEED, stack)
+        films = make_films(loader(), stages, SIZE, EPISODE_SEEDS, stack)
         return [_write_replay(folder, film) for film in films]
 
 
@@ -127,7 +131,7 @@ def _write_replay(folder: Path, film: Film) -> dict[str, Any]:
         **identity,
         "stage": film.stage,
         "env_steps": manifest.get("env_steps"),
-        "episode_seed": EPISODE_SEED,
+        "episode_seed": film.episode_seed,
         "return": tables.finite(film.total),
         "steps": film.steps,
         "terminated": film.episode.terminated,

@@ -37,7 +37,7 @@ CALL_SECONDS = 2.0  # about how long one call of the program takes
 WRITE_SECONDS = 2.0  # between two writes of a running cell's curve, at least
 MAX_STEPS = 10**9  # environment steps of one call of a program; its counters are int32
 MAX_GENERATIONS = 2**31 - 1
-_STAGES = ((1 / 3, "early"), (2 / 3, "middle"))  # shares of the budget at which policies are saved
+MIDDLE = 2 / 3  # share of the budget at which the middle policy is saved
 
 
 @dataclass(frozen=True)
@@ -165,11 +165,25 @@ class ActiveRun:
             self.end("diverged")
             return
         if self.cell.seed == self.group.first_seed:
-            for share, stage in _STAGES:
-                if fraction_before < share <= self.fraction < 1.0:
-                    self._save_policy(stage, snapshot)
+            if self._is_early():
+                self._save_policy("early", snapshot)
+            if fraction_before < MIDDLE <= self.fraction < 1.0:
+                self._save_policy("middle", snapshot)
         if time.monotonic() - self._write_time > WRITE_SECONDS:
             self.write()
+
+    def _is_early(self) -> bool:
+        """Tells whether the last evaluation is that of the early policy.
+
+        It is the policy before any training, or that of the first evaluation after it where its
+        return is lower, so that the early policy has what training then improves.
+        """
+        if len(self.rows) == 1:
+            return True
+        if len(self.rows) > 2 or self.fraction >= 1.0:
+            return False
+        start, first = (row["return_mean"] for row in self.rows)
+        return start is not None and first is not None and first < start
 
     # Files.
 

@@ -246,7 +246,8 @@ def find_policy(
       env: the environment's name or label.
       label: the agent's label.
       seed: the run's seed.
-      stage: final, or early and middle where they were saved (the first seed).
+      stage: final, or early and middle where they were saved (the first seed). The early policy is
+        that before any training, or that of the first evaluation where its return is lower.
 
     Raises:
       UserError: there is no such policy, or more than one; the message names those there are.

@@ -8,7 +8,8 @@ from PIL import Image
 
 from rl_es.errors import UserError
 from rl_es.replay import films
-from rl_es.replay.films import write_gif, write_mp4, write_png
+from rl_es.replay.films import choose_episodes, write_gif, write_mp4, write_png
+from rl_es.rollout.evaluation import Trajectory
 from tests.replay import videos
 
 
@@ -75,3 +76,25 @@ def test_without_an_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(UserError, match=r"imageio-ffmpeg: pip install 'rl_es\[report\]'"):
         write_mp4(tmp_path / "film.mp4", sliding(2), (64, 48), 10)
     write_gif(tmp_path / "film.gif", sliding(2), 10)
+
+
+@pytest.mark.parametrize(
+    ("returns", "seed"),
+    [
+        ({4: (1, 9)}, 4),
+        ({4: (5, 7, 5), 6: (6, 1, 5), 5: (2, 9, 3), 7: (0, 0, 9)}, 5),  # the first that is better
+        ({4: (5, 5), 6: (6, 5)}, 4),  # none is better
+        ({4: (5,), 6: (6,)}, 4),  # a film of one policy alone
+    ],
+)
+def test_the_episode_is_one_in_which_the_last_policy_does_better(
+    returns: dict[int, tuple[float, ...]], seed: int
+) -> None:
+    def play(start: int) -> list[Trajectory]:
+        nothing = np.zeros(0)
+        rewards = (np.array([total / 2, total / 2]) for total in returns[start])
+        return [Trajectory((), nothing, nothing, r, True, ((), nothing)) for r in rewards]
+
+    chosen, episodes = choose_episodes(play, list(returns))
+    assert chosen == seed
+    assert tuple(episode.rewards.sum() for episode in episodes) == returns[seed]

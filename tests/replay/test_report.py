@@ -55,7 +55,7 @@ def test_films_are_made_kept_made_anew_and_removed(folder: Path) -> None:
         assert frames.shape[1:] == (film["height"], film["width"], 3) == (80, 96, 3)
         assert about["fps"] == pytest.approx(film["frames_per_second"], rel=1e-3)
         assert Image.open(folder / "replays" / film["poster"]).size == (96, 80)
-        assert film["seed"] == film["episode_seed"] == 0 and film["agent"] == "eggroll"
+        assert film["seed"] == 0 and film["episode_seed"] in range(4) and film["agent"] == "eggroll"
         assert len(frames) == film["steps"] + 1
     pendulum, catch = index["replays"][0], index["replays"][-1]
     assert (pendulum["steps"], pendulum["terminated"], pendulum["speed"]) == (30, False, 1.0)

@@ -67,7 +67,8 @@ def evaluate_again(policy: SavedPolicy, seed: int) -> np.ndarray:
 
 def test_early_and_middle_are_saved_for_the_first_seed(folder: Path) -> None:
     for env in ("pole", "Pendulum-v1"):
-        stages = [("early", 2), ("middle", 4), ("final", 6)]
+        start, first = (row(folder, env, 0, generation).return_mean for generation in (0, 1))
+        stages = [("early", 1 if first < start else 0), ("middle", 4), ("final", 6)]
         for stage, generation in stages:
             policy = find_policy(folder, env, "low rank", stage=stage)
             assert policy.manifest["generation"] == generation
@@ -78,8 +79,34 @@ def test_early_and_middle_are_saved_for_the_first_seed(folder: Path) -> None:
             find_policy(folder, env, "low rank", seed=1, stage="early")
 
 
+LEARNED = """
+name: learned
+seeds: 1
+defaults:
+  budget: {generations: 20}
+  evaluation: {points: 2, episodes: 8}
+  policy: {widths: [16]}
+  agent: {population: 64, lr: 0.1}
+environments: [{name: CartPole-v1, episode_length: 200}]
+agents: [eggroll]
+"""
+
+
+def test_the_early_policy_is_from_before_what_training_improves(tmp_path: Path) -> None:
+    folder = ran(tmp_path, sweep_of(LEARNED))
+    early, final = (
+        find_policy(folder, "CartPole-v1", "eggroll", stage=stage).manifest
+        for stage in ("early", "final")
+    )
+    # The first evaluation, at half of the budget, is better than the start.
+    assert early["env_steps"] == early["generation"] == 0
+    assert early["return_mean"] < final["return_mean"] / 2
+
+
 @pytest.mark.parametrize(("env", "exact"), [("pole", True), ("Pendulum-v1", False)])
-@pytest.mark.parametrize(("seed", "stage"), [(0, "middle"), (0, "final"), (1, "final")])
+@pytest.mark.parametrize(
+    ("seed", "stage"), [(0, "early"), (0, "middle"), (0, "final"), (1, "final")]
+)
 def test_it_is_the_policy_that_was_evaluated(
     folder: Path, env: str, exact: bool, seed: int, stage: str
 ) -> None:

@@ -306,6 +306,7 @@ def _film(folder: Path, film: Mapping[str, Any], inline: Collection[Path]) -> di
     video, poster = (data_address(p, inline) if p else "" for p in film_files(folder, film))
     steps = film.get("env_steps")
     after = f"after {steps_cell(steps).text} steps of training: " if steps else ""
+    after = "before any training: " if steps == 0 else after
     text = f"{after}return {format_number(film['return'])} in {film['steps']:,} steps"
     speed = film.get("speed") or 1  # no speed is known where steps have no duration
     text += "" if speed == 1 else f", {speed:.2g} \N{MULTIPLICATION SIGN} real time"
