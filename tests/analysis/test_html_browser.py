@@ -103,7 +103,7 @@ def _traces(page: playwright.Page) -> list[int]:
 
 def test_it_renders_and_fits(open_report: Callable[..., Visit]) -> None:
     page = open_report().page
-    assert page.locator("section").count() == 9
+    assert page.locator("section").count() == 10
     picture = page.locator("#figures img")
     assert picture.evaluate("(image) => image.decode().then(() => image.naturalWidth)") > 500
     ARTIFACTS.mkdir(exist_ok=True)
