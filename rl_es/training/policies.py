@@ -21,6 +21,7 @@ from rl_es import plugins, registry
 from rl_es.errors import ConfigError, UserError, did_you_mean
 from rl_es.interfaces import Native, Snapshot
 from rl_es.results import text_files
+from rl_es.rollout.acting import EpisodeActor, make_act_step
 from rl_es.rollout.evaluation import (
     Trajectory,
     make_evaluator,
@@ -73,6 +74,7 @@ class PolicyEvaluator:
         self.policy = task.make_policy(self.env)
         self._evaluators: dict[int, Callable[..., Any]] = {}
         self._recorders: dict[bool, Callable[..., Any]] = {}
+        self._act_steps: dict[bool, Callable[..., Any]] = {}
 
     @property
     def shapes(self) -> Snapshot:
@@ -105,6 +107,21 @@ class PolicyEvaluator:
             run = make_recorder(self.env, self.policy, states)
             self._recorders[states] = compile_function(run, key, snapshot).call
         return read_trajectory(self._recorders[states](key, snapshot))
+
+    def actor(self, snapshot: Snapshot, seed: int) -> EpisodeActor:
+        """Returns an actor at the start of an episode; actors share one compiled program."""
+        actor = EpisodeActor(self.env.spec, self.policy.initial_state(), self._act_step, snapshot)
+        actor.start(replay_key(seed))
+        return actor
+
+    def _act_step(self, *arguments: Any) -> Any:
+        """Calls the program for observations with a mask of actions, or that for those without."""
+        _, _, observation, _, _ = arguments
+        masked = observation.action_mask is not None
+        if masked not in self._act_steps:
+            run = make_act_step(self.policy)
+            self._act_steps[masked] = compile_function(run, *arguments).call
+        return self._act_steps[masked](*arguments)
 
     @cached_property
     def native(self) -> Native:
@@ -178,6 +195,36 @@ class SavedPolicy:
     def rollout(self, seed: int = 0, states: bool = True) -> Trajectory:
         """Records one episode step by step; with the environment's states, or without."""
         return self.evaluator.rollout(self.snapshot, seed, states)
+
+    def actor(self, seed: int = 0) -> EpisodeActor:
+        """Returns an actor of its own, for several environments that are stepped side by side."""
+        return self.evaluator.actor(self.snapshot, seed)
+
+    def reset(self, seed: int = 0) -> None:
+        """Starts an episode of `act`: a recurrent policy forgets, and `seed` draws its actions."""
+        self._actor.start(replay_key(seed))
+
+    def act(self, observation: Any, action_mask: Any = None) -> int | np.ndarray:
+        """Returns the action for the next observation of an environment that others step.
+
+        It normalises the observation as in training, and carries the state of a recurrent policy
+        from call to call: call `reset` at the start of each episode.
+
+        Args:
+          observation: [*observation_shape], as the environment returns it.
+          action_mask: [n] bool, the discrete actions that are allowed; None: all.
+
+        Returns:
+          A whole number for discrete actions, else float32 [A] within the bounds of the actions.
+
+        Raises:
+          UserError: the observation or the mask has another shape.
+        """
+        return self._actor.act(observation, action_mask)
+
+    @cached_property
+    def _actor(self) -> EpisodeActor:
+        return self.actor()
 
 
 class PolicyLoader:

@@ -3,17 +3,21 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gymnasium
 import jax
 import numpy as np
 import pytest
 
 from rl_es.errors import UserError
+from rl_es.interfaces import Box
 from rl_es.results import tables
 from rl_es.results.checksums import json_text
 from rl_es.rollout.evaluation import make_evaluator
+from rl_es.rollout.normalisation import empty_statistics
 from rl_es.rollout.unroll import single_step, start_particle, unroll_episodes
 from rl_es.training.compilation import key_for_evaluation
 from rl_es.training.policies import SavedPolicy, find_policy, load_policy, replay_key
@@ -29,7 +33,7 @@ defaults:
   agent: {population: 16}
 environments:
   - {name: CartPole-v1, label: pole, episode_length: 40, reward_scale: 2.0}
-  - {name: Pendulum-v1, episode_length: 20, action_repeat: 2}
+  - {name: Pendulum-v1, episode_length: 20, action_repeat: 2, policy: {head: deterministic}}
 agents: [{name: eggroll, label: low rank}]
 """
 
@@ -168,6 +172,78 @@ def test_a_rollout_is_an_episode_as_it_is_evaluated(folder: Path, env: str) -> N
     np.testing.assert_allclose(trajectory.rewards.sum(), outcome.returns[0], rtol=1e-5)
     assert trajectory.terminated == (length < env_again.spec.episode_length)
     assert trajectory.observations.shape[1:] == env_again.spec.observation_shape
+
+
+@pytest.mark.parametrize("env", ["pole", "Pendulum-v1"])
+def test_acting_is_what_a_rollout_does(folder: Path, env: str) -> None:
+    policy = find_policy(folder, env, "low rank")
+    space = policy.evaluator.env.spec.action_space
+    trajectory = policy.rollout(seed=5, states=False)
+    policy.reset(seed=5)
+    actions = [policy.act(observation) for observation in trajectory.observations]
+    expected = trajectory.actions
+    if isinstance(space, Box):
+        expected = np.clip(expected, space.low, space.high)
+    np.testing.assert_allclose(actions, expected, rtol=1e-5)
+    assert len(np.unique(actions)) > 1
+
+
+def test_a_recurrent_state_is_carried_until_the_reset(folder: Path) -> None:
+    policy = find_policy(folder, "Pendulum-v1", "low rank")  # without noise
+    observation = np.array([0.6, 0.8, 1.0])
+    policy.reset()
+    first, second = policy.act(observation), policy.act(observation)
+    np.testing.assert_array_equal(policy.actor(seed=1).act(observation), first)  # no noise
+    assert not np.array_equal(first, second)
+    one, other = policy.actor(), policy.actor()
+    np.testing.assert_array_equal([one.act(observation), other.act(observation)], [first, first])
+    policy.reset()
+    np.testing.assert_array_equal(policy.act(observation), first)
+
+
+def test_acting_normalises_as_training_does(folder: Path) -> None:
+    policy = find_policy(folder, "Pendulum-v1", "low rank")
+    statistics = policy.snapshot.statistics
+    observation = np.array([0.6, 0.8, 1.0], np.float32)
+    values = (observation - statistics.mean) / np.sqrt(statistics.m2 / statistics.count + 1e-8)
+    plain = replace(policy, snapshot=replace(policy.snapshot, statistics=empty_statistics((3,))))
+    np.testing.assert_allclose(policy.act(observation), plain.act(values), rtol=1e-5)
+    assert not np.allclose(policy.actor().act(observation), plain.actor().act(observation))
+
+
+def test_masked_actions_are_never_taken(folder: Path) -> None:
+    policy = find_policy(folder, "pole", "low rank")
+    for allowed in (0, 1):
+        mask = np.arange(2) == allowed
+        assert {policy.act(np.zeros(4), mask) for _ in range(20)} == {allowed}
+
+
+@pytest.mark.parametrize(
+    ("observation", "mask", "message"),
+    [
+        (np.zeros(3), None, r"observation: must have the shape \(4,\), has \(3,\)"),
+        (np.zeros((1, 4)), None, r"has \(1, 4\)"),
+        ({"state": 1}, None, "observation: must be an array, is {'state': 1}"),
+        (np.zeros(4), [True], r"action_mask: must have the shape \(2,\), has \(1,\)"),
+    ],
+)
+def test_what_does_not_fit_is_refused(
+    folder: Path, observation: Any, mask: Any, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        find_policy(folder, "pole", "low rank").act(observation, mask)
+
+
+def test_a_policy_acts_in_gymnasium(folder: Path) -> None:
+    policy = find_policy(folder, "pole", "low rank")
+    env = gymnasium.make("CartPole-v1")
+    observation, _ = env.reset(seed=0)
+    policy.reset(seed=0)
+    score, is_over = 0.0, False
+    while not is_over:
+        observation, reward, terminated, truncated, _ = env.step(policy.act(observation))
+        score, is_over = score + float(reward), terminated or truncated
+    assert 0 < score <= 500
 
 
 @pytest.mark.parametrize(
