@@ -33,6 +33,7 @@ from typing import Literal
 import numpy as np
 from mujoco.rollout import Rollout
 
+from rl_es import registry
 from rl_es.envs._mujoco import mujoco, without_logging
 from rl_es.errors import UserError
 from rl_es.interfaces import NativeStep
@@ -163,5 +164,6 @@ def _models() -> Path:
     """
     spec = importlib.util.find_spec("gymnasium")
     if spec is None or not spec.submodule_search_locations:
-        raise UserError("native physics needs Gymnasium's models: pip install 'rl_es[native]'")
+        command = registry.install_command("native")
+        raise UserError(f"native physics needs Gymnasium's models: {command}")
     return Path(spec.submodule_search_locations[0]) / "envs" / "mujoco" / "assets"

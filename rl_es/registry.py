@@ -37,11 +37,15 @@ point of an installed package. A package of suites may have a module `_styles` w
 `adapt(name, made)`, which converts an environment of another library to an `Environment`.
 """
 
+import contextlib
 import importlib
 import importlib.util
 import pkgutil
+import shlex
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 from rl_es import plugins
@@ -149,6 +153,38 @@ def _adapt(name: str, env: Any) -> Any:
     return env
 
 
+class MissingExtra(UserError):
+    """A library that is not installed; the message says which command installs it.
+
+    Attributes:
+      extra: the extra of this package that installs it.
+    """
+
+    def __init__(self, message: str, extra: str):
+        super().__init__(message)
+        self.extra = extra
+
+
+_CLONE = Path(__file__).parents[1]
+_is_required: ContextVar[bool] = ContextVar("_is_required", default=True)
+
+
+def install_command(*extras: str) -> str:
+    """Returns the command that installs extras.
+
+    In a clone the command keeps the versions that `constraints.txt` pins; an installed wheel has no
+    such file.
+    """
+    names = ",".join(extras)
+    constraints = _CLONE / "constraints.txt"
+    if not (constraints.is_file() and (_CLONE / "pyproject.toml").is_file()):
+        return f"pip install 'rl_es[{names}]'"
+    place, project = str(constraints), f"{_CLONE}[{names}]"
+    if Path.cwd() == _CLONE:
+        place, project = constraints.name, f".[{names}]"
+    return f"pip install -c {shlex.quote(place)} -e {shlex.quote(project)}"
+
+
 def require(module: str, extra: str, user: str) -> None:
     """Checks that an optional library is installed. Imports nothing.
 
@@ -158,10 +194,34 @@ def require(module: str, extra: str, user: str) -> None:
       user: the thing that needs it, such as an environment's name, for the message.
 
     Raises:
-      UserError: it is not; says what to install.
+      MissingExtra: it is not; says what to install.
     """
-    if importlib.util.find_spec(module) is None:
-        raise UserError(f"{user} needs {extra}'s library: pip install 'rl_es[{extra}]'")
+    if _is_required.get() and importlib.util.find_spec(module) is None:
+        raise MissingExtra(f"{user} needs {extra}'s library: {install_command(extra)}", extra)
+
+
+@contextlib.contextmanager
+def allow_missing_extras() -> Iterator[None]:
+    """Lets sweeps be read within this context that need libraries which are not installed."""
+    token = _is_required.set(False)
+    try:
+        yield
+    finally:
+        _is_required.reset(token)
+
+
+def missing_extra(module: Any) -> str | None:
+    """Returns the extra that an agent or a suite needs and that is not installed; else None."""
+    if not hasattr(module, "check"):
+        return None
+    try:
+        if hasattr(module, "NAMES"):
+            module.check(module.NAMES[0], module.Options.model_construct())
+        else:
+            module.check()
+    except MissingExtra as error:
+        return error.extra
+    return None
 
 
 def check_requires(module: str, extra: str) -> Callable[[str, Any], None]:

@@ -50,7 +50,14 @@ def plain_table(
       right: Positions of the columns that are aligned to the right, such as numbers.
       title: Title above the table.
     """
-    table = Table(title=title, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(
+        title=title,
+        title_justify="left",
+        caption_justify="left",
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+    )
     for column, head in enumerate(heads):
         table.add_column(head, justify="right" if column in right else "left", overflow="fold")
     return table

@@ -16,6 +16,7 @@ from tyro.conf import Positional, arg
 from rl_es.cli import arguments, parsing
 from rl_es.cli.arguments import Machine, NoReplays, Out, Overrides, Quiet, SweepFile, option
 from rl_es.errors import UserError, check_number
+from rl_es.registry import install_command
 from rl_es.results.files import write_text
 from rl_es.training.multihost_options import ALONE, MultihostOptions
 
@@ -69,7 +70,7 @@ def write_report(folder: Path) -> None:
     for path in paths:
         print(path)
     if missing:
-        print(f"no report.html: needs {' and '.join(missing)} (pip install 'rl_es[report]')")
+        print(f"no report.html: needs {' and '.join(missing)} ({install_command('report')})")
 
 
 @dataclasses.dataclass(frozen=True)

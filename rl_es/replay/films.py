@@ -19,6 +19,7 @@ from subprocess import DEVNULL, PIPE, Popen
 import numpy as np
 from PIL import Image
 
+from rl_es import registry
 from rl_es.errors import UserError
 from rl_es.replay.rendering import Painter, Size
 from rl_es.results.files import atomic_path
@@ -217,7 +218,7 @@ def check_encoder() -> None:
       UserError: it is not installed.
     """
     if importlib.util.find_spec("imageio_ffmpeg") is None:
-        raise UserError("an MP4 needs imageio-ffmpeg: pip install 'rl_es[report]'")
+        raise UserError(f"an MP4 needs imageio-ffmpeg: {registry.install_command('report')}")
 
 
 def write_mp4(path: Path, frames: Iterable[np.ndarray], size: tuple[int, int], fps: float) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rl_es import registry
 from rl_es.config import Config, static
 from rl_es.errors import UserError
 
@@ -53,7 +54,7 @@ def require_evosax() -> Any:
         from evosax.algorithms import Open_ES
     except ImportError as error:
         raise UserError(
-            f"evosax cannot be loaded ({error}); install it: pip install 'rl_es[peers]'"
+            f"evosax cannot be loaded ({error}); install it: {registry.install_command('peers')}"
         ) from None
     return Open_ES
 

@@ -90,7 +90,8 @@ def _agents(names: Sequence[str], long: bool) -> Iterator[Table]:
     modules = {name: registry.agents.load(name) for name in names}
     table = plain_table(("agent", "what it is"), title="Agents")
     for name, module in modules.items():
-        table.add_row(Text(name), Text(_first_line(module)))
+        table.add_row(Text(name), Text(_description(module)))
+    table.caption = _installation(modules.values())
     yield table
     for name, module in modules.items() if long else ():
         yield _settings_table(f"Agent {name} (with, grid, random)", module.Hyperparameters)
@@ -100,7 +101,8 @@ def _environments(names: Sequence[str], long: bool) -> Iterator[Table]:
     modules = {name: registry.suites.load(name) for name in names}
     table = plain_table(("suite", "what it is", "environments"), title="Environments")
     for name, module in modules.items():
-        table.add_row(Text(name), Text(_first_line(module)), Text(", ".join(module.NAMES)))
+        table.add_row(Text(name), Text(_description(module)), Text(", ".join(module.NAMES)))
+    table.caption = _installation(modules.values())
     yield table
     if long:
         for name, module in modules.items():
@@ -109,6 +111,18 @@ def _environments(names: Sequence[str], long: bool) -> Iterator[Table]:
         yield _settings_table("Every environment", WrapperConfig)
         yield _settings_table("Policy (policy)", PolicyConfig)
         yield _settings_table("Evaluation (evaluation)", EvaluationConfig)
+
+
+def _description(module: Any) -> str:
+    """Returns what an agent or a suite is, and whether its library is missing."""
+    mark = "" if registry.missing_extra(module) is None else "(not installed) "
+    return f"{mark}{_first_line(module)}"
+
+
+def _installation(modules: Iterable[Any]) -> str | None:
+    """Returns the caption that says how to install what is missing; None where nothing is."""
+    extras = dict.fromkeys(filter(None, map(registry.missing_extra, modules)))
+    return f"to install: {registry.install_command(*extras)}" if extras else None
 
 
 def _settings_table(title: str, config: type[Config]) -> Table:

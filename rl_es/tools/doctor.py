@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from rl_es.registry import install_command
 from rl_es.terminal import FAIL, OK, WARN, Check, CheckFailure, CheckResult, expect
 from rl_es.tools import AGENT, ENVIRONMENT
 
@@ -41,7 +42,7 @@ def check_devices(devices: Sequence[Any] | None = None, driver: Path = NVIDIA) -
     text = ", ".join(f"{kinds.count(kind)} x {kind}" for kind in dict.fromkeys(kinds))
     is_overlooked = driver.exists() and all(device.platform == "cpu" for device in devices)
     detail = f"{text}; jax does not see the NVIDIA GPU that is here"
-    expect(not is_overlooked, detail, f"pip install 'rl_es[cuda]', or {INSTALLING}", WARN)
+    expect(not is_overlooked, detail, f"{install_command('cuda')}, or {INSTALLING}", WARN)
     return text
 
 
@@ -182,7 +183,7 @@ def check_extras(
         packages = [r for r in requirements if _is_of_extra(r, extra)]
         versions = {r.name: version_of(r.name) for r in packages}
         wrong = [r for r in packages if not _fits(r, version_of)]
-        remedy = f"pip install '{SUITE}[{extra}]'" if wrong else ""
+        remedy = install_command(extra) if wrong else ""
         state, detail = OK, ", ".join(f"{name} {v}" for name, v in versions.items() if v)
         if misfits := [r for r in wrong if versions[r.name] is not None]:
             needs = ", ".join(f"{r.name}{r.specifier}" for r in misfits)

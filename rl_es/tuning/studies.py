@@ -15,6 +15,7 @@ import itertools
 from collections.abc import Generator, Iterator
 from typing import Any
 
+from rl_es import registry
 from rl_es.errors import UserError
 from rl_es.sweep.cells import digest
 from rl_es.sweep.schema import Distribution, VariedEntry
@@ -98,7 +99,7 @@ def import_optuna() -> Any:
     try:
         optuna = importlib.import_module("optuna")
     except ImportError:
-        raise UserError("tune: needs optuna (pip install 'rl_es[hpo]')") from None
+        raise UserError(f"tune: needs optuna ({registry.install_command('hpo')})") from None
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     return optuna
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rl_es import cli
+from rl_es import cli, registry
 from rl_es.analysis import formatting, sweep_report, sweep_tables
 from rl_es.analysis.curves import align, counted_curves, curves_of_runs
 from rl_es.analysis.html import report as html
@@ -181,7 +181,8 @@ def test_without_the_libraries_all_else_is_written(
     assert cli.main(["report", str(folder)]) == 0
     assert (folder / "index.md").exists() and not (folder / html.NAME).exists()
     line = capsys.readouterr().out.splitlines()[-1]
-    assert line == "no report.html: needs no_such_library (pip install 'rl_es[report]')"
+    command = registry.install_command("report")
+    assert line == f"no report.html: needs no_such_library ({command})"
     monkeypatch.undo()
     assert cli.main(["report", str(folder)]) == 0
     assert capsys.readouterr().out.splitlines()[-1] == str(folder / html.NAME)

@@ -22,7 +22,8 @@ def test_every_name_is_refused_at_once(suite: str, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(importlib.util, "find_spec", lambda module: None)
     for name in module.NAMES:
         for refuses in refusing:
-            message = rf"^{name} needs {suite}'s library: pip install 'rl_es\[{suite}\]'$"
+            command = re.escape(registry.install_command(suite))
+            message = rf"^{name} needs {suite}'s library: {command}$"
             with pytest.raises(UserError, match=message):
                 refuses(name, module.Options())
 

@@ -1,6 +1,7 @@
 """Native physics against Gymnasium, step by step, and against what brax's environments mean."""
 
 import importlib.util
+import re
 
 import gymnasium
 import jax
@@ -9,6 +10,7 @@ import mujoco
 import numpy as np
 import pytest
 
+from rl_es import registry
 from rl_es.envs import brax as suite
 from rl_es.envs._native_mujoco import TASKS, NativeTask
 from rl_es.errors import UserError
@@ -132,7 +134,7 @@ def test_loading_a_model_leaves_no_log(name, tmp_path, monkeypatch):
 
 def test_without_gymnasium_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"pip install 'rl_es\[native\]'"):
+    with pytest.raises(UserError, match=re.escape(registry.install_command("native"))):
         suite.native("brax/swimmer")
 
 

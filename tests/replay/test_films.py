@@ -1,11 +1,13 @@
 """Files read back: size, number of frames, duration, and what is in them."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from rl_es import registry
 from rl_es.errors import UserError
 from rl_es.replay import films
 from rl_es.replay.films import choose_episodes, write_gif, write_mp4, write_png
@@ -73,7 +75,8 @@ def test_what_ffmpeg_refuses_is_said(tmp_path: Path) -> None:
 
 def test_without_an_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(films.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"imageio-ffmpeg: pip install 'rl_es\[report\]'"):
+    command = re.escape(registry.install_command("report"))
+    with pytest.raises(UserError, match=f"imageio-ffmpeg: {command}"):
         write_mp4(tmp_path / "film.mp4", sliding(2), (64, 48), 10)
     write_gif(tmp_path / "film.gif", sliding(2), 10)
 

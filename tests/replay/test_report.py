@@ -121,7 +121,7 @@ def test_without_an_encoder_it_is_said_how_to_get_it(
     make_films(folder)
     reasons = {film["env"]: film["reason"] for film in read(folder)["missing"]}
     assert set(reasons) == {"a/pendulum", "catch"}
-    assert all("pip install 'rl_es[report]'" in reason for reason in reasons.values())
+    assert all(registry.install_command("report") in reason for reason in reasons.values())
 
 
 def test_without_policies_nothing_is_written(folder: Path) -> None:

@@ -1,10 +1,12 @@
 """Peers: evosax climbs, on the suite's own episodes; what is said where it is missing."""
 
+import re
 import sys
 
 import jax
 import pytest
 
+from rl_es import registry
 from rl_es.errors import UserError
 from rl_es.speed import peers
 from tests.toys import Drift, ParameterPolicy
@@ -25,5 +27,5 @@ def test_evosax_moves_a_policy_uphill() -> None:
 
 def test_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "evosax.algorithms", None)
-    with pytest.raises(UserError, match=r"pip install 'rl_es\[peers\]'"):
+    with pytest.raises(UserError, match=re.escape(registry.install_command("peers"))):
         peers.require_evosax()

@@ -1,11 +1,13 @@
 """Groups as tasks of a Ray cluster, one of this machine; and what a task sends, without Ray."""
 
+import re
 import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rl_es import registry
 from rl_es.errors import UserError
 from rl_es.results.files import write_bytes
 from rl_es.sweep import ray_executor
@@ -59,7 +61,8 @@ def test_what_a_cluster_lacks_is_one_line(
 
 def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"--executor ray needs .*pip install 'rl_es\[ray\]'"):
+    command = re.escape(registry.install_command("ray"))
+    with pytest.raises(UserError, match=f"--executor ray needs .*{command}"):
         ray_executor.require_ray()
 
 

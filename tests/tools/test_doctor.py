@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from rich.console import Console
 
-from rl_es import cli
+from rl_es import cli, registry
 from rl_es.terminal import FAIL, OK, WARN, CheckResult, conclude, run_check, run_checks
 from rl_es.tools import doctor
 
@@ -72,7 +72,7 @@ def test_extras() -> None:
         results["extra hpo"].state == WARN and "3.0; needs optuna>=4" in results["extra hpo"].detail
     )
     assert results["extra report"] == CheckResult(
-        "extra report", OK, "not installed: jinja2", "pip install 'rl_es[report]'"
+        "extra report", OK, "not installed: jinja2", registry.install_command("report")
     )
     versions |= {"optuna": "4.1"}
     results = {result.subject: result for result in doctor.check_extras(ASKED, versions.get)}

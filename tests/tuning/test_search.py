@@ -3,6 +3,7 @@
 import importlib
 import io
 import math
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from rl_es import registry
 from rl_es.errors import UserError
 from rl_es.sweep import execution, groups
 from rl_es.sweep.cells import Cell
@@ -114,7 +116,7 @@ def test_without_optuna_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
         raise ImportError(name)
 
     monkeypatch.setattr(importlib, "import_module", missing)
-    with pytest.raises(UserError, match=r"pip install 'rl_es\[hpo\]'"):
+    with pytest.raises(UserError, match=re.escape(registry.install_command("hpo"))):
         import_optuna()
 
 
