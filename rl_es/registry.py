@@ -201,9 +201,9 @@ def require(module: str, extra: str, user: str) -> None:
 
 
 @contextlib.contextmanager
-def allow_missing_extras() -> Iterator[None]:
+def allow_missing_extras(allowed: bool = True) -> Iterator[None]:
     """Lets sweeps be read within this context that need libraries which are not installed."""
-    token = _is_required.set(False)
+    token = _is_required.set(not allowed)
     try:
         yield
     finally:
@@ -215,10 +215,11 @@ def missing_extra(module: Any) -> str | None:
     if not hasattr(module, "check"):
         return None
     try:
-        if hasattr(module, "NAMES"):
-            module.check(module.NAMES[0], module.Options.model_construct())
-        else:
-            module.check()
+        with allow_missing_extras(False):
+            if hasattr(module, "NAMES"):
+                module.check(module.NAMES[0], module.Options.model_construct())
+            else:
+                module.check()
     except MissingExtra as error:
         return error.extra
     return None

@@ -185,20 +185,38 @@ class RunCommand:
 
 @dataclasses.dataclass(frozen=True)
 class PlanCommand:
-    """Show what a sweep would run: cells, groups, compiled programs, memory and time."""
+    """Show what sweeps would run: cells, groups, compiled programs, memory and time."""
 
-    sweep: SweepFile
+    sweeps: Annotated[
+        arguments.Paths, option("sweep files (YAML), or names of `sweeps`", "SWEEP", "")
+    ]
     set: Overrides = ()
     machine: Machine = arguments.ALL
     probe: Annotated[bool, option("measure a generation of each program for a time estimate")] = (
         True
     )
+    steps_per_second: Annotated[
+        float | None,
+        option(
+            "estimate the time for a device that trains so many environment steps per second",
+            "N",
+            "(default: measured here)",
+        ),
+    ] = None
 
     def __call__(self) -> int:
-        sweep = arguments.read_sweep(self.sweep, self.set)
-        from rl_es.sweep import plan
+        from rl_es import registry
+        from rl_es.terminal import start_command
 
-        plan.show_plan(sweep, self.probe, self.machine.resources())
+        if not self.sweeps:
+            raise UserError(f"plan: needs SWEEP; see {start_command()} plan --help")
+        check_number("--steps-per-second", self.steps_per_second, 1e-3, 1e15)
+        with registry.allow_missing_extras():
+            sweeps = [arguments.read_sweep(path, self.set) for path in self.sweeps]
+        from rl_es.tools import plan_tables
+
+        resources = self.machine.resources()
+        plan_tables.show_plans(sweeps, resources, self.probe, self.steps_per_second)
         return 0
 
 

@@ -2,32 +2,33 @@
 
 Counts of cells, groups, compiled programs and environment steps follow from the file alone. Time
 and memory are measured: the program of each group is compiled (it stays in the cache, so the work
-is not lost) and trains one run for a moment, whose result is dropped.
+is not lost) and trains one run for a moment, whose result is dropped. Or the time follows from a
+stated speed, such as that of another device.
+
+A sweep is planned as well where a library that it needs is not installed. What follows from the
+library's environments and agents is unknown then.
 """
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-import jax
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
+from rl_es import registry
 from rl_es.config import split_traced
 from rl_es.interfaces import Limit
-from rl_es.results import manifest
 from rl_es.sweep.cells import Group, expand_cells, group_cells
-from rl_es.sweep.progress import format_duration
 from rl_es.sweep.queue import PlacedGroup, compile_group, evaluation_key, make_placed_group
 from rl_es.sweep.runs import MAX_STEPS
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import RunProgress
-from rl_es.sweep.surfaces import requested_surfaces
-from rl_es.training.compilation import Compiler, Program, prepare_jax
-from rl_es.training.resources import DEFAULT_RESOURCES, Resources
+from rl_es.sweep.surfaces import SurfaceRequest, requested_surfaces
+from rl_es.training.compilation import Compiler, Program
+from rl_es.training.resources import Resources
 
 PROBE_SECONDS = 1.5
 # Seconds to trace a program and to load it from the cache, as a multiple of those to trace it.
@@ -40,29 +41,30 @@ class GroupCounts:
 
     Attributes:
       programs: programs compiled for the group: init, advance and, unless an earlier group shares
-        it, evaluate.
-      parameters: number of parameters that are evolved.
-      generation_steps: most environment steps of a generation of one run.
+        it, evaluate; None where a library is missing.
+      parameters: number of parameters that are evolved; None where a library is missing.
+      generation_steps: most environment steps of a generation of one run; None where a library is
+        missing.
       env_steps: environment steps of all runs; None if the budget does not determine them.
       generations: fewest generations of one run; None if the budget does not determine them.
     """
 
-    programs: int
-    parameters: int
-    generation_steps: int
+    programs: int | None
+    parameters: int | None
+    generation_steps: int | None
     env_steps: int | None
     generations: int | None
 
 
 @dataclass(frozen=True)
 class GroupEstimate:
-    """The cost of a group, estimated from a probe.
+    """The cost of a group, estimated from a probe or from a stated speed.
 
     Attributes:
       compile: seconds of compilation, with what the cache held before the probe.
       warm_compile: seconds of compilation with all programs in the cache.
       run: seconds of training and evaluation of all runs.
-      memory: bytes of the largest program, by XLA's own account.
+      memory: bytes of the largest program, by XLA's own account; 0 where it was not compiled.
     """
 
     compile: float
@@ -71,100 +73,147 @@ class GroupEstimate:
     memory: int
 
 
-def show_plan(sweep: Sweep, probe: bool = True, resources: Resources = DEFAULT_RESOURCES) -> None:
-    """Prints the plan of a sweep.
+@dataclass(frozen=True)
+class GroupPlan:
+    """A group of a plan.
+
+    Attributes:
+      group: its cells.
+      work: what it trains, as it is placed; None where a library is missing.
+      counts: what follows from its settings.
+      missing_extra: the extra of this package that has the library; None where all are installed.
+    """
+
+    group: Group
+    work: PlacedGroup | None
+    counts: GroupCounts
+    missing_extra: str | None
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """What a sweep will run.
+
+    Attributes:
+      sweep: the sweep.
+      groups: in the order in which they run.
+      surfaces: surfaces that are evaluated besides.
+      estimates: the cost of each group, None where it cannot be told; empty if none was asked for.
+    """
+
+    sweep: Sweep
+    groups: tuple[GroupPlan, ...]
+    surfaces: tuple[SurfaceRequest, ...]
+    estimates: tuple[GroupEstimate | None, ...]
+
+    @property
+    def cells(self) -> int:
+        """Number of cells."""
+        return sum(len(group_plan.group.cells) for group_plan in self.groups)
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds of the groups whose cost is known, with programs in the cache; None if none."""
+        estimates = [estimate for estimate in self.estimates if estimate is not None]
+        return estimate_seconds(estimates, from_cache=True) if estimates else None
+
+    @property
+    def env_steps(self) -> int | None:
+        """Environment steps of the groups whose budget determines them; None if none does."""
+        steps = [group_plan.counts.env_steps for group_plan in self.groups]
+        return sum(filter(None, steps)) if any(steps) else None
+
+
+Estimator = Callable[[GroupPlan], GroupEstimate | None]
+
+
+def make_plan(
+    sweep: Sweep,
+    resources: Resources,
+    estimator: Estimator | None = None,
+    report: Callable[[str], None] = lambda text: None,
+) -> SweepPlan:
+    """Plans a sweep.
 
     Args:
       sweep: validated.
-      probe: whether each program is compiled and measured, for time and memory.
       resources: as for a run.
+      estimator: estimates the cost of a group, such as `probe`; None: no cost is estimated.
+      report: is called with what happens, one line at a time.
     """
-    prepare_jax(resources.devices)
     groups = group_cells(expand_cells(sweep))
-    surfaces = requested_surfaces(sweep)
-    works = [make_placed_group(group, resources) for group in groups]
-    counts = count_groups(works)
-    console = Console(width=None if Console().is_terminal else 120)
-    compiler, estimates = Compiler(), []
-    if probe:
-        with console.status("compiling and measuring") as status:
-            for i, work in enumerate(works):
-                status.update(f"measuring {work.group.label} ({i + 1} of {len(works)})")
-                estimates.append(measure_group(work, compile_group(compiler, work)))
-    console.print(_table(sweep, groups, counts, estimates))
-    console.print(_totals(groups, counts))
-    for surface in surfaces:
-        console.print(f"With a {surface.display_name}.")
-    for line in describe_placements(works):
-        console.print(line)
-    if estimates:
-        seconds = estimate_seconds(estimates, from_cache=True)
-        compile_seconds = sum(estimate.compile for estimate in estimates)
-        console.print(
-            f"Estimated on {manifest.device_name()}: {format_duration(seconds)} for the whole "
-            "sweep, now that its programs are in the cache (compiling them took "
-            f"{format_duration(compile_seconds)}); "
-            f"peak memory of the process {manifest.peak_memory() / 2**30:.1f} GiB."
-        )
+    extras = [missing_extra(group) for group in groups]
+    works = [
+        make_placed_group(group, resources) if extra is None else None
+        for group, extra in zip(groups, extras, strict=True)
+    ]
+    counts = count_groups(groups, works)
+    group_plans = tuple(map(GroupPlan, groups, works, counts, extras))
+    surfaces = () if any(extras) else requested_surfaces(sweep)
+    estimates = []
+    for i, group_plan in enumerate(group_plans if estimator else ()):
+        report(f"measuring {group_plan.group.label} ({i + 1} of {len(groups)})")
+        estimates.append(estimator(group_plan) if estimator else None)
+    return SweepPlan(sweep, group_plans, surfaces, tuple(estimates))
 
 
-def _table(
-    sweep: Sweep,
-    groups: Sequence[Group],
-    counts: Sequence[GroupCounts],
-    estimates: Sequence[GroupEstimate],
-) -> Table:
-    table = Table(title=f"Plan of sweep {sweep.name}", title_justify="left")
-    table.add_column("group")
-    for name in ("cells", "programs", "parameters", "env steps a run", "generations"):
-        table.add_column(name, justify="right")
-    for name in ("compile", "run", "memory") if estimates else ():
-        table.add_column(name, justify="right")
-    for i, (group, count) in enumerate(zip(groups, counts, strict=True)):
-        runs = len(group.cells)
-        steps = "-" if count.env_steps is None else f"{count.env_steps // runs:,}"
-        is_exact = group.cells[0].budget.generations is not None
-        fewest = "-" if count.generations is None else f"{count.generations:,}"
-        generations = fewest if is_exact or fewest == "-" else f">= {fewest}"
-        row = [group.label, runs, count.programs, f"{count.parameters:,}", steps, generations]
-        if estimates:
-            row += [format_duration(estimates[i].compile), format_duration(estimates[i].run)]
-            row += [f"{estimates[i].memory / 2**20:,.1f} MiB"]
-        table.add_row(*map(str, row))
-    return table
+def missing_extra(group: Group) -> str | None:
+    """Returns the extra that a group needs and that is not installed; None if there is none."""
+    cell = group.cells[0]
+    suite = registry.environment_suite(cell.env_name)
+    agent = registry.agents.load(cell.agent)
+    return registry.missing_extra(suite) or registry.missing_extra(agent)
 
 
-def _totals(groups: Sequence[Group], counts: Sequence[GroupCounts]) -> str:
-    runs = sum(len(group.cells) for group in groups)
-    env_steps = [count.env_steps for count in counts if count.env_steps is not None]
-    steps = f", {sum(env_steps):,} environment steps" if env_steps else ""
-    return (
-        f"{runs} cells in {len(groups)} groups, "
-        f"{sum(count.programs for count in counts)} compiled programs{steps}."
-    )
-
-
-def count_groups(works: Sequence[PlacedGroup]) -> list[GroupCounts]:
+def count_groups(groups: Sequence[Group], works: Sequence[PlacedGroup | None]) -> list[GroupCounts]:
     """Returns the counts of each group, in order."""
     evaluations: set[Any] = set()
-    counts = []
-    for work in works:
-        cell, steps = work.group.cells[0], work.training.generation_steps
-        placement = work.place.placement
-        evaluation = (evaluation_key(cell), work.lanes, placement.runs, placement.shards)
-        programs = 2 if evaluation in evaluations else 3
-        evaluations.add(evaluation)
-        budget, runs = cell.budget, len(work.group.cells)
-        if budget.env_steps is not None:
-            env_steps, generations = runs * budget.env_steps, math.ceil(budget.env_steps / steps)
-        elif budget.generations is not None:
-            env_steps, generations = runs * budget.generations * steps, budget.generations
-        else:
-            env_steps, generations = None, None
-        counts.append(
-            GroupCounts(programs, work.training.parameters, steps, env_steps, generations)
-        )
-    return counts
+    return [_count(group, work, evaluations) for group, work in zip(groups, works, strict=True)]
+
+
+def _count(group: Group, work: PlacedGroup | None, evaluations: set[Any]) -> GroupCounts:
+    """Returns the counts of a group, and adds its evaluation to those of earlier groups."""
+    budget, runs = group.cells[0].budget, len(group.cells)
+    env_steps = None if budget.env_steps is None else runs * budget.env_steps
+    if work is None:
+        return GroupCounts(None, None, None, env_steps, budget.generations)
+    placement, steps = work.place.placement, work.training.generation_steps
+    evaluation = (evaluation_key(group.cells[0]), work.lanes, placement.runs, placement.shards)
+    programs = 2 if evaluation in evaluations else 3
+    evaluations.add(evaluation)
+    generations = budget.generations
+    if budget.env_steps is not None:
+        generations = math.ceil(budget.env_steps / steps)
+    elif generations is not None:
+        env_steps = runs * generations * steps
+    return GroupCounts(programs, work.training.parameters, steps, env_steps, generations)
+
+
+def probe() -> Estimator:
+    """Returns an estimator that compiles the program of a group, and trains a run for a moment."""
+    return partial(_probe, Compiler())
+
+
+def _probe(compiler: Compiler, group_plan: GroupPlan) -> GroupEstimate | None:
+    work = group_plan.work
+    return None if work is None else measure_group(work, compile_group(compiler, work))
+
+
+def stated_speed(steps_per_second: float) -> Estimator:
+    """Returns an estimator for a device that trains so many environment steps per second.
+
+    Compilation and evaluation are left out. A budget in seconds takes these seconds.
+    """
+
+    def estimate(group_plan: GroupPlan) -> GroupEstimate | None:
+        seconds = group_plan.group.cells[0].budget.seconds
+        if seconds is not None:
+            return GroupEstimate(0.0, 0.0, len(group_plan.group.cells) * seconds, 0)
+        if group_plan.counts.env_steps is None:
+            return None
+        return GroupEstimate(0.0, 0.0, group_plan.counts.env_steps / steps_per_second, 0)
+
+    return estimate
 
 
 def measure_group(work: PlacedGroup, program: Program) -> GroupEstimate:
@@ -222,65 +271,3 @@ def estimate_seconds(estimates: Sequence[GroupEstimate], from_cache: bool) -> fl
     for i, estimate in enumerate(estimates):
         total += max([estimate.run, *compiles[i + 1 : i + 2]])
     return total
-
-
-def describe_placements(works: Sequence[PlacedGroup]) -> Iterator[str]:
-    """Yields sentences on devices, shared calls, chunks and memory that differ from the usual."""
-    if not works:
-        return
-    if max(work.lanes for work in works) > 1:
-        lanes = _describe_groups(works, lambda work: str(work.lanes))
-        yield f"Runs that share a call of their program: {lanes}."
-    elif jax.default_backend() == "cpu":
-        yield (
-            "Runs of a group are called in turn: on CPU, sharing a call was measured to be no "
-            "faster (--lanes changes it)."
-        )
-    if max(work.place.placement.devices for work in works) > 1:
-        yield f"Devices: {_describe_groups(works, _describe_devices)}."
-    for work in works:
-        place = work.place
-        if place.placement.chunks > 1:
-            yield f"{work.group.label}: {_describe_chunks(work)}."
-        if place.needed_bytes > place.budget_bytes:
-            yield (
-                f"{work.group.label}: it needs about {_format_bytes(place.needed_bytes)} where "
-                f"{_format_bytes(place.budget_bytes)} may be used (--memory), and cannot be cut "
-                "further."
-            )
-
-
-def _describe_groups(works: Sequence[PlacedGroup], describe: Callable[[PlacedGroup], str]) -> str:
-    """Returns the description of all groups, or one for each group if they differ."""
-    descriptions = [(work.group.label, describe(work)) for work in works]
-    if len({text for _, text in descriptions}) == 1:
-        return descriptions[0][1]
-    return "; ".join(f"{label}: {text}" for label, text in descriptions)
-
-
-def _describe_devices(work: PlacedGroup) -> str:
-    placement = work.place.placement
-    parts = []
-    if placement.shards > 1:
-        parts.append(f"{placement.shards} share each population")
-    if placement.runs > 1:
-        parts.append(f"{placement.runs} share the runs")
-    return " and ".join(parts) or "1 (more cannot share its population or its runs)"
-
-
-def _describe_chunks(work: PlacedGroup) -> str:
-    place, members = work.place, 2 * (work.training.learner.pairs or 0)
-    shards, chunks = place.placement.shards, place.placement.chunks
-    text = (
-        f"its population is evaluated in {chunks} chunks of {members // shards // chunks:,} members"
-    )
-    if place.chunks_requested:
-        return f"{text}, as asked for"
-    return (
-        f"{text}: all at once would need about {_format_bytes(place.unchunked_bytes)}, and "
-        f"{_format_bytes(place.budget_bytes)} may be used (--memory, --population-chunk)"
-    )
-
-
-def _format_bytes(size: int) -> str:
-    return f"{size / 2**30:,.2g} GiB" if size < 10 * 2**30 else f"{size / 2**30:,.0f} GiB"

@@ -178,7 +178,7 @@ def _budget_kind(cell: Cell) -> str:
 
 
 def format_duration(seconds: float | None) -> str:
-    """Returns a time for people: `4.2 s`, `3 min 20 s`, `2 h 05 min`."""
+    """Returns a time for people: `4.2 s`, `3 min 20 s`, `2 h 05 min`, `3 d 04 h`."""
     if seconds is None:
         return "unknown"
     if seconds < 10:
@@ -186,11 +186,10 @@ def format_duration(seconds: float | None) -> str:
     if round(seconds) < 60:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
-    return (
-        f"{minutes} min {rest:02d} s"
-        if minutes < 60
-        else f"{minutes // 60} h {minutes % 60:02d} min"
-    )
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours < 24 else f"{hours // 24} d {hours % 24:02d} h"
 
 
 def cell_name(cell: Cell) -> str:

@@ -65,7 +65,7 @@ def once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Compilations]:
 def planned(sweep: Sweep, lanes: int = 1) -> int:
     groups = group_cells(expand_cells(sweep))
     works = [make_placed_group(group, Resources(lanes=lanes)) for group in groups]
-    return sum(counts.programs for counts in plan.count_groups(works))
+    return sum(counts.programs for counts in plan.count_groups(groups, works))
 
 
 # --- what comes out -----------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """What a sweep will run: counts from the file alone, and measured time."""
 
+import importlib.util
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rl_es import registry
 from rl_es.results import tables
 from rl_es.sweep import plan
 from rl_es.sweep.cells import expand_cells, group_cells
@@ -41,8 +43,12 @@ def works(sweep: Sweep, lanes: int = 1) -> list[PlacedGroup]:
     return [make_placed_group(group, Resources(lanes=lanes)) for group in groups]
 
 
+def counts_of(placed_groups: Sequence[PlacedGroup]) -> Sequence[GroupCounts]:
+    return plan.count_groups([work.group for work in placed_groups], placed_groups)
+
+
 def counts(*assignments: str) -> Sequence[GroupCounts]:
-    return plan.count_groups(works(planned_sweep(*assignments)))
+    return counts_of(works(planned_sweep(*assignments)))
 
 
 def test_budget_in_generations() -> None:
@@ -96,7 +102,7 @@ def test_evaluation_is_compiled_once_where_it_is_the_same(
 def test_evaluations_of_more_lanes_are_not_shared() -> None:
     first, second = works(planned_sweep("agents=[eggroll, full_rank_es]"))
     wider = make_placed_group(second.group, Resources(lanes=3))
-    assert [count.programs for count in plan.count_groups([first, wider])] == [3, 3]
+    assert [count.programs for count in counts_of([first, wider])] == [3, 3]
 
 
 def test_steps_are_those_that_a_run_takes(tmp_path: Path) -> None:
@@ -104,39 +110,8 @@ def test_steps_are_those_that_a_run_takes(tmp_path: Path) -> None:
     sweep = planned_sweep(f"agents=[eggroll, {PERSISTENT[1:]}")
     _, runs = tables.load_tables(ran(tmp_path, sweep))
     env_steps = runs.groupby("agent").env_steps.sum()
-    expected = [result.env_steps for result in plan.count_groups(works(sweep))]
+    expected = [result.env_steps for result in counts_of(works(sweep))]
     assert [env_steps[work.group.cells[0].agent] for work in works(sweep)] == expected
-
-
-def test_shown_without_probing(capsys: pytest.CaptureFixture[str]) -> None:
-    plan.show_plan(planned_sweep(f"agents=[eggroll, {PERSISTENT[1:]}"), probe=False)
-    output = capsys.readouterr().out
-    rows = {line.split("│")[1].strip(): line for line in output.splitlines() if "Pendulum" in line}
-    assert rows.keys() == {f"Pendulum-v1 / {name}" for name in ("eggroll", "pes", "truncated_es")}
-    assert [part.strip() for part in rows["Pendulum-v1 / eggroll"].split("│")[2:-1]] == [
-        *("3", "3", str(PARAMETERS), "640", "2")
-    ]
-    total = 3 * 2 * (320 + 160 + 240)
-    assert f"9 cells in 3 groups, 7 compiled programs, {total:,} environment steps." in output
-    assert "Estimated" not in output and "compile " not in output
-
-
-def test_shown_with_probing(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(plan, "PROBE_SECONDS", 0.05)
-    plan.show_plan(planned_sweep("defaults.budget={env_steps: 1e6}"), resources=Resources(lanes=2))
-    output = capsys.readouterr().out
-    assert ">= 3,125" in output and "Runs that share a call of their program: 2." in output
-    assert "run" in output and "Estimated on cpu" in output and "peak memory" in output
-
-
-def test_chunks_are_chosen_by_the_memory_and_said(capsys: pytest.CaptureFixture[str]) -> None:
-    large = ("defaults.agent.population=65536", "defaults.policy.widths=[256, 256]")
-    plan.show_plan(planned_sweep(*large), probe=False, resources=Resources(memory=2**29))
-    output = " ".join(capsys.readouterr().out.split())
-    assert "evaluated in 2 chunks of 32,768 members" in output
-    assert "0.5 GiB may be used (--memory, --population-chunk)" in output
 
 
 class Clocked:
@@ -184,3 +159,29 @@ def test_the_next_group_compiles_while_one_runs() -> None:
     assert plan.estimate_seconds(measured, from_cache=False) == 10 + 20 + 7 + 1
     assert plan.estimate_seconds(measured, from_cache=True) == 1 + 5 + 7 + 1
     assert plan.estimate_seconds([], from_cache=True) == 0
+
+
+@pytest.mark.parametrize(
+    ("budget", "seconds"),
+    [("{env_steps: 1000}", 30.0), ("{generations: 2}", 3 * 2 * 320 / 100), ("{seconds: 7}", 21.0)],
+)
+def test_the_time_at_a_stated_speed(budget: str, seconds: float) -> None:
+    sweep = planned_sweep(f"defaults.budget={budget}")
+    sweep_plan = plan.make_plan(sweep, Resources(), plan.stated_speed(100.0))
+    assert sweep_plan.seconds == pytest.approx(seconds)
+
+
+def test_a_group_is_planned_without_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "rejax" else find_spec(name)
+    )
+    with registry.allow_missing_extras():
+        sweep = planned_sweep(
+            "agents=[eggroll, ppo]", "defaults.agent={}", "defaults.budget={env_steps: 1000}"
+        )
+        sweep_plan = plan.make_plan(sweep, Resources(), plan.stated_speed(100.0))
+    eggroll, ppo = sweep_plan.groups
+    assert (eggroll.missing_extra, ppo.missing_extra) == (None, "ppo")
+    assert ppo.work is None and ppo.counts == GroupCounts(None, None, None, 3000, None)
+    assert sweep_plan.seconds == 60.0 and sweep_plan.env_steps == 6000

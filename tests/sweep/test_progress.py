@@ -181,7 +181,7 @@ def test_threads(kind: str, toy_cells: tuple[tuple[Cell, ...], tuple[Group, ...]
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(None, "unknown"), (0.04, "0.0 s"), (9.99, "10.0 s"), (59.7, "1 min 00 s"),
-     (200, "3 min 20 s"), (7500, "2 h 05 min"), (360_001, "100 h 00 min")],
+     (200, "3 min 20 s"), (7500, "2 h 05 min"), (86_400, "1 d 00 h"), (360_001, "4 d 04 h")],
 )  # fmt: skip
 def test_duration(seconds: float | None, text: str) -> None:
     assert format_duration(seconds) == text

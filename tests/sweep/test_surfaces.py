@@ -11,8 +11,9 @@ import pytest
 from rl_es.errors import Interrupted, UserError
 from rl_es.results import surfaces as files
 from rl_es.results import tables
-from rl_es.sweep import plan, surfaces
+from rl_es.sweep import surfaces
 from rl_es.sweep.store import Store
+from rl_es.tools import plan_tables
 from rl_es.training.resources import Resources
 from tests.running import Said, ran, sweep_of
 
@@ -163,5 +164,5 @@ def test_an_agents_own_policy_changes_no_surface() -> None:
 
 
 def test_the_plan_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    plan.show_plan(tiny_sweep(), probe=False, resources=Resources())
+    plan_tables.show_plans([tiny_sweep()], Resources(), probe=False)
     assert f"With a surface of {ENV}: 3 x 4 points." in " ".join(capsys.readouterr().out.split())
