@@ -109,6 +109,14 @@ def test_wrong_arguments(
     _refused(_call(tmp_path, *arguments), *parts)
 
 
+@pytest.mark.parametrize("name", ["nonesuch", "nonesuch.yaml"])
+def test_files_whose_names_start_with_a_dot_are_not_suggested(tmp_path: Path, name: str) -> None:
+    (tmp_path / ".nonesuch.yaml").write_text(GOOD)
+    result = _call(tmp_path, "run", name)
+    _refused(result, f"{name}: no such file")
+    assert ".nonesuch.yaml" not in result.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -157,6 +157,6 @@ def find_sweep(path: Path) -> Path:
         return sweeps[name_in_clone]
     if path.suffix in (".yaml", ".yml") or path.is_dir():
         return path
-    files = path.parent.glob("*.yaml") if path.parent.is_dir() else ()
+    files = path.parent.glob("[!.]*.yaml") if path.parent.is_dir() else ()
     near = did_you_mean(name, [*sweeps, *map(str, files)])
     raise UserError(f"{brief(name)}: no such file, and no such sweep in the package{near}")

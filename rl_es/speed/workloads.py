@@ -22,7 +22,7 @@ from rl_es.rollout.config import PolicyConfig
 from rl_es.speed import peers
 from rl_es.speed.schema import EVOSAX, FLOORS, PEERS, Benchmark, ContestantEntry, Horizon
 from rl_es.sweep.cells import SettingsLayers, digest, environment_identity, resolve_options
-from rl_es.sweep.loading import override, validate_document
+from rl_es.sweep.loading import override, refuse_other_kind, validate_document
 from rl_es.sweep.schema import EnvironmentChoice
 from rl_es.sweep.variants import Variant, count_variants, expand_variants
 from rl_es.sweep.yaml_reader import Document, read_yaml
@@ -316,4 +316,5 @@ def validate_benchmark(document: Document) -> Benchmark:
     Raises:
       UserError: the first thing that is wrong, with its place in the file.
     """
+    refuse_other_kind(document, ("environments", "agents"), "a sweep; `run` takes it")
     return validate_document(document, Benchmark, check_benchmark)

@@ -33,7 +33,7 @@ from rl_es.sweep.queue import (
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import CellState, Store
 from rl_es.training.compilation import prepare_jax
-from rl_es.training.resources import DEFAULT_RESOURCES, Resources
+from rl_es.training.resources import DEFAULT_RESOURCES, Resources, describe_excess_devices
 
 
 class Executor(Protocol):
@@ -107,6 +107,8 @@ def run_sweep(
     store.write_manifest(sweep, all_cells, **start)
     store.refresh(*(cell for cell in cells if states[cell.run_id] == "done"))
     failed_before = 0 if retry_failed else sum(state == "failed" for state in states.values())
+    if excess := describe_excess_devices(resources):
+        progress.note(excess, False)
     progress.begin(left, len(cells) - len(versions) - failed_before, len(cells))
     if failed_before:
         progress.note(

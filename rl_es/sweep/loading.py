@@ -60,7 +60,23 @@ def validate_sweep(document: Document) -> Sweep:
     Raises:
       UserError: the first problem, with its path and line.
     """
+    refuse_other_kind(document, ("workloads", "contestants"), "a speed file; `speed` takes it")
     return validate_document(document, Sweep, check_sweep)
+
+
+def refuse_other_kind(document: Document, keys: Iterable[str], reason: str) -> None:
+    """Refuses a file that has the keys of another kind of file.
+
+    Args:
+      document: the file.
+      keys: keys that only the other kind has; a file that has all of them is of that kind.
+      reason: what the other kind is, and which command takes it.
+
+    Raises:
+      UserError: it is of the other kind.
+    """
+    if isinstance(document.content, dict) and document.content.keys() >= set(keys):
+        raise UserError(f"{document.source}: is {reason}")
 
 
 def validate_document(

@@ -85,8 +85,10 @@ def read_yaml(path: Path) -> Document:
 
 def _similar_file(path: Path) -> str:
     """Returns a hint that names the sweep file in the same folder with the nearest name, or ''."""
-    files = path.parent.glob("*.yaml") if path.parent.is_dir() else []
-    return did_you_mean(path.name, [file.name for file in files])
+    if not path.parent.is_dir():
+        return f"; there is no folder {brief(str(path.parent))}"
+    names = [file.name for file in path.parent.glob("[!.]*.yaml")]
+    return did_you_mean(path.name, names) or "; `sweeps` lists the sweeps of the package"
 
 
 def parse_yaml(text: str, source: str) -> Document:

@@ -17,7 +17,7 @@ from rl_es.sweep.queue import PlacedGroup
 from rl_es.sweep.schema import Sweep
 from rl_es.terminal import plain_console, plain_table
 from rl_es.training.compilation import prepare_jax
-from rl_es.training.resources import DEFAULT_RESOURCES, Resources
+from rl_es.training.resources import DEFAULT_RESOURCES, Resources, describe_excess_devices
 
 UNKNOWN = "-"
 
@@ -39,6 +39,8 @@ def show_plans(
     """
     prepare_jax(resources.devices)
     console = plain_console()
+    if excess := describe_excess_devices(resources):
+        console.print(f"{excess}.\n")
     estimator: Estimator | None = plan.probe() if probe else None
     if steps_per_second is not None:
         estimator = plan.stated_speed(steps_per_second)

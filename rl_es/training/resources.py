@@ -160,6 +160,18 @@ class Resources:
 DEFAULT_RESOURCES = Resources()
 
 
+def describe_excess_devices(resources: Resources) -> str:
+    """Returns a sentence on devices beyond the cores of a CPU; '' where there are none."""
+    cores = len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0))
+    devices = resources.devices or 1
+    if jax.default_backend() != "cpu" or devices <= cores:
+        return ""
+    return (
+        f"{devices} devices on {cores} {'core' if cores == 1 else 'cores'}: devices beyond the "
+        f"cores share them, and make a run no faster; {cores} use them all"
+    )
+
+
 @dataclass(frozen=True)
 class GroupPlacement:
     """The devices, lanes and chunks of a group.

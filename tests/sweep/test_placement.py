@@ -1,5 +1,6 @@
 """Where a group is run: devices, shared calls and chunks; and that four devices change nothing."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,13 @@ import pytest
 
 from rl_es.errors import UserError
 from rl_es.results import tables
-from rl_es.training.resources import PairBytes, Resources, divide_devices, place_group
+from rl_es.training.resources import (
+    PairBytes,
+    Resources,
+    describe_excess_devices,
+    divide_devices,
+    place_group,
+)
 from tests.running import alike
 
 ROOT = Path(__file__).parents[2]
@@ -65,6 +72,13 @@ def test_what_is_held_of_all_pairs_is_not_divided_by_chunks() -> None:
     )
     assert place.placement.chunks == 2 and place.unchunked_bytes == 100 * 512
     assert place.needed_bytes == place.budget_bytes
+
+
+def test_devices_beyond_the_cores_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0, 1}, raising=False)
+    assert describe_excess_devices(Resources(devices=99)).startswith("99 devices on 2 cores: ")
+    for devices in (None, 1, 2):
+        assert describe_excess_devices(Resources(devices=devices)) == ""
 
 
 @pytest.mark.parametrize("option", ["devices", "lanes", "population_chunk"])
