@@ -5,10 +5,14 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist=worksteal
 UV ?= uv
 
-.PHONY: quickstart tour setup-all system test test-extras test-slow lint format docs reference constraints clean
+.PHONY: quickstart help tour setup-all system test test-extras test-slow lint format docs reference constraints clean
 
 quickstart: .venv/stamp  ## install, then run the small sweep
 	$(BIN)/python run_benchmark.py run sweeps/quickstart.yaml
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1: \2/p' $(firstword $(MAKEFILE_LIST)) | \
+		while IFS=: read -r target text; do printf '%-12s%s\n' "$$target" "$$text"; done
 
 tour: .venv/stamp  ## every kind of figure, from the tables in results/reference
 	$(BIN)/python run_benchmark.py figures results/reference --out results/tour
@@ -19,7 +23,7 @@ setup-all: .venv/stamp-all  ## install every extra; what comes after uses them
 # software driver, to render robots without a screen.
 SYSTEM := chromium libegl1 libopengl0 libgl1-mesa-dri
 
-system:  ## as root; else it says what to install
+system:  ## what tests need of Debian, as root; else it says what to install
 	@lacking=; for package in $(SYSTEM); do \
 		dpkg --status $$package >/dev/null 2>&1 || lacking="$$lacking $$package"; \
 	done; \
@@ -34,18 +38,18 @@ system:  ## as root; else it says what to install
 test: .venv/stamp  ## all tests but the slow ones
 	$(PYTEST) -m "not slow"
 
-test-extras: .venv/stamp-all  ## of these, what `make test` skips where only `make` has been
+test-extras: .venv/stamp-all  ## the tests that need an extra
 	RL_ES_EXTRAS=1 $(PYTEST) -m "extra and not slow"
 
-test-slow: .venv/stamp
+test-slow: .venv/stamp  ## the slow tests
 	$(PYTEST) -m slow
 
-lint: .venv/stamp
+lint: .venv/stamp  ## ruff, its formatter, pyright
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/pyright
 
-format: .venv/stamp
+format: .venv/stamp  ## change the files as ruff would have them
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
@@ -69,10 +73,10 @@ EXTRAS = dev
 
 # Needs uv. Pins that are there stay (jax 0.9.0 is what kinetix-env allows): delete a line to move
 # its package. The file names no package index.
-constraints:
+constraints:  ## pin anew what constraints.txt lacks; needs uv
 	$(UV) pip compile pyproject.toml --extra all --extra dev --python-version 3.11 \
 		--no-header --no-annotate --no-emit-index-url --no-emit-find-links --output-file constraints.txt
 
-clean:
+clean:  ## remove the environment, caches and builds
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

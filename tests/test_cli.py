@@ -1,10 +1,15 @@
 """The command line, in a process of its own: messages, exit codes, and what it must not load."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+import rl_es
+from rl_es.cli.main import EXAMPLES, GROUPS, VERBS
+from rl_es.cli.parsing import parse
 
 ROOT = Path(__file__).parent.parent
 
@@ -145,6 +150,41 @@ def test_help(tmp_path: Path, arguments: tuple[str, ...]) -> None:
     result = _call(tmp_path, *arguments)
     assert result.returncode == 0 and "usage: rl_es" in result.stdout
     assert result.stderr.strip() == "loaded:"
+
+
+def test_help_is_grouped_and_has_every_command(tmp_path: Path) -> None:
+    lines = _call(tmp_path, "--help").stdout.splitlines()
+    commands = [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "]
+    assert commands == list(VERBS)
+    assert {f"{title}:" for title in GROUPS} <= set(lines)
+    assert max(map(len, lines)) <= 100
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_command_has_an_example_that_is_valid(verb: str) -> None:
+    words = EXAMPLES[verb].split()
+    assert words[0] == verb and isinstance(parse(words, VERBS), VERBS[verb])
+
+
+def test_an_example_ends_the_help_of_a_command(tmp_path: Path) -> None:
+    lines = _call(tmp_path, "plan", "--help").stdout.splitlines()
+    assert lines[-1] == f"example: rl_es {EXAMPLES['plan']}"
+
+
+def test_version(tmp_path: Path) -> None:
+    result = _call(tmp_path, "--version")
+    assert result.returncode == 0 and result.stdout == f"rl_es {rl_es.__version__}\n"
+    assert result.stderr.strip() == "loaded:"
+
+
+def test_make_help_lists_every_target() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = re.search(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    result = subprocess.run(
+        ["make", "help"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert targets is not None
+    assert {line.split()[0] for line in result.stdout.splitlines()} == {*targets[1].split()}
 
 
 @pytest.mark.parametrize("program", ["run_benchmark.py", "rl_es"])

@@ -1,9 +1,11 @@
 """`main`: runs a command line, and turns errors into messages and exit codes."""
 
 import contextlib
+import importlib
 import io
 import os
 import sys
+import textwrap
 import threading
 import traceback
 import warnings
@@ -13,30 +15,67 @@ from typing import NoReturn
 from rl_es.cli import result_commands, run_commands, setup_commands
 from rl_es.cli.parsing import Commands, parse
 from rl_es.errors import UserError, brief, did_you_mean, printable, short_reason, source_line
+from rl_es.terminal import program_name, start_command
 
-VERBS: Commands = {
-    "run": run_commands.RunCommand,
-    "plan": run_commands.PlanCommand,
-    "speed": run_commands.SpeedCommand,
-    "gradients": run_commands.GradientsCommand,
-    "report": result_commands.ReportCommand,
-    "figures": result_commands.FiguresCommand,
-    "compare": result_commands.CompareCommand,
-    "table": result_commands.TableCommand,
-    "tensorboard": result_commands.TensorboardCommand,
-    "merge": result_commands.MergeCommand,
-    "references": result_commands.ReferencesCommand,
-    "evaluate": result_commands.EvaluateCommand,
-    "replay": result_commands.ReplayCommand,
-    "tune": run_commands.TuneCommand,
-    "tuned": run_commands.TunedCommand,
-    "list": setup_commands.ListCommand,
-    "sweeps": setup_commands.SweepsCommand,
-    "new": setup_commands.NewCommand,
-    "check": setup_commands.CheckCommand,
-    "schema": setup_commands.SchemaCommand,
-    "doctor": setup_commands.DoctorCommand,
+GROUPS: dict[str, Commands] = {
+    "Run sweeps": {
+        "run": run_commands.RunCommand,
+        "plan": run_commands.PlanCommand,
+        "sweeps": setup_commands.SweepsCommand,
+        "tune": run_commands.TuneCommand,
+        "tuned": run_commands.TunedCommand,
+    },
+    "Read results": {
+        "report": result_commands.ReportCommand,
+        "figures": result_commands.FiguresCommand,
+        "table": result_commands.TableCommand,
+        "compare": result_commands.CompareCommand,
+        "merge": result_commands.MergeCommand,
+        "references": result_commands.ReferencesCommand,
+        "tensorboard": result_commands.TensorboardCommand,
+    },
+    "Use trained policies": {
+        "evaluate": result_commands.EvaluateCommand,
+        "replay": result_commands.ReplayCommand,
+    },
+    "Measure": {
+        "speed": run_commands.SpeedCommand,
+        "gradients": run_commands.GradientsCommand,
+    },
+    "Set up and extend": {
+        "list": setup_commands.ListCommand,
+        "doctor": setup_commands.DoctorCommand,
+        "new": setup_commands.NewCommand,
+        "check": setup_commands.CheckCommand,
+        "schema": setup_commands.SchemaCommand,
+    },
 }
+VERBS: Commands = {verb: command for group in GROUPS.values() for verb, command in group.items()}
+# What follows the program's name, in the help of each command.
+EXAMPLES = {
+    "run": "run quickstart --set seeds=2 --out results/look",
+    "plan": "plan paper/cartpole paper/ant --steps-per-second 2e6",
+    "sweeps": "sweeps --copy paper/cartpole",
+    "tune": "tune ablation/tuning --startup 10",
+    "tuned": "tuned results/tune/tuning comparison.yaml --write",
+    "report": "report results/quickstart",
+    "figures": "figures results/quickstart --kind profiles --size column --format pdf",
+    "table": "table results/quickstart --format latex --out table.tex",
+    "compare": "compare results/before results/after --margin 0.05 --fail-if worse",
+    "merge": "merge results/first results/second --out results/both",
+    "references": "references results/quickstart --label open_es --out scores.csv",
+    "tensorboard": "tensorboard results/quickstart",
+    "evaluate": "evaluate results/quickstart --episodes 100",
+    "replay": "replay results/quickstart --env CartPole-v1 --format html",
+    "speed": "speed speed/cartpole --set rounds=3",
+    "gradients": "gradients pes/variance",
+    "list": "list eggroll --long",
+    "doctor": "doctor --out results",
+    "new": "new env my_env",
+    "check": "check ./my_env.py:MyEnv",
+    "schema": "schema --format markdown",
+}
+DESCRIPTION = "A benchmark suite for evolution strategies in reinforcement learning."
 COMPLETIONS = ("--tyro-print-completion", "--tyro-write-completion")  # options of tyro
 SHELLS = (["bash"], ["zsh"], ["fish"])
 
@@ -97,10 +136,41 @@ def _command(arguments: Sequence[str]) -> Callable[[], int]:
         raise UserError("an argument holds a zero byte")
     if verb in COMPLETIONS and arguments[1:2] not in SHELLS:
         raise UserError(f"{verb}: must be followed by bash, zsh or fish")
-    if verb not in (*VERBS, *COMPLETIONS, "-h", "--help"):
+    if verb in ("-h", "--help"):
+        return lambda: _print(help_text())
+    if verb == "--version":
+        return lambda: _print(f"rl_es {importlib.import_module('rl_es').__version__}")
+    if verb not in (*VERBS, *COMPLETIONS):
         kind = "option" if verb.startswith("-") else "command"
-        raise UserError(f"unknown {kind} '{brief(verb)}'{did_you_mean(verb, [*VERBS, '--help'])}")
-    return parse(arguments, VERBS)
+        near = did_you_mean(verb, [*VERBS, "--help", "--version"])
+        raise UserError(f"unknown {kind} '{brief(verb)}'{near}")
+    try:
+        return parse(arguments, VERBS)
+    except SystemExit:  # of --help: tyro has printed the options
+        if verb in EXAMPLES:
+            print(f"\nexample: {start_command()} {EXAMPLES[verb]}")
+        raise
+
+
+def help_text() -> str:
+    """Returns the help of the program: its commands in groups, one line each."""
+    program, command = program_name(), start_command()
+    width = max(map(len, VERBS)) + 4
+    lines = [f"usage: {program} [--help] [--version] COMMAND ...", "", DESCRIPTION]
+    for title, commands in GROUPS.items():
+        lines += ["", f"{title}:"]
+        for verb, kind in commands.items():
+            summary = (kind.__doc__ or "").split("\n\n")[0]
+            indents = {"initial_indent": f"  {verb:<{width - 2}}", "subsequent_indent": " " * width}
+            lines += textwrap.wrap(" ".join(summary.split()), 100, **indents)
+    lines += ["", f"{command} COMMAND --help prints the options of a command, and an example."]
+    return "\n".join([*lines, f"example: {command} {EXAMPLES['run']}"])
+
+
+def _print(text: str) -> int:
+    """Prints a text, and returns the exit code of success."""
+    print(text)
+    return 0
 
 
 def leave(code: int) -> NoReturn:

@@ -195,7 +195,6 @@ def parse(arguments: Sequence[str], commands: Commands) -> Callable[[], int]:
             command = tyro.extras.subcommand_cli_from_dict(
                 commands,
                 prog=program_name(),
-                description="A benchmark suite for evolution strategies in reinforcement learning.",
                 args=arguments,
             )
     except SystemExit as end:
