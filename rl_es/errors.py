@@ -7,13 +7,14 @@ the nearest valid name.
 """
 
 import difflib
+import functools
 import re
 import sysconfig
 import traceback
 import typing
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import pydantic
 from pydantic import BaseModel
@@ -52,6 +53,26 @@ class StorageError(UserError):
     """A file that could not be written; the one that it would have replaced is intact."""
 
     code = 1
+
+
+Arguments = ParamSpec("Arguments")
+Outcome = TypeVar("Outcome")
+
+
+def short_traceback(function: Callable[Arguments, Outcome]) -> Callable[Arguments, Outcome]:
+    """Decorates a function of the Python interface: a `UserError` of it shows no internals.
+
+    The traceback has the line of the caller, and one line of the decorator.
+    """
+
+    @functools.wraps(function)
+    def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Outcome:
+        try:
+            return function(*args, **kwargs)
+        except UserError as error:
+            raise error.with_traceback(None) from None
+
+    return call
 
 
 def did_you_mean(wrong: str, valid: Iterable[str]) -> str:

@@ -12,7 +12,7 @@ import pandas as pd
 from rl_es.analysis import sweep_tables
 from rl_es.analysis.results import load_results as load_tables
 from rl_es.api.arguments import choice, existing_path, import_packages, whole_number
-from rl_es.errors import MAX_SEED, UserError, brief, did_you_mean
+from rl_es.errors import MAX_SEED, UserError, brief, did_you_mean, short_traceback
 from rl_es.results.files import folder_of_results
 from rl_es.training.compilation import prepare_jax
 from rl_es.training.policies import PolicyLoader, SavedPolicy
@@ -35,6 +35,7 @@ def policy_loader() -> PolicyLoader:
     return PolicyLoader()
 
 
+@short_traceback
 def load_policy(manifest: str | Path) -> SavedPolicy:
     """Returns the policy of a manifest, `policies/<run_id>/final.json` of a results folder.
 
@@ -45,6 +46,7 @@ def load_policy(manifest: str | Path) -> SavedPolicy:
     return policy_loader().load(file)
 
 
+@short_traceback
 def evaluate(policy: SavedPolicy | str | Path, episodes: int = 100, seed: int = 0) -> np.ndarray:
     """Evaluates a trained policy, unperturbed, on fresh whole episodes.
 
@@ -119,6 +121,7 @@ class Results:
         """
         return sweep_tables.summarise(self._results.curves, self._results.runs)
 
+    @short_traceback
     def policy(
         self,
         env: str | None = None,
@@ -154,6 +157,7 @@ class Results:
         """The loader of all policies, which share compiled programs."""
         return policy_loader()
 
+    @short_traceback
     def plot(self, kind: str = "learning_curves", **options: Any) -> "Figure":
         """Draws a figure of these results; `rl_es.plot` describes the kinds and the options."""
         return plot(self, kind, **options)
@@ -181,6 +185,7 @@ def _select(column: str, value: Any, choices: Sequence[Any]) -> Any:
     raise UserError(f"policy: {column}: no run has '{brief(value)}'{near}")
 
 
+@short_traceback
 def load(folder: str | Path) -> Results:
     """Reads the results folder of a sweep or of `train`, or a copy of its tables.
 
@@ -190,6 +195,7 @@ def load(folder: str | Path) -> Results:
     return Results(folder)
 
 
+@short_traceback
 def plot(
     results: Results | str | Path,
     kind: str = "learning_curves",

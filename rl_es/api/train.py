@@ -13,7 +13,7 @@ from typing import Any
 
 from rl_es.api.arguments import CallDocument, Entries, existing_path, import_packages, whole_number
 from rl_es.api.results import Results
-from rl_es.errors import MAX_SEED, UserError, brief
+from rl_es.errors import MAX_SEED, UserError, brief, short_traceback
 from rl_es.results.files import check_folder
 from rl_es.sweep.cells import expand_cells
 from rl_es.sweep.loading import validate_sweep
@@ -23,6 +23,7 @@ from rl_es.sweep.schema import Sweep
 BUDGETS = ("env_steps", "generations", "seconds")
 
 
+@short_traceback
 def train(
     env: Entries,
     agent: Entries,
@@ -145,7 +146,7 @@ def _read_results(sweep: Sweep, folder: Path) -> Results:
         message = f"train: {count} failed: {brief(str(failures['reason'].iloc[0]), 300)}"
         if all_failed:
             raise UserError(message)
-        warnings.warn(message, stacklevel=3)
+        warnings.warn(message, stacklevel=4)  # the caller of `train`, which is decorated
     return results
 
 

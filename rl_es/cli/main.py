@@ -161,8 +161,8 @@ def help_text() -> str:
         lines += ["", f"{title}:"]
         for verb, kind in commands.items():
             summary = (kind.__doc__ or "").split("\n\n")[0]
-            indents = {"initial_indent": f"  {verb:<{width - 2}}", "subsequent_indent": " " * width}
-            lines += textwrap.wrap(" ".join(summary.split()), 100, **indents)
+            row = f"  {verb:<{width - 2}}{' '.join(summary.split())}"
+            lines += textwrap.wrap(row, 100, subsequent_indent=" " * width)
     lines += ["", f"{command} COMMAND --help prints the options of a command, and an example."]
     return "\n".join([*lines, f"example: {command} {EXAMPLES['run']}"])
 

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 
 from rl_es import plugins, registry
-from rl_es.errors import ConfigError, UserError, did_you_mean
+from rl_es.errors import ConfigError, UserError, did_you_mean, short_traceback
 from rl_es.interfaces import Native, Snapshot
 from rl_es.results import text_files
 from rl_es.rollout.acting import EpisodeActor, make_act_step
@@ -204,6 +204,7 @@ class SavedPolicy:
         """Starts an episode of `act`: a recurrent policy forgets, and `seed` draws its actions."""
         self._actor.start(replay_key(seed))
 
+    @short_traceback
     def act(self, observation: Any, action_mask: Any = None) -> int | np.ndarray:
         """Returns the action for the next observation of an environment that others step.
 

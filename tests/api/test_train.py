@@ -1,7 +1,9 @@
 """Training without a sweep file: the same runs as with one, and errors that name the argument."""
 
 import gc
+import traceback
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pandas as pd
 import pytest
 
 import rl_es
+from rl_es import errors
 from rl_es.api.arguments import plain_value
 from rl_es.errors import ConfigError
 from rl_es.results import tables
@@ -95,6 +98,27 @@ def test_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
             [ENV, pendulum], "eggroll", **arguments, out=found.folder, retry_failed=True
         )
     assert list(again.runs["status"]) == ["finished"] * 2
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: rl_es.train("CartPole-v9", "eggroll", env_steps=1e4),
+        lambda: rl_es.train("CartPole-v1", "egroll", env_steps=1e4),
+        lambda: rl_es.load("nowhere"),
+        lambda: rl_es.load_policy("nowhere.json"),
+        lambda: rl_es.evaluate("nowhere.json"),
+        lambda: rl_es.plot("nowhere"),
+    ],
+)
+def test_an_error_shows_no_internals(call: Callable[[], Any]) -> None:
+    with pytest.raises(rl_es.UserError) as error:
+        call()
+    *frames, wrapper = traceback.extract_tb(error.value.__traceback__)
+    assert {frame.filename for frame in frames} == {__file__}
+    assert wrapper.filename == errors.__file__
+    text = "".join(traceback.format_exception(error.value))
+    assert len(text) < 900 and text.count("Traceback") == 1
 
 
 E = {"generations": 2}
