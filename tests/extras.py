@@ -27,6 +27,7 @@ MODULES = {
     "ppo": "rejax",
     "ray": "ray",
     "tensorboard": "tensorboard",
+    "wandb": "wandb",
 }
 
 

@@ -117,6 +117,14 @@ class RunCommand:
     ] = False
     quiet: Quiet = False
     no_replays: NoReplays = False
+    tensorboard: Annotated[
+        arguments.Flag,
+        option("write TensorBoard's event files while the sweep runs, into tensorboard/", note=""),
+    ] = False
+    wandb: Annotated[
+        arguments.Flag,
+        option("log the runs to Weights & Biases while the sweep runs", note=""),
+    ] = False
     multihost_options: Annotated[MultihostOptions, arg(name="")] = ALONE
 
     def __call__(self) -> int:
@@ -128,7 +136,9 @@ class RunCommand:
         sweep = arguments.read_sweep(self.sweep, self.set)
         make_executor = self._executor_factory()
         out = arguments.results_folder(self.out, sweep.name)
+        trackers = self._trackers(out)
         from rl_es.sweep import execution
+        from rl_es.sweep.tracking import TrackedProgress
         from rl_es.training import multihost
         from rl_es.training.compilation import prepare_jax
 
@@ -140,6 +150,8 @@ class RunCommand:
             first = multihost.is_first()
             stream = None if first else stack.enter_context(open(os.devnull, "w"))
             progress = make_progress(self.quiet, stream)
+            if first and trackers:
+                progress = TrackedProgress(progress, out, trackers)
             stack.callback(progress.end)
             code = execution.run_sweep(
                 sweep,
@@ -158,6 +170,19 @@ class RunCommand:
                 write_films(out)
             write_report(out)
         return code
+
+    def _trackers(self, out: Path) -> list[Any]:
+        """Returns the trackers that the flags name; `out` is the results folder."""
+        trackers: list[Any] = []
+        if self.tensorboard:
+            from rl_es.tools.tensorboard import TensorboardTracker
+
+            trackers.append(TensorboardTracker(out))
+        if self.wandb:
+            from rl_es.tools.wandb import WandbTracker
+
+            trackers.append(WandbTracker(out))
+        return trackers
 
     def _executor_factory(self) -> Any:
         """Returns the factory of what runs the groups; None where this process runs them."""

@@ -2,21 +2,25 @@
 
 Scalars are logged at the environment steps of training, with the run's elapsed seconds as time. The
 settings are hyper-parameters, one group per label, so that TensorBoard can average over seeds. The
-files are the same whenever they are written, and replace those of an earlier time.
+files are the same whenever they are written, and replace those of an earlier time. While a sweep
+runs, a `TensorboardTracker` appends to them.
 """
 
 import contextlib
 import hashlib
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pandas as pd
 
 from rl_es import registry
 from rl_es.analysis import results
 from rl_es.results.files import atomic_path, folder_of_results, slug
+from rl_es.sweep.cells import Cell
+from rl_es.sweep.tracking import run_settings
 
 FOLDER = "tensorboard"  # in the results folder
 NAME = "events.out.tfevents.0.rl_es"  # TensorBoard finds event files by such names
@@ -60,7 +64,7 @@ def write_event_files(folder: Path, out: Path | None = None) -> list[Path]:
     return paths
 
 
-def _place(out: Path, run: dict[str, Any], used_names: list[Path]) -> Path:
+def _place(out: Path, run: Mapping[str, Any], used_names: list[Path]) -> Path:
     """Returns the folder of a run: its own, and below `out` whatever the names are."""
     label = slug(run["label"])
     place = out / slug(run["env"].replace("/", "-")) / label
@@ -85,20 +89,71 @@ def _write(path: Path, rows: pd.DataFrame, run: dict[str, Any]) -> None:
 
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         writer = RecordWriter(file)
-        for event in _events(rows, run):
+        for event in (*_first_events(run), *_curve_events(rows.to_dict("records"))):
             writer.write(event.SerializeToString())
 
 
-def _events(rows: pd.DataFrame, run: dict[str, Any]) -> Iterator[Any]:
-    """Yields the events of a run, in order: the format's version, its settings, its curve."""
+class TensorboardTracker:
+    """Event files that grow while a sweep runs; their content is that of `write_event_files`."""
+
+    name = "tensorboard"
+
+    def __init__(self, folder: Path):
+        """Writes below `tensorboard` in the results folder.
+
+        Raises:
+          UserError: TensorBoard is not installed.
+        """
+        require_tensorboard()
+        self._out = folder / FOLDER
+        self._places: dict[str, Path] = {}  # folders of runs, by run_id
+        self._files: dict[str, BinaryIO] = {}  # open event files, by run_id
+
+    def log(self, cell: Cell, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Appends evaluations to the event file of a run, which is begun anew at the first."""
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        events = _curve_events(rows)
+        if cell.run_id not in self._places:
+            run = run_settings(cell)
+            place = self._places[cell.run_id] = _place(self._out, run, [*self._places.values()])
+            place.mkdir(parents=True, exist_ok=True)
+            self._files[cell.run_id] = (place / NAME).open("wb")
+            events = itertools.chain(_first_events(run), events)
+        file = self._files[cell.run_id]
+        writer = RecordWriter(file)
+        for event in events:
+            writer.write(event.SerializeToString())
+        file.flush()
+
+    def finish(self, cell: Cell) -> None:
+        """Closes the event file of a run."""
+        if file := self._files.pop(cell.run_id, None):
+            file.close()
+
+    def close(self) -> None:
+        """Closes all event files."""
+        for file in self._files.values():
+            file.close()
+        self._files.clear()
+
+
+def _first_events(run: Mapping[str, Any]) -> Iterator[Any]:
+    """Yields the events that begin a run's file: the format's version, and its settings."""
     from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
-    from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
     from tensorboard.plugins.hparams.summary_v2 import hparams_pb
 
     yield Event(wall_time=0.0, file_version=_VERSION)
     group = f"{run['env']} / {run['label']}"
     yield Event(wall_time=0.0, summary=hparams_pb(_settings(run), group, start_time_secs=0.0))
-    for row in rows.to_dict("records"):
+
+
+def _curve_events(rows: Iterable[Mapping[str, Any]]) -> Iterator[Any]:
+    """Yields an event for each evaluation of a curve, in order."""
+    from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore[reportAttributeAccessIssue]
+    from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
+
+    for row in rows:
         values = [
             Summary.Value(tag=name, simple_value=row[name])
             for name in SCALARS
@@ -110,7 +165,7 @@ def _events(rows: pd.DataFrame, run: dict[str, Any]) -> Iterator[Any]:
             yield Event(wall_time=seconds, step=int(row["env_steps"]), summary=summary)
 
 
-def _settings(run: dict[str, Any]) -> dict[str, bool | float | str]:
+def _settings(run: Mapping[str, Any]) -> dict[str, bool | float | str]:
     """Returns what defines a run except its seed: environment, label, agent, and its settings."""
     settings = {name: run[name] for name in ("env", "label", "agent")}
     for name, value in run.items():

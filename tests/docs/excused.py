@@ -45,5 +45,6 @@ SLOW = {
 # Commands that need an extra beyond `dev`, and the extra.
 EXTRAS = {
     "run_benchmark.py tensorboard ": "tensorboard",
+    "--tensorboard": "tensorboard",
     "run_benchmark.py tune ": "hpo",
 }

@@ -3,6 +3,7 @@
 import importlib.util
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,8 +11,12 @@ import pytest
 from rl_es import cli, registry
 from rl_es.errors import UserError
 from rl_es.results import tables
-from rl_es.tools.tensorboard import SCALARS, write_event_files
+from rl_es.sweep.progress import Progress
+from rl_es.sweep.tracking import TrackedProgress
+from rl_es.tools.tensorboard import SCALARS, TensorboardTracker, write_event_files
 from tests.analysis.conftest import write_run
+from tests.running import ran, sweep_of
+from tests.sweep.small import ONE
 
 needs_tensorboard = pytest.mark.extra("tensorboard")
 
@@ -154,3 +159,35 @@ def test_without_tensorboard(
     assert cli.main(["tensorboard", str(folder)]) == 2
     (message,) = capfd.readouterr().err.splitlines()
     assert command in message and {*folder.rglob("*")} == before
+
+
+@needs_tensorboard
+def test_files_that_grow_during_a_run_end_as_the_command_writes_them(tmp_path: Path) -> None:
+    sweep = sweep_of(ONE)
+    trackers = [TensorboardTracker(tmp_path)]
+    progress = TrackedProgress(Progress(), tmp_path, trackers)
+    ran(tmp_path, sweep, progress)
+    progress.end()
+    paths = write_event_files(tmp_path, tmp_path / "written")
+    for path in paths:
+        growing = read(tmp_path / "tensorboard" / path.relative_to(tmp_path / "written"))
+        written = read(path)
+        assert settings(growing) == settings(written)
+        tags = written.Tags()["scalars"]
+        assert growing.Tags()["scalars"] == tags and "return_mean" in tags
+        for tag in tags:
+            assert growing.Scalars(tag) == written.Scalars(tag)
+
+
+@needs_tensorboard
+def test_evaluations_are_seen_before_the_run_ends(folder: Path) -> None:
+    rows, record = tables.read_cell(tables.cell_paths(folder)[0])
+    cell: Any = SimpleNamespace(
+        run_id=record["run_id"], env="e", label="l", agent="a", seed=0, settings={"lr": 0.1}
+    )
+    tracker = TensorboardTracker(folder)
+    for count in (1, 2):
+        tracker.log(cell, rows[count - 1 : count])
+        scalars = read(folder / "tensorboard" / "e" / "l" / "seed_0").Scalars("return_mean")
+        assert [event.step for event in scalars] == [row["env_steps"] for row in rows[:count]]
+    tracker.close()
