@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rl_es.analysis.adaptation import adapt, check_names
 from rl_es.analysis.drawing import (
     DEFAULT_FORMATS,
     DEFAULT_OPTIONS,
@@ -21,7 +22,10 @@ from rl_es.analysis.speed import tables as speed
 from rl_es.analysis.speed.figures import KINDS as SPEED_KINDS
 from rl_es.errors import UserError, did_you_mean
 from rl_es.results import gradient_estimates, tables
+from rl_es.results.figure_settings import FigureSettings
 from rl_es.results.files import distinct_names, folder_of_results, slug
+
+FOLDER, ADAPTED_FOLDER = "figures", "figures_adapted"
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,8 @@ def draw_figures(
     Args:
       folders: Folders of results, or that hold some.
       out: Where the figures go: those of a folder below one of `folders` go to the same path below
-        `out`, and with several `folders` each has its own folder there. None for `figures` in each.
+        `out`, and with several `folders` each has its own folder there. None for `figures` in each,
+        or `figures_adapted` where the options adapt them.
       names: Names of kinds; empty for all that a folder has data for.
       options: How figures are drawn.
       formats: png, svg, pdf.
@@ -105,24 +110,27 @@ def draw_figures(
       UserError: A name is that of no kind, a requested kind has nothing to draw anywhere, or a file
         is damaged.
     """
+    out_name = ADAPTED_FOLDER if _is_adapted(options.settings) else FOLDER
     valid = [name for collection in COLLECTIONS for name in collection.kinds]
     for name in names:
         if name not in valid:
             raise UserError(f"--kind: no kind of figure '{name}'{did_you_mean(name, valid)}")
     missing = dict.fromkeys(names)
     jobs: list[Callable[[], list[Path]]] = []
-    for root in folders:
-        for folder, collection in find_collections(root):
-            kinds = [kind for name, kind in collection.kinds.items() if name in (names or valid)]
-            if not kinds:
-                continue
-            source = collection.load(folder)
-            drawable = [kind for kind in kinds if len(kind.subjects(source, options))]
-            for kind in drawable:
-                missing.pop(kind.name, None)
-            place = _output_folder(folders, root, folder, out)
-            arguments = (place, drawable, source, options, formats)
-            jobs.append(partial(write_figures, *arguments, previous=kinds))
+    sources = [
+        (collection.load(folder), kinds, _output_folder(folders, root, folder, out, out_name))
+        for root in folders
+        for folder, collection in find_collections(root)
+        if (kinds := [kind for kind in collection.kinds.values() if kind.name in (names or valid)])
+    ]
+    check_names([source for source, _, _ in sources], options.settings, "figures")
+    for original, kinds, place in sources:
+        source, adapted_options = adapt(original, options)
+        drawable = [kind for kind in kinds if len(kind.subjects(source, adapted_options))]
+        for kind in drawable:
+            missing.pop(kind.name, None)
+        arguments = (place, drawable, source, adapted_options, formats)
+        jobs.append(partial(write_figures, *arguments, previous=kinds))
     for name in missing:
         needs = next(c.kinds[name].needs for c in COLLECTIONS if name in c.kinds)
         searched_folders = ", ".join(map(str, folders))
@@ -131,10 +139,17 @@ def draw_figures(
         yield from job()
 
 
-def _output_folder(folders: Sequence[Path], root: Path, folder: Path, out: Path | None) -> Path:
+def _is_adapted(settings: FigureSettings) -> bool:
+    """Tells whether figures differ from those of the report by more than their paper size."""
+    return bool(settings.model_fields_set - {"size"})
+
+
+def _output_folder(
+    folders: Sequence[Path], root: Path, folder: Path, out: Path | None, name: str
+) -> Path:
     """Returns where the figures of a folder at or below `root`, one of `folders`, go."""
     if out is None:
-        return folder / "figures"
+        return folder / name
     if len(folders) == 1:
         return out / folder.relative_to(root)
     name = dict(zip(folders, distinct_names(folders), strict=True))[root]

@@ -31,7 +31,7 @@ def merge_folders(folders: Sequence[Path], out: Path) -> list[Path]:
             raise UserError(f"{out}: holds results that would be lost; choose another with --out")
     curves, runs = tables.load_tables(*map(folder_of_results, folders))
     manifests = [read_sweep_manifest(folder) for folder in folders]
-    figures = [name for manifest in manifests for name in manifest.sweep.get("figures", ())]
+    figures = [name for manifest in manifests for name in manifest.optional_figures]
     content: dict[str, Any] = {
         "sweep": {
             "name": out.resolve().name,

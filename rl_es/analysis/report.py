@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from rl_es.analysis.drawing import FigureKind, FigureSource, figure_caption, write_figures
+from rl_es.analysis.drawing import (
+    DEFAULT_OPTIONS,
+    FigureKind,
+    FigureOptions,
+    FigureSource,
+    figure_caption,
+    write_figures,
+)
 from rl_es.analysis.formatting import markdown_rows
 from rl_es.results.files import write_text
 
@@ -57,6 +64,7 @@ def write_report(
     *,
     page: str = PAGE,
     figures: str = "figures",
+    options: FigureOptions = DEFAULT_OPTIONS,
 ) -> list[Path]:
     """Writes tables, figures and the page of a folder; returns their paths in this order.
 
@@ -68,11 +76,12 @@ def write_report(
       compose: returns the page that shows the PNG files of these paths.
       page: the name of the page's file.
       figures: the subfolder of the figures; "." for the folder itself.
+      options: how the figures are drawn.
     """
     for name, text in tables.items():
         write_text(folder / name, text)
     requested = [kind for kind in kinds.values() if kind.in_report(source)]
-    drawings = write_figures(folder / figures, requested, source, previous=kinds.values())
+    drawings = write_figures(folder / figures, requested, source, options, previous=kinds.values())
     write_text(folder / page, compose_page(compose(png_paths(drawings))))
     return [*(folder / name for name in tables), *drawings, folder / page]
 

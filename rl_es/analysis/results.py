@@ -17,6 +17,7 @@ import pandas as pd
 from rl_es.analysis import drawing
 from rl_es.analysis.drawing import Style, natural_order
 from rl_es.results import manifest, surfaces, tables
+from rl_es.results.figure_settings import FigureSettings
 from rl_es.results.surfaces import Surface
 from rl_es.results.text_files import parse_mapping
 
@@ -33,6 +34,9 @@ class ResultTables:
       plugin_styles: Styles of plug-ins, by reference.
       optional_figures: Names of the optional figures that the sweep requests.
       parent: Results of the whole folder, if these are of some of its environments.
+      figure_settings: How the sweep adapts figures.
+      environment_order: Environments in the order of figures; empty for the natural order.
+      original: Results before figures were adapted; None where they were not.
     """
 
     curves: pd.DataFrame
@@ -42,6 +46,9 @@ class ResultTables:
     plugin_styles: Mapping[str, Style] = field(default_factory=dict)
     optional_figures: frozenset[str] = frozenset()
     parent: "ResultTables | None" = None
+    figure_settings: FigureSettings = field(default_factory=FigureSettings)
+    environment_order: tuple[str, ...] = ()
+    original: "ResultTables | None" = None
 
     @property
     def root(self) -> "ResultTables":
@@ -50,13 +57,27 @@ class ResultTables:
 
     @property
     def environments(self) -> list[str]:
-        """The environments' labels, in natural order."""
-        return sorted(self.runs["env"].unique(), key=natural_order)
+        """The environments' labels, in the order of figures."""
+        environments = sorted(self.runs["env"].unique(), key=natural_order)
+        if not self.environment_order:
+            return environments
+        return [env for env in self.environment_order if env in environments]
 
     @property
     def legend(self) -> dict[str, Style]:
         """The styles of the labels that have a run here, in the order of legends."""
         return drawing.select_styles(self.styles, self.runs["label"])
+
+    def restyle(self, styles: Mapping[str, Style]) -> dict[str, Style]:
+        """Returns styles of labels or agents by new names, in the colours of the settings."""
+        settings = self.figure_settings
+        names, colours = settings.rename, settings.colours
+        return {
+            names.get(name, name): replace(
+                style, colour=colours.get(name, colours.get(names.get(name, name), style.colour))
+            )
+            for name, style in styles.items()
+        }
 
     def within(self, environments: Collection[str], /) -> "ResultTables":
         """Returns the results of these environments alone."""
@@ -100,7 +121,8 @@ def load_results(folder: Path, only: Collection[str] | None = None) -> ResultTab
         styles,
         surfaces.load(folder),
         content.styles,
-        frozenset(content.sweep.get("figures", ())),
+        frozenset(content.optional_figures),
+        figure_settings=content.figure_settings,
     )
 
 

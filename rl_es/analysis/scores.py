@@ -30,7 +30,6 @@ import numpy as np
 import pandas as pd
 
 from rl_es.analysis.curves import COUNTED_STATUSES, final_returns
-from rl_es.analysis.drawing import natural_order
 from rl_es.analysis.results import ResultTables
 from rl_es.analysis.statistics import (
     MANY_REPLICATES,
@@ -71,8 +70,8 @@ class ScoreScale:
 
     @property
     def environments(self) -> list[str]:
-        """The environments that are on the scale, in natural order."""
-        return sorted(self.low[1], key=natural_order)
+        """The environments that are on the scale, in the order of the results."""
+        return list(self.low[1])
 
     @property
     def description(self) -> str:
@@ -98,6 +97,8 @@ def score_scale(results: ResultTables, low: str = LOW, high: str | None = None) 
     Raises:
       UserError: There is no such reference.
     """
+    if results.original is not None:
+        return _adapted_scale(results, score_scale(results.original, low, high))
     if high is None:
         has_threshold = results.root.runs.groupby("env")["threshold"].max().notna()
         high = THRESHOLD if has_threshold.all() else BEST
@@ -130,6 +131,20 @@ def shared_scale(results: ResultTables, scale: ScoreScale) -> ScoreScale:
     )
     unshared = tuple(env for env in scale.environments if env not in shared)
     return replace(scale, low=low, high=high, unshared=unshared)
+
+
+def _adapted_scale(results: ResultTables, scale: ScoreScale) -> ScoreScale:
+    """Returns a scale of all results for those that are drawn, under their new names."""
+    names = results.figure_settings.rename
+
+    def adapt_ends(ends: tuple[str, Mapping[str, float]]) -> tuple[str, dict[str, float]]:
+        by_env = {names.get(env, env): value for env, value in ends[1].items()}
+        values = {env: by_env[env] for env in results.environments if env in by_env}
+        return names.get(ends[0], ends[0]), values
+
+    missing = {names.get(env, env) for env in scale.left_out}
+    left_out = tuple(env for env in results.environments if env in missing)
+    return ScoreScale(adapt_ends(scale.low), adapt_ends(scale.high), left_out)
 
 
 def _reference_returns(results: ResultTables, name: str) -> dict[str, float]:

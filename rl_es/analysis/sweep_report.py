@@ -11,6 +11,8 @@ from pathlib import Path
 import pandas as pd
 
 from rl_es.analysis import protocol, sweep_tables
+from rl_es.analysis.adaptation import adapt
+from rl_es.analysis.drawing import DEFAULT_OPTIONS
 from rl_es.analysis.figures.catalogue import KINDS
 from rl_es.analysis.formatting import escape_markdown, to_csv, to_markdown
 from rl_es.analysis.html import report as html_report
@@ -43,7 +45,8 @@ def write(folder: Path, warn: Callable[[str], None] = lambda text: None) -> list
     frames = {name: getattr(digest, name) for name in ("summary", "aggregates", "comparisons")}
     texts = {f"{name}.csv": to_csv(frame) for name, frame in frames.items()}
     compose = partial(page_sections, folder, results.runs, digest, manifest)
-    paths += write_report(folder, texts, KINDS, results, compose)
+    source, options = adapt(results, DEFAULT_OPTIONS)
+    paths += write_report(folder, texts, KINDS, source, compose, options=options)
     if not html_report.missing_packages():
         page = html_report.compose_html(folder, results, digest, manifest, png_paths(paths))
         paths.append(folder / html_report.NAME)

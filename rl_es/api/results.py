@@ -1,6 +1,6 @@
 """Results of training in Python: tables, trained policies and figures."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -8,11 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pydantic
 
 from rl_es.analysis import sweep_tables
 from rl_es.analysis.results import load_results as load_tables
-from rl_es.api.arguments import choice, existing_path, import_packages, whole_number
-from rl_es.errors import MAX_SEED, UserError, brief, did_you_mean, short_traceback
+from rl_es.api.arguments import (
+    choice,
+    existing_path,
+    import_packages,
+    plain_value,
+    whole_number,
+)
+from rl_es.errors import (
+    MAX_SEED,
+    ConfigError,
+    UserError,
+    brief,
+    did_you_mean,
+    explain_validation,
+    short_traceback,
+)
+from rl_es.results.figure_settings import FigureSettings
 from rl_es.results.files import folder_of_results
 from rl_es.training.compilation import prepare_jax
 from rl_es.training.policies import PolicyLoader, SavedPolicy
@@ -204,6 +220,17 @@ def plot(
     normalise: tuple[str, str] | None = None,
     reference: str | None = None,
     replicates: int | None = None,
+    labels: Sequence[str] | None = None,
+    environments: Sequence[str] | None = None,
+    rename: Mapping[str, str] | None = None,
+    colours: Mapping[str, str] | None = None,
+    title: str | None = None,
+    x_limits: tuple[float, float] | None = None,
+    width: float | None = None,
+    height: float | None = None,
+    caption: bool | None = None,
+    legend: str | None = None,
+    style: str | Path | None = None,
 ) -> "Figure":
     """Draws a figure as the report and `figures` do; a notebook shows it.
 
@@ -216,6 +243,18 @@ def plot(
         ("untrained", "best").
       reference: the label that others are compared with; None for the kind's own choice.
       replicates: replicates of the bootstrap; None for the usual number.
+      labels: labels to draw, in this order. For this and what follows, None leaves it as the
+        sweep's `figures` has it.
+      environments: environments to draw, in this order.
+      rename: new names of labels and environments, such as {"open_es": "OpenAI-ES"}.
+      colours: colours of labels, such as {"open_es": "#0072B2"}.
+      title: the title above the figure.
+      x_limits: the ends of the x axes.
+      width: inches, instead of the size's.
+      height: inches, with the legend and the caption.
+      caption: False for a figure without the notes under its panels.
+      legend: "none" for a figure without the legend.
+      style: a matplotlib style file, above the suite's style.
 
     Returns:
       A matplotlib figure: `figure.savefig("curves.pdf")` writes it.
@@ -223,12 +262,27 @@ def plot(
     Raises:
       UserError: an argument is wrong, or there is nothing to draw of this kind.
     """
+    from rl_es.analysis.adaptation import adapt, check_names
     from rl_es.analysis.drawing import DEFAULT_OPTIONS, SHEETS
     from rl_es.analysis.figures.catalogue import KINDS
 
     figure = KINDS[choice("plot: kind", kind, KINDS)]
-    sheet = SHEETS[choice("plot: size", size, SHEETS)]
-    options = replace(DEFAULT_OPTIONS, sheet=sheet, reference=reference)
+    size = choice("plot: size", size, SHEETS)
+    settings = _figure_settings(
+        labels=labels,
+        environments=environments,
+        rename=rename,
+        colours=colours,
+        titles=None if title is None else {kind: title},
+        x_limits=None if x_limits is None else {kind: x_limits},
+        size=None if size == "auto" else size,
+        width=width,
+        height=height,
+        caption=caption,
+        legend=legend,
+        style=style,
+    )
+    options = replace(DEFAULT_OPTIONS, settings=settings, reference=reference)
     if normalise is not None:
         if isinstance(normalise, str) or len(normalise) != 2:
             example = "('untrained', 'best')"
@@ -238,7 +292,26 @@ def plot(
         count = whole_number("plot: replicates", replicates, 1, MOST_REPLICATES)
         options = replace(options, replicates=count)
     tables = (results if isinstance(results, Results) else load(results))._results
+    check_names([tables], settings, "plot")
+    tables, options = adapt(tables, options)
     subjects = figure.subjects(tables, options)
     if not len(subjects):
         raise UserError(f"plot: nothing to draw as '{kind}', which needs {figure.needs}")
-    return figure.draw(tables.within(subjects), options)
+    return figure.draw_figure(tables.within(subjects), options)
+
+
+def _figure_settings(**values: Any) -> FigureSettings:
+    """Returns the settings of figures that are not None.
+
+    Raises:
+      UserError: one has a value that it cannot have.
+    """
+    try:
+        content = {
+            name: plain_value(value, (name,)) for name, value in values.items() if value is not None
+        }
+        return FigureSettings.model_validate(content)
+    except pydantic.ValidationError as error:
+        raise UserError(f"plot: {explain_validation(error, FigureSettings)}") from None
+    except ConfigError as problem:
+        raise UserError(f"plot: {problem}") from None

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import UseAppendAction
 
 from rl_es.cli.arguments import Flag, NoReplays, Paths, ResultsFolder, Texts, option
+from rl_es.cli.figure_arguments import NO_ADAPTATION, FigureOptionsArgument
 from rl_es.cli.run_commands import write_films, write_report
 from rl_es.errors import UserError, check_number
 from rl_es.results.files import check_file, check_folder, folder_of_results, write_text
@@ -50,7 +51,7 @@ class ReportCommand:
 
 @dataclasses.dataclass(frozen=True)
 class FiguresCommand:
-    """Draw figures of results, speed or gradients folders, for a paper's column or page."""
+    """Draw figures of results, speed or gradients folders, adapted to a paper's column or page."""
 
     folders: Annotated[Paths, option("results folders, or folders that hold some", "DIR")] = ()
     kind: Annotated[
@@ -69,6 +70,7 @@ class FiguresCommand:
         UseAppendAction[tuple[Literal["png", "svg", "pdf"], ...]],
         option("file format", note="(may be repeated; default: png and svg)"),
     ] = ()
+    adaptation: FigureOptionsArgument = NO_ADAPTATION
     normalise: Normalise = None
     reference: Annotated[
         str | None,
@@ -90,7 +92,7 @@ class FiguresCommand:
         option(
             "folder that receives a folder of figures for each results folder",
             "DIR",
-            "(default: figures/ in each)",
+            "(default: figures/ in each; figures_adapted/ for options from --label to --style)",
         ),
     ] = None
     list: Annotated[
@@ -109,7 +111,7 @@ class FiguresCommand:
             raise UserError("figures: needs a folder, or --list")
         check_number("--replicates", self.replicates, 1, MOST_REPLICATES)
         changes: dict[str, Any] = {
-            "sheet": drawing.SHEETS[self.size],
+            "settings": self.adaptation.settings(self.kind, self.size),
             "reference": self.reference,
             "published_file": self.published,
         }

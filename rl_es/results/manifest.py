@@ -20,13 +20,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from rl_es.config import Style
 from rl_es.errors import DamagedError, UserError
 from rl_es.results import files, text_files
+from rl_es.results.figure_settings import (
+    FigureSettings,
+    list_or_settings,
+    optional_figures,
+    settings_of,
+)
 from rl_es.results.files import Note, read_or_set_aside
 from rl_es.results.text_files import FileModel, read_json_as
 
@@ -292,7 +298,7 @@ class _SweepDescription(FileModel):
 
     name: str
     description: str | None = None
-    figures: list[str] = Field(default_factory=list)
+    figures: Annotated[tuple[str, ...] | FigureSettings, list_or_settings(str)] = ()
     tuning: list[_Tuning] = Field(default_factory=list)
     environments: list[_Environment] = Field(default_factory=list)
 
@@ -378,6 +384,16 @@ class SweepManifest:
     def tuning(self) -> str:
         """Origin of tuned settings: name, trials, seeds and budgets of each tuning."""
         return "; ".join(map(_tuning, self.sweep.get("tuning", ())))
+
+    @property
+    def optional_figures(self) -> tuple[str, ...]:
+        """The optional figures that the sweep requests."""
+        return optional_figures(self.sweep.get("figures", ()))
+
+    @property
+    def figure_settings(self) -> FigureSettings:
+        """How the sweep adapts its figures."""
+        return settings_of(self.sweep.get("figures", ()))
 
     def of_starts(self, name: str) -> list[str]:
         """Returns the distinct values of an entry, in the order of the starts."""

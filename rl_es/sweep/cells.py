@@ -26,6 +26,7 @@ import pydantic
 from rl_es import registry
 from rl_es.config import Config, split_traced
 from rl_es.errors import ConfigError, ConfigPath, UserError, brief, did_you_mean, explain_validation
+from rl_es.results.figure_settings import FigureSettings
 from rl_es.rollout.config import EvaluationConfig, PolicyConfig, WrapperConfig
 from rl_es.sweep.schema import (
     MAX_CELLS,
@@ -161,6 +162,7 @@ def check_sweep(sweep: Sweep) -> None:
                     ("agents", j), f"label '{variant.label}' is used twice; give another"
                 )
             labels.add(variant.label)
+    _check_figures(sweep, labels)
     configurations: dict[str, Cell] = {}
     for configuration, cell in _resolve(sweep):
         if configuration in configurations:
@@ -169,6 +171,22 @@ def check_sweep(sweep: Sweep) -> None:
         configurations[configuration] = cell
     _CONFIGURATIONS[id(sweep)] = tuple(configurations.items())
     weakref.finalize(sweep, _CONFIGURATIONS.pop, id(sweep), None)
+
+
+def _check_figures(sweep: Sweep, labels: set[str]) -> None:
+    """Refuses figures of labels or environments that the sweep does not have.
+
+    Raises:
+      ConfigError: names the first of them.
+    """
+    settings = sweep.figures
+    if not isinstance(settings, FigureSettings):
+        return
+    environments = {environment.display_name for environment in sweep.environments}
+    try:
+        settings.check_names(labels, environments, {agent.name for agent in sweep.agents})
+    except ConfigError as problem:
+        raise ConfigError(("figures", *problem.path), problem.reason) from None
 
 
 def check_cell_count(sweep: Sweep) -> None:

@@ -23,6 +23,7 @@ from rl_es.errors import (
     explain_validation,
     format_path,
 )
+from rl_es.results.figure_settings import FigureSettings
 from rl_es.sweep.cells import check_sweep
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.yaml_reader import Document, parse_value, read_yaml
@@ -51,7 +52,11 @@ def load_sweep(path: Path, assignments: Iterable[str] = ()) -> Sweep:
     """
     document = read_yaml(path)
     override(document, assignments)
-    return validate_sweep(document)
+    sweep = validate_sweep(document)
+    style = sweep.figures.style if isinstance(sweep.figures, FigureSettings) else None
+    if style is not None and not Path(style).is_file():
+        raise document.error(ConfigError(("figures", "style"), f"no such file '{brief(style)}'"))
+    return sweep
 
 
 def validate_sweep(document: Document) -> Sweep:

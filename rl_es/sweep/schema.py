@@ -27,7 +27,8 @@ agents:
     with: {weight_decay: 0.01}      # fixed settings
     grid: {lr: [0.1, 0.01], update_scale: [paper, official]}  # every combination
     random: {samples: 20, seed: 0, sigma: {log_uniform: [0.05, 0.5]}, rank: {choice: [1, 2, 4]}}
-figures: [best_so_far]              # optional: further figures of the report
+figures: [best_so_far]              # optional: further figures of the report; or a mapping, which
+                                    # adapts figures (`rl_es.results.figure_settings`)
 tuning:                             # optional, as `tuned` writes it: where tuned settings come from
   - {name: tuning, search: random, trials: {open_es: 20}, seeds: [1000],
      budget: {CartPole-v1: {env_steps: 1e6}}, chosen_by: mean final return}
@@ -52,6 +53,12 @@ from rl_es import registry
 from rl_es.config import Config, static
 from rl_es.errors import UserError, brief
 from rl_es.plugins import short_name
+from rl_es.results.figure_settings import (
+    FigureSettings,
+    OptionalFigure,
+    check_distinct,
+    list_or_settings,
+)
 from rl_es.rollout.config import EvaluationConfig, PolicyConfig, SurfaceConfig, WrapperConfig
 
 MAX_CELLS = 1_000_000
@@ -71,16 +78,6 @@ def _matching(pattern: str, description: str) -> AfterValidator:
         return text
 
     return AfterValidator(check)
-
-
-def check_distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Refuses a list that holds a value twice."""
-    spellings = set()
-    for value in values:
-        if (spelling := repr(value)) in spellings:
-            raise ValueError(f"lists {brief(value)} twice")
-        spellings.add(spelling)
-    return values
 
 
 def _expand_seeds(value: Any) -> Any:
@@ -257,10 +254,6 @@ class EnvironmentChoice(WrapperConfig):
         return name
 
 
-# The figures that a report draws only on request.
-OptionalFigure = Literal["best_so_far", "frontier", "time_ratio", "time_to_threshold"]
-
-
 class Budget(Config):
     """The end of a run: exactly one of environment steps, generations and seconds."""
 
@@ -350,9 +343,9 @@ class Sweep(Config):
         Field(min_length=1, strict=False),
         AfterValidator(check_labels),
     ] = static(help="names, or mappings with a name")
-    figures: Annotated[tuple[OptionalFigure, ...], AfterValidator(check_distinct)] = static(
-        (), "further figures of the report", strict=False
-    )
+    figures: Annotated[
+        tuple[OptionalFigure, ...] | FigureSettings, list_or_settings(OptionalFigure)
+    ] = static((), "further figures of the report, or a mapping of how figures are adapted")
     tuning: Annotated[tuple[Tuning, ...], Field(strict=False)] = static(
         (), "where tuned settings come from, as `tuned` writes it"
     )

@@ -13,7 +13,7 @@ from rl_es.analysis.figures.catalogue import KINDS, OPTIONAL
 from rl_es.analysis.results import ResultTables, load_results
 from rl_es.errors import UserError
 from rl_es.results import text_files
-from rl_es.sweep.schema import OptionalFigure
+from rl_es.results.figure_settings import OptionalFigure
 from tests.looks import misplaced, named, texts, titles
 
 Make = Callable[..., Path]

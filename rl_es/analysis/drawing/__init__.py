@@ -33,17 +33,16 @@ from rl_es.analysis.drawing.figure_kinds import (
 )
 from rl_es.analysis.drawing.layout import (
     INK,
-    SHEETS,
+    NotebookFigure,
     RowNames,
-    Sheet,
     count_fitting,
+    draw_legend,
     encode_figure,
     finish_figure,
     is_first_in_row,
     legend_label,
     panel_grid,
     panel_rows,
-    paper_style,
     row_names,
     wrap_text,
 )
@@ -72,4 +71,5 @@ from rl_es.analysis.drawing.marks import (
     write_row_note,
 )
 from rl_es.analysis.drawing.palette import assign_styles, natural_order, select_styles
+from rl_es.analysis.drawing.sheets import SHEETS, Sheet, paper_style, user_style
 from rl_es.config import Style

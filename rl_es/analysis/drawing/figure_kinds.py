@@ -8,23 +8,31 @@ the tables, the same for every kind.
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, Self, TypeVar
 
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 
 from rl_es.analysis.drawing.captions import BOOTSTRAP, Caption, fingerprint
-from rl_es.analysis.drawing.layout import AUTO_SHEET, Sheet, encode_figure
+from rl_es.analysis.drawing.layout import NotebookFigure, draw_legend, encode_figure
+from rl_es.analysis.drawing.sheets import AUTO_SHEET, Sheet, user_style
+from rl_es.analysis.formatting import escape_latex
 from rl_es.analysis.statistics import REPLICATES
-from rl_es.results.files import write_bytes
+from rl_es.results.figure_settings import FigureSettings
+from rl_es.results.files import write_bytes, write_text
+
+P = TypeVar("P")
 
 MAX_PANELS = 12  # subjects per figure; more make further figures
 MAX_ROWS = 4  # where a subject takes a row
 ALL_SUBJECTS = 1000  # where all subjects belong into one figure
 DEFAULT_FORMATS = ("png", "svg")
+CAPTION_SUFFIXES = ("txt", "tex")
+LEGEND = "legend"  # stem of the file of a legend that figures share
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,9 @@ class FigureOptions:
       high: The reference that is 1; None for the usual one.
       reference: The label that others are compared with; None for the kind's own choice.
       published_file: A CSV file of published results, which a figure shows beside its own.
+      settings: How figures are adapted; `rl_es.analysis.adaptation` applies it to the data.
+      panels: The panels that are drawn, by position, of a kind that draws all subjects in one
+        figure; None for all.
     """
 
     sheet: Sheet = AUTO_SHEET
@@ -46,6 +57,24 @@ class FigureOptions:
     high: str | None = None
     reference: str | None = None
     published_file: Path | None = None
+    settings: FigureSettings = field(default_factory=FigureSettings)
+    panels: range | None = None
+
+    def select_panels(self, panels: Iterable[P]) -> list[P]:
+        """Returns those of all panels that are drawn in one figure."""
+        return [panel for i, panel in enumerate(panels) if self.panels is None or i in self.panels]
+
+    def of_kind(self, name: str) -> "FigureOptions":
+        """Returns the options with the title and the limits of a kind of figure."""
+        titles = {str(kind): text for kind, text in self.settings.titles.items()}
+        limits = {str(kind): ends for kind, ends in self.settings.x_limits.items()}
+        sheet = replace(self.sheet, title=titles.get(name, ""), x_limits=limits.get(name))
+        return replace(self, sheet=sheet)
+
+    @property
+    def style(self) -> Path | None:
+        """The user's style file."""
+        return None if self.settings.style is None else Path(self.settings.style)
 
 
 DEFAULT_OPTIONS = FigureOptions()
@@ -89,7 +118,7 @@ class FigureKind(Generic[T]):
       subjects: Returns the subjects that have what the figure needs, with these options.
       needs: What that is, in words.
       max_subjects: Subjects per figure; more make further figures, as do sheets that are not high
-        enough.
+        enough. A kind with `ALL_SUBJECTS` divides its panels instead (`options.select_panels`).
       interval: Kind of interval that it draws; empty where it draws none.
       in_report: Tells whether the report of a source has it.
     """
@@ -117,14 +146,24 @@ class FigureKind(Generic[T]):
     ) -> Iterator[CaptionedFigure]:
         """Yields one figure, or several where it would be higher than the sheet."""
         part = source.within(subjects)
-        figure = self.draw(part, options)
+        figure = self.draw_figure(part, options)
         fits = figure.get_size_inches()[1] <= (options.sheet.height or math.inf)
         if not fits and len(subjects) > 1 and self.max_subjects < ALL_SUBJECTS:
             half = (len(subjects) + 1) // 2
             for part in (subjects[:half], subjects[half:]):
                 yield from self._draw_fitting(source, part, options)
+        elif not fits and len(figure.axes) > 1 and self.max_subjects == ALL_SUBJECTS:
+            panels = options.panels or range(len(figure.axes))
+            half = (len(panels) + 1) // 2
+            for share in (panels[:half], panels[half:]):
+                yield from self._draw_fitting(source, subjects, replace(options, panels=share))
         else:
             yield CaptionedFigure(figure, self._caption(part, options))
+
+    def draw_figure(self, source: T, options: FigureOptions) -> Figure:
+        """Draws the figure of all subjects of a source, in the user's style where there is one."""
+        with user_style(options.style):
+            return self.draw(source, options.of_kind(self.name))
 
     def _caption(self, part: T, options: FigureOptions) -> Caption:
         return Caption(
@@ -139,6 +178,8 @@ class FigureKind(Generic[T]):
 
 def figure_caption(kinds: Mapping[str, FigureKind[Any]], stem: str) -> str:
     """Returns what a figure of one of these kinds shows, by its file's name without the suffix."""
+    if stem == LEGEND:
+        return "The legend of all figures"
     name = max((name for name in kinds if stem.startswith(name)), key=len)
     part = stem.removeprefix(name).removeprefix("_")
     return kinds[name].caption + (f", part {part}" if part else "")
@@ -169,16 +210,50 @@ def write_figures(
     """
     folder.mkdir(parents=True, exist_ok=True)
     paths: list[Path] = []
-    sheet = "" if options.sheet == AUTO_SHEET else f"_{options.sheet.name}"
+    entries: dict[str, Artist] = {}
+    size = "" if options.sheet.name == AUTO_SHEET.name else f"_{options.sheet.name}"
     for kind in kinds:
         for number, item in enumerate(kind.figures(source, options), start=1):
-            stem = f"{kind.name}{sheet}" + (f"_{number}" if number > 1 else "")
-            for suffix in formats:
-                paths.append(folder / f"{stem}.{suffix}")
-                write_bytes(paths[-1], encode_figure(item.figure, suffix, item.caption))
+            stem = f"{kind.name}{size}" + (f"_{number}" if number > 1 else "")
+            paths += _write_figure(folder / stem, item.figure, item.caption, options, formats)
+            if isinstance(item.figure, NotebookFigure):
+                entries = {**{text: handle for handle, text in item.figure.entries}, **entries}
+            if not options.sheet.caption:
+                paths += _write_caption(folder / stem, item)
+    if entries and options.settings.legend == "file":
+        with user_style(options.style):
+            legend = draw_legend(options.sheet, [(entries[text], text) for text in entries])
+        paths += _write_figure(folder / LEGEND, legend, None, options, formats)
     names = "|".join(kind.name for kind in (kinds if previous is None else previous))
-    pattern = re.compile(rf"({names}){sheet}(_\d+)?\.({'|'.join(formats)})")
+    suffixes = "|".join([*formats, *CAPTION_SUFFIXES])
+    pattern = re.compile(rf"({names}){size}(_\d+)?\.({suffixes})")
     for path in folder.iterdir():
         if pattern.fullmatch(path.name) and path not in paths:
             path.unlink()
+    return paths
+
+
+def _write_figure(
+    stem: Path,
+    figure: Figure,
+    caption: Caption | None,
+    options: FigureOptions,
+    formats: Sequence[str],
+) -> list[Path]:
+    """Writes a figure in some formats; returns the files."""
+    paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in formats]
+    with user_style(options.style):
+        for path, suffix in zip(paths, formats, strict=True):
+            write_bytes(path, encode_figure(figure, suffix, caption))
+    return paths
+
+
+def _write_caption(stem: Path, item: CaptionedFigure) -> list[Path]:
+    """Writes the caption of a figure that has none under its panels, as text and for LaTeX."""
+    notes = item.figure.notes if isinstance(item.figure, NotebookFigure) else ()
+    text = " ".join([f"{item.caption.title}.", *notes])
+    texts = {"txt": f"{text}\n", "tex": f"\\caption{{{escape_latex(text)}}}\n"}
+    paths = [stem.with_name(f"{stem.name}.{suffix}") for suffix in CAPTION_SUFFIXES]
+    for path, suffix in zip(paths, CAPTION_SUFFIXES, strict=True):
+        write_text(path, texts[suffix])
     return paths

@@ -3,18 +3,15 @@
 Figures are made without pyplot and its state. The heights of legend and notes are measured, and the
 panels get the rest, so that nothing overlaps or is cut off however long the names are.
 
-A `Sheet` says how wide a figure is, and so how many panels stand side by side. Text has the same
-size on every sheet: it is measured in inches, and broken or cut so that it fits. Lengths are in
-inches, sizes of text in points.
+Text has the same size on every sheet: it is measured in inches, and broken or cut so that it fits.
+Lengths are in inches, sizes of text in points.
 """
 
-import contextlib
 import functools
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.artist import Artist
@@ -23,84 +20,42 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.legend import Legend
+from matplotlib.text import Text
+from matplotlib.ticker import LogLocator
 
 from rl_es.analysis.drawing.captions import Caption, file_metadata
+from rl_es.analysis.drawing.sheets import AUTO_SHEET, Sheet, paper_style
+from rl_es.analysis.formatting import format_count
+from rl_es.errors import UserError
 
-STYLE = Path(__file__).with_name("paper.mplstyle")
 INK = "#222222"
 NOTEBOOK_DPI = 110  # pixels an inch
-MIN_WIDTH = 3.3  # inches of a figure, for its legend and notes
-_MIN_PANEL_WIDTH = 0.62  # of the width that a panel wants
-_MIN_PANEL_HEIGHT, _MAX_PANEL_HEIGHT = 0.8, 1.3  # of the height that a panel wants
 _NARROW = 1.9  # inches: a panel of this width has no room for four long numbers on its axis
 _MARGIN = 0.6  # inches of a panel's share that are outside its axes
+_MIN_ROW = 0.9  # inches: a row of panels that is lower cannot be read
+MAX_LEGEND_WIDTH = 6.75  # inches of a legend alone, on a sheet of any width
 _GAP = 0.08  # inches, between panels, legend and notes
 _NOTE_SIZE = 6.5  # points
 _DPI = 100  # text is unhinted (paper.mplstyle): what is measured here holds at any resolution
 
 
-@dataclass(frozen=True)
-class Sheet:
-    """The paper size that a figure is made for.
+class NotebookFigure(Figure):
+    """A figure that a notebook shows, although pyplot does not know it.
 
     Attributes:
-      name: Name of the size.
-      width: Inches; None for as wide as the panels want.
-      height: Inches that a figure may take; None for any.
+      sheet: The paper size that it is made for.
+      entries: The entries of its legend.
+      notes: The paragraphs of its caption.
     """
 
-    name: str
-    width: float | None = None
-    height: float | None = None
-
-    def columns(self, count: int, width: float, left: float = 0.0) -> int:
-        """Returns how many of `count` panels, which want `width` inches each, stand side by side.
-
-        `left` inches stay free beside the first column.
-        """
-        capacity = 4 if count > 3 else count
-        if self.width is not None:
-            capacity = max(1, int((self.width - left) / (_MIN_PANEL_WIDTH * width)))
-        return math.ceil(count / math.ceil(count / capacity))
-
-    def figure_width(self, columns: int, width: float, left: float = 0.0) -> float:
-        """Returns the inches of a figure with columns of panels that want `width` inches each."""
-        return max(MIN_WIDTH, left + columns * width) if self.width is None else self.width
-
-    def panel_height(self, columns: int, width: float, height: float, left: float = 0.0) -> float:
-        """Returns the inches of height of a panel that wants `width` x `height`.
-
-        A panel that is narrower than it wants is lower, too.
-        """
-        if self.width is None:
-            return height
-        ratio = (self.width - left) / columns / width
-        return height * min(max(ratio, _MIN_PANEL_HEIGHT), _MAX_PANEL_HEIGHT)
-
-
-AUTO_SHEET = Sheet("auto")
-SHEETS = {
-    sheet.name: sheet
-    for sheet in (AUTO_SHEET, Sheet("column", 3.25, 9.0), Sheet("page", 6.75, 9.0))
-}
-
-
-class NotebookFigure(Figure):
-    """A figure that a notebook shows, although pyplot does not know it."""
+    sheet: Sheet = AUTO_SHEET
+    entries: tuple[tuple[Artist, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     def _repr_png_(self) -> tuple[bytes, dict[str, int]]:
         """Returns the picture, and the pixels of the screen at which it is shown."""
         width, height = (round(NOTEBOOK_DPI * side) for side in self.get_size_inches())
         return encode_figure(self, "png"), {"width": width, "height": height}
-
-
-@contextlib.contextmanager
-def paper_style() -> Iterator[None]:
-    """Sets the suite's style, on matplotlib's own defaults instead of the user's."""
-    with mpl.rc_context():
-        mpl.rcdefaults()
-        mpl.rc_file(STYLE)
-        yield
 
 
 def panel_grid(
@@ -114,7 +69,7 @@ def panel_grid(
     columns = sheet.columns(count, width, left)
     panel = sheet.panel_height(columns, width, height, left) if stretch else height
     rows = math.ceil(count / columns)
-    figure = _empty_figure(sheet.figure_width(columns, width, left), rows * panel)
+    figure = _empty_figure(sheet, sheet.figure_width(columns, width, left), rows * panel)
     return figure, [figure.add_subplot(rows, columns, index + 1) for index in range(count)]
 
 
@@ -131,7 +86,7 @@ def panel_rows(
     # Many rows have to fit on a page, so none is stretched.
     panel = min(height, sheet.panel_height(columns, width, height))
     size = sheet.figure_width(columns, width), sum(lines) * panel
-    figure = _empty_figure(*size)
+    figure = _empty_figure(sheet, *size)
     grid = figure.add_gridspec(sum(lines), columns)
     axes, first = [], 0
     for count, height_in_lines in zip(counts, lines, strict=True):
@@ -141,8 +96,9 @@ def panel_rows(
     return figure, axes
 
 
-def _empty_figure(width: float, height: float) -> Figure:
+def _empty_figure(sheet: Sheet, width: float, height: float) -> NotebookFigure:
     figure = NotebookFigure(figsize=(width, height))
+    figure.sheet = sheet
     FigureCanvasAgg(figure)
     return figure
 
@@ -174,35 +130,61 @@ def is_first_in_row(axes: Axes) -> bool:
 def finish_figure(
     figure: Figure, entries: Sequence[tuple[Artist, str]], notes: Sequence[str]
 ) -> Figure:
-    """Adds one legend and the notes under the panels, and makes the figure that much taller."""
+    """Adds the title, one legend and the notes, and makes the figure that much taller.
+
+    The figure's sheet says which of them it has, and may set its height and the ends of x axes.
+
+    Raises:
+      UserError: The height that the sheet sets leaves no room for the panels.
+    """
+    sheet = AUTO_SHEET
+    if isinstance(figure, NotebookFigure):
+        sheet, figure.entries, figure.notes = figure.sheet, tuple(entries), tuple(notes)
+    _set_x_limits(figure, sheet.x_limits)
     width, panels = figure.get_size_inches()
     paragraphs = [wrap_text(note, width - 2 * _GAP, _NOTE_SIZE) for note in notes]
     below, text = _GAP, None
-    if paragraphs:
+    if paragraphs and sheet.caption:
         text = figure.text(
             0, 0, "\n".join(paragraphs), fontsize=_NOTE_SIZE, color=INK, linespacing=1.3
         )
         text.set_verticalalignment("bottom")
         below += _height(figure, text) + _GAP
-    legend = _add_legend(figure, entries, width - 2 * _GAP) if entries else None
+    has_legend = bool(entries) and sheet.legend
+    legend = _add_legend(figure, entries, width - 2 * _GAP) if has_legend else None
     legend_bottom = below
     if legend is not None:
         below += _height(figure, legend) + _GAP
-    height = panels + below
-    figure.set_size_inches(width, height)
-    if text is not None:
-        text.set_position((_GAP / width, _GAP / height))
-    if legend is not None:
-        legend.set_bbox_to_anchor((0.5, legend_bottom / height))
+    title = _add_title(figure, sheet.title, width - 2 * _GAP) if sheet.title else None
+    above = 0.0 if title is None else _height(figure, title) + 2 * _GAP
+    if sheet.exact_height is not None:
+        panels = sheet.exact_height - below - above
+        _check_room(figure, sheet.exact_height, panels)
     size = mpl.rcParams["axes.labelsize"]
     for axes in figure.axes:
         axes.set_xlabel(wrap_text(axes.get_xlabel(), panel_width(axes) - _MARGIN, size))
         axes.set_ylabel(wrap_text(axes.get_ylabel(), panel_height(axes, panels) - _MARGIN, size))
-    figure.set_layout_engine(
-        "constrained", rect=(0, below / height, 1, panels / height), w_pad=0.06, h_pad=0.06
-    )
-    # Laid out here once: each format would else start from the layout of the one before.
-    figure.draw_without_rendering()
+
+    def arrange() -> None:
+        height = panels + below + above
+        figure.set_size_inches(width, height)
+        if text is not None:
+            text.set_position((_GAP / width, _GAP / height))
+        if legend is not None:
+            legend.set_bbox_to_anchor((0.5, legend_bottom / height))
+        if title is not None:
+            title.set_position((0.5, 1 - _GAP / height))
+        figure.set_layout_engine(
+            "constrained", rect=(0, below / height, 1, panels / height), w_pad=0.06, h_pad=0.06
+        )
+        # Laid out here once: each format would else start from the layout of the one before.
+        figure.draw_without_rendering()
+
+    arrange()
+    if lines := _wrap_titles(figure):
+        if sheet.exact_height is None:
+            panels += lines * 1.2 * mpl.rcParams["axes.titlesize"] / 72
+        arrange()
     figure.set_layout_engine("none")
     for axes in figure.axes:
         # The layout's last digits depend on memory addresses, and SVG names clips by all digits.
@@ -211,17 +193,87 @@ def finish_figure(
     return figure
 
 
-def _cut_titles(figure: Figure) -> None:
-    """Cuts the titles that would reach over their panel's share of the figure, or its edge."""
-    width, size = figure.get_size_inches()[0], mpl.rcParams["axes.titlesize"]
+def _set_x_limits(figure: Figure, limits: tuple[float, float] | None) -> None:
+    """Sets the ends of all x axes; a logarithmic axis gets ticks within them."""
+    if limits is None:
+        return
+    for axes in figure.axes:
+        if axes.get_xscale() == "log":
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=6))
+        axes.set_xlim(*limits)
+
+
+def _add_title(figure: Figure, title: str, width: float) -> Text:
+    """Adds the title of the whole figure at its top, broken into lines of `width` inches."""
+    size = mpl.rcParams["axes.titlesize"] + 1
+    text = figure.text(0.5, 1, wrap_text(title, width, size), fontsize=size, color=INK)
+    text.set_horizontalalignment("center")
+    text.set_verticalalignment("top")
+    return text
+
+
+def _check_room(figure: Figure, height: float, panels: float) -> None:
+    """Refuses a height that leaves rows of panels fewer inches than they need to be read."""
+    specs = [axes.get_subplotspec() for axes in figure.axes]
+    rows = max((spec.get_gridspec().nrows for spec in specs if spec is not None), default=1)
+    if panels < rows * _MIN_ROW:
+        least = math.ceil(10 * (height - panels + rows * _MIN_ROW)) / 10
+        raise UserError(
+            f"a height of {height:g} inches has no room for {format_count(rows, 'row')} of panels; "
+            f"set at least {least:g}, or a larger width, fewer environments, or no caption"
+        )
+
+
+def _title_rooms(figure: Figure) -> list[tuple[Axes, float]]:
+    """Returns the panels with a title, and the inches from one neighbour or edge to the other."""
+    width = figure.get_size_inches()[0]
     with_title = [axes for axes in figure.axes if axes.get_title()]
     boxes = [axes.get_position() for axes in with_title]
     centers = [width * (box.x0 + box.x1) / 2 for box in boxes]
+    rooms = []
     for axes, center in zip(with_title, centers, strict=True):
         pitch = [abs(neighbour - center) for neighbour in centers if abs(neighbour - center) > _GAP]
-        room = min([*pitch, 2 * (width - center), 2 * center]) - _GAP
+        rooms.append((axes, min([*pitch, 2 * (width - center), 2 * center]) - _GAP))
+    return rooms
+
+
+def _wrap_titles(figure: Figure) -> int:
+    """Breaks the titles that would reach over their panel's share; returns the lines to make room.
+
+    These are the further lines of the longest title of each row of panels, in all rows.
+    """
+    size, lines_by_row = mpl.rcParams["axes.titlesize"], dict[float, int]()
+    for axes, room in _title_rooms(figure):
+        lines = axes.get_title().split("\n")
+        wrapped_lines = [wrap_text(line, room, size) for line in lines]
+        if wrapped_lines != [" ".join(line.split()) for line in lines]:
+            axes.title.set_text("\n".join(wrapped_lines))
+            row = round(axes.get_position().y1, 2)
+            more = axes.get_title().count("\n") + 1 - len(lines)
+            lines_by_row[row] = max(lines_by_row.get(row, 0), more)
+    return sum(lines_by_row.values())
+
+
+def _cut_titles(figure: Figure) -> None:
+    """Cuts the titles that would reach over their panel's share of the figure, or its edge."""
+    size = mpl.rcParams["axes.titlesize"]
+    for axes, room in _title_rooms(figure):
         lines = axes.get_title().split("\n")
         axes.title.set_text("\n".join(cut_text(line, room, size) for line in lines))
+
+
+def draw_legend(sheet: Sheet, entries: Sequence[tuple[Artist, str]]) -> Figure:
+    """Draws a legend alone, as wide as a sheet, for figures that have none."""
+    with paper_style():
+        width = sheet.width or MAX_LEGEND_WIDTH
+        figure = _empty_figure(sheet, width, 1.0)
+        legend = _add_legend(figure, entries, width - 2 * _GAP)
+        box = legend.get_window_extent()
+        height = box.height / figure.dpi + 2 * _GAP
+        width = sheet.width or box.width / figure.dpi + 2 * _GAP
+        figure.set_size_inches(width, height)
+        legend.set_bbox_to_anchor((0.5, _GAP / height))
+    return figure
 
 
 def _add_legend(figure: Figure, entries: Sequence[tuple[Artist, str]], width: float) -> Legend:

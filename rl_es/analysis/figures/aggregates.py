@@ -1,5 +1,6 @@
 """Figures over several environments, of returns on one scale (`rl_es.analysis.scores`).
 
+`aggregates`        interquartile mean, median, mean and optimality gap, side by side;
 `aggregate_curves`  the interquartile mean over runs of all environments, against the share of the
                     budget;
 `improvement`       how often a run of one label is above a run of each other label;
@@ -8,6 +9,7 @@
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -42,6 +44,12 @@ TOTAL = "all environments"
 _TOTAL_STYLE = Style(drawing.INK, marker="D")
 CURVE_POINTS = 41
 TOTALS = {"interquartile_mean": "all: IQM", "mean": "all: mean"}
+STATISTICS = {
+    "interquartile_mean": "IQM",
+    "median": "median",
+    "mean": "mean",
+    "optimality_gap": "optimality gap",
+}
 PROFILE_POINTS = 151
 MIN_SCORE, MAX_SCORE = -1.0, 3.0  # scores further out would leave no room for all others
 PROFILES = {
@@ -199,6 +207,7 @@ def draw_improvement(results: ResultTables, options: FigureOptions) -> Figure:
         rows = [f"over {label}" for label in rivals]
         panels = {env: [(label, [env]) for label in rivals] for env in scale.environments}
     names = drawing.row_names(options.sheet, rows)
+    panels = dict(options.select_panels(panels.items()))
     size = 1.9, names.panel_height(0.19, frame=0.65), names.left
     figure, axes = drawing.panel_grid(options.sheet, len(panels), *size, stretch=False)
     for panel, (title, comparisons) in zip(axes, panels.items(), strict=True):
@@ -298,15 +307,19 @@ def draw_normalised(results: ResultTables, options: FigureOptions) -> Figure:
 
     names = drawing.row_names(options.sheet, list(results.legend))
     size = 2.0, names.panel_height(0.21, frame=0.55), names.left
-    count = len(scale.environments) + len(TOTALS)
-    figure, axes = drawing.panel_grid(options.sheet, count, *size, stretch=False)
-    for panel, (name, title) in zip(axes, TOTALS.items(), strict=False):
-        _draw_score_bars(panel, results, names, lambda label, name=name: total(name, label))
-        panel.set_title(title.replace("all:", "shared:") if shared.unshared else title)
-        drawing.highlight_panel(panel)
-    for panel, env in zip(axes[len(TOTALS) :], scale.environments, strict=True):
-        _draw_score_bars(panel, results, names, lambda label, env=env: mean(env, label))
-        panel.set_title(env)
+    titles = {
+        name: title.replace("all:", "shared:") if shared.unshared else title
+        for name, title in TOTALS.items()
+    }
+    of_all = [(title, partial(total, name), True) for name, title in titles.items()]
+    of_envs = [(env, partial(mean, env), False) for env in scale.environments]
+    panels = options.select_panels([*of_all, *of_envs])
+    figure, axes = drawing.panel_grid(options.sheet, len(panels), *size, stretch=False)
+    for panel, (title, interval, is_total) in zip(axes, panels, strict=True):
+        _draw_score_bars(panel, results, names, interval)
+        panel.set_title(title)
+        if is_total:
+            drawing.highlight_panel(panel)
     intervals = drawing.interval_note(results.runs, "black lines", options.replicates, "each")
     totals = "shared" if shared.unshared else "all"
     notes = [
@@ -333,6 +346,35 @@ def _draw_score_bars(
 
 
 @drawing.paper_style()
+def draw_aggregates(results: ResultTables, options: FigureOptions) -> Figure:
+    """Draws a panel per statistic over all environments, a row per label: an estimate, a line."""
+    scale = aggregate_scale(results, options)
+    scores = final_scores(results, scale)
+    legend = fully_scored_labels(results, scores, scale)
+    names = drawing.row_names(options.sheet, list(legend))
+    size = 1.55, names.panel_height(0.21, frame=0.6), names.left
+    panels = options.select_panels(STATISTICS.items())
+    figure, axes = drawing.panel_grid(options.sheet, len(panels), *size, stretch=False)
+    for panel, (name, title) in zip(axes, panels, strict=True):
+        for row, (label, style) in enumerate(legend.items()):
+            interval = aggregate(scores[label], name, replicates=options.replicates)
+            drawing.draw_interval_dot(panel, row, interval, style)
+        names.label(panel)
+        panel.set_title(title)
+        drawing.set_short_ticks(panel.xaxis, drawing.count_fitting(panel, 4, 3))
+        panel.set_xlabel("normalised return" if name != "optimality_gap" else "gap to 1")
+    intervals = drawing.interval_note(results.runs, "lines", options.replicates, "each statistic")
+    notes = [
+        f"Markers: statistics of the normalised returns of the last evaluation of all runs, "
+        f"{drawing.counts_note(results.runs)} an environment (optimality gap: how far runs are "
+        f"below 1 on average; less is better); {intervals}.",
+        *scale_note(results, scale, legend),
+        *drawing.runs_note(results.curves, results.runs, "statistics"),
+    ]
+    return drawing.finish_figure(figure, [], notes)
+
+
+@drawing.paper_style()
 def draw_profiles(results: ResultTables, options: FigureOptions) -> Figure:
     """Draws two panels: of single runs' scores, and of the mean scores of environments."""
     scale = aggregate_scale(results, options)
@@ -342,8 +384,9 @@ def draw_profiles(results: ResultTables, options: FigureOptions) -> Figure:
     low = max(min(0.0, values.min()), MIN_SCORE)
     high = min(max(1.0, values.max()), MAX_SCORE)
     thresholds = np.linspace(low, high, PROFILE_POINTS)
-    figure, axes = drawing.panel_grid(options.sheet, len(PROFILES), 2.6, 1.9)
-    for panel, (profile, y_label, title) in zip(axes, PROFILES.values(), strict=True):
+    panels = options.select_panels(PROFILES.values())
+    figure, axes = drawing.panel_grid(options.sheet, len(panels), 2.6, 1.9)
+    for panel, (profile, y_label, title) in zip(axes, panels, strict=True):
         for index, (label, style) in enumerate(legend.items()):
             shares = profile(scores[label], thresholds, replicates=options.replicates)
             offset = index / len(legend)

@@ -63,6 +63,14 @@ _KINDS: tuple[FigureKind[ResultTables], ...] = (
         ALL_SUBJECTS,
     ),
     FigureKind(
+        "aggregates",
+        "Interquartile mean, median, mean and optimality gap of normalised final returns",
+        aggregates.draw_aggregates,
+        aggregates.scale_environments,
+        SEVERAL,
+        ALL_SUBJECTS,
+    ),
+    FigureKind(
         "normalised",
         "Normalised final return, in each environment and over all of them",
         aggregates.draw_normalised,

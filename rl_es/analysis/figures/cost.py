@@ -198,7 +198,7 @@ def draw_time_ratio(results: ResultTables, options: FigureOptions) -> Figure:
     assert reference is not None  # else there is no environment
     environments = results.environments
     totals = [environments] if len(environments) > 1 else []
-    subjects = [*totals, *([env] for env in environments)]
+    subjects = options.select_panels([*totals, *([env] for env in environments)])
     rivals = {label: style for label, style in results.legend.items() if label != reference}
     file = options.published_file
     ratios = {} if file is None else published_ratios(file, reference)

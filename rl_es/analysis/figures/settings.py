@@ -57,10 +57,11 @@ def draw_ablation(results: ResultTables, options: FigureOptions) -> Figure:
     final = final_returns(results.curves, results.runs)
     runs = results.runs.assign(final=final, seconds=seconds)
     ablations = find_ablations(runs, setting)
-    names = [ablation.name for ablation in ablations]
     styles = drawing.assign_styles(
         {ablation.name: ablation.agent for ablation in ablations}, results.plugin_styles
     )
+    legend = results.restyle(styles)
+    styles = dict(zip(styles, legend.values(), strict=True))
     counts = [2] * len(results.environments)
     figure, rows = drawing.panel_rows(options.sheet, counts, 2.6, 1.9)
     for env, pair in zip(results.environments, rows, strict=True):
@@ -88,7 +89,7 @@ def draw_ablation(results: ResultTables, options: FigureOptions) -> Figure:
         *drawing.runs_note(results.curves, results.runs),
     ]
     entries = [
-        *((drawing.legend_handle(styles[name]), name) for name in names),
+        *drawing.legend_entries(legend),
         *drawing.threshold_entries(runs),
     ]
     return drawing.finish_figure(figure, entries, notes)
@@ -233,36 +234,45 @@ def _end_outside(line: Line2D, low: float, high: float) -> None:
         line.set_data(x[:end], y[:end])
 
 
-def varied_settings(results: ResultTables) -> list[str]:
-    """Returns the columns of settings that take several numbers."""
-    runs = results.runs
-    return [
+def varied_settings(results: ResultTables, env: str | None = None) -> list[str]:
+    """Returns the columns of settings of which an agent has several numbers in one environment.
+
+    Numbers that differ between agents or environments alone say nothing of a setting.
+
+    Args:
+      results: Results of some environments.
+      env: The environment; None for any.
+    """
+    runs = results.runs if env is None else results.runs[results.runs["env"] == env]
+    columns = [
         name
         for name in runs
-        if name.startswith("hyper.")
-        and pd.api.types.is_float_dtype(runs[name])
-        and runs[name].nunique() >= MIN_VALUES
+        if name.startswith("hyper.") and pd.api.types.is_float_dtype(runs[name])
     ]
+    counts = runs.groupby(["env", "agent"])[columns].nunique().max()
+    return [name for name in columns if counts[name] >= MIN_VALUES]
 
 
 def sensitivity_environments(results: ResultTables, options: FigureOptions) -> list[str]:
-    """Returns every environment, where settings were varied."""
-    return results.environments if varied_settings(results) else []
+    """Returns the environments in which settings were varied."""
+    return [env for env in results.environments if varied_settings(results, env)]
 
 
 @drawing.paper_style()
 def draw_sensitivity(results: ResultTables, options: FigureOptions) -> Figure:
     """Draws a row per environment, a panel per setting."""
-    columns = varied_settings(results)
+    columns = {env: varied_settings(results, env) for env in results.environments}
     runs = results.runs.assign(final=final_returns(results.curves, results.runs))
     styles = drawing.assign_styles(
         {agent: agent for agent in runs["agent"].unique()}, results.plugin_styles
     )
-    counts = [len(columns)] * len(results.environments)
+    legend = results.restyle(styles)
+    styles = dict(zip(styles, legend.values(), strict=True))
+    counts = [len(columns[env]) for env in results.environments]
     figure, rows = drawing.panel_rows(options.sheet, counts, 2.5, 1.9)
     for env, axes in zip(results.environments, rows, strict=True):
         env_runs = runs[runs["env"] == env]
-        for panel, column in zip(axes, columns, strict=True):
+        for panel, column in zip(axes, columns[env], strict=True):
             _draw_dots(panel, env_runs, column, styles)
             drawing.format_panel(panel, env, env_runs)
             _format_setting_axis(panel, env_runs[column], column)
@@ -276,7 +286,7 @@ def draw_sensitivity(results: ResultTables, options: FigureOptions) -> Figure:
         *drawing.runs_note(results.curves, results.runs, "medians"),
     ]
     entries = [
-        *drawing.legend_entries(styles),
+        *drawing.legend_entries(legend),
         (Line2D([], [], color="w", **_BEST), "best"),
         *drawing.threshold_entries(runs),
     ]
