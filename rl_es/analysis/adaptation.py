@@ -44,6 +44,7 @@ def apply_to_sheet(options: FigureOptions) -> FigureOptions:
     sheet = replace(
         sheet,
         width=settings.width or sheet.width,
+        height=settings.height or sheet.height,
         exact_height=settings.height,
         caption=settings.caption,
         legend=settings.legend == "figure",

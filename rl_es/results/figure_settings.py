@@ -137,13 +137,16 @@ class FigureSettings(Config):
                     raise ConfigError(("rename",), reason)
 
 
+def _distinct_items(item: Any) -> Any:
+    return Annotated[tuple[item, ...], AfterValidator(check_distinct)]
+
+
 def list_or_settings(item: Any) -> WrapValidator:
     """Returns a validator of the key `figures`: a list of `item`, or a mapping.
 
     Errors have the path of the value itself, without the name of a form.
     """
-    form: Any = tuple[item, ...]  # pyright: ignore[reportInvalidTypeForm]
-    figure_list = TypeAdapter(Annotated[form, AfterValidator(check_distinct)])
+    figure_list: TypeAdapter[Any] = TypeAdapter(_distinct_items(item))
 
     def validate(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         if isinstance(value, dict | FigureSettings):

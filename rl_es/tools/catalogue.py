@@ -22,6 +22,7 @@ from rich.text import Text
 from rl_es import plugins, registry
 from rl_es.config import Config, traced_names
 from rl_es.errors import UserError, brief, did_you_mean
+from rl_es.results.figure_settings import FigureSettings
 from rl_es.rollout.config import (
     NETWORKS,
     EvaluationConfig,
@@ -314,6 +315,7 @@ PARTS: dict[type[Config], str] = {
     AgentEntry: "An agent",
     RandomSearch: "random",
     Distribution: "A random setting",
+    FigureSettings: "figures",
     Tuning: "tuning",
 }
 # How lists are written that have shorter forms, too.

@@ -3,6 +3,7 @@
 import pytest
 
 from rl_es.errors import UserError
+from rl_es.results.figure_settings import FigureSettings
 from tests.running import sweep_of
 
 pytestmark = pytest.mark.usefixtures("toys")
@@ -152,6 +153,14 @@ WRONG = [
     ("figures=[best_sofar]", "figures[0]", "did you mean 'best_so_far'?"),
     ("figures=[best_so_far, best_so_far]", "figures", "twice"),
     ("figures=best_so_far", "figures", "must be a list"),
+    ("figures={further: [frontir]}", "figures.further[0]", "did you mean 'frontier'?"),
+    ("figures={lables: [plain]}", "figures.lables", "unknown key; did you mean 'labels'?"),
+    ("figures={labels: [plian]}", "figures.labels[0]", "no label 'plian' here; did you mean"),
+    ("figures={environments: [Toy]}", "figures.environments[0]", "no environment 'Toy' here"),
+    ("figures={rename: {pes: x}}", "figures.rename", "no label or environment 'pes' here"),
+    ("figures={colours: {plain: red}}", "figures.colours.plain", ""),
+    ("figures={titles: {profile: x}}", "figures.titles", "profiles"),
+    ("figures={width: 0}", "figures.width", "must be >= 1, is 0"),
     # repetition
     ("agents=[plain, plain]", "agents", "two are labelled 'plain'"),
     ("agents=[plain, {name: plain, label: other}]", "", "two runs are the same"),
@@ -167,6 +176,16 @@ def test_points_of_a_surface(points: str, expected: tuple[int, int]) -> None:
         sweep_of(BASE, text, f"environments.0.surface.points={points}").environments[0].surface
     )
     assert surface and surface.points == expected and surface.low == (-1.0, 0.5)
+
+
+def test_figures_are_a_list_or_a_mapping() -> None:
+    assert sweep_of(BASE, "figures=[frontier]").figures == ("frontier",)
+    text = "figures={further: [frontier], labels: [plain], rename: {plain: A, Toy-v0: toy}}"
+    sweep = sweep_of(BASE, text, "figures.x_limits={learning_curves: [0, 1e6]}")
+    assert isinstance(sweep.figures, FigureSettings)
+    assert sweep.figures.further == ("frontier",) and sweep.figures.labels == ("plain",)
+    content = sweep.model_dump(mode="json")["figures"]  # as the manifest has it
+    assert FigureSettings.model_validate(content).x_limits == {"learning_curves": (0.0, 1e6)}
 
 
 @pytest.mark.parametrize(("assignment", "path", "message"), WRONG, ids=[w[0] for w in WRONG])

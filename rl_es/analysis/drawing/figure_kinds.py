@@ -22,6 +22,7 @@ from rl_es.analysis.drawing.layout import NotebookFigure, draw_legend, encode_fi
 from rl_es.analysis.drawing.sheets import AUTO_SHEET, Sheet, user_style
 from rl_es.analysis.formatting import escape_latex
 from rl_es.analysis.statistics import REPLICATES
+from rl_es.errors import UserError
 from rl_es.results.figure_settings import FigureSettings
 from rl_es.results.files import write_bytes, write_text
 
@@ -158,7 +159,16 @@ class FigureKind(Generic[T]):
             for share in (panels[:half], panels[half:]):
                 yield from self._draw_fitting(source, subjects, replace(options, panels=share))
         else:
+            figure = figure if fits else self._shrink(figure, part, options)
             yield CaptionedFigure(figure, self._caption(part, options))
+
+    def _shrink(self, figure: Figure, source: T, options: FigureOptions) -> Figure:
+        """Returns a figure that cannot be divided, as high as the sheet if its panels allow it."""
+        sheet = replace(options.sheet, exact_height=options.sheet.height)
+        try:
+            return self.draw_figure(source, replace(options, sheet=sheet))
+        except UserError:  # no room for the panels
+            return figure
 
     def draw_figure(self, source: T, options: FigureOptions) -> Figure:
         """Draws the figure of all subjects of a source, in the user's style where there is one."""
@@ -216,8 +226,8 @@ def write_figures(
         for number, item in enumerate(kind.figures(source, options), start=1):
             stem = f"{kind.name}{size}" + (f"_{number}" if number > 1 else "")
             paths += _write_figure(folder / stem, item.figure, item.caption, options, formats)
-            if isinstance(item.figure, NotebookFigure):
-                entries = {**{text: handle for handle, text in item.figure.entries}, **entries}
+            for handle, text in _legend_entries(item.figure):
+                entries.setdefault(text, handle)
             if not options.sheet.caption:
                 paths += _write_caption(folder / stem, item)
     if entries and options.settings.legend == "file":
@@ -246,6 +256,10 @@ def _write_figure(
         for path, suffix in zip(paths, formats, strict=True):
             write_bytes(path, encode_figure(figure, suffix, caption))
     return paths
+
+
+def _legend_entries(figure: Figure) -> Sequence[tuple[Artist, str]]:
+    return figure.entries if isinstance(figure, NotebookFigure) else ()
 
 
 def _write_caption(stem: Path, item: CaptionedFigure) -> list[Path]:
