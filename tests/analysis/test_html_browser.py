@@ -116,6 +116,10 @@ def test_it_renders_and_fits(open_report: Callable[..., Visit]) -> None:
             _until(lambda: max(_widths(page)) <= page.locator("#panels").bounding_box()["width"])
             assert page.locator(".plot .main-svg").first.is_visible() and min(_widths(page)) > 300
             assert page.evaluate("document.documentElement.scrollWidth") == width
+            image = picture.bounding_box()  # a figure scales with the page, and is not cut
+            frame = "(image) => image.parentElement.scrollWidth - image.parentElement.clientWidth"
+            assert image is not None and image["width"] > 0.6 * min(width, 500)
+            assert image["x"] + image["width"] <= width and picture.evaluate(frame) <= 0
             page.screenshot(path=ARTIFACTS / f"report-{size}-{scheme}.png", full_page=True)
 
 
