@@ -168,9 +168,9 @@ def test_a_style_file_lies_above_the_suites_style(folder: Path, tmp_path: Path) 
     style.write_text("lines.linewidth: 3\nfont.family: serif\n")
     figure = rl_es.plot(folder, replicates=20, style=style)
     line = next(line for line in figure.axes[0].lines if line.get_label() == "pes")
-    assert line.get_linewidth() == 3 and line.axes.title.get_fontfamily() == ["serif"]
-    after = rl_es.plot(folder, replicates=20).axes[0].lines[0]
-    assert after.get_linewidth() < 3 and after.axes.title.get_fontfamily() != ["serif"]
+    assert line.get_linewidth() == 3 and figure.axes[0].title.get_fontfamily() == ["serif"]
+    after = rl_es.plot(folder, replicates=20).axes[0]
+    assert after.lines[0].get_linewidth() < 3 and after.title.get_fontfamily() != ["serif"]
     for content in ("lines.linewidth: thick\n", "no style\n", "lines.widths: 3\n"):
         style.write_text(content)
         with pytest.raises(UserError, match=r"paper\.mplstyle: not a matplotlib style file"):
@@ -261,7 +261,9 @@ def test_iqm_median_mean_and_optimality_gap_stand_side_by_side(folder: Path) -> 
         for row, label in enumerate(scores):
             statistic = AGGREGATES[name](scores[label].tasks)
             dot = panel.lines[2 * row + 1]
-            np.testing.assert_allclose(dot.get_xdata()[0], statistic(scores[label].values, 0))
+            np.testing.assert_allclose(
+                np.asarray(dot.get_xdata())[0], statistic(scores[label].values, 0)
+            )
     assert "optimality gap: how far runs are below 1" in texts(figure)
 
 
