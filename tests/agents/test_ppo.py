@@ -245,5 +245,7 @@ def test_minibatches_divide_an_iteration_into_several_steps_each():
 
 def test_without_rejax_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"agents\[0\].*needs ppo's library: .*'rl_es\[ppo\]'"):
+    with pytest.raises(
+        UserError, match=r"agents\[0\].*needs ppo's library: pip install .*\[ppo\]'"
+    ):
         sweep_of(SWEEP)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -161,6 +162,7 @@ def test_an_error_names_the_argument(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    jax.devices()  # before jax runs, a CPU may be split into any number of devices
     with pytest.raises(rl_es.UserError) as found:
         rl_es.train(env, agent, **more, progress=False)
     assert str(found.value).startswith(f"train: {message}"), str(found.value)
