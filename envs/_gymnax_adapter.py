@@ -103,15 +103,14 @@ class GymnaxEnvironment:
             self._categories = getattr(
                 find_space(self._env, "observation_space", params), "n", None
             )
-        example = no_action(self._action_space)
         start = jax.eval_shape(lambda: self._reset(jax.random.key(0)))
         _check_values(name, "reset_env", start, (2,), "observation, state")
-        outcome = jax.eval_shape(lambda s: self._step(jax.random.key(0), s, example), start[1])
+        outcome = jax.eval_shape(lambda s: self._example_step(s), start[1])
         _check_values(name, "step_env", outcome, (4, 5, 6), "observation, state, reward, done, {}")
         try:
             self._types = state_types(
                 lambda: self._reset(jax.random.key(0))[1],
-                lambda state: self._step(jax.random.key(0), state, example)[1],
+                lambda state: self._example_step(state)[1],
             )
         except TypeError as error:
             raise UserError(f"{name}: {error}") from None
@@ -164,6 +163,10 @@ class GymnaxEnvironment:
         action = action + self._first_action if self._first_action else action
         with implicit_promotion():
             return _call(env.step_env, (key, state, action), params)
+
+    def _example_step(self, state: EnvState) -> tuple[Any, ...]:
+        """Takes a step; called in a trace only: outside it would compile."""
+        return self._step(jax.random.key(0), state, no_action(self._action_space))
 
     def _observation(self, observation: Any) -> Observation:
         if self._categories is not None:
