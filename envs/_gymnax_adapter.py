@@ -105,7 +105,7 @@ class GymnaxEnvironment:
             )
         start = jax.eval_shape(lambda: self._reset(jax.random.key(0)))
         _check_values(name, "reset_env", start, (2,), "observation, state")
-        outcome = jax.eval_shape(lambda s: self._example_step(s), start[1])
+        outcome = jax.eval_shape(self._example_step, start[1])
         _check_values(name, "step_env", outcome, (4, 5, 6), "observation, state, reward, done, {}")
         try:
             self._types = state_types(
@@ -120,7 +120,7 @@ class GymnaxEnvironment:
         arrays = describe_arrays(start[0])
         self.spec = EnvSpec(
             name=name,
-            observation_shape=jax.eval_shape(self.reset, jax.random.key(0))[1].values.shape,
+            observation_shape=jax.eval_shape(lambda: self.reset(jax.random.key(0)))[1].values.shape,
             action_space=self._action_space,
             episode_length=limit,
             rewards_after_end=True,
