@@ -37,7 +37,15 @@ def state_types(reset: Callable[..., Any], step: Callable[..., Any]) -> Any:
       TypeError: reset and step return states of different structures or shapes.
     """
     before = jax.eval_shape(reset)
-    after = jax.eval_shape(step, before)
+    return common_types(before, jax.eval_shape(step, before))
+
+
+def common_types(before: Any, after: Any) -> Any:
+    """Returns the types of `state_types` from the shapes of states after a reset and after a step.
+
+    Raises:
+      TypeError: the states are of different structures or shapes.
+    """
 
     def common(path: Any, a: jax.ShapeDtypeStruct, b: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
         if a.shape != b.shape:
@@ -80,7 +88,7 @@ def observe_arrays(tree: Any) -> Observation:
     The vector holds the arrays in the order of their names. A bool array named `action_mask` is
     the mask of allowed actions.
     """
-    if not isinstance(tree, Mapping) and jax.tree_util.all_leaves([tree]):
+    if jax.tree_util.all_leaves([tree]):
         return Observation(jnp.asarray(tree, jnp.float32))
     mask = tree.get(MASK) if isinstance(tree, Mapping) else None
     if mask is not None:
@@ -91,7 +99,7 @@ def observe_arrays(tree: Any) -> Observation:
 
 def describe_arrays(tree: Any) -> str:
     """Returns the names and shapes of an observation of several arrays; '' for one array."""
-    if not isinstance(tree, Mapping) and jax.tree_util.all_leaves([tree]):
+    if jax.tree_util.all_leaves([tree]):
         return ""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     names = [(jax.tree_util.keystr(path, simple=True, separator="."), leaf.shape)

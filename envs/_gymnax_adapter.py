@@ -37,10 +37,10 @@ from jax import Array
 from rl_es.envs._adapter import (
     box,
     cast,
+    common_types,
     describe_arrays,
     no_action,
     observe_arrays,
-    state_types,
     valid_action,
 )
 from rl_es.errors import UserError
@@ -94,33 +94,27 @@ class GymnaxEnvironment:
           UserError: says what the class lacks, and the line to write.
         """
         self._env, self._params = _complete(name, env), params
-        limit, limit_note = find_limit(self._env, params)
-        self._endless = _lift_limit(self._env, params)
+        limit, limit_note, self._endless = find_limit(self._env, params)
         with implicit_promotion():
             space = find_space(self._env, "action_space", params)
             self._first_action = int(getattr(space, "start", 0))
             self._action_space = convert_action_space(name, self._env, space)
-            self._categories = getattr(
-                find_space(self._env, "observation_space", params), "n", None
-            )
+            categories = getattr(find_space(self._env, "observation_space", params), "n", None)
         start = jax.eval_shape(lambda: self._reset(jax.random.key(0)))
         _check_values(name, "reset_env", start, (2,), "observation, state")
         outcome = jax.eval_shape(self._example_step, start[1])
         _check_values(name, "step_env", outcome, (4, 5, 6), "observation, state, reward, done, {}")
         try:
-            self._types = state_types(
-                lambda: self._reset(jax.random.key(0))[1],
-                lambda state: self._example_step(state)[1],
-            )
+            self._types = common_types(start[1], outcome[1])
         except TypeError as error:
             raise UserError(f"{name}: {error}") from None
-        if getattr(start[0], "shape", None) != ():
-            self._categories = None  # one-hot already
+        is_number = getattr(start[0], "shape", None) == ()
+        self._categories = categories if is_number else None  # else it is one-hot already
         self._rule = _end_rule(self._env, limit, start[1], len(outcome))
         arrays = describe_arrays(start[0])
         self.spec = EnvSpec(
             name=name,
-            observation_shape=jax.eval_shape(lambda: self.reset(jax.random.key(0)))[1].values.shape,
+            observation_shape=jax.eval_shape(self._observation, start[0]).values.shape,
             action_space=self._action_space,
             episode_length=limit,
             rewards_after_end=True,
@@ -229,14 +223,20 @@ def _check_values(name: str, method: str, values: Any, counts: tuple[int, ...], 
         raise UserError(f"{name}: {method} returns {returned}; write: return {line}")
 
 
-def find_limit(env: Any, params: Any) -> tuple[int | None, str]:
-    """Returns the time limit in steps that a class states, and where; None if it states none."""
+def find_limit(env: Any, params: Any) -> tuple[int | None, str, tuple[Any, Any]]:
+    """Returns the time limit in steps that a class states, where, and both without the limit.
+
+    The limit is None if neither the parameters nor the environment state one. Without the limit, in
+    (env, params), it is one that no episode reaches.
+    """
     for owner, words in ((params, "its parameters"), (env, "the environment")):
         for field in LIMITS:
-            value = _limit_value(owner, field)
-            if value is not None:
-                return value, f"limit {value:,}: {field} of {words}"
-    return None, f"no time limit: neither its parameters nor the environment state {LIMITS[0]}"
+            if (steps := _limit_value(owner, field)) is not None:
+                endless = _replace_field(owner, field)
+                pair = (env, endless) if owner is params else (endless, params)
+                return steps, f"limit {steps:,}: {field} of {words}", pair
+    note = f"no time limit: neither its parameters nor the environment state {LIMITS[0]}"
+    return None, note, (env, params)
 
 
 def _limit_value(owner: Any, field: str) -> int | None:
@@ -257,17 +257,6 @@ def _limit_value(owner: Any, field: str) -> int | None:
     except (TypeError, ValueError, OverflowError):
         return None
     return steps if 0 < steps < NEVER else None
-
-
-def _lift_limit(env: Any, params: Any) -> tuple[Any, Any]:
-    """Returns an environment and its parameters with a time limit that no episode reaches."""
-    for field in LIMITS:
-        if _limit_value(params, field) is not None:
-            return env, _replace_field(params, field)
-    for field in LIMITS:
-        if _limit_value(env, field) is not None:
-            return _replace_field(env, field), params
-    return env, params
 
 
 def _replace_field(owner: Any, field: str) -> Any:

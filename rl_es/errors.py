@@ -108,6 +108,8 @@ def short_reason(error: BaseException) -> str:
         return f"it has no '{brief(error.args[0])}'"
     if isinstance(error, RecursionError):
         return "nested too deep"
+    if isinstance(error, SyntaxError):
+        return error.msg
     lines = str(error).strip().splitlines()
     return brief(lines[0], 200) if lines else type(error).__name__
 
@@ -134,6 +136,12 @@ def source_line(error: BaseException) -> str:
         ):
             line = f" ({path.name}:{frame.lineno})"
     return line
+
+
+def explain_exception(error: BaseException, line: str | None = None) -> str:
+    """Returns an exception on one line: its class, its reason, and where (`source_line`)."""
+    line = source_line(error) if line is None else line
+    return f"{type(error).__name__}: {short_reason(error)}{line}"
 
 
 def brief(value: Any, limit: int = 60) -> str:

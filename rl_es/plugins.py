@@ -33,7 +33,14 @@ from typing import Any
 import pydantic
 
 from rl_es.config import Config, Style
-from rl_es.errors import UserError, brief, did_you_mean, short_reason, source_line
+from rl_es.errors import (
+    UserError,
+    brief,
+    did_you_mean,
+    explain_exception,
+    short_reason,
+    source_line,
+)
 
 _REFERENCE = re.compile(r"(?P<module>[^:\0]+?\.py|[A-Za-z_][\w.]*)(?::(?P<object>[A-Za-z_]\w*))?")
 
@@ -265,7 +272,7 @@ def _import_file(path: Path) -> ModuleType:
 
 def _code_error(source: str | Path, error: Exception) -> UserError:
     """Returns an error of a user's code as one line, with the file and the line."""
-    line = source_line(error)
+    line = None
     if isinstance(error, SyntaxError) and error.filename is not None:
         line = f" ({Path(error.filename).name}:{error.lineno})"
-    return UserError(f"{source}: {type(error).__name__}: {short_reason(error)}{line}")
+    return UserError(f"{source}: {explain_exception(error, line)}")

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rl_es.errors import short_reason, source_line
+from rl_es.errors import explain_exception
 
 DEFAULT_WIDTH = 200  # columns where the output is no terminal, and has no width of its own
 SCRIPT = "run_benchmark.py"  # the command line of a clone
@@ -115,8 +115,7 @@ def run_check(name: str, check: Check) -> Iterator[CheckResult]:
     except CheckFailure as failure:
         yield CheckResult(name, failure.state, failure.detail, failure.remedy)
     except Exception as error:
-        detail = f"{type(error).__name__}: {short_reason(error)}{source_line(error)}"
-        yield CheckResult(name, FAIL, detail, "mend what raises this first")
+        yield CheckResult(name, FAIL, explain_exception(error), "mend what raises this first")
 
 
 def run_checks(checks: Mapping[str, Check], console: Console | None = None) -> int:

@@ -14,7 +14,15 @@ from typing import NoReturn
 
 from rl_es.cli import result_commands, run_commands, setup_commands
 from rl_es.cli.parsing import Commands, parse
-from rl_es.errors import UserError, brief, did_you_mean, printable, short_reason, source_line
+from rl_es.errors import (
+    UserError,
+    brief,
+    did_you_mean,
+    explain_exception,
+    printable,
+    short_reason,
+    source_line,
+)
 from rl_es.terminal import program_name, start_command
 
 GROUPS: dict[str, Commands] = {
@@ -124,8 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if not line or os.environ.get("RL_ES_TRACEBACK"):
             traceback.print_exc(file=messages)
         else:  # a mistake in code of the user's
-            text = f"{type(error).__name__}: {short_reason(error)}{line}"
-            print(f"error: {printable(text)}; RL_ES_TRACEBACK=1 shows every call", file=messages)
+            text = printable(explain_exception(error, line))
+            print(f"error: {text}; RL_ES_TRACEBACK=1 shows every call", file=messages)
         return 1
 
 

@@ -53,6 +53,7 @@ class Start(FileModel):
 ALWAYS = ("rl_es", "jax", "jaxlib", "flax", "optax", "gymnax", "brax", "mujoco", "numpy")
 EXTRAS = ("craftax", "jumanji", "kinetix-env", "navix", "playground", "rejax")
 PACKAGES = (*ALWAYS, *EXTRAS)
+_CODE = Path(__file__).resolve()
 
 
 @functools.cache
@@ -74,9 +75,8 @@ def git_revision() -> str | None:
     An installed package may lie inside another project's repository, which does not track it: its
     version is returned in place of that project's revision. None where there is neither.
     """
-    file = Path(__file__).resolve()
-    if _git(file.parent, "ls-files", "--error-unmatch", file.name) is not None:
-        return _describe_revision(file.parent)
+    if _is_clone():
+        return _describe_revision(_CODE.parent)
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         return f"rl_es-{importlib.metadata.version('rl_es')}"
     return None
@@ -85,11 +85,21 @@ def git_revision() -> str | None:
 @functools.cache
 def project_revision() -> str | None:
     """Returns the git revision of the user's project; None outside git, or in this code's clone."""
-    here = Path.cwd()
-    top = ("rev-parse", "--show-toplevel")
-    project, clone = _git(here, *top), _git(Path(__file__).resolve().parent, *top)
-    is_clone = not (git_revision() or "").startswith("rl_es-") and project == clone
-    return None if project is None or is_clone else _describe_revision(here)
+    project = _repository(Path.cwd())
+    if project is None or (_is_clone() and project == _repository(_CODE.parent)):
+        return None
+    return _describe_revision(Path.cwd())
+
+
+@functools.cache
+def _is_clone() -> bool:
+    """Returns whether git tracks this code, as it does in a clone."""
+    return _git(_CODE.parent, "ls-files", "--error-unmatch", _CODE.name) is not None
+
+
+def _repository(folder: Path) -> str | None:
+    """Returns the top folder of the repository that holds a folder; None outside git."""
+    return _git(folder, "rev-parse", "--show-toplevel")
 
 
 def _describe_revision(folder: Path) -> str | None:

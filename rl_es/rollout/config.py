@@ -64,8 +64,8 @@ class PolicyConfig(Config):
         content = self.model_dump(mode="json")
         if self.init == "normal":
             del content["init"]
-        if self.network_code is not None:
-            content["network_code"] = self.network_code
+        if (code := self.network_code) is not None:
+            content["network_code"] = code
         return content
 
     @property

@@ -444,8 +444,8 @@ def cell_origin(cell: Cell) -> dict[str, Any]:
     content = cell_source(cell.env_name, cell.options, cell.wrappers, cell.policy)
     loads = {cell.agent: registry.agents.load, cell.env_name: registry.environment_suite}
     code = {name: str(load(name).NUMERICS) for name, load in loads.items() if is_reference(name)}
-    if cell.policy.network_code is not None:
-        code[cell.policy.network] = str(cell.policy.network_code)
+    if (network_code := cell.policy.network_code) is not None:
+        code[cell.policy.network] = str(network_code)
     return {**content, "versions": {**content["versions"], **code}}
 
 

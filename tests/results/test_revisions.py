@@ -49,9 +49,9 @@ def test_an_installed_package_is_not_the_project_around_it(tmp_path):
     shutil.copytree(
         Path(rl_es.__file__).parent, package / "rl_es", ignore=shutil.ignore_patterns("__pycache__")
     )
-    own, around = revisions(tmp_path / "user", package)
-    assert user not in own and (own.startswith("rl_es-") or own == "None")
-    assert around == user
+    revision, project_revision = revisions(tmp_path / "user", package)
+    assert user not in revision and (revision.startswith("rl_es-") or revision == "None")
+    assert project_revision == user
 
 
 def test_a_clone_is_known_by_its_revision_alone(tmp_path):

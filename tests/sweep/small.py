@@ -32,6 +32,18 @@ agents:
   - {name: eggroll, grid: {lr: [0.05, 0.01]}}
   - {name: pes, with: {window: 10}, grid: {lr: [0.05, 0.01]}}
 """
+PLANNED = """
+name: planned
+seeds: 3
+defaults:
+  budget: {generations: 2}
+  evaluation: {points: 1, episodes: 4}
+  policy: {widths: [8]}
+  agent: {population: 16}
+environments: [{name: Pendulum-v1, episode_length: 20}]
+agents: [eggroll]
+"""
+PLANNED_PARAMETERS = 3 * 8 + 8 + 8 + 1 + 1  # two layers and a log standard deviation
 ONE = """
 name: one
 seeds: 2

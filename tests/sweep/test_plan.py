@@ -19,23 +19,12 @@ from rl_es.sweep.queue import PlacedGroup, make_placed_group
 from rl_es.sweep.schema import Sweep
 from rl_es.training.resources import Resources
 from tests.running import ran, sweep_of
+from tests.sweep.small import PLANNED, PLANNED_PARAMETERS
 
-TEXT = """
-name: planned
-seeds: 3
-defaults:
-  budget: {generations: 2}
-  evaluation: {points: 1, episodes: 4}
-  policy: {widths: [8]}
-  agent: {population: 16}
-environments: [{name: Pendulum-v1, episode_length: 20}]
-agents: [eggroll]
-"""
-PARAMETERS = 3 * 8 + 8 + 8 + 1 + 1  # two layers and a log standard deviation
 PERSISTENT = "[{name: pes, with: {window: 10}}, {name: truncated_es, with: {window: 10}}]"
 
 
-planned_sweep = partial(sweep_of, TEXT)
+planned_sweep = partial(sweep_of, PLANNED)
 
 
 def works(sweep: Sweep, lanes: int = 1) -> list[PlacedGroup]:
@@ -52,7 +41,7 @@ def counts(*assignments: str) -> Sequence[GroupCounts]:
 
 
 def test_budget_in_generations() -> None:
-    assert counts() == [GroupCounts(3, PARAMETERS, 16 * 20, 3 * 2 * 16 * 20, 2)]
+    assert counts() == [GroupCounts(3, PLANNED_PARAMETERS, 16 * 20, 3 * 2 * 16 * 20, 2)]
 
 
 def test_episodes_of_a_member() -> None:

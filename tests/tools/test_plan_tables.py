@@ -11,22 +11,11 @@ from rl_es.sweep import plan
 from rl_es.tools import plan_tables
 from rl_es.training.resources import Resources
 from tests.running import sweep_of
+from tests.sweep.small import PLANNED, PLANNED_PARAMETERS
 
-TEXT = """
-name: planned
-seeds: 3
-defaults:
-  budget: {generations: 2}
-  evaluation: {points: 1, episodes: 4}
-  policy: {widths: [8]}
-  agent: {population: 16}
-environments: [{name: Pendulum-v1, episode_length: 20}]
-agents: [eggroll]
-"""
-PARAMETERS = 3 * 8 + 8 + 8 + 1 + 1  # two layers and a log standard deviation
 PERSISTENT = "{name: pes, with: {window: 10}}, {name: truncated_es, with: {window: 10}}"
 
-planned_sweep = partial(sweep_of, TEXT)
+planned_sweep = partial(sweep_of, PLANNED)
 
 
 def test_shown_without_probing(capsys: pytest.CaptureFixture[str]) -> None:
@@ -34,7 +23,7 @@ def test_shown_without_probing(capsys: pytest.CaptureFixture[str]) -> None:
     output = capsys.readouterr().out
     rows = [line.split() for line in output.splitlines() if line.startswith("Pendulum-v1 / ")]
     assert [row[2] for row in rows] == ["eggroll", "pes", "truncated_es"]
-    assert rows[0][3:] == ["3", "3", str(PARAMETERS), "640", "2"]
+    assert rows[0][3:] == ["3", "3", str(PLANNED_PARAMETERS), "640", "2"]
     total = 3 * 2 * (320 + 160 + 240)
     assert f"9 cells in 3 groups, 7 compiled programs, {total:,} environment steps." in output
     assert "Estimated" not in output and "compile " not in output
@@ -59,19 +48,21 @@ def test_chunks_are_chosen_by_the_memory_and_said(capsys: pytest.CaptureFixture[
     assert "0.5 GiB may be used (--memory, --population-chunk)" in output
 
 
-def write_sweeps(folder: Path) -> list[str]:
-    """Writes two sweep files, the second of which needs an extra; returns their paths."""
+def write_sweeps(folder: Path, second_agent: str) -> list[str]:
+    """Writes two sweep files, of eggroll and of another agent; returns their paths."""
     paths = [folder / "first.yaml", folder / "second.yaml"]
-    text = TEXT.replace("{generations: 2}", "{env_steps: 1e9}")
+    text = PLANNED.replace("{generations: 2}", "{env_steps: 1e9}")
     paths[0].write_text(text)
-    paths[1].write_text(text.replace("  agent: {population: 16}\n", "").replace("eggroll", "ppo"))
+    paths[1].write_text(
+        text.replace("  agent: {population: 16}\n", "").replace("eggroll", second_agent)
+    )
     return list(map(str, paths))
 
 
 def test_several_files_are_totalled_for_a_stated_device(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.main(["plan", *write_sweeps(tmp_path), "--steps-per-second", "1e4"]) == 0
+    assert cli.main(["plan", *write_sweeps(tmp_path, "open_es"), "--steps-per-second", "1e4"]) == 0
     output = capsys.readouterr().out
     assert output.count("Estimated at 10,000 environment steps per second: 3 d 11 h for the") == 2
     assert "2 sweeps: 6 cells in 2 groups, 6 compiled programs, 6,000,000,000 env" in output
@@ -81,7 +72,7 @@ def test_several_files_are_totalled_for_a_stated_device(
 def test_a_plan_needs_no_extra(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    paths = write_sweeps(tmp_path)
+    paths = write_sweeps(tmp_path, "ppo")  # its library is an extra
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(
         importlib.util, "find_spec", lambda name: None if name == "rejax" else find_spec(name)
