@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import io
+import logging
 import os
 import sys
 import textwrap
@@ -10,7 +11,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from typing import Any, NoReturn, TextIO
 
 from rl_es.cli import result_commands, run_commands, setup_commands
 from rl_es.cli.parsing import Commands, parse
@@ -94,6 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     0: success; 1: cells or another process failed; 2: invalid input, or a file that cannot be read
     or written, with a message of one line on standard error; 130: interrupted.
     """
+    _open_streams()
     arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     # A duplicate, because a thread may redirect descriptor 2 while it compiles.
     messages = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
@@ -101,12 +103,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with contextlib.suppress(OSError):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
+    # In a home that cannot be written, matplotlib takes a temporary folder, and says so at length.
+    logging.getLogger("matplotlib").addFilter(_is_not_about_folders)
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = lambda message, *_, **__: print(
-                f"warning: {printable(str(message))}", file=messages
-            )
-            return _command(arguments)()
+            warnings.showwarning = _show_each_once(messages)
+            try:
+                return _command(arguments)()
+            finally:
+                _flush_output()
     except UserError as error:
         print(f"error: {printable(str(error))}", file=messages)
         return error.code
@@ -118,7 +123,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return 130
     except BrokenPipeError:  # the reader of the output has ended, as in `list | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         prefix = "" if error.filename is None else f"{error.filename}: "
@@ -135,6 +139,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
             text = printable(explain_exception(error, line))
             print(f"error: {text}; RL_ES_TRACEBACK=1 shows every call", file=messages)
         return 1
+
+
+def _open_streams() -> None:
+    """Opens the null device for each standard stream that is closed, as by `list >&-`.
+
+    The next file that is opened would take the stream's descriptor, and then XLA's messages.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, mode)  # noqa: SIM115  (open as long as the process)
+            os.set_inheritable(stream.fileno(), True)  # workers need it as well
+            setattr(sys, name, stream)
+
+
+def _is_not_about_folders(record: logging.LogRecord) -> bool:
+    return "MPLCONFIGDIR" not in record.msg and not record.msg.startswith("mkdir -p failed")
+
+
+def _show_each_once(stream: TextIO) -> Callable[..., None]:
+    """Returns a `warnings.showwarning` that prints a text once, wherever it comes from."""
+    shown: set[str] = set()
+
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        text = printable(str(message))
+        if text not in shown:
+            shown.add(text)
+            print(f"warning: {text}", file=stream)
+
+    return show
+
+
+def _flush_output() -> None:
+    """Writes what standard output has buffered, or drops it where that fails.
+
+    Otherwise it would fail once more, with a traceback, when the interpreter ends.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def _command(arguments: Sequence[str]) -> Callable[[], int]:

@@ -152,7 +152,9 @@ def write_page(path: Path, films: Sequence[Film]) -> None:
     Raises:
       UserError: imageio-ffmpeg is not installed.
     """
-    template = Template(resources.files("rl_es.replay").joinpath("page.html").read_text())
+    template = Template(
+        resources.files("rl_es.replay").joinpath("page.html").read_text(encoding="utf-8")
+    )
     title = html.escape(films[0].policy.title)
     write_text(path, template.substitute(title=title, films="\n".join(map(_figure, films))))
 

@@ -116,7 +116,7 @@ def check_sums(path: Path) -> None:
     if not sums.exists():
         return
     try:
-        lines = sums.read_text().splitlines()
+        lines = sums.read_text(encoding="utf-8").splitlines()
         matches = f"{_digest(path)}  {path.name}" in lines
     except (OSError, ValueError) as error:
         raise DamagedError(f"{sums}: cannot be read ({error})") from None

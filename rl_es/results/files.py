@@ -283,7 +283,7 @@ def claim(folder: Path, key: str) -> Claim | None:
 def claim_holder(folder: Path, key: str) -> str:
     """Returns who signed a claim last, for messages: 'process 17 on host'."""
     try:
-        return claim_path(folder, key).read_text().strip() or "another process"
+        return claim_path(folder, key).read_text(encoding="utf-8").strip() or "another process"
     except (OSError, ValueError):
         return "another process"
 

@@ -140,7 +140,7 @@ def machine_record() -> str:
 def processor_name() -> str:
     """Returns the model of the CPU; `unknown` where the system does not name it."""
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

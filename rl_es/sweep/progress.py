@@ -202,7 +202,7 @@ class ProgressLines(ProgressTally):
 
     def __init__(
         self,
-        stream: TextIO,
+        stream: TextIO | None,
         quiet: bool = False,
         interval: float = 10.0,
         clock: Callable[[], float] = time.monotonic,
@@ -354,8 +354,8 @@ def make_progress(quiet: bool = False, stream: TextIO | None = None) -> Progress
       quiet: print lines for failures, notes and the end only.
       stream: where to write.
     """
-    target = stream or sys.stdout
-    if target.isatty() and not quiet:
+    target = stream or sys.stdout  # None in a process without standard output
+    if target is not None and target.isatty() and not quiet:
         from rich.console import Console
 
         return LiveTable(Console(file=target))

@@ -186,6 +186,9 @@ class Worker:
           ended_workers: receives this worker once its process has ended.
         """
         self.error: str | None = None
+        cache = jax.config.jax_compilation_cache_dir  # pyright: ignore[reportAttributeAccessIssue]
+        if not cache:  # this process has warned of it
+            environment = {**environment, "RL_ES_CACHE": ""}
         with _held_back(signal.SIGINT):  # until the worker handles it
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "rl_es.sweep.workers"],

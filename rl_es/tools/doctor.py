@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from rl_es.errors import short_reason
 from rl_es.registry import install_command
 from rl_es.terminal import FAIL, OK, WARN, Check, CheckFailure, CheckResult, expect
 from rl_es.tools import AGENT, ENVIRONMENT
@@ -59,19 +60,23 @@ def check_cores_and_memory(fills: int | None = None, least: int = GIB) -> str:
 
 
 def check_cache(folder: Path | None = None) -> str:
-    """Describes the folder of compiled programs and its size; it can be written."""
-    if folder is None:
-        from rl_es.training.compilation import cache_folder
+    """Describes the folder of compiled programs and its size; it can be written.
 
-        folder = cache_folder()
-        if os.environ.get("RL_ES_CACHE") == "":
-            return "off: RL_ES_CACHE is empty (unset it to keep programs)"
+    Runs work without it.
+    """
+    if folder is None and os.environ.get("RL_ES_CACHE") == "":
+        return "off: RL_ES_CACHE is empty (unset it to keep programs)"
     try:
+        if folder is None:
+            from rl_es.training.compilation import cache_folder
+
+            folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder, 1)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
         remedy = "set RL_ES_CACHE to a folder that can be written, or to nothing to keep none"
-        raise CheckFailure(f"{folder}: {error.strerror}", remedy) from None
+        detail = short_reason(error) if folder is None else f"{folder}: {short_reason(error)}"
+        raise CheckFailure(detail, remedy, WARN) from None
     sizes = [path.stat().st_size for path in folder.rglob("*") if path.is_file()]
     return f"{folder}: {len(sizes)} files, {sum(sizes) / GIB:.2f} GiB"
 
@@ -155,7 +160,9 @@ def check_tried_versions(
     """Names the packages that differ from those in the list at `path`, if there is one."""
     if not path.exists():
         return
-    pins = dict(line.split("==") for line in path.read_text().splitlines() if "==" in line)
+    pins = dict(
+        line.split("==") for line in path.read_text(encoding="utf-8").splitlines() if "==" in line
+    )
     versions = {name: version for name in pins if (version := version_of(name)) is not None}
     differences = {
         name: f"{name} {version} (tried: {pins[name]})"

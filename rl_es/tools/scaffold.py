@@ -40,7 +40,7 @@ def write_template(kind: Kind, name: str, folder: Path) -> tuple[Path, Path, str
     title, prefix = "".join(word.capitalize() for word in name.split("_")), _from_here(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for path in paths:
-        text = (TEMPLATES / f"my_{kind}{path.suffix}").read_text()
+        text = (TEMPLATES / f"my_{kind}{path.suffix}").read_text(encoding="utf-8")
         text = text.replace(f"My{kind.capitalize()}", title).replace(f"my_{kind}", name)
         text = text.replace("./", prefix).replace("python run_benchmark.py", start_command())
         write_bytes(path, text.encode())

@@ -97,10 +97,11 @@ def prepare_jax(devices: int | None = None) -> None:
         if not os.access(folder, os.W_OK):
             raise PermissionError(errno.EACCES, "cannot be written", str(folder))
     except (OSError, RuntimeError) as error:  # RuntimeError: there is no home
-        where = "" if getattr(error, "filename", None) is None else f" {error.filename}:"  # pyright: ignore[reportAttributeAccessIssue]
+        path = getattr(error, "filename", None)
+        reason = short_reason(error) if path is None else f"{path}: {short_reason(error)}"
         warnings.warn(
-            f"no cache of compiled programs ({where.strip()} {short_reason(error)}): each start "
-            "compiles anew; set RL_ES_CACHE to a folder that can be written, or to nothing",
+            f"no cache of compiled programs ({reason}): each start compiles anew; "
+            "set RL_ES_CACHE to a folder that can be written, or to nothing",
             stacklevel=2,
         )
         return

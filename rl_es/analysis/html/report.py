@@ -103,7 +103,7 @@ def compose_html(
     from plotly.offline import get_plotlyjs
 
     def raw(name: str) -> Markup:
-        return Markup((TEMPLATES / name).read_text())
+        return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
     page = _environment().get_template("page.html")
     return page.render(
