@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rl_es.config import VERMILLION, Style, static
-from rl_es.evolution.config import EpisodicConfig
+from rl_es.evolution.config import FACTORS_HELP, EpisodicConfig, FactorDistribution
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Agent, ProblemSpec
@@ -24,10 +24,11 @@ class Hyperparameters(EpisodicConfig):
     """Settings of EGGROLL."""
 
     rank: int = static(1, "rank of the noise on a weight matrix (R)", ge=1)
+    factors: FactorDistribution = static("normal", FACTORS_HELP, implied="normal")
 
 
 def make(config: Hyperparameters, problem: ProblemSpec) -> Agent:
     from rl_es.evolution.perturbation import LowRank
     from rl_es.evolution.strategy import episodic_strategy
 
-    return episodic_strategy(config, LowRank(problem.parameters, config.rank))
+    return episodic_strategy(config, LowRank(problem.parameters, config.rank, config.factors))

@@ -28,6 +28,5 @@ def make(config: Hyperparameters, problem: ProblemSpec) -> Agent:
     from rl_es.evolution.noise_memory import EpisodeNoise
     from rl_es.evolution.strategy import make_perturbation, persistent_strategy
 
-    return persistent_strategy(
-        config, make_perturbation(problem.parameters, config.rank), problem, memory=EpisodeNoise()
-    )
+    perturbation = make_perturbation(problem.parameters, config.rank, config.factors)
+    return persistent_strategy(config, perturbation, problem, memory=EpisodeNoise())

@@ -42,7 +42,7 @@ def make(config: Hyperparameters, problem: ProblemSpec) -> Agent:
     from rl_es.evolution.noise_memory import make_accumulator
     from rl_es.evolution.strategy import make_perturbation, persistent_strategy, windows_per_episode
 
-    perturbation = make_perturbation(problem.parameters, config.rank)
+    perturbation = make_perturbation(problem.parameters, config.rank, config.factors)
     memory = make_accumulator(
         config.accumulator, perturbation, windows_per_episode(config, problem)
     )

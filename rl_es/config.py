@@ -22,10 +22,29 @@ class Config(pydantic.BaseModel):
         frozen=True, strict=True, extra="forbid", allow_inf_nan=False, validate_default=True
     )
 
+    def identity(self) -> dict[str, Any]:
+        """Returns the settings that determine a run's numbers, as JSON, without implied values."""
+        implied = {
+            name: field.json_schema_extra["implied"]
+            for name, field in type(self).model_fields.items()
+            if isinstance(field.json_schema_extra, dict) and "implied" in field.json_schema_extra
+        }
+        content = self.model_dump(mode="json")
+        return {
+            name: value
+            for name, value in content.items()
+            if name not in implied or value != implied[name]
+        }
 
-def static(default: Any = ..., help: str = "", **limits: Any) -> Any:
-    """Declares a field that is part of a program's identity."""
-    return Field(default, description=help, **limits)
+
+def static(default: Any = ..., help: str = "", *, implied: Any = None, **limits: Any) -> Any:
+    """Declares a field that is part of a program's identity.
+
+    `implied` is the value that runs had before the field was added: `Config.identity` leaves it
+    out, so that these runs keep their ids.
+    """
+    extra = None if implied is None else {"implied": implied}
+    return Field(default, description=help, json_schema_extra=extra, **limits)
 
 
 def traced(default: Any = ..., help: str = "", **limits: Any) -> Any:

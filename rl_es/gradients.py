@@ -25,6 +25,7 @@ from rich.console import Console
 
 from rl_es.config import split_traced
 from rl_es.errors import UserError
+from rl_es.evolution.moments import MatrixNoise
 from rl_es.evolution.strategy import EvolutionStrategy
 from rl_es.interfaces import Environment, Episode, Hyper, Learner, Params, Solved
 from rl_es.results import gradient_estimates, manifest
@@ -39,13 +40,14 @@ from rl_es.training.learner import Evolution, TrainState
 
 
 def expectations(cell: Cell, env: Environment, params: Params) -> Mapping[str, Any]:
-    """Returns the columns `rank`, `exact` and `exact_full` of a cell's row, at given parameters.
+    """Returns what is known of a cell's estimates at given parameters, and the noise's columns.
 
-    The last two are None where the environment does not know them or is wrapped, and where the
-    policy or the settings change the expectations.
+    `exact` and `exact_full` are None where the environment does not know them or is wrapped, and
+    where the policy or the settings change the expectations.
     """
     settings, rank = cell.settings, cell.settings.get("rank")
-    row: dict[str, Any] = {"rank": rank, "exact": None, "exact_full": None}
+    factors = None if rank is None else settings.get("factors", "normal")
+    row: dict[str, Any] = {"rank": rank, "factors": factors, "exact": None, "exact_full": None}
     plain = (
         settings["shaping"] == "raw"
         and settings["sigma_decay"] == 1
@@ -54,8 +56,11 @@ def expectations(cell: Cell, env: Environment, params: Params) -> Mapping[str, A
         and not cell.policy.normalise_observations
     )
     if plain and hasattr(env, "expected_gradient"):
-        for name, noise_rank in (("exact", rank), ("exact_full", None)):
-            update = cast(Solved, env).expected_gradient(params, settings["sigma"], noise_rank)
+        noises = {"exact": MatrixNoise(rank, factors or "normal"), "exact_full": MatrixNoise(None)}
+        for name, noise in noises.items():
+            update = cast(Solved, env).expected_gradient(
+                params, settings["sigma"], noise.fourth_moment
+            )
             row[name] = None if update is None else flatten(update)
     return row
 

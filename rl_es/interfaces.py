@@ -17,7 +17,7 @@ All functions are pure. A key that a function consumes must not be used again. T
 what every environment and agent needs; optional abilities of environments stand at the end.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -436,7 +436,9 @@ class Scored(Environment, Protocol):
 class Solved(Environment, Protocol):
     """An environment whose expected gradient estimates are known exactly."""
 
-    def expected_gradient(self, params: Params, sigma: float, rank: int | None) -> Params | None:
+    def expected_gradient(
+        self, params: Params, sigma: float, fourth_moment: Callable[[int, int], float]
+    ) -> Params | None:
         """Returns the expectation of the gradient estimate, E[f(params + sigma E) E] / sigma.
 
         It holds for returns, actions and observations as they are: without fitness shaping,
@@ -446,7 +448,8 @@ class Solved(Environment, Protocol):
         Args:
           params: The unperturbed parameters.
           sigma: Standard deviation of the noise on each of them.
-          rank: Rank of the noise on weight matrices; None for full rank.
+          fourth_moment: Returns E[(v' E u)^4] of the unit noise E on a matrix of M inputs and N
+            outputs, for unit vectors v [M] and u [N]; 3 for full rank.
 
         Returns:
           float64 arrays, structured like the parameters; None where it is not known for these.

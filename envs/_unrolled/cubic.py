@@ -1,4 +1,4 @@
-"""Cubic: a return of which the expected estimates are known exactly, for any rank of the noise.
+"""Cubic: a return of which the expected estimates are known exactly, for any low-rank noise.
 
 For the bias of low-rank noise: EGGROLL's expected update is O(1/r) from the full-rank one (Sarkar
 et al. 2025, arXiv 2511.16652, theorem on convergence in the rank). The simplest return that shows
@@ -12,6 +12,7 @@ of rank r makes estimates that are on average
   sum_h c_h (3 (v_h' W u_h)^2 + (3 + 6 / r) sigma^2 - 3 s^2) v_h u_h',
 
 and full-rank noise the same without 6 / r: their distance is (6 sigma^2 / r) |sum_h c_h v_h u_h'|.
+Factors of fixed length have a smaller fourth moment than 3 + 6 / r (docs/low_rank.md).
 `control` (s) subtracts a linear part, whose estimate is on average the same at any rank: a control
 variate. With s = sigma what is left at W = 0 is 6 / r alone, and nothing at full rank.
 
@@ -30,6 +31,7 @@ normal numbers, so that
 which is 3 + 6 / r.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -74,7 +76,9 @@ class Cubic:
         over = t >= self.steps
         return Transition(t, self._observe(t), reward, jnp.zeros((), bool), over)
 
-    def expected_gradient(self, params: Params, sigma: float, rank: int | None) -> Params | None:
+    def expected_gradient(
+        self, params: Params, sigma: float, fourth_moment: Callable[[int, int], float]
+    ) -> Params | None:
         """Returns the formula above for a linear policy without bias; None for other policies."""
         leaves, structure = jax.tree.flatten(params)
         kernel = self._observations.shape[1], self._projections.shape[1]
@@ -84,8 +88,7 @@ class Cubic:
             np.float64(part) for part in (self._observations, self._projections, self._factors)
         )
         x = np.einsum("hm,mn,hn->h", v, np.float64(leaves[0]), u)
-        fourth = 3 + (0 if rank is None else 6 / rank)
-        slopes = c * (3 * x**2 + fourth * sigma**2 - 3 * self.control**2)
+        slopes = c * (3 * x**2 + fourth_moment(*kernel) * sigma**2 - 3 * self.control**2)
         return jax.tree.unflatten(structure, [np.einsum("h,hm,hn->mn", slopes, v, u)])
 
     def _observe(self, t: Array) -> Observation:

@@ -9,7 +9,13 @@ from rl_es.config import Config, static, traced
 Shaping = Literal["raw", "z_score", "centred_ranks", "lagged_scale"]
 Optimiser = Literal["sgd", "adam", "adamw"]
 UpdateScale = Literal["gradient", "paper", "official"]
+FactorDistribution = Literal["normal", "sphere", "orthogonal"]
 Accumulator = Literal["auto", "dense", "list", "keys", "held-B"]
+
+FACTORS_HELP = (
+    "factors A, B of low-rank noise: normal; sphere, scaled to the length that normal factors have "
+    "on average; orthogonal, on the sphere and at right angles"
+)
 
 
 def check_even(population: int) -> int:
@@ -82,3 +88,10 @@ class LowRankPersistentConfig(PersistentConfig):
     rank: int | None = static(
         None, "rank of the noise on a weight matrix (R); full rank if absent", ge=1
     )
+    factors: FactorDistribution = static("normal", FACTORS_HELP, implied="normal")
+
+    @model_validator(mode="after")
+    def _check_factors(self) -> Self:
+        if self.rank is None and self.factors != "normal":
+            raise ValueError(f"factors {self.factors} are of low-rank noise: give a rank")
+        return self

@@ -6,8 +6,9 @@ devices.
 
 `FullRank`: independent normal noise on every scalar (Salimans et al. 2017, arXiv 1703.03864).
 `LowRank`: E = A B^T / sqrt(R) on every weight matrix, with independent normal factors (EGGROLL,
-"Evolution Strategies at the Hyperscale", arXiv 2511.16652, section 3). Every element of E has mean
-0 and variance 1, as in full rank. Everything else gets full-rank noise.
+"Evolution Strategies at the Hyperscale", arXiv 2511.16652, section 3), or with factors of a fixed
+length, which take the heavy tails from the noise of narrow matrices (docs/low_rank.md). Every
+element of E has mean 0 and variance 1, as in full rank. Everything else gets full-rank noise.
 
 The noise of a weight matrix is applied as a product, x -> x E: `LowRankProduct` as (x B) A^T, with
 A scaled by sigma / sqrt(R), and `DenseProduct`. A product acts on the input of one member; the
@@ -28,6 +29,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import Array
 
 from rl_es.errors import UserError
+from rl_es.evolution.config import FactorDistribution
 from rl_es.interfaces import Members, Noise, ParameterSpec, Params, Update
 
 Path = tuple[str, ...]
@@ -180,6 +182,12 @@ def _normal(keys: Array, pairs: int, sizes: list[int]) -> list[Array]:
     return [part.reshape(-1, part.shape[-1])[:pairs] for part in jax.lax.map(draw_block, keys)]
 
 
+def _unit(vectors: Array) -> Array:
+    """Returns vectors [..., S] scaled to length 1; one of length 0 stays."""
+    squares = jnp.sum(jnp.square(vectors), -1, keepdims=True)
+    return vectors * jax.lax.rsqrt(jnp.maximum(squares, jnp.finfo(squares.dtype).tiny))
+
+
 def _scale(sigma: Array, noise: Array) -> Array:
     """Returns noise [H, ...] times sigma [] or [H]."""
     return jnp.reshape(sigma, (-1, *(1,) * (noise.ndim - 1))) * noise
@@ -235,6 +243,7 @@ class LowRank:
 
     parameters: ParameterSpec
     rank: int
+    factors: FactorDistribution = "normal"
 
     def __post_init__(self) -> None:
         for reason in self.parameters.refused.values():
@@ -252,10 +261,25 @@ class LowRank:
             if matrix := matrices.get(path):
                 factors = normal.reshape(pairs, self.rank, matrix.outputs + matrix.inputs)
                 a, b = factors[..., : matrix.outputs], factors[..., matrix.outputs :]
-                noise[path] = Factors(a, b)
+                noise[path] = Factors(self._fix_length(a), self._fix_length(b))
             else:
                 noise[path] = normal.reshape(pairs, *leaf.shape)
         return noise
+
+    def _fix_length(self, normal: Array) -> Array:
+        """Returns factors [H, R, S] of this noise from normal ones."""
+        if self.factors == "normal":
+            return normal
+        rank, size = normal.shape[1:]
+        if self.factors == "sphere" or rank > size:
+            return _unit(normal) * math.sqrt(size)
+        columns: list[Array] = []  # Gram-Schmidt
+        for r in range(rank):
+            rest = normal[:, r]
+            for column in columns:
+                rest = rest - jnp.sum(rest * column, -1, keepdims=True) * column
+            columns.append(_unit(rest))
+        return jnp.stack(columns, 1) * math.sqrt(size)
 
     def members(self, params: Params, noise: Noise, sigma: Array) -> Members:
         scale = sigma / math.sqrt(self.rank)

@@ -22,7 +22,12 @@ from flax import struct
 from jax import Array
 
 from rl_es.errors import UserError
-from rl_es.evolution.config import EpisodicConfig, PersistentConfig, StrategyConfig
+from rl_es.evolution.config import (
+    EpisodicConfig,
+    FactorDistribution,
+    PersistentConfig,
+    StrategyConfig,
+)
 from rl_es.evolution.fitness_shaping import STATELESS_SHAPINGS, LaggedScale, Shaping
 from rl_es.evolution.noise_memory import FreshNoise, PairMemory
 from rl_es.evolution.optimiser import OPTIMISERS, OptimiserFactory, ascend
@@ -162,13 +167,15 @@ Strategy = TypeVar("Strategy", bound=EvolutionStrategy)
 ENDLESS_CYCLE = 10  # windows that count as a cycle where episodes never end
 
 
-def make_perturbation(parameters: ParameterSpec, rank: int | None) -> Perturbation:
+def make_perturbation(
+    parameters: ParameterSpec, rank: int | None, factors: FactorDistribution = "normal"
+) -> Perturbation:
     """Returns noise of rank R on weight matrices, or of full rank if `rank` is None.
 
     Raises:
       UserError: the policy has a matrix that cannot be perturbed as a product.
     """
-    return FullRank(parameters) if rank is None else LowRank(parameters, rank)
+    return FullRank(parameters) if rank is None else LowRank(parameters, rank, factors)
 
 
 def windows_per_episode(config: PersistentConfig, problem: ProblemSpec) -> int | None:

@@ -37,12 +37,13 @@ COLUMNS = {
     "mean": pa.list_(pa.float64()),  # [parameters] over samples
     "variance": pa.float64(),  # sum over parameters of the variance of a sample
     "rank": pa.int64(),  # of the noise on weight matrices; none for full rank
+    "factors": pa.string(),  # of low-rank noise; none for full rank, and before they were a setting
     "exact": pa.list_(pa.float64()),  # [parameters] the expected estimate, where it is known
     "exact_full": pa.list_(pa.float64()),  # [parameters] the same of full-rank noise
 }
 VECTORS = ("mean", "exact", "exact_full")
 _RECORD = b"rl_es.estimate"
-_NEEDED = [name for name in COLUMNS if name not in ("rank", "exact", "exact_full")]
+_NEEDED = [name for name in COLUMNS if name not in ("rank", "factors", "exact", "exact_full")]
 
 
 class _EstimateRecord(FileModel):
@@ -100,6 +101,8 @@ def load(folder: Path) -> pd.DataFrame:
         raise UserError(f"{folder}: no gradient estimates here (no {FOLDER}/*.parquet)")
     rows = pd.DataFrame([read(file)[0] for file in files], columns=list(COLUMNS))
     rows["rank"] = rows["rank"].astype("Int64")
+    unstated = rows["rank"].notna() & rows["factors"].isna()  # rows older than the setting
+    rows.loc[unstated, "factors"] = "normal"
     return rows.sort_values(["env", "windows", "label", "seed"]).reset_index(drop=True)
 
 

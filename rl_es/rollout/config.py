@@ -44,6 +44,7 @@ class PolicyConfig(Config):
     init: Literal["normal", "zeros"] = static(
         "normal",
         "how weights start: normal, N(0, 1) / sqrt(inputs); zeros, all at 0 (for linear)",
+        implied="normal",
     )
     head: Literal["auto", "categorical", "gaussian", "deterministic"] = static(
         "auto", "auto: categorical for discrete actions, gaussian for real ones"
@@ -55,15 +56,12 @@ class PolicyConfig(Config):
     def identity(self) -> dict[str, Any]:
         """Returns the settings that determine a run's numbers, as JSON.
 
-        `init` was added later and is left out at its default, so that older runs keep their ids. A
-        network of the user's is known by its code.
+        A network of the user's is known by its code.
 
         Raises:
           UserError: the network cannot be loaded.
         """
-        content = self.model_dump(mode="json")
-        if self.init == "normal":
-            del content["init"]
+        content = super().identity()
         if (code := self.network_code) is not None:
             content["network_code"] = code
         return content

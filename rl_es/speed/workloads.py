@@ -61,7 +61,7 @@ class Contestant:
     @property
     def identity(self) -> dict[str, Any]:
         """Everything that determines what is timed, as JSON."""
-        settings = {} if self.config is None else self.config.model_dump(mode="json")
+        settings = {} if self.config is None else self.config.identity()
         return {"label": self.label, "name": self.name, "settings": settings,
                 "up_to": self.up_to, "numerics": self.numerics, "horizon": self.horizon,
                 "devices": self.devices, "chunks": self.chunks, "lanes": self.lanes}  # fmt: skip

@@ -24,7 +24,7 @@ from typing import Any, TypeVar
 import pydantic
 
 from rl_es import registry
-from rl_es.config import Config, split_traced
+from rl_es.config import Config, traced_names
 from rl_es.errors import ConfigError, ConfigPath, UserError, brief, did_you_mean, explain_validation
 from rl_es.results.figure_settings import FigureSettings
 from rl_es.rollout.config import EvaluationConfig, PolicyConfig, WrapperConfig
@@ -234,12 +234,17 @@ def _resolve(sweep: Sweep) -> Iterator[tuple[str, Cell]]:
                 config = config or resolve_settings(sweep, i, j, variant)
                 if not environment.agents:
                     configs[j, k] = config
-                static_settings, _ = split_traced(config)
+                settings = config.identity()
+                static_settings = {
+                    name: value
+                    for name, value in settings.items()
+                    if name not in traced_names(type(config))
+                }
                 group = digest(
                     {**common, "label": environment.display_name, "settings": static_settings}
                 )
                 yield (
-                    digest({**common, "settings": config.model_dump()}),
+                    digest({**common, "settings": settings}),
                     Cell(
                         sweep=sweep.name,
                         env=environment.display_name,

@@ -5,6 +5,7 @@ the standard error be small against the gradient, so that a wrong factor or sign
 """
 
 from collections.abc import Callable
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -13,12 +14,14 @@ import optax
 import pytest
 from jax import Array
 
+from rl_es.evolution.config import FactorDistribution
 from rl_es.evolution.fitness_shaping import (
     STATELESS_SHAPINGS,
     StatelessShaping,
     centred_ranks,
     z_score,
 )
+from rl_es.evolution.moments import MatrixNoise
 from rl_es.evolution.perturbation import FullRank, LowRank, block_keys
 from rl_es.evolution.strategy import EvolutionStrategy
 from rl_es.interfaces import Episode, Matrix, ParameterSpec, Perturbation, Segment
@@ -39,6 +42,9 @@ PERTURBATIONS: dict[str, Perturbation] = {
     "rank 1": LowRank(SPEC, 1),
     "rank 2": LowRank(SPEC, 2),
     "rank 4": LowRank(SPEC, 4),
+    "rank 1, sphere": LowRank(SPEC, 1, "sphere"),
+    "rank 2, sphere": LowRank(SPEC, 2, "sphere"),
+    "rank 2, orthogonal": LowRank(SPEC, 2, "orthogonal"),
 }
 HYPER = {"lr": 1.0, "lr_decay": 1.0, "sigma": SIGMA, "sigma_decay": 1.0}
 rng = np.random.default_rng(0)
@@ -175,6 +181,20 @@ def test_low_rank_closed_form_of_a_sine(rank: int):
     result = estimates(strategy(LowRank(SPEC, rank), 4096), objective)
     factor = np.cos(s0) * (1 + SIGMA**2 / rank) ** -(rank / 2 + 1)
     check(kernel(result), factor * np.outer(U, V), most=0.05)
+
+
+@pytest.mark.parametrize("factors", get_args(FactorDistribution))
+@pytest.mark.parametrize("rank", [1, 2, 4])
+def test_low_rank_closed_form_of_a_cube(rank: int, factors: FactorDistribution):
+    """Of f = (u'Wv)^3 at W = 0 the expectation is sigma^2 times the fourth moment of u'Ev."""
+
+    def objective(params: dict) -> Array:
+        w = kernel(params) - CENTER["network"]["Dense_0"]["kernel"]
+        return (U.astype(np.float32) @ (w @ V.astype(np.float32))) ** 3
+
+    result = estimates(strategy(LowRank(SPEC, rank, factors), 4096), objective)
+    factor = MatrixNoise(rank, factors).fourth_moment(M, N) * SIGMA**2
+    check(kernel(result), factor * np.outer(U, V), most=0.06)
 
 
 def test_low_rank_differs_from_full_rank_where_it_should():

@@ -30,7 +30,7 @@ environments:
     options: {inputs: 3, outputs: 2, steps: 2, control: 0.3}
 agents:
   - full_rank_es
-  - {name: eggroll, grid: {rank: [1, 3]}}
+  - {name: eggroll, grid: {factors: [normal, sphere], rank: [1, 3]}}
 """
 
 
@@ -56,17 +56,22 @@ def test_estimates_are_on_average_what_is_known(folder):
 
 def test_the_table_holds_the_distances(folder):
     table = rank_bias(gradient_estimates.load(folder))
-    assert table["reference"].tolist() == ["known"] * 2 + ["measured"] * 2
-    assert table["rank"].tolist() == [1, 3] * 2 and (table["n"] == 4).all()
-    np.testing.assert_allclose(table["exact"] * table["rank"], table["exact"].iloc[0])
+    assert table["factors"].tolist() == ["normal"] * 4 + ["sphere"] * 4
+    assert table["reference"].tolist() == (["known"] * 2 + ["measured"] * 2) * 2
+    assert table["rank"].tolist() == [1, 3] * 4 and (table["n"] == 4).all()
+    products = table["exact"] * table["rank"]
+    np.testing.assert_allclose(products[:4], products[0])
+    sphere = (9 * 3 * 2 / (5 * 4) - 3) / 6  # inputs M = 3, outputs N = 2: (9 k - 3) / 6
+    np.testing.assert_allclose(products[4:], -sphere * products[0])
     inside = (table["low"] <= table["exact"]) & (table["exact"] <= table["high"])
-    assert inside.sum() >= 3
-    assert (table["slope_low"] < -0.5).all() and (table["slope"] < 0).all()
+    assert inside.sum() >= 6
+    normal = table[table["factors"] == "normal"]
+    assert (normal["slope_low"] < -0.5).all() and (normal["slope"] < 0).all()
 
 
 def test_the_report_and_what_is_drawn_of_tables_alone(folder, tmp_path):
     page = (folder / "index.md").read_text()
-    assert "figures/rank_bias.png" in page and "eggroll: slope known" in page
+    assert "figures/rank_bias.png" in page and "eggroll, sphere factors: slope known" in page
     assert "`reference`" in page and "distance from pes" not in page
     for name in ("gradients.csv", "summary.csv", "rank_bias.csv"):
         (tmp_path / name).write_bytes((folder / name).read_bytes())

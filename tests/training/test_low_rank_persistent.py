@@ -21,7 +21,7 @@ from rl_es.evolution.noise_memory import (
     NoiseHistory,
     NoiseKeys,
 )
-from rl_es.evolution.perturbation import FullRank, LowRank
+from rl_es.evolution.strategy import make_perturbation
 from rl_es.interfaces import EnvSpec, Episode, Observation, Persistent
 from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.policy import make_policy
@@ -57,12 +57,9 @@ POLICY = make_policy(PolicyConfig(network="linear", head="deterministic"), ENV.s
 (KERNEL,) = POLICY.parameters.matrices
 
 
-def noise_of(rank):
-    return FullRank(POLICY.parameters) if rank is None else LowRank(POLICY.parameters, rank)
-
-
-def learner(segment, rank, memory, pairs=frozen.PAIRS, env=ENV):
-    return frozen.learner(env, POLICY, noise_of(rank), segment, memory, pairs)
+def learner(segment, rank, memory, pairs=frozen.PAIRS, env=ENV, factors="normal"):
+    noise = make_perturbation(POLICY.parameters, rank, factors)
+    return frozen.learner(env, POLICY, noise, segment, memory, pairs)
 
 
 def per_cycle(evolution):
@@ -82,21 +79,26 @@ def returns(weights):
     return total, steps
 
 
-def draw(rng, rank, n):
-    """Unit noise [2, n] of the 2 x 1 matrix."""
+def draw(rng, rank, n, factors="normal"):
+    """Unit noise [2, n] of the 2 x 1 matrix; of rank 2, b is orthogonal, and a is a sign."""
     if rank is None:
         return rng.normal(size=(2, n))
     a, b = rng.normal(size=(rank, 1, n)), rng.normal(size=(rank, 2, n))
+    if factors != "normal":
+        a = np.sign(a)
+        b /= np.sqrt(np.square(b).sum(1, keepdims=True) / 2)
+    if factors == "orthogonal":  # the second at a right angle to the first, either way
+        b[1] = np.stack([-b[0, 1], b[0, 0]]) * np.sign(b[1, :1])
     return (a * b).sum(0) / np.sqrt(rank)
 
 
 @cache
-def smoothed_gradient(rank, per_episode, samples=6_000_000):
+def smoothed_gradient(rank, per_episode, factors="normal", samples=6_000_000):
     """[2] the expectation of what is estimated, and its standard error."""
     rng, means = np.random.default_rng(1), []
     for _ in range(20):
         n = samples // 20
-        draws = [draw(rng, rank, n) for _ in range(1 if per_episode else ENV.horizon)]
+        draws = [draw(rng, rank, n, factors) for _ in range(1 if per_episode else ENV.horizon)]
         noise = np.stack(draws * (ENV.horizon if per_episode else 1))
         theta = WEIGHTS[None, :, :1]
         differences = returns(theta + SIGMA * noise)[0] - returns(theta - SIGMA * noise)[0]
@@ -121,14 +123,19 @@ EXACT = {
     "nres": (EpisodeNoise(), None, True),
     "nres rank 1": (EpisodeNoise(), 1, True),
     "nres rank 4": (EpisodeNoise(), 4, True),
+    "pes rank 1 sphere, dense": (DenseAccumulator(), 1, False, "sphere"),
+    "pes rank 1 sphere, list": (NoiseHistory(3), 1, False, "sphere"),
+    "pes rank 1 sphere, keys": (NoiseKeys(3), 1, False, "sphere"),
+    "pes rank 2 orthogonal": (NoiseHistory(3), 2, False, "orthogonal"),
+    "nres rank 1 sphere": (EpisodeNoise(), 1, True, "sphere"),
 }
 
 
 @pytest.mark.parametrize("name", EXACT)
 def test_unbiased_in_its_own_smoothing(name):
-    memory, rank, per_episode = EXACT[name]
-    truth, truth_error = smoothed_gradient(rank, per_episode)
-    mean, error = per_cycle(learner(Persistent(1), rank, memory))
+    memory, rank, per_episode, factors = (*EXACT[name], "normal")[:4]
+    truth, truth_error = smoothed_gradient(rank, per_episode, factors)
+    mean, error = per_cycle(learner(Persistent(1), rank, memory, factors=factors))
     assert (error < 0.05 * np.linalg.norm(truth)).all()
     np.testing.assert_array_less(np.abs(mean - truth), 4 * np.hypot(error, truth_error) + 1e-3)
 

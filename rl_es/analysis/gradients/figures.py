@@ -17,7 +17,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from rl_es.analysis import drawing
 from rl_es.analysis.drawing import FigureKind, FigureOptions, Style
 from rl_es.analysis.formatting import format_range
-from rl_es.analysis.gradients.tables import GradientResults, family, slope_text
+from rl_es.analysis.gradients.tables import GradientResults, family, find_factors, slope_text
 from rl_es.analysis.statistics import CONFIDENCE
 
 INTERVAL = f"{CONFIDENCE:.0%} jackknife over seeds, with Student's t"
@@ -35,15 +35,19 @@ def rank_bias_families(gradients: GradientResults, options: FigureOptions) -> li
 def draw_rank_bias(gradients: GradientResults, options: FigureOptions) -> Figure:
     """Draws distances beside the exact line on logarithmic axes, and distances over exact ones."""
     bias = gradients.bias
-    problems = [(env, agent, rows) for (env, agent), rows in bias.groupby(["env", "agent"])]
-    looks = drawing.assign_styles({agent: agent for _, agent, _ in problems})
+    problems = [
+        (env, agent, factors, group[group["factors"] == factors])
+        for (env, agent), group in bias.groupby(["env", "agent"])
+        for factors in find_factors(group)
+    ]
+    looks = drawing.assign_styles({agent: agent for _, agent, *_ in problems})
     figure, panels = drawing.panel_rows(options.sheet, [2] * len(problems), 2.7, 2.2)
-    for (env, agent, rows), pair in zip(problems, panels, strict=True):
+    for (env, agent, factors, rows), pair in zip(problems, panels, strict=True):
         _distances(pair[0], rows[rows["reference"] == "known"], looks[agent])
         _ratios(pair[1], rows, looks[agent])
         for panel in pair:
             _ranks(panel, rows)
-            panel.set_title(f"{env}: {agent}")
+            panel.set_title(f"{env}: {agent}, {factors} factors")
     alone = next(iter(looks.values())) if len(looks) == 1 else Style("#555555")
     return drawing.finish_figure(figure, _entries(bias, alone), [_note(bias)])
 

@@ -90,12 +90,13 @@ def page_sections(
     """Returns the sections of the page, from the tables and the figures' paths."""
     table, bias = gradients.table, gradients.bias
     reference = find_reference(table["label"])
+    by_rank = {BIAS: "one row per (environment, agent, factors, reference, rank)"}
     distance = f" {DISTANCE.format(reference=reference)}"
     legend = LEGEND + (distance if table["distance"].notna().any() else "")
     files = {
         "gradients.csv": "one row per (environment, label, seed)",
         SUMMARY: "one row per (environment, label)",
-        **({BIAS: "one row per (environment, agent, reference, rank)"} if len(bias) else {}),
+        **(by_rank if len(bias) else {}),
         "manifest.json": "what was asked for, and each start",
         "figures/": "the figures as PNG and SVG",
         "estimates/": "one file per row, with the mean estimate itself",
@@ -127,7 +128,7 @@ def _bias_blocks(bias: pd.DataFrame) -> Iterator[str]:
     """Yields a table for each environment and agent, with both references side by side."""
     if len(bias):
         yield BY_RANK
-    for (env, agent), group in bias.groupby(["env", "agent"]):
+    for (env, agent, factors), group in bias.groupby(["env", "agent", "factors"]):
         first = group.drop_duplicates("reference").to_dict("records")
         slopes = "; ".join(f"{row['reference']} {slope_text(row)}" for row in first)
         rows = []
@@ -138,7 +139,8 @@ def _bias_blocks(bias: pd.DataFrame) -> Iterator[str]:
             for reference in ("known", "measured"):
                 cells += _distance_cells(by_reference.get(reference))
             rows.append(cells)
-        yield f"{escape_markdown(env)}, {escape_markdown(agent)}: slope {slopes}."
+        subject = f"{escape_markdown(env)}, {escape_markdown(agent)}, {factors} factors"
+        yield f"{subject}: slope {slopes}."
         yield to_markdown(make_table(BIAS_HEADS, rows))
 
 

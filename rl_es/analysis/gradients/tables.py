@@ -39,6 +39,7 @@ RANK_BIAS_COLUMNS = {
     "agent": "the agent whose noise is of low rank",
     "reference": "`known`: distances are from the expectation of full rank; `measured`: from the "
     "mean estimate of full rank, measured with the same seeds",
+    "factors": "of the noise: normal, sphere or orthogonal",
     "rank": "of the noise",
     "label": "the label of that rank",
     "n": "seeds",
@@ -58,7 +59,7 @@ NONE = pd.DataFrame(columns=list(RANK_BIAS_COLUMNS))
 
 
 def rank_bias(rows: pd.DataFrame) -> pd.DataFrame:
-    """Returns the bias of a folder's estimates: a row per (environment, agent, reference, rank).
+    """Returns the bias of a folder's estimates, by environment, agent, factors, reference and rank.
 
     Environments that do not know their expected estimates have no rows, nor do those where rank is
     known to make no difference. Only seeds with equal expected estimates of full rank, and so at
@@ -70,11 +71,17 @@ def rank_bias(rows: pd.DataFrame) -> pd.DataFrame:
         full=[tuple(full) for full in exact["exact_full"]],
     )
     table = [
-        {"env": env, "agent": agent, **row}
+        {"env": env, "agent": agent, "factors": factors, **row}
         for (env, agent, _), group in exact.groupby(["env", "agent", "full"], sort=True)
-        for row in _ladder_rows(group)
+        for factors in find_factors(group)
+        for row in _ladder_rows(group[group["rank"].isna() | (group["factors"] == factors)])
     ]
     return pd.DataFrame(table, columns=list(RANK_BIAS_COLUMNS))
+
+
+def find_factors(rows: pd.DataFrame) -> list[str]:
+    """Returns the distributions of factors among rows, sorted."""
+    return sorted(rows["factors"].dropna().unique())
 
 
 def _ladder_rows(rows: pd.DataFrame) -> Iterator[Mapping[str, Any]]:
@@ -258,7 +265,7 @@ def _summary_columns(
 
 
 BIAS = "rank_bias.csv"
-_TEXTS = ("env", "family", "label", "agent", "reference")
+_TEXTS = ("env", "family", "label", "agent", "factors", "reference")
 _INTEGERS = ("windows", "n", "samples", "pairs", "rank")
 
 

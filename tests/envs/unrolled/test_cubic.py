@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 
 from rl_es.envs._unrolled.cubic import Cubic
+from rl_es.evolution.moments import MatrixNoise
 
 SIGMA, PAIRS = 0.5, 400_000
 M, N = 3, 2
+NORMAL = {rank: MatrixNoise(rank) for rank in (1, 2, None)}
+SPHERE = MatrixNoise(1, "sphere")
 
 
 def made(steps: int = 4, control: float = 0.0) -> Cubic:
@@ -21,18 +24,20 @@ def returned(env: Cubic, w: np.ndarray) -> np.ndarray:
     return (env._factors * (x**3 - 3 * env.control**2 * x)).sum(-1)
 
 
-def expected(env: Cubic, w: np.ndarray, rank: int | None) -> np.ndarray:
-    update = env.expected_gradient({"network": {"kernel": w}}, SIGMA, rank)
+def expected(env: Cubic, w: np.ndarray, noise: MatrixNoise) -> np.ndarray:
+    update = env.expected_gradient({"network": {"kernel": w}}, SIGMA, noise.fourth_moment)
     assert update is not None
     return update["network"]["kernel"]
 
 
-def noise(rng: np.random.Generator, rank: int | None) -> np.ndarray:
-    """[PAIRS, M, N] unit noise, as EGGROLL defines it, or of full rank."""
-    if rank is None:
+def draw(rng: np.random.Generator, noise: MatrixNoise) -> np.ndarray:
+    """[PAIRS, M, N] unit noise: of full rank, as EGGROLL defines it, or with factors of length."""
+    if noise.rank is None:
         return rng.normal(size=(PAIRS, M, N))
-    b, a = rng.normal(size=(PAIRS, M, rank)), rng.normal(size=(PAIRS, rank, N))
-    return b @ a / np.sqrt(rank)
+    b, a = rng.normal(size=(PAIRS, noise.rank, M)), rng.normal(size=(PAIRS, noise.rank, N))
+    if noise.factors == "sphere":
+        b, a = (x * np.sqrt(x.shape[-1] / np.square(x).sum(-1, keepdims=True)) for x in (b, a))
+    return np.swapaxes(b, 1, 2) @ a / np.sqrt(noise.rank)
 
 
 def test_episodes_add_up_to_the_definition():
@@ -49,17 +54,17 @@ def test_episodes_add_up_to_the_definition():
     np.testing.assert_allclose(np.linalg.norm(env._observations, axis=1), 1, rtol=1e-6)
 
 
-@pytest.mark.parametrize("rank", [1, 2, None])
+@pytest.mark.parametrize("noise", [*NORMAL.values(), SPHERE], ids=str)
 @pytest.mark.parametrize("control", [0.0, SIGMA])
-def test_the_constant_against_simulation(rank, control):
+def test_the_constant_against_simulation(noise, control):
     """At a matrix that is not zero, with inputs and outputs that differ in number."""
     env = made(steps=3, control=control)
     w = np.random.default_rng(1).normal(size=(M, N)) * 0.3
-    e = noise(np.random.default_rng(2), rank)
+    e = draw(np.random.default_rng(2), noise)
     slopes = (returned(env, w + SIGMA * e) - returned(env, w - SIGMA * e)) / (2 * SIGMA)
     samples = slopes[:, None, None] * e
     error = samples.std(0) / np.sqrt(PAIRS)
-    known = expected(env, w, rank)
+    known = expected(env, w, noise)
     assert (np.abs(samples.mean(0) - known) < 4.5 * error).all()
     assert np.linalg.norm(error) < 0.1 * np.linalg.norm(known)
 
@@ -70,17 +75,19 @@ def test_low_rank_is_six_sigma_squared_over_the_rank_away():
     products = np.einsum(
         "h,hm,hn->mn", env._factors, env._observations, env._projections, dtype=np.float64
     )
+    full = expected(env, w, NORMAL[None])
     for rank in (1, 4, 32):
-        apart = expected(env, w, rank) - expected(env, w, None)
+        apart = expected(env, w, MatrixNoise(rank)) - full
         np.testing.assert_allclose(apart, 6 * SIGMA**2 / rank * products, rtol=1e-6, atol=1e-12)
 
 
 def test_the_linear_part_cancels_what_full_rank_sees_at_zero():
     env = made(control=SIGMA)
-    np.testing.assert_allclose(expected(env, np.zeros((M, N)), None), 0, atol=1e-12)
+    np.testing.assert_allclose(expected(env, np.zeros((M, N)), NORMAL[None]), 0, atol=1e-12)
 
 
 def test_other_policies_are_not_known():
     biased = {"kernel": np.zeros((M, N)), "bias": np.zeros(N)}
-    assert made().expected_gradient(biased, SIGMA, None) is None
-    assert made().expected_gradient({"kernel": np.zeros((N, M))}, SIGMA, None) is None
+    full = NORMAL[None].fourth_moment
+    assert made().expected_gradient(biased, SIGMA, full) is None
+    assert made().expected_gradient({"kernel": np.zeros((N, M))}, SIGMA, full) is None
