@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist=worksteal
 UV ?= uv
 
-.PHONY: quickstart help tour setup-all system test test-extras test-slow lint format docs reference constraints clean
+.PHONY: quickstart help tour setup-all system test test-extras test-slow newest lint format docs reference constraints clean
 
 quickstart: .venv/stamp  ## install, then run the small sweep
 	$(BIN)/python run_benchmark.py run sweeps/quickstart.yaml
@@ -43,6 +43,9 @@ test-extras: .venv/stamp-all  ## the tests that need an extra
 
 test-slow: .venv/stamp  ## the slow tests
 	$(PYTEST) -m slow
+
+newest: .venv/stamp  ## try the newest libraries, with PYTHON, in an environment of their own
+	$(BIN)/python -m tests.newest --python $(PYTHON)
 
 lint: .venv/stamp  ## ruff, its formatter, pyright
 	$(BIN)/ruff check

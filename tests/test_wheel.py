@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import os
-import shutil
 import subprocess
 import sys
 import sysconfig
@@ -13,8 +12,9 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
+from tests.newest import copy_sources
+
 ROOT = Path(__file__).parents[1]
-SOURCES = ("rl_es", "agents", "envs", "sweeps", "pyproject.toml", "README.md", "LICENSE")
 TINY = (
     *("--set", "environments=[CartPole-v1]", "--set", "agents=[eggroll]", "--set", "seeds=1"),
     *("--set", "budget.generations=2", "--set", "defaults.agent={population: 8}"),
@@ -45,13 +45,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(f"a wheel needs setuptools 77 to be built, here is {setuptools}")
     folder = tmp_path_factory.mktemp("wheel")
     sources = folder / "sources"
-    sources.mkdir()
-    for name in SOURCES:
-        if (ROOT / name).is_dir():
-            ignored = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(ROOT / name, sources / name, symlinks=True, ignore=ignored)
-        else:
-            shutil.copy(ROOT / name, sources / name)
+    copy_sources(sources)
     _pip(
         "wheel",
         "--no-deps",

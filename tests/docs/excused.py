@@ -13,6 +13,7 @@ EXCUSED = {
     "make lint": "CI runs it",
     "make format": "changes the files",
     "make test": "this is it",
+    "make newest": "installs from a registry, for minutes; run by hand",
     "make docs": "tests/docs/test_build.py builds the site",
     "make tour": "a minute of drawing; tests/analysis/test_gallery.py draws the kinds",
     "source .venv/bin/activate": "changes the shell",
