@@ -75,7 +75,9 @@ class FiguresCommand:
     reference: Annotated[
         str | None,
         option(
-            "label that all others are compared with", "LABEL", "(default: eggroll where it is)"
+            "label that all others are compared with",
+            "LABEL",
+            "(default: eggroll where it has runs; else the best, and no ratio of times)",
         ),
     ] = None
     published: Annotated[
