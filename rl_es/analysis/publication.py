@@ -38,7 +38,14 @@ from rl_es.analysis.metrics import (
     typical_value,
 )
 from rl_es.analysis.results import ResultTables, load_results
-from rl_es.analysis.scores import LOW, ScoreScale, score_scale, scores_of_runs, shared_scale
+from rl_es.analysis.scores import (
+    LOW,
+    ScoreScale,
+    missing_totals_text,
+    score_scale,
+    scores_of_runs,
+    shared_scale,
+)
 from rl_es.analysis.statistics import CONFIDENCE, MANY_REPLICATES, Interval, aggregate
 from rl_es.errors import UserError
 from rl_es.results.files import folder_of_results
@@ -172,6 +179,9 @@ def publication_caption(content: PublicationContent, interval: bool) -> str:
         total = f"Total: interquartile mean of normalised scores ({content.scale.description})"
         is_partial = len(environments) < len(content.environments)
         sentences.append(total + (f" over {', '.join(environments)}" if is_partial else ""))
+    elif not content.metric.lower:
+        text = missing_totals_text(content.cells, content.scale)
+        sentences += [text.rstrip(".")] if text else []
     sentences += [sentence.rstrip(".") for sentence in running_note(content.results.runs)]
     if any(cell["best"] for cell in content.cells.values()):
         sentences.append(

@@ -21,7 +21,7 @@ Two tables summarise all environments of a folder:
 Axis letters: S runs (of all environments).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
@@ -131,6 +131,33 @@ def shared_scale(results: ResultTables, scale: ScoreScale) -> ScoreScale:
     )
     unshared = tuple(env for env in scale.environments if env not in shared)
     return replace(scale, low=low, high=high, unshared=unshared)
+
+
+def missing_totals_text(pairs: Collection[tuple[str, str]], scale: ScoreScale) -> str:
+    """Returns why no aggregate compares labels, in one line.
+
+    Args:
+      pairs: The (environment, label) pairs that have runs.
+      scale: The scale of the aggregates, of `shared_scale`.
+
+    Returns:
+      Text; empty for a single environment or label, of which nothing is missed.
+    """
+    environments, labels = {env for env, _ in pairs}, {label for _, label in pairs}
+    if len(environments) < 2 or len(labels) < 2:
+        return ""
+    on_scale = [env for env in scale.environments if env in environments]
+    if len(on_scale) < MIN_SHARED:
+        scalable = ", ".join(on_scale) or "no environment"
+        reason = f"{scalable} can be scaled, where {scale.description}"
+        return f"No aggregates over environments: {reason}; an aggregate needs {MIN_SHARED}."
+    shared = [env for env in on_scale if all((env, label) in pairs for label in labels)]
+    names = f" ({', '.join(shared)})" if shared else ""
+    return (
+        "No aggregates over environments: the environments in which every label has runs are "
+        f"{len(shared)}{names}, and an aggregate needs {MIN_SHARED}, or two labels with a score in "
+        f"all {len(on_scale)}."
+    )
 
 
 def _adapted_scale(results: ResultTables, scale: ScoreScale) -> ScoreScale:

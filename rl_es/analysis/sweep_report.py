@@ -48,7 +48,7 @@ def write(folder: Path, warn: Callable[[str], None] = lambda text: None) -> list
     source, options = adapt(results, DEFAULT_OPTIONS)
     paths += write_report(folder, texts, KINDS, source, compose, options=options)
     if not html_report.missing_packages():
-        page = html_report.compose_html(folder, results, digest, manifest, png_paths(paths))
+        page = html_report.compose_html(folder, results, source, digest, manifest, png_paths(paths))
         paths.append(folder / html_report.NAME)
         write_text(paths[-1], page)
     if warning := sweep_tables.mixed_versions_text(results.runs):
@@ -71,7 +71,7 @@ def page_sections(
         f"**{escape_markdown(warning)}.**" if warning else "",
     ]
     summary, lost_runs = sweep_tables.summary_table(digest), sweep_tables.lost_runs_table(runs)
-    totals: list[str] = []
+    totals = [escape_markdown(sweep_tables.missing_totals_text(digest))]
     if sweep_tables.has_totals(digest):
         legend = escape_markdown(sweep_tables.totals_legend(digest))
         totals = [to_markdown(sweep_tables.totals_table(digest)), legend]

@@ -338,6 +338,12 @@ def has_totals(digest: Digest) -> bool:
     return several and _complete_aggregates(digest)["label"].nunique() > 1
 
 
+def missing_totals_text(digest: Digest) -> str:
+    """Returns why there are no totals, in one line; empty where there are or nothing is missed."""
+    pairs = set(zip(digest.summary["env"], digest.summary["label"], strict=True))
+    return "" if has_totals(digest) else scores.missing_totals_text(pairs, digest.scale)
+
+
 def _complete_aggregates(digest: Digest) -> pd.DataFrame:
     """Returns the aggregates of labels that have a score in every environment of the scale."""
     aggregates = digest.aggregates

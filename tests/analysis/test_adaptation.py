@@ -103,6 +103,20 @@ def test_the_report_has_the_figures_of_the_sweep_file(folder: Path) -> None:
     assert not RESULT_KINDS["frontier"].in_report(load_results(folder))
 
 
+def test_the_interactive_curves_are_those_of_the_figures(folder: Path) -> None:
+    write_json(folder / "manifest.json", {"sweep": {"name": "demo", "figures": BLOCK}})
+    with kinds.only("learning_curves"):
+        sweep_report.write(folder)
+    page = (folder / "report.html").read_text()
+    data = json.loads(page.split('id="curves-data">')[1].split("</script>")[0])
+    assert [label["name"] for label in data["labels"]] == ["Persistent ES", "eggroll"]
+    assert data["labels"][0]["colour"] == "#123456"
+    assert [environment["name"] for environment in data["environments"]] == ["pendulum", "CartPole"]
+    for environment in data["environments"]:
+        assert [curve["label"] for curve in environment["curves"][0]] == [0, 1]
+    assert "open_<wbr>es" in page.split('id="summary-table"')[1].split("</table>")[0]
+
+
 def test_the_command_line_overrides_the_sweep_file_key_by_key(folder: Path) -> None:
     write_json(folder / "manifest.json", {"sweep": {"name": "demo", "figures": BLOCK}})
     content, options = _adapted(folder, labels=["open_es"], rename={"open_es": "OpenAI-ES"})

@@ -2,16 +2,18 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from rl_es.analysis import merge, sweep_tables
+from rl_es.analysis import merge, publication, scores, sweep_report, sweep_tables
 from rl_es.analysis.figures.catalogue import KINDS
 from rl_es.analysis.results import load_results
 from rl_es.errors import UserError
 from rl_es.results import tables
 from rl_es.sweep.cells import digest
+from tests.analysis import kinds
 from tests.analysis.conftest import write_run
 from tests.artifacts import REFERENCE
 from tests.looks import texts
@@ -142,6 +144,48 @@ def test_aggregates_cover_the_environments_that_labels_share(tmp_path: Path) -> 
     for name in ("aggregate_curves", "profiles"):
         (figure,) = KINDS[name].figures(results)
         assert "the 2 environments in which every label has runs" in texts(figure.figure)
+
+
+@pytest.mark.parametrize(
+    ("nres", "eggroll", "shared"), [("xy", "xz", "1 (x)"), ("y", "z", "0")], ids=["one", "none"]
+)
+def test_a_line_says_why_no_aggregate_compares_labels(
+    tmp_path: Path, nres: str, eggroll: str, shared: str
+) -> None:
+    seeds = range(2)
+    labels = {
+        "pes": ("ux", seeds, 0.1),
+        "nres": (nres, seeds, 0.1),
+        "eggroll": (eggroll, seeds, 0.1),
+    }
+    folder = _write_sweep(tmp_path / "a", labels)
+    with kinds.only("learning_curves"):
+        sweep_report.write(folder)
+    line = (
+        "No aggregates over environments: the environments in which every label has runs are "
+        f"{shared}, and an aggregate needs 2, or two labels with a score in all 4."
+    )
+    lines = (folder / "index.md").read_text().splitlines()
+    assert line in lines[lines.index("## Over all environments") :]
+    assert f"<p>{line}</p>" in (folder / "report.html").read_text()
+    table = publication.compose(folder, "latex", "final", replicates=20)
+    assert line.rstrip(".") in " ".join(table.split())
+    results = load_results(folder)
+    for name in ("aggregates", "aggregate_curves", "profiles"):
+        assert not [*KINDS[name].figures(results)]
+
+
+def test_no_line_where_nothing_is_missed(tmp_path: Path) -> None:
+    folder = _write_sweep(tmp_path / "a", {"pes": ("xyz", range(2), 0.1)})
+    scale = sweep_tables.make_digest(load_results(folder)).scale
+    assert scores.missing_totals_text([("x", "pes"), ("y", "pes")], scale) == ""
+    assert scores.missing_totals_text([("x", "pes"), ("x", "nres")], scale) == ""
+    unscaled = replace(scale, low=("untrained", {"x": 0.0}), high=("best", {"x": 1.0}))
+    pairs = [(env, label) for env in "xy" for label in ("pes", "nres")]
+    assert scores.missing_totals_text(pairs, unscaled) == (
+        "No aggregates over environments: x can be scaled, where 0 is untrained, 1 is best; an "
+        "aggregate needs 2."
+    )
 
 
 def test_a_label_that_diverges_somewhere_leaves_all_environments_shared(tmp_path: Path) -> None:

@@ -67,6 +67,15 @@ def scale_environments(results: ResultTables, options: FigureOptions) -> list[st
     return environments if len(environments) >= MIN_ENVIRONMENTS else []
 
 
+def aggregate_environments(results: ResultTables, options: FigureOptions) -> list[str]:
+    """Returns the environments on the scale, if some label has a score in all that are shared."""
+    environments = scale_environments(results, options)
+    scale = aggregate_scale(results, options) if environments else None
+    if scale is None or not fully_scored_labels(results, final_scores(results, scale), scale):
+        return []
+    return environments
+
+
 def requested_scale(results: ResultTables, options: FigureOptions) -> ScoreScale:
     """Returns the scale of scores that the options request."""
     return score_scale(results, options.low, options.high)

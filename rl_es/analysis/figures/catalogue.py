@@ -20,6 +20,7 @@ SEVERAL = (
     f"{aggregates.MIN_ENVIRONMENTS} environments with references, and at most "
     f"{aggregates.MAX_LABELS} labels"
 )
+COMPLETE = f"{SEVERAL}, of which one has scores in each"
 # A report has these only where the sweep requests them.
 OPTIONAL = ("best_so_far", "frontier", "time_ratio", "time_to_threshold")
 
@@ -58,16 +59,16 @@ _KINDS: tuple[FigureKind[ResultTables], ...] = (
         "aggregate_curves",
         "Interquartile mean of normalised returns of all environments, against the budget's share",
         aggregates.draw_aggregate_curves,
-        aggregates.scale_environments,
-        SEVERAL,
+        aggregates.aggregate_environments,
+        COMPLETE,
         ALL_SUBJECTS,
     ),
     FigureKind(
         "aggregates",
         "Interquartile mean, median, mean and optimality gap of normalised final returns",
         aggregates.draw_aggregates,
-        aggregates.scale_environments,
-        SEVERAL,
+        aggregates.aggregate_environments,
+        COMPLETE,
         ALL_SUBJECTS,
     ),
     FigureKind(
@@ -82,8 +83,8 @@ _KINDS: tuple[FigureKind[ResultTables], ...] = (
         "profiles",
         "Performance profiles: shares of runs, and of environments, above each normalised return",
         aggregates.draw_profiles,
-        aggregates.scale_environments,
-        SEVERAL,
+        aggregates.aggregate_environments,
+        COMPLETE,
         ALL_SUBJECTS,
     ),
     FigureKind(

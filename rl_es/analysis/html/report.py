@@ -2,7 +2,8 @@
 
 The page is a header and sections; a section is data and the template that draws it. Tables and
 texts are those of `index.md` (`rl_es.analysis.sweep_tables`). Curves are the means and bands that
-the figures draw, thinned for the browser, with the styles of the figures in plotly's terms.
+the figures draw, thinned for the browser, with the labels, names and styles of the figures in
+plotly's terms.
 Pictures and films are inline, as `data:` addresses, as far as there is room, else files beside the
 page. Text is escaped by the templates, and once more by the script where plotly would read it as
 markup.
@@ -83,6 +84,7 @@ def missing_packages() -> list[str]:
 def compose_html(
     folder: Path,
     results: ResultTables,
+    adapted: ResultTables,
     digest: sweep_tables.Digest,
     manifest: SweepManifest,
     pictures: Sequence[Path],
@@ -91,7 +93,8 @@ def compose_html(
 
     Args:
       folder: the results folder.
-      results: what it holds.
+      results: what it holds, for tables and films.
+      adapted: the same as figures show it, for curves.
       digest: the tables made from them.
       manifest: the folder's manifest.
       pictures: the figures' PNG files.
@@ -108,7 +111,7 @@ def compose_html(
     page = _environment().get_template("page.html")
     return page.render(
         header=_header(folder, results.runs, manifest),
-        sections=list(_sections(folder, results, digest, manifest, pictures)),
+        sections=list(_sections(folder, results.runs, adapted, digest, manifest, pictures)),
         style=raw("page.css"),
         theme=raw("theme.js"),
         library=Markup(get_plotlyjs()),
@@ -177,24 +180,27 @@ class HtmlSection:
 
 def _sections(
     folder: Path,
-    results: ResultTables,
+    runs: pd.DataFrame,
+    adapted: ResultTables,
     digest: sweep_tables.Digest,
     manifest: SweepManifest,
     pictures: Sequence[Path],
 ) -> Iterator[HtmlSection]:
-    runs, films = results.runs, replays.read_replays(folder)
+    films = replays.read_replays(folder)
     inline = fit_bytes(pictures, MOST_PICTURES)
     table, note = sweep_tables.summary_table(digest), sweep_tables.summary_legend(digest)
     yield _table_section("summary", "Summary", table, f"{note} {BARS}", stack=False)
     if sweep_tables.has_totals(digest):
         table, note = sweep_tables.totals_table(digest), sweep_tables.totals_legend(digest)
         yield _table_section("totals", "Over all environments", table, note, stack=False)
+    elif text := sweep_tables.missing_totals_text(digest):
+        yield HtmlSection("totals", "Over all environments", "text", text)
     notes = [
-        *drawing.bands_note(runs, REPLICATES, False),
-        *drawing.time_note(results.curves),
-        *drawing.runs_note(results.curves, runs),
+        *drawing.bands_note(adapted.runs, REPLICATES, False),
+        *drawing.time_note(adapted.curves),
+        *drawing.runs_note(adapted.curves, adapted.runs),
     ]
-    content: Any = {"data": curve_data(results), "notes": notes}
+    content: Any = {"data": curve_data(adapted), "notes": notes}
     yield HtmlSection("curves", "Learning curves", "curves", content)
     content = [_picture(path, inline) for path in pictures]
     yield HtmlSection("figures", "Figures", "figures", content)
