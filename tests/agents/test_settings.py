@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import pydantic
 import pytest
 
+from rl_es.agents import nres, pes
 from rl_es.config import split_traced, static
 from rl_es.evolution.config import EpisodicConfig
 from rl_es.evolution.perturbation import FullRank
@@ -45,6 +46,14 @@ def test_a_fixed_setting_is_none_and_its_value_is_passed_on():
     for name, value in (("shaping", "raw"), ("lr", 0.25)):
         with pytest.raises(pydantic.ValidationError, match=name):
             Settings(**{name: value})
+
+
+@pytest.mark.parametrize("agent", [pes, nres])
+def test_factors_need_a_rank(agent):
+    assert agent.Hyperparameters(rank=2, factors="sphere").identity()["factors"] == "sphere"
+    assert "factors" not in agent.Hyperparameters(rank=2).identity()
+    with pytest.raises(pydantic.ValidationError, match="factors sphere are of low-rank noise"):
+        agent.Hyperparameters(factors="sphere")
 
 
 def test_a_strategy_with_a_fixed_traced_setting_trains():

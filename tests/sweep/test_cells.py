@@ -108,6 +108,7 @@ def test_run_ids_are_distinct_and_stable() -> None:
         "environments.0.agents={plain: {lr: 0.5}}",
         "defaults.policy.head=auto",
         "defaults.policy.init=normal",  # came after the first results
+        "agents.0.with.schedule=constant",
     ],
 )
 def test_run_id_unchanged(assignment: str) -> None:
@@ -128,6 +129,7 @@ def test_run_id_unchanged(assignment: str) -> None:
         "environments.0={name: Toy-v0, action_repeat: 2, label: one}",
         "environments.0=toy/other",
         "agents.0.with.rule=sgd",
+        "agents.0.with.schedule=linear",
     ],
 )
 def test_run_id_changed(assignment: str) -> None:
