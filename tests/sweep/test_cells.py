@@ -56,10 +56,22 @@ def _find_cell(cells: tuple[Cell, ...], env: str, label: str) -> Cell:
 def test_precedence() -> None:
     cells = expand_cells(sweep_of(FULL))
     first, exact = _find_cell(cells, "Toy-v0", "plain"), _find_cell(cells, "exact", "plain")
-    assert first.settings == {"lr": 0.5, "sigma": 0.3, "rule": "adam", "size": 2, "schedule": "constant"}
+    assert first.settings == {
+        "lr": 0.5,
+        "sigma": 0.3,
+        "rule": "adam",
+        "size": 2,
+        "schedule": "constant",
+    }
     assert exact.settings == {**first.settings, "sigma": 0.7}
     varied = _find_cell(cells, "exact", "varied lr=0.01 size=1")
-    assert varied.settings == {"lr": 0.01, "sigma": 0.3, "rule": "sgd", "size": 1, "schedule": "constant"}
+    assert varied.settings == {
+        "lr": 0.01,
+        "sigma": 0.3,
+        "rule": "sgd",
+        "size": 1,
+        "schedule": "constant",
+    }
 
     assert first.policy.model_dump(exclude_unset=True) == {"widths": (8,), "activation": "relu"}
     assert (exact.policy.activation, exact.policy.head) == ("pqn", "gaussian")
