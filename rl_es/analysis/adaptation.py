@@ -38,13 +38,17 @@ def adapt(source: Any, options: FigureOptions) -> tuple[Any, FigureOptions]:
 
 
 def apply_to_sheet(options: FigureOptions) -> FigureOptions:
-    """Returns options whose sheet has the size, the caption and the legend of their settings."""
+    """Returns options whose sheet has the size, the caption and the legend of their settings.
+
+    A figure of a stated width is for a page, and none is higher than that.
+    """
     settings = options.settings
     sheet = options.sheet if settings.size == "auto" else SHEETS[settings.size]
+    page_height = SHEETS["page"].height if settings.width else sheet.height
     sheet = replace(
         sheet,
         width=settings.width or sheet.width,
-        height=settings.height or sheet.height,
+        height=settings.height or page_height,
         exact_height=settings.height,
         caption=settings.caption,
         legend=settings.legend == "figure",

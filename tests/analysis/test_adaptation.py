@@ -240,6 +240,23 @@ def test_no_figure_is_higher_than_the_page(name: str) -> None:
         assert len(found) == 7 and found[0].startswith("over eggroll")
 
 
+def test_a_figure_of_a_stated_width_is_no_higher_than_a_page() -> None:
+    options = FigureOptions(replicates=2, settings=FigureSettings(width=3.25))
+    results = source(KINDS["improvement"], envs=MANY[:6], seeds=1)
+    results, options = adaptation.adapt(results, options)
+    items = list(KINDS["improvement"].figures(results, options))
+    sizes = [item.figure.get_size_inches() for item in items]
+    assert len(sizes) > 1 and max(height for _, height in sizes) <= 9.0
+    assert {width for width, _ in sizes} == {3.25}
+
+
+def test_no_room_is_left_for_a_legend_and_a_caption_that_stand_elsewhere(folder: Path) -> None:
+    figure = rl_es.plot(folder, replicates=2, width=3.0, height=2.0, caption=False, legend="none")
+    box = figure.get_tightbbox()  # inches
+    margins = [box.x0, box.y0, 3.0 - box.x1, 2.0 - box.y1]
+    assert min(margins) > 0.04 and max(margins) < 0.1
+
+
 def test_long_names_are_broken_and_not_cut() -> None:
     kind = KINDS["learning_curves"]
     name = "brax/an_environment_with_a_name_that_is_longer_than_its_panel"

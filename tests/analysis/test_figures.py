@@ -130,5 +130,6 @@ def test_numbers_on_axes(number: float, largest: float, text: str) -> None:
 def test_long_names_are_broken_after_a_joint() -> None:
     with layout.paper_style():
         assert wrap_text("MountainCarContinuous-v0", 1.25, 7) == "MountainCarContinuous-\nv0"
+        assert wrap_text("MountainCarContinuous-v0", 0.9, 7) == "MountainCar\nContinuous-v0"
         assert wrap_text("two words", 0.4, 7) == "two\nwords"
         assert "".join(wrap_text("x" * 50, 1.0, 7).split("\n")) == "x" * 50

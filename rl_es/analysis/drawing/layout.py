@@ -10,6 +10,7 @@ Lengths are in inches, sizes of text in points.
 import functools
 import io
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -36,6 +37,7 @@ _MIN_ROW = 0.9  # inches: a row of panels that is lower cannot be read
 MAX_LEGEND_WIDTH = 6.75  # inches of a legend alone, on a sheet of any width
 _GAP = 0.08  # inches, between panels, legend and notes
 _NOTE_SIZE = 6.5  # points
+_PART = re.compile(r"[-_/=]|[a-z](?=[A-Z])")  # the end of a part of a name
 _DPI = 100  # text is unhinted (paper.mplstyle): what is measured here holds at any resolution
 
 
@@ -155,6 +157,8 @@ def finish_figure(
     legend_bottom = below
     if legend is not None:
         below += _height(figure, legend) + _GAP
+    if text is None and legend is None:
+        below = 0.0
     title = _add_title(figure, sheet.title, width - 2 * _GAP) if sheet.title else None
     above = 0.0 if title is None else _height(figure, title) + 2 * _GAP
     if sheet.exact_height is not None:
@@ -333,7 +337,8 @@ def text_inches(text: str, size: float) -> float:
 def wrap_text(text: str, width: float, size: float) -> str:
     """Breaks text so that no line is wider than `width` inches.
 
-    Lines end between words, else after a sign that joins the parts of a name, else anywhere.
+    Lines end between words, else after a sign that joins the parts of a name or before a capital
+    within it, else anywhere.
     """
     lines: list[str] = []
     rest = ""
@@ -347,7 +352,8 @@ def wrap_text(text: str, width: float, size: float) -> str:
         rest = word
         while text_inches(rest, size) > width:
             fitting = _fitting_length(rest, width, size)
-            end = max(rest.rfind(sign, 0, fitting) for sign in "-_/=") + 1 or fitting
+            ends = [match.end() for match in _PART.finditer(rest) if match.end() <= fitting]
+            end = max(ends, default=fitting)
             lines.append(rest[:end])
             rest = rest[end:]
     return "\n".join([*lines, rest])
