@@ -76,7 +76,7 @@ class ProgressTally(Progress):
       total, done, failures: Numbers of cells.
       compile_seconds, run_seconds: Seconds in which something was compiled, and in which cells ran.
       reports: The last report of each cell that runs, by run_id.
-      compiling_groups: Groups that are compiled, by key.
+      compiling_groups: Groups that are compiled, each with the time of its start, by key.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
@@ -85,7 +85,7 @@ class ProgressTally(Progress):
         self.total = self.done = self.failures = 0
         self.compile_seconds = self.run_seconds = 0.0
         self.reports: dict[str, CellReport] = {}
-        self.compiling_groups: dict[str, Group] = {}
+        self.compiling_groups: dict[str, tuple[Group, float]] = {}
         self._start_time = self._last_time = clock()
         self._one_kind = False
         self._weight = self._weight_done = 0.0
@@ -112,7 +112,7 @@ class ProgressTally(Progress):
         """Counts a compilation."""
         with self.lock:
             if seconds is None:
-                self.compiling_groups[group.key] = group
+                self.compiling_groups[group.key] = group, self.clock()
             else:
                 self.compiling_groups.pop(group.key, None)
                 self.compile_seconds += seconds
@@ -335,8 +335,11 @@ class LiveTable(ProgressTally):
                 )
             lines = [Text(f"{self.summary}; {format_duration(self.seconds_to_go)} to go")]
             if self.compiling_groups:
-                names = ", ".join(group.label for group in self.compiling_groups.values())
-                lines.append(Text(f"compiling {names}"))
+                labels = [
+                    f"{group.label} ({format_duration(self.clock() - start)} so far)"
+                    for group, start in self.compiling_groups.values()
+                ]
+                lines.append(Text(f"compiling {', '.join(labels)}"))
             if len(reports) > self._rows:
                 lines.append(Text(f"and {len(reports) - self._rows} more running"))
             return Stack(table, *lines) if reports else Stack(*lines)

@@ -144,13 +144,16 @@ def test_table_rows(toy_cells: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> No
     console = Console(file=io.StringIO(), width=100)
     display = LiveTable(console, rows=2)
     ProgressTally.begin(display, groups, 0, 4)
+    display.clock = clock = Clock()
     display.compiling(groups[1], None)
+    clock.now = 100.0
     for cell in cells:
         display.running(CellReport(cell, 0.25, 12.345, 1000, 2e5))
     console.print(display.render())
     text = console.file.getvalue()  # type: ignore[attr-defined]
     assert "Toy-v0 / plain, seed 1" in text and "200,000" in text
-    assert "and 2 more running" in text and "compiling toy/other / plain" in text
+    assert "and 2 more running" in text
+    assert "compiling toy/other / plain (1 min 40 s so far)" in text
 
 
 @pytest.mark.parametrize("kind", ["lines", "table"])
