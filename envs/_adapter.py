@@ -8,7 +8,9 @@ their time limit. They are stepped without auto-reset and with a limit that is n
 the check of the limit reads that parameter); the limit itself is reported as a truncation.
 """
 
+import contextlib
 import functools
+import io
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -21,6 +23,14 @@ from rl_es.interfaces import Box, Discrete, EnvSpec, EnvState, Observation, Tran
 from rl_es.rollout.wrappers import implicit_promotion
 
 MASK = "action_mask"
+
+
+def without_printing() -> contextlib.AbstractContextManager[Any]:
+    """Returns a context for imports of libraries that print which optional packages they miss.
+
+    Errors are raised as they are, and standard error is left alone.
+    """
+    return contextlib.redirect_stdout(io.StringIO())
 
 
 def state_types(reset: Callable[..., Any], step: Callable[..., Any]) -> Any:

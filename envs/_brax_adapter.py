@@ -4,11 +4,9 @@
 the physics alone. Brax's wrappers are not used.
 """
 
-import contextlib
 import copy
 import dataclasses
 import functools
-import io
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -25,12 +23,13 @@ from rl_es.envs._adapter import (
     observe_arrays,
     state_types,
     valid_action,
+    without_printing,
 )
 from rl_es.errors import UserError
 from rl_es.interfaces import Box, Environment, EnvSpec, EnvState, Observation, Transition
 from rl_es.rollout.wrappers import TimeLimit, implicit_promotion
 
-with contextlib.redirect_stdout(io.StringIO()):  # brax reports every optional package it misses
+with without_printing():
     from brax import envs, fluid
     from brax.envs.base import State
 

@@ -8,12 +8,15 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-import brax.envs
 import numpy as np
 
 from rl_es.envs import _brax_adapter
+from rl_es.envs._adapter import without_printing
 from rl_es.envs._mujoco import mujoco, renderer, without_logging
 from rl_es.interfaces import Moment
+
+with without_printing():
+    import brax.envs
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,13 +12,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
-from mujoco_playground import State, dm_control_suite
 
-from rl_es.envs._adapter import box
+from rl_es.envs._adapter import box, without_printing
 from rl_es.envs._brax_adapter import BraxStyleEnvironment
 from rl_es.envs._mujoco import mujoco, without_logging
 from rl_es.interfaces import EnvState, Observation, Transition
 from rl_es.rollout.wrappers import implicit_promotion
+
+with without_printing():
+    from mujoco_playground import State, dm_control_suite
 
 
 def make_environment(name: str) -> Any:

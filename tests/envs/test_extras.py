@@ -3,6 +3,8 @@
 import functools
 import importlib.util
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -11,6 +13,8 @@ import pytest
 from rl_es import registry
 from rl_es.errors import UserError
 from tests import extras
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("suite", extras.SUITES)
@@ -29,7 +33,7 @@ def test_every_name_is_refused_at_once(suite: str, monkeypatch: pytest.MonkeyPat
 
 
 def test_tests_know_every_extra_that_dev_does_not_install() -> None:
-    project = tomllib.loads(Path(__file__).parents[2].joinpath("pyproject.toml").read_text())
+    project = tomllib.loads(ROOT.joinpath("pyproject.toml").read_text())
     groups = project["project"]["optional-dependencies"]
 
     def members(group: str) -> set[str]:
@@ -37,3 +41,30 @@ def test_tests_know_every_extra_that_dev_does_not_install() -> None:
         return set(re.findall(r"\w+", text.removeprefix("rl_es")))
 
     assert set(extras.MODULES) == members("all") - members("dev")
+
+
+@pytest.mark.parametrize(
+    "module",
+    [
+        "_mujoco_rendering",
+        pytest.param("_playground_adapter", marks=pytest.mark.extra("playground")),
+    ],
+)
+def test_libraries_do_not_print_what_they_miss(module: str) -> None:
+    """Without warp, MJX prints two lines at its import; messages to standard error are kept."""
+    program = (
+        "import sys\n"
+        "sys.modules['warp'] = None\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name == 'mujoco.mjx.warp':\n"
+        "            print('a true error', file=sys.stderr)\n"
+        "sys.meta_path.insert(0, Finder())\n"
+        f"import rl_es.envs.{module}\n"
+        "assert 'mujoco.mjx.warp' in sys.modules\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 0, ended.stderr
+    assert (ended.stdout, ended.stderr) == ("", "a true error\n")
