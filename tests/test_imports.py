@@ -1,4 +1,7 @@
-"""Imports run downwards only, wherever they stand: at the top, in functions, for type checkers."""
+"""Imports run downwards only, wherever they stand: at the top, in functions, for type checkers.
+
+Compiled functions are made where XLA's messages about programs from the cache are held back.
+"""
 
 import ast
 from pathlib import Path
@@ -49,6 +52,43 @@ ALLOWED = {
     },
     "__main__": {"agents", "cli", "envs"},
 }
+
+
+# Modules that jit functions, because these are compiled within `suppress_loader_messages`.
+GUARDED = {
+    "rl_es/training/compilation.py",  # compile_function
+    "rl_es/rollout/evaluation.py",  # called by PolicyEvaluator.evaluate_natively
+    "rl_es/tools/check_agent.py",  # both are called by checks that `check` runs quietly
+    "rl_es/tools/check_environment.py",
+    "envs/_adapter.py",  # these are traced into programs, or run while an environment is made
+    "envs/_brax_adapter.py",
+    "envs/_navix_adapter.py",
+}
+
+
+def compiles(source: str) -> bool:
+    """Whether a file names jit or pmap, or lowers a function."""
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.ImportFrom() if {"jit", "pmap"} & {alias.name for alias in node.names}:
+                return True
+            case ast.Attribute(attr="jit" | "pmap"):
+                return True
+            case ast.Call(func=ast.Attribute(attr="lower")) if node.args or node.keywords:
+                return True  # `lower` of a text takes no arguments
+    return False
+
+
+def test_only_guarded_modules_call_compiled_functions():
+    assert {file for file in FILES if compiles((ROOT / file).read_text())} == GUARDED
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["jax.jit(f)(x)", "@jax.jit\ndef f(x): ...", "from jax import jit", "f.lower(x).compile()"],
+)
+def test_a_bare_compiled_function_is_found(source: str):
+    assert compiles(source) and not compiles("compile_function(f, x).call(x); name.lower()")
 
 
 def imported(source: str, file: str) -> set[str]:

@@ -25,7 +25,7 @@ from rl_es.speed.sampling import ContestantSampler
 from rl_es.speed.schema import EVOSAX, Benchmark, Horizon
 from rl_es.speed.workloads import Workload, expand_workloads
 from rl_es.sweep.progress import format_duration
-from rl_es.training.compilation import prepare_jax
+from rl_es.training.compilation import prepare_jax, suppress_loader_messages
 
 
 class SpeedProgress:
@@ -178,14 +178,15 @@ def measure_workload(
             continue
         progress.show(f"{workload.label}: compiling {label}")
         try:
-            samplers[label] = ContestantSampler(
-                workload,
-                contestant,
-                environments[workload.environment.display_name, contestant.horizon],
-                min_seconds=benchmark.min_seconds,
-                measure=benchmark.compile,
-                parts=benchmark.parts,
-            )
+            with suppress_loader_messages():  # small programs, too, may come from the cache
+                samplers[label] = ContestantSampler(
+                    workload,
+                    contestant,
+                    environments[workload.environment.display_name, contestant.horizon],
+                    min_seconds=benchmark.min_seconds,
+                    measure=benchmark.compile,
+                    parts=benchmark.parts,
+                )
             samples[label] = []
             programs[label] |= samplers[label].program
         except Exception as error:  # such as too little memory: the others go on

@@ -57,6 +57,7 @@ from rl_es.training.compilation import (
     keys_to_data,
     lane_axis,
     scalar_leaves,
+    suppress_loader_messages,
     vmap_lanes,
 )
 from rl_es.training.learner import Evolution, PopulationNoise, ShapedReturns, TrainState
@@ -329,8 +330,9 @@ def make_environment(workload: Workload, horizon: Horizon) -> Environment:
     """
     entry = workload.environment
     suite = registry.environment_suite(entry.name)
-    env = suite.make(entry.name, workload.options)
-    env = wrap_environment(FullHorizon(env) if horizon == "full" else env, entry.wrappers)
+    with suppress_loader_messages():  # importing or making one may run small compiled programs
+        env = suite.make(entry.name, workload.options)
+        env = wrap_environment(FullHorizon(env) if horizon == "full" else env, entry.wrappers)
     if env.spec.episode_length is None:
         raise UserError(
             f"environment {entry.display_name}: it has no time limit, so its episodes have no "

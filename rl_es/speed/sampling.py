@@ -70,7 +70,7 @@ class ContestantSampler:
         self._columns = {"contestant": contestant.label, "agent": contestant.name}
         functions = make_timed_functions(workload, contestant, env)
         key = jax.random.key(0)
-        self._state = jax.jit(functions.init)(key)
+        self._state = compile_function(functions.init, key).call(key)
         shapes = jax.tree.map(_shape, self._state)
         cold_seconds = cached_seconds = None
         if measure:

@@ -155,7 +155,7 @@ def _check_training(name: str, options: Config) -> str:
 
     from rl_es.config import split_traced
     from rl_es.interfaces import Limit
-    from rl_es.training.compilation import scalar_leaves
+    from rl_es.training.compilation import compile_function, scalar_leaves
     from rl_es.training.task import Task, make_training_setup
 
     task = Task(name, options, WrapperConfig(episode_length=EPISODE), PolicyConfig(widths=(8,)))
@@ -163,13 +163,13 @@ def _check_training(name: str, options: Config) -> str:
     learner = make_training_setup(task, AGENT, config, 1).learner
     hyper = scalar_leaves(split_traced(config)[1])
 
-    @jax.jit
     def train(key: Any) -> Any:
         state = learner.init(key, hyper)
         state, rows = learner.advance(state, Limit(jnp.int32(2), jnp.int32(2**30)))
         return rows.env_steps, rows.population_mean, learner.snapshot(state).params
 
-    steps, mean, params = train(jax.random.key(0))
+    key = jax.random.key(0)
+    steps, mean, params = compile_function(train, key).call(key)
     detail = f"two generations of {AGENT}: {int(steps):,} steps, mean return {float(mean):.3g}"
     is_finite = all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((mean, params)))
     expect(is_finite, detail, "see the others")

@@ -133,19 +133,16 @@ def _world(env: str, texts: set[Any]) -> tuple[EnvironmentRecord, Any]:
 
 def _random(made_of: EnvironmentRecord, episodes: int, seed: int) -> np.ndarray:
     """Plays uniformly random actions; returns the return [E] of each episode."""
-    import jax
-
     from rl_es.interfaces import Snapshot
     from rl_es.rollout.config import PolicyConfig
     from rl_es.rollout.evaluation import make_evaluator
     from rl_es.rollout.policy import UniformPolicy
-    from rl_es.training.compilation import suppress_loader_messages
+    from rl_es.training.compilation import compile_function
     from rl_es.training.policies import replay_key
     from rl_es.training.task import Task
 
     task = Task.from_options(made_of.name, made_of.options, made_of.wrappers, PolicyConfig())
     env = task.evaluation_environment()
     run = make_evaluator(env, UniformPolicy(env.spec), episodes)
-    key = replay_key(seed)
-    with suppress_loader_messages():
-        return np.asarray(jax.jit(run)(key, Snapshot({})), np.float64)
+    inputs = replay_key(seed), Snapshot({})
+    return np.asarray(compile_function(run, *inputs).call(*inputs), np.float64)

@@ -98,7 +98,9 @@ class PolicyEvaluator:
         Raises:
           UserError: the environment has no native physics, or it is not installed.
         """
-        return self._native_evaluator(replay_key(seed), native_seeds(seed, episodes), snapshot)
+        key, seeds = replay_key(seed), native_seeds(seed, episodes)
+        with suppress_loader_messages():  # the first step of the policy compiles it
+            return self._native_evaluator(key, seeds, snapshot)
 
     def rollout(self, snapshot: Snapshot, seed: int, states: bool = True) -> Trajectory:
         """Records one episode step by step; with the environment's states, or without."""

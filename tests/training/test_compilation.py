@@ -21,7 +21,13 @@ from rl_es.evolution.strategy import EvolutionStrategy
 from rl_es.interfaces import EnvSpec, Episode, Limit, Observation, Persistent, Transition
 from rl_es.rollout.evaluation import make_evaluator
 from rl_es.training import checkpoint
-from rl_es.training.compilation import Compiler, Program, lane_axis, prepare_jax
+from rl_es.training.compilation import (
+    Compiler,
+    Program,
+    lane_axis,
+    prepare_jax,
+    suppress_loader_messages,
+)
 from rl_es.training.learner import Evolution
 from tests.toys import Drift, ParameterPolicy
 
@@ -199,3 +205,15 @@ def test_without_a_folder_to_write_there_is_no_cache_and_one_warning(tmp_path, m
     monkeypatch.setenv("RL_ES_CACHE", str(tmp_path / "file" / "cache"))
     with pytest.warns(UserWarning, match="set RL_ES_CACHE to a folder that can be written"):
         prepare_jax()
+
+
+def test_only_the_message_about_programs_from_the_cache_is_held_back(capfd):
+    """XLA's own lines are of about 1.7 kB; what else is written meanwhile comes through."""
+    message = "E1130 cpu_aot_loader.cc:210] Loading XLA:CPU AOT result. Target machine feature "
+    with suppress_loader_messages(), suppress_loader_messages():
+        os.write(2, f"{message}+prefer-no-gather is not supported{' +feature' * 200}\n".encode())
+        os.write(2, f"{message}+avx512f is not supported\n".encode())
+        os.system("echo from a child >&2")
+        sys.stderr.write("a true error\n")
+    lines = {f"{message}+avx512f is not supported", "from a child", "a true error"}
+    assert set(capfd.readouterr().err.splitlines()) == lines
