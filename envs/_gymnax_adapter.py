@@ -10,7 +10,8 @@ base classes, whether it asks for them or not.
 - Ends: `step_env` may return termination and truncation (six values), or termination alone, as in
   gymnax 1.x, where `is_truncated` tells the limit. Otherwise `done` may include the time limit, as
   in gymnax 0.0.x: the step is taken a second time with the limit lifted, and an end that is then
-  missing is a truncation. XLA merges what the two steps have in common.
+  missing is a truncation. XLA merges what the two steps have in common. Where no limit is stated,
+  `_time_limits` looks for one in the step.
 - Spaces: anything with `n` is discrete, anything with `low` and `high` is a box.
 - Observations of several arrays become one vector; `action_mask` among them is the mask.
 
@@ -51,6 +52,7 @@ LIMITS = (
     "max_steps_in_episode", "max_episode_steps", "max_steps", "max_timesteps", "episode_length",
     "max_episode_length", "horizon", "time_limit", "max_time_steps", "num_steps", "max_t",
 )  # fmt: skip
+SECONDS = ("horizon", "time_limit", "max_t")  # of these limits where they are no whole numbers
 TRANSPARENT_WRAPPERS = ("LogWrapper", "FlattenObservationWrapper")
 NEVER = np.iinfo(np.int32).max  # a time limit that no episode reaches
 
@@ -134,7 +136,8 @@ class GymnaxEnvironment:
             elif self._rule == "is_truncated":
                 terminated, over = done, self._env.is_truncated(after, self._params)
             elif self._rule == "limit lifted":
-                terminated, over = self._step(key, state, action, endless=True)[3], done
+                again = jax.random.clone(key)  # the same draws: it is the same step
+                terminated, over = self._step(again, state, action, endless=True)[3], done
             else:
                 terminated, over = done, False
         terminated = jnp.asarray(terminated, bool).reshape(())
@@ -244,6 +247,8 @@ def _limit_value(owner: Any, field: str) -> int | None:
     value = owner.get(field) if isinstance(owner, Mapping) else getattr(owner, field, None)
     if isinstance(value, bool) or np.shape(value) != ():
         return None
+    if field in SECONDS and np.issubdtype(np.result_type(value), np.floating):
+        return None  # a duration; None and other objects are refused below
     if isinstance(owner, environment.EnvParams) and field == LIMITS[0]:
         own = any(
             field in vars(kind).get("__annotations__", {})

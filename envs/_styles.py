@@ -12,8 +12,9 @@ def adapt(name: str, env: Any) -> Environment:
     """Returns an environment in any of the styles as the engine's.
 
     gymnax: `reset_env` and `step_env`, of its versions 0.0.x and 1.x. brax: `reset(key)`,
-    `step(state, action)` and the number `action_size`; such an environment has no time limit of its
-    own: `episode_length` in a sweep file sets one.
+    `step(state, action)` and the number `action_size`; its time limit is that of a
+    wrapper. An environment of either style that states no limit may end by one that its state
+    counts: `_time_limits` finds it.
 
     Raises:
       UserError: it is in none of these, or lacks something; says what to write.
@@ -26,11 +27,11 @@ def adapt(name: str, env: Any) -> Environment:
         with implicit_promotion():
             params = getattr(env, "default_params", None)
             params = params() if inspect.ismethod(params) else params
-        return GymnaxEnvironment(name, env, params)
+        return _with_limit(GymnaxEnvironment(name, env, params))
     if hasattr(env, "action_size"):
         from rl_es.envs import _brax_adapter
 
-        return _brax_adapter.adapt(name, env)
+        return _with_limit(_brax_adapter.adapt(name, env))
     if hasattr(env, "default_params") or hasattr(env, "action_space"):
         raise UserError(
             f"{name}: reset and step of gymnax start a new episode by themselves; write "
@@ -41,3 +42,12 @@ def adapt(name: str, env: Any) -> Environment:
         f"{name} is in no style that is known: an environment has a `spec` (rl_es.interfaces), or "
         "`reset_env` and `step_env` (gymnax), or `action_size` (brax)"
     )
+
+
+def _with_limit(env: Environment) -> Environment:
+    if env.spec.episode_length is not None:
+        return env
+    from rl_es.envs._time_limits import tell_limit
+
+    with implicit_promotion():
+        return tell_limit(env)

@@ -1,5 +1,6 @@
 """Classes in the styles of gymnax 0.0.x, gymnax 1.x and brax, as people write them."""
 
+from functools import partial
 from typing import ClassVar, NamedTuple
 
 import brax.envs
@@ -16,6 +17,7 @@ from rl_es.envs._styles import adapt
 from rl_es.errors import UserError
 from rl_es.interfaces import Box, Discrete
 from rl_es.rollout.wrappers import TimeLimit
+from rl_es.tools.check_agent import find_key_reuse
 
 LIMIT = 7
 
@@ -173,7 +175,64 @@ class DoneWithoutMethods(Walk):
         return self.get_obs(state), state, 1.0 * action, state.x >= params.goal, {}
 
 
-LIMITED = (Walk, Old, OtherCounter, OtherName, OnObject, SixValues, DoneWithoutMethods)
+@struct.dataclass
+class InventoryParams:
+    periods: int = LIMIT
+    goal: float = 3.0
+
+
+class UnknownName(OtherCounter):
+    """Its limit has a name that no list can have, and its step is under jit."""
+
+    default_params = InventoryParams()
+
+    @partial(jax.jit, static_argnums=0)
+    def step_env(self, key, state, action, params):
+        state = CountedState(state.x + action, state.steps_taken + 1)
+        done = jnp.any(jnp.array([state.x >= params.goal, state.steps_taken >= params.periods]))
+        return state.x[None], state, 1.0 * action, done, {}
+
+
+class ClockState(NamedTuple):
+    x: jax.Array
+    clock: jax.Array
+
+
+@struct.dataclass
+class DurationParams:
+    time_limit: float = 0.1 * LIMIT  # seconds, not steps
+
+
+class Seconds(OtherCounter):
+    """Its limit is a duration, and its state has a clock."""
+
+    default_params = DurationParams()
+
+    def reset_env(self, key, params):
+        state = ClockState(jnp.zeros(()), jnp.zeros(()))
+        return state.x[None], state
+
+    def step_env(self, key, state, action, params):
+        state = ClockState(state.x + action, state.clock + 0.1)
+        done = jax.lax.select(state.clock >= params.time_limit - 1e-3, True, state.x >= 3.0)
+        return state.x[None], state, 1.0 * action, done, {}
+
+
+class OwnTruncation(OtherCounter):
+    """gymnax 1.x: is_truncated of its own, with a limit in the code."""
+
+    default_params = BareParams()
+
+    def step_env(self, key, state, action, params):
+        state = CountedState(state.x + action, state.steps_taken + 1)
+        return state.x[None], state, 1.0 * action, state.x >= params.goal, {}
+
+    def is_truncated(self, state, params):
+        return state.steps_taken >= LIMIT
+
+
+UNNAMED = (UnknownName, Seconds, OwnTruncation)
+LIMITED = (Walk, Old, OtherCounter, OtherName, OnObject, SixValues, DoneWithoutMethods, *UNNAMED)
 
 
 def rollout(env, action, steps):
@@ -214,11 +273,65 @@ def test_the_limit_can_be_lifted(kind):
         (Walk, "limit 7: max_steps_in_episode of its parameters"),
         (OtherName, "limit 7: horizon of its parameters"),
         (OnObject, "limit 7: max_steps of the environment"),
+        (UnknownName, "limit 7: every episode ends by then, by steps_taken of its state"),
+        (Seconds, "limit 7: every episode ends by then, by clock of its state"),
         (Unlimited, "no time limit: neither"),
     ],
 )
 def test_where_the_limit_is_from_is_told(kind, words):
     assert words in adapt("walk", kind()).spec.notes[0]
+
+
+class OnlyTime(OtherCounter):
+    """The one end that it has is the limit, and its steps are random."""
+
+    default_params = InventoryParams()
+
+    def step_env(self, key, state, action, params):
+        x = state.x + jax.random.normal(key)
+        state = CountedState(x, state.steps_taken + 1)
+        return x[None], state, x, state.steps_taken >= params.periods, {}
+
+
+def test_an_end_by_time_alone_is_a_truncation():
+    env = adapt("walk", OnlyTime())
+    _, steps = rollout(env, jnp.int32(0), 10)
+    assert env.spec.episode_length == LIMIT and not steps.terminated.any()
+
+
+class Walled(OtherCounter):
+    """It ends at a wall whose place the key draws: no time limit, whatever the actions are."""
+
+    default_params = BareParams()
+
+    def reset_env(self, key, params):
+        state = CountedState(jnp.zeros(()), jax.random.randint(key, (), 0, 5))
+        return state.x[None], state
+
+    def step_env(self, key, state, action, params):
+        state = CountedState(state.x + action, state.steps_taken + 1)
+        return state.x[None], state, 1.0 * action, state.steps_taken >= 7, {}
+
+
+def test_an_end_that_a_key_draws_is_no_limit():
+    env = adapt("walk", Walled())
+    _, steps = rollout(env, jnp.int32(0), 10)
+    assert env.spec.episode_length is None and steps.terminated.any()
+
+
+class RandomSteps(Old):
+    """gymnax 0.0.x, with random steps and the limit in `done`."""
+
+    def step_env(self, key, state, action, params):
+        return super().step_env(key, state, action + jax.random.bernoulli(key), params)
+
+
+@pytest.mark.parametrize("kind", [RandomSteps, OnlyTime])
+def test_a_step_uses_its_key_once(kind):
+    env = adapt("walk", kind())
+    key = jax.random.key(0)
+    state, _ = env.reset(key)
+    assert not find_key_reuse(env.step, key, state, jnp.int32(0))
 
 
 class DuckDiscrete:
@@ -365,6 +478,31 @@ def test_brax_training_wrappers_are_taken_off():
     assert going.terminated.argmax() == 3 and not going.truncated.any()
     _, staying = rollout(env, jnp.zeros(1), 8)
     assert not staying.terminated.any() and staying.truncated.argmax() == LIMIT - 1
+    _, longer = rollout(TimeLimit(env, 9), jnp.zeros(1), 10)
+    assert not longer.terminated.any() and longer.truncated.argmax() == 8
+
+
+class CountedSlide(Slide):
+    """Playground's manner: a counter in `info`, and the limit in `done`."""
+
+    def reset(self, rng):
+        state = super().reset(rng)
+        return state.replace(info={**state.info, "step": 0})
+
+    def step(self, state, action):
+        after = super().step(state, action)
+        step = state.info["step"] + 1
+        over = (after.done > 0) | (step >= LIMIT)
+        info = {**after.info, "step": step}
+        return after.replace(done=jnp.where(over, 1.0, 0.0), info=info)
+
+
+def test_a_limit_in_the_done_of_brax_is_a_truncation():
+    env = adapt("slide", CountedSlide())
+    assert env.spec.episode_length == LIMIT and "by info.step" in env.spec.notes[0]
+    assert env.spec.notes[1] == "observation: state; privileged_state is for critics"
+    _, going = rollout(env, jnp.ones(1), 5)
+    assert going.terminated.argmax() == 3 and not going.truncated.any()
     _, longer = rollout(TimeLimit(env, 9), jnp.zeros(1), 10)
     assert not longer.terminated.any() and longer.truncated.argmax() == 8
 
