@@ -1,6 +1,6 @@
 """EGGROLL with full-rank noise in some matrices: which layer pays for low rank?
 
-    python run_benchmark.py run sweeps/low_rank/layers.yaml
+    python run_benchmark.py run benchmarks/layers.yaml
 
 An agent for that sweep alone. It perturbs the chosen matrices element by element, as a bias is.
 """

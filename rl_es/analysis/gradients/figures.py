@@ -62,8 +62,9 @@ def _distances(panel: Axes, rows: pd.DataFrame, style: Style) -> None:
     panel.set_ylim(values.min() / 1.5, values.max() * 1.5)
     drawing.set_log_ticks(panel.yaxis)
     panel.set_ylabel("distance of expected updates")
-    text, corner = f"slope\n{slope_text(rows.iloc[0].to_dict())}", panel.transAxes
-    panel.text(0.97, 0.95, text, ha="right", va="top", fontsize=7, transform=corner)
+    if slope := slope_text(rows.iloc[0].to_dict()):
+        place = dict(x=0.97, y=0.95, ha="right", va="top", transform=panel.transAxes)
+        panel.text(s=f"slope\n{slope}", fontsize=7, **place)
 
 
 def _ratios(panel: Axes, rows: pd.DataFrame, style: Style) -> None:

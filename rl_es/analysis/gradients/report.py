@@ -130,7 +130,9 @@ def _bias_blocks(bias: pd.DataFrame) -> Iterator[str]:
         yield BY_RANK
     for (env, agent, factors), group in bias.groupby(["env", "agent", "factors"]):
         first = group.drop_duplicates("reference").to_dict("records")
-        slopes = "; ".join(f"{row['reference']} {slope_text(row)}" for row in first)
+        slopes = "; ".join(
+            f"{row['reference']} {text}" for row in first if (text := slope_text(row))
+        )
         rows = []
         for _, of_label in group.groupby("label", sort=False):
             by_reference = {row["reference"]: row for row in of_label.to_dict("records")}
@@ -140,7 +142,7 @@ def _bias_blocks(bias: pd.DataFrame) -> Iterator[str]:
                 cells += _distance_cells(by_reference.get(reference))
             rows.append(cells)
         subject = f"{escape_markdown(env)}, {escape_markdown(agent)}, {factors} factors"
-        yield f"{subject}: slope {slopes}."
+        yield f"{subject}: slope {slopes}." if slopes else f"{subject}."
         yield to_markdown(make_table(BIAS_HEADS, rows))
 
 

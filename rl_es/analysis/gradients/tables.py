@@ -51,7 +51,7 @@ RANK_BIAS_COLUMNS = {
     "low": "lower bound of its 95 % interval",
     "high": "upper bound",
     "slope": "of the least-squares line of log distance on log rank, over the ranks of this "
-    "environment, agent and reference",
+    "environment, agent, factors and reference; none where the exact distance is not as 1 / rank",
     "slope_low": "lower bound of its 95 % interval",
     "slope_high": "upper bound",
 }
@@ -114,13 +114,17 @@ def _distance_rows(
     squares = squared_norm(differences)
     without = np.stack([squared_norm(np.delete(differences, s, 1)) for s in range(len(common))])
     ranks = np.array([rows["rank"].iloc[0] for rows in by_label], float)
+    columns = [_label_columns(rows[rows["seed"].isin(common)]) for rows in by_label]
+    products = ranks * [label["exact"] for label in columns]
+    if np.ptp(products) > 1e-6 * products.max():  # no power of the rank, such as orthogonal factors
+        ranks = np.full_like(ranks, np.nan)
     fit = jackknife(slope(ranks, squares), slope(ranks, without))
     square = jackknife(squares, without)
     bounds = {"distance": square.estimate, "low": square.low, "high": square.high}
-    for index, rows in enumerate(by_label):
+    for index in range(len(by_label)):
         yield {
             "reference": reference,
-            **_label_columns(rows[rows["seed"].isin(common)]),
+            **columns[index],
             **{name: float(np.sqrt(max(values[index], 0.0))) for name, values in bounds.items()},
             "slope": float(fit.estimate),
             "slope_low": float(fit.low),
@@ -165,7 +169,9 @@ def slope(ranks: np.ndarray, squares: np.ndarray) -> np.ndarray:
 
 
 def slope_text(row: Mapping[str, Any]) -> str:
-    """Returns a row's slope and its interval, for people: '-1.002 [-1.008, -0.997]'."""
+    """Returns a row's slope and its interval, for people: '-1.002 [-1.008, -0.997]'; else ''."""
+    if np.isnan(row["slope"]):
+        return ""
     text = f"{row['slope']:.3f} [{row['slope_low']:.3f}, {row['slope_high']:.3f}]"
     return text.replace("-", "\N{MINUS SIGN}")
 
