@@ -1,5 +1,7 @@
 """Networks of the user's own: by file or by module, with their code in a run's identity."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import jax
@@ -12,7 +14,10 @@ from rl_es.interfaces import Discrete, EnvSpec, Observation
 from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.policy import make_policy
 from rl_es.rollout.wrappers import implicit_promotion
+from rl_es.training.policies import find_policy
+from tests.running import ran, single_device, sweep_of
 
+ROOT = Path(__file__).parents[2]
 SPEC = EnvSpec("toy", (3,), Discrete(2), 10)
 NET = '''
 """A network."""
@@ -101,3 +106,48 @@ def test_a_module_that_cannot_be_imported_names_its_line(tmp_path):
     path.write_text("import jax\njax.numpyy\n")
     with pytest.raises(UserError, match=r"network: .*net.py: AttributeError: .* \(net.py:2\)"):
         make_policy(PolicyConfig(network=f"{path}:Net"), SPEC)
+
+
+SWEEP = """
+name: foreign
+seeds: 1
+defaults:
+  budget: {{generations: 1}}
+  evaluation: {{points: 1, episodes: 1}}
+  policy: {{network: "{folder}/net0.py:Net"}}
+environments: [{{name: "{folder}/my_env.py:MyEnv", label: plane, episode_length: 5}}]
+agents: [{{name: random_search, with: {{population: 4}}}}]
+"""
+
+
+def evaluate(folder: Path) -> list[str]:
+    """Evaluates the policies in a process of its own; returns its messages."""
+    ended = subprocess.run(
+        [sys.executable, "-m", "rl_es", "evaluate", folder / "out", "--episodes", "1"],
+        cwd=ROOT,
+        env=single_device(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stderr.splitlines()
+
+
+def test_evaluation_warns_of_code_that_has_changed_since_training(tmp_path):
+    config(tmp_path)
+    environment = (ROOT / "rl_es/tools/templates/my_env.py").read_text()
+    (tmp_path / "my_env.py").write_text(environment)
+    out = ran(tmp_path / "out", sweep_of(SWEEP.format(folder=tmp_path)))
+    find_policy(out, "plane", "random_search")  # warns of nothing, which would be an error here
+    (tmp_path / "my_env.py").write_text(environment + "# a comment\n")
+    network = (tmp_path / "net0.py").read_text()
+    (tmp_path / "net0.py").write_text(network.replace("nn.relu", "nn.tanh"))
+    (message,) = evaluate(tmp_path)
+    assert message.startswith("warning: ") and message.endswith(
+        f"the code of {tmp_path}/net0.py:Net has changed since this policy was trained"
+    )
+    (tmp_path / "net0.py").write_text(network)
+    (tmp_path / "my_env.py").write_text(environment.replace("1.0 - distance", "2.0 - distance"))
+    (message,) = evaluate(tmp_path)
+    assert f"the code of {tmp_path}/my_env.py:MyEnv has changed" in message
