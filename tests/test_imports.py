@@ -38,7 +38,7 @@ ALLOWED = {
     "tuning": {"sweep", "terminal", *SWEEP},
     "replay": SWEEP,
     "tools": {"analysis", "sweep", "terminal", *SWEEP},
-    "api": {"analysis", "sweep", *SWEEP},
+    "api": {"analysis", "sweep", "tools", *SWEEP},
     "cli": {
         "analysis",
         "gradients",

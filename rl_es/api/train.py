@@ -19,6 +19,8 @@ from rl_es.sweep.cells import expand_cells
 from rl_es.sweep.loading import validate_sweep
 from rl_es.sweep.progress import Progress, make_progress
 from rl_es.sweep.schema import Sweep
+from rl_es.sweep.tracking import TrackedProgress, Tracker
+from rl_es.tools.trackers import make_trackers
 
 BUDGETS = ("env_steps", "generations", "seconds")
 
@@ -39,6 +41,8 @@ def train(
     devices: int | None = None,
     retry_failed: bool = False,
     progress: bool = True,
+    tensorboard: bool = False,
+    wandb: bool = False,
     **settings: Any,
 ) -> Results:
     """Trains agents on environments: every combination, for every seed.
@@ -66,6 +70,8 @@ def train(
         The first use of jax in this process fixes how many devices a CPU counts as.
       retry_failed: run the runs that failed before, and no others.
       progress: show the progress of runs; otherwise print failures only.
+      tensorboard: write TensorBoard's event files into `tensorboard/` of `out` while it trains.
+      wandb: log the runs to Weights & Biases while it trains, with its files in `out`.
       settings: settings of every agent, such as population, sigma, lr, rank.
 
     Returns:
@@ -86,12 +92,15 @@ def train(
     sweep = _sweep({**content, "environments": env, "agents": agent}, budget)
     if devices is not None:
         devices = whole_number("train: devices", devices, 1, MAX_SEED)
+    if out is None and (tensorboard or wandb):
+        raise UserError("train: tensorboard and wandb keep files: name the results folder, out=...")
     if out is None:
         folder = Path(tempfile.mkdtemp(prefix="rl_es_"))
     else:
         folder = check_folder(existing_path("train: out", out), "out")
     try:
-        _run(sweep, folder, devices, retry_failed, progress)
+        trackers = make_trackers(folder, tensorboard, wandb)
+        _run(sweep, folder, devices, retry_failed, progress, trackers)
         results = _read_results(sweep, folder)
     except BaseException:
         if out is None:
@@ -119,19 +128,28 @@ def _sweep(content: Mapping[str, Any], budget: Mapping[str, float]) -> Sweep:
     return validate_sweep(call)
 
 
-def _run(sweep: Sweep, folder: Path, devices: int | None, retry: bool, verbose: bool) -> None:
+def _run(
+    sweep: Sweep,
+    folder: Path,
+    devices: int | None,
+    retry: bool,
+    verbose: bool,
+    trackers: Sequence[Tracker],
+) -> None:
     """Runs the sweep, with messages about arguments in place of options of the command line."""
     from rl_es.sweep import execution
     from rl_es.training.resources import Resources
 
     progress = _make_progress(verbose)
+    tracked = TrackedProgress(progress, folder, trackers)
     try:
-        execution.run_sweep(sweep, folder, progress, Resources(devices), retry_failed=retry)
+        execution.run_sweep(sweep, folder, tracked, Resources(devices), retry_failed=retry)
     except UserError as error:
         message = re.sub(r"^--(?=\w+: )", "train: ", str(error))
         error.args = (re.sub(r"(?<= )--(?=out\b)", "", message),)
         raise
     finally:
+        tracked.close()
         if verbose:
             progress.end()
 

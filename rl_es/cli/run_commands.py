@@ -136,7 +136,9 @@ class RunCommand:
         sweep = arguments.read_sweep(self.sweep, self.set)
         make_executor = self._executor_factory()
         out = arguments.results_folder(self.out, sweep.name)
-        trackers = self._trackers(out)
+        from rl_es.tools.trackers import make_trackers
+
+        trackers = make_trackers(out, self.tensorboard, self.wandb)
         from rl_es.sweep import execution
         from rl_es.sweep.tracking import TrackedProgress
         from rl_es.training import multihost
@@ -170,19 +172,6 @@ class RunCommand:
                 write_films(out)
             write_report(out)
         return code
-
-    def _trackers(self, out: Path) -> list[Any]:
-        """Returns the trackers that the flags name; `out` is the results folder."""
-        trackers: list[Any] = []
-        if self.tensorboard:
-            from rl_es.tools.tensorboard import TensorboardTracker
-
-            trackers.append(TensorboardTracker(out))
-        if self.wandb:
-            from rl_es.tools.wandb import WandbTracker
-
-            trackers.append(WandbTracker(out))
-        return trackers
 
     def _executor_factory(self) -> Any:
         """Returns the factory of what runs the groups; None where this process runs them."""

@@ -104,10 +104,14 @@ class TrackedProgress(Progress):
 
     def end(self) -> None:
         """Ends the curves of runs that were stopped, and the reports."""
+        self.close()
+        self._progress.end()
+
+    def close(self) -> None:
+        """Ends the curves of runs that were stopped."""
         with self._lock:
             self._call(lambda tracker: tracker.close())
             self._trackers.clear()
-        self._progress.end()
 
     def _end(self, cell: Cell) -> None:
         with self._lock:

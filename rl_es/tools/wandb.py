@@ -28,7 +28,7 @@ class WandbTracker:
         Raises:
           UserError: wandb is not installed.
         """
-        registry.require("wandb", "wandb", "--wandb")
+        registry.require("wandb", "wandb", "logging to Weights & Biases")
         self._wandb = importlib.import_module("wandb")
         self._folder = folder
         self._runs: dict[str, Any] = {}  # runs that are tracked, by run_id

@@ -1,6 +1,8 @@
 """Training without a sweep file: the same runs as with one, and errors that name the argument."""
 
 import gc
+import importlib.util
+import re
 import traceback
 import warnings
 from collections.abc import Callable
@@ -13,9 +15,9 @@ import pandas as pd
 import pytest
 
 import rl_es
-from rl_es import errors
+from rl_es import errors, registry
 from rl_es.api.arguments import plain_value
-from rl_es.errors import ConfigError
+from rl_es.errors import ConfigError, UserError
 from rl_es.results import tables
 from rl_es.sweep.cells import expand_cells
 from tests.api.conftest import ENV, SMALL
@@ -207,3 +209,31 @@ def test_values_that_no_file_holds() -> None:
     for value in (None, b"x", object(), {1: 2}, {"a": float("inf")}, "a\0b", endless, 1j):
         with pytest.raises(ConfigError):
             plain_value(value)
+
+
+@pytest.mark.extra("tensorboard")
+def test_evaluations_go_to_tensorboard_while_it_trains(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    results = rl_es.train(ENV, "eggroll", out=tmp_path, tensorboard=True, **{**SMALL, "seeds": 1})
+    (path,) = (tmp_path / "tensorboard").glob("*/eggroll/seed_0")
+    events = EventAccumulator(str(path))
+    events.Reload()
+    steps = [scalar.step for scalar in events.Scalars("return_mean")]
+    assert steps == list(results.curves["env_steps"]) and not capfd.readouterr().out
+
+
+def test_trackers_that_cannot_work_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(UserError, match="tensorboard and wandb keep files: name .* out="):
+        rl_es.train(ENV, "eggroll", tensorboard=True, **SMALL)
+    find = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name: None if name == "wandb" else find(name)
+    )
+    with pytest.raises(UserError, match=re.escape(registry.install_command("wandb"))):
+        rl_es.train(ENV, "eggroll", out=tmp_path / "out", wandb=True, **SMALL)
+    assert not (tmp_path / "out").exists()

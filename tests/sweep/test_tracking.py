@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rl_es.results import tables
+from rl_es.sweep import worker_pool
 from rl_es.sweep.cells import Cell, expand_cells
 from rl_es.sweep.progress import CellReport, Progress
 from rl_es.sweep.tracking import TrackedProgress
@@ -53,6 +54,16 @@ def test_every_evaluation_is_sent_once_and_results_stay_equal(tmp_path: Path) ->
     assert recorder.closed and not failing.steps
     assert notes.texts == ["recorder is left out from here on: OSError: no network"]
     same(tmp_path / "tracked", ran(tmp_path / "plain", sweep_of(ONE)))
+
+
+def test_evaluations_of_workers_are_sent(tmp_path: Path) -> None:
+    recorder = Recorder()
+    progress = TrackedProgress(Progress(), tmp_path, [recorder])
+    ran(tmp_path, sweep_of(ONE), progress, make_executor=worker_pool.worker_pool(2))
+    progress.end()
+    curves, _ = tables.load_tables(tmp_path)
+    expected = {run: list(rows["env_steps"]) for run, rows in curves.groupby("run_id")}
+    assert recorder.steps == expected and sorted(recorder.ends) == sorted(expected)
 
 
 def test_a_look_at_a_cell_is_taken_every_few_seconds(tmp_path: Path) -> None:
