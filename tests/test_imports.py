@@ -63,6 +63,7 @@ GUARDED = {
     "envs/_adapter.py",  # these are traced into programs, or run while an environment is made
     "envs/_brax_adapter.py",
     "envs/_navix_adapter.py",
+    "envs/_time_limits.py",
 }
 
 
