@@ -4,6 +4,7 @@ Kernels start as N(0, 1) / sqrt(fan in), biases at zero, as in the EGGROLL paper
 All but the CNN and the shared MLP flatten their observations.
 """
 
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
+
+from rl_es.errors import UserError
 
 KERNEL = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
 
@@ -93,11 +96,37 @@ class GRU(nn.Module):
         return jnp.zeros((self.widths[-1],), jnp.float32)
 
 
-def carry_of(module: Any) -> Any:
-    """Returns the initial state of a module: its `carry`, or () if it has none."""
-    return getattr(module, "carry", ())
+def carry_of(module: nn.Module, observation_shape: tuple[int, ...]) -> Any:
+    """Returns the initial state of a module; () if it is not recurrent.
+
+    It is the module's `carry`, or that of `initialize_carry(rng, input_shape)`, which flax's own
+    cells have.
+    """
+    if hasattr(module, "carry"):
+        return module.carry  # pyright: ignore[reportAttributeAccessIssue]
+    if _initialises_carry(module):
+        return module.apply({}, jax.random.key(0), observation_shape, method="initialize_carry")
+    return ()
 
 
-def is_recurrent(module: Any) -> bool:
-    """Returns True if a module maps (carry, x) to (carry, output)."""
-    return jax.tree.leaves(carry_of(module)) != []
+def _initialises_carry(module: nn.Module) -> bool:
+    """Tells whether a module has a method of that name: a static one lacks the module's sizes."""
+    return inspect.isfunction(inspect.getattr_static(module, "initialize_carry", None))
+
+
+def check_inputs(module: nn.Module) -> None:
+    """Refuses a module that takes more than an observation and the carry that it starts with.
+
+    Raises:
+      UserError: names the arguments, and what to write.
+    """
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(module.__call__).parameters.values()
+    required = [p.name for p in parameters if p.kind in kinds and p.default is p.empty]
+    if len(required) > (2 if hasattr(module, "carry") or _initialises_carry(module) else 1):
+        remedy = "give all but the observation a default"
+        if len(required) == 2:
+            remedy += "; or, if it is recurrent, write def initialize_carry(self, rng, input_shape)"
+        raise UserError(
+            f"network {type(module).__name__}: it is called with ({', '.join(required)}); {remedy}"
+        )

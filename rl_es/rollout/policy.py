@@ -8,6 +8,7 @@ parameters.
 `UniformPolicy` takes every allowed action with the same probability.
 """
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -34,7 +35,7 @@ from rl_es.interfaces import (
 )
 from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.heads import Categorical, Head, make_head
-from rl_es.rollout.networks import CNN, GRU, MLP, SharedMLP, carry_of, is_recurrent
+from rl_es.rollout.networks import CNN, GRU, MLP, SharedMLP, carry_of, check_inputs
 
 THETA = "theta"
 
@@ -85,9 +86,9 @@ def parameter_policy(spec: EnvSpec) -> ParameterPolicy:
 class ModulePolicy:
     """A module and an action head.
 
-    The module maps the float32 values of an observation to the head's outputs. A module with an
-    attribute `carry`, a pytree of arrays, is recurrent: it maps (carry, values) to (carry,
-    outputs).
+    The module maps the float32 values of one observation, without a batch axis, to the head's
+    outputs. A module with an attribute `carry`, a pytree of arrays, or with flax's
+    `initialize_carry(rng, input_shape)` is recurrent: it maps (carry, values) to (carry, outputs).
 
     The parameters are {"network": the module's, "head": the head's, absent if it has none}.
 
@@ -111,7 +112,7 @@ class ModulePolicy:
         return {**params, "head": head} if head else params
 
     def initial_state(self) -> PolicyState:
-        return carry_of(self.module)
+        return carry_of(self.module, self.observation_shape)
 
     def act(
         self, params: Params, state: PolicyState, observation: Observation, key: Array
@@ -133,13 +134,15 @@ class ModulePolicy:
     @cached_property
     def _parameters(self) -> ParameterSpec:
         name = type(self.module).__name__
+        check_inputs(self.module)
         try:
             variables = jax.eval_shape(
                 lambda: self.module.init(jax.random.key(0), *self._example_inputs())
             )
             if extra := sorted(set(variables) - {"params"}):
                 raise UserError(
-                    f"network {name}: it keeps {extra}; a policy may have parameters only"
+                    f"network {name}: it keeps {extra}; a policy may have parameters only: "
+                    "write layers without running statistics, such as LayerNorm"
                 )
             shapes = jax.eval_shape(lambda: self.init(jax.random.key(0)))
             if not shapes["network"]:
@@ -160,12 +163,21 @@ class ModulePolicy:
             raise UserError(f"network {name}: what it carries must keep its shapes and types")
         if not isinstance(output, jax.ShapeDtypeStruct):
             raise UserError(
-                f"network {name}: it must give one array, not a {type(output).__name__}"
+                f"network {name}: it must give one array, not a {type(output).__name__}; "
+                f"return the {self.head.outputs} numbers that the action head reads"
             )
         if output.size != self.head.outputs:
+            remedy = ""
+            if output.ndim != 1:
+                remedy = (
+                    f"; flatten by x.reshape(-1): an observation is {self.observation_shape}, "
+                    "without a batch axis"
+                )
+            elif not hasattr(self.module, "outputs"):
+                remedy = "; write a field outputs: int, which is given that number"
             raise UserError(
                 f"network {name}: it has {output.size} outputs, the action head reads "
-                f"{self.head.outputs}"
+                f"{self.head.outputs}{remedy}"
             )
         matrices, refusals = find_matrices(self.module, shapes["network"], self._example_inputs)
         return ParameterSpec(shapes, matrices, refusals)
@@ -174,10 +186,10 @@ class ModulePolicy:
         self, network: Params, state: PolicyState, values: Array
     ) -> tuple[PolicyState, Array]:
         output = self.module.apply({"params": network}, *self._inputs(state, values))
-        return output if is_recurrent(self.module) else (state, output)  # pyright: ignore[reportReturnType]
+        return output if jax.tree.leaves(state) else (state, output)  # pyright: ignore[reportReturnType]
 
     def _inputs(self, state: PolicyState, values: Array) -> tuple[Any, ...]:
-        return (state, values) if is_recurrent(self.module) else (values,)
+        return (state, values) if jax.tree.leaves(state) else (values,)
 
     def _example_inputs(self) -> tuple[Any, ...]:
         """Returns arguments for the module. Call it in a trace only: outside it would compile."""
@@ -247,19 +259,37 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
 
 
 def _import_network(name: str, outputs: int) -> nn.Module:
-    """Returns an instance of the module class that a reference names."""
+    """Returns an instance of the module class that a reference names.
+
+    The number of outputs is its field `outputs`, or else the one field without a default. A class
+    whose fields all have one is made by itself, and has the outputs that it has.
+    """
     try:
         module, _ = plugins.load(name)
     except UserError as error:
         raise UserError(f"network: {error}") from None
     if not (isinstance(module, type) and issubclass(module, nn.Module)):
-        raise UserError(f"network: '{name}' is not a flax.linen.Module")
-    try:
-        return module(outputs=outputs)  # pyright: ignore[reportCallIssue]
-    except Exception as error:  # a module may raise anything
         raise UserError(
-            f"network: '{name}' must be made by {module.__name__}(outputs=...) alone "
-            f"({short_reason(error)}){source_line(error)}"
+            f"network: '{name}' is not a flax.linen.Module; write: class {plugins.short_name(name)}"
+            "(flax.linen.Module), also for one of flax.nnx"
+        )
+    fields = [field for field in dataclasses.fields(module) if field.name not in ("parent", "name")]
+    required = [field.name for field in fields
+                if field.default is field.default_factory is dataclasses.MISSING]  # fmt: skip
+    has_outputs = any(field.name == "outputs" for field in fields)
+    if excess := [field for field in required if field != "outputs"][0 if has_outputs else 1 :]:
+        raise UserError(
+            f"network: '{name}' must be made from the number of its outputs alone; write a default "
+            f"for {', '.join(excess)}"
+        )
+    arguments = dict.fromkeys(["outputs"] if has_outputs else required, outputs)
+    try:
+        return module(**arguments)
+    except Exception as error:  # a module may raise anything
+        call = ", ".join(f"{field}={value}" for field, value in arguments.items())
+        raise UserError(
+            f"network: '{name}' cannot be made by {module.__name__}({call}): {short_reason(error)}"
+            f"{source_line(error)}"
         ) from None
 
 

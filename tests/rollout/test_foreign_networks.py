@@ -151,3 +151,122 @@ def test_evaluation_warns_of_code_that_has_changed_since_training(tmp_path):
     (tmp_path / "my_env.py").write_text(environment.replace("1.0 - distance", "2.0 - distance"))
     (message,) = evaluate(tmp_path)
     assert f"the code of {tmp_path}/my_env.py:MyEnv has changed" in message
+
+
+OTHERS = """
+from typing import Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn, nnx
+
+class ByAnotherName(nn.Module):
+    action_dim: int
+    hidden: int = 4
+
+    @nn.compact
+    def __call__(self, x, train: bool = False):
+        x = nn.Dropout(0.5)(nn.LayerNorm()(nn.Dense(self.hidden)(x)), deterministic=not train)
+        return nn.Dense(self.action_dim)(x)
+
+class OfItsOwn(nn.Module):
+    features: Sequence[int] = (4, 2)
+
+    @nn.compact
+    def __call__(self, x):
+        for size in self.features:
+            x = nn.tanh(nn.Dense(size)(x))
+        return x
+
+class Recurrent(nn.Module):
+    action_dim: int
+
+    def setup(self):
+        self.cell = nn.OptimizedLSTMCell(4)
+        self.out = nn.Dense(self.action_dim)
+
+    def __call__(self, carry, x):
+        carry, y = self.cell(carry, x)
+        return carry, self.out(y)
+
+    def initialize_carry(self, rng, input_shape):
+        return self.cell.initialize_carry(rng, input_shape)
+
+class StaticCarry(Recurrent):
+    @staticmethod
+    def initialize_carry(batch_size, hidden_size):
+        return jnp.zeros((batch_size, hidden_size))
+
+class TwoSizes(nn.Module):
+    depth: int
+    action_dim: int
+
+class Batched(nn.Module):
+    action_dim: int
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.action_dim)(x.reshape((x.shape[0], -1)))
+
+class WithValue(ByAnotherName):
+    def __call__(self, x):
+        return super().__call__(x), x.sum()
+
+class RunningMean(ByAnotherName):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.action_dim)(nn.BatchNorm(use_running_average=True)(x))
+
+class NotLinen(nnx.Module):
+    pass
+
+class Raises(ByAnotherName):
+    def __post_init__(self):
+        raise ValueError("no such size")
+"""
+
+
+def other_policy(folder: Path, name: str, spec: EnvSpec = SPEC):
+    """Returns the policy of a network of `OTHERS`."""
+    path = folder / "others.py"
+    path.write_text(OTHERS)
+    return make_policy(PolicyConfig(network=f"{path}:{name}"), spec)
+
+
+@pytest.mark.parametrize("name", ["ByAnotherName", "OfItsOwn"])
+def test_the_field_without_a_default_is_the_number_of_outputs(tmp_path, name):
+    policy = other_policy(tmp_path, name)
+    params = policy.init(jax.random.key(0))
+    assert policy.initial_state() == ()
+    assert policy.act(params, (), Observation(jnp.ones(3)), jax.random.key(1))[1] in (0, 1)
+
+
+def test_a_recurrent_network_starts_with_the_carry_that_it_initialises(tmp_path):
+    policy = other_policy(tmp_path, "Recurrent")
+    params, start = policy.init(jax.random.key(0)), policy.initial_state()
+    assert [leaf.shape for leaf in jax.tree.leaves(start)] == [(4,), (4,)]
+    after, action = policy.act(params, start, Observation(jnp.ones(3)), jax.random.key(1))
+    assert action in (0, 1)
+    assert any(leaf.any() for leaf in jax.tree.leaves(after))
+    assert policy.parameters.size == 10 + sum(
+        leaf.size for leaf in jax.tree.leaves(params["network"]["cell"])
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("TwoSizes", "from the number of its outputs alone; write a default for action_dim"),
+        ("StaticCarry", r"\(carry, x\); .* write def initialize_carry\(self, rng, input_shape\)"),
+        ("Batched", r"6 outputs, the action head reads 2; flatten by x.reshape\(-1\): .* \(3, 1\)"),
+        ("WithValue", "not a tuple; return the 2 numbers"),
+        ("RunningMean", r"\['batch_stats'\]; .*, such as LayerNorm"),
+        ("NotLinen", r"write: class NotLinen\(flax.linen.Module\), also for one of flax.nnx"),
+        ("Raises", r"made by Raises\(action_dim=2\): no such size \(others.py:\d+\)"),
+    ],
+)
+def test_what_a_network_lacks_is_said_on_one_line(tmp_path, name, words):
+    spec = EnvSpec("toy", (3, 1), Discrete(2), 10) if name == "Batched" else SPEC
+    with pytest.raises(UserError, match=words) as caught:
+        other_policy(tmp_path, name, spec).parameters  # noqa: B018
+    assert "\n" not in str(caught.value)

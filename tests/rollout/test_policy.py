@@ -107,7 +107,7 @@ def test_log_std_is_evolved_but_no_matrix():
             "network: rl_es.rollout.networks has no 'Missing'",
         ),
         ({"network": "rl_es.rollout.networks:pqn"}, "pqn' is not a flax.linen.Module"),
-        ({"network": "tests.evolution.refused:NoOutputs"}, r"NoOutputs\(outputs=...\) alone"),
+        ({"network": "tests.evolution.refused:NoOutputs"}, "write a field outputs: int"),
         ({"network": "rl_es.rollout.networks:CNN"}, "network CNN: it cannot be called"),
     ],
 )
