@@ -250,6 +250,20 @@ def test_a_figure_of_a_stated_width_is_no_higher_than_a_page() -> None:
     assert {width for width, _ in sizes} == {3.25}
 
 
+def test_a_height_at_which_names_of_rows_overlap_is_refused(results: Results) -> None:
+    folder = results(labels=["eggroll", "open_es", *(f"pes {n}" for n in range(6))], seeds=2)
+
+    def plot(height: float) -> Any:
+        return rl_es.plot(
+            folder, "normalised", replicates=2, width=3.25, height=height, caption=False
+        )
+
+    with pytest.raises(UserError, match="no room for 2 rows of panels; set at least") as error:
+        plot(2.0)
+    least = float(str(error.value).split("at least ")[1].split(",")[0])
+    assert 2.0 < least < 3.0 and not misplaced(plot(least))
+
+
 def test_no_room_is_left_for_a_legend_and_a_caption_that_stand_elsewhere(folder: Path) -> None:
     figure = rl_es.plot(folder, replicates=2, width=3.0, height=2.0, caption=False, legend="none")
     box = figure.get_tightbbox()  # inches

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.legend import Legend
 from matplotlib.text import Text
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import FixedLocator, LogLocator
 
 from rl_es.analysis.drawing.captions import Caption, file_metadata
 from rl_es.analysis.drawing.sheets import AUTO_SHEET, Sheet, paper_style
@@ -35,6 +35,7 @@ _NARROW = 1.9  # inches: a panel of this width has no room for four long numbers
 _MARGIN = 0.6  # inches of a panel's share that are outside its axes
 _MIN_ROW = 0.9  # inches: a row of panels that is lower cannot be read
 MAX_LEGEND_WIDTH = 6.75  # inches of a legend alone, on a sheet of any width
+_MIN_LINE = 0.105  # inches: names of rows that stand closer overlap
 _GAP = 0.08  # inches, between panels, legend and notes
 _NOTE_SIZE = 6.5  # points
 _PART = re.compile(r"[-_/=]|[a-z](?=[A-Z])")  # the end of a part of a name
@@ -189,6 +190,8 @@ def finish_figure(
         if sheet.exact_height is None:
             panels += lines * 1.2 * mpl.rcParams["axes.titlesize"] / 72
         arrange()
+    if sheet.exact_height is not None:
+        _check_row_names(figure, sheet.exact_height)
     figure.set_layout_engine("none")
     for axes in figure.axes:
         # The layout's last digits depend on memory addresses, and SVG names clips by all digits.
@@ -218,14 +221,36 @@ def _add_title(figure: Figure, title: str, width: float) -> Text:
 
 def _check_room(figure: Figure, height: float, panels: float) -> None:
     """Refuses a height that leaves rows of panels fewer inches than they need to be read."""
+    lacking = _MIN_ROW - panels / _count_rows(figure)
+    if lacking > 0:
+        raise _height_error(figure, height, lacking)
+
+
+def _check_row_names(figure: Figure, height: float) -> None:
+    """Refuses a height at which the names of rows, as `RowNames` sets them, would overlap."""
+    lacking = 0.0
+    for axes in figure.axes:
+        if isinstance(axes.yaxis.get_major_locator(), FixedLocator):
+            lines = [text.get_text().count("\n") + 1 for text in axes.get_yticklabels()]
+            needed = _MIN_LINE * len(lines) * max(lines, default=0)
+            lacking = max(lacking, needed - axes.get_position().height * height)
+    if lacking > 0:
+        raise _height_error(figure, height, lacking)
+
+
+def _count_rows(figure: Figure) -> int:
     specs = [axes.get_subplotspec() for axes in figure.axes]
-    rows = max((spec.get_gridspec().nrows for spec in specs if spec is not None), default=1)
-    if panels < rows * _MIN_ROW:
-        least = math.ceil(10 * (height - panels + rows * _MIN_ROW)) / 10
-        raise UserError(
-            f"a height of {height:g} inches has no room for {format_count(rows, 'row')} of panels; "
-            f"set at least {least:g}, or a larger width, fewer environments, or no caption"
-        )
+    return max((spec.get_gridspec().nrows for spec in specs if spec is not None), default=1)
+
+
+def _height_error(figure: Figure, height: float, lacking: float) -> UserError:
+    """Returns the error of a height that lacks some inches for each row of panels."""
+    rows = _count_rows(figure)
+    least = math.ceil(10 * round(height + rows * lacking, 6)) / 10
+    return UserError(
+        f"a height of {height:g} inches has no room for {format_count(rows, 'row')} of panels; "
+        f"set at least {least:g}, or a larger width, fewer environments, or no caption"
+    )
 
 
 def _title_rooms(figure: Figure) -> list[tuple[Axes, float]]:
