@@ -203,7 +203,7 @@ def measure_estimates(cell: Cell, sampler: Sampler) -> Mapping[str, Any]:
     moments, env_steps, first = Moments(), 0, 1
     while moments.count < samples:
         state, estimates, steps = sampler.run(state)
-        estimates = np.asarray(estimates[first:], np.float64)[: samples - moments.count]
+        estimates = np.asarray(estimates, np.float64)[first:][: samples - moments.count]
         first = 0
         if len(estimates):
             moments.add(estimates)

@@ -229,8 +229,8 @@ def measure_group(work: PlacedGroup, program: Program) -> GroupEstimate:
     start, generations = time.perf_counter(), 1
     while progress.wall_seconds < PROBE_SECONDS and progress.share(cell) < 1:
         state, rows = program.advance(state, Limit(generations * lane_ones, MAX_STEPS * lane_ones))
-        progress.env_steps += round(float(rows.env_steps.mean()))
-        progress.generation += int(rows.generations[0])
+        progress.env_steps += round(np.asarray(rows.env_steps).mean())
+        progress.generation += int(np.asarray(rows.generations)[0])
         progress.wall_seconds = time.perf_counter() - start
         marks.append((progress.wall_seconds, float(progress.share(cell))))
         generations = min(2 * generations, 64)
