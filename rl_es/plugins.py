@@ -10,8 +10,8 @@ A class has these attributes, too; this module adds those that it lacks. The res
 no difference between a plug-in and a module of the registry.
 
 A run's id depends on a plug-in's `NUMERICS`. Where it states none, it depends on a hash of the
-module's code without comments and docstrings: when the code changes, runs are repeated. Changes of
-modules that the plug-in imports are not noticed.
+module's code without comments and docstrings: when the code changes, runs are repeated. The code of
+a file includes the files beside it that it imports. Changes of other modules are not noticed.
 
 Every module that a reference names is imported. Only a class that looks like an agent or an
 environment is called.
@@ -42,6 +42,7 @@ from rl_es.errors import (
     source_line,
 )
 
+FILE_MODULE = "rl_es_plugin_"  # how names of modules of files start
 _REFERENCE = re.compile(r"(?P<module>[^:\0]+?\.py|[A-Za-z_][\w.]*)(?::(?P<object>[A-Za-z_]\w*))?")
 
 
@@ -116,13 +117,38 @@ def module_numerics(plugin: Any, module: ModuleType) -> int | str:
     numerics = getattr(plugin, "NUMERICS", None)
     if numerics is not None:
         return numerics
-    tree = ast.parse(Path(inspect.getfile(module)).read_bytes())
+    path = Path(inspect.getfile(module))
+    neighbours = _neighbours(path) if module.__name__.startswith(FILE_MODULE) else []
+    code = "".join(map(_code, (path, *neighbours)))
+    return hashlib.sha256(code.encode()).hexdigest()[:16]
+
+
+def _neighbours(path: Path, known: tuple[Path, ...] = ()) -> list[Path]:
+    """Returns the files beside a file that it imports, directly or through one another."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.append(node.module)
+    neighbours: list[Path] = []
+    for name in sorted(set(names)):
+        file = path.with_name(f"{name}.py")
+        if file.is_file() and file not in (path, *known, *neighbours):
+            further = _neighbours(file, (path, *known, *neighbours, file))
+            neighbours += [file, *further]
+    return neighbours
+
+
+def _code(path: Path) -> str:
+    """Returns the code of a file without comments and docstrings."""
+    tree = ast.parse(path.read_bytes())
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
             first = node.body[0] if node.body else None
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
                 node.body = [*node.body[1:], ast.Pass()]
-    return hashlib.sha256(ast.unparse(tree).encode()).hexdigest()[:16]
+    return ast.unparse(tree)
 
 
 def load_agent(reference: str) -> Any:
@@ -178,6 +204,12 @@ def load_suite(reference: str, name: str, adapt: Callable[[str, Any], Any]) -> A
     has_style = any(all(hasattr(plugin, name) for name in style) for style in styles)
     if isinstance(plugin, ModuleType) or not has_style:
         _check_class(reference, plugin)
+        if inspect.isfunction(plugin):
+            location, _, function = reference.rpartition(":")
+            raise UserError(
+                f"{reference} is no environment but a function, which is not called; write "
+                f"env = {function}() in its module, and name {location}:env"
+            )
         raise UserError(
             f"{reference} is no environment: it needs reset(key) and step(key, state, action), as "
             "in rl_es.interfaces.Environment, or those of gymnax or brax"
@@ -251,17 +283,23 @@ def _import(name: str) -> ModuleType:
 
 
 def _import_file(path: Path) -> ModuleType:
-    """Imports a file, once; an error of it names the line."""
+    """Imports a file, once; an error of it names the line.
+
+    It may import files beside it, as a script may. Their folder comes last on the path, so that
+    they hide no library.
+    """
     if not path.is_file():
         raise UserError(f"no file {path} (from {Path.cwd()}, where it is looked for)")
     key = hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:16]
-    name = f"rl_es_plugin_{key}"
+    name = f"{FILE_MODULE}{key}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path.resolve())
     assert spec is not None and spec.loader is not None  # the file's name ends in .py
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up
+    if (folder := str(path.resolve().parent)) not in sys.path:
+        sys.path.append(folder)
     try:
         spec.loader.exec_module(module)
     except Exception as error:

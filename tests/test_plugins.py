@@ -175,6 +175,33 @@ def test_other_code_is_another_run(directory: Path, tmp_path: Path) -> None:
     assert run_id(AGENT + "\n    NUMERICS = 3\n", "e") == "3"
 
 
+def test_a_file_may_import_files_beside_it_and_their_code_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    constants = tmp_path / "neighbour_constants.py"
+    constants.write_text("BOUND = 2.0\n")
+    (tmp_path / "neighbour_points.py").write_text(
+        "from neighbour_constants import BOUND\nimport neighbour_points\n"
+    )
+    (tmp_path / "user.py").write_text(
+        "from neighbour_points import BOUND\nclass Here:\n    bound = BOUND\n"
+    )
+    here, module = plugins.load(f"{tmp_path}/user.py:Here")
+    assert here.bound == 2.0
+    before = plugins.module_numerics(here, module)
+    constants.write_text("BOUND = 2.0  # metres\n")
+    assert plugins.module_numerics(here, module) == before
+    constants.write_text("BOUND = 3.0\n")
+    assert plugins.module_numerics(here, module) != before
+
+
+def test_a_function_that_makes_an_environment_is_not_called(tmp_path: Path) -> None:
+    (tmp_path / "factory.py").write_text("def make(size=3):\n    raise SystemExit\n")
+    with pytest.raises(UserError, match=r"write env = make\(\) in .*, and name .*factory.py:env"):
+        registry.environment_suite(f"{tmp_path}/factory.py:make")
+
+
 def test_a_module_of_the_path(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(directory))
     cell = only("mine:Mine", "worlds:Five")
