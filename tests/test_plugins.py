@@ -3,6 +3,7 @@
 import sys
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ import pytest
 from rl_es import cli, plugins, registry
 from rl_es.config import Style
 from rl_es.errors import UserError
+from rl_es.interfaces import ParameterSpec
 from rl_es.results import manifest
 from rl_es.sweep.cells import expand_cells
 from rl_es.sweep.store import Store
@@ -363,3 +365,12 @@ def test_the_list_shows_its_settings(directory: Path, capfd: pytest.CaptureFixtu
     assert "bound" in capfd.readouterr().out
     assert cli.main(["list", "./mine.py:Yours"]) == 2
     assert "has no 'Yours'" in capfd.readouterr().err
+
+
+def test_a_field_that_a_strategy_lacks_is_named(directory: Path) -> None:
+    text = AGENT.replace("FullRank(problem.parameters)", "FullRank(problem.parameters), extra=1")
+    (directory / "lacking.py").write_text(text)
+    agent = plugins.load_agent(f"{directory}/lacking.py:Mine")
+    problem = SimpleNamespace(parameters=ParameterSpec({}))
+    with pytest.raises(UserError, match=r"no field extra; write @dataclass\(frozen=True\) above"):
+        agent.make(agent.Hyperparameters(), problem)

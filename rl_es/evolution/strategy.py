@@ -12,7 +12,8 @@ scales:
 `episodic_strategy` and `persistent_strategy` compose a strategy from an agent's settings.
 """
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -193,7 +194,11 @@ def episodic_strategy(
     """Returns a strategy of class `kind` that evaluates its members on whole episodes.
 
     `fields` are static fields of `kind` that `EvolutionStrategy` does not have.
+
+    Raises:
+      UserError: `kind` has no such field.
     """
+    _check_fields(kind, fields)
     return kind(
         population=config.population,
         perturbation=perturbation,
@@ -203,6 +208,15 @@ def episodic_strategy(
         update_scale=config.update_scale,
         **fields,
     )
+
+
+def _check_fields(kind: type[EvolutionStrategy], fields: Iterable[str]) -> None:
+    names = {field.name for field in dataclasses.fields(kind)}
+    if missing := sorted(set(fields) - names):
+        raise UserError(
+            f"{kind.__name__} has no field {missing[0]}; write @dataclass(frozen=True) above the "
+            f"class, and {missing[0]}: int = ... in it"
+        )
 
 
 def persistent_strategy(
@@ -227,8 +241,10 @@ def persistent_strategy(
       fields: Static fields of `kind` that `EvolutionStrategy` does not have.
 
     Raises:
-      UserError: the window is longer than an episode, or episodes that never end are staggered.
+      UserError: the window is longer than an episode, or episodes that never end are staggered, or
+        `kind` has no such field.
     """
+    _check_fields(kind, fields)
     length, cycle = problem.episode_length, windows_per_episode(config, problem)
     if length is not None and config.window > length:
         raise UserError(
