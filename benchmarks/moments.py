@@ -87,7 +87,7 @@ def parse_shape(text: str) -> tuple[int, int]:
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Prints the moments of unit noise.")
     parser.add_argument("--shapes", type=parse_shape, nargs="+", default=SHAPES)
     parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2, 4])
     parser.add_argument("--pairs", type=int, default=40960)
