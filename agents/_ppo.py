@@ -42,7 +42,7 @@ from rl_es.interfaces import (
     Snapshot,
 )
 from rl_es.rollout.heads import Stochastic, stochastic
-from rl_es.rollout.networks import is_recurrent
+from rl_es.rollout.networks import outputs_field
 from rl_es.rollout.normalisation import (
     Statistics,
     batch_moments,
@@ -414,15 +414,21 @@ def make_ppo(
     """
     if not isinstance(policy, ModulePolicy):
         raise UserError("ppo: it trains a network; choose another than network: parameters")
-    if is_recurrent(policy.module):
-        raise UserError("ppo: a recurrent network cannot be trained; choose another, such as mlp")
     _ = policy.parameters  # refuses a network that does not fit
+    if jax.tree.leaves(jax.eval_shape(policy.initial_state)):
+        raise UserError("ppo: a recurrent network cannot be trained; choose another, such as mlp")
     head = stochastic(policy.head)
     if policy.zeros:
         raise UserError("ppo: from init: zeros no gradient reaches hidden layers; leave it out")
-    critic = Critic(policy.module.clone(outputs=1), policy.observation_shape)
+    kind = type(policy.module)
+    if (field := outputs_field(kind)) is None:
+        raise UserError(
+            f"ppo: network {kind.__name__} has a fixed number of outputs, and the critic needs one "
+            "output; write a field outputs: int"
+        )
+    critic = Critic(policy.module.clone(**{field: 1}), policy.observation_shape)
     if (size := critic.output_size()) != 1:
-        name = type(policy.module).__name__
-        raise UserError(f"ppo: network {name} cannot give one value: of one output it gives {size}")
+        reason = f"of one output it gives {size}"
+        raise UserError(f"ppo: network {kind.__name__} cannot give one value: {reason}")
     actor = Actor(replace(policy, head=head), head)
     return PPOLearner(config, env, policy, actor, critic, normalise_observations)

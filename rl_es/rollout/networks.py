@@ -4,6 +4,7 @@ Kernels start as N(0, 1) / sqrt(fan in), biases at zero, as in the EGGROLL paper
 All but the CNN and the shared MLP flatten their observations.
 """
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -114,19 +115,42 @@ def _initialises_carry(module: nn.Module) -> bool:
     return inspect.isfunction(inspect.getattr_static(module, "initialize_carry", None))
 
 
+def outputs_field(kind: type[nn.Module]) -> str | None:
+    """Returns the field that takes the number of outputs; None if a class has no such field.
+
+    It is the field `outputs`, or else the one field without a default.
+
+    Raises:
+      UserError: names the other fields without a default.
+    """
+    fields = [field for field in dataclasses.fields(kind)
+              if field.init and field.name not in ("parent", "name")]  # fmt: skip
+    required = [field.name for field in fields
+                if field.default is field.default_factory is dataclasses.MISSING]  # fmt: skip
+    has_outputs = any(field.name == "outputs" for field in fields)
+    if excess := [field for field in required if field != "outputs"][0 if has_outputs else 1 :]:
+        raise UserError(
+            f"network {kind.__name__}: it must be made from the number of its outputs alone; write "
+            f"a default for {', '.join(excess)}"
+        )
+    return "outputs" if has_outputs else next(iter(required), None)
+
+
 def check_inputs(module: nn.Module) -> None:
     """Refuses a module that takes more than an observation and the carry that it starts with.
 
     Raises:
       UserError: names the arguments, and what to write.
     """
+    name = type(module).__name__
+    if not callable(module):
+        raise UserError(f"network {name}: it cannot be called; write def __call__(self, x)")
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = inspect.signature(module.__call__).parameters.values()
     required = [p.name for p in parameters if p.kind in kinds and p.default is p.empty]
-    if len(required) > (2 if hasattr(module, "carry") or _initialises_carry(module) else 1):
-        remedy = "give all but the observation a default"
+    is_recurrent = hasattr(module, "carry") or _initialises_carry(module)
+    if len(required) > (2 if is_recurrent else 1):
+        remedy = f"give all but {'the carry and ' if is_recurrent else ''}the observation a default"
         if len(required) == 2:
             remedy += "; or, if it is recurrent, write def initialize_carry(self, rng, input_shape)"
-        raise UserError(
-            f"network {type(module).__name__}: it is called with ({', '.join(required)}); {remedy}"
-        )
+        raise UserError(f"network {name}: it is called with ({', '.join(required)}); {remedy}")

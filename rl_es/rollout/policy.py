@@ -8,7 +8,6 @@ parameters.
 `UniformPolicy` takes every allowed action with the same probability.
 """
 
-import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -35,7 +34,7 @@ from rl_es.interfaces import (
 )
 from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.heads import Categorical, Head, make_head
-from rl_es.rollout.networks import CNN, GRU, MLP, SharedMLP, carry_of, check_inputs
+from rl_es.rollout.networks import CNN, GRU, MLP, SharedMLP, carry_of, check_inputs, outputs_field
 
 THETA = "theta"
 
@@ -261,8 +260,7 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
 def _import_network(name: str, outputs: int) -> nn.Module:
     """Returns an instance of the module class that a reference names.
 
-    The number of outputs is its field `outputs`, or else the one field without a default. A class
-    whose fields all have one is made by itself, and has the outputs that it has.
+    A class without a field for the number of outputs is made by itself, and has those that it has.
     """
     try:
         module, _ = plugins.load(name)
@@ -273,20 +271,12 @@ def _import_network(name: str, outputs: int) -> nn.Module:
             f"network: '{name}' is not a flax.linen.Module; write: class {plugins.short_name(name)}"
             "(flax.linen.Module), also for one of flax.nnx"
         )
-    fields = [field for field in dataclasses.fields(module) if field.name not in ("parent", "name")]
-    required = [field.name for field in fields
-                if field.default is field.default_factory is dataclasses.MISSING]  # fmt: skip
-    has_outputs = any(field.name == "outputs" for field in fields)
-    if excess := [field for field in required if field != "outputs"][0 if has_outputs else 1 :]:
-        raise UserError(
-            f"network: '{name}' must be made from the number of its outputs alone; write a default "
-            f"for {', '.join(excess)}"
-        )
-    arguments = dict.fromkeys(["outputs"] if has_outputs else required, outputs)
+    field = outputs_field(module)
+    arguments = {} if field is None else {field: outputs}
     try:
         return module(**arguments)
     except Exception as error:  # a module may raise anything
-        call = ", ".join(f"{field}={value}" for field, value in arguments.items())
+        call = "" if field is None else f"{field}={outputs}"
         raise UserError(
             f"network: '{name}' cannot be made by {module.__name__}({call}): {short_reason(error)}"
             f"{source_line(error)}"

@@ -201,6 +201,39 @@ def test_a_policy_that_it_cannot_train_is_refused(policy, reason):
         module.make_learner(module.Hyperparameters(), env, made_for, False)
 
 
+NETWORKS = """
+from flax import linen as nn
+
+class Named(nn.Module):
+    action_dim: int
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.action_dim)(nn.tanh(nn.Dense(4)(x.reshape(-1))))
+
+class Fixed(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(4)(x.reshape(-1))
+"""
+
+
+@needs_rejax
+def test_the_critic_is_a_network_of_the_user_with_one_output(tmp_path):
+    (tmp_path / "networks.py").write_text(NETWORKS)
+    module, env = registry.agents.load("ppo"), Corridor(real=True)
+
+    def learner_with(name):
+        policy = make_policy(
+            PolicyConfig(network=f"{tmp_path}/networks.py:{name}"), _bounded(env.spec)
+        )
+        return module.make_learner(module.Hyperparameters(), env, policy, False)
+
+    assert learner_with("Named").critic.output_size() == 1
+    with pytest.raises(UserError, match="Fixed has a fixed number of outputs.*outputs: int"):
+        learner_with("Fixed")
+
+
 def _bounded(spec: EnvSpec) -> EnvSpec:
     box = Box(np.full(4, -1, np.float32), np.full(4, 1, np.float32))
     return EnvSpec(spec.name, (4, 2), box, 6, (0.0,) * 4)

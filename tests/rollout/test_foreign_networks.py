@@ -154,6 +154,7 @@ def test_evaluation_warns_of_code_that_has_changed_since_training(tmp_path):
 
 
 OTHERS = """
+import dataclasses
 from typing import Sequence
 
 import jax
@@ -217,6 +218,20 @@ class RunningMean(ByAnotherName):
     def __call__(self, x):
         return nn.Dense(self.action_dim)(nn.BatchNorm(use_running_average=True)(x))
 
+class NotCallable(nn.Module):
+    action_dim: int
+
+class WithResets(Recurrent):
+    def __call__(self, carry, x, resets):
+        return super().__call__(carry, x)
+
+class WithComputedField(ByAnotherName):
+    size: int = dataclasses.field(init=False)
+
+    def __post_init__(self):
+        self.size = 3
+        super().__post_init__()
+
 class NotLinen(nnx.Module):
     pass
 
@@ -233,7 +248,7 @@ def other_policy(folder: Path, name: str, spec: EnvSpec = SPEC):
     return make_policy(PolicyConfig(network=f"{path}:{name}"), spec)
 
 
-@pytest.mark.parametrize("name", ["ByAnotherName", "OfItsOwn"])
+@pytest.mark.parametrize("name", ["ByAnotherName", "OfItsOwn", "WithComputedField"])
 def test_the_field_without_a_default_is_the_number_of_outputs(tmp_path, name):
     policy = other_policy(tmp_path, name)
     params = policy.init(jax.random.key(0))
@@ -258,6 +273,11 @@ def test_a_recurrent_network_starts_with_the_carry_that_it_initialises(tmp_path)
     [
         ("TwoSizes", "from the number of its outputs alone; write a default for action_dim"),
         ("StaticCarry", r"\(carry, x\); .* write def initialize_carry\(self, rng, input_shape\)"),
+        (
+            "WithResets",
+            r"\(carry, x, resets\); give all but the carry and the observation a default",
+        ),
+        ("NotCallable", r"NotCallable: it cannot be called; write def __call__\(self, x\)"),
         ("Batched", r"6 outputs, the action head reads 2; flatten by x.reshape\(-1\): .* \(3, 1\)"),
         ("WithValue", "not a tuple; return the 2 numbers"),
         ("RunningMean", r"\['batch_stats'\]; .*, such as LayerNorm"),
