@@ -247,8 +247,6 @@ def _limit_value(owner: Any, field: str) -> int | None:
     value = owner.get(field) if isinstance(owner, Mapping) else getattr(owner, field, None)
     if isinstance(value, bool) or np.shape(value) != ():
         return None
-    if field in SECONDS and np.issubdtype(np.result_type(value), np.floating):
-        return None  # a duration; None and other objects are refused below
     if isinstance(owner, environment.EnvParams) and field == LIMITS[0]:
         own = any(
             field in vars(kind).get("__annotations__", {})
@@ -261,6 +259,8 @@ def _limit_value(owner: Any, field: str) -> int | None:
         steps = int(value)  # pyright: ignore[reportArgumentType]
     except (TypeError, ValueError, OverflowError):
         return None
+    if field in SECONDS and np.issubdtype(np.asarray(value).dtype, np.floating):
+        return None  # a duration
     return steps if 0 < steps < NEVER else None
 
 

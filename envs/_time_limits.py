@@ -8,7 +8,11 @@ lifted.
 
 `done` is a disjunction such as `fallen | (period >= 30)`. The step is traced, the conditions that
 `done` joins are visited, and those that read the clock alone are held at False. No physics is
-compiled for it: only the clock runs, until the first of these conditions holds.
+compiled for it: only the clock runs, until the first of these conditions holds. Rewards and
+observations stay those of the environment, such as a penalty for running out of time.
+
+A limit inside a loop, a branch of `lax.cond` or a negated conjunction is not visited: that end
+stays a termination.
 """
 
 import dataclasses
@@ -27,7 +31,7 @@ from rl_es.rollout.wrappers import TimeLimit
 
 MOST_STEPS = 100_000  # that a clock runs in search of a limit
 CALLS = ("jit", "pjit")
-DISJUNCTIONS = ("or", "max", "add", "reduce_or", "reduce_max", "concatenate")
+DISJUNCTIONS = ("or", "max", "reduce_or", "reduce_max", "concatenate")
 CONVERSIONS = ("convert_element_type", "reshape", "squeeze", "broadcast_in_dim", "copy")
 
 
@@ -50,6 +54,7 @@ class Dataflow:
       inputs: Numbers of the arguments' leaves.
       result: What the function returns, with numbers in place of arrays.
       constants: Values that the function closes over, by number.
+      kinds: The shape and dtype of a value, by its number.
       makers: The operation that makes a value, by its number.
       sources: The numbers of the arguments that a value depends on, by its number.
     """
@@ -59,14 +64,19 @@ class Dataflow:
         self._numbers = itertools.count()
         self._operations: list[Operation] = []
         self.constants: dict[int, Any] = {}
+        self.kinds: dict[int, Any] = {}
         self.makers: dict[int, Operation] = {}
         self.inputs = [next(self._numbers) for _ in traced.jaxpr.invars]
         self.sources = {number: frozenset((number,)) for number in self.inputs}
+        self.kinds.update(zip(self.inputs, traced.in_avals, strict=True))
         outputs = self._unfold(traced.jaxpr, traced.consts, self.inputs)
         self.result = jax.tree.unflatten(jax.tree.structure(shapes), outputs)
 
-    def run(self, results: Sequence[int], values: Mapping[int, Any]) -> list[Any]:
-        """Returns the values of these numbers, computed from others; no operation is in vain."""
+    def run(self, results: Sequence[int], values: Mapping[int, Any]) -> dict[int, Any]:
+        """Returns values by number: those given, these results, and what they are computed from.
+
+        No operation is in vain.
+        """
         known = {**self.constants, **values}
         needed, operations = set(results), []
         for operation in reversed(self._operations):
@@ -79,8 +89,17 @@ class Dataflow:
                 *functions, *(known[number] for number in inputs), **parameters
             )
             outcome = outcome if equation.primitive.multiple_results else [outcome]
-            known = {**dict(zip(outputs, outcome, strict=True)), **known}
-        return [known[number] for number in results]
+            for number, value in zip(outputs, outcome, strict=True):
+                known.setdefault(number, value)
+        return known
+
+    def dependents(self, numbers: Sequence[int]) -> set[int]:
+        """Returns these numbers, and those of all values that are computed from them."""
+        dependents = set(numbers)
+        for operation in self._operations:
+            if not dependents.isdisjoint(operation.inputs):
+                dependents.update(operation.outputs)
+        return dependents
 
     def _unfold(self, jaxpr: Jaxpr, constants: Sequence[Any], inputs: Sequence[int]) -> list[int]:
         numbers: dict[Any, int] = dict(zip(jaxpr.invars, inputs, strict=True))
@@ -101,6 +120,9 @@ class Dataflow:
                 outcome = [next(self._numbers) for _ in equation.outvars]
                 operation = Operation(equation, read, tuple(outcome))
                 self._operations.append(operation)
+                self.kinds.update(
+                    (n, v.aval) for n, v in zip(outcome, equation.outvars, strict=True)
+                )
                 self.makers.update(dict.fromkeys(outcome, operation))
                 sources = frozenset().union(*(self.sources[n] for n in read))
                 self.sources.update(dict.fromkeys(outcome, sources))
@@ -116,7 +138,8 @@ class Dataflow:
 def tell_limit(env: Environment) -> Environment:
     """Returns an environment of no stated limit with the limit that its ends include, if any.
 
-    Its limit is then a truncation, and another `TimeLimit` may lengthen it.
+    Its limit is then a truncation, and another `TimeLimit` may lengthen it. An environment that
+    truncates for another reason as well is returned as it is: `TimeLimit` knows no other.
     """
     key, space = jax.random.key(0), env.spec.action_space
     action = np.int32(0) if isinstance(space, Discrete) else np.zeros(space.shape, np.float32)
@@ -131,10 +154,13 @@ def tell_limit(env: Environment) -> Environment:
         return bool(step.sources[number]) and step.sources[number] <= readings
 
     terminations = [
-        *filter(reads_the_clock_alone, _conditions(step, step.result.terminated, readings))
+        number
+        for number in _conditions(step, step.result.terminated, readings)
+        if reads_the_clock_alone(number) and _is_logical(step, number)
     ]
-    ends = terminations or [*filter(reads_the_clock_alone, _conjuncts(step, step.result.truncated))]
-    if not ends:
+    truncations = _truncations(step, readings)
+    ends = terminations or truncations
+    if not ends or len(truncations) > 1 or not all(map(reads_the_clock_alone, truncations)):
         return env
     limit = _first_end(reset, step, {i: leaves[i] for i in clock}, ends)
     if limit is None:
@@ -148,15 +174,16 @@ def tell_limit(env: Environment) -> Environment:
     )
     note = f"limit {limit:,}: every episode ends by then, by {', '.join(names)} of its state"
     spec = dataclasses.replace(env.spec, notes=(note, *env.spec.notes[1:]))
-    return TimeLimit(_Lifted(env, spec, step, terminations), limit)
+    return TimeLimit(_LiftedLimit(env, spec, step, terminations), limit)
 
 
-class _Lifted:
-    """An environment in which some conditions of its step never hold."""
+class _LiftedLimit:
+    """An environment in which some conditions of its step do not end an episode."""
 
     def __init__(self, env: Environment, spec: Any, program: Dataflow, conditions: list[int]):
         self.env, self.spec = env, spec
         self._program, self._conditions = program, conditions
+        self._dependents = program.dependents(conditions)
 
     def reset(self, key: Array) -> tuple[EnvState, Observation]:
         return self.env.reset(key)
@@ -164,11 +191,18 @@ class _Lifted:
     def step(self, key: Array, state: EnvState, action: Array) -> Transition:
         program = self._program
         values = dict(zip(program.inputs, jax.tree.leaves((key, state, action)), strict=True))
-        for number in self._conditions:
-            kind = program.makers[number].equation.outvars[0].aval
-            values[number] = jnp.zeros(kind.shape, kind.dtype)
         numbers, structure = jax.tree.flatten(program.result)
-        return jax.tree.unflatten(structure, program.run(numbers, values))
+        stated = program.run(numbers, values)
+        # What does not depend on the conditions is computed once.
+        values = {n: value for n, value in stated.items() if n not in self._dependents}
+        for number in self._conditions:
+            values[number] = jnp.zeros(program.kinds[number].shape, program.kinds[number].dtype)
+        lifted = program.run(numbers, values)
+        before, after = (
+            jax.tree.unflatten(structure, [values[number] for number in numbers])
+            for values in (stated, lifted)
+        )
+        return after._replace(observation=before.observation, reward=before.reward)
 
 
 def _clock(reset: Dataflow, step: Dataflow, leaves: list[int]) -> list[int]:
@@ -196,28 +230,62 @@ def _conditions(program: Dataflow, number: int, readings: frozenset[int]) -> Ite
 def _operands(program: Dataflow, operation: Operation) -> tuple[int, ...]:
     """Returns the operands that each make an operation's result true if they are true."""
     first, *others = operation.inputs
-    constants = [program.constants.get(number) for number in others]
     if operation.name in (*DISJUNCTIONS, *CONVERSIONS):
         return operation.inputs
-    if operation.name in ("ne", "gt") and _is_constant(constants[0], 0):
+    if operation.name == "add" and all(_is_logical(program, n) for n in operation.inputs):
+        return operation.inputs
+    if operation.name in ("ne", "gt") and _is_constant(program, others[0], 0):
         return (first,)
-    if operation.name == "min" and _is_constant(program.constants.get(first), 1):  # clipped
-        return tuple(others)
-    if operation.name == "select_n" and len(others) == 2 and _is_constant(constants[1], 1):
+    if operation.name == "min" and any(_is_constant(program, n, 1) for n in operation.inputs):
+        return operation.inputs  # clipped
+    if operation.name == "select_n" and len(others) == 2 and _is_constant(program, others[1], 1):
         return first, others[0]  # where(first, 1, others[0])
     return ()
 
 
-def _is_constant(value: Any, number: float) -> bool:
-    return value is not None and np.shape(value) == () and value == number
+def _is_logical(program: Dataflow, number: int) -> bool:
+    """Tells whether a value is a bool, or is made from bools so that it is 0 or above as they are.
 
-
-def _conjuncts(program: Dataflow, number: int) -> Iterator[int]:
-    """Yields the values of which `number` is the conjunction."""
+    Other numbers, such as the `t - 100` in `x + t - 100 > 0`, end nothing by being nonzero.
+    """
+    if number in program.constants:
+        return _is_constant(program, number, 0) or _is_constant(program, number, 1)
     operation = program.makers.get(number)
-    if operation is not None and operation.name in ("and", *CONVERSIONS):
+    if program.kinds[number].dtype == bool:
+        return True
+    if operation is None:
+        return False
+    operands = operation.inputs[1:] if operation.name == "select_n" else operation.inputs
+    names = ("select_n", "add", "mul", "min", *DISJUNCTIONS, *CONVERSIONS)
+    return operation.name in names and all(_is_logical(program, n) for n in operands)
+
+
+def _is_constant(program: Dataflow, number: int, value: float) -> bool:
+    while (operation := program.makers.get(number)) and operation.name in CONVERSIONS:
+        (number,) = operation.inputs
+    constant = program.constants.get(number)
+    return constant is not None and np.shape(constant) == () and constant == value
+
+
+def _truncations(program: Dataflow, readings: frozenset[int]) -> list[int]:
+    """Returns the values of which the truncation is the conjunction, but for `~terminated`."""
+
+    def is_stated(number: int) -> bool:
+        operation = program.makers.get(number)
+        negates = operation is not None and operation.name == "not"
+        return not (negates and operation.inputs == (program.result.terminated,))
+
+    conjuncts = _conjuncts(program, program.result.truncated, readings)
+    return [number for number in conjuncts if program.sources[number] and is_stated(number)]
+
+
+def _conjuncts(program: Dataflow, number: int, readings: frozenset[int]) -> Iterator[int]:
+    """Yields the values of which `number` is the conjunction, those of the clock undivided."""
+    operation = program.makers.get(number)
+    is_divided = operation is not None and operation.name in ("and", *CONVERSIONS)
+    if is_divided and not program.sources[number] <= readings:
         for operand in operation.inputs:
-            yield from _conjuncts(program, operand)
+            yield from _conjuncts(program, operand, readings)
     else:
         yield number
 
@@ -235,14 +303,13 @@ def _first_end(
         steps, _, values = carry
         results = [*(nexts[i] for i in clock), *conditions]
         outcome = step.run(results, dict(zip(clock.values(), values, strict=True)))
-        is_over = jnp.array(
-            [jnp.asarray(value, bool).any() for value in outcome[len(clock) :]]
-        ).any()
-        return steps + 1, is_over, outcome[: len(clock)]
+        is_over = jnp.array([jnp.asarray(outcome[n], bool).any() for n in conditions]).any()
+        return steps + 1, is_over, [outcome[nexts[i]] for i in clock]
 
     def search() -> tuple[Array, Array]:
         start = reset.run([starts[i] for i in clock], {})
-        carry = jnp.zeros((), jnp.int32), jnp.zeros((), bool), [jnp.asarray(leaf) for leaf in start]
+        leaves = [jnp.asarray(start[starts[i]]) for i in clock]
+        carry = jnp.zeros((), jnp.int32), jnp.zeros((), bool), leaves
         return jax.lax.while_loop(goes_on, tick, carry)[:2]
 
     steps, is_over = jax.jit(search)()

@@ -293,32 +293,6 @@ class OnlyTime(OtherCounter):
         return x[None], state, x, state.steps_taken >= params.periods, {}
 
 
-def test_an_end_by_time_alone_is_a_truncation():
-    env = adapt("walk", OnlyTime())
-    _, steps = rollout(env, jnp.int32(0), 10)
-    assert env.spec.episode_length == LIMIT and not steps.terminated.any()
-
-
-class Walled(OtherCounter):
-    """It ends at a wall whose place the key draws: no time limit, whatever the actions are."""
-
-    default_params = BareParams()
-
-    def reset_env(self, key, params):
-        state = CountedState(jnp.zeros(()), jax.random.randint(key, (), 0, 5))
-        return state.x[None], state
-
-    def step_env(self, key, state, action, params):
-        state = CountedState(state.x + action, state.steps_taken + 1)
-        return state.x[None], state, 1.0 * action, state.steps_taken >= 7, {}
-
-
-def test_an_end_that_a_key_draws_is_no_limit():
-    env = adapt("walk", Walled())
-    _, steps = rollout(env, jnp.int32(0), 10)
-    assert env.spec.episode_length is None and steps.terminated.any()
-
-
 class RandomSteps(Old):
     """gymnax 0.0.x, with random steps and the limit in `done`."""
 
