@@ -305,7 +305,27 @@ def _import_file(path: Path) -> ModuleType:
     except Exception as error:
         del sys.modules[name]
         raise _code_error(path, error) from None
+    for neighbour in _neighbours(path.resolve()):
+        if other := _namesake(neighbour):
+            del sys.modules[name]
+            raise UserError(
+                f"{path}: it imports {neighbour.stem}, which is {other} by now, not the file "
+                "beside it; rename one of the two"
+            )
     return module
+
+
+def _namesake(neighbour: Path) -> str | None:
+    """Returns the file beside another plug-in that Python has imported under a neighbour's name.
+
+    A library of that name is meant as it is: it hides the neighbour everywhere.
+    """
+    file = getattr(sys.modules.get(neighbour.stem), "__file__", None)
+    plugins = (module for name, module in sys.modules.items() if name.startswith(FILE_MODULE))
+    folders = {Path(module.__file__).parent for module in plugins if module.__file__}
+    if file is None or Path(file) == neighbour or Path(file).parent not in folders:
+        return None
+    return file
 
 
 def _code_error(source: str | Path, error: Exception) -> UserError:

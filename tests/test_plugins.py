@@ -198,6 +198,19 @@ def test_a_file_may_import_files_beside_it_and_their_code_counts(
     assert plugins.module_numerics(here, module) != before
 
 
+def test_files_of_one_name_beside_two_plugins_are_not_confused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "same_name.py").write_text(f"WHERE = '{folder}'\n")
+        (tmp_path / folder / "user.py").write_text("import same_name\nclass Here: ...\n")
+    plugins.load(f"{tmp_path}/first/user.py:Here")
+    with pytest.raises(UserError, match=r"imports same_name, which is .*first/same_name.py by now"):
+        plugins.load(f"{tmp_path}/second/user.py:Here")
+
+
 def test_a_function_that_makes_an_environment_is_not_called(tmp_path: Path) -> None:
     (tmp_path / "factory.py").write_text("def make(size=3):\n    raise SystemExit\n")
     with pytest.raises(UserError, match=r"write env = make\(\) in .*, and name .*factory.py:env"):
