@@ -68,7 +68,7 @@ GUARDED = {
 
 
 def compiles(source: str) -> bool:
-    """Whether a file names jit or pmap, or lowers a function."""
+    """Tells whether a file names jit or pmap, or lowers a function."""
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.ImportFrom() if {"jit", "pmap"} & {alias.name for alias in node.names}:

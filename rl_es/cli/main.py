@@ -154,7 +154,8 @@ def _open_streams() -> None:
 
 
 def _is_not_about_folders(record: logging.LogRecord) -> bool:
-    return "MPLCONFIGDIR" not in record.msg and not record.msg.startswith("mkdir -p failed")
+    message = str(record.msg)
+    return "MPLCONFIGDIR" not in message and not message.startswith("mkdir -p failed")
 
 
 def _show_each_once(stream: TextIO) -> Callable[..., None]:

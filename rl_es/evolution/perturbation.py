@@ -182,7 +182,7 @@ def _normal(keys: Array, pairs: int, sizes: list[int]) -> list[Array]:
     return [part.reshape(-1, part.shape[-1])[:pairs] for part in jax.lax.map(draw_block, keys)]
 
 
-def _unit(vectors: Array) -> Array:
+def _normalise(vectors: Array) -> Array:
     """Returns vectors [..., S] scaled to length 1; one of length 0 stays."""
     squares = jnp.sum(jnp.square(vectors), -1, keepdims=True)
     return vectors * jax.lax.rsqrt(jnp.maximum(squares, jnp.finfo(squares.dtype).tiny))
@@ -272,13 +272,13 @@ class LowRank:
             return normal
         rank, size = normal.shape[1:]
         if self.factors == "sphere" or rank > size:
-            return _unit(normal) * math.sqrt(size)
+            return _normalise(normal) * math.sqrt(size)
         columns: list[Array] = []  # Gram-Schmidt
         for r in range(rank):
             rest = normal[:, r]
             for column in columns:
                 rest = rest - jnp.sum(rest * column, -1, keepdims=True) * column
-            columns.append(_unit(rest))
+            columns.append(_normalise(rest))
         return jnp.stack(columns, 1) * math.sqrt(size)
 
     def members(self, params: Params, noise: Noise, sigma: Array) -> Members:

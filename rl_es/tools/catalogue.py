@@ -289,7 +289,8 @@ def _plain(schema: Any) -> Any:
     plain = {
         key: _plain(value)
         for key, value in schema.items()
-        if not (key in ("title", "implied") and isinstance(value, str))
+        if not (key == "title" and isinstance(value, str))
+        and not (key == "implied" and not isinstance(value, dict))
         and not (key == "default" and (value is None or value == [] or isinstance(value, dict)))
     }
     if "prefixItems" in plain:  # pairs, whose parts are alike
