@@ -426,7 +426,8 @@ def make_ppo(
             f"ppo: network {kind.__name__} has a fixed number of outputs, and the critic needs one "
             "output; write a field outputs: int"
         )
-    critic = Critic(policy.module.clone(**{field: 1}), policy.observation_shape)
+    one_output: dict[str, Any] = {field: 1}
+    critic = Critic(policy.module.clone(**one_output), policy.observation_shape)
     if (size := critic.output_size()) != 1:
         reason = f"of one output it gives {size}"
         raise UserError(f"ppo: network {kind.__name__} cannot give one value: {reason}")

@@ -244,7 +244,7 @@ def find_limit(env: Any, params: Any) -> tuple[int | None, str, tuple[Any, Any]]
 
 def _limit_value(owner: Any, field: str) -> int | None:
     """Returns a limit that an object states itself; None for one that it merely inherits."""
-    value = owner.get(field) if isinstance(owner, Mapping) else getattr(owner, field, None)
+    value: Any = owner.get(field) if isinstance(owner, Mapping) else getattr(owner, field, None)
     if isinstance(value, bool) or np.shape(value) != ():
         return None
     if isinstance(owner, environment.EnvParams) and field == LIMITS[0]:
@@ -256,7 +256,7 @@ def _limit_value(owner: Any, field: str) -> int | None:
         if not own and value == environment.EnvParams().max_steps_in_episode:
             return None
     try:
-        steps = int(value)  # pyright: ignore[reportArgumentType]
+        steps = int(value)
     except (TypeError, ValueError, OverflowError):
         return None
     if field in SECONDS and np.issubdtype(np.asarray(value).dtype, np.floating):
@@ -271,8 +271,8 @@ def _replace_field(owner: Any, field: str) -> Any:
     never = _never_like(getattr(owner, field))
     if dataclasses.is_dataclass(owner) and not isinstance(owner, type):
         return dataclasses.replace(owner, **{field: never})
-    if hasattr(owner, "_replace"):
-        return owner._replace(**{field: never})
+    if (replace := getattr(owner, "_replace", None)) is not None:  # of a named tuple
+        return replace(**{field: never})
     changed = copy.copy(owner)
     with contextlib.suppress(AttributeError):  # a property: the limit cannot be lifted
         setattr(changed, field, never)
@@ -306,8 +306,9 @@ def convert_action_space(name: str, env: Any, space: Any) -> Discrete | Box:
         except (AttributeError, NotImplementedError, TypeError):
             pass
     for count in ("n", "num_values", "num_actions"):
-        if np.shape(getattr(space, count, None)) == () and hasattr(space, count):
-            return Discrete(int(getattr(space, count)))
+        number: Any = getattr(space, count, None)
+        if number is not None and np.shape(number) == ():
+            return Discrete(int(number))
     for low, high in (("low", "high"), ("minimum", "maximum")):
         if hasattr(space, low) and hasattr(space, high):
             bounds = getattr(space, low), getattr(space, high)

@@ -272,8 +272,9 @@ def _truncations(program: Dataflow, readings: frozenset[int]) -> list[int]:
 
     def is_stated(number: int) -> bool:
         operation = program.makers.get(number)
-        negates = operation is not None and operation.name == "not"
-        return not (negates and operation.inputs == (program.result.terminated,))
+        if operation is None or operation.name != "not":
+            return True
+        return operation.inputs != (program.result.terminated,)
 
     conjuncts = _conjuncts(program, program.result.truncated, readings)
     return [number for number in conjuncts if program.sources[number] and is_stated(number)]
@@ -282,8 +283,9 @@ def _truncations(program: Dataflow, readings: frozenset[int]) -> list[int]:
 def _conjuncts(program: Dataflow, number: int, readings: frozenset[int]) -> Iterator[int]:
     """Yields the values of which `number` is the conjunction, those of the clock undivided."""
     operation = program.makers.get(number)
-    is_divided = operation is not None and operation.name in ("and", *CONVERSIONS)
-    if is_divided and not program.sources[number] <= readings:
+    if operation is None or program.sources[number] <= readings:
+        yield number
+    elif operation.name in ("and", *CONVERSIONS):
         for operand in operation.inputs:
             yield from _conjuncts(program, operand, readings)
     else:
