@@ -66,7 +66,8 @@ def estimated(folder: Path) -> None:
     """Of gradient estimates: one row."""
     row = dict.fromkeys(gradient_estimates.COLUMNS, 1) | {
         "sweep": "toy", "run_id": "0" * 16, "env": "linear", "agent": "pes", "label": "pes",
-        "parameters": 2, "mean": [0.5, 1.0], "rank": None, "exact": None, "exact_full": None,
+        "parameters": 2, "mean": [0.5, 1.0], "exact": None, "exact_full": None,
+        "rank": None, "factors": None,
     }  # fmt: skip
     gradient_estimates.write(folder, row, {"generations": 1, "versions": {"jax": "0"}})
 
