@@ -234,11 +234,9 @@ def _resolve(sweep: Sweep) -> Iterator[tuple[str, Cell]]:
                 config = config or resolve_settings(sweep, i, j, variant)
                 if not environment.agents:
                     configs[j, k] = config
-                settings = config.identity()
+                settings, traced = config.identity(), traced_names(type(config))
                 static_settings = {
-                    name: value
-                    for name, value in settings.items()
-                    if name not in traced_names(type(config))
+                    name: value for name, value in settings.items() if name not in traced
                 }
                 group = digest(
                     {**common, "label": environment.display_name, "settings": static_settings}
