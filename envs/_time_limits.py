@@ -72,26 +72,26 @@ class Dataflow:
         outputs = self._unfold(traced.jaxpr, traced.consts, self.inputs)
         self.result = jax.tree.unflatten(jax.tree.structure(shapes), outputs)
 
-    def run(self, results: Sequence[int], values: Mapping[int, Any]) -> dict[int, Any]:
-        """Returns values by number: those given, these results, and what they are computed from.
+    def run(self, results: Sequence[int], fixed_values: Mapping[int, Any]) -> dict[int, Any]:
+        """Returns values by number: those fixed, these results, and what they are computed from.
 
         No operation is in vain.
         """
-        known = {**self.constants, **values}
-        needed, operations = set(results), []
+        values = {**self.constants, **fixed_values}
+        targets, operations = set(results), []
         for operation in reversed(self._operations):
-            if not needed.isdisjoint({*operation.outputs} - known.keys()):
+            if not targets.isdisjoint({*operation.outputs} - values.keys()):
                 operations.append(operation)
-                needed.update(operation.inputs)
+                targets.update(operation.inputs)
         for equation, inputs, outputs in reversed(operations):
             functions, parameters = equation.primitive.get_bind_params(equation.params)
             outcome = equation.primitive.bind(
-                *functions, *(known[number] for number in inputs), **parameters
+                *functions, *(values[number] for number in inputs), **parameters
             )
             outcome = outcome if equation.primitive.multiple_results else [outcome]
             for number, value in zip(outputs, outcome, strict=True):
-                known.setdefault(number, value)
-        return known
+                values.setdefault(number, value)
+        return values
 
     def dependents(self, numbers: Sequence[int]) -> set[int]:
         """Returns these numbers, and those of all values that are computed from them."""
