@@ -23,7 +23,7 @@ from rl_es.config import split_traced
 from rl_es.evolution.moments import MatrixNoise
 from rl_es.evolution.perturbation import leaves_by_path
 from rl_es.evolution.strategy import EvolutionStrategy, make_perturbation
-from rl_es.gradients import watch
+from rl_es.gradients import frozen
 from rl_es.sweep.cells import expand_cells, group_cells
 from rl_es.sweep.loading import load_sweep
 from rl_es.sweep.queue import make_group_training
@@ -47,10 +47,8 @@ class EstimateSampler:
         agent = trainer.agent
         assert isinstance(agent, EvolutionStrategy)
         perturbation = make_perturbation(trainer.policy.parameters, noise.rank, noise.factors)
-        agent = dataclasses.replace(
-            agent, perturbation=perturbation, optimiser=watch, update_scale="gradient"
-        )
-        learner = dataclasses.replace(trainer, agent=agent)
+        agent = dataclasses.replace(agent, perturbation=perturbation)
+        learner = frozen(dataclasses.replace(trainer, agent=agent), "full rank")
 
         def sample(state: TrainState, _: None) -> tuple[TrainState, Any]:
             state = learner.generation(state)[0]
