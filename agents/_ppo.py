@@ -247,8 +247,9 @@ class SuitePPO(_Untyped):
 
     @register_init
     def initialize_obs_rms_state(self, rng: Array) -> Mapping[str, Statistics | None]:
-        env = self.env.env
-        return {"obs_rms_state": initial_statistics(env) if self.normalize_observations else None}
+        if not self.normalize_observations:
+            return {"obs_rms_state": None}
+        return {"obs_rms_state": initial_statistics(self.env.env, self.actor.policy)}
 
     @register_init
     def initialize_reward_rms_state(self, rng: Array) -> Mapping[str, RewardRMSState]:

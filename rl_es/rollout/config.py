@@ -1,5 +1,7 @@
 """Settings of a policy, of an environment's wrappers and of evaluation, as in a sweep file."""
 
+import hashlib
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, model_validator
@@ -8,6 +10,7 @@ from rl_es import plugins
 from rl_es.config import Config, static
 from rl_es.errors import UserError, brief, did_you_mean
 
+INITS = ("normal", "zeros")
 NETWORKS = ("mlp", "linear", "cnn", "gru", "shared_mlp", "parameters")
 
 
@@ -19,6 +22,16 @@ def _check_network(name: str) -> str:
             "(or name a Flax Linen module as package.module:Class or ./file.py:Class)"
         )
     return name
+
+
+def _check_init(init: str) -> str:
+    """Returns a known start of the weights, or raises a ValueError that names the nearest."""
+    if init not in INITS and not init.endswith(".json"):
+        raise ValueError(
+            f"unknown start of the weights '{brief(init)}'{did_you_mean(init, INITS)} "
+            "(or name the manifest of a saved policy, as results/NAME/policies/RUN/final.json)"
+        )
+    return init
 
 
 Width = Annotated[int, Strict(), Field(ge=1)]
@@ -41,9 +54,10 @@ class PolicyConfig(Config):
     activation: Literal["tanh", "relu", "pqn"] = static(
         "tanh", "pqn: relu of a layer norm without parameters, as in the EGGROLL paper"
     )
-    init: Literal["normal", "zeros"] = static(
+    init: Annotated[str, AfterValidator(_check_init)] = static(
         "normal",
-        "how weights start: normal, N(0, 1) / sqrt(inputs); zeros, all at 0 (for linear)",
+        "how weights start: normal, N(0, 1) / sqrt(inputs); zeros, all at 0 (for linear); or as "
+        "those of a saved policy, results/NAME/policies/RUN/final.json",
         implied="normal",
     )
     head: Literal["auto", "categorical", "gaussian", "deterministic"] = static(
@@ -56,15 +70,32 @@ class PolicyConfig(Config):
     def identity(self) -> dict[str, Any]:
         """Returns the settings that determine a run's numbers, as JSON.
 
-        A network of the user's is known by its code.
+        A network of the user's is known by its code, a saved policy by its weights.
 
         Raises:
-          UserError: the network cannot be loaded.
+          UserError: the network cannot be loaded, or there is no such saved policy.
         """
         content = super().identity()
+        if self.init not in INITS:
+            content["init"] = self._hash_start()
         if (code := self.network_code) is not None:
             content["network_code"] = code
         return content
+
+    def _hash_start(self) -> str:
+        """Returns a hash of the weights of the saved policy that a run starts from.
+
+        Raises:
+          UserError: they cannot be read.
+        """
+        path = Path(self.init).with_suffix(".msgpack")
+        try:
+            return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        except OSError as error:
+            raise UserError(
+                f"init: {path} cannot be read ({error.strerror}); name the manifest of a saved "
+                "policy, as results/NAME/policies/RUN/final.json, with its weights beside it"
+            ) from None
 
     @property
     def network_code(self) -> int | str | None:

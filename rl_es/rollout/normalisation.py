@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
-from rl_es.interfaces import Environment, Observation
+from rl_es.interfaces import Environment, Observation, Policy, Snapshot
 
 CLIP = 10.0  # standard deviations
 MAX_DEVIATION = 1e15  # from the mean; float32 sums of its square stay below inf
@@ -32,8 +32,15 @@ def empty_statistics(shape: tuple[int, ...]) -> Statistics:
     return Statistics(jnp.zeros(()), jnp.zeros(shape), jnp.zeros(shape))
 
 
-def initial_statistics(env: Environment) -> Statistics:
-    """Returns statistics of no observations, whose mean is one that an episode starts with."""
+def initial_statistics(env: Environment, policy: Policy) -> Statistics:
+    """Returns the statistics that a run starts with.
+
+    They are those of the saved policy that the run starts from; else of no observations, with an
+    observation that an episode starts with as mean.
+    """
+    start: Snapshot | None = getattr(policy, "start_snapshot", None)
+    if start is not None:
+        return jax.tree.map(jnp.asarray, start.statistics)
     values = env.reset(jax.random.key(0))[1].values
     usable = jnp.abs(values) < MAX_DEVIATION
     zeros = jnp.zeros_like(values)

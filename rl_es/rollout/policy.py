@@ -8,6 +8,7 @@ parameters.
 `UniformPolicy` takes every allowed action with the same probability.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -31,6 +32,7 @@ from rl_es.interfaces import (
     Params,
     Policy,
     PolicyState,
+    Snapshot,
 )
 from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.heads import Categorical, Head, make_head
@@ -96,14 +98,30 @@ class ModulePolicy:
       head: The action head.
       observation_shape: Shape of an observation's values.
       zeros: Start with all parameters of the network at 0, not as the module draws them.
+      start: Returns the snapshot of a saved policy to start from, given the shapes of parameters;
+        None to draw them.
     """
 
     module: nn.Module
     head: Head
     observation_shape: tuple[int, ...]
     zeros: bool = False
+    start: Callable[[Params], Snapshot] | None = None
 
     def init(self, key: Array) -> Params:
+        start = self.start_snapshot
+        return self._draw(key) if start is None else jax.tree.map(jnp.asarray, start.params)
+
+    @cached_property
+    def start_snapshot(self) -> Snapshot | None:
+        """The parameters and statistics of the saved policy to start from, if there is one.
+
+        Raises:
+          UserError: it cannot be read, or has another layout.
+        """
+        return None if self.start is None else self.start(self.parameters.shapes)
+
+    def _draw(self, key: Array) -> Params:
         variables = self.module.init(key, *self._example_inputs())
         network = nn.meta.unbox(variables.get("params", {}))
         params = {"network": jax.tree.map(jnp.zeros_like, network) if self.zeros else network}
@@ -143,7 +161,7 @@ class ModulePolicy:
                     f"network {name}: it keeps {extra}; a policy may have parameters only: "
                     "write layers without running statistics, such as LayerNorm"
                 )
-            shapes = jax.eval_shape(lambda: self.init(jax.random.key(0)))
+            shapes = jax.eval_shape(lambda: self._draw(jax.random.key(0)))
             if not shapes["network"]:
                 raise UserError(f"network {name}: it has no parameters to evolve")
             _check_types(name, shapes["network"])
@@ -225,8 +243,10 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
       UserError: the settings do not fit the environment, or name a module that does not exist.
     """
     if config.network == "parameters":
-        if config.init == "zeros":
-            raise UserError("init: zeros is for networks; parameters start where the problem says")
+        if config.init != "normal":
+            raise UserError(
+                f"init: {config.init} is for networks; parameters start where the problem says"
+            )
         return parameter_policy(spec)
     head = make_head(config.head, spec.action_space)
     shape = spec.observation_shape

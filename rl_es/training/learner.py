@@ -220,6 +220,9 @@ class Evolution:
         """Returns the state before the first generation. Consumes `key`."""
         params_key, run_key = jax.random.split(key)
         pairs = self.sharding.local_pairs(self.pairs)
+        statistics = None
+        if self.normalise_observations:
+            statistics = initial_statistics(self.env, self.policy)
         return TrainState(
             key=run_key,
             generation=jnp.zeros((), jnp.int32),
@@ -227,7 +230,7 @@ class Evolution:
             memory=self.agent.remember(pairs),
             particles=self.unroller.particles(self.sharding.local_slice(jnp.arange(self.pairs))),
             fresh=jnp.ones((pairs,), bool),
-            statistics=initial_statistics(self.env) if self.normalise_observations else None,
+            statistics=statistics,
         )
 
     def advance(self, state: TrainState, limit: Limit) -> tuple[TrainState, Rows]:

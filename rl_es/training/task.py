@@ -8,19 +8,25 @@ and the evaluation of what it learns.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
+
+import jax
 
 from rl_es import registry
 from rl_es.config import Config
-from rl_es.errors import ConfigError, UserError
-from rl_es.interfaces import Environment, Learner, Policy, ProblemSpec
+from rl_es.errors import ConfigError, DamagedError, UserError
+from rl_es.interfaces import Environment, Learner, Params, Policy, ProblemSpec, Snapshot
 from rl_es.results import text_files
-from rl_es.rollout.config import PolicyConfig, WrapperConfig
+from rl_es.rollout.config import INITS, PolicyConfig, WrapperConfig
 from rl_es.rollout.evaluation import make_evaluator
-from rl_es.rollout.policy import make_policy
+from rl_es.rollout.normalisation import empty_statistics
+from rl_es.rollout.policy import ModulePolicy, make_policy
 from rl_es.rollout.wrappers import wrap_environment
+from rl_es.training import checkpoint
 from rl_es.training.compilation import suppress_loader_messages
 from rl_es.training.learner import Evolution
+from rl_es.training.policy_manifest import read_policy_manifest
 from rl_es.training.sharding import PopulationSharding
 
 MAX_GENERATION_STEPS = 10**9  # a call's steps, at most as many again, are counted in int32
@@ -81,7 +87,7 @@ class Task:
     def make_policy(self, env: Environment) -> Policy:
         """Returns the policy for an environment; equal tasks on one environment share one."""
         if type(env).__hash__ is not object.__hash__:  # equal environments need not be identical
-            return make_policy(self.policy, env.spec)
+            return _policy.__wrapped__(self.policy, env)
         return _policy(self.policy, env)  # pyright: ignore[reportArgumentType]
 
 
@@ -96,7 +102,41 @@ def _environment(task: Task) -> Environment:
 
 @lru_cache(maxsize=8)
 def _policy(config: PolicyConfig, env: Environment) -> Policy:
-    return make_policy(config, env.spec)
+    policy = make_policy(config, env.spec)
+    if isinstance(policy, ModulePolicy) and config.init not in INITS:
+        shape = env.spec.observation_shape
+        return replace(policy, start=lambda shapes: _read_start(config, shapes, shape))
+    return policy
+
+
+def _read_start(
+    config: PolicyConfig, shapes: Params, observation_shape: tuple[int, ...]
+) -> Snapshot:
+    """Reads the saved policy that a run starts from.
+
+    Args:
+      config: its `init` names the manifest.
+      shapes: of the parameters.
+      observation_shape: shape of an observation's values.
+
+    Raises:
+      UserError: it cannot be read, or it has other parameters or statistics than the run's policy.
+    """
+    path = Path(config.init)
+    start = read_policy_manifest(path).content.policy
+    statistics = jax.eval_shape(lambda: empty_statistics(observation_shape))
+    normalise = config.normalise_observations
+    expected = Snapshot(shapes, statistics if normalise else None)
+    try:
+        return checkpoint.load(path.with_suffix(".msgpack"), expected)[0]
+    except DamagedError:
+        raise
+    except UserError:
+        settings = ("network", "widths", "activation", "head", "normalise_observations")
+        values = ", ".join(f"{name} {getattr(start, name)}" for name in settings)
+        raise UserError(
+            f"init: {path}: its weights do not fit this run's policy; the saved one has {values}"
+        ) from None
 
 
 def clear_cache() -> None:

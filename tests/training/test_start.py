@@ -1,0 +1,106 @@
+"""Runs that start from a saved policy."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rl_es.errors import UserError
+from rl_es.results import tables
+from rl_es.rollout.config import PolicyConfig
+from rl_es.training.policies import load_policy
+from tests.running import ran, sweep_of
+
+SWEEP = """
+name: start
+description: CartPole
+seeds: [3]
+defaults:
+  budget: {generations: 3}
+  evaluation: {points: 1, episodes: 4}
+  policy: {widths: [4], normalise_observations: true}
+  agent: {population: 8, sigma: 0.1, lr: 0.05}
+environments: [CartPole-v1]
+agents: [eggroll]
+"""
+
+
+def train(folder: Path, *changes: str, init: Path | None = None) -> Path:
+    """Runs the sweep in a folder, from a saved policy if one is given; returns the folder."""
+    changes = changes if init is None else (f"defaults.policy.init={init}", *changes)
+    return ran(folder, sweep_of(SWEEP, *changes))
+
+
+def manifest_of(folder: Path) -> Path:
+    """Returns the manifest of the only final policy."""
+    (path,) = folder.glob("policies/*/final.json")
+    return path
+
+
+def evaluations(folder: Path) -> np.ndarray:
+    """Returns the mean returns of the only run's evaluations, in order."""
+    curves, _ = tables.load_tables(folder)
+    return curves.sort_values("generation").return_mean.to_numpy()
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(tmp_path_factory.mktemp("trained"))
+
+
+def test_a_run_starts_where_the_saved_policy_ended(trained: Path, tmp_path: Path) -> None:
+    folder = train(tmp_path, init=manifest_of(trained))
+    before, after = evaluations(trained), evaluations(folder)
+    assert before[0] != before[-1]
+    assert after[0] == before[-1]  # weights and statistics: evaluations have the same episodes
+
+
+def test_identity_is_of_weights_not_of_paths(trained: Path, tmp_path: Path) -> None:
+    path = manifest_of(trained)
+    for suffix in (".json", ".msgpack"):
+        shutil.copy(path.with_suffix(suffix), tmp_path / f"copy{suffix}")
+    original, copy = (
+        PolicyConfig(init=str(one)).identity() for one in (path, tmp_path / "copy.json")
+    )
+    assert original == copy
+    assert original != PolicyConfig().identity()
+    weights = tmp_path / "copy.msgpack"
+    weights.write_bytes(weights.read_bytes() + b"0")
+    assert PolicyConfig(init=str(tmp_path / "copy.json")).identity() != original
+
+
+def test_a_saved_policy_of_such_a_run_needs_no_start(trained: Path, tmp_path: Path) -> None:
+    start = tmp_path / "start"
+    start.mkdir()
+    path = manifest_of(trained)
+    for suffix in (".json", ".msgpack"):
+        shutil.copy(path.with_suffix(suffix), start / f"final{suffix}")
+    folder = train(tmp_path / "run", init=start / "final.json")
+    shutil.rmtree(start)
+    assert load_policy(manifest_of(folder)).evaluate(2).shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        (("defaults.policy.widths=[5]",), r"the saved one has network mlp, widths \(4,\)"),
+        (("defaults.policy.normalise_observations=false",), "normalise_observations True"),
+        (("defaults.policy.network=gru",), "do not fit this run's policy"),
+    ],
+)
+def test_another_layout_is_refused(
+    changes: tuple[str, ...], reason: str, trained: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=reason):
+        train(tmp_path, *changes, init=manifest_of(trained))
+
+
+def test_a_start_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"init: .*none.msgpack cannot be read \(No such file"):
+        train(tmp_path, init=tmp_path / "none.json")
+
+
+def test_a_start_is_normal_zeros_or_a_manifest() -> None:
+    with pytest.raises(ValueError, match="did you mean 'zeros'"):
+        PolicyConfig(init="zeroes")
