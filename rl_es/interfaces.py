@@ -433,6 +433,20 @@ class Scored(Environment, Protocol):
         ...
 
 
+class HeldOut(Environment, Protocol):
+    """An environment whose policies are evaluated on data that training does not show.
+
+    Such data are text of the same kind, or levels of the same generator.
+    """
+
+    def held_out(self) -> Environment:
+        """Returns the environment of evaluation: the same tasks on the held-out data.
+
+        Observations, actions and the evaluation have the same specification.
+        """
+        ...
+
+
 class Solved(Environment, Protocol):
     """An environment whose expected gradient estimates are known exactly."""
 

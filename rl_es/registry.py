@@ -23,6 +23,8 @@ A suite file `envs/SUITE.py` has
 - `NUMERICS`: as for agents.
 - `check(name, options)`, optional: raises a `UserError` for options that an environment cannot
   take, without loading jax.
+- `data_digest(name, options)`, optional: returns 16 hex digits that stand for the data behind an
+  environment, for data that the options do not determine. They are part of a run's identity.
 - `NATIVE` and `native(name)`, optional: the names that have a `rl_es.interfaces.Native`, and the
   function that returns it. Policies can then be evaluated in both.
 - `NOTES`, optional: by an environment's name, what a reader of its results has to know.
@@ -281,6 +283,16 @@ def native_names() -> list[str]:
     """Returns the names of the environments that another simulator has as well."""
     modules = map(suites.load, suites.names())
     return [name for suite in modules for name in getattr(suite, "NATIVE", ())]
+
+
+def data_digest(name: str, options: Any) -> str | None:
+    """Returns the digest of an environment's data; None where its suite states none.
+
+    Raises:
+      UserError: the data cannot be read.
+    """
+    suite = environment_suite(name)
+    return suite.data_digest(name, options) if hasattr(suite, "data_digest") else None
 
 
 def environment_suite(name: str) -> Any:

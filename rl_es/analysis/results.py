@@ -189,6 +189,8 @@ def _differences(runs: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
         for name, texts in _columns_of_json(versions).items()
         if ":" in name  # a plug-in's reference, not a package
     }
+    environments = _columns_of_json(runs["environment"])
+    columns |= {"data": environments["data"].str[:8]} if "data" in environments else {}
     columns |= sweep
     for name, texts in columns.items():
         if (texts.groupby(runs["env"]).nunique() > 1).any():

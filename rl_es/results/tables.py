@@ -76,7 +76,7 @@ RUN = {
     "device": pa.string(),
     "git_revision": pa.string(),
     "versions": pa.string(),  # JSON: package -> version
-    "environment": pa.string(),  # JSON: name, options and wrappers
+    "environment": pa.string(),  # JSON: name, options, wrappers, digest of data
     "policy": pa.string(),  # JSON
 }
 NEEDED = (*IDENTITY, "generation", "env_steps")  # in each row of a curve

@@ -270,11 +270,13 @@ def environment_identity(environment: EnvironmentChoice, options: Config) -> dic
       environment: an entry of a file.
       options: the entry's options, validated.
     """
+    data = registry.data_digest(environment.name, options)
     return {
         "name": environment.name,
-        "options": options.model_dump(),
+        "options": options.identity(),
         "wrappers": environment.wrappers.model_dump(mode="json"),
         "numerics": registry.environment_suite(environment.name).NUMERICS,
+        **({} if data is None else {"data": data}),
     }
 
 

@@ -454,8 +454,9 @@ def cell_source(
 ) -> dict[str, Any]:
     """Returns what an environment and a policy are built from, and the versions of the code."""
     settings = {"options": options.model_dump(), "wrappers": wrappers.model_dump(mode="json")}
+    data = registry.data_digest(name, options)
     return {
-        "environment": {"name": name, **settings},
+        "environment": {"name": name, **settings, **({} if data is None else {"data": data})},
         "policy": policy.model_dump(mode="json"),
         "versions": manifest.package_versions(),
         "git_revision": manifest.git_revision(),

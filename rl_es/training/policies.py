@@ -254,7 +254,7 @@ class PolicyLoader:
             raise text_files.unreadable(path, MANIFEST_KIND, problem) from None
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
-        _warn_of_changed_code(path, policy, task)
+        _warn_of_changes(path, policy, task)
         key = json.dumps([manifest["environment"], manifest["policy"]], sort_keys=True)
         if key not in self._evaluators:
             self._evaluators[key] = PolicyEvaluator(task)
@@ -263,8 +263,14 @@ class PolicyLoader:
         return SavedPolicy(manifest, evaluator, snapshot)
 
 
-def _warn_of_changed_code(path: Path, policy: PolicyManifest, task: Task) -> None:
-    """Warns where an environment or a network of the user's is no longer that of training."""
+def _warn_of_changes(path: Path, policy: PolicyManifest, task: Task) -> None:
+    """Warns where a network, an environment or its data are no longer those of training."""
+    trained_data = policy.content.environment.data
+    if trained_data not in (None, registry.data_digest(task.name, task.options)):
+        warnings.warn(
+            f"{path}: the data of {task.name} have changed since this policy was trained",
+            stacklevel=3,
+        )
     code = {task.policy.network: task.policy.network_code}
     if plugins.is_reference(task.name):
         code[task.name] = registry.environment_suite(task.name).NUMERICS

@@ -23,6 +23,7 @@ class EnvironmentRecord(FileModel):
     name: str
     options: dict[str, Any]
     wrappers: WrapperConfig
+    data: str | None = None  # digest of data that the options do not determine
 
 
 class PolicyManifestFile(FileModel):

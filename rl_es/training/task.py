@@ -9,14 +9,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 
 from rl_es import registry
 from rl_es.config import Config
 from rl_es.errors import ConfigError, DamagedError, UserError
-from rl_es.interfaces import Environment, Learner, Params, Policy, ProblemSpec, Snapshot
+from rl_es.interfaces import (
+    Environment,
+    HeldOut,
+    Learner,
+    Params,
+    Policy,
+    ProblemSpec,
+    Snapshot,
+)
 from rl_es.results import text_files
 from rl_es.rollout.config import INITS, PolicyConfig, WrapperConfig
 from rl_es.rollout.evaluation import make_evaluator
@@ -73,16 +81,19 @@ class Task:
         return _environment(replace(self, policy=PolicyConfig()))
 
     def evaluation_environment(self, training_env: Environment | None = None) -> Environment:
-        """Returns the environment of evaluation, whose rewards are not scaled.
+        """Returns the environment of evaluation: on held-out data if it has any, rewards unscaled.
 
         Args:
-          training_env: the environment of training. It is returned itself where its rewards are not
-            scaled either, so that both share what is traced of it.
+          training_env: the environment of training. It is returned itself where evaluation has the
+            same data and rewards, so that both share what is traced of it.
         """
-        if training_env is not None and self.wrappers.reward_scale == 1.0:
+        task = replace(self, policy=PolicyConfig())
+        bare = _bare_environment(replace(task, wrappers=WrapperConfig()))
+        has_held_out = hasattr(bare, "held_out")
+        if training_env is not None and self.wrappers.reward_scale == 1.0 and not has_held_out:
             return training_env
         wrappers = self.wrappers.model_copy(update={"reward_scale": 1.0})
-        return replace(self, wrappers=wrappers).environment()
+        return _environment(replace(task, wrappers=wrappers), has_held_out)
 
     def make_policy(self, env: Environment) -> Policy:
         """Returns the policy for an environment; equal tasks on one environment share one."""
@@ -94,10 +105,19 @@ class Task:
 # Building an environment traces it, which takes seconds where there is physics; a sweep has many
 # groups in one. What is built holds no state; frozen settings can be hashed.
 @lru_cache(maxsize=8)
-def _environment(task: Task) -> Environment:
+def _bare_environment(task: Task) -> Environment:
     suite = registry.environment_suite(task.name)
     with suppress_loader_messages():  # importing or making one may run small compiled programs
-        return wrap_environment(suite.make(task.name, task.options), task.wrappers)
+        return suite.make(task.name, task.options)
+
+
+@lru_cache(maxsize=8)
+def _environment(task: Task, held_out: bool = False) -> Environment:
+    env = _bare_environment(replace(task, wrappers=WrapperConfig()))
+    if held_out:
+        with suppress_loader_messages():
+            env = cast(HeldOut, env).held_out()
+    return wrap_environment(env, task.wrappers)
 
 
 @lru_cache(maxsize=8)
@@ -141,6 +161,7 @@ def _read_start(
 
 def clear_cache() -> None:
     """Drops everything that was built: the next task builds its own."""
+    _bare_environment.cache_clear()
     _environment.cache_clear()
     _policy.cache_clear()
 

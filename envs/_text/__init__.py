@@ -1,0 +1,1 @@
+"""What the environments of text are made of; `rl_es.envs.text` is their suite."""
