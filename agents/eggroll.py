@@ -1,7 +1,8 @@
 """EGGROLL: rank-r noise `A B^T / sqrt(R)` on every weight matrix, whole episodes, z-scored returns.
 
 Sarkar et al., "Evolution Strategies at the Hyperscale", 2025, https://arxiv.org/abs/2511.16652.
-Vectors, such as biases, get full-rank noise.
+Vectors, such as biases, get full-rank noise. The factors A, B are on the sphere by default, where the
+paper has normal ones (`factors: normal`): narrow matrices then pay nothing for low rank.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ class Hyperparameters(EpisodicConfig):
     """Settings of EGGROLL."""
 
     rank: int = static(1, "rank of the noise on a weight matrix (R)", ge=1)
-    factors: FactorDistribution = static("normal", FACTORS_HELP, implied="normal")
+    factors: FactorDistribution = static("sphere", FACTORS_HELP, implied="normal")
 
 
 def make(config: Hyperparameters, problem: ProblemSpec) -> Agent:
