@@ -1,6 +1,11 @@
 """Language modelling on bytes: an observation is a byte, an action the logits of the next one.
 
 - `text/python_docs`: the help topics of the Python that runs (`pydoc_data.topics`): always there.
+- `text/files`: the .txt files below a folder, in the order of their paths.
+- `text/austen`: Jane Austen's six novels, from Debian's package r-cran-janeaustenr.
+
+A topic, a file or a chapter is a document. Persuasion is held out, and every tenth document of the
+others (of fewer than ten, the last).
 
 An observation [1] is the token, the index of a byte in the vocabulary; index 0 is the byte 0, which
 stands in front of every document. An action [V] holds logits in 1/16 bit, of which nothing is
@@ -11,7 +16,7 @@ log2-likelihood, minus the bits a byte, whatever `loss` is.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rl_es.config import Config, static
 
@@ -19,12 +24,17 @@ if TYPE_CHECKING:
     from rl_es.interfaces import Environment
 
 NUMERICS = 1
-NAMES = ("text/python_docs",)
+NAMES = ("text/python_docs", "text/files", "text/austen")
 
 
 class Options(Config):
     """Settings of the environments of text."""
 
+    folder: str | None = static(
+        None,
+        "files: where the .txt files are; austen: a .deb, or a folder with the package or .txt "
+        "files, if absent $RL_ES_AUSTEN or where Debian installs it",
+    )
     streams: int | None = static(
         None, "evenly spaced starts, one of which a reset picks; any position if absent", ge=1
     )
@@ -36,17 +46,36 @@ class Options(Config):
     )
     evaluation_steps: int = static(1500, "held-out bytes that an episode of evaluation reads", ge=1)
 
+    def identity(self) -> dict[str, Any]:
+        """Returns the settings without the folder: the text is known by its digest."""
+        return {name: value for name, value in super().identity().items() if name != "folder"}
+
+
+def check(name: str, options: Options) -> None:
+    """Checks that the text of an environment is there, and that the options fit it.
+
+    Raises:
+      UserError: says what is wrong.
+    """
+    from rl_es.envs._text.sources import check_options
+
+    check_options(name, options)
+
 
 def make(name: str, options: Options) -> Environment:
-    """The environment of this name, one of `NAMES`."""
-    from rl_es.envs._text.corpus import python_docs, tokenise
-    from rl_es.envs._text.environment import TextEnvironment
+    """The environment of this name, one of `NAMES`.
 
-    return TextEnvironment(name, tokenise(python_docs(), options.vocabulary), options)
+    Raises:
+      UserError: its text cannot be read.
+    """
+    from rl_es.envs._text.environment import TextEnvironment
+    from rl_es.envs._text.sources import read_corpus
+
+    return TextEnvironment(name, read_corpus(name, options), options)
 
 
 def data_digest(name: str, options: Options) -> str:
     """Returns 16 hex digits that stand for the text of an environment."""
-    from rl_es.envs._text.corpus import python_docs
+    from rl_es.envs._text.sources import text_digest
 
-    return python_docs().digest
+    return text_digest(name, options)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from rl_es.envs._text import sources
 from rl_es.envs._unrolled import options
 from rl_es.speed import schema as speed_schema
 from rl_es.speed import workloads as speed_workloads
@@ -30,6 +31,7 @@ def _libraries(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_sweep(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Those of a paper's size need data that is not everywhere: all else of them is checked.
     monkeypatch.setattr(options, "check_options", lambda chosen, batch: None)
+    monkeypatch.setattr(sources, "check_options", lambda name, chosen: None)
     cells = expand_cells(load_sweep(path))
     assert sum(len(group.cells) for group in group_cells(cells)) == len(cells) > 0
 

@@ -5,10 +5,8 @@ front of each document.
 """
 
 import hashlib
-import pydoc_data.topics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +20,11 @@ class Documents(NamedTuple):
 
     training: tuple[bytes, ...]
     held_out: tuple[bytes, ...]
+
+    @property
+    def training_size(self) -> int:
+        """Number of tokens of the training text."""
+        return sum(len(SEPARATOR) + len(document) for document in self.training)
 
     @property
     def digest(self) -> str:
@@ -73,10 +76,3 @@ def tokenise(documents: Documents, vocabulary: str) -> Corpus:
     tokens = np.zeros(256, np.uint8)
     tokens[used] = np.arange(len(used), dtype=np.uint8)
     return Corpus(tokens[training], tokens[held_out], used.astype(np.uint8).tobytes())
-
-
-@lru_cache(maxsize=1)
-def python_docs() -> Documents:
-    """Returns the help topics of the Python that runs, a document each, sorted by name."""
-    topics = pydoc_data.topics.topics
-    return split_documents([topics[name].encode() for name in sorted(topics)])

@@ -75,6 +75,7 @@ def test_every_agent_passes(agent: str) -> None:
 
 QUICK = ("CartPole-v1", "Pendulum-v1", "unrolled/lorenz", "unrolled/linear")
 EVERY = registry.environment_names()
+WITHOUT_DATA = {"text/files", "text/austen"}  # they need files that are not everywhere
 
 
 @pytest.mark.parametrize(
@@ -82,6 +83,7 @@ EVERY = registry.environment_names()
     [
         pytest.param(name, marks=extras.marks(name) + ([] if name in QUICK else [pytest.mark.slow]))
         for name in EVERY
+        if name not in WITHOUT_DATA
     ],
 )
 def test_every_environment_passes(name: str) -> None:

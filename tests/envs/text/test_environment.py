@@ -12,11 +12,11 @@ from rl_es.envs._text.corpus import (
     Corpus,
     Documents,
     join,
-    python_docs,
     split_documents,
     tokenise,
 )
 from rl_es.envs._text.environment import TextEnvironment
+from rl_es.envs._text.sources import read_python_docs
 from rl_es.interfaces import Scored
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
 from rl_es.training.task import Task
@@ -124,7 +124,7 @@ def test_a_task_evaluates_on_the_held_out_text_alone() -> None:
     evaluation = task.evaluation_environment(training)
     assert evaluation is task.evaluation_environment() is not training
     assert evaluation.spec.evaluation_steps == 4
-    documents = python_docs()
+    documents = read_python_docs()
     state, observation = evaluation.reset(jax.random.key(3))
     shown = [int(observation.values[0])]
     for _ in range(30):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rl_es.analysis.results import separate_variants
-from rl_es.envs._text import corpus
+from rl_es.envs._text import sources
 from rl_es.envs._text.corpus import Documents
 from rl_es.results import tables
 from rl_es.sweep.cells import expand_cells
@@ -28,7 +28,7 @@ agents: [{name: nres, with: {population: 4, window: 3}}]
 def show(monkeypatch: pytest.MonkeyPatch, *documents: bytes) -> None:
     """Lets the documents of Python be these; the last is held out."""
     text = Documents(documents[:-1], documents[-1:])
-    monkeypatch.setattr(corpus, "python_docs", lambda: text)
+    monkeypatch.setattr(sources, "read_python_docs", lambda: text)
     task.clear_cache()
 
 

@@ -1,0 +1,87 @@
+"""Finds and reads the text of an environment, by its name and options."""
+
+import pydoc_data.topics
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from rl_es.envs._text import austen
+from rl_es.envs._text.corpus import SEPARATOR, Corpus, Documents, split_documents, tokenise
+from rl_es.errors import UserError
+
+PYTHON_DOCS, FILES, AUSTEN = "text/python_docs", "text/files", "text/austen"
+
+
+def check_options(name: str, options: Any) -> None:
+    """Refuses options of a text that is not there, or does not suffice.
+
+    Raises:
+      UserError: says what is wrong.
+    """
+    if name == PYTHON_DOCS and options.folder is not None:
+        raise UserError(f"folder: {name} comes with Python; leave it out")
+    if name == FILES and options.folder is None:
+        raise UserError(f"{name} needs a folder of .txt files: options: {{folder: PATH}}")
+    documents, streams = read_documents(name, options), options.streams
+    size = documents.training_size
+    if streams is not None and streams > size:
+        raise UserError(
+            f"streams: {streams}, but the training text of {name} has {size} tokens; "
+            f"choose at most {size}"
+        )
+
+
+def text_digest(name: str, options: Any) -> str:
+    """Returns 16 hex digits that stand for the text of an environment."""
+    return austen.text_digest() if name == AUSTEN else read_documents(name, options).digest
+
+
+def read_corpus(name: str, options: Any) -> Corpus:
+    """Returns the text of an environment as tokens.
+
+    Raises:
+      UserError: it cannot be read.
+    """
+    return tokenise(read_documents(name, options), options.vocabulary)
+
+
+def read_documents(name: str, options: Any) -> Documents:
+    """Returns the text of an environment.
+
+    Raises:
+      UserError: it cannot be read.
+    """
+    if name == AUSTEN:
+        return austen.read_documents(austen.find_text(options.folder))
+    if name == PYTHON_DOCS:
+        return read_python_docs()
+    folder = Path(options.folder).expanduser()
+    try:
+        paths = sorted(path for path in folder.rglob("*.txt") if path.is_file())
+        stamps = [(path, path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+        if len(stamps) < 2:
+            raise UserError(
+                f"folder: {folder} has {len(stamps)} .txt files; two are needed, one of them to be "
+                "held out"
+            )
+        return _read_files(tuple(stamps))
+    except OSError as error:
+        raise UserError(f"folder: {folder} cannot be read ({error})") from None
+
+
+@lru_cache(maxsize=1)
+def read_python_docs() -> Documents:
+    """Returns the help topics of the Python that runs, a document each, sorted by name."""
+    topics = pydoc_data.topics.topics
+    return split_documents([topics[name].encode() for name in sorted(topics)])
+
+
+@lru_cache(maxsize=2)
+def _read_files(stamps: tuple[tuple[Path, int, int], ...]) -> Documents:
+    """Returns files, a document each; `stamps` hold sizes and times, so that changes are seen."""
+    documents = []
+    for path, _, _ in stamps:
+        documents.append(path.read_bytes())
+        if SEPARATOR in documents[-1]:
+            raise UserError(f"{path}: holds a byte 0, which stands between documents; remove it")
+    return split_documents(documents)
