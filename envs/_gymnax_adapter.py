@@ -174,6 +174,8 @@ class GymnaxEnvironment:
 def _complete(name: str, env: Any) -> Any:
     """Returns an environment, unwrapped, on which the methods of gymnax's base class work.
 
+    Gradients pass through its steps where its class can let them.
+
     Those of gymnax 1.x, such as `discount`, call `is_terminated`; classes of 0.0.x define
     `is_terminal` in its place. Wrappers of gymnax act in `step`, which resets: those that only
     record or flatten are taken off.
@@ -191,6 +193,9 @@ def _complete(name: str, env: Any) -> Any:
     if _defines(env, "is_terminal") and not _defines(env, "is_terminated"):
         env = copy.copy(env)
         object.__setattr__(env, "is_terminated", env.is_terminal)
+    # gymnax cuts the gradient between steps unless it is asked for; values are the same.
+    if getattr(env, "supports_transition_gradients", False):
+        env = env.with_transition_gradients()
     return env
 
 
