@@ -73,6 +73,8 @@ _SYMBOLS = {  # matplotlib's marker -> plotly's symbol, and its outline: eight p
     "P": ("cross", "M-1.5 -4.2h3v2.7h2.7v3h-2.7v2.7h-3v-2.7h-2.7v-3h2.7Z"),
     "X": ("x", "M-4 -2L-2 -4L0 -2L2 -4L4 -2L2 0L4 2L2 4L0 2L-2 4L-4 2L-2 0Z"),
     "p": ("pentagon", "M0 -4.4L4.2 -1.3L2.6 3.6H-2.6L-4.2 -1.3Z"),
+    "<": ("triangle-left", "M-4 0L3.5 -4.3V4.3Z"),
+    ">": ("triangle-right", "M4 0L-3.5 -4.3V4.3Z"),
 }
 
 
