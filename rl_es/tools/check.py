@@ -17,6 +17,7 @@ from rl_es.tools import AGENT, ENVIRONMENT
 
 SOLVED = 475.0  # the return from which `ENVIRONMENT` counts as solved
 USUAL = {"population": 128, "lr": 0.05}  # settings of strategies on it that are not given
+WIDTHS = (32, 32)  # of the network on it
 EPISODE = 50  # most steps of an episode, where training only has to run
 
 
@@ -83,7 +84,7 @@ def checks_of(name: str, settings: Mapping[str, Any], steps: int) -> Mapping[str
 
 
 def _check_learning(name: str, settings: Mapping[str, Any], steps: int) -> str:
-    """Trains the agent on CartPole: it solves it."""
+    """Trains the agent on CartPole, unless it refuses it: it solves it."""
     from rl_es.sweep import execution
     from rl_es.sweep.loading import validate_sweep
     from rl_es.sweep.progress import make_progress
@@ -91,13 +92,15 @@ def _check_learning(name: str, settings: Mapping[str, Any], steps: int) -> str:
     from rl_es.tools.check_agent import complete_config
 
     settings = complete_config(name, settings, USUAL)
+    if refusal := _refusal(name, settings):
+        return f"not trained: {refusal}"
     content = {
         "name": "check",
         "seeds": 1,
         "defaults": {
             "budget": {"env_steps": steps},
             "evaluation": {"points": 10, "episodes": 16},
-            "policy": {"widths": [32, 32]},
+            "policy": {"widths": [*WIDTHS]},
         },
         "environments": [{"name": ENVIRONMENT, "threshold": SOLVED}],
         "agents": [{"name": name, "with": settings}],
@@ -113,6 +116,19 @@ def _check_learning(name: str, settings: Mapping[str, Any], steps: int) -> str:
     remedy = "it may need other settings (--settings) or more steps (--steps)"
     expect(best >= SOLVED, f"not learned: {detail}", remedy, WARN)
     return f"learned: {detail}"
+
+
+def _refusal(name: str, settings: Mapping[str, Any]) -> str:
+    """Returns why the agent refuses CartPole, as a method of gradients does; '' if it does not."""
+    from rl_es.training.task import Task, make_training_setup
+
+    task = Task.from_options(ENVIRONMENT, {}, WrapperConfig(), PolicyConfig(widths=WIDTHS))
+    config = registry.agents.load(name).Hyperparameters(**settings)
+    try:
+        make_training_setup(task, name, config, 1)
+    except UserError as refusal:
+        return str(refusal)
+    return ""
 
 
 def _checks_of_environment(name: str, settings: Mapping[str, Any]) -> Mapping[str, Check]:

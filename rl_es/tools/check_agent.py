@@ -238,6 +238,8 @@ def complete_config(
 
 FEW = 4  # generations, where few are enough
 SAME = 1e-3  # relative difference that rounding may make
+GENERATIONS = 200  # in which it has to come near the target
+NEAR = 0.5  # of the distance at the start
 # Settings of optimisers: those of the others have no effect on one of them.
 OPTIMISERS = {"momentum", "b1", "b2"}
 
@@ -247,6 +249,7 @@ class AgentChecks:
 
     names: tuple[str, ...] = (
         "settings", "types", "pure", "keys", "traced settings", "checkpoints", "lanes",
+        "improves",
     )  # fmt: skip
 
     def __init__(self, name: str, settings: Mapping[str, Any]):
@@ -393,6 +396,19 @@ class AgentChecks:
         expect(worst <= SAME, f"vmapped, a run differs by {worst:.2g}", remedy)
         return "two runs in one call give what each gives alone"
 
+    def improves(self) -> str:
+        """It comes nearer to the target, by which its update has the right sign."""
+        trial = self.trial()
+        policy = target_policy(trial.env)
+        states = trial.run(0), trial.run(GENERATIONS)
+        before, after = (float(target_distance(policy, trial.snapshot(s))) for s in states)
+        detail = f"distance to the target {before:.2f}, after {GENERATIONS} generations {after:.2f}"
+        downhill = "it goes downhill: higher returns are better"
+        expect(not after > before, detail, downhill)
+        slow = "see its step; state settings by --settings"
+        expect(after < NEAR * before, detail, slow)
+        return detail
+
 
 def relative_difference(first: np.ndarray, second: np.ndarray) -> float:
     """Returns the largest difference, relative to the largest number of the first."""
@@ -400,8 +416,6 @@ def relative_difference(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.nan_to_num(np.abs(first - second) / size, nan=np.inf).max())
 
 
-GENERATIONS = 200  # in which it has to come near the target
-NEAR = 0.5  # of the distance at the start
 ALIKE = 0.9  # least cosine of two changes in the same direction
 
 
@@ -410,7 +424,7 @@ class StrategyChecks(AgentChecks):
 
     def __init__(self, name: str, settings: Mapping[str, Any]):
         super().__init__(name, settings)
-        self.names = (*self.names, "noise", "chunks", "improves", "shift")
+        self.names = (*self.names, "noise", "chunks", "shift")
         if issubclass(self.module.Hyperparameters, StrategyConfig):
             self.names = (*self.names, "scale", "symmetry")
 
@@ -449,19 +463,6 @@ class StrategyChecks(AgentChecks):
         remedy = "ask and contract see a block of pairs; what needs all of them is in shape or tell"
         expect(worst <= SAME, f"in two chunks it differs by {worst:.2g}", remedy)
         return "a population in two chunks gives what it gives at once"
-
-    def improves(self) -> str:
-        """It comes nearer to the target, by which its update has the right sign."""
-        trial = self.trial()
-        policy = target_policy(trial.env)
-        states = trial.run(0), trial.run(GENERATIONS)
-        before, after = (float(target_distance(policy, trial.snapshot(s))) for s in states)
-        detail = f"distance to the target {before:.2f}, after {GENERATIONS} generations {after:.2f}"
-        downhill = "it goes downhill: higher returns are better, and tell ascends"
-        expect(not after > before, detail, downhill)
-        slow = "see its weights and its step; state settings by --settings"
-        expect(after < NEAR * before, detail, slow)
-        return detail
 
     def _with_sgd(self, env: Target, **settings: Any) -> AgentTrial:
         """Returns a trial with SGD, where the optimiser can be chosen: it hides no factor."""
