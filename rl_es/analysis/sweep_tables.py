@@ -233,7 +233,8 @@ def _nonfinite_text(runs: pd.DataFrame) -> str:
         f"{format_count(len(members), 'run')}"
         for (env, label), members in groups
     ]
-    return f"{'; '.join(parts)}; each counted as the worst of its generation" if parts else ""
+    outcome = "each counted as the worst of its generation; without a population, not at all"
+    return f"{'; '.join(parts)}; {outcome}" if parts else ""
 
 
 def result_files(folder: Path) -> dict[str, str]:

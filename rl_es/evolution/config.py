@@ -1,4 +1,4 @@
-"""Settings that evolution strategies share; an agent's file adds its own. Loads no jax."""
+"""Settings that agents share; an agent's file adds its own. Loads no jax."""
 
 from typing import Literal, Self
 
@@ -27,12 +27,22 @@ def check_even(population: int) -> int:
     return population
 
 
-class StrategyConfig(Config):
-    """Population, perturbation scale and optimiser."""
+class PopulationConfig(Config):
+    """Population and perturbation scale."""
 
     population: int = static(256, "members, half of them antithetic partners", ge=2)
     sigma: float = traced(0.1, "standard deviation of the perturbation", gt=0)
     sigma_decay: float = traced(1.0, "factor on sigma a generation", gt=0, le=1)
+
+    @field_validator("population")
+    @classmethod
+    def _check_even(cls, population: int) -> int:
+        return check_even(population)
+
+
+class OptimiserConfig(Config):
+    """The rule that applies an estimate of the gradient."""
+
     optimiser: Optimiser = static("adam", "rule that applies the estimate")
     lr: float = traced(0.01, "learning rate", gt=0)
     lr_decay: float = traced(1.0, "factor on the learning rate a generation", gt=0, le=1)
@@ -42,16 +52,16 @@ class StrategyConfig(Config):
     weight_decay: float = traced(
         0.0, "adamw: decoupled decay; sgd, adam: L2 term in the gradient", ge=0
     )
+
+
+class StrategyConfig(OptimiserConfig, PopulationConfig):
+    """What all evolution strategies have: population, optimiser and shaping."""
+
     update_scale: UpdateScale = static(
         "gradient",
         "gradient: sum z E / (N sigma); paper: sum z E / N; official: sigma sum z E / sqrt(N)",
     )
     shaping: Shaping = static("z_score", "how returns become weights")
-
-    @field_validator("population")
-    @classmethod
-    def _check_even(cls, population: int) -> int:
-        return check_even(population)
 
 
 class EpisodicConfig(StrategyConfig):

@@ -139,6 +139,36 @@ def single_step(
     return jax.vmap(step)
 
 
+def differentiable_step(
+    env: Environment, policy: Policy, params: Params, statistics: Statistics | None
+) -> Step:
+    """Returns the step of unperturbed particles [E] with keys [E], for gradients of their rewards.
+
+    Nothing that a done particle does reaches the gradient: masked rewards alone would let in the
+    product of 0 and an infinite derivative, which is nan.
+    """
+
+    def step(particle: Particle, key: Array) -> tuple[Particle, Array, Array]:
+        act_key, env_key = jax.random.split(key)
+        particle = _detach(particle.done, particle)
+        outputs = _act(policy, params, statistics, particle, act_key)
+        policy_state, action = _detach(particle.done, outputs)
+        next_particle, transition = _move(env, particle, policy_state, action, env_key)
+        return next_particle, *_mask_outcome(particle, transition)
+
+    return jax.vmap(step)
+
+
+def _detach(done: Array, tree: Any) -> Any:
+    """Returns the same values, through which no gradient passes where `done` []."""
+
+    def detach(leaf: Array) -> Array:
+        is_real = jnp.issubdtype(leaf.dtype, jnp.floating)
+        return jnp.where(done, jax.lax.stop_gradient(leaf), leaf) if is_real else leaf
+
+    return jax.tree.map(detach, tree)
+
+
 def population_step(
     env: Environment, policy: Policy, members: Members, statistics: Statistics | None
 ) -> Step:

@@ -112,7 +112,7 @@ class GroupRunner:
             failures += self._report(working)
             left -= {lane.cell.run_id for lane in working}
             ended_runs += working
-        for message in nonfinite_messages(ended_runs):
+        for message in nonfinite_messages(ended_runs, work.training.learner.pairs is not None):
             self.progress.note(message)
         return failures
 
@@ -220,8 +220,9 @@ class BackgroundCompile:
         return self._result
 
 
-def nonfinite_messages(lanes: Iterable[ActiveRun]) -> Iterator[str]:
+def nonfinite_messages(lanes: Iterable[ActiveRun], is_population: bool) -> Iterator[str]:
     """Yields a message for each environment and label whose members had returns not finite."""
+    outcome = "counted as the worst of its generation" if is_population else "was not learned from"
     counts: dict[tuple[str, str], dict[int, int]] = {}  # by seed
     for lane in lanes:
         if lane.progress.nonfinite_members:
@@ -231,8 +232,7 @@ def nonfinite_messages(lanes: Iterable[ActiveRun]) -> Iterator[str]:
         seeds = ", ".join(map(str, by_seed))
         yield (
             f"{env} / {label}: {sum(by_seed.values()):,} times a member's return was not finite "
-            f"and counted as the worst of its generation "
-            f"({'seed' if len(by_seed) == 1 else 'seeds'} {seeds})"
+            f"and {outcome} ({'seed' if len(by_seed) == 1 else 'seeds'} {seeds})"
         )
 
 

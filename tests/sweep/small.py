@@ -65,6 +65,10 @@ LASTING = {  # what strategies remember of their pairs, in each form
     "nres": ("agents=[{name: nres, with: {population: 16, window: 10, staggered: true}}]",),
     "nres rank 1": ("agents=[{name: nres, with: {population: 16, window: 10, rank: 1}}]",),
     "truncated_es": ("agents=[{name: truncated_es, with: {population: 16, window: 10}}]",),
+    "bptt": (
+        "environments=[{name: Pendulum-v1, episode_length: 25}]",
+        "agents=[{name: bptt, with: {particles: 4, window: 10}}]",
+    ),
 }
 
 
