@@ -52,7 +52,7 @@ def read_documents(name: str, options: Any) -> Documents:
       UserError: it cannot be read.
     """
     if name == AUSTEN:
-        return austen.read_documents(austen.find_text(options.folder))
+        return austen.read_documents(austen.find_text(options.folder).resolve())
     if name == PYTHON_DOCS:
         return read_python_docs()
     folder = Path(options.folder).expanduser()

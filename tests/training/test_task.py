@@ -1,5 +1,7 @@
 """What is built for a run's configuration."""
 
+from pathlib import Path
+
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
 from rl_es.training.task import Task
 
@@ -26,3 +28,27 @@ def test_what_differs_is_built_apart():
     policy = wide.make_policy(wide.environment())
     assert policy is not plain.make_policy(plain.environment())
     assert policy.parameters.size == 4 * 7 + 7 + 7 * 2 + 2
+
+
+HELD_OUT = """
+from rl_es.interfaces import EnvSpec
+from rl_es.tools.templates.my_env import MyEnv
+
+
+class Levels(MyEnv):
+    def __init__(self, options, data="training"):
+        super().__init__(options)
+        self.data = data
+
+    def held_out(self):
+        return Levels(self.options, "held out")
+"""
+
+
+def test_a_plug_in_with_held_out_data_is_evaluated_on_it(tmp_path: Path):
+    (tmp_path / "levels.py").write_text(HELD_OUT)
+    levels = task(f"{tmp_path}/levels.py:Levels", episode_length=7)
+    training, evaluation = levels.environment(), levels.evaluation_environment()
+    assert levels.evaluation_environment(training) is evaluation
+    assert [env.env.data for env in (training, evaluation)] == ["training", "held out"]  # pyright: ignore[reportAttributeAccessIssue]
+    assert training.spec.episode_length == evaluation.spec.episode_length == 7
