@@ -76,6 +76,12 @@ def test_what_is_no_integer_is_rounded_down_for_the_tables() -> None:
     assert first == second
 
 
+def test_large_logits_and_what_is_no_number() -> None:
+    logits = jnp.array([[1e7, 0.0], [-1e7, -1e7], [jnp.nan, 0.0], [0.0, jnp.nan], [0.0, -jnp.inf]])
+    result = exact(logits, jnp.array([1, 0, 1, 0, 0]))
+    np.testing.assert_allclose(result, [-1e7 / 16, -1, np.nan, np.nan, 0], rtol=1e-6)
+
+
 def test_the_exact_likelihood_has_a_gradient() -> None:
     logits = jnp.array([16.0, 0.0])
     np.testing.assert_allclose(
