@@ -1,8 +1,8 @@
 """EGGROLL: rank-r noise `A B^T / sqrt(R)` on every weight matrix, whole episodes, z-scored returns.
 
 Sarkar et al., "Evolution Strategies at the Hyperscale", 2025, https://arxiv.org/abs/2511.16652.
-Vectors, such as biases, get full-rank noise. The factors A, B are on the sphere by default, where the
-paper has normal ones (`factors: normal`): narrow matrices then pay nothing for low rank.
+Vectors, such as biases, get full-rank noise. The factors A and B are on the sphere by default;
+`factors: normal` is the paper's noise, with which estimates of narrow matrices vary more.
 """
 
 from __future__ import annotations

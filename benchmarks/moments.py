@@ -5,7 +5,9 @@
 A row is a kind of noise on a weight matrix of M inputs and N outputs. The second moment is that of
 one member's estimate of a linear return's gradient, over M N; 1 is the least that noise of mean 0
 and variance 1 can have. The fourth moment is the factor of the expected estimate of a cube; 3 is
-full rank. A measured value has its standard error behind it. docs/low_rank.md derives the theory.
+full rank. The output moment is of the squared distance by which a member's noise moves the outputs
+of a unit input; 1 if it is the same for all members. A measured value has its standard error behind
+it. docs/low_rank.md derives the theory.
 """
 
 import argparse
@@ -25,24 +27,30 @@ from rl_es.evolution.strategy import make_perturbation
 from rl_es.interfaces import Matrix, ParameterSpec, Perturbation
 
 SHAPES = ((3, 32), (32, 1), (4, 64), (16, 16), (32, 32), (256, 256))
-ROW = "{:>9}  {:22}  {:>8} {:>18}  {:>8} {:>18}"
+ROW = "{:>9}  {:22}  {:>8} {:>18}  {:>8} {:>18}  {:>8} {:>18}"
 
 
 def sample_moments(
     perturbation: Perturbation, blocks: int, g: Array, v: Array, u: Array, key: Array
-) -> tuple[Array, Array]:
-    """Returns <G, E>^2 |E|^2 and (v' E u)^4 of draws [blocks * 64], for G [M, N], v [M], u [N]."""
+) -> tuple[Array, Array, Array]:
+    """Returns <G, E>^2 |E|^2, (v' E u)^4 and |v' E|^4 of draws [blocks * 64].
 
-    def sample_block(key: Array) -> tuple[Array, Array]:
+    G is [M, N], v [M] and u [N].
+    """
+
+    def sample_block(key: Array) -> tuple[Array, Array, Array]:
         unit = perturbation.draw(key[None], PAIRS_PER_KEY)
         (e,) = jax.tree.leaves(perturbation.dense(unit))
         squares = jnp.square(e).sum((1, 2))
-        return jnp.square(jnp.einsum("hmn,mn->h", e, g)) * squares, jnp.einsum(
-            "m,hmn,n->h", v, e, u
-        ) ** 4
+        outputs = jnp.einsum("m,hmn->hn", v, e)
+        return (
+            jnp.square(jnp.einsum("hmn,mn->h", e, g)) * squares,
+            (outputs @ u) ** 4,
+            jnp.square(jnp.square(outputs).sum(1)),
+        )
 
-    second, fourth = jax.lax.map(sample_block, jax.random.split(key, blocks))
-    return second.ravel(), fourth.ravel()
+    second, fourth, output = jax.lax.map(sample_block, jax.random.split(key, blocks))
+    return second.ravel(), fourth.ravel(), output.ravel()
 
 
 def format_mean(samples: Array, scale: float) -> str:
@@ -68,7 +76,7 @@ def measure_rows(
         perturbation = make_perturbation(spec, noise.rank, noise.factors)
         blocks = -(-pairs // PAIRS_PER_KEY)
         sample = jax.jit(partial(sample_moments, perturbation, blocks))
-        second, fourth = sample(*unit_vectors, jax.random.key(seed))
+        second, fourth, output = sample(*unit_vectors, jax.random.key(seed))
         yield (
             f"{inputs} x {outputs}",
             "full rank" if noise.rank is None else f"rank {noise.rank}, {noise.factors}",
@@ -76,6 +84,8 @@ def measure_rows(
             format_mean(second, inputs * outputs),
             f"{noise.fourth_moment(inputs, outputs):.4f}",
             format_mean(fourth, 1),
+            f"{noise.output_moment(inputs, outputs):.4f}",
+            format_mean(output, outputs**2),
         )
 
 
@@ -93,7 +103,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=40960)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    heads = "second / MN", "measured", "fourth", "measured"
+    heads = "second / MN", "measured", "fourth", "measured", "output", "measured"
     print(ROW.format("matrix", "noise", *heads))
     for shape in options.shapes:
         for row in measure_rows(shape, options.ranks, options.pairs, options.seed):

@@ -4,6 +4,7 @@ For a linear return <G, E> one member's estimate of G is <G, E> E. Its second mo
 the noise: `second_moment` is E[<G, E>^2 |E|^2] / |G|^2, and the variance of the estimate, summed
 over elements, is |G|^2 less. For unit vectors v [M] and u [N], `fourth_moment` is
 E[(v' E u)^4], the multiple by which the cubic part of a return enters the expected estimate.
+`output_moment` is E[|v' E|^4] / N^2: 1 if noise moves a layer's outputs as far for every member.
 
 Low-rank noise is E = sum over R of b_r a_r' / sqrt(R). On a side of size S, its factors are
 
@@ -52,6 +53,16 @@ class MatrixNoise:
             same *= 3 * (1 if self.factors == "normal" else sphere)
             other *= sphere if self._is_orthogonal(size) else 1
         return (same + 3 * (self.rank - 1) * other) / self.rank
+
+    def output_moment(self, inputs: int, outputs: int) -> float:
+        """Returns E[|v' E|^4] / N^2 for a unit vector v [M], M inputs and N outputs."""
+        if self.rank is None:
+            return 1 + 2 / outputs
+        is_normal, sphere = self.factors == "normal", inputs / (inputs + 2)
+        same = 3 * (1 + 2 / outputs if is_normal else sphere)
+        other = sphere if self._is_orthogonal(inputs) else 1.0
+        other *= 1.0 if self._is_orthogonal(outputs) else 1 + 2 / outputs
+        return (same + (self.rank - 1) * other) / self.rank
 
     def _is_orthogonal(self, size: int) -> bool:
         """Returns whether the factors of a side are at right angles."""

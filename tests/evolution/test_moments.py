@@ -58,6 +58,9 @@ def test_moments_of_draws(noise: MatrixNoise, shape: tuple[int, int]) -> None:
     v, u = (x / np.linalg.norm(x) for x in (rng.normal(size=inputs), rng.normal(size=outputs)))
     moment = noise.fourth_moment(inputs, outputs)
     check_mean(np.einsum("m,dmn,n->d", v, e, u) ** 4, moment, most=0.12 * moment)
+    lengths = np.square(np.einsum("m,dmn->dn", v, e)).sum(1)
+    moment = noise.output_moment(inputs, outputs)
+    check_mean(np.square(lengths / outputs), moment, most=0.05 * moment)
 
 
 def test_moments_tell_the_noises_apart() -> None:
@@ -69,6 +72,10 @@ def test_moments_tell_the_noises_apart() -> None:
     assert MatrixNoise(1).fourth_moment(8, 1) == 9
     assert MatrixNoise(1, "sphere").fourth_moment(8, 1) == pytest.approx(9 * 8 / (10 * 3))
     assert MatrixNoise(2, "normal").fourth_moment(8, 1) == 6  # 3 + 6 / R
+    assert MatrixNoise(None).output_moment(8, 4) == 1.5
+    assert MatrixNoise(1, "normal").output_moment(8, 4) == 4.5
+    assert MatrixNoise(1, "sphere").output_moment(8, 4) == pytest.approx(2.4)
+    assert MatrixNoise(4, "orthogonal").output_moment(8, 4) == pytest.approx(1.2)
 
 
 @pytest.mark.parametrize("rank", [1, 3])
