@@ -73,7 +73,7 @@ class TextEnvironment:
         exact = exact_log2_likelihood(action, token)
         reward = exact
         if self._options.loss == "tables":  # a likelihood that is no number stays none
-            reward = jnp.where(jnp.isnan(exact), exact, table_log2_likelihood(action, token))
+            reward = jnp.where(jnp.isnan(exact), jnp.nan, table_log2_likelihood(action, token))
         state = TextState(position, state.log2_likelihood + exact, state.tokens + 1)
         never = jnp.zeros((), bool)
         return Transition(state, observation, reward, never, never)

@@ -384,12 +384,22 @@ def test_where_some_gradient_passes_it_is_not_refused() -> None:
     learner(Kink(), window=1)
 
 
-@pytest.mark.parametrize("objective", ["loss", "accuracy"])
-def test_an_accuracy_has_no_gradient(objective: str) -> None:
-    options = {"objective": objective, "widths": [4]}
-    task = Task.from_options("unrolled/learning_rate_decay", options, WrapperConfig(), PARAMETERS)
-    if objective == "loss":
+@pytest.mark.parametrize(
+    ("name", "options", "config", "passes"),
+    [
+        ("unrolled/learning_rate_decay", {"widths": [4]}, PARAMETERS, True),
+        ("unrolled/learning_rate_decay", {"objective": "accuracy"}, PARAMETERS, False),
+        ("text/python_docs", {}, PolicyConfig(network="gru", head="deterministic"), True),
+        ("text/python_docs", {"loss": "tables"}, PolicyConfig(head="deterministic"), False),
+    ],
+    ids=["loss", "accuracy", "exact", "tables"],
+)
+def test_an_accuracy_and_a_loss_by_tables_have_no_gradient(
+    name: str, options: dict[str, Any], config: PolicyConfig, passes: bool
+) -> None:
+    task = Task.from_options(name, options, WrapperConfig(), config)
+    if passes:
         make_training_setup(task, "bptt", bptt.Hyperparameters(), 1)
     else:
-        with pytest.raises(UserError, match="no reward of unrolled/learning_rate_decay"):
+        with pytest.raises(UserError, match=f"no reward of {name} in a window of 50"):
             make_training_setup(task, "bptt", bptt.Hyperparameters(), 1)
