@@ -125,13 +125,13 @@ def test_a_task_evaluates_on_the_held_out_text_alone() -> None:
     assert evaluation is task.evaluation_environment() is not training
     assert evaluation.spec.evaluation_steps == 4
     documents = read_python_docs()
+    vocabulary = tokenise(documents, "used").vocabulary
     state, observation = evaluation.reset(jax.random.key(3))
     shown = [int(observation.values[0])]
     for _ in range(30):
-        after = evaluation.step(jax.random.key(0), state, jnp.zeros(108))
+        after = evaluation.step(jax.random.key(0), state, jnp.zeros(len(vocabulary)))
         state = after.state
         shown.append(int(after.observation.values[0]))
-    vocabulary = tokenise(documents, "used").vocabulary
     every_second = bytes(vocabulary[token] for token in shown)
     held_out = join(documents.held_out)
     held_out = held_out + held_out[:70]
