@@ -146,3 +146,39 @@ class Breaking:
             self.fatal & ~jnp.isfinite(sound),
             jnp.asarray(self.length is not None and t >= self.length),
         )
+
+
+@dataclass(frozen=True)
+class Letters:
+    """A text of few tokens, read from one of some starts; token 0 comes now and then.
+
+    A reward is the log2-likelihood of the next token, rounded to 1/16 bit: exact sums. Its state is
+    a position and the last action.
+    """
+
+    tokens: int = 11
+    length: int | None = None  # of an episode
+    starts: int = 4
+
+    @property
+    def spec(self) -> EnvSpec:
+        return EnvSpec("letters", (1,), box(self.tokens), self.length)
+
+    def reset(self, key: Array) -> tuple[Any, Observation]:
+        position = 97 * jax.random.randint(key, (), 0, self.starts, dtype=jnp.int32)
+        zero = jnp.zeros((), jnp.int32)
+        return (position, zero, jnp.zeros(self.tokens)), self._observe(position)
+
+    def step(self, key: Array, state: Any, action: Array) -> Transition:
+        position, t, _ = state
+        position, t = position + 1, t + 1
+        observation = self._observe(position)
+        logit = action[observation.values[0].astype(jnp.int32)]
+        loss = jnp.round(16 * jnp.log2(jnp.exp2(action / 16).sum()))
+        over = jnp.asarray(self.length is not None and t >= self.length)
+        reward = (jnp.round(logit) - loss) / 16
+        return Transition((position, t, action), observation, reward, jnp.zeros((), bool), over)
+
+    def _observe(self, position: Array) -> Observation:
+        token = (position * position + position // 3) % self.tokens
+        return Observation(token.astype(jnp.float32)[None])

@@ -2,6 +2,8 @@
 
 `perturb_products` intercepts the calls of `nn.Dense`, `nn.DenseGeneral` and `nn.Embed`. The module
 computes x W + b with the weights that the population shares; sign (x E) is added for the member.
+Another class takes part by an attribute `matrix_parameter`: the name of the parameter W [M, N] that
+its `__call__(x)` multiplies x [..., M] by, and uses in no other way.
 
 `find_matrices` decides which arrays of a module can be perturbed so: those that are used in no
 other way. It traces the module once and computes nothing. For every matrix that cannot be perturbed
@@ -41,6 +43,8 @@ def weight_path(context: nn.module.InterceptorContext) -> Path | None:
     kernel is unknown.
     """
     module, kind = context.module, type(context.module)
+    if context.method_name == "__call__" and "matrix_parameter" in vars(kind):
+        return (*module.path, vars(kind)["matrix_parameter"])
     if (kind, context.method_name) not in _METHODS:
         return None
     if kind is not nn.Embed and (module.dot_general or module.dot_general_cls):

@@ -15,7 +15,7 @@ scales:
 import dataclasses
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -179,10 +179,39 @@ def make_perturbation(
     return FullRank(parameters) if rank is None else LowRank(parameters, rank, factors)
 
 
-def windows_per_episode(config: PersistentConfig, problem: ProblemSpec) -> int | None:
+class WindowConfig(Protocol):
+    """The settings of a persistent segment."""
+
+    @property
+    def window(self) -> int: ...
+
+    @property
+    def staggered(self) -> bool: ...
+
+
+def windows_per_episode(config: WindowConfig, problem: ProblemSpec) -> int | None:
     """Returns the most windows that an episode has; None if it never ends."""
     length = problem.episode_length
     return None if length is None else Persistent(config.window).windows(length)
+
+
+def persistent_segment(
+    config: WindowConfig, problem: ProblemSpec, start: Literal["particle", "centre"]
+) -> Persistent:
+    """Returns a segment of particles that live on.
+
+    Raises:
+      UserError: the window is longer than an episode, or episodes that never end are staggered.
+    """
+    length = problem.episode_length
+    if length is not None and config.window > length:
+        raise UserError(
+            f"window: {config.window} steps, but an episode ends after {length}; "
+            f"choose at most {length}, and no longer than a typical early episode"
+        )
+    if length is None and config.staggered:
+        raise UserError("staggered: episodes that never end have no phases; leave it out")
+    return Persistent(config.window, start, config.staggered)
 
 
 def episodic_strategy(
@@ -245,18 +274,11 @@ def persistent_strategy(
         `kind` has no such field.
     """
     _check_fields(kind, fields)
-    length, cycle = problem.episode_length, windows_per_episode(config, problem)
-    if length is not None and config.window > length:
-        raise UserError(
-            f"window: {config.window} steps, but an episode ends after {length}; "
-            f"choose at most {length}, and no longer than a typical early episode"
-        )
-    if cycle is None and config.staggered:
-        raise UserError("staggered: episodes that never end have no phases; leave it out")
+    cycle = windows_per_episode(config, problem)
     return kind(
         population=config.population,
         perturbation=perturbation,
-        segment=Persistent(config.window, start, config.staggered),
+        segment=persistent_segment(config, problem, start),
         shaping=_shaping(config, cycle or ENDLESS_CYCLE),
         optimiser=OPTIMISERS[config.optimiser],
         update_scale=config.update_scale,

@@ -11,7 +11,7 @@ from rl_es.config import Config, static
 from rl_es.errors import UserError, brief, did_you_mean
 
 INITS = ("normal", "zeros")
-NETWORKS = ("mlp", "linear", "cnn", "gru", "shared_mlp", "parameters")
+NETWORKS = ("mlp", "linear", "cnn", "gru", "shared_mlp", "egg", "parameters")
 
 
 def _check_network(name: str) -> str:
@@ -42,13 +42,14 @@ class PolicyConfig(Config):
 
     network: Annotated[str, AfterValidator(_check_network)] = static(
         "mlp",
-        "mlp, linear (without bias), cnn, gru, shared_mlp (on each row of an observation), "
-        "parameters (the action itself), or a Flax Linen module as package.module:Class or "
-        "./file.py:Class",
+        "mlp, linear (without bias), cnn, gru, shared_mlp (on each row of an observation), egg (a "
+        "language model in integers), parameters (the action itself), or a Flax Linen module as "
+        "package.module:Class or ./file.py:Class",
     )
     widths: tuple[Width, ...] = static(
         (64, 64),
-        "hidden layers; cnn: dense layers after the convolution; gru: the last is its state",
+        "hidden layers; cnn: dense layers after the convolution; gru: the last is its state; egg: "
+        "its layers, all of one width",
         strict=False,
     )
     activation: Literal["tanh", "relu", "pqn"] = static(
@@ -59,6 +60,12 @@ class PolicyConfig(Config):
         "how weights start: normal, N(0, 1) / sqrt(inputs); zeros, all at 0 (for linear); or as "
         "those of a saved policy, results/NAME/policies/RUN/final.json",
         implied="normal",
+    )
+    integers: bool = static(
+        True, "egg: integers; false, the same network in real numbers", implied=True
+    )
+    straight_through: bool = static(
+        False, "egg: take the derivative of a floor to be 1, for gradients", implied=False
     )
     head: Literal["auto", "categorical", "gaussian", "deterministic"] = static(
         "auto", "auto: categorical for discrete actions, gaussian for real ones"

@@ -35,6 +35,7 @@ from rl_es.interfaces import (
     Snapshot,
 )
 from rl_es.rollout.config import PolicyConfig
+from rl_es.rollout.egg import make_egg
 from rl_es.rollout.heads import Categorical, Head, make_head
 from rl_es.rollout.networks import CNN, GRU, MLP, SharedMLP, carry_of, check_inputs, outputs_field
 
@@ -272,6 +273,8 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
         if not config.widths:
             raise UserError("widths: gru needs at least one, the width of its state")
         module = GRU(**common)
+    elif config.network == "egg":
+        module = make_egg(config, spec, head.outputs)
     else:
         module = _import_network(config.network, head.outputs)
     return ModulePolicy(module, head, shape, zeros=config.init == "zeros")

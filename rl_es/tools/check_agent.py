@@ -304,7 +304,7 @@ class AgentChecks:
             "made and traced twice it gives two programs",
             "keep nothing in the object or in globals: all that changes is in the state",
         )
-        for name, value in self._other_values().items():
+        for name, (value, *_) in self._other_values().items():
             expect(
                 is_same_program(trial.plain, self.trial(trial.env, **{name: value}).plain, *inputs),
                 f"another {name} compiles another program",
@@ -312,10 +312,10 @@ class AgentChecks:
             )
         return "one program, whatever the traced settings are"
 
-    def _other_values(self) -> dict[str, float]:
-        """Returns another value of each traced setting that its class accepts."""
+    def _other_values(self) -> dict[str, list[float]]:
+        """Returns other values of each traced setting that its class accepts."""
         fixed, traced = split_traced(self.usual.config)
-        values: dict[str, float] = {}
+        values: dict[str, list[float]] = {}
         for name, value in traced.items():
             for candidate in (value * 0.9, value + 0.1, value / 2, value * 1.1):
                 try:
@@ -323,8 +323,7 @@ class AgentChecks:
                 except ValueError:
                     continue
                 if candidate != value:
-                    values[name] = candidate
-                    break
+                    values.setdefault(name, []).append(candidate)
         return values
 
     def keys(self) -> str:
@@ -344,10 +343,13 @@ class AgentChecks:
         """Each traced setting has an effect, and no value of it compiles another program."""
         trial = self.usual
         usual = trial.params(trial.run(2 * FEW))
-        idle = [
+        idle = [  # steps of one unit differ only after large changes of a setting
             name
-            for name, value in self._other_values().items()
-            if np.array_equal(usual, trial.params(trial.run(2 * FEW, settings={name: value})))
+            for name, values in self._other_values().items()
+            if all(
+                np.array_equal(usual, trial.params(trial.run(2 * FEW, settings={name: value})))
+                for value in values
+            )
         ]
         size = trial.advance._cache_size()
         expect(size <= 1, f"their values compiled {size} programs", "use jax.numpy")
@@ -444,14 +446,26 @@ class StrategyChecks(AgentChecks):
         members = jax.jit(lambda keys: agent.members(state, draw(keys)))(keys)
         distinct = [
             len(np.unique(np.asarray(leaf).reshape(pairs, -1), axis=0))
-            for leaf in jax.tree.leaves((members.direct, members.products))
-            if leaf.shape[:1] == (pairs,) and leaf.size > pairs
+            for noise in (*members.direct.values(), *members.products.values())
+            for leaf in self._noise_arrays(noise, pairs)
         ]
         fewest = min(distinct, default=pairs)
         detail = f"of {pairs} pairs, {pairs - fewest} share their noise with another"
         remedy = "each block of 64 pairs has its own key; each pair its own draw"
         expect(fewest >= pairs, detail, remedy)
         return "each pair has noise of its own; keys are used once"
+
+    @staticmethod
+    def _noise_arrays(noise: Any, pairs: int) -> list[np.ndarray]:
+        """Returns the arrays [H, n] of one parameter's noise that two pairs must not share.
+
+        Factors of few integers can be equal by chance: integers are compared all together.
+        """
+        leaves = [np.asarray(leaf) for leaf in jax.tree.leaves(noise)]
+        arrays = [leaf.reshape(pairs, -1) for leaf in leaves if leaf.shape[:1] == (pairs,)]
+        if all(np.array_equal(array, np.rint(array)) for array in arrays):
+            arrays = [np.concatenate(arrays, axis=1)] if arrays else []
+        return [array for array in arrays if array.size > pairs]
 
     def chunks(self) -> str:
         """A population that is evaluated in chunks gives what it gives at once."""
