@@ -286,6 +286,9 @@ class IntegerStrategy:
       pair_memory: Decides which noise a pair gets, and what is kept of it.
       most_windows: Most windows whose noises a weight is for; 1 without a history.
       level: The level of the test in every generation; None for the schedule.
+
+    Raises:
+      UserError: the variance of Z can be too large for int32.
     """
 
     population: int
@@ -295,6 +298,14 @@ class IntegerStrategy:
     pair_memory: PairMemory
     most_windows: int = 1
     level: float | None = None
+
+    def __post_init__(self) -> None:
+        noises = self.population // 2 * self.most_windows
+        if noises * self.perturbation.largest_weight**2 >= 2**31:
+            raise UserError(
+                f"population: {self.population} members with {self.most_windows} windows an "
+                "episode; sums of squared weights must stay below 2^31: choose fewer or longer ones"
+            )
 
     def init(self, params: Params, hyper: Hyper) -> IntegerState:
         return IntegerState(

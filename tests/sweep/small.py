@@ -55,6 +55,8 @@ environments: [{name: CartPole-v1, episode_length: 30}]
 agents: [{name: eggroll, with: {population: 16}}]
 """
 PERSISTENT = ("agents=[{name: pes, with: {population: 16, window: 10}}]",)
+TEXT = "environments=[{name: text/python_docs, options: {loss: tables, evaluation_steps: 50}%s}]"
+EGG = "defaults.policy={network: egg, widths: [8, 8], head: deterministic}"
 LASTING = {  # what strategies remember of their pairs, in each form
     "eggroll": (),
     "pes": PERSISTENT,
@@ -65,6 +67,17 @@ LASTING = {  # what strategies remember of their pairs, in each form
     "nres": ("agents=[{name: nres, with: {population: 16, window: 10, staggered: true}}]",),
     "nres rank 1": ("agents=[{name: nres, with: {population: 16, window: 10, rank: 1}}]",),
     "truncated_es": ("agents=[{name: truncated_es, with: {population: 16, window: 10}}]",),
+    "egg": (TEXT % "", EGG, "agents=[{name: egg, with: {population: 16, window: 10}}]"),
+    "egg history": (
+        TEXT % ", episode_length: 25",
+        EGG,
+        "agents=[{name: egg, with: {population: 16, window: 10, memory: history}}]",
+    ),
+    "egg episode": (
+        TEXT % ", episode_length: 25",
+        EGG,
+        "agents=[{name: egg, with: {population: 16, window: 10, memory: episode}}]",
+    ),
     "bptt": (
         "environments=[{name: Pendulum-v1, episode_length: 25}]",
         "agents=[{name: bptt, with: {particles: 4, window: 10}}]",

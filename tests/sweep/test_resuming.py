@@ -65,9 +65,12 @@ def test_an_interrupted_sweep_ends_as_an_uninterrupted_one(
     same(short, ran(tmp_path, sweep_of(ONE)))
 
 
+@pytest.mark.parametrize("changes", [PERSISTENT, LASTING["egg"]], ids=["pes", "egg"])
 @pytest.mark.usefixtures("fine")
-def test_interrupted_persistent_runs_that_share_calls_go_on(tmp_path: Path) -> None:
-    sweep = sweep_of(ONE, *PERSISTENT, "seeds=3")
+def test_interrupted_persistent_runs_that_share_calls_go_on(
+    changes: tuple[str, ...], tmp_path: Path
+) -> None:
+    sweep = sweep_of(ONE, *changes, "seeds=3")
     expected = ran(tmp_path / "through", sweep, lanes=2)
     folder = tmp_path / "on"
     with pytest.raises(KeyboardInterrupt):
