@@ -25,6 +25,7 @@ from rl_es.training.task import Task, make_training_setup
 from tests.toys import Breaking, Drift, ParameterPolicy, box
 
 KEY = jax.random.key(3)
+EGG: dict[str, Any] = {"network": "egg", "widths": (8,), "head": "deterministic"}
 PARAMETERS = PolicyConfig(network="parameters")
 MOST = jnp.int32(2**30)
 OWN_ACTION = ParameterPolicy()
@@ -391,10 +392,13 @@ def test_where_some_gradient_passes_it_is_not_refused() -> None:
         ("unrolled/learning_rate_decay", {"objective": "accuracy"}, PARAMETERS, False),
         ("text/python_docs", {}, PolicyConfig(network="gru", head="deterministic"), True),
         ("text/python_docs", {"loss": "tables"}, PolicyConfig(head="deterministic"), False),
+        ("text/python_docs", {}, PolicyConfig(**EGG), False),
+        ("text/python_docs", {}, PolicyConfig(integers=False, **EGG), True),
+        ("text/python_docs", {}, PolicyConfig(straight_through=True, **EGG), True),
     ],
-    ids=["loss", "accuracy", "exact", "tables"],
+    ids=["loss", "accuracy", "exact", "tables", "integers", "real numbers", "straight through"],
 )
-def test_an_accuracy_and_a_loss_by_tables_have_no_gradient(
+def test_accuracies_tables_and_integers_have_no_gradient(
     name: str, options: dict[str, Any], config: PolicyConfig, passes: bool
 ) -> None:
     task = Task.from_options(name, options, WrapperConfig(), config)
