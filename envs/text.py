@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 NUMERICS = 1
 NAMES = ("text/python_docs", "text/files", "text/austen")
+GENERATIVE = NAMES
 NOTES = {
     "text/python_docs": "The text is that of the Python that runs: under another version, runs are "
     "other runs.",

@@ -447,6 +447,26 @@ class HeldOut(Environment, Protocol):
         ...
 
 
+class Generative(Environment, Protocol):
+    """An environment of text, in which a policy can write: actions stand for the next token.
+
+    Tokens are indices of bytes. Token 0 is what a text begins after.
+    """
+
+    @property
+    def vocabulary(self) -> bytes:
+        """The byte of each token [V]."""
+        ...
+
+    def observe(self, token: Array) -> Observation:
+        """Returns the observation of a token [] int32."""
+        ...
+
+    def log_probabilities(self, action: Array) -> Array:
+        """Returns the natural logarithms of the next token's probabilities [V] under an action."""
+        ...
+
+
 class Solved(Environment, Protocol):
     """An environment whose expected gradient estimates are known exactly."""
 

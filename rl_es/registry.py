@@ -30,6 +30,8 @@ A suite file `envs/SUITE.py` has
 - `NOTES`, optional: by an environment's name, what a reader of its results has to know.
 - `DRAWN` and `drawing(name, options, width, height)`, optional: the names that have a
   `rl_es.interfaces.Drawing`, and the function that returns one of this size in pixels.
+- `GENERATIVE`, optional: the names whose environment is a `rl_es.interfaces.Generative`. A replay
+  of these is a text that the policy writes.
 
 A file of several small suites, each with options of its own, has `SUITES` instead: objects with
 the attributes above, by the suite's name. Their docstrings describe them in `list`.
@@ -283,6 +285,15 @@ def native_names() -> list[str]:
     """Returns the names of the environments that another simulator has as well."""
     modules = map(suites.load, suites.names())
     return [name for suite in modules for name in getattr(suite, "NATIVE", ())]
+
+
+def generates_text(name: str) -> bool:
+    """Returns whether policies of an environment write text.
+
+    Raises:
+      UserError: no suite has it, or its plug-in cannot be loaded.
+    """
+    return name in getattr(environment_suite(name), "GENERATIVE", ())
 
 
 def data_digest(name: str, options: Any) -> str | None:

@@ -1,5 +1,6 @@
 """Language modelling as an environment: an action is the logits of the next token."""
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -9,7 +10,11 @@ from jax import Array
 
 from rl_es.envs._adapter import box
 from rl_es.envs._text.corpus import Corpus
-from rl_es.envs._text.likelihood import exact_log2_likelihood, table_log2_likelihood
+from rl_es.envs._text.likelihood import (
+    UNIT,
+    exact_log2_likelihood,
+    table_log2_likelihood,
+)
 from rl_es.interfaces import EnvSpec, Observation, Transition
 
 
@@ -64,23 +69,25 @@ class TextEnvironment:
         if starts is not None:
             position = jnp.asarray(starts, jnp.int32)[position]
         state = TextState(position, jnp.zeros(()), jnp.zeros((), jnp.int32))
-        return state, self._observe(position)
+        return state, self.observe(jnp.asarray(self._text)[position])
 
     def step(self, key: Array, state: TextState, action: Array) -> Transition:
         position = (state.position + 1) % len(self._text)
-        observation = self._observe(position)
-        token = observation.values[0].astype(jnp.int32)
+        token = jnp.asarray(self._text)[position].astype(jnp.int32)
         exact = exact_log2_likelihood(action, token)
         reward = exact
         if self._options.loss == "tables":  # a likelihood that is no number stays none
             reward = jnp.where(jnp.isnan(exact), jnp.nan, table_log2_likelihood(action, token))
         state = TextState(position, state.log2_likelihood + exact, state.tokens + 1)
         never = jnp.zeros((), bool)
-        return Transition(state, observation, reward, never, never)
+        return Transition(state, self.observe(token), reward, never, never)
 
     def score(self, state: TextState) -> Array:
         """Returns the mean log2-likelihood of a token: minus the bits a byte."""
         return state.log2_likelihood / jnp.maximum(state.tokens, 1).astype(jnp.float32)
 
-    def _observe(self, position: Array) -> Observation:
-        return Observation(jnp.asarray(self._text)[position][None].astype(jnp.float32))
+    def observe(self, token: Array) -> Observation:
+        return Observation(token[None].astype(jnp.float32))
+
+    def log_probabilities(self, action: Array) -> Array:
+        return jax.nn.log_softmax(action * (math.log(2) / UNIT))

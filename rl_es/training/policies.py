@@ -12,14 +12,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import numpy as np
 
 from rl_es import plugins, registry
-from rl_es.errors import ConfigError, UserError, did_you_mean, short_traceback
-from rl_es.interfaces import Native, Snapshot
+from rl_es.errors import ConfigError, UserError, check_number, did_you_mean, short_traceback
+from rl_es.interfaces import Generative, Native, Snapshot
 from rl_es.results import text_files
 from rl_es.rollout.acting import EpisodeActor, make_act_step
 from rl_es.rollout.evaluation import (
@@ -29,6 +29,7 @@ from rl_es.rollout.evaluation import (
     make_recorder,
     read_trajectory,
 )
+from rl_es.rollout.generation import make_generator
 from rl_es.rollout.normalisation import empty_statistics
 from rl_es.training import checkpoint
 from rl_es.training.compilation import compile_function, suppress_loader_messages
@@ -40,6 +41,7 @@ from rl_es.training.policy_manifest import (
 )
 from rl_es.training.task import Task
 
+MAX_TEXT = 10**6  # bytes that are generated at once
 _REPLAY = 0x7265706C  # folded into the key of a replay
 
 
@@ -75,6 +77,7 @@ class PolicyEvaluator:
         self._evaluators: dict[int, Callable[..., Any]] = {}
         self._recorders: dict[bool, Callable[..., Any]] = {}
         self._act_steps: dict[bool, Callable[..., Any]] = {}
+        self._generators: dict[tuple[int, float], Callable[..., Any]] = {}
 
     @property
     def shapes(self) -> Snapshot:
@@ -82,7 +85,8 @@ class PolicyEvaluator:
         shape = self.env.spec.observation_shape
         normalise = self.task.policy.normalise_observations
         statistics = jax.eval_shape(lambda: empty_statistics(shape)) if normalise else None
-        return Snapshot(self.policy.parameters.shapes, statistics)
+        with suppress_loader_messages():  # an example of a recurrent policy's state is computed
+            return Snapshot(self.policy.parameters.shapes, statistics)
 
     def evaluate(self, snapshot: Snapshot, episodes: int, seed: int) -> np.ndarray:
         """Returns the returns [E] of fresh whole episodes."""
@@ -109,6 +113,24 @@ class PolicyEvaluator:
             run = make_recorder(self.env, self.policy, states)
             self._recorders[states] = compile_function(run, key, snapshot).call
         return read_trajectory(self._recorders[states](key, snapshot))
+
+    def generate(self, snapshot: Snapshot, size: int, seed: int, temperature: float) -> bytes:
+        """Returns a text of `size` bytes that a policy writes.
+
+        Raises:
+          UserError: the environment generates no text, or a number is out of bounds.
+        """
+        check_number("size", size, 1, MAX_TEXT)
+        check_number("temperature", temperature, 0.01, 100)
+        if not registry.generates_text(self.task.name):
+            raise UserError(f"{self.task.name} generates no text: its actions are not of tokens")
+        env, key = cast(Generative, self.task.bare_environment()), replay_key(seed)
+        settings = size, temperature
+        if settings not in self._generators:
+            run = make_generator(env, self.policy, *settings)
+            self._generators[settings] = compile_function(run, key, snapshot).call
+        tokens = np.asarray(self._generators[settings](key, snapshot))
+        return np.frombuffer(env.vocabulary, np.uint8)[tokens].tobytes()
 
     def actor(self, snapshot: Snapshot, seed: int) -> EpisodeActor:
         """Returns an actor at the start of an episode; actors share one compiled program."""
@@ -197,6 +219,17 @@ class SavedPolicy:
     def rollout(self, seed: int = 0, states: bool = True) -> Trajectory:
         """Records one episode step by step; with the environment's states, or without."""
         return self.evaluator.rollout(self.snapshot, seed, states)
+
+    def generate(self, size: int = 300, seed: int = 0, temperature: float = 1.0) -> bytes:
+        """Returns a text of `size` bytes that the policy writes, in an environment of text.
+
+        It begins after the separator in front of a document; each byte is drawn from the policy's
+        distribution, and is what it observes next. The same seed gives the same text.
+
+        Raises:
+          UserError: the environment generates no text, or a number is out of bounds.
+        """
+        return self.evaluator.generate(self.snapshot, size, seed, temperature)
 
     def actor(self, seed: int = 0) -> EpisodeActor:
         """Returns an actor of its own, for several environments that are stepped side by side."""

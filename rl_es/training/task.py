@@ -80,6 +80,10 @@ class Task:
         """Returns the environment of training; equal tasks share one."""
         return _environment(replace(self, policy=PolicyConfig()))
 
+    def bare_environment(self) -> Environment:
+        """Returns the environment of training without wrappers; equal tasks share one."""
+        return _bare_environment(replace(self, policy=PolicyConfig(), wrappers=WrapperConfig()))
+
     def evaluation_environment(self, training_env: Environment | None = None) -> Environment:
         """Returns the environment of evaluation: on held-out data if it has any, rewards unscaled.
 
@@ -88,8 +92,7 @@ class Task:
             same data and rewards, so that both share what is traced of it.
         """
         task = replace(self, policy=PolicyConfig())
-        bare = _bare_environment(replace(task, wrappers=WrapperConfig()))
-        has_held_out = hasattr(bare, "held_out")
+        has_held_out = hasattr(self.bare_environment(), "held_out")
         if training_env is not None and self.wrappers.reward_scale == 1.0 and not has_held_out:
             return training_env
         wrappers = self.wrappers.model_copy(update={"reward_scale": 1.0})

@@ -16,6 +16,7 @@ from rl_es.envs._text.corpus import (
     tokenise,
 )
 from rl_es.envs._text.environment import TextEnvironment
+from rl_es.envs._text.likelihood import exact_log2_likelihood
 from rl_es.envs._text.sources import read_python_docs
 from rl_es.interfaces import Scored
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
@@ -115,6 +116,14 @@ def test_contract(loss: str) -> None:
     env = text.make("text/python_docs", text.Options(loss=loss))
     check_types(env)
     check(env, 20)
+
+
+def test_tokens_are_written_with_the_probabilities_that_rewards_are_paid_for() -> None:
+    env = made()
+    logits = jnp.asarray([0.0, 16.0, -300.0, 7.0, 40.0])
+    log2 = [float(exact_log2_likelihood(logits, jnp.int32(token))) for token in range(5)]
+    np.testing.assert_allclose(env.log_probabilities(logits), np.log(2) * np.array(log2), rtol=1e-5)
+    assert env.observe(jnp.int32(3)).values.tolist() == [3.0]
 
 
 def test_a_task_evaluates_on_the_held_out_text_alone() -> None:
