@@ -326,7 +326,10 @@ class EvaluateCommand:
 
 @dataclasses.dataclass(frozen=True)
 class ReplayCommand:
-    """Film an episode of a trained policy: MP4, GIF, or a page with early, middle and final."""
+    """Film an episode of a trained policy: MP4, GIF, or a page with early, middle and final.
+
+    In an environment of text, the policy writes one.
+    """
 
     folder: ResultsFolder
     env: Annotated[
@@ -345,8 +348,8 @@ class ReplayCommand:
     ] = None
     episode_seed: Annotated[int, option("seed of the episode")] = 0
     format: Annotated[
-        Literal["mp4", "gif", "html"] | None,
-        option("file format", note="(default: as --out ends, else mp4)"),
+        Literal["mp4", "gif", "html", "txt"] | None,
+        option("file format", note="(default: as --out ends, else mp4; of text: txt)"),
     ] = None
     size: Annotated[str, option("size of each picture in pixels", "WxH")] = "320x240"
     out: Annotated[

@@ -1,4 +1,4 @@
-"""`replay`: one film, or one page of films, of a policy of a results folder.
+"""`replay`: one film, one page of films, or one text, of a policy of a results folder.
 
 A page is one HTML file that plays films side by side. It holds them itself and needs no network.
 Nothing here loads jax before a film is made.
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from rl_es import registry
 from rl_es.errors import MAX_SEED, UserError, brief, check_number
 from rl_es.results import replays
 from rl_es.results.files import check_file, folder_of_results, slug, write_text
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from rl_es.replay.films import Film
+    from rl_es.replay.text_samples import TextSample
 
 ALL = "all"
 Stages = dict[
@@ -180,7 +182,7 @@ def _figure(film: Film) -> str:
     )
 
 
-FORMATS = ("mp4", "gif", "html")
+FORMATS = ("mp4", "gif", "html", "txt")
 LEAST, MOST = 64, 4096  # pixels in a direction
 SIZE = 320, 240
 
@@ -197,7 +199,7 @@ def run_replay(
     size: str = "320x240",
     out: Path | None = None,
 ) -> Path:
-    """Writes the film; returns its file.
+    """Writes the film or the text; returns its file.
 
     Args:
       folder: the results folder.
@@ -207,7 +209,8 @@ def run_replay(
       seed: the run's.
       stage: early, middle, final or all; None: all of a page, else final.
       episode_seed: of the episode.
-      format: one of `FORMATS`; None: what the file's name says, else mp4.
+      format: one of `FORMATS`; None: what the file's name says, else txt where policies write text,
+        else mp4.
       size: of each picture, such as 320x240.
       out: the file; None: one in `replays` of the results folder.
 
@@ -222,15 +225,36 @@ def run_replay(
     console = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     if note:
         console.print(note)
+    first = next(iter(policies.values()))
+    is_text = registry.generates_text(first.environment)
+    kind = kind or ("txt" if is_text else "mp4")
+    if kind == "txt" and not is_text:
+        raise UserError(f"{first.environment} generates no text: choose mp4, gif or html, not txt")
     if out is None:
-        manifest = next(iter(policies.values())).manifest
+        manifest = first.manifest
         parts = [slug(manifest["env"]), slug(manifest["label"]), f"seed{seed}", stage]
         parts += [f"episode{episode_seed}"] if episode_seed else []
         out = folder / replays.FOLDER / f"{'-'.join(parts)}.{kind}"
+    if kind == "txt":
+        for sample in _write_texts(out, policies, episode_seed):
+            console.print(f"{sample.title}\n{sample.text}\n")
+        return out
     for film in _write(out, kind, policies, pixels, episode_seed):
         text = f"{film.stage}: return {film.total:.1f} in {film.steps} steps"
         console.print(f"{text}, {film.pace}")
     return out
+
+
+def _write_texts(out: Path, policies: Stages, episode_seed: int) -> list[TextSample]:
+    """Samples a text of each policy, and writes all into one file; returns them."""
+    from rl_es.replay.text_samples import sample_texts, write_samples
+    from rl_es.training.compilation import prepare_jax
+    from rl_es.training.policies import PolicyLoader
+
+    prepare_jax()
+    samples = sample_texts(PolicyLoader(), policies, episode_seed)
+    write_samples(out, samples)
+    return samples
 
 
 def _write(
@@ -270,10 +294,10 @@ def _pixels(size: str) -> tuple[int, int]:
     return width, height
 
 
-def _format(format: str | None, out: Path | None) -> str:
-    """Returns the format that `--format` or the file's name says, else mp4."""
+def _format(format: str | None, out: Path | None) -> str | None:
+    """Returns the format that `--format` or the file's name says, else None."""
     if out is None:
-        return format or "mp4"
+        return format
     check_file(out)
     suffix = out.suffix.lower().removeprefix(".")
     if format is None and suffix not in FORMATS:

@@ -1,6 +1,7 @@
-"""The films of a results folder: early, middle and final of the best label of each environment.
+"""The replays of a results folder: early, middle and final of the best label of each environment.
 
-Films that are there, and whose policies are unchanged, are not made again.
+A replay is a film, or a text where policies write. Those that are there, and whose policies are
+unchanged, are not made again.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rl_es import registry
 from rl_es.errors import UserError
-from rl_es.replay import command
+from rl_es.replay import command, text_samples
 from rl_es.replay.command import SIZE, Stages
 from rl_es.results import replays, tables
 from rl_es.results.files import slug
@@ -29,11 +31,11 @@ EPISODE_SEEDS = range(4)  # of which the films of a run have the first that show
 
 
 def write(folder: Path, say: Callable[[str], None]) -> Path | None:
-    """Makes missing films, and removes those whose policies are gone.
+    """Makes missing films and texts, and removes those whose policies are gone.
 
     Args:
       folder: the results folder.
-      say: receives messages on films that were made, and on those that could not be.
+      say: receives messages on those that were made, and on those that could not be.
 
     Returns:
       `replays/replays.json`, or None where no policies were saved.
@@ -45,30 +47,37 @@ def write(folder: Path, say: Callable[[str], None]) -> Path | None:
         return None
     policies, runs = command.all_policies(folder), tables.load_tables(folder)[1]
     before, after, loader = replays.usable_replays(folder), ReplayIndex(), cache(_make_loader)
-    rest = before.replays
+    rest, rest_texts = before.replays, before.texts
     for env in sorted({policy.manifest["env"] for policy in policies}):
         rest = [film for film in rest if film["env"] != env]
+        rest_texts = [text for text in rest_texts if text["env"] != env]
         means = command.final_returns(runs, env)
         label = str(means.index[0]) if len(means) else None
         stages = command.best_covered_run(policies, env, label)
-        if reusable := _reusable_replays(folder, before, stages):
-            after.replays += reusable
-            continue
         try:
+            is_text = _are_of_text(stages)
+            if reusable := _reusable_replays(folder, before, stages, is_text):
+                (after.texts if is_text else after.replays).extend(reusable)
+                continue
             if label is None:
                 raise UserError("no run is finished")
             if not stages:
                 raise UserError(f"no policy of {label} is saved")
             began = time.monotonic()
-            after.replays += _make_replays(folder, stages, loader)
-            say(f"filmed {env} ({label}) in {time.monotonic() - began:.1f} s")
+            if is_text:
+                after.texts += _make_texts(stages, loader)
+            else:
+                after.replays += _make_replays(folder, stages, loader)
+            verb = "sampled text of" if is_text else "filmed"
+            say(f"{verb} {env} ({label}) in {time.monotonic() - began:.1f} s")
         except Exception as error:  # whatever goes wrong in drawing, the other films are made
             user = isinstance(error, UserError)
             reason = str(error) if user else f"{type(error).__name__}: {error}"
             after.missing.append({"env": env, "label": label, "reason": reason})
             say(f"no replay of {env}: {reason}")
-        # The films of this environment stay even if the next one is interrupted.
-        replays.write_replays(folder, ReplayIndex(after.replays + rest, after.missing))
+        # The replays of this environment stay even if the next one is interrupted.
+        index = ReplayIndex(after.replays + rest, after.texts + rest_texts, after.missing)
+        replays.write_replays(folder, index)
     for name in before.files() - after.files():
         (folder / replays.FOLDER / name).unlink(missing_ok=True)
     return replays.write_replays(folder, after)
@@ -80,9 +89,24 @@ def hash_policy(policy: PolicyManifest) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _reusable_replays(folder: Path, index: ReplayIndex, stages: Stages) -> list[dict[str, Any]]:
-    """Returns the films of these policies if all are there, else none: they share their pace."""
+def _are_of_text(stages: Stages) -> bool:
+    """Returns whether these policies write text."""
+    return any(registry.generates_text(policy.environment) for policy in stages.values())
+
+
+def _reusable_replays(
+    folder: Path, index: ReplayIndex, stages: Stages, is_text: bool
+) -> list[dict[str, Any]]:
+    """Returns the replays of these policies if all are there, else none: films share their pace."""
     hashes = {stage: hash_policy(policy) for stage, policy in stages.items()}
+    if is_text:
+        form = EPISODE_SEEDS[0], text_samples.TOKENS, text_samples.TEMPERATURE
+        sources = {
+            (policy.manifest["run_id"], stage, hashes[stage], *form)
+            for stage, policy in stages.items()
+        }
+        texts = [text for text in index.texts if replays.source_of(text) in sources]
+        return texts if set(map(replays.source_of, texts)) == sources else []
     for seed in EPISODE_SEEDS:
         sources = {
             (policy.manifest["run_id"], stage, hashes[stage], seed, *SIZE)
@@ -115,6 +139,12 @@ def _make_replays(
     with ExitStack() as stack:
         films = make_films(loader(), stages, SIZE, EPISODE_SEEDS, stack)
         return [_write_replay(folder, film) for film in films]
+
+
+def _make_texts(stages: Stages, loader: Callable[[], PolicyLoader]) -> list[dict[str, Any]]:
+    """Samples a text of each policy of one run, and returns their entries."""
+    samples = text_samples.sample_texts(loader(), stages, EPISODE_SEEDS[0])
+    return [sample.entry(hash_policy(sample.policy)) for sample in samples]
 
 
 def _write_replay(folder: Path, film: Film) -> dict[str, Any]:

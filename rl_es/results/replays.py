@@ -1,4 +1,4 @@
-"""`replays/replays.json`: the films of a results folder, and why others are missing.
+"""`replays/replays.json`: the films and texts of a results folder, and why others are missing.
 
 results/README.md describes its fields. `rl_es.replay` writes it, and reports read it.
 """
@@ -18,9 +18,10 @@ SCHEMA_VERSION = 1  # raised when films would look otherwise: those of another o
 FOLDER, FILE = "replays", "replays.json"
 FILES = {"video": ".mp4", "poster": ".png"}
 SOURCE = ("run_id", "stage", "source", "episode_seed", "width", "height")  # what decides a film
+TEXT_SOURCE = ("run_id", "stage", "source", "episode_seed", "tokens", "temperature")
 
 
-class _Film(FileModel):
+class _Replay(FileModel):
     env: str
     label: str
     seed: int
@@ -28,6 +29,10 @@ class _Film(FileModel):
     stage: Literal["early", "middle", "final"]
     env_steps: int | None = None
     episode_seed: int
+    source: str
+
+
+class _Film(_Replay):
     return_: float | None = Field(alias="return")
     steps: int
     speed: Annotated[float, Field(gt=0)] | None
@@ -35,7 +40,13 @@ class _Film(FileModel):
     height: int
     video: str | None
     poster: str | None
-    source: str
+
+
+class _Text(_Replay):
+    return_mean: float | None
+    tokens: int
+    temperature: float
+    text: str
 
 
 class _Missing(FileModel):
@@ -47,6 +58,7 @@ class _Missing(FileModel):
 class _ReplaysFile(FileModel):
     schema_version: Literal[1]
     replays: list[_Film]
+    texts: list[_Text] = Field(default_factory=list)
     missing: list[_Missing]
 
 
@@ -56,10 +68,12 @@ class ReplayIndex:
 
     Attributes:
       replays: One mapping per film.
-      missing: One mapping per environment without films, with the reason.
+      texts: One mapping per text that a policy wrote.
+      missing: One mapping per environment without either, with the reason.
     """
 
     replays: list[dict[str, Any]] = field(default_factory=list)
+    texts: list[dict[str, Any]] = field(default_factory=list)
     missing: list[dict[str, Any]] = field(default_factory=list)
 
     def files(self) -> set[str]:
@@ -67,9 +81,9 @@ class ReplayIndex:
         return {film[kind] for film in self.replays for kind in FILES}
 
 
-def source_of(film: dict[str, Any]) -> tuple[Any, ...]:
-    """Returns what decides a film: the values of `SOURCE`."""
-    return tuple(film[name] for name in SOURCE)
+def source_of(replay: dict[str, Any]) -> tuple[Any, ...]:
+    """Returns what decides a film, the values of `SOURCE`, or a text, those of `TEXT_SOURCE`."""
+    return tuple(replay[name] for name in (TEXT_SOURCE if "text" in replay else SOURCE))
 
 
 def read_replays(folder: Path) -> ReplayIndex:
@@ -84,7 +98,7 @@ def read_replays(folder: Path) -> ReplayIndex:
     if not path.exists():
         return ReplayIndex()
     _, content = read_json_as(path, _ReplaysFile, "list of replays")
-    return ReplayIndex(content["replays"], content["missing"])
+    return ReplayIndex(content["replays"], content.get("texts", []), content["missing"])
 
 
 def usable_replays(folder: Path) -> ReplayIndex:
@@ -98,7 +112,7 @@ def usable_replays(folder: Path) -> ReplayIndex:
         for film in index.replays
         if all(is_beside(film[kind], suffix) for kind, suffix in FILES.items())
     ]
-    return ReplayIndex(films, index.missing)
+    return ReplayIndex(films, index.texts, index.missing)
 
 
 def write_replays(folder: Path, index: ReplayIndex) -> Path:

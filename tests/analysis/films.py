@@ -1,4 +1,4 @@
-"""Small films beside a results folder, as `replay` leaves them."""
+"""Small films and texts beside a results folder, as `replay` leaves them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,7 +15,10 @@ SECONDS = {"early": 1.0, "middle": 2.0, "final": 3.0}
 
 
 def write(
-    folder: Path, runs: Sequence[tuple[str, str]], missing: Sequence[Mapping[str, Any]] = ()
+    folder: Path,
+    runs: Sequence[tuple[str, str]],
+    missing: Sequence[Mapping[str, Any]] = (),
+    texts: Sequence[Mapping[str, Any]] = (),
 ) -> list[Path]:
     """Writes the three films of each (environment, label), and `replays.json`; returns the MP4s."""
     replays = folder / "replays"
@@ -28,9 +31,21 @@ def write(
             _film(films[-1], round(seconds * RATE))
             Image.new("RGB", SIZE, (0, 114, 178)).save(replays / f"{name}.png")
             entries.append(_entry(env, label, stage, name, round(seconds * RATE)))
-    content = {"schema_version": 1, "replays": entries, "missing": list(missing)}
+    content = {
+        "schema_version": 1,
+        "replays": entries,
+        "texts": list(texts),
+        "missing": list(missing),
+    }
     text_files.write_json(replays / "replays.json", content)
     return films
+
+
+def text(env: str, label: str, stage: str, written: str, **changes: Any) -> dict[str, Any]:
+    """The entry of a text."""
+    run = {"env": env, "agent": label, "label": label, "seed": 0, "run_id": "0", "stage": stage}
+    how = {"episode_seed": 0, "tokens": 300, "temperature": 1.0, "return_mean": -4.25}
+    return {**run, **how, "text": written, "source": "written", **changes}
 
 
 def _entry(env: str, label: str, stage: str, name: str, steps: int) -> dict[str, Any]:

@@ -18,6 +18,11 @@ IMAGE = "<img src=x onerror=window.hit=1>"
 SCRIPT = "</script><script>window.hit=2</script>"
 ENVS = ("CartPole-v1", "Pendulum-v1", IMAGE)
 LABELS = ("eggroll", "pes", SCRIPT, "%{x} & <b>bold</b> &lt;")
+TEXTS = {
+    "early": f"\nafter a newline  two blanks{IMAGE}",
+    "middle": f"</pre>{SCRIPT}&lt;{{{{ 1 }}}}",
+    "final": "x" * 300,
+}
 SIZES = {"desk": (1280, 900), "phone": (390, 844)}
 
 
@@ -35,7 +40,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 write_run(folder, env, label, seed, agent=label[:7], threshold=80.0, **changes)
     write_run(folder, ENVS[1], "eggroll", 3, status="failed", reason=SCRIPT, evaluations=0)
     reason = [{"env": IMAGE, "label": SCRIPT, "reason": IMAGE}]
-    films.write(folder, [(ENVS[0], "eggroll"), (IMAGE, SCRIPT)], reason)
+    texts = [films.text(IMAGE, SCRIPT, stage, TEXTS[stage]) for stage in sorted(TEXTS)]
+    films.write(folder, [(ENVS[0], "eggroll"), (IMAGE, SCRIPT)], reason, texts)
     with kinds.only("learning_curves"):
         sweep_report.write(folder)
     return folder
@@ -239,6 +245,18 @@ def test_a_replay_plays_all_three(open_report: Callable[..., Visit]) -> None:
     strip.locator("input[type=range]").fill("500")
     _until(lambda: of_each("currentTime") == pytest.approx([1, 1.5, 1.5], abs=0.15))
     assert strip.locator(".time").inner_text() == "1.5 of 3.0 s"
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_texts_are_shown_as_they_were_written(open_report: Callable[..., Visit], size: str) -> None:
+    page = open_report(size).page
+    samples = page.locator(".samples figure")
+    assert samples.locator("strong").all_inner_texts() == ["Early", "Middle", "Final"]
+    assert samples.locator("pre").all_text_contents() == list(TEXTS.values())
+    assert "300 bytes at temperature 1, episode seed 0" in page.locator(".texts").inner_text()
+    assert samples.locator("figcaption").first.inner_text() == "Early mean return \u22124.250"
+    width = page.evaluate("document.documentElement.scrollWidth")
+    assert width == SIZES[size][0]
 
 
 def test_hostile_text_stays_text(open_report: Callable[..., Visit]) -> None:

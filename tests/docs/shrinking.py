@@ -24,6 +24,11 @@ SWEEPS = {
         "environments.0.episode_length=100",
         "agents=[{name: nres, with: {window: 50}}]",
     ],
+    "sweeps/integer_lm/look.yaml": [
+        "seeds=1",
+        "environments.0.options.evaluation_steps=20",
+        "agents=[{name: egg, with: {population: 8, window: 10}}]",
+    ],
     "sweeps/pes/variance.yaml": [
         "budget.generations=8",
         "seeds=1",

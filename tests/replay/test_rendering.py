@@ -121,6 +121,9 @@ def test_repeated_actions_take_longer() -> None:
     assert Painter(workbench, (160, 120)).step_seconds == pytest.approx(0.15)
 
 
-def test_drawn_environments_are_environments() -> None:
-    for suite in map(registry.suites.load, registry.suites.names()):
-        assert set(getattr(suite, "DRAWN", ())) <= set(suite.NAMES)
+@pytest.mark.parametrize("ability", ["DRAWN", "GENERATIVE"])
+def test_environments_with_a_replay_of_their_own_are_environments(ability: str) -> None:
+    suites = list(map(registry.suites.load, registry.suites.names()))
+    assert any(hasattr(suite, ability) for suite in suites)
+    for suite in suites:
+        assert set(getattr(suite, ability, ())) <= set(suite.NAMES)

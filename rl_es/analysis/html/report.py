@@ -211,11 +211,12 @@ def _sections(
         yield _table_section("lost", "Runs that diverged or failed", lost_runs)
     if running.rows:
         yield _table_section("running", "Runs still going", running)
-    if films.replays or films.missing:
+    if films.replays or films.texts or films.missing:
         room = MOST_PAGE - FRAME - sum(map(encoded_length, inline))
         files = [path for film in films.replays for path in film_files(folder, film) if path]
         strips = film_strips(folder, films.replays, fit_bytes(files, room))
-        content = {"strips": strips, "missing": films.missing}
+        texts = text_strips(films.texts)
+        content = {"strips": strips, "texts": texts, "missing": films.missing}
         yield HtmlSection("replays", "Replays", "replays", content)
     table = protocol.protocol_table(runs, manifest)
     texts = sweep_tables.description_text(runs, manifest)
@@ -294,32 +295,62 @@ def film_strips(
       films: entries of `replays.json`.
       inline: the files that are in the page itself.
     """
-
-    def order(film: Mapping[str, Any]) -> tuple[Any, ...]:
-        run = (natural_order(film["env"]), natural_order(film["label"]), film["seed"])
-        return *run, film["env"], film["label"], STAGES.index(film["stage"])
-
     with_video = [film for film in films if film_files(folder, film)[0]]
-    runs = groupby(
-        sorted(with_video, key=order), lambda film: (film["env"], film["label"], film["seed"])
-    )
     return [
-        {"env": env, "label": label, "seed": seed, "films": [_film(folder, f, inline) for f in of]}
-        for (env, label, seed), of in runs
+        {**run, "films": [_film(folder, film, inline) for film in of_run]}
+        for run, of_run in _by_run(with_video)
     ]
+
+
+def text_strips(texts: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the texts that the policies of each run wrote, in the order of training."""
+    return [{**run, "samples": list(map(_sample, of_run))} for run, of_run in _by_run(texts)]
+
+
+def _by_run(
+    replays: Iterable[Mapping[str, Any]],
+) -> list[tuple[dict[str, Any], list[Mapping[str, Any]]]]:
+    """Returns environment, label and seed of each run, and its replays in the order of training."""
+
+    def order(replay: Mapping[str, Any]) -> tuple[Any, ...]:
+        run = (natural_order(replay["env"]), natural_order(replay["label"]), replay["seed"])
+        return *run, replay["env"], replay["label"], STAGES.index(replay["stage"])
+
+    names = ("env", "label", "seed")
+    runs = groupby(sorted(replays, key=order), lambda replay: [replay[name] for name in names])
+    return [(dict(zip(names, run, strict=True)), list(of_run)) for run, of_run in runs]
 
 
 def _film(folder: Path, film: Mapping[str, Any], inline: Collection[Path]) -> dict[str, Any]:
     """Returns a film with the addresses of its files, and a text on its policy and episode."""
     video, poster = (data_address(p, inline) if p else "" for p in film_files(folder, film))
-    steps = film.get("env_steps")
-    after = f"after {steps_cell(steps).text} steps of training: " if steps else ""
-    after = "before any training: " if steps == 0 else after
-    text = f"{after}return {format_number(film['return'])} in {film['steps']:,} steps"
+    result = f"return {format_number(film['return'])} in {film['steps']:,} steps"
+    text = ": ".join(part for part in (_training(film), result) if part)
     speed = film.get("speed") or 1  # no speed is known where steps have no duration
     text += "" if speed == 1 else f", {speed:.2g} \N{MULTIPLICATION SIGN} real time"
     size = {name: int(film[name]) for name in ("width", "height")}
     return {"stage": film["stage"], "text": text, "video": video, "poster": poster, **size}
+
+
+def _sample(text: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a text, and a caption on its policy and on how it was drawn."""
+    drawn = (
+        f"{text['tokens']} bytes at temperature {text['temperature']:g}, "
+        f"episode seed {text['episode_seed']}"
+    )
+    parts = [_training(text)]
+    if text["return_mean"] is not None:
+        parts.append(f"mean return {format_number(text['return_mean'])}")
+    about = ", ".join(filter(None, parts))
+    return {"stage": text["stage"], "about": about, "drawn": drawn, "text": text["text"]}
+
+
+def _training(replay: Mapping[str, Any]) -> str:
+    """Returns how long the policy of a replay was trained; nothing where that is not known."""
+    steps = replay.get("env_steps")
+    if steps == 0:
+        return "before any training"
+    return f"after {steps_cell(steps).text} steps of training" if steps else ""
 
 
 def curve_data(results: ResultTables, *, replicates: int = REPLICATES) -> dict[str, Any]:
