@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 NUMERICS = 1
 NAMES = ("text/python_docs", "text/files", "text/austen")
 GENERATIVE = NAMES
+RETURN_LABEL = "log2-likelihood (bits/byte)"
 NOTES = {
     "text/python_docs": "The text is that of the Python that runs: under another version, runs are "
     "other runs.",

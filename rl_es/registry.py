@@ -27,6 +27,7 @@ A suite file `envs/SUITE.py` has
   environment, for data that the options do not determine. They are part of a run's identity.
 - `NATIVE` and `native(name)`, optional: the names that have a `rl_es.interfaces.Native`, and the
   function that returns it. Policies can then be evaluated in both.
+- `RETURN_LABEL`, optional: what a return of its environments measures, with the unit, for axes.
 - `NOTES`, optional: by an environment's name, what a reader of its results has to know.
 - `DRAWN` and `drawing(name, options, width, height)`, optional: the names that have a
   `rl_es.interfaces.Drawing`, and the function that returns one of this size in pixels.
@@ -304,6 +305,17 @@ def data_digest(name: str, options: Any) -> str | None:
     """
     suite = environment_suite(name)
     return suite.data_digest(name, options) if hasattr(suite, "data_digest") else None
+
+
+def return_label(name: str) -> str:
+    """Returns what a return of an environment measures; `return` where its suite does not say.
+
+    As in `declarations`, nothing is imported for an unknown name or a reference to a plug-in.
+    """
+    if not plugins.is_reference(name):
+        with contextlib.suppress(UserError):
+            return getattr(environment_suite(name), "RETURN_LABEL", "return")
+    return "return"
 
 
 def environment_suite(name: str) -> Any:

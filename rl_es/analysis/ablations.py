@@ -1,4 +1,7 @@
-"""Runs that differ in one setting alone: the rank of their noise, or the width of their network."""
+"""Runs that differ in one setting alone.
+
+The setting is the rank of their noise, the width of their network or their population.
+"""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -11,9 +14,9 @@ import pandas as pd
 from rl_es import registry
 from rl_es.results.text_files import parse_mapping
 
-ABLATED_SETTINGS = ("rank", "width")
+ABLATED_SETTINGS = ("rank", "width", "population")
 MIN_VALUES = 3  # of the setting in an ablation
-_RANK = "hyper.rank"
+_RANK, _POPULATION = "hyper.rank", "hyper.population"
 
 
 @dataclass(frozen=True)
@@ -39,9 +42,30 @@ def low_rank_agents(agents: Iterable[str]) -> dict[str, str]:
     return {full: low for low, full in registry.declarations("FULL_RANK", agents).items()}
 
 
+def ablated_settings(runs: pd.DataFrame) -> list[str]:
+    """Returns the settings of which a runs table has ablations, those of most values first.
+
+    Population is one only where neither rank nor width is: beside them it is the smaller question.
+    """
+    counts = {
+        setting: sum(len(ablation.values) for ablation in find_ablations(runs, setting))
+        for setting in ABLATED_SETTINGS
+    }
+    settings = [setting for setting in ABLATED_SETTINGS if counts[setting]]
+    if len(settings) > 1 and "population" in settings:
+        settings.remove("population")
+    return sorted(settings, key=lambda setting: -counts[setting])
+
+
 def find_ablations(runs: pd.DataFrame, setting: str) -> list[Ablation]:
-    """Finds the ablations of `rank` or `width` in a runs table, of at least three numbers each."""
-    rows = _with_ranks(runs) if setting == "rank" else _with_widths(runs)
+    """Finds the ablations of a setting in a runs table, of at least three numbers each.
+
+    Args:
+      runs: The runs table.
+      setting: One of `ABLATED_SETTINGS`.
+    """
+    with_setting = {"rank": _with_ranks, "width": _with_widths, "population": _with_populations}
+    rows = with_setting[setting](runs)
     groups: dict[str, dict[str, list[pd.DataFrame]]] = {}
     for (agent, env, _), group in rows.dropna(subset="setting").groupby(["agent", "env", "rest"]):
         if np.isfinite(group["setting"].unique()).sum() >= MIN_VALUES:
@@ -88,6 +112,14 @@ def _with_widths(runs: pd.DataFrame) -> pd.DataFrame:
         for widths, policy in zip(layers, policies, strict=True)
     ]
     rest = _join_columns(runs, _hyperparameters(runs)) + policy_texts
+    return runs.assign(setting=setting, rest=rest)
+
+
+def _with_populations(runs: pd.DataFrame) -> pd.DataFrame:
+    """Adds population as `setting`, and all other settings as `rest`."""
+    none = pd.Series(np.nan, index=runs.index)
+    setting = pd.to_numeric(runs.get(_POPULATION, none), errors="coerce")
+    rest = _join_columns(runs, [*_hyperparameters(runs, without=_POPULATION), "policy"])
     return runs.assign(setting=setting, rest=rest)
 
 

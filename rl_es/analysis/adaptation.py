@@ -79,6 +79,7 @@ def adapt_results(results: ResultTables, settings: FigureSettings) -> ResultTabl
         runs=adapt_frame(results.runs),
         styles=replace(results, figure_settings=settings).restyle(styles),
         surfaces=surfaces,
+        baselines={names.get(env, env): of_env for env, of_env in results.baselines.items()},
         figure_settings=settings,
         environment_order=tuple(names.get(env, env) for env in environments),
         original=results,

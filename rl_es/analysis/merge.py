@@ -47,6 +47,12 @@ def merge_folders(folders: Sequence[Path], out: Path) -> list[Path]:
     }
     content["protocol"] = merge_protocols(manifests)
     content["labels"] = list(dict.fromkeys(label for m in manifests for label in m.labels))
+    baselines: dict[str, dict[str, float]] = {}
+    for manifest in manifests:
+        for env, returns in manifest.baselines.items():
+            baselines[env] = {**returns, **baselines.get(env, {})}
+    if baselines:
+        content["baselines"] = baselines
     styles = {agent: style for manifest in manifests for agent, style in manifest.styles.items()}
     if styles:
         content["styles"] = {agent: style.to_json() for agent, style in styles.items()}

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from rl_es import registry
 from rl_es.analysis import drawing
 from rl_es.analysis.drawing import Style, natural_order
 from rl_es.results import manifest, surfaces, tables
@@ -31,6 +32,7 @@ class ResultTables:
       runs: One row a run.
       styles: Styles of all labels of the folder, in the order of legends.
       surfaces: Surfaces by environment, of those that have one.
+      baselines: Returns of other methods by environment, of those that have some, and by name.
       plugin_styles: Styles of plug-ins, by reference.
       optional_figures: Names of the optional figures that the sweep requests.
       parent: Results of the whole folder, if these are of some of its environments.
@@ -43,6 +45,7 @@ class ResultTables:
     runs: pd.DataFrame
     styles: Mapping[str, Style]
     surfaces: Mapping[str, Surface] = field(default_factory=dict)
+    baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     plugin_styles: Mapping[str, Style] = field(default_factory=dict)
     optional_figures: frozenset[str] = frozenset()
     parent: "ResultTables | None" = None
@@ -91,7 +94,24 @@ class ResultTables:
         """Returns all rows, by a table's name."""
         grids = [self.surfaces[env].table() for env in self.environments if env in self.surfaces]
         frames = {"curves": self.curves, "runs": self.runs}
-        return {**frames, "surfaces": pd.concat(grids)} if grids else frames
+        frames |= {"surfaces": pd.concat(grids)} if grids else {}
+        baselines = [
+            {"env": env, "name": name, "value": value}
+            for env in self.environments
+            for name, value in self.baselines.get(env, {}).items()
+        ]
+        return frames | ({"baselines": pd.DataFrame(baselines)} if baselines else {})
+
+    @property
+    def has_baselines(self) -> bool:
+        """Tells whether one of these environments has a baseline."""
+        return any(self.baselines.get(env) for env in self.environments)
+
+    def return_label(self, env: str) -> str:
+        """Returns what a return of an environment measures, for axes."""
+        runs = self.runs[self.runs["env"] == env]
+        name = parse_mapping(runs["environment"].iloc[0]).get("name")
+        return registry.return_label(name) if isinstance(name, str) else "return"
 
     def sample_note(self) -> str:
         """Returns 'n = 5 seeds', with the exceptions by name."""
@@ -120,6 +140,7 @@ def load_results(folder: Path, only: Collection[str] | None = None) -> ResultTab
         runs,
         styles,
         surfaces.load(folder),
+        content.baselines,
         content.styles,
         frozenset(content.optional_figures),
         figure_settings=content.figure_settings,

@@ -350,6 +350,7 @@ class _SweepManifest(FileModel):
     styles: dict[str, _Style] = Field(default_factory=dict)
     protocol: list[EnvironmentProtocol] = Field(default_factory=list)
     labels: list[str] = Field(default_factory=list)
+    baselines: dict[str, dict[str, float]] = Field(default_factory=dict)
     merged: list[_MergedFolder] | None = None
 
 
@@ -364,6 +365,7 @@ class SweepManifest:
       protocol: The budget and the evaluations in each environment, in the order of the sweep; empty
         in folders from before they were recorded.
       labels: The labels in the order of the sweep; empty in folders from before it was recorded.
+      baselines: Returns of other methods, by environment and name; of a merge: of all folders.
       merged_folders: The folders that the tables come from; None where they were not merged.
     """
 
@@ -372,6 +374,7 @@ class SweepManifest:
     styles: Mapping[str, Style] = field(default_factory=dict)
     protocol: tuple[EnvironmentProtocol, ...] = ()
     labels: tuple[str, ...] = ()
+    baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     merged_folders: tuple[str, ...] | None = None
 
     @property
@@ -429,6 +432,7 @@ def read_sweep_manifest(folder: Path) -> SweepManifest:
         styles,
         tuple(manifest.protocol),
         tuple(manifest.labels),
+        manifest.baselines,
         None if merged is None else tuple(entry.folder for entry in merged),
     )
 

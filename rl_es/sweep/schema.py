@@ -16,6 +16,7 @@ environments:
     options: {backend: generalized} # of the suite
     episode_length: 500             # also action_repeat, reward_scale
     threshold: 450                  # the return that counts as solved
+    baselines: {random: 5.2}        # returns of other methods, drawn as lines
     surface: {low: [-8, -8], high: [8, 8], points: 41, episodes: 1}  # of a two-parameter policy
     budget: {env_steps: 1e6}        # instead of the default; so are evaluation and policy, by key
     agents: {open_es: {lr: 0.05}}   # settings of an agent here, by its label, else by its name
@@ -287,6 +288,10 @@ class EnvironmentEntry(EnvironmentChoice):
 
     threshold: float | None = static(  # within the range of float32, the type of returns
         None, "the return that counts as solved", ge=-1e38, le=1e38
+    )
+    baselines: dict[AgentLabel, Annotated[float, Field(ge=-1e38, le=1e38)]] = Field(
+        default_factory=dict,
+        description="returns of other methods, by name: lines in figures, which change no run",
     )
     surface: SurfaceConfig | None = static(
         None, "the objective on a grid of the policy's two parameters, for the report"

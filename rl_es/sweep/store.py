@@ -243,6 +243,9 @@ class Store:
         }
         styles = registry.plugin_styles(agent.name for agent in sweep.agents)
         more = describe_cells(cells) | ({"styles": styles} if styles else {})
+        baselines = {entry.display_name: entry.baselines for entry in sweep.environments}
+        if any(baselines.values()):
+            more["baselines"] = {env: returns for env, returns in baselines.items() if returns}
         multihost.call_on_first(
             lambda: manifest.write_manifest(self.folder, "sweep", content, start, self.note, **more)
         )

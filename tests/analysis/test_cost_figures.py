@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from rl_es.analysis.ablations import find_ablations
+from rl_es.analysis.ablations import ablated_settings, find_ablations
 from rl_es.analysis.drawing import FigureOptions, Style
 from rl_es.analysis.figures import aggregates, settings
 from rl_es.analysis.figures import cost as figures_cost
@@ -152,6 +152,37 @@ def test_ladders_of_widths() -> None:
     found = find_ablations(pd.DataFrame(rows), "width")
     assert [ladder.agent for ladder in found] == ["eggroll", "pes"]
     assert all(ladder.values == (8, 16, 32) for ladder in found)
+
+
+def test_ladders_of_populations() -> None:
+    rows = [
+        {"agent": "egg", "label": f"egg {lr} {population}", "env": "e", "policy": "{}"}
+        | {"hyper.population": population, "hyper.lr": lr}
+        for lr, populations in ((0.1, (2, 16, 64)), (0.2, (2, 16)))
+        for population in populations
+    ]
+    (ladder,) = find_ablations(pd.DataFrame(rows), "population")
+    assert ladder.values == (2, 16, 64) and ladder.name == "egg"
+    assert ablated_settings(pd.DataFrame(rows)) == ["population"]
+    ranks = [{**rows[0], "hyper.rank": rank, "hyper.population": 8} for rank in (1, 2, 4)]
+    assert ablated_settings(pd.DataFrame([*rows, *ranks])) == ["rank"]
+    assert ablated_settings(pd.DataFrame(rows[:2])) == []
+
+
+def test_final_returns_are_drawn_against_population(results: Results, add_run: AddRun) -> None:
+    for population in (2, 16, 64):
+        for seed in range(3):
+            hyper = {"population": population}
+            add_run(results([]), "e", f"egg {population}", seed, agent="egg", hyper=hyper)
+    found = load_results(results([]))
+    assert settings.ablation_environments(found, FEW) == ["e"]
+    figure = settings.draw_ablation(found, FEW)
+    panel = figure.axes[0]
+    assert panel.get_xlabel() == "population" and panel.get_xscale() == "log"
+    assert [tick.get_text() for tick in panel.get_xticklabels()] == ["2", "16", "64"]
+    dots = [line for line in panel.lines if line.get_marker() == "."]
+    assert [len(np.asarray(line.get_xdata())) for line in dots] == [3, 3, 3]
+    assert "Population varies at otherwise equal settings" in texts(figure)
 
 
 def test_the_running_median_counts_values_not_runs() -> None:

@@ -58,6 +58,17 @@ def test_a_failure_keeps_the_curve_that_was_there(short: Path, tmp_path: Path) -
     same(short, ran(tmp_path, sweep_of(ONE), retry_failed=True))
 
 
+def test_baselines_follow_the_sweep_and_change_no_run(tmp_path: Path) -> None:
+    named = "environments=[{name: CartPole-v1, label: pole, episode_length: 30, baselines: %s}]"
+    run_ids = [cell.run_id for cell in expand_cells(sweep_of(ONE))]
+    for baselines in ({}, {"random": 20.0}, {"random": 21.0, "PPO": 30.0}, {}):
+        sweep = sweep_of(ONE, named % json.dumps(baselines))
+        assert [cell.run_id for cell in expand_cells(sweep)] == run_ids
+        Store(tmp_path, print).write_manifest(sweep, expand_cells(sweep))
+        found = manifest.read_sweep_manifest(tmp_path).baselines
+        assert found == ({"pole": baselines} if baselines else {})
+
+
 def test_labels_and_threshold_follow_the_sweep(tmp_path: Path) -> None:
     """They are not in a run's identity: a finished run takes those that the sweep has now."""
     sweep = sweep_of(ONE, "budget.generations=2", "defaults.evaluation.points=1")

@@ -88,6 +88,13 @@ WRONG = [
     ),
     ("environments.0.threshold=.inf", "--set", "finite"),
     ("environments.0.episode_length=~", "--set", "null"),
+    (
+        "environments.0.baselines={random: low}",
+        "environments[0].baselines.random",
+        "must be a number",
+    ),
+    ("environments.0.baselines={random: .nan}", "--set", "finite"),
+    ("environments.0.baselines={/x: 1}", "environments[0].baselines", "letters, digits and"),
     ("environments.0.threshold=", "environments[0].threshold", "must be a number"),
     ("agents.0={name: strategy, with: {population: 7}}", "with.population", "even, such as 8"),
     # seeds

@@ -1,5 +1,6 @@
 """What all figures share: sheets and panels, styles, marks, captions and files."""
 
+from rl_es.analysis.drawing.baselines import draw_baselines, longest_baseline_name
 from rl_es.analysis.drawing.captions import (
     BOOTSTRAP,
     EVALUATION_RETURN,
@@ -9,6 +10,7 @@ from rl_es.analysis.drawing.captions import (
     WILSON,
     Caption,
     bands_note,
+    baselines_note,
     counts_note,
     fingerprint,
     has_single_seeds,

@@ -11,7 +11,7 @@ were left out.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -191,6 +191,22 @@ def bands_note(
         f"Lines: mean {quantity}, {counts_note(runs)}; "
         f"{interval_note(runs, 'shaded', replicates)}.{SINGLE_SEEDS_NOTE if single else ''}",
     )
+
+
+def baselines_note(has_baselines: bool, far: Collection[tuple[str, float]]) -> tuple[str, ...]:
+    """Returns the note on baselines, where there are any.
+
+    Args:
+      has_baselines: True if some environment has one.
+      far: The name and the return of those that are not drawn in some panel.
+    """
+    if not has_baselines:
+        return ()
+    names = ", ".join(
+        f"{name} ({value:g})" for name, value in sorted(far, key=lambda pair: pair[1])
+    )
+    beyond = f" Left out where they are far from the returns: {names}." if far else ""
+    return (f"Dotted: baselines, by name.{beyond}",)
 
 
 def time_note(curves: pd.DataFrame) -> tuple[str, ...]:

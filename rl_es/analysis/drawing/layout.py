@@ -422,10 +422,15 @@ class RowNames:
         """Returns a panel's inches of height: `row` a row, and `frame` for its title and axis."""
         return frame + max(row, self.lines * _LINE_HEIGHT + 0.04) * len(self.texts)
 
-    def label(self, panel: Axes) -> None:
-        """Makes y an axis of rows, with their names in the first column of panels."""
+    def label(self, panel: Axes, head: float = 0.0) -> None:
+        """Makes y an axis of rows, with their names in the first column of panels.
+
+        Args:
+          panel: The panel.
+          head: Free room above the rows, as a share of their height.
+        """
         panel.grid(False, axis="y")
-        panel.set_ylim(len(self.texts) - 0.4, -0.6)
+        panel.set_ylim(len(self.texts) - 0.4, -0.6 - head * len(self.texts))
         labels = self.texts if is_first_in_row(panel) else [""] * len(self.texts)
         panel.set_yticks(range(len(labels)), labels)
         panel.tick_params(axis="y", length=0)

@@ -138,7 +138,7 @@ _KINDS: tuple[FigureKind[ResultTables], ...] = (
         "Final return and time against one setting, all others being equal",
         settings.draw_ablation,
         settings.ablation_environments,
-        "three ranks, or widths, at otherwise equal settings",
+        "three ranks, widths or populations at otherwise equal settings",
         MAX_ROWS,
     ),
     FigureKind(

@@ -54,17 +54,20 @@ def _draw_returns(
 ) -> Figure:
     """Draws a panel per environment: return against x."""
     curves, runs, legend = results.curves, results.runs, results.legend
-    single = False
+    single, far = False, set[tuple[str, float]]()
+    names = {env: results.return_label(env) for env in results.environments}
     figure, axes = drawing.panel_grid(options.sheet, len(results.environments), 2.35, 1.8)
     for panel, env in zip(axes, results.environments, strict=True):
         env_runs = runs[runs["env"] == env]
         single |= drawing.draw_means(panel, curves, env_runs, x, legend, options.replicates)
         drawing.format_panel(panel, env, env_runs)
+        far |= drawing.draw_baselines(panel, results.baselines.get(env, {}))
         drawing.format_x_axis(panel, drawing.largest_x(curves, env_runs, x), x_label)
-        if drawing.is_first_in_row(panel):
-            panel.set_ylabel("return")
+        if drawing.is_first_in_row(panel) or len({*names.values()}) > 1:
+            panel.set_ylabel(names[env])
     notes = [
         *drawing.bands_note(runs, options.replicates, single),
+        *drawing.baselines_note(results.has_baselines, far),
         *note,
         *drawing.runs_note(curves, runs),
     ]
@@ -104,8 +107,12 @@ def draw_final_returns(results: ResultTables, options: FigureOptions) -> Figure:
     curves, legend = results.curves, results.legend
     runs = results.runs.assign(final=final_returns(curves, results.runs))
     names = drawing.row_names(options.sheet, list(legend))
-    size = 2.1, names.panel_height(0.21, frame=0.55), names.left
-    count = len(results.environments)
+    # The names of baselines stand above the bars.
+    head = drawing.longest_baseline_name(
+        results.baselines.get(env, {}) for env in results.environments
+    )
+    size = 2.1, names.panel_height(0.21, frame=0.55 + head), names.left
+    count, far = len(results.environments), set[tuple[str, float]]()
     figure, axes = drawing.panel_grid(options.sheet, count, *size, stretch=False)
     for panel, env in zip(axes, results.environments, strict=True):
         env_runs = runs[runs["env"] == env]
@@ -113,13 +120,15 @@ def draw_final_returns(results: ResultTables, options: FigureOptions) -> Figure:
             label_runs = env_runs[env_runs["label"] == label]
             drawing.draw_bar(panel, row, label_runs, style, options.replicates)
         drawing.format_panel(panel, env, env_runs, across=True)
-        names.label(panel)
+        far |= drawing.draw_baselines(panel, results.baselines.get(env, {}), across=True)
+        names.label(panel, head / names.panel_height(0.21, frame=0.0))
         drawing.set_short_ticks(panel.xaxis, drawing.count_fitting(panel, 4, 2))
-        panel.set_xlabel("final return")
+        panel.set_xlabel(f"final {results.return_label(env)}")
     intervals = drawing.interval_note(runs, "black lines", options.replicates)
     notes = [
         f"Bars: mean return of the last evaluation, {drawing.counts_note(runs)}; dots: seeds; "
         f"{intervals}.",
+        *drawing.baselines_note(results.has_baselines, far),
         *drawing.runs_note(curves, runs),
     ]
     return drawing.finish_figure(figure, drawing.threshold_entries(runs), notes)

@@ -1,6 +1,6 @@
 """Figures of settings and of evolved parameters.
 
-`ablation`     final return and time against rank, or width, with all other settings equal;
+`ablation`     final return and time against rank, width or population, all else being equal;
 `sensitivity`  the final return of every run against each setting that was varied;
 `parameters`   parameters and loss against generations, where a policy has few enough parameters.
 """
@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from rl_es.analysis import drawing
-from rl_es.analysis.ablations import ABLATED_SETTINGS, Ablation, find_ablations
+from rl_es.analysis.ablations import Ablation, ablated_settings, find_ablations
 from rl_es.analysis.curves import (
     COUNTED_STATUSES,
     are_losses,
@@ -35,6 +35,11 @@ MAX_PARAMETERS = 4  # of an environment's policies
 STRAY_DISTANCE, PANEL_DISTANCE = 10.0, 4.0
 MIN_VALUES = 5  # of a setting that was varied
 WINDOW = 5  # neighbouring values that a running median is taken over
+_SETTING_LABELS = {
+    "rank": "rank of the noise",
+    "width": "width of the hidden layers",
+    "population": "population",
+}
 _BEST: dict[str, Any] = dict(marker="*", markersize=8, markeredgecolor=drawing.INK, linestyle="")
 
 
@@ -42,7 +47,7 @@ def ablation_environments(results: ResultTables, options: FigureOptions) -> list
     """Returns the environments in which a setting is varied."""
     ablated_envs = {
         env
-        for setting in ABLATED_SETTINGS
+        for setting in ablated_settings(results.runs)
         for ablation in find_ablations(results.runs, setting)
         for env in ablation.runs
     }
@@ -52,7 +57,7 @@ def ablation_environments(results: ResultTables, options: FigureOptions) -> list
 @drawing.paper_style()
 def draw_ablation(results: ResultTables, options: FigureOptions) -> Figure:
     """Draws a row per environment: final return, and seconds of a million steps."""
-    setting = max(ABLATED_SETTINGS, key=lambda setting: _count_values(results.runs, setting))
+    setting, *_ = ablated_settings(results.runs)
     seconds = per_run_seconds(results.runs) / results.runs["env_steps"] * MILLION
     final = final_returns(results.curves, results.runs)
     runs = results.runs.assign(final=final, seconds=seconds)
@@ -63,6 +68,7 @@ def draw_ablation(results: ResultTables, options: FigureOptions) -> Figure:
     legend = results.restyle(styles)
     styles = dict(zip(styles, legend.values(), strict=True))
     counts = [2] * len(results.environments)
+    far = set[tuple[str, float]]()
     figure, rows = drawing.panel_rows(options.sheet, counts, 2.6, 1.9)
     for env, pair in zip(results.environments, rows, strict=True):
         for panel, column in zip(pair, ("final", "seconds"), strict=True):
@@ -73,17 +79,20 @@ def draw_ablation(results: ResultTables, options: FigureOptions) -> Figure:
             _format_ablation_axis(panel, setting, ablations)
             if column == "final":
                 drawing.format_panel(panel, env, runs[runs["env"] == env])
+                far |= drawing.draw_baselines(panel, results.baselines.get(env, {}))
+                panel.set_ylabel(f"final {results.return_label(env)}")
             else:
                 panel.set_title(env)
                 panel.set_ylim(bottom=0)
                 drawing.set_short_ticks(panel.yaxis, 5)
-            panel.set_ylabel("final return" if column == "final" else "seconds / M steps")
+                panel.set_ylabel("seconds / M steps")
     has_full = any(np.inf in ablation.values for ablation in ablations)
     full = " (full: full-rank noise)" if has_full else ""
     intervals = drawing.interval_note(runs, "lines", options.replicates)
     notes = [
         f"{setting.capitalize()} varies at otherwise equal settings{full}. Markers: means over "
         f"seeds, {drawing.counts_note(runs)}; small dots: seeds; {intervals}.",
+        *drawing.baselines_note(results.has_baselines, far),
         "Wall time of this sweep, not a speed benchmark.",
         *drawing.time_note(results.curves),
         *drawing.runs_note(results.curves, results.runs),
@@ -93,10 +102,6 @@ def draw_ablation(results: ResultTables, options: FigureOptions) -> Figure:
         *drawing.threshold_entries(runs),
     ]
     return drawing.finish_figure(figure, entries, notes)
-
-
-def _count_values(runs: pd.DataFrame, setting: str) -> int:
-    return sum(len(ablation.values) for ablation in find_ablations(runs, setting))
 
 
 def _draw_ablation_line(
@@ -145,7 +150,7 @@ def _format_ablation_axis(panel: Axes, setting: str, ablations: list[Ablation]) 
         panel.axvline(middle, color="#999999", linewidth=0.6)
     drawing.set_log2_ticks(panel, ticks, names)
     panel.set_xlim(ticks[0] / 1.4, ticks[-1] * 1.4)
-    panel.set_xlabel({"rank": "rank of the noise", "width": "width of the hidden layers"}[setting])
+    panel.set_xlabel(_SETTING_LABELS[setting])
 
 
 def parameter_environments(results: ResultTables, options: FigureOptions) -> list[str]:
@@ -277,7 +282,7 @@ def draw_sensitivity(results: ResultTables, options: FigureOptions) -> Figure:
             drawing.format_panel(panel, env, env_runs)
             _format_setting_axis(panel, env_runs[column], column)
             if drawing.is_first_in_row(panel):
-                panel.set_ylabel("final return")
+                panel.set_ylabel(f"final {results.return_label(env)}")
     notes = [
         "Dots: the last evaluation of each run; lines: the median of an agent's runs with "
         f"{WINDOW} neighbouring values; stars: the best run. "
