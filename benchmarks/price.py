@@ -17,7 +17,7 @@ import pandas as pd
 
 from rl_es.analysis.metrics import measure_runs, to_scores
 from rl_es.analysis.results import load_results
-from rl_es.analysis.statistics import probability_of_improvement
+from rl_es.analysis.statistics import probability_of_improvement, win_shares
 
 PERMUTATIONS = 20_000
 Pairs = Mapping[str, np.ndarray]  # by environment: returns [seeds, 2] of two labels
@@ -39,14 +39,7 @@ def pair_runs(runs: pd.DataFrame, first: str, second: str) -> Pairs:
 
 def improvement(pairs: Pairs) -> float:
     """Returns the share of pairs of runs that the first label wins, a mean over environments."""
-    return float(np.mean([wins(rows[:, 0], rows[:, 1]) for rows in pairs.values()]))
-
-
-def wins(first: np.ndarray, second: np.ndarray) -> float:
-    """Returns the share of all pairs of runs in which `first` is above `second`; ties are half."""
-    order = np.sort(second)
-    below = np.searchsorted(order, first, "left") + np.searchsorted(order, first, "right")
-    return float(below.mean() / 2 / len(second))
+    return float(np.mean([win_shares(*rows.T).mean() for rows in pairs.values()]))
 
 
 def p_value(pairs: Pairs, rng: np.random.Generator) -> float:
