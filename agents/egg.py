@@ -65,16 +65,14 @@ def make(config: Hyperparameters, problem: ProblemSpec) -> Agent:
         IntegerStrategy,
         PairSigns,
     )
-    from rl_es.evolution.noise_memory import EpisodeNoise, FreshNoise, NoiseHistory
+    from rl_es.evolution.noise_memory import EpisodeNoise, NoiseHistory
     from rl_es.evolution.strategy import persistent_segment, windows_per_episode
 
     segment = persistent_segment(config, problem, config.start)
     windows = windows_per_episode(config, problem)
     if config.memory == "forget":
         signs = IntegerLowRank(problem.parameters, config.sigma_shift)
-        return IntegerStrategy(
-            config.population, signs, segment, PairSigns(), FreshNoise(), level=config.level
-        )
+        return IntegerStrategy(config.population, signs, segment, PairSigns(), level=config.level)
     if windows is None:
         raise UserError(
             f"memory: {config.memory} keeps noise to the end of an episode, but episodes never "
@@ -86,7 +84,7 @@ def make(config: Hyperparameters, problem: ProblemSpec) -> Agent:
         IntegerLowRank(problem.parameters, config.sigma_shift, largest_weight=LARGEST),
         segment,
         FixedPointScale(windows),
-        EpisodeNoise() if reuses else NoiseHistory(windows),
+        pair_memory=EpisodeNoise() if reuses else NoiseHistory(windows),
         most_windows=1 if reuses else windows,
         level=config.level,
     )

@@ -24,8 +24,7 @@ from jax import Array
 from jax.scipy.special import ndtri
 
 from rl_es.errors import UserError
-from rl_es.evolution.fitness_shaping import LaggedScale, ReturnScale, Shaping
-from rl_es.evolution.noise_memory import PairMemory, PairNoise
+from rl_es.evolution.fitness_shaping import LaggedScale, ReturnScale
 from rl_es.evolution.perturbation import (
     PAIRS_PER_KEY,
     Factors,
@@ -33,15 +32,13 @@ from rl_es.evolution.perturbation import (
     leaves_by_path,
     nest_by_path,
 )
+from rl_es.evolution.strategy import PairStrategy
 from rl_es.interfaces import (
-    Episode,
     Hyper,
     Members,
-    Memory,
     Noise,
     ParameterSpec,
     Params,
-    Persistent,
     Segment,
     Update,
 )
@@ -184,13 +181,23 @@ class IntegerLowRank:
         return nest_by_path(dense)
 
 
+def saturate(numbers: Array) -> Array:
+    """Clips to ±127."""
+    return jnp.clip(numbers, -LARGEST, LARGEST)
+
+
+def to_fixed_point(numbers: Array) -> Array:
+    """Returns 16 times the numbers, rounded and clipped to ±127."""
+    return saturate(jnp.round(ONE * numbers))
+
+
 def _draw_fixed_point(keys: Array, pairs: int, sizes: list[int]) -> list[Array]:
     """Returns 16 N(0, 1), rounded and clipped to ±127, int8 [H, size] for each size."""
     rows = min(pairs, PAIRS_PER_KEY)
 
     def draw_block(key: Array) -> Array:
         normal = jax.random.normal(key, (rows, sum(sizes)))
-        return jnp.clip(jnp.round(ONE * normal), -LARGEST, LARGEST).astype(jnp.int8)
+        return to_fixed_point(normal).astype(jnp.int8)
 
     # Cut after the loop: inside it, XLA would compute the normal numbers of each part by itself.
     block = jax.lax.map(draw_block, keys).reshape(-1, sum(sizes))[:pairs]
@@ -235,7 +242,7 @@ class FixedPointScale(LaggedScale):
 
     def weigh(self, state: ReturnScale, returns: Array) -> Array:
         differences = _pair_differences(super().weigh(state, returns))
-        return _split_weights(jnp.clip(jnp.round(ONE * differences), -LARGEST, LARGEST))
+        return _split_weights(to_fixed_point(differences))
 
 
 def _pair_differences(returns: Array) -> Array:
@@ -269,7 +276,7 @@ class IntegerState:
 
 
 @dataclass(frozen=True)
-class IntegerStrategy:
+class IntegerStrategy(PairStrategy):
     """An `Agent` whose parameters are integers that move by one unit.
 
     With Z the sum over pairs of weight times noise, a parameter moves by the sign of Z where a
@@ -279,11 +286,8 @@ class IntegerStrategy:
     ties. In generation t alpha is 1 / (decay t + 1), or `level`.
 
     Attributes:
-      population: Number of members (P), half of them antithetic partners.
       perturbation: Draws, applies and contracts integer noise.
-      segment: The part of an episode that members are evaluated on each generation.
       shaping: Maps returns to weights whose difference in a pair is an integer.
-      pair_memory: Decides which noise a pair gets, and what is kept of it.
       most_windows: Most windows whose noises a weight is for; 1 without a history.
       level: The level of the test in every generation; None for the schedule.
 
@@ -291,11 +295,7 @@ class IntegerStrategy:
       UserError: the variance of Z can be too large for int32.
     """
 
-    population: int
     perturbation: IntegerLowRank
-    segment: Episode | Persistent
-    shaping: Shaping
-    pair_memory: PairMemory
     most_windows: int = 1
     level: float | None = None
 
@@ -309,32 +309,11 @@ class IntegerStrategy:
 
     def init(self, params: Params, hyper: Hyper) -> IntegerState:
         return IntegerState(
-            params=jax.tree.map(lambda leaf: _saturate(jnp.round(leaf)), params),
+            params=jax.tree.map(lambda leaf: saturate(jnp.round(leaf)), params),
             shaping=self.shaping.init(self.population // 2),
             windows=jnp.ones((self.population // 2,), jnp.int32),
             hyper=hyper,
             generation=jnp.zeros((), jnp.int32),
-        )
-
-    def remember(self, pairs: int) -> Memory:
-        return self.pair_memory.init(self.perturbation, pairs)
-
-    def ask(
-        self, keys: Array, state: IntegerState, memory: Memory, fresh: Array
-    ) -> tuple[PairNoise, Memory]:
-        return self.pair_memory.ask(self.perturbation, keys, memory, fresh, jnp.ones(()))
-
-    def members(self, state: IntegerState, noise: PairNoise) -> Members:
-        return self.perturbation.members(state.params, noise.unit, noise.sigma)
-
-    def shape(self, state: IntegerState, segment: Segment) -> Array:
-        return self.shaping.weigh(state.shaping, segment.returns)
-
-    def contract(
-        self, state: IntegerState, noise: PairNoise, memory: Memory, weights: Array
-    ) -> Update:
-        return self.pair_memory.contract(
-            self.perturbation, memory, noise, _pair_differences(weights), jnp.ones(())
         )
 
     def tell(
@@ -349,7 +328,7 @@ class IntegerStrategy:
         def move(leaf: Array, total: Array) -> Array:
             total = total.astype(leaf.dtype)
             is_significant = (jnp.abs(total) >= threshold) & ready
-            return _saturate(leaf + jnp.where(is_significant, jnp.sign(total), 0))
+            return saturate(leaf + jnp.where(is_significant, jnp.sign(total), 0))
 
         params = jax.tree.map(move, state.params, update)
         windows = jnp.where(segment.ended, 1, jnp.minimum(state.windows + 1, self.most_windows))
@@ -362,8 +341,8 @@ class IntegerStrategy:
         )
         return after, global_norm(jax.tree.map(jnp.subtract, params, state.params))
 
-    def center(self, state: IntegerState) -> Params:
-        return state.params
+    def _sigma(self, state: IntegerState) -> Array:
+        return jnp.ones(())  # noise is scaled by its shift
 
     def _quantile(self, state: IntegerState) -> Array:
         """Returns the normal quantile of the test of this generation, at least 0 []."""
@@ -373,7 +352,3 @@ class IntegerStrategy:
         else:
             alpha = jnp.float32(self.level)
         return jnp.maximum(-ndtri(alpha / 2), 0.0)
-
-
-def _saturate(leaf: Array) -> Array:
-    return jnp.clip(leaf, -LARGEST, LARGEST)

@@ -75,16 +75,14 @@ class StrategyState:
 
 
 @dataclass(frozen=True)
-class EvolutionStrategy:
-    """An `Agent` composed of its parts.
+class PairStrategy:
+    """What strategies of antithetic pairs have in common; their states have params and shaping.
 
     Attributes:
       population: Number of members (P), half of them antithetic partners.
       perturbation: Draws, applies and contracts noise.
       segment: The part of an episode that members are evaluated on each generation.
       shaping: Maps returns to weights.
-      optimiser: Returns the optimiser for hyper-parameters and a learning rate.
-      update_scale: A key of `UPDATE_SCALES`.
       pair_memory: Decides which noise a pair gets, and what is kept of it.
     """
 
@@ -92,9 +90,45 @@ class EvolutionStrategy:
     perturbation: Perturbation
     segment: Episode | Persistent
     shaping: Shaping
+    pair_memory: PairMemory = field(default_factory=FreshNoise, kw_only=True)
+
+    def remember(self, pairs: int) -> Memory:
+        return self.pair_memory.init(self.perturbation, pairs)
+
+    def ask(self, keys: Array, state: Any, memory: Memory, fresh: Array) -> tuple[Noise, Memory]:
+        return self.pair_memory.ask(self.perturbation, keys, memory, fresh, self._sigma(state))
+
+    def members(self, state: Any, noise: Noise) -> Members:
+        return self.perturbation.members(state.params, noise.unit, noise.sigma)
+
+    def shape(self, state: Any, segment: Segment) -> Array:
+        return self.shaping.weigh(state.shaping, segment.returns)
+
+    def contract(self, state: Any, noise: Noise, memory: Memory, weights: Array) -> Update:
+        pairs = weights.reshape(-1, 2)
+        return self.pair_memory.contract(
+            self.perturbation, memory, noise, pairs[:, 0] - pairs[:, 1], self._sigma(state)
+        )
+
+    def center(self, state: Any) -> Params:
+        return state.params
+
+    def _sigma(self, state: Any) -> Array:
+        """Returns the noise scale of this generation []."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class EvolutionStrategy(PairStrategy):
+    """An `Agent` composed of its parts.
+
+    Attributes:
+      optimiser: Returns the optimiser for hyper-parameters and a learning rate.
+      update_scale: A key of `UPDATE_SCALES`.
+    """
+
     optimiser: OptimiserFactory
     update_scale: str = "gradient"
-    pair_memory: PairMemory = field(default_factory=FreshNoise)
 
     def init(self, params: Params, hyper: Hyper) -> StrategyState:
         return StrategyState(
@@ -103,28 +137,6 @@ class EvolutionStrategy:
             shaping=self.shaping.init(self.population // 2),
             hyper=hyper,
             generation=jnp.zeros((), jnp.int32),
-        )
-
-    def remember(self, pairs: int) -> Memory:
-        return self.pair_memory.init(self.perturbation, pairs)
-
-    def ask(
-        self, keys: Array, state: StrategyState, memory: Memory, fresh: Array
-    ) -> tuple[Noise, Memory]:
-        return self.pair_memory.ask(self.perturbation, keys, memory, fresh, self._sigma(state))
-
-    def members(self, state: StrategyState, noise: Noise) -> Members:
-        return self.perturbation.members(state.params, noise.unit, noise.sigma)
-
-    def shape(self, state: StrategyState, segment: Segment) -> Array:
-        return self.shaping.weigh(state.shaping, segment.returns)
-
-    def contract(
-        self, state: StrategyState, noise: Noise, memory: Memory, weights: Array
-    ) -> Update:
-        pairs = weights.reshape(-1, 2)
-        return self.pair_memory.contract(
-            self.perturbation, memory, noise, pairs[:, 0] - pairs[:, 1], self._sigma(state)
         )
 
     def tell(
@@ -154,9 +166,6 @@ class EvolutionStrategy:
             ),
             change,
         )
-
-    def center(self, state: StrategyState) -> Params:
-        return state.params
 
     def _sigma(self, state: StrategyState) -> Array:
         """Returns the noise scale of this generation []."""

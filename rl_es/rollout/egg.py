@@ -22,25 +22,19 @@ from flax import linen as nn
 from jax import Array
 
 from rl_es.errors import UserError
+from rl_es.evolution.integers import LARGEST, ONE, saturate, to_fixed_point
 from rl_es.interfaces import EnvSpec
 from rl_es.rollout.config import PolicyConfig
 
-LARGEST = 127  # of parameters, activations and states
-ONE = 16  # the integer that stands for 1.0
 GATE = 256  # the integer that stands for 1.0 in a gate
 WIDEST = 256  # the widest product has 4 D inputs, and 127 * 127 * 1024 < 2^24
 
 _FLAGS = {"avx512_bf16", "amx_bf16"}  # of processors that multiply bfloat16
 
 
-def saturate(x: Array) -> Array:
-    """Clips to ±127."""
-    return jnp.clip(x, -LARGEST, LARGEST)
-
-
 def fixed_point_normal(key: Array, shape: Sequence[int], dtype: Any = jnp.float32) -> Array:
     """Draws 16 N(0, 1), rounded and clipped to ±127. Consumes `key`."""
-    return saturate(jnp.round(ONE * jax.random.normal(key, shape, dtype)))
+    return to_fixed_point(jax.random.normal(key, shape, dtype))
 
 
 def _straight_through(function: Callable[[Array], Array]) -> Callable[[Array], Array]:
