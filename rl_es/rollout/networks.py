@@ -148,7 +148,9 @@ def check_inputs(module: nn.Module) -> None:
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     parameters = inspect.signature(module.__call__).parameters.values()
     required = [p.name for p in parameters if p.kind in kinds and p.default is p.empty]
-    is_recurrent = hasattr(module, "carry") or _initialises_carry(module)
+    # A property is not called: it would compute the carry.
+    has_carry = inspect.getattr_static(module, "carry", None) is not None
+    is_recurrent = has_carry or _initialises_carry(module)
     if len(required) > (2 if is_recurrent else 1):
         remedy = f"give all but {'the carry and ' if is_recurrent else ''}the observation a default"
         if len(required) == 2:
