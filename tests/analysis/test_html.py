@@ -153,6 +153,15 @@ def test_an_axis_that_one_environment_lacks(results: Results) -> None:
     assert all(curve["x"][-1] == 100 for curve in second["curves"][2])
 
 
+def test_curves_have_the_baselines_and_the_return_of_their_environment(results: Results) -> None:
+    tables = replace(load_results(results(["a", "b"])), baselines={"b": {"unigram": -4.4}})
+    tables.runs.loc[tables.runs["env"] == "b", "environment"] = '{"name": "text/austen"}'
+    first, second = html.curve_data(tables, replicates=10)["environments"]
+    assert first["baselines"] == [] and first["return"] == "return"
+    assert second["baselines"] == [{"name": "unigram", "y": -4.4}]
+    assert second["return"] == "log2-likelihood (bits/byte)"
+
+
 def test_many_curves_are_thinned(results: Results, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(html, "MOST_NUMBERS", 100)
     monkeypatch.setattr(html, "FEWEST_POINTS", 4)

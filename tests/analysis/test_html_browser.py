@@ -10,6 +10,7 @@ import pytest
 from playwright import sync_api as playwright
 
 from rl_es.analysis import sweep_report
+from rl_es.results.text_files import write_json
 from tests.analysis import films, kinds
 from tests.analysis.conftest import write_run
 from tests.artifacts import ARTIFACTS
@@ -39,6 +40,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 )
                 write_run(folder, env, label, seed, agent=label[:7], threshold=80.0, **changes)
     write_run(folder, ENVS[1], "eggroll", 3, status="failed", reason=SCRIPT, evaluations=0)
+    baselines = {ENVS[1]: {"far": 1e9, IMAGE: 50.0, "near": 60.0}}
+    write_json(folder / "manifest.json", {"sweep": {"name": "demo"}, "baselines": baselines})
     reason = [{"env": IMAGE, "label": SCRIPT, "reason": IMAGE}]
     texts = [films.text(IMAGE, SCRIPT, stage, TEXTS[stage]) for stage in sorted(TEXTS)]
     films.write(folder, [(ENVS[0], "eggroll"), (IMAGE, SCRIPT)], reason, texts)
@@ -195,6 +198,13 @@ def test_the_switches_of_the_curves(open_report: Callable[..., Visit]) -> None:
     page.get_by_label("single seeds").uncheck()
     page.get_by_label("intervals").uncheck()
     assert sum(before) - sum(_traces(page)) == 12
+
+
+def test_near_baselines_are_lines_with_names(open_report: Callable[..., Visit]) -> None:
+    panels = open_report().page.locator(".panel")
+    texts = [panels.nth(i).locator(".textpoint text").all_text_contents() for i in range(len(ENVS))]
+    names = [sorted(filter(None, of_panel)) for of_panel in texts]
+    assert sorted(names) == [[], [], sorted([IMAGE, "near"])]
 
 
 def test_the_axis_switches_on_a_phone(open_report: Callable[..., Visit]) -> None:

@@ -358,7 +358,8 @@ def curve_data(results: ResultTables, *, replicates: int = REPLICATES) -> dict[s
 
     Returns:
       `axes`: the title of each abscissa; `labels`: the name and style of each; `environments`: the
-      name and thresholds of each, and in `curves`, for each axis, a list of its labels' curves;
+      name, what a return measures, thresholds and baselines of each, and in `curves`, for each
+      axis, a list of its labels' curves;
       `seeds`: True if the curves have the single seeds that count in means (not where there are
       very many of them).
     """
@@ -379,7 +380,15 @@ def curve_data(results: ResultTables, *, replicates: int = REPLICATES) -> dict[s
                 data = _label_data(label_curves, replicates, most, seeds)
                 of_axis.append({"label": index, **data})
         environments.append(
-            {"name": env, "thresholds": curve_numbers(thresholds), "curves": curves}
+            {
+                "name": env,
+                "return": results.return_label(env),
+                "thresholds": curve_numbers(thresholds),
+                "baselines": [
+                    {"name": name, "y": y} for name, y in results.baselines.get(env, {}).items()
+                ],
+                "curves": curves,
+            }
         )
     return {
         "axes": [{"title": title} for title in axes],

@@ -9,6 +9,7 @@
   const probe = panels.appendChild(document.createElement("span"));
   probe.hidden = true;
   const LONGEST = 60;
+  const NEAR = 0.5; // of the range of returns: the distance up to which a baseline is drawn
 
   // plotly reads some HTML in texts; what comes from the data is text.
   function plain(text) {
@@ -84,7 +85,23 @@
       }
       if (curve.x.length) lines.push(mean(curve, label, colour, data.axes[state.axis].title));
     }
-    return [...below, ...seeds, ...lines];
+    const drawn = [...below, ...seeds, ...lines];
+    return [...baselines(environment, drawn), ...drawn];
+  }
+
+  // Lines with names; one far from all returns would leave them little of the panel.
+  function baselines(environment, drawn) {
+    const values = drawn.flatMap((trace) => trace.y).filter((y) => y !== null);
+    const low = values.reduce((a, b) => Math.min(a, b), Infinity);
+    const high = values.reduce((a, b) => Math.max(a, b), -Infinity);
+    const reach = NEAR * (high - low), end = furthest(drawn) * 1.02;
+    const near = environment.baselines.filter(({ y }) => y >= low - reach && y <= high + reach);
+    return near.map(({ name, y }) => ({
+      x: [0, end], y: [y, y], mode: "lines+text", text: ["", plain(name)], textposition: "top left",
+      textfont: { size: 10, color: shade("--dim") }, hoverinfo: "text",
+      hovertext: `${plain(name)}<br>${number(y)}`,
+      line: { color: shade("--dim"), width: 1, dash: "dot" },
+    }));
   }
 
   function furthest(lines) {
@@ -106,7 +123,7 @@
       uirevision: state.axis,
       xaxis: { ...axis, range: [0, furthest(lines) * 1.02], nticks: 6,
         title: { text: data.axes[state.axis].title, standoff: 8 } },
-      yaxis: { ...axis, nticks: 7, title: { text: "return", standoff: 4 } },
+      yaxis: { ...axis, nticks: 7, title: { text: plain(environment.return), standoff: 4 } },
       shapes: environment.thresholds.map((y) => ({ type: "line", xref: "paper", x0: 0, x1: 1,
         y0: y, y1: y, layer: "below", line: { color: shade("--dim"), width: 1, dash: "dot" } })),
     };
