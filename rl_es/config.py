@@ -37,13 +37,13 @@ class Config(pydantic.BaseModel):
         }
 
 
-def static(default: Any = ..., help: str = "", *, implied: Any = None, **limits: Any) -> Any:
+def static(default: Any = ..., help: str = "", *, implied: Any = ..., **limits: Any) -> Any:
     """Declares a field that is part of a program's identity.
 
     `implied` is the value that runs had before the field was added: `Config.identity` leaves it
     out, so that these runs keep their ids.
     """
-    extra = None if implied is None else {"implied": implied}
+    extra = None if implied is ... else {"implied": implied}
     return Field(default, description=help, json_schema_extra=extra, **limits)
 
 

@@ -11,7 +11,7 @@ from rl_es.config import Config, static
 from rl_es.errors import UserError, brief, did_you_mean
 
 INITS = ("normal", "zeros")
-NETWORKS = ("mlp", "linear", "cnn", "gru", "shared_mlp", "egg", "parameters")
+NETWORKS = ("mlp", "linear", "cnn", "gru", "shared_mlp", "egg", "rwkv7", "parameters")
 
 
 def _check_network(name: str) -> str:
@@ -43,13 +43,13 @@ class PolicyConfig(Config):
     network: Annotated[str, AfterValidator(_check_network)] = static(
         "mlp",
         "mlp, linear (without bias), cnn, gru, shared_mlp (on each row of an observation), egg (a "
-        "language model in integers), parameters (the action itself), or a Flax Linen module as "
-        "package.module:Class or ./file.py:Class",
+        "language model in integers), rwkv7 (a language model), parameters (the action itself), "
+        "or a Flax Linen module as package.module:Class or ./file.py:Class",
     )
     widths: tuple[Width, ...] = static(
         (64, 64),
-        "hidden layers; cnn: dense layers after the convolution; gru: the last is its state; egg: "
-        "its layers, all of one width",
+        "hidden layers; cnn: dense layers after the convolution; gru: the last is its state; egg, "
+        "rwkv7: the layers, all of one width",
         strict=False,
     )
     activation: Literal["tanh", "relu", "pqn"] = static(
@@ -66,6 +66,17 @@ class PolicyConfig(Config):
     )
     straight_through: bool = static(
         False, "egg: take the derivative of a floor to be 1, for gradients", implied=False
+    )
+    head_size: Width = static(64, "rwkv7: width of a head, a divisor of the width", implied=64)
+    adapter_ranks: tuple[Width, Width, Width, Width] | None = static(
+        None,
+        "rwkv7: ranks of the adapters of decay, rate, value and gate; those of the published "
+        "models of this width if absent",
+        strict=False,
+        implied=None,
+    )
+    channel_width: Width | None = static(
+        None, "rwkv7: width of the channel mix; 4 times the width if absent", implied=None
     )
     head: Literal["auto", "categorical", "gaussian", "deterministic"] = static(
         "auto", "auto: categorical for discrete actions, gaussian for real ones"

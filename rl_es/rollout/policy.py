@@ -38,6 +38,7 @@ from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.egg import make_egg
 from rl_es.rollout.heads import Categorical, Head, make_head
 from rl_es.rollout.networks import CNN, GRU, MLP, SharedMLP, carry_of, check_inputs, outputs_field
+from rl_es.rollout.rwkv7 import make_rwkv7
 
 THETA = "theta"
 
@@ -275,6 +276,8 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
         module = GRU(**common)
     elif config.network == "egg":
         module = make_egg(config, spec, head.outputs)
+    elif config.network == "rwkv7":
+        module = make_rwkv7(config, spec, head.outputs)
     else:
         module = _import_network(config.network, head.outputs)
     return ModulePolicy(module, head, shape, zeros=config.init == "zeros")
