@@ -94,18 +94,21 @@ class PolicyConfig(Config):
           UserError: the network cannot be loaded, or there is no such saved policy.
         """
         content = super().identity()
-        if self.init not in INITS:
-            content["init"] = self._hash_start()
+        if (digest := self.start_digest) is not None:
+            content["init"] = digest
         if (code := self.network_code) is not None:
             content["network_code"] = code
         return content
 
-    def _hash_start(self) -> str:
-        """Returns a hash of the weights of the saved policy that a run starts from.
+    @property
+    def start_digest(self) -> str | None:
+        """A hash of the weights of the saved policy that a run starts from; None without one.
 
         Raises:
           UserError: they cannot be read.
         """
+        if self.init in INITS:
+            return None
         path = Path(self.init).with_suffix(".msgpack")
         try:
             return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

@@ -100,15 +100,15 @@ class ModulePolicy:
       head: The action head.
       observation_shape: Shape of an observation's values.
       zeros: Start with all parameters of the network at 0, not as the module draws them.
-      start: Returns the snapshot of a saved policy to start from, given the shapes of parameters;
-        None to draw them.
+      start: Returns the snapshot of a saved policy to start from, given the shapes of parameters
+        and the head's initial ones; None to draw them.
     """
 
     module: nn.Module
     head: Head
     observation_shape: tuple[int, ...]
     zeros: bool = False
-    start: Callable[[Params], Snapshot] | None = None
+    start: Callable[[Params, Params], Snapshot] | None = None
 
     def init(self, key: Array) -> Params:
         start = self.start_snapshot
@@ -121,7 +121,9 @@ class ModulePolicy:
         Raises:
           UserError: it cannot be read, or has another layout.
         """
-        return None if self.start is None else self.start(self.parameters.shapes)
+        if self.start is None:
+            return None
+        return self.start(self.parameters.shapes, self.head.init())
 
     def _draw(self, key: Array) -> Params:
         variables = self.module.init(key, *self._example_inputs())

@@ -6,6 +6,7 @@ damage is always noticed.
 """
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from rl_es.results import checksums, text_files
 from rl_es.results.files import write_bytes
 
 FORMAT = 3
+_LEAF = re.compile(r"(.+?):(\w+)\(([\d, ]*)\)(?: |$)")  # of a description
 
 
 def _description(tree: Any) -> str:
@@ -40,6 +42,23 @@ def save(path: Path, tree: Any, counters: Mapping[str, Any]) -> None:
         "leaves": {str(i): leaf for i, leaf in enumerate(jax.tree.leaves(tree))},
     }
     write_bytes(path, checksums.seal(serialization.msgpack_serialize(content)))
+
+
+def load_leaves(path: Path) -> dict[str, np.ndarray]:
+    """Loads the arrays of a file by their paths, whatever structure they are of.
+
+    Raises:
+      DamagedError: the file was cut short or altered, or is of another version.
+    """
+    try:
+        content = serialization.msgpack_restore(checksums.unseal(path.read_bytes()))
+        if content["format"] != FORMAT:
+            raise ValueError(f"format {content['format']}")
+        names = [name for name, *_ in _LEAF.findall(str(content["description"]))]
+        arrays = [content["leaves"][str(i)] for i in range(len(content["leaves"]))]
+        return dict(zip(names, arrays, strict=True))
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise DamagedError(f"{path}: not a readable checkpoint ({short_reason(error)})") from None
 
 
 def load(

@@ -280,8 +280,10 @@ class PolicyLoader:
         policy = read_policy_manifest(path)
         manifest, environment = policy.manifest, policy.content.environment
         try:
+            # What the policy's own training started from is not needed, and may be gone.
+            network = policy.content.policy.model_copy(update={"init": "normal"})
             task = Task.from_options(
-                environment.name, environment.options, environment.wrappers, policy.content.policy
+                environment.name, environment.options, environment.wrappers, network
             )
         except ConfigError as problem:
             raise text_files.unreadable(path, MANIFEST_KIND, problem) from None

@@ -5,6 +5,7 @@ A `Task` is an environment and a policy on it; what it builds is shared between 
 and the evaluation of what it learns.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -12,10 +13,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import jax
+import numpy as np
 
 from rl_es import registry
 from rl_es.config import Config
-from rl_es.errors import ConfigError, DamagedError, UserError
+from rl_es.errors import ConfigError, UserError
 from rl_es.interfaces import (
     Environment,
     HeldOut,
@@ -26,7 +28,7 @@ from rl_es.interfaces import (
     Snapshot,
 )
 from rl_es.results import text_files
-from rl_es.rollout.config import INITS, PolicyConfig, WrapperConfig
+from rl_es.rollout.config import PolicyConfig, WrapperConfig
 from rl_es.rollout.evaluation import make_evaluator
 from rl_es.rollout.normalisation import empty_statistics
 from rl_es.rollout.policy import ModulePolicy, make_policy
@@ -100,9 +102,10 @@ class Task:
 
     def make_policy(self, env: Environment) -> Policy:
         """Returns the policy for an environment; equal tasks on one environment share one."""
+        start = self.policy.start_digest
         if type(env).__hash__ is not object.__hash__:  # equal environments need not be identical
-            return _policy.__wrapped__(self.policy, env)
-        return _policy(self.policy, env)  # pyright: ignore[reportArgumentType]
+            return _policy.__wrapped__(self.policy, env, start)
+        return _policy(self.policy, env, start)  # pyright: ignore[reportArgumentType]
 
 
 # Building an environment traces it, which takes seconds where there is physics; a sweep has many
@@ -124,42 +127,76 @@ def _environment(task: Task, held_out: bool = False) -> Environment:
 
 
 @lru_cache(maxsize=8)
-def _policy(config: PolicyConfig, env: Environment) -> Policy:
+def _policy(config: PolicyConfig, env: Environment, start_digest: str | None) -> Policy:
+    """Returns the policy; another saved policy at the path of `init` is another start."""
     policy = make_policy(config, env.spec)
-    if isinstance(policy, ModulePolicy) and config.init not in INITS:
+    if isinstance(policy, ModulePolicy) and start_digest is not None:
         shape = env.spec.observation_shape
-        return replace(policy, start=lambda shapes: _read_start(config, shapes, shape))
+        return replace(policy, start=lambda *expected: _read_start(config, shape, *expected))
     return policy
 
 
 def _read_start(
-    config: PolicyConfig, shapes: Params, observation_shape: tuple[int, ...]
+    config: PolicyConfig, observation_shape: tuple[int, ...], shapes: Params, head: Params
 ) -> Snapshot:
-    """Reads the saved policy that a run starts from.
+    """Reads the saved policy that a run starts from: network and statistics, and a like head.
 
     Args:
       config: its `init` names the manifest.
-      shapes: of the parameters.
       observation_shape: shape of an observation's values.
+      shapes: of the parameters.
+      head: initial parameters of the run's head, for a saved policy with another head.
 
     Raises:
-      UserError: it cannot be read, or it has other parameters or statistics than the run's policy.
+      UserError: it cannot be read, or its network or statistics are not those of the run's policy.
     """
     path = Path(config.init)
-    start = read_policy_manifest(path).content.policy
-    statistics = jax.eval_shape(lambda: empty_statistics(observation_shape))
+    network = read_policy_manifest(path).content.policy
+    start = checkpoint.load_leaves(path.with_suffix(".msgpack"))
     normalise = config.normalise_observations
-    expected = Snapshot(shapes, statistics if normalise else None)
-    try:
-        return checkpoint.load(path.with_suffix(".msgpack"), expected)[0]
-    except DamagedError:
-        raise
-    except UserError:
-        settings = ("network", "widths", "activation", "head", "normalise_observations")
-        values = ", ".join(f"{name} {getattr(start, name)}" for name in settings)
-        raise UserError(
-            f"init: {path}: its weights do not fit this run's policy; the saved one has {values}"
-        ) from None
+    statistics = jax.eval_shape(lambda: empty_statistics(observation_shape)) if normalise else None
+    expected = _leaves_by_name(Snapshot(shapes, statistics))
+    first_head = _leaves_by_name(Snapshot({"head": head}))
+    leaves = {}
+    for name in dict.fromkeys([*expected, *start]):
+        layout, start_layout = (_array_layout(tree.get(name)) for tree in (expected, start))
+        if layout == start_layout:
+            leaves[name] = start[name]
+        elif name.startswith(_HEAD):
+            leaves[name] = first_head.get(name)
+        else:
+            reason = _explain_layout(name, layout, start_layout)
+            if name.startswith(_PARAMS):
+                reason += f"; it has network {network.network}, widths {list(network.widths)}"
+            raise UserError(f"init: {path}: it does not fit this run's policy: {reason}")
+    structure = jax.tree.structure(Snapshot(shapes, statistics))
+    return jax.tree.unflatten(structure, [np.asarray(leaves[name]) for name in expected])
+
+
+_PARAMS = ".params"
+_HEAD = f"{_PARAMS}['head']"
+
+
+def _leaves_by_name(snapshot: Snapshot) -> dict[str, Any]:
+    """Returns the arrays of a snapshot by the names that files give them."""
+    leaves = jax.tree_util.tree_leaves_with_path(snapshot)
+    return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
+
+
+def _array_layout(leaf: Any) -> str:
+    """Returns the type and the shape of an array in words, `none` where there is no array."""
+    return "none" if leaf is None else f"{leaf.dtype} {list(leaf.shape)}"
+
+
+def _explain_layout(name: str, layout: str, start_layout: str) -> str:
+    """Returns in what an array of a saved policy differs from that of a run, and the remedy."""
+    if name.startswith(_PARAMS):
+        parameter = "/".join(re.findall(r"\['(.*?)'\]", name))
+        return f"parameter {parameter} is {start_layout} in it, and {layout} here"
+    if "none" in (layout, start_layout):
+        remedy = f"set normalise_observations: {str(layout == 'none').lower()}"
+        return f"its observations were {'not ' * (start_layout == 'none')}normalised; {remedy}"
+    return f"its observations were {start_layout}, and are {layout} here"
 
 
 def clear_cache() -> None:

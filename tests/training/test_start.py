@@ -2,14 +2,17 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
+import jax
 import numpy as np
 import pytest
 
 from rl_es.errors import UserError
 from rl_es.results import tables
-from rl_es.rollout.config import PolicyConfig
+from rl_es.rollout.config import PolicyConfig, WrapperConfig
 from rl_es.training.policies import load_policy
+from rl_es.training.task import Task
 from tests.running import ran, sweep_of
 
 SWEEP = """
@@ -56,6 +59,15 @@ def test_a_run_starts_where_the_saved_policy_ended(trained: Path, tmp_path: Path
     assert after[0] == before[-1]  # weights and statistics: evaluations have the same episodes
 
 
+def test_such_a_run_goes_on_as_if_it_had_not_stopped(trained: Path, tmp_path: Path) -> None:
+    start = manifest_of(trained)
+    train(tmp_path / "parts", "budget.generations=1", init=start)
+    parts = train(tmp_path / "parts", init=start)
+    complete = train(tmp_path / "complete", init=start)
+    params = [load_policy(manifest_of(folder)).snapshot for folder in (parts, complete)]
+    jax.tree.map(np.testing.assert_array_equal, *params)
+
+
 def test_identity_is_of_weights_not_of_paths(trained: Path, tmp_path: Path) -> None:
     path = manifest_of(trained)
     for suffix in (".json", ".msgpack"):
@@ -84,16 +96,60 @@ def test_a_saved_policy_of_such_a_run_needs_no_start(trained: Path, tmp_path: Pa
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        (("defaults.policy.widths=[5]",), r"the saved one has network mlp, widths \(4,\)"),
-        (("defaults.policy.normalise_observations=false",), "normalise_observations True"),
-        (("defaults.policy.network=gru",), "do not fit this run's policy"),
+        (
+            ("defaults.policy.widths=[5]",),
+            r"parameter network/Dense_0/bias is float32 \[4\] in it, and float32 \[5\] here",
+        ),
+        (("defaults.policy.widths=[4, 4]",), r"Dense_1/bias is float32 \[2\] .* \[4\] here"),
+        (
+            ("defaults.policy.network=linear",),
+            r"Dense_0/kernel is float32 \[4, 4\] in it, and float32 \[4, 2\] here",
+        ),
+        (("defaults.policy.normalise_observations=false",), "set normalise_observations: true"),
+        (("defaults.policy.network=gru",), r" here; it has network mlp, widths \[4\]"),
+        (("environments=[Acrobot-v1]",), r"Dense_0/kernel is float32 \[4, 4\] in it, .* \[6, 4\]"),
     ],
 )
 def test_another_layout_is_refused(
     changes: tuple[str, ...], reason: str, trained: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(UserError, match=reason):
+    with pytest.raises(UserError, match=rf"^init: .*final.json: it does not fit .*{reason}"):
         train(tmp_path, *changes, init=manifest_of(trained))
+
+
+def first_params(name: str, start: Path, **policy: Any) -> Any:
+    """The parameters that a run in an environment starts with."""
+    config = PolicyConfig(widths=(4,), init=str(start), **policy)
+    task = Task.from_options(name, {}, WrapperConfig(), config)
+    return task.make_policy(task.environment()).init(jax.random.key(0))
+
+
+def test_heads_may_differ(tmp_path: Path) -> None:
+    """A deterministic head has no deviations: of a Gaussian one they start as without a start."""
+    pendulum = (
+        "environments=[{name: Pendulum-v1, episode_length: 20}]",
+        "defaults.policy={widths: [4]}",
+    )
+    for head in ("deterministic", "gaussian"):
+        start = manifest_of(train(tmp_path / head, *pendulum, f"defaults.policy.head={head}"))
+        saved = load_policy(start).snapshot.params
+        for other, expected in (
+            ("deterministic", {"network": saved["network"]}),
+            ("gaussian", {"head": {"log_std": np.zeros(1)}, **saved}),
+        ):
+            params = first_params("Pendulum-v1", start, head=other)
+            jax.tree.map(np.testing.assert_array_equal, params, expected)
+    assert saved["head"]["log_std"] != 0
+
+
+def test_another_policy_at_the_same_path_is_another_start(trained: Path, tmp_path: Path) -> None:
+    other = train(tmp_path / "other", "seeds=[4]")
+    for folder in (trained, other):
+        for suffix in (".json", ".msgpack"):
+            shutil.copy(manifest_of(folder).with_suffix(suffix), tmp_path / f"start{suffix}")
+        params = first_params("CartPole-v1", tmp_path / "start.json", normalise_observations=True)
+        saved = load_policy(manifest_of(folder)).snapshot.params
+        jax.tree.map(np.testing.assert_array_equal, params, saved)
 
 
 def test_a_start_that_is_not_there_is_refused(tmp_path: Path) -> None:
