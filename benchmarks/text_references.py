@@ -16,6 +16,7 @@ import argparse
 import bz2
 import gzip
 import lzma
+import math
 import sys
 from pathlib import Path
 
@@ -89,11 +90,19 @@ def compression_bits(text: bytes) -> dict[str, float]:
 
 
 def reference_bits(corpus: Corpus, order: int) -> dict[str, float]:
-    """Returns bits a byte of the held-out text by the reference's name."""
+    """Returns bits a byte of the held-out text by the reference's name.
+
+    Raises:
+      UserError: there are too many tokens for n-grams of this order.
+    """
     size = len(corpus.vocabulary)
+    if size**order >= 2**63:
+        most = int(math.log(2**63, size))
+        raise UserError(f"--order: {order}; with {size} tokens at most {most} can be counted")
     models = ngram_bits(corpus.training, corpus.held_out, size, order)
-    text = np.frombuffer(corpus.vocabulary, np.uint8)[corpus.held_out].tobytes()
-    named = {MODELS.get(n, f"order {n}"): bits for n, bits in enumerate(models, 1)}
+    text = b"".join(corpus.vocabulary[token] for token in corpus.held_out)
+    tokens = len(corpus.held_out) / len(text)  # a byte
+    named = {MODELS.get(n, f"order {n}"): tokens * bits for n, bits in enumerate(models, 1)}
     return named | compression_bits(text)
 
 

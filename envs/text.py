@@ -1,4 +1,4 @@
-"""Language modelling on bytes: an observation is a byte, an action the logits of the next one.
+"""Language modelling: an observation is a token, an action the logits of the next one.
 
 - `text/python_docs`: the help topics of the Python that runs (`pydoc_data.topics`): always there.
 - `text/files`: the .txt files below a folder, in the order of their paths.
@@ -8,17 +8,21 @@ A topic, a file or a chapter is a document. Persuasion is held out, and every te
 others (of fewer than ten, the last).
 
 An observation [1] is the token, the index of a byte in the vocabulary; index 0 is the byte 0, which
-stands in front of every document. An action [V] holds logits in 1/16 bit, of which nothing is
-clipped: use `head: deterministic`. A reward is the log2-likelihood of the next token. Episodes
-never end. Evaluation reads held-out text from random positions; its score is the mean exact
-log2-likelihood, minus the bits a byte, whatever `loss` is.
+stands in front of every document. A file of tokens, such as RWKV's, gives tokens of several bytes.
+An action [V] holds logits, of which nothing is clipped: use `head: deterministic`. A reward is the
+log2-likelihood of the next token. Episodes never end. Evaluation reads held-out text from random
+positions; its score is the exact log2-likelihood of a byte, minus the bits a byte, whatever `loss`
+is.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import AfterValidator
 
 from rl_es.config import Config, static
+from rl_es.errors import brief, did_you_mean
 
 if TYPE_CHECKING:
     from rl_es.interfaces import Environment
@@ -32,6 +36,19 @@ NOTES = {
     "other runs.",
     "text/austen": "janeaustenr 1.0.0, checked by SHA-256; Persuasion is held out.",
 }
+
+
+VOCABULARIES = ("used", "bytes")
+
+
+def _check_vocabulary(name: str) -> str:
+    """Returns the name of a vocabulary, or raises a ValueError that names the nearest."""
+    if name not in VOCABULARIES and not name.endswith(".txt"):
+        raise ValueError(
+            f"unknown vocabulary '{brief(name)}'{did_you_mean(name, VOCABULARIES)} "
+            "(or name a file of tokens in RWKV's format, rwkv_vocab_v20230424.txt)"
+        )
+    return name
 
 
 class Options(Config):
@@ -48,14 +65,29 @@ class Options(Config):
     loss: Literal["tables", "exact"] = static(
         "exact", "reward: by the exact softmax, or by integer tables, 0.03 bits a byte higher"
     )
-    vocabulary: Literal["used", "bytes"] = static(
-        "used", "tokens: the bytes that the text uses, or all 256"
+    logits: Literal["sixteenths", "nats"] = static(
+        "sixteenths",
+        "unit of an action: 1/16 bit, as egg gives them, or nats, as rwkv7 does",
+        implied="sixteenths",
     )
-    evaluation_steps: int = static(1500, "held-out bytes that an episode of evaluation reads", ge=1)
+    vocabulary: Annotated[str, AfterValidator(_check_vocabulary)] = static(
+        "used",
+        "tokens: used, the bytes that the text uses; bytes, all 256; or a file of tokens in RWKV's "
+        "format, rwkv_vocab_v20230424.txt",
+    )
+    evaluation_steps: int = static(
+        1500, "held-out tokens that an episode of evaluation reads", ge=1
+    )
+
+    @property
+    def vocabulary_file(self) -> str | None:
+        """The path of a vocabulary of a file; None for bytes."""
+        return None if self.vocabulary in VOCABULARIES else self.vocabulary
 
     def identity(self) -> dict[str, Any]:
-        """Returns the settings without the folder: the text is known by its digest."""
-        return {name: value for name, value in super().identity().items() if name != "folder"}
+        """Returns the settings without paths: text and vocabulary are known by their digest."""
+        paths = {"folder"} if self.vocabulary_file is None else {"folder", "vocabulary"}
+        return {name: value for name, value in super().identity().items() if name not in paths}
 
 
 def check(name: str, options: Options) -> None:
@@ -82,7 +114,7 @@ def make(name: str, options: Options) -> Environment:
 
 
 def data_digest(name: str, options: Options) -> str:
-    """Returns 16 hex digits that stand for the text of an environment."""
+    """Returns 16 hex digits that stand for the text of an environment and a vocabulary file."""
     from rl_es.envs._text.sources import text_digest
 
     return text_digest(name, options)

@@ -450,12 +450,12 @@ class HeldOut(Environment, Protocol):
 class Generative(Environment, Protocol):
     """An environment of text, in which a policy can write: actions stand for the next token.
 
-    Tokens are indices of bytes. Token 0 is what a text begins after.
+    Tokens are indices in a vocabulary. Token 0 is what a text begins after.
     """
 
     @property
-    def vocabulary(self) -> bytes:
-        """The byte of each token [V]."""
+    def vocabulary(self) -> Sequence[bytes]:
+        """The bytes of each token [V]."""
         ...
 
     def observe(self, token: Array) -> Observation:

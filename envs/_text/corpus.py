@@ -1,11 +1,11 @@
 """Documents of text as tokens: split into training and held-out text, with a vocabulary of bytes.
 
-A token is the index of a byte in the vocabulary. A byte 0, index 0 of every vocabulary, stands in
-front of each document.
+A token is an index in the vocabulary. A byte 0, index 0 of every vocabulary, stands in front of
+each document.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -38,14 +38,14 @@ class Corpus:
     """A text as tokens.
 
     Attributes:
-      training: [n] uint8 tokens.
-      held_out: [m] uint8 tokens that training never shows.
-      vocabulary: the byte of each token; the first is 0.
+      training: [n] tokens, unsigned integers.
+      held_out: [m] tokens that training never shows.
+      vocabulary: the bytes of each token [V]; those of the first are the separator.
     """
 
     training: np.ndarray
     held_out: np.ndarray
-    vocabulary: bytes
+    vocabulary: tuple[bytes, ...]
 
 
 def join(documents: Sequence[bytes]) -> bytes:
@@ -72,7 +72,12 @@ def tokenise(documents: Documents, vocabulary: str) -> Corpus:
     training, held_out = (np.frombuffer(join(split), np.uint8) for split in documents)
     used = np.union1d(training, held_out)  # 0, the separator, comes first
     if vocabulary == "bytes":
-        return Corpus(training, held_out, bytes(range(256)))
+        return Corpus(training, held_out, single_bytes(range(256)))
     tokens = np.zeros(256, np.uint8)
     tokens[used] = np.arange(len(used), dtype=np.uint8)
-    return Corpus(tokens[training], tokens[held_out], used.astype(np.uint8).tobytes())
+    return Corpus(tokens[training], tokens[held_out], single_bytes(used))
+
+
+def single_bytes(values: Iterable[int]) -> tuple[bytes, ...]:
+    """Returns a vocabulary of bytes."""
+    return tuple(bytes([value]) for value in values)

@@ -11,7 +11,7 @@ from jax import Array
 from rl_es.envs._adapter import box
 from rl_es.envs._text.corpus import Corpus
 from rl_es.envs._text.likelihood import (
-    UNIT,
+    UNITS,
     exact_log2_likelihood,
     table_log2_likelihood,
 )
@@ -35,8 +35,8 @@ class TextState(NamedTuple):
 class TextEnvironment:
     """Reads a text for ever: after its last token comes its first.
 
-    An observation is the current token. An action holds the logits, in 1/16 bit, of the next one,
-    whose log2-likelihood is the reward.
+    An observation is the current token. An action holds the logits of the next one, whose
+    log2-likelihood is the reward.
     """
 
     def __init__(self, name: str, corpus: Corpus, options: Any, is_held_out: bool = False):
@@ -44,6 +44,9 @@ class TextEnvironment:
         self._name, self._corpus, self._options = name, corpus, options
         self._text = corpus.held_out if is_held_out else corpus.training
         streams, size = None if is_held_out else options.streams, len(self._text)
+        self._unit = UNITS[options.logits]
+        sizes = np.array([len(token) for token in corpus.vocabulary])
+        self._ends = sizes[self._text].cumsum() if sizes.max() > 1 else None
         self._starts = None if streams is None else np.arange(streams) * size // streams
         self.spec = EnvSpec(
             name=name,
@@ -54,8 +57,8 @@ class TextEnvironment:
         )
 
     @property
-    def vocabulary(self) -> bytes:
-        """The byte of each token."""
+    def vocabulary(self) -> tuple[bytes, ...]:
+        """The bytes of each token."""
         return self._corpus.vocabulary
 
     def held_out(self) -> "TextEnvironment":
@@ -74,7 +77,7 @@ class TextEnvironment:
     def step(self, key: Array, state: TextState, action: Array) -> Transition:
         position = (state.position + 1) % len(self._text)
         token = jnp.asarray(self._text)[position].astype(jnp.int32)
-        exact = exact_log2_likelihood(action, token)
+        exact = exact_log2_likelihood(action, token, self._unit)
         reward = exact
         if self._options.loss == "tables":  # a likelihood that is no number stays none
             reward = jnp.where(jnp.isnan(exact), jnp.nan, table_log2_likelihood(action, token))
@@ -83,11 +86,19 @@ class TextEnvironment:
         return Transition(state, self.observe(token), reward, never, never)
 
     def score(self, state: TextState) -> Array:
-        """Returns the mean log2-likelihood of a token: minus the bits a byte."""
-        return state.log2_likelihood / jnp.maximum(state.tokens, 1).astype(jnp.float32)
+        """Returns the log2-likelihood by the number of bytes: minus the bits a byte."""
+        return state.log2_likelihood / jnp.maximum(self._bytes(state), 1).astype(jnp.float32)
+
+    def _bytes(self, state: TextState) -> Array:
+        """Returns the number of bytes [] int32 of all tokens since the reset."""
+        if self._ends is None:
+            return state.tokens
+        ends = jnp.asarray(self._ends, jnp.int32)
+        laps, position = jnp.divmod(state.position - state.tokens, len(self._ends))
+        return ends[state.position] - ends[position] - laps * ends[-1]
 
     def observe(self, token: Array) -> Observation:
         return Observation(token[None].astype(jnp.float32))
 
     def log_probabilities(self, action: Array) -> Array:
-        return jax.nn.log_softmax(action * (math.log(2) / UNIT))
+        return jax.nn.log_softmax(action * (math.log(2) / self._unit))

@@ -1,7 +1,8 @@
 """The log2-likelihood of one token under logits in 1/16 bit: exactly, and by integer tables.
 
-Logits l stand for the distribution 2^(l / 16) / sum 2^(l / 16). The integer form is that of EGG
-(Sarkar et al. 2025, arXiv 2511.16652, appendix G): with i = l + 128 in 0 .. 255,
+Logits l stand for the distribution 2^(l / 16) / sum 2^(l / 16), or e^l / sum e^l in nats. The
+integer form is that of EGG (Sarkar et al. 2025, arXiv 2511.16652, appendix G): with i = l + 128 in
+0 .. 255,
 
     EXP2[i] = floor(16 2^(i / 16)),  LOG2[s] = floor(16 log2(s / 16)),
     16 log2 p = i - LOG2[sum EXP2].
@@ -20,6 +21,7 @@ import numpy as np
 from jax import Array
 
 UNIT = 16  # logits of one bit
+UNITS = {"sixteenths": UNIT, "nats": math.log(2)}
 ZERO = 128  # the index of a logit of 0
 _TOP = 27  # a sum of 256 entries is below 2^28
 # Doubles suffice: each number is at least 1e-7 of its size away from the next integer, or exact.
@@ -45,9 +47,9 @@ def table_log2_likelihood(logits: Array, token: Array) -> Array:
     return (index[token] - log2_of_total(total)).astype(jnp.float32) / UNIT
 
 
-def exact_log2_likelihood(logits: Array, token: Array) -> Array:
-    """Returns the log2-likelihood [] of a token under the softmax of logits [V]."""
-    bits = (logits - _largest(jax.lax.stop_gradient(logits))) / UNIT
+def exact_log2_likelihood(logits: Array, token: Array, unit: float = UNIT) -> Array:
+    """Returns the log2-likelihood [] of a token under the softmax of logits [V] of this unit."""
+    bits = (logits - _largest(jax.lax.stop_gradient(logits))) / unit
     return bits[token] - jnp.log2(jnp.exp2(bits).sum())
 
 

@@ -1,12 +1,16 @@
 """Finds and reads the text of an environment, by its name and options."""
 
+import hashlib
 import pydoc_data.topics
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from rl_es.envs._text import austen
 from rl_es.envs._text.corpus import SEPARATOR, Corpus, Documents, split_documents, tokenise
+from rl_es.envs._text.vocabulary import FileVocabulary, read_vocabulary
 from rl_es.errors import UserError
 
 PYTHON_DOCS, FILES, AUSTEN = "text/python_docs", "text/files", "text/austen"
@@ -22,8 +26,14 @@ def check_options(name: str, options: Any) -> None:
         raise UserError(f"folder: {name} comes with Python; leave it out")
     if name == FILES and options.folder is None:
         raise UserError(f"{name} needs a folder of .txt files: options: {{folder: PATH}}")
+    if options.loss == "tables" and options.logits == "nats":
+        raise UserError("logits: nats; loss: tables reads sixteenths of a bit, leave one out")
+    if options.vocabulary_file is not None:
+        read_vocabulary(options.vocabulary_file)
     documents, streams = read_documents(name, options), options.streams
     size = documents.training_size
+    if streams is not None and options.vocabulary_file is not None:
+        size = len(read_corpus(name, options).training)
     if streams is not None and streams > size:
         raise UserError(
             f"streams: {streams}, but the training text of {name} has {size} tokens; "
@@ -33,7 +43,11 @@ def check_options(name: str, options: Any) -> None:
 
 def text_digest(name: str, options: Any) -> str:
     """Returns 16 hex digits that stand for the text of an environment."""
-    return austen.text_digest() if name == AUSTEN else read_documents(name, options).digest
+    text = austen.text_digest() if name == AUSTEN else read_documents(name, options).digest
+    if options.vocabulary_file is None:
+        return text
+    content = text + read_vocabulary(options.vocabulary_file).digest
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 def read_corpus(name: str, options: Any) -> Corpus:
@@ -42,7 +56,22 @@ def read_corpus(name: str, options: Any) -> Corpus:
     Raises:
       UserError: it cannot be read.
     """
-    return tokenise(read_documents(name, options), options.vocabulary)
+    documents = read_documents(name, options)
+    if options.vocabulary_file is None:
+        return tokenise(documents, options.vocabulary)
+    return _cut(documents, read_vocabulary(options.vocabulary_file))
+
+
+@lru_cache(maxsize=2)
+def _cut(documents: Documents, vocabulary: FileVocabulary) -> Corpus:
+    """Returns a text as tokens of several bytes."""
+    dtype = np.min_scalar_type(len(vocabulary.tokens) - 1)
+    splits = (
+        [token for document in split for token in (0, *vocabulary.encode(document))]
+        for split in documents
+    )
+    training, held_out = (np.array(split, dtype) for split in splits)
+    return Corpus(training, held_out, vocabulary.tokens)
 
 
 def read_documents(name: str, options: Any) -> Documents:

@@ -1,6 +1,6 @@
 """Text that saved policies write, where an environment is of text: what a film is elsewhere.
 
-A sample begins after the separator in front of a document. Every byte is drawn from the policy's
+A sample begins after the separator in front of a document. Every token is drawn from the policy's
 distribution, and is what the policy observes next. Importing this loads no jax.
 """
 
@@ -48,7 +48,7 @@ class TextSample:
         after = f", after {env_steps:,} steps of training" if env_steps else ""
         after = ", before any training" if env_steps == 0 else after
         return (
-            f"{self.stage}{after}: {TOKENS} bytes at temperature {TEMPERATURE:g}, "
+            f"{self.stage}{after}: {TOKENS} tokens at temperature {TEMPERATURE:g}, "
             f"episode seed {self.episode_seed}"
         )
 

@@ -41,7 +41,7 @@ from rl_es.training.policy_manifest import (
 )
 from rl_es.training.task import Task
 
-MAX_TEXT = 10**6  # bytes that are generated at once
+MAX_TEXT = 10**6  # tokens that are generated at once
 _REPLAY = 0x7265706C  # folded into the key of a replay
 
 
@@ -115,7 +115,7 @@ class PolicyEvaluator:
         return read_trajectory(self._recorders[states](key, snapshot))
 
     def generate(self, snapshot: Snapshot, size: int, seed: int, temperature: float) -> bytes:
-        """Returns a text of `size` bytes that a policy writes.
+        """Returns a text of `size` tokens that a policy writes.
 
         Raises:
           UserError: the environment generates no text, or a number is out of bounds.
@@ -130,7 +130,7 @@ class PolicyEvaluator:
             run = make_generator(env, self.policy, *settings)
             self._generators[settings] = compile_function(run, key, snapshot).call
         tokens = np.asarray(self._generators[settings](key, snapshot))
-        return np.frombuffer(env.vocabulary, np.uint8)[tokens].tobytes()
+        return b"".join(env.vocabulary[token] for token in tokens.tolist())
 
     def actor(self, snapshot: Snapshot, seed: int) -> EpisodeActor:
         """Returns an actor at the start of an episode; actors share one compiled program."""
@@ -221,9 +221,9 @@ class SavedPolicy:
         return self.evaluator.rollout(self.snapshot, seed, states)
 
     def generate(self, size: int = 300, seed: int = 0, temperature: float = 1.0) -> bytes:
-        """Returns a text of `size` bytes that the policy writes, in an environment of text.
+        """Returns a text of `size` tokens that the policy writes, in an environment of text.
 
-        It begins after the separator in front of a document; each byte is drawn from the policy's
+        It begins after the separator in front of a document; each token is drawn from the policy's
         distribution, and is what it observes next. The same seed gives the same text.
 
         Raises:

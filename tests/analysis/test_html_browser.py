@@ -263,7 +263,7 @@ def test_texts_are_shown_as_they_were_written(open_report: Callable[..., Visit],
     samples = page.locator(".samples figure")
     assert samples.locator("strong").all_inner_texts() == ["Early", "Middle", "Final"]
     assert samples.locator("pre").all_text_contents() == list(TEXTS.values())
-    assert "300 bytes at temperature 1, episode seed 0" in page.locator(".texts").inner_text()
+    assert "300 tokens at temperature 1, episode seed 0" in page.locator(".texts").inner_text()
     assert samples.locator("figcaption").first.inner_text() == "Early mean return \u22124.250"
     width = page.evaluate("document.documentElement.scrollWidth")
     assert width == SIZES[size][0]

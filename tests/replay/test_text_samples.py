@@ -61,11 +61,11 @@ def test_text_is_written_by_default(
     one, same, other = (path.read_text() for path in paths)
     assert one == same != other.replace("episode seed 1", "episode seed 0")
     assert one.startswith(f"docs / {label} / seed 0\n")
-    titles = [line for line in one.splitlines() if "bytes at temperature 1" in line]
+    titles = [line for line in one.splitlines() if "tokens at temperature 1" in line]
     assert [title.split(",")[0].split(":")[0] for title in titles] == ["early", "middle", "final"]
     assert re.fullmatch(
         "early, (before any|after 40 steps of) training: "
-        "300 bytes at temperature 1, episode seed 0",
+        "300 tokens at temperature 1, episode seed 0",
         titles[0],
     )
     assert titles[2] in capsys.readouterr().err

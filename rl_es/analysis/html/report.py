@@ -335,7 +335,7 @@ def _film(folder: Path, film: Mapping[str, Any], inline: Collection[Path]) -> di
 def _sample(text: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a text, and a caption on its policy and on how it was drawn."""
     drawn = (
-        f"{text['tokens']} bytes at temperature {text['temperature']:g}, "
+        f"{text['tokens']} tokens at temperature {text['temperature']:g}, "
         f"episode seed {text['episode_seed']}"
     )
     parts = [_training(text)]

@@ -59,11 +59,11 @@ def read(
 def test_documents_begin_with_the_separator() -> None:
     assert join(DOCUMENTS.training) == TRAINING
     used = corpus()
-    assert used.vocabulary == b"\0abcd"
-    assert bytes(used.vocabulary[i] for i in used.training) == TRAINING
-    assert bytes(used.vocabulary[i] for i in used.held_out) == HELD_OUT
+    assert b"".join(used.vocabulary) == b"\0abcd"
+    assert b"".join(used.vocabulary[i] for i in used.training) == TRAINING
+    assert b"".join(used.vocabulary[i] for i in used.held_out) == HELD_OUT
     every = corpus("bytes")
-    assert every.vocabulary == bytes(range(256)) and every.training.tobytes() == TRAINING
+    assert b"".join(every.vocabulary) == bytes(range(256)) and every.training.tobytes() == TRAINING
 
 
 @pytest.mark.parametrize(("count", "held_out"), [(2, [1]), (9, [8]), (10, [9]), (25, [9, 19])])
@@ -77,7 +77,7 @@ def test_every_tenth_document_is_held_out(count: int, held_out: list[int]) -> No
 def test_the_text_is_read_in_order_and_for_ever() -> None:
     env = made()
     tokens, _, _ = read(env, 25)
-    shown = bytes(env.vocabulary[token] for token in tokens)
+    shown = b"".join(env.vocabulary[token] for token in tokens)
     assert shown in TRAINING * 5 and len(shown) == 26
 
 
@@ -107,7 +107,7 @@ def test_streams_start_at_fixed_even_places() -> None:
 
 def test_evaluation_reads_the_held_out_text() -> None:
     env = made().held_out()
-    shown = bytes(env.vocabulary[token] for token in read(env, 8)[0])
+    shown = b"".join(env.vocabulary[token] for token in read(env, 8)[0])
     assert shown in HELD_OUT * 5
 
 
@@ -141,7 +141,7 @@ def test_a_task_evaluates_on_the_held_out_text_alone() -> None:
         after = evaluation.step(jax.random.key(0), state, jnp.zeros(len(vocabulary)))
         state = after.state
         shown.append(int(after.observation.values[0]))
-    every_second = bytes(vocabulary[token] for token in shown)
+    every_second = b"".join(vocabulary[token] for token in shown)
     held_out = join(documents.held_out)
     held_out = held_out + held_out[:70]
     assert every_second in held_out[::2] or every_second in held_out[1::2]
