@@ -62,6 +62,12 @@ class StrategyConfig(OptimiserConfig, PopulationConfig):
         "gradient: sum z E / (N sigma); paper: sum z E / N; official: sigma sum z E / sqrt(N)",
     )
     shaping: Shaping = static("z_score", "how returns become weights")
+    freeze_vectors: bool = static(
+        False,
+        "perturb and update matrices and convolution kernels only: biases, gains and other vectors "
+        "stay as they start",
+        implied=False,
+    )
 
 
 class EpisodicConfig(StrategyConfig):

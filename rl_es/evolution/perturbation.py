@@ -19,7 +19,7 @@ deviations) are perturbed directly.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -43,6 +43,29 @@ def leaves_by_path(params: Any) -> dict[Path, Any]:
 def nest_by_path(leaves: Mapping[Path, Any]) -> Any:
     """Returns nested dictionaries: the inverse of `leaves_by_path`."""
     return unflatten_dict(dict(leaves))
+
+
+def without_vectors(parameters: ParameterSpec) -> ParameterSpec:
+    """Returns the parameters without vectors: biases, gains, log standard deviations.
+
+    A vector is an array with at most one axis longer than 1 that no layer uses as a matrix.
+
+    Raises:
+      UserError: there are vectors only.
+    """
+    products = {*parameters.matrices, *parameters.refused}
+    shapes = {
+        path: leaf
+        for path, leaf in leaves_by_path(parameters.shapes).items()
+        if path in products or sum(size > 1 for size in leaf.shape) > 1
+    }
+    if not shapes:
+        raise UserError("freeze_vectors: this policy has no matrices; leave it out")
+    bounds = parameters.bounds and tuple(
+        nest_by_path({path: leaves_by_path(side)[path] for path in shapes})
+        for side in parameters.bounds
+    )
+    return replace(parameters, shapes=nest_by_path(shapes), bounds=bounds)
 
 
 def weighted_sum(weights: Array, tree: Any) -> Any:

@@ -32,7 +32,13 @@ from rl_es.evolution.config import (
 from rl_es.evolution.fitness_shaping import STATELESS_SHAPINGS, LaggedScale, Shaping
 from rl_es.evolution.noise_memory import FreshNoise, PairMemory
 from rl_es.evolution.optimiser import OPTIMISERS, OptimiserFactory, ascend
-from rl_es.evolution.perturbation import FullRank, LowRank
+from rl_es.evolution.perturbation import (
+    FullRank,
+    LowRank,
+    leaves_by_path,
+    nest_by_path,
+    without_vectors,
+)
 from rl_es.interfaces import (
     Episode,
     Hyper,
@@ -133,7 +139,7 @@ class EvolutionStrategy(PairStrategy):
     def init(self, params: Params, hyper: Hyper) -> StrategyState:
         return StrategyState(
             params=params,
-            optimiser=self.optimiser(hyper, hyper["lr"]).init(params),
+            optimiser=self.optimiser(hyper, hyper["lr"]).init(self._perturbed(params)),
             shaping=self.shaping.init(self.population // 2),
             hyper=hyper,
             generation=jnp.zeros((), jnp.int32),
@@ -147,8 +153,9 @@ class EvolutionStrategy(PairStrategy):
         estimate = jax.tree.map(lambda leaf: scale * leaf, update)
         lr = hyper["lr"] * hyper["lr_decay"] ** power
         params, optimiser, change = ascend(
-            self.optimiser, hyper, lr, state.optimiser, state.params, estimate
+            self.optimiser, hyper, lr, state.optimiser, self._perturbed(state.params), estimate
         )
+        params = nest_by_path({**leaves_by_path(state.params), **leaves_by_path(params)})
         ready = self.shaping.ready(state.shaping)
         if ready is not True:
             params, optimiser, change = jax.tree.map(
@@ -166,6 +173,12 @@ class EvolutionStrategy(PairStrategy):
             ),
             change,
         )
+
+    def _perturbed(self, params: Params) -> Params:
+        """Returns those of the parameters that noise perturbs: the others are not updated."""
+        leaves = leaves_by_path(params)
+        paths = leaves_by_path(self.perturbation.parameters.shapes)
+        return nest_by_path({path: leaves[path] for path in paths})
 
     def _sigma(self, state: StrategyState) -> Array:
         """Returns the noise scale of this generation []."""
@@ -239,7 +252,7 @@ def episodic_strategy(
     _check_fields(kind, fields)
     return kind(
         population=config.population,
-        perturbation=perturbation,
+        perturbation=_frozen_perturbation(config, perturbation),
         segment=Episode(config.episodes),
         shaping=_shaping(config, cycle=1),
         optimiser=OPTIMISERS[config.optimiser],
@@ -286,7 +299,7 @@ def persistent_strategy(
     cycle = windows_per_episode(config, problem)
     return kind(
         population=config.population,
-        perturbation=perturbation,
+        perturbation=_frozen_perturbation(config, perturbation),
         segment=persistent_segment(config, problem, start),
         shaping=_shaping(config, cycle or ENDLESS_CYCLE),
         optimiser=OPTIMISERS[config.optimiser],
@@ -294,6 +307,13 @@ def persistent_strategy(
         pair_memory=memory or FreshNoise(),
         **fields,
     )
+
+
+def _frozen_perturbation(config: StrategyConfig, perturbation: Any) -> Perturbation:
+    """Returns the perturbation, of matrices alone where vectors are frozen."""
+    if not config.freeze_vectors:
+        return perturbation
+    return dataclasses.replace(perturbation, parameters=without_vectors(perturbation.parameters))
 
 
 def _shaping(config: StrategyConfig, cycle: int) -> Shaping:
