@@ -226,6 +226,7 @@ def plot(
     colours: Mapping[str, str] | None = None,
     title: str | None = None,
     x_limits: tuple[float, float] | None = None,
+    x_scale: str | None = None,
     width: float | None = None,
     height: float | None = None,
     caption: bool | None = None,
@@ -250,6 +251,7 @@ def plot(
       colours: colours of labels, such as {"open_es": "#0072B2"}.
       title: the title above the figure.
       x_limits: the ends of the x axes.
+      x_scale: "linear" or "log", for kinds of curves.
       width: inches, instead of the size's.
       height: inches, with the legend and the caption.
       caption: False for a figure without the notes under its panels.
@@ -275,6 +277,7 @@ def plot(
         colours=colours,
         titles=None if title is None else {kind: title},
         x_limits=None if x_limits is None else {kind: x_limits},
+        x_scales=None if x_scale is None else {kind: x_scale},
         size=None if size == "auto" else size,
         width=width,
         height=height,

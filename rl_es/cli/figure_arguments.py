@@ -37,6 +37,10 @@ class FigureArguments:
         tuple[float, float] | None,
         option("ends of the x axes of each --kind", "LOW HIGH", "(default: those of the data)"),
     ] = None
+    x_scale: Annotated[
+        Literal["linear", "log"] | None,
+        option("scale of the x axes of each --kind of curves", note="(default: linear)"),
+    ] = None
     width: Annotated[
         float | None, option("width in inches, instead of the size's", "INCHES", "")
     ] = None
@@ -65,7 +69,8 @@ class FigureArguments:
         Raises:
           UserError: an option has a value that it cannot have.
         """
-        for name, value in (("--title", self.title), ("--x-limits", self.x_limits)):
+        of_kinds = {"--title": self.title, "--x-limits": self.x_limits, "--x-scale": self.x_scale}
+        for name, value in of_kinds.items():
             if value is not None and not kinds:
                 raise UserError(f"{name}: needs --kind, the kind of figure that it is for")
         content = {
@@ -75,6 +80,7 @@ class FigureArguments:
             "colours": split_pairs("--colour", "LABEL=#RRGGBB", self.colour),
             "titles": {kind: self.title for kind in kinds if self.title is not None},
             "x_limits": {kind: self.x_limits for kind in kinds if self.x_limits is not None},
+            "x_scales": {kind: self.x_scale for kind in kinds if self.x_scale is not None},
             "size": None if size == "auto" else size,
             "width": self.width,
             "height": self.height,
@@ -94,6 +100,7 @@ _OPTIONS = {
     "colours": "--colour",
     "titles": "--title",
     "x_limits": "--x-limits",
+    "x_scales": "--x-scale",
 }
 
 

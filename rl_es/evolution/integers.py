@@ -48,6 +48,7 @@ ONE = 16  # the integer that stands for 1.0
 EXACT = 2**24  # integers up to it are float32 numbers
 _TERMS = EXACT // LARGEST**2  # products of two integers within ±127 whose sum is exact
 _DIGIT = LARGEST + 1
+_MEAN_NOISE = 164  # mean of |a b| for factors 16 N(0, 1), with room for its own noise
 
 
 @struct.dataclass
@@ -291,8 +292,11 @@ class IntegerStrategy(PairStrategy):
       most_windows: Most windows whose noises a weight is for; 1 without a history.
       level: The level of the test in every generation; None for the schedule.
 
+    Z is at most the sum of weight |noise|. |noise| is 163 on average, the square of
+    16 sqrt(2 / pi), and so int32 holds Z of signs up to 13 million pairs.
+
     Raises:
-      UserError: the variance of Z can be too large for int32.
+      UserError: Z, or the sum of squared weights, can be too large for int32.
     """
 
     perturbation: IntegerLowRank
@@ -301,10 +305,11 @@ class IntegerStrategy(PairStrategy):
 
     def __post_init__(self) -> None:
         noises = self.population // 2 * self.most_windows
-        if noises * self.perturbation.largest_weight**2 >= 2**31:
+        largest = self.perturbation.largest_weight
+        if noises * largest * max(largest, _MEAN_NOISE) >= 2**31:
             raise UserError(
                 f"population: {self.population} members with {self.most_windows} windows an "
-                "episode; sums of squared weights must stay below 2^31: choose fewer or longer ones"
+                "episode; sums over their noise must stay below 2^31: choose fewer or longer ones"
             )
 
     def init(self, params: Params, hyper: Hyper) -> IntegerState:

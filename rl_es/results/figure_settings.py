@@ -31,6 +31,8 @@ FigureName = Literal[
     "ablation", "sensitivity", "parameters", "surface", "best_so_far",
     "variance", "rank_bias", "share_of_inference", "parts", "cost_against_width",
 ]  # fmt: skip
+# Those whose x axis is what a run has spent.
+CurveName = Literal["learning_curves", "wall_clock", "best_so_far"]
 SizeName = Literal["auto", "column", "page"]
 LegendPlace = Literal["figure", "file", "none"]
 MIN_INCHES, MAX_INCHES = 1.0, 100.0
@@ -78,6 +80,9 @@ class FigureSettings(Config):
     )
     x_limits: dict[FigureName, Limits] = Field(
         default_factory=dict, description="[low, high] of the x axes, by the figure's kind"
+    )
+    x_scales: dict[CurveName, Literal["linear", "log"]] = Field(
+        default_factory=dict, description="linear or log x axes, by the kind of curves"
     )
     size: SizeName = static("auto", "paper size: column is 3.25 inches wide, page 6.75")
     width: Inches | None = static(None, "width in inches; instead of the size's")

@@ -260,6 +260,7 @@ def test_neither_chunks_nor_devices_change_a_bit(form: str) -> None:
         (30, {"window": 31}, "window: 31 steps, but an episode ends after 30"),
         (None, {"sigma_shift": 0}, "sigma_shift: 0 makes the noise"),
         (1000, {"memory": "history", "window": 1, "population": 512}, "population: 512 members"),
+        (None, {"population": 30_000_000}, "population: 30000000 members"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(

@@ -91,6 +91,16 @@ def test_the_same_from_the_sweep_file_the_command_line_and_python(
     assert [path.read_bytes()] == pictures
 
 
+@pytest.mark.parametrize("kind", ["learning_curves", "wall_clock", "best_so_far"])
+def test_curves_on_a_logarithmic_axis(folder: Path, kind: str) -> None:
+    figure = rl_es.plot(folder, kind, x_scale="log", replicates=20)
+    for panel in figure.axes:
+        first = min(x for line in panel.lines for x in np.ravel(line.get_xdata()) if x > 0)
+        assert panel.get_xscale() == "log" and 0 < panel.get_xlim()[0] < first
+        assert len(panel.get_xticks()) >= 3
+    assert not misplaced(figure)
+
+
 def test_the_report_has_the_figures_of_the_sweep_file(folder: Path) -> None:
     content = BLOCK | {"further": ["best_so_far"], "legend": "file"}
     write_json(folder / "manifest.json", {"sweep": {"name": "demo", "figures": content}})
@@ -203,6 +213,8 @@ def test_a_style_file_lies_above_the_suites_style(folder: Path, tmp_path: Path) 
         (["--title", "x"], "--title: needs --kind"),
         (["--width", "0.1"], "--width: must be >= 1, is 0.1"),
         (["--kind", "surface", "--x-limits", "2", "1"], "--x-limits: must be [low, high]"),
+        (["--x-scale", "log"], "--x-scale: needs --kind"),
+        (["--kind", "surface", "--x-scale", "log"], "--x-scale: must be 'learning_curves', "),
         (["--kind", "learning_curves", "--height", "1"], "a height of 1 inches has no room for"),
         (["--style", "gone.mplstyle"], "gone.mplstyle: no such style file"),
     ],

@@ -66,10 +66,16 @@ class FigureOptions:
         return [panel for i, panel in enumerate(panels) if self.panels is None or i in self.panels]
 
     def of_kind(self, name: str) -> "FigureOptions":
-        """Returns the options with the title and the limits of a kind of figure."""
+        """Returns the options with the title, the limits and the scale of a kind of figure."""
         titles = {str(kind): text for kind, text in self.settings.titles.items()}
         limits = {str(kind): ends for kind, ends in self.settings.x_limits.items()}
-        sheet = replace(self.sheet, title=titles.get(name, ""), x_limits=limits.get(name))
+        scales = {str(kind): scale for kind, scale in self.settings.x_scales.items()}
+        sheet = replace(
+            self.sheet,
+            title=titles.get(name, ""),
+            x_limits=limits.get(name),
+            log_x=scales.get(name) == "log",
+        )
         return replace(self, sheet=sheet)
 
     @property

@@ -240,11 +240,17 @@ def format_panel(
         set_short_ticks(panel.yaxis, 5)
 
 
-def format_x_axis(panel: Axes, end: float, label: str) -> None:
-    """Sets the x axis from zero to `end`, where the furthest run is."""
+def format_x_axis(panel: Axes, end: float, label: str, log: bool = False) -> None:
+    """Sets the x axis from zero to `end`, where the furthest run is; log: from the first x > 0."""
+    panel.set_xlabel(label)
+    first = min((x for line in panel.lines for x in np.ravel(line.get_xdata()) if x > 0), default=0)
+    if log and 0 < first < end:
+        panel.set_xscale("log")
+        panel.set_xlim(first / 1.1, end * 1.1)
+        set_log_ticks(panel.xaxis, count_fitting(panel, 7, 4))
+        return
     panel.set_xlim(0, end * 1.02 if end > 0 else 1)
     set_short_ticks(panel.xaxis, count_fitting(panel, 4, 3))
-    panel.set_xlabel(label)
 
 
 def largest_x(curves: pd.DataFrame, runs: pd.DataFrame, x: pd.Series) -> float:

@@ -39,6 +39,7 @@ class Sheet:
       legend: True for the legend under the panels.
       title: The title above all panels; empty for none.
       x_limits: The ends of all x axes; None for those of the data.
+      log_x: True for logarithmic x axes of curves.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Sheet:
     legend: bool = True
     title: str = ""
     x_limits: tuple[float, float] | None = None
+    log_x: bool = False
 
     def columns(self, count: int, width: float, left: float = 0.0) -> int:
         """Returns how many of `count` panels, which want `width` inches each, stand side by side.

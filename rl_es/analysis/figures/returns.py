@@ -61,8 +61,9 @@ def _draw_returns(
         env_runs = runs[runs["env"] == env]
         single |= drawing.draw_means(panel, curves, env_runs, x, legend, options.replicates)
         drawing.format_panel(panel, env, env_runs)
+        end = drawing.largest_x(curves, env_runs, x)
+        drawing.format_x_axis(panel, end, x_label, options.sheet.log_x)
         far |= drawing.draw_baselines(panel, results.baselines.get(env, {}))
-        drawing.format_x_axis(panel, drawing.largest_x(curves, env_runs, x), x_label)
         if drawing.is_first_in_row(panel) or len({*names.values()}) > 1:
             panel.set_ylabel(names[env])
     notes = [
@@ -92,7 +93,7 @@ def draw_best_so_far(results: ResultTables, options: FigureOptions) -> Figure:
         single |= drawing.draw_means(panel, curves, env_runs, steps, legend, options.replicates, y)
         drawing.format_panel(panel, env, env_runs, loss=loss)
         end = drawing.largest_x(curves, env_runs, steps)
-        drawing.format_x_axis(panel, end, drawing.STEPS_LABEL)
+        drawing.format_x_axis(panel, end, drawing.STEPS_LABEL, options.sheet.log_x)
         panel.set_ylabel("lowest loss so far" if loss else "best return so far")
     notes = [
         *drawing.bands_note(runs, options.replicates, single, _BEST),
