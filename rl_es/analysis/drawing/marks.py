@@ -245,7 +245,7 @@ def format_x_axis(panel: Axes, end: float, label: str, log: bool = False) -> Non
     panel.set_xlabel(label)
     first = min((x for line in panel.lines for x in np.ravel(line.get_xdata()) if x > 0), default=0)
     if log and 0 < first < end:
-        panel.set_xscale("log")
+        panel.set_xscale("log", nonpositive="mask")  # else a line from zero is drawn, to the first
         panel.set_xlim(first / 1.1, end * 1.1)
         set_log_ticks(panel.xaxis, count_fitting(panel, 7, 4))
         return

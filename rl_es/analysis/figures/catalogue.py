@@ -22,7 +22,7 @@ SEVERAL = (
 )
 COMPLETE = f"{SEVERAL}, of which one has scores in each"
 # A report has these only where the sweep requests them.
-OPTIONAL = ("best_so_far", "frontier", "time_ratio", "time_to_threshold")
+OPTIONAL = ("generations", "best_so_far", "frontier", "time_ratio", "time_to_threshold")
 
 
 def all_environments(results: ResultTables, options: FigureOptions) -> list[str]:
@@ -98,6 +98,9 @@ _KINDS: tuple[FigureKind[ResultTables], ...] = (
     ),
     FigureKind(
         "wall_clock", "Return against wall-clock time", returns.draw_over_time, all_environments
+    ),
+    FigureKind(
+        "generations", "Return against generations", returns.draw_over_generations, all_environments
     ),
     FigureKind(
         "frontier",

@@ -1,8 +1,9 @@
 """Figures of returns: learning curves, final returns, success rates, times to a threshold.
 
-Curves are means over seeds with bands, against environment steps or wall-clock time. Final returns
-are bars with an interval and a dot a seed. The success rate is the share of seeds that are at or
-above the threshold; the time to the threshold is drawn as the share of seeds that have reached it.
+Curves are means over seeds with bands, against environment steps, wall-clock time or generations.
+Final returns are bars with an interval and a dot a seed. The success rate is the share of seeds
+that are at or above the threshold; the time to the threshold is drawn as the share of seeds that
+have reached it.
 """
 
 from typing import Any
@@ -46,6 +47,11 @@ def draw_over_time(results: ResultTables, options: FigureOptions) -> Figure:
     x_label = f"wall-clock time per run ({unit})"
     note = drawing.time_note(results.curves)
     return _draw_returns(results, seconds / size, x_label, options, note)
+
+
+def draw_over_generations(results: ResultTables, options: FigureOptions) -> Figure:
+    """Draws a panel per environment: return against generations, of equal cost or not."""
+    return _draw_returns(results, results.curves["generation"], "generations", options, ())
 
 
 @drawing.paper_style()
