@@ -50,7 +50,7 @@ from rl_es.rollout.normalisation import (
     merge_moments,
     normalise,
 )
-from rl_es.rollout.policy import ModulePolicy
+from rl_es.rollout.policy import ModulePolicy, sampling_network
 from rl_es.rollout.wrappers import implicit_promotion
 from rl_es.training.learner import GenerationMetrics, run_generations
 
@@ -182,10 +182,10 @@ class Actor:
         self, function: Callable[..., Any], params: Params, observation: Observation, extra: Array
     ) -> Any:
         """Vmaps `function(head's parameters, network's output, mask, extra)` over [N]."""
-        network, head = {"params": params["network"]}, params.get("head", {})
+        network, head = params["network"], params.get("head", {})
 
         def call(observation: Observation, extra: Array) -> Any:
-            output = self.policy.module.apply(network, observation.values)
+            _, output = self.policy.apply(network, (), observation.values)
             return function(head, jnp.asarray(output).reshape(-1), observation.action_mask, extra)
 
         return jax.vmap(call)(observation, extra)
@@ -294,7 +294,7 @@ class PPOLearner:
 
     config: Config
     env: Environment
-    policy: ModulePolicy
+    policy: Policy
     actor: Actor
     critic: Critic
     normalise_observations: bool
@@ -413,24 +413,19 @@ def make_ppo(
     Raises:
       UserError: the policy is not a network without state.
     """
-    if not isinstance(policy, ModulePolicy):
-        raise UserError("ppo: it trains a network; choose another than network: parameters")
-    _ = policy.parameters  # refuses a network that does not fit
+    trained = sampling_network(policy, "ppo")
     if jax.tree.leaves(jax.eval_shape(policy.initial_state)):
         raise UserError("ppo: a recurrent network cannot be trained; choose another, such as mlp")
-    head = stochastic(policy.head)
-    if policy.zeros:
-        raise UserError("ppo: from init: zeros no gradient reaches hidden layers; leave it out")
-    kind = type(policy.module)
+    kind = type(trained.module)
     if (field := outputs_field(kind)) is None:
         raise UserError(
             f"ppo: network {kind.__name__} has a fixed number of outputs, and the critic needs one "
             "output; write a field outputs: int"
         )
     one_output: dict[str, Any] = {field: 1}
-    critic = Critic(policy.module.clone(**one_output), policy.observation_shape)
+    critic = Critic(trained.module.clone(**one_output), trained.observation_shape)
     if (size := critic.output_size()) != 1:
         reason = f"of one output it gives {size}"
         raise UserError(f"ppo: network {kind.__name__} cannot give one value: {reason}")
-    actor = Actor(replace(policy, head=head), head)
+    actor = Actor(trained, stochastic(trained.head))
     return PPOLearner(config, env, policy, actor, critic, normalise_observations)

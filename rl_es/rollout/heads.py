@@ -46,6 +46,10 @@ class Stochastic(Head, Protocol):
         """Returns the entropy of the distribution [], in nats."""
         ...
 
+    def temper(self, params: Params, output: Array, temperature: Array) -> tuple[Params, Array]:
+        """Returns the parameters and the output of the density to the power 1 / temperature []."""
+        ...
+
 
 def _mask_logits(logits: Array, action_mask: Array | None) -> Array:
     """Masks forbidden actions, unless all are, as at the end of an episode."""
@@ -99,6 +103,9 @@ class Categorical(_DiscreteHead):
         possible = jnp.isfinite(logs)  # 0 times -inf would be nan, and so would the gradient
         return -jnp.where(possible, jnp.exp(logs) * jnp.where(possible, logs, 0.0), 0.0).sum()
 
+    def temper(self, params: Params, output: Array, temperature: Array) -> tuple[Params, Array]:
+        return params, output / temperature
+
 
 @dataclass(frozen=True)
 class Greedy(_DiscreteHead):
@@ -128,6 +135,9 @@ class Gaussian(_ContinuousHead):
 
     def entropy(self, params: Params, output: Array, action_mask: Array | None) -> Array:
         return (params["log_std"] + 0.5 * math.log(2 * math.pi * math.e)).sum()
+
+    def temper(self, params: Params, output: Array, temperature: Array) -> tuple[Params, Array]:
+        return {"log_std": params["log_std"] + 0.5 * jnp.log(temperature)}, output
 
 
 @dataclass(frozen=True)

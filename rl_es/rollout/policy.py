@@ -9,7 +9,7 @@ parameters.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -36,7 +36,7 @@ from rl_es.interfaces import (
 )
 from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.egg import make_egg
-from rl_es.rollout.heads import Categorical, Head, make_head
+from rl_es.rollout.heads import Categorical, Head, make_head, stochastic
 from rl_es.rollout.networks import CNN, GRU, MLP, SharedMLP, carry_of, check_inputs, outputs_field
 from rl_es.rollout.rwkv7 import make_rwkv7
 
@@ -135,10 +135,17 @@ class ModulePolicy:
     def initial_state(self) -> PolicyState:
         return carry_of(self.module, self.observation_shape)
 
+    def apply(
+        self, network: Params, state: PolicyState, values: Array
+    ) -> tuple[PolicyState, Array]:
+        """Returns the next state and the network's output for the values of an observation."""
+        output = self.module.apply({"params": network}, *self._inputs(state, values))
+        return output if jax.tree.leaves(state) else (state, output)  # pyright: ignore[reportReturnType]
+
     def act(
         self, params: Params, state: PolicyState, observation: Observation, key: Array
     ) -> tuple[PolicyState, Array]:
-        state, output = self._apply(params["network"], state, observation.values)
+        state, output = self.apply(params["network"], state, observation.values)
         output = output.reshape(-1)
         return state, self.head.act(params.get("head", {}), output, observation.action_mask, key)
 
@@ -170,7 +177,7 @@ class ModulePolicy:
                 raise UserError(f"network {name}: it has no parameters to evolve")
             _check_types(name, shapes["network"])
             state, output = jax.eval_shape(
-                lambda network: self._apply(network, self.initial_state(), self._example_values()),
+                lambda network: self.apply(network, self.initial_state(), self._example_values()),
                 shapes["network"],
             )
         except UserError:
@@ -203,12 +210,6 @@ class ModulePolicy:
         matrices, refusals = find_matrices(self.module, shapes["network"], self._example_inputs)
         return ParameterSpec(shapes, matrices, refusals)
 
-    def _apply(
-        self, network: Params, state: PolicyState, values: Array
-    ) -> tuple[PolicyState, Array]:
-        output = self.module.apply({"params": network}, *self._inputs(state, values))
-        return output if jax.tree.leaves(state) else (state, output)  # pyright: ignore[reportReturnType]
-
     def _inputs(self, state: PolicyState, values: Array) -> tuple[Any, ...]:
         return (state, values) if jax.tree.leaves(state) else (values,)
 
@@ -218,6 +219,22 @@ class ModulePolicy:
 
     def _example_values(self) -> Array:
         return jnp.zeros(self.observation_shape, jnp.float32)
+
+
+def sampling_network(policy: Policy, agent: str) -> ModulePolicy:
+    """Returns a network with the sampling form of its head, for an agent that differentiates it.
+
+    Raises:
+      UserError: the policy is no network, does not fit, or starts where it has no gradient.
+    """
+    if not isinstance(policy, ModulePolicy):
+        raise UserError(f"{agent}: it trains a network; choose another than network: parameters")
+    _ = policy.parameters  # refuses a network that does not fit
+    if policy.zeros:
+        raise UserError(
+            f"{agent}: from init: zeros no gradient reaches hidden layers; leave it out"
+        )
+    return replace(policy, head=stochastic(policy.head))
 
 
 def _check_types(name: str, network: Params) -> None:

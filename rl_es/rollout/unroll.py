@@ -275,12 +275,21 @@ def _initial_outcome(particles: Particle, statistics: Statistics | None) -> Unro
     )
 
 
-def _take_steps(
-    step: Step, outcome: UnrollOutcome, keys: Array, times: Array, statistics: Statistics | None
-) -> UnrollOutcome:
-    """Continues an unroll by the steps with numbers `times` [T]."""
+# (particles before a step, particles after it) -> what is recorded of it
+Record = Callable[[Particle, Particle], Any]
 
-    def body(carry: UnrollOutcome, t: Array) -> tuple[UnrollOutcome, None]:
+
+def _take_steps(
+    step: Step,
+    outcome: UnrollOutcome,
+    keys: Array,
+    times: Array,
+    statistics: Statistics | None,
+    record: Record = lambda before, after: None,
+) -> tuple[UnrollOutcome, Any]:
+    """Continues an unroll by the steps with numbers `times` [T]; returns its record [T], too."""
+
+    def body(carry: UnrollOutcome, t: Array) -> tuple[UnrollOutcome, Any]:
         alive = ~carry.particles.done
         moments = carry.moments
         if statistics is not None and moments is not None:
@@ -288,9 +297,10 @@ def _take_steps(
             moments = add_moments(moments, batch)
         particles, rewards, steps = step(carry.particles, _fold(keys, t))
         returns, lengths = carry.returns + rewards, carry.lengths + steps
-        return UnrollOutcome(particles, returns, lengths, moments), None
+        outcome = UnrollOutcome(particles, returns, lengths, moments)
+        return outcome, record(carry.particles, particles)
 
-    return jax.lax.scan(body, outcome, times)[0]
+    return jax.lax.scan(body, outcome, times)
 
 
 def unroll_window(
@@ -298,7 +308,21 @@ def unroll_window(
 ) -> UnrollOutcome:
     """Takes exactly `steps` steps. Consumes `keys`."""
     times = jnp.arange(steps, dtype=jnp.int32)
-    return _take_steps(step, _initial_outcome(particles, statistics), keys, times, statistics)
+    return _take_steps(step, _initial_outcome(particles, statistics), keys, times, statistics)[0]
+
+
+def record_window(
+    step: Step,
+    particles: Particle,
+    keys: Array,
+    steps: int,
+    record: Record,
+    statistics: Statistics | None = None,
+) -> tuple[UnrollOutcome, Any]:
+    """Takes exactly `steps` steps; returns what is recorded of them [T], too. Consumes `keys`."""
+    times = jnp.arange(steps, dtype=jnp.int32)
+    start = _initial_outcome(particles, statistics)
+    return _take_steps(step, start, keys, times, statistics, record)
 
 
 def unroll_episodes(
@@ -332,7 +356,7 @@ def unroll_episodes(
     def chunk(carry: tuple[Array, UnrollOutcome]) -> tuple[Array, UnrollOutcome]:
         t, outcome = carry
         times = t + jnp.arange(length, dtype=jnp.int32)
-        return t + length, _take_steps(step, outcome, keys, times, statistics)
+        return t + length, _take_steps(step, outcome, keys, times, statistics)[0]
 
     first = (jnp.zeros((), jnp.int32), _initial_outcome(particles, statistics))
     return jax.lax.while_loop(is_unfinished, chunk, first)[1]

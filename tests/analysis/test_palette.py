@@ -37,7 +37,10 @@ def test_a_recorded_style_is_that_of_the_plug_in() -> None:
     [
         (("red",), "colour must be '#rrggbb', is 'red'"),
         (("#123456", "--"), "line must be one of solid, dashed, dashdot, dotted, long, is '--'"),
-        (("#123456", "solid", "x"), r"marker must be one of o, s, \^, D, v, P, X, p, <, >, is 'x'"),
+        (
+            ("#123456", "solid", "x"),
+            r"marker must be one of o, s, \^, D, v, P, X, p, <, >, h, is 'x'",
+        ),
     ],
 )
 def test_a_wrong_style_is_refused(values: tuple[str, ...], message: str) -> None:

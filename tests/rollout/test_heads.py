@@ -35,6 +35,21 @@ def test_categorical_frequencies_follow_softmax(mask):
     assert np.all(np.abs(frequencies - truth) <= 4.5 * error)
 
 
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])
+def test_a_temperature_is_a_power_of_the_density(temperature):
+    """Differences of log-probabilities are divided by it."""
+    categorical, gaussian = Categorical(4), Gaussian((2, 3))
+    actions = np.random.default_rng(0).normal(size=(5, 2, 3)).astype(np.float32)
+    for head, params, output, choices in (
+        (categorical, {}, LOGITS, np.arange(4)),
+        (gaussian, {"log_std": jnp.linspace(-1, 1, 6).reshape(2, 3)}, np.ones(6, "f4"), actions),
+    ):
+        plain = [head.log_prob(params, jnp.asarray(output), None, choice) for choice in choices]
+        params, output = head.temper(params, jnp.asarray(output), jnp.float32(temperature))
+        tempered = [head.log_prob(params, output, None, choice) for choice in choices]
+        np.testing.assert_allclose(np.diff(plain) / temperature, np.diff(tempered), rtol=2e-4)
+
+
 def test_a_forbidden_action_is_never_chosen_however_large_its_output():
     mask, output = jnp.array([False, True, True]), [1e30, 0.0, 0.0]
     actions = draws(Categorical(3), {}, output, mask, 1000)

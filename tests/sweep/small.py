@@ -78,6 +78,7 @@ LASTING = {  # what strategies remember of their pairs, in each form
         EGG,
         "agents=[{name: egg, with: {population: 16, window: 10, memory: episode}}]",
     ),
+    "grpo": ("agents=[{name: grpo, with: {prompts: 2, group: 4, minibatches: 2, kl_coef: 0.1}}]",),
     "bptt": (
         "environments=[{name: Pendulum-v1, episode_length: 25}]",
         "agents=[{name: bptt, with: {particles: 4, window: 10}}]",

@@ -75,6 +75,7 @@ _SYMBOLS = {  # matplotlib's marker -> plotly's symbol, and its outline: eight p
     "p": ("pentagon", "M0 -4.4L4.2 -1.3L2.6 3.6H-2.6L-4.2 -1.3Z"),
     "<": ("triangle-left", "M-4 0L3.5 -4.3V4.3Z"),
     ">": ("triangle-right", "M4 0L-3.5 -4.3V4.3Z"),
+    "h": ("hexagon", "M0 -4.4L3.8 -2.2V2.2L0 4.4L-3.8 2.2V-2.2Z"),
 }
 
 
