@@ -1,6 +1,7 @@
 """The command line, in a process of its own: messages, exit codes, and what it must not load."""
 
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -162,7 +163,7 @@ def test_help_is_grouped_and_has_every_command(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_command_has_an_example_that_is_valid(verb: str) -> None:
-    words = EXAMPLES[verb].split()
+    words = shlex.split(EXAMPLES[verb])
     assert words[0] == verb and isinstance(parse(words, VERBS), VERBS[verb])
 
 

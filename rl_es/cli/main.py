@@ -46,6 +46,7 @@ GROUPS: dict[str, Commands] = {
     "Use trained policies": {
         "evaluate": result_commands.EvaluateCommand,
         "replay": result_commands.ReplayCommand,
+        "import": result_commands.ImportCommand,
     },
     "Measure": {
         "speed": run_commands.SpeedCommand,
@@ -76,6 +77,8 @@ EXAMPLES = {
     "tensorboard": "tensorboard results/quickstart",
     "evaluate": "evaluate results/quickstart --episodes 100",
     "replay": "replay results/quickstart --env CartPole-v1 --format html",
+    "import": "import rwkv7 model.pth --env text/files --settings '{folder: texts, logits: nats, "
+    "vocabulary: rwkv_vocab_v20230424.txt}'",
     "speed": "speed speed/cartpole --set rounds=3",
     "gradients": "gradients pes/variance",
     "list": "list eggroll --long",

@@ -9,9 +9,17 @@ import dataclasses
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from tyro.conf import UseAppendAction
+from tyro.conf import Positional, UseAppendAction
 
-from rl_es.cli.arguments import Flag, NoReplays, Paths, ResultsFolder, Texts, option
+from rl_es.cli.arguments import (
+    Flag,
+    NoReplays,
+    Paths,
+    ResultsFolder,
+    Texts,
+    option,
+    results_folder,
+)
 from rl_es.cli.figure_arguments import NO_ADAPTATION, FigureOptionsArgument
 from rl_es.cli.run_commands import write_films, write_report
 from rl_es.errors import UserError, check_number
@@ -321,6 +329,35 @@ class EvaluateCommand:
         from rl_es.tools import evaluate
 
         print(evaluate.evaluate_policies(**vars(self)))
+        return 0
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportCommand:
+    """Write a saved policy from published weights of a language model, to start runs from."""
+
+    kind: Annotated[Positional[Literal["rwkv7"]], option("network of the weights")]
+    checkpoint: Annotated[
+        Positional[Path], option("weights, .pth or .safetensors; nothing in it is executed", "FILE")
+    ]
+    env: Annotated[str, option("environment of tokens, such as text/files", "ENV")]
+    settings: Annotated[
+        str | None,
+        option("the environment's options: '{vocabulary: PATH.txt, logits: nats}'", "MAPPING", ""),
+    ] = None
+    out: Annotated[
+        Path | None, option("results folder", "DIR", "(default: results/import/<name>)")
+    ] = None
+
+    def __call__(self) -> int:
+        from rl_es.results.files import slug
+        from rl_es.tools.check import parse_settings
+        from rl_es.tools.import_rwkv7 import import_rwkv7
+
+        out = results_folder(self.out, "import", slug(self.checkpoint.stem))
+        settings = parse_settings(self.settings)
+        path, policy = import_rwkv7(self.checkpoint, self.env, settings, out)
+        print(f"{path}\nruns start from it with policy: {policy}")
         return 0
 
 

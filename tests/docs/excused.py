@@ -20,6 +20,10 @@ EXCUSED = {
     "apt-get download r-cran-janeaustenr": INSTALLS,
     "export RL_ES_AUSTEN=$PWD": "changes the shell",
     "python -m benchmarks.text_references text/austen": "needs the novels; tests/envs/text runs it",
+    "python run_benchmark.py import rwkv7 model.pth --env text/files --settings "
+    "'{folder: texts, logits: nats, vocabulary: rwkv_vocab_v20230424.txt}' --out results/start": (
+        "needs published weights; tests/tools/test_import_rwkv7.py imports random ones"
+    ),
     "pip install 'rl_es[ray]'": INSTALLS,
     "pip install 'rl_es[cuda]'": INSTALLS,
     "python run_benchmark.py run sweeps/quickstart.yaml --executor ray": RAY,
