@@ -109,7 +109,8 @@ def run_sweep(
     failed_before = 0 if retry_failed else sum(state == "failed" for state in states.values())
     if excess := describe_excess_devices(resources):
         progress.note(excess, False)
-    progress.begin(left, len(cells) - len(versions) - failed_before, len(cells))
+    fractions = store.fractions(cell for cell in cells if cell.run_id in versions)
+    progress.begin(left, len(cells) - len(versions) - failed_before, len(cells), fractions)
     if failed_before:
         progress.note(
             f"{failed_before} of {len(cells)} cells failed before: --retry-failed runs them"

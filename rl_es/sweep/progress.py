@@ -8,7 +8,7 @@ counts what has been done, and estimates how long the rest will take; `LiveTable
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TextIO
 
 from rl_es.sweep.cells import Cell, Group
@@ -38,13 +38,21 @@ class CellReport(NamedTuple):
 class Progress:
     """Receives the reports of a sweep, and ignores them."""
 
-    def begin(self, groups: Sequence[Group], done: int, total: int) -> None:
+    def begin(
+        self,
+        groups: Sequence[Group],
+        done: int,
+        total: int,
+        fractions: Mapping[str, float] | None = None,
+    ) -> None:
         """Reports the start.
 
         Args:
           groups: those with cells left to run.
           done: number of cells that an earlier call finished.
           total: number of cells of the sweep.
+          fractions: share of its budget that each cell left has used before, by run_id; None: all
+            cells of the groups are left, and none has begun.
         """
 
     def compiling(self, group: Group, seconds: float | None) -> None:
@@ -70,7 +78,8 @@ class ProgressTally(Progress):
     """Counts cells and times under a lock: the base class of displays.
 
     The time to go is estimated from the share of the budget that is used. Budgets of one kind count
-    by their size; where kinds are mixed, each cell counts the same.
+    by their size, generations by that of their population; where kinds are mixed, each cell counts
+    the same.
 
     Attributes:
       total, done, failures: Numbers of cells.
@@ -88,17 +97,25 @@ class ProgressTally(Progress):
         self.compiling_groups: dict[str, tuple[Group, float]] = {}
         self._start_time = self._last_time = clock()
         self._one_kind = False
+        self._fractions: Mapping[str, float] = {}
         self._weight = self._weight_done = 0.0
 
-    def begin(self, groups: Sequence[Group], done: int, total: int) -> None:
+    def begin(
+        self,
+        groups: Sequence[Group],
+        done: int,
+        total: int,
+        fractions: Mapping[str, float] | None = None,
+    ) -> None:
         """Starts the count."""
         with self.lock:
             self.done, self.total = done, total
             cells = [cell for group in groups for cell in group.cells]
+            if fractions is not None:
+                cells = [cell for cell in cells if cell.run_id in fractions]
+            self._fractions = fractions or {}
             self._one_kind = len({_budget_kind(cell) for cell in cells}) <= 1
-            # Groups may hold cells that were done before: only the share that is left counts.
-            left = min(1.0, (total - done) / len(cells)) if cells else 0.0
-            self._weight = left * sum(map(self._weigh, cells))
+            self._weight = sum(map(self._weigh, cells))
             self._start_time = self._last_time = self.clock()
 
     def tick(self) -> None:
@@ -142,8 +159,8 @@ class ProgressTally(Progress):
 
     @property
     def share(self) -> float:
-        """Share of the budget that is used, of the cells that were left at the start."""
-        running = sum(self._weigh(r.cell) * r.fraction for r in self.reports.values())
+        """Share of the budget that is used, of what was left at the start."""
+        running = sum(self._weigh(r.cell, r.fraction) for r in self.reports.values())
         return min(1.0, (self._weight_done + running) / self._weight) if self._weight else 0.0
 
     @property
@@ -169,8 +186,14 @@ class ProgressTally(Progress):
         self.compiling_groups.pop(cell.group, None)  # it is still listed where compilation failed
         self._weight_done += self._weigh(cell)
 
-    def _weigh(self, cell: Cell) -> float:
-        return float(getattr(cell.budget, _budget_kind(cell))) if self._one_kind else 1.0
+    def _weigh(self, cell: Cell, fraction: float = 1.0) -> float:
+        """Returns the work from where a cell began to this share of its budget."""
+        share = max(0.0, fraction - self._fractions.get(cell.run_id, 0.0))
+        if not self._one_kind:
+            return share
+        kind = _budget_kind(cell)
+        members = getattr(cell.config, "population", 1) if kind == "generations" else 1
+        return share * float(getattr(cell.budget, kind)) * members
 
 
 def _budget_kind(cell: Cell) -> str:
@@ -213,10 +236,16 @@ class ProgressLines(ProgressTally):
         self._report_time = clock()
         self._has_begun = False
 
-    def begin(self, groups: Sequence[Group], done: int, total: int) -> None:
+    def begin(
+        self,
+        groups: Sequence[Group],
+        done: int,
+        total: int,
+        fractions: Mapping[str, float] | None = None,
+    ) -> None:
         """Prints how much is left to run."""
         with self.lock:
-            super().begin(groups, done, total)
+            super().begin(groups, done, total, fractions)
             self._has_begun = True
             left = f"{total - done} of {total} cells to run"
             self.note(f"{left}, in {len(groups)} group{'' if len(groups) == 1 else 's'}", False)
@@ -289,9 +318,15 @@ class LiveTable(ProgressTally):
             console=console or Console(), get_renderable=self.render, refresh_per_second=4
         )
 
-    def begin(self, groups: Sequence[Group], done: int, total: int) -> None:
+    def begin(
+        self,
+        groups: Sequence[Group],
+        done: int,
+        total: int,
+        fractions: Mapping[str, float] | None = None,
+    ) -> None:
         """Starts the display."""
-        super().begin(groups, done, total)
+        super().begin(groups, done, total, fractions)
         self._live.start()
 
     def finish(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:

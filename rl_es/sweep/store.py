@@ -148,6 +148,14 @@ class Store:
         """Returns whether each cell failed or has ended at its present budget, by run_id."""
         return multihost.call_on_first(lambda: {cell.run_id: self._state(cell) for cell in cells})
 
+    def fractions(self, cells: Iterable[Cell]) -> dict[str, float]:
+        """Returns the share of its present budget that each cell has used, by run_id."""
+        return {
+            cell.run_id: RunProgress.from_record(record).fraction(cell) if record else 0.0
+            for cell in cells
+            for _, record in [self.read(cell)]
+        }
+
     def version(self, cell: Cell) -> int:
         """Returns a number that changes with each write of a cell's record; 0 without a file."""
         try:

@@ -66,9 +66,15 @@ class TrackedProgress(Progress):
         self._times: dict[str, float] = {}  # of the last look at each cell, by run_id
         self._counts: dict[str, int] = {}  # rows of each cell that were sent, by run_id
 
-    def begin(self, groups: Sequence[Group], done: int, total: int) -> None:
+    def begin(
+        self,
+        groups: Sequence[Group],
+        done: int,
+        total: int,
+        fractions: Mapping[str, float] | None = None,
+    ) -> None:
         """Passes the start on."""
-        self._progress.begin(groups, done, total)
+        self._progress.begin(groups, done, total, fractions)
 
     def compiling(self, group: Group, seconds: float | None) -> None:
         """Passes a compilation on."""

@@ -26,6 +26,12 @@ environments:
   - {name: toy/other, budget: {env_steps: 300}}
 agents: [plain]
 """
+POPULATIONS = """
+name: populations
+seeds: 2
+environments: [{name: CartPole-v1, budget: {generations: 10}}]
+agents: [{name: eggroll, grid: {population: [4, 12]}}]
+"""
 
 
 class Clock:
@@ -74,10 +80,34 @@ def test_cells_done_before_are_not_work(
     cells, groups = toy_cells
     clock = Clock()
     tally = ProgressTally(clock)
-    tally.begin(groups[1:], done=2, total=4)
+    tally.begin(groups, done=2, total=4, fractions={cell.run_id: 0.0 for cell in cells[2:]})
     clock.now = 10.0
     tally.finish(cells[2], "finished", 1.0, 10.0)
     assert tally.share == pytest.approx(0.5) and tally.seconds_to_go == pytest.approx(10)
+
+
+def test_what_a_cell_did_before_is_not_work(
+    toy_cells: tuple[tuple[Cell, ...], tuple[Group, ...]],
+) -> None:
+    (*_, cell), groups = toy_cells
+    clock = Clock()
+    tally = ProgressTally(clock)
+    tally.begin(groups, done=3, total=4, fractions={cell.run_id: 0.6})
+    clock.now = 10.0
+    tally.running(CellReport(cell, 0.8, 1.0, 240, 6.0))
+    assert tally.share == pytest.approx(0.5) and tally.seconds_to_go == pytest.approx(10)
+
+
+def test_generations_count_by_their_population() -> None:
+    cells = expand_cells(sweep_of(POPULATIONS))
+    clock = Clock()
+    tally = ProgressTally(clock)
+    tally.begin(group_cells(cells), done=0, total=len(cells))
+    clock.now = 30.0
+    for cell in cells:
+        if cell.settings["population"] == 4:
+            tally.finish(cell, "finished", 1.0, 1.0)
+    assert tally.share == pytest.approx(1 / 4) and tally.seconds_to_go == pytest.approx(90)
 
 
 def _report(display: Progress, cells: tuple[Cell, ...], groups: tuple[Group, ...]) -> None:
