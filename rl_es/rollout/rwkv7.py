@@ -115,8 +115,8 @@ class TimeMix(nn.Module):
             value = value + (first - value) * blend
         gate = self._adapter("g", self.ranks.gate, g, nn.sigmoid, KERNEL)
         removal = (key * self._vector("k_k", 0.85)).reshape(heads, -1)
-        length = jnp.sqrt(jnp.square(removal).sum(-1, keepdims=True))
-        removal = removal / jnp.maximum(length, 1e-12)
+        squares = jnp.square(removal).sum(-1, keepdims=True)
+        removal = removal / jnp.sqrt(jnp.maximum(squares, 1e-24))  # a root has no derivative at 0
         key = key * (1 + (rate - 1) * self._vector("k_a", 1))
 
         receptance, decay, key, value_heads, rate = (

@@ -77,24 +77,31 @@ def test_logits_equal_the_published_recurrence() -> None:
     np.testing.assert_allclose(logits, expected, atol=2e-5 * np.abs(expected).max())
 
 
+def gradient(policy: ModulePolicy, params: Any) -> dict[Any, Array]:
+    """The gradient of a sum of logits over the text, by path."""
+
+    def total(params: Any) -> Array:
+        def step(state: Any, token: Array) -> Any:
+            return policy.act(params, state, Observation(token[None]), jax.random.key(0))
+
+        tokens = jnp.asarray(TEXT, jnp.float32)
+        logits = jax.lax.scan(step, policy.initial_state(), tokens)[1]
+        return (logits @ jnp.arange(TOKENS, dtype=jnp.float32)).sum()
+
+    return leaves_by_path(jax.jit(jax.grad(total))(params))
+
+
 def test_every_part_of_the_recurrence_matters_to_the_logits() -> None:
     """Else the reference could lack it as well."""
     policy = make_model()
-    params = random_params(policy)
-    gradient = jax.grad(
-        lambda leaves: (
-            jax.lax.scan(
-                lambda state, token: policy.act(
-                    leaves, state, Observation(token[None]), jax.random.key(0)
-                ),
-                policy.initial_state(),
-                jnp.asarray(TEXT, jnp.float32),
-            )[1]
-            @ jnp.arange(TOKENS, dtype=jnp.float32)
-        ).sum()
-    )(params)
-    for path, leaf in leaves_by_path(gradient).items():
+    for path, leaf in gradient(policy, random_params(policy)).items():
         assert np.isfinite(leaf).all() and np.abs(leaf).max() > 1e-3, path
+
+
+def test_gradients_are_finite_where_all_parameters_are_0() -> None:
+    policy = make_model(widths=(16,))
+    params = jax.tree.map(jnp.zeros_like, policy.init(jax.random.key(0)))
+    assert all(np.isfinite(leaf).all() for leaf in gradient(policy, params).values())
 
 
 def test_token_0_begins_a_document() -> None:

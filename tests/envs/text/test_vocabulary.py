@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks.text_references import reference_bits
 from rl_es.envs import text
 from rl_es.envs._text.corpus import Documents, join
 from rl_es.envs._text.environment import TextEnvironment
@@ -183,3 +184,13 @@ def test_a_run_is_known_by_the_tokens_alone(vocabulary: Path, tmp_path: Path) ->
     assert run_id(f"vocabulary: {copy}") != first
     ids = {run_id(options) for options in ("", "logits: sixteenths", "logits: nats")}
     assert len(ids) == 2
+
+
+def test_references_are_by_byte_and_of_an_order_that_can_be_counted(vocabulary: Path) -> None:
+    corpus = _cut(Documents((b"the them the",), (b"the the the",)), vocabulary)
+    assert corpus.training.tolist() == [0, 259, 258, 257]
+    assert corpus.held_out.tolist() == [0, 259, 257, 257]  # 12 bytes
+    share = (1 + 4 / len(corpus.vocabulary)) / (4 + 4)  # of each of them, as all are seen once
+    assert reference_bits(corpus, 1)["unigram"] == pytest.approx(-4 * np.log2(share) / 12)
+    with pytest.raises(UserError, match="--order: 8; with 268 tokens at most 7 can be counted"):
+        reference_bits(corpus, 8)
