@@ -52,8 +52,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(tmp_path_factory.mktemp("trained"))
 
 
-def test_a_run_starts_where_the_saved_policy_ended(trained: Path, tmp_path: Path) -> None:
-    folder = train(tmp_path, init=manifest_of(trained))
+GRPO = "agents=[{name: grpo, with: {prompts: 2, group: 2, minibatches: 1}}]"
+
+
+@pytest.mark.parametrize("changes", [(), (GRPO, "defaults.agent={}")], ids=["eggroll", "grpo"])
+def test_a_run_starts_where_the_saved_policy_ended(
+    changes: tuple[str, ...], trained: Path, tmp_path: Path
+) -> None:
+    folder = train(tmp_path, *changes, init=manifest_of(trained))
     before, after = evaluations(trained), evaluations(folder)
     assert before[0] != before[-1]
     assert after[0] == before[-1]  # weights and statistics: evaluations have the same episodes
