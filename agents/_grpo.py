@@ -29,14 +29,11 @@ from rl_es.interfaces import (
     Learner,
     Limit,
     Observation,
-    ParameterSpec,
     Params,
     Policy,
-    PolicyState,
     Rows,
     Snapshot,
 )
-from rl_es.rollout.heads import Stochastic, stochastic
 from rl_es.rollout.normalisation import (
     Statistics,
     initial_statistics,
@@ -44,88 +41,15 @@ from rl_es.rollout.normalisation import (
     normalise,
 )
 from rl_es.rollout.policy import ModulePolicy, sampling_network
+from rl_es.rollout.sampling import SampledStep, SamplingPolicy, start_groups
 from rl_es.rollout.unroll import (
     Particle,
     UnrollOutcome,
     record_window,
     single_step,
-    start_particle,
     time_limit,
 )
 from rl_es.training.learner import GenerationMetrics, run_generations
-
-
-class SampledStep(NamedTuple):
-    """What a `SamplingPolicy` carries between steps.
-
-    Attributes:
-      carry: The network's state.
-      action: The last action.
-      log_prob: [] its log-probability.
-    """
-
-    carry: PolicyState
-    action: Array
-    log_prob: Array
-
-
-@dataclass(frozen=True, eq=False)
-class SamplingPolicy:
-    """A network that samples at a temperature [], and keeps what it samples in its state."""
-
-    network: ModulePolicy
-    temperature: Array
-
-    @property
-    def head(self) -> Stochastic:
-        """The head that samples."""
-        return stochastic(self.network.head)
-
-    @property
-    def parameters(self) -> ParameterSpec:
-        return self.network.parameters
-
-    def init(self, key: Array) -> Params:
-        return self.network.init(key)
-
-    def initial_state(self) -> SampledStep:
-        head, key = self.head, jax.random.key(0)
-        output = jax.ShapeDtypeStruct((head.outputs,), jnp.float32)
-        action = jax.eval_shape(lambda x: head.act(head.init(), x, None, key), output)
-        blank = jnp.zeros(action.shape, action.dtype)
-        return SampledStep(self.network.initial_state(), blank, jnp.zeros(()))
-
-    def act(
-        self, params: Params, state: SampledStep, observation: Observation, key: Array
-    ) -> tuple[SampledStep, Array]:
-        carry, output = self.network.apply(params["network"], state.carry, observation.values)
-        head, output = self._temper(params, output)
-        action = self.head.act(head, output, observation.action_mask, key)
-        log_prob = self.head.log_prob(head, output, observation.action_mask, action)
-        return SampledStep(carry, action, log_prob), action
-
-    def log_probs(self, params: Params, observations: Observation, actions: Array) -> Array:
-        """Returns the log-probabilities [T] of an episode's actions, after its observations."""
-        network, start = params["network"], self.network.initial_state()
-        if jax.tree.leaves(start):
-            _, outputs = jax.lax.scan(
-                lambda carry, values: self.network.apply(network, carry, values),
-                start,
-                observations.values,
-            )
-        else:
-            outputs = jax.vmap(lambda values: self.network.apply(network, (), values)[1])(
-                observations.values
-            )
-
-        def evaluate(output: Array, action_mask: Array | None, action: Array) -> Array:
-            head, output = self._temper(params, output)
-            return self.head.log_prob(head, output, action_mask, action)
-
-        return jax.vmap(evaluate)(outputs, observations.action_mask, actions)
-
-    def _temper(self, params: Params, output: Array) -> tuple[Params, Array]:
-        return self.head.temper(params.get("head", {}), output.reshape(-1), self.temperature)
 
 
 class Recording(NamedTuple):
@@ -334,11 +258,8 @@ class GRPO:
         """Samples groups of episodes that start alike. Consumes `key`."""
         reset_key, step_key = jax.random.split(key)
         policy = self._sampling_policy(state.hyper)
-        starts = jax.vmap(lambda key: start_particle(self.env, policy, key))(
-            jax.random.split(reset_key, self.settings["prompts"])
-        )
-        group = jnp.arange(self.episodes) // self.settings["group"]
-        particles = jax.tree.map(lambda leaf: leaf[group], starts)
+        prompts, group = self.settings["prompts"], self.settings["group"]
+        particles = start_groups(self.env, policy, reset_key, prompts, group)
         keys = jax.random.split(step_key, self.episodes)
         step = single_step(self.env, policy, state.params, state.statistics)
         return record_window(

@@ -34,6 +34,7 @@ def option(help: str | None, metavar: str | None = None, note: str | None = None
 
 Flag = FlagCreatePairsOff[bool]
 Texts = UseAppendAction[tuple[str, ...]]  # of an option that may be repeated
+Counts = UseAppendAction[tuple[int, ...]]
 Paths = Positional[tuple[Path, ...]]
 SweepFile = Annotated[
     Positional[Path], option("sweep file (YAML), or the name of one of `sweeps`", "SWEEP")

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import Positional, UseAppendAction
 
 from rl_es.cli.arguments import (
+    Counts,
     Flag,
     NoReplays,
     Paths,
@@ -324,6 +325,17 @@ class EvaluateCommand:
         Literal["early", "middle", "final"],
         option("stage of training; only the first seed has early and middle"),
     ] = "final"
+    pass_at: Annotated[
+        Counts,
+        option(
+            "pass@K too: the share of starts that one of K sampled episodes solves",
+            "K",
+            "(may be repeated)",
+        ),
+    ] = ()
+    answers: Annotated[int, option("pass@K: episodes that are sampled of each start")] = 16
+    temperature: Annotated[float, option("pass@K: temperature of sampling")] = 1.0
+    success: Annotated[float, option("pass@K: return from which on an episode succeeds")] = 1.0
 
     def __call__(self) -> int:
         from rl_es.tools import evaluate

@@ -7,6 +7,7 @@ described in results/README.md.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,11 @@ from rl_es.training.policy_manifest import IDENTITY, PolicyManifest, select_poli
 if TYPE_CHECKING:
     import pandas as pd
 
+    from rl_es.training.policies import SavedPolicy
+
 MOST_EPISODES = 1_000_000
 TRAINING, NATIVE = "training", "native"
+PASS = "pass_at_"
 HEADS = {TRAINING: "where it was trained", NATIVE: "native physics"}
 
 
@@ -37,6 +41,10 @@ def evaluate_policies(
     seed: int = 0,
     native: bool = False,
     stage: str = "final",
+    pass_at: Sequence[int] = (),
+    answers: int = 16,
+    temperature: float = 1.0,
+    success: float = 1.0,
 ) -> Path:
     """Evaluates what fits, prints it, and writes it into the folder; returns the file.
 
@@ -48,12 +56,21 @@ def evaluate_policies(
       seed: of the episodes, the same ones for all policies.
       native: in native physics as well, where an environment has it.
       stage: early, middle or final.
+      pass_at: numbers of sampled episodes, of which one has to succeed (the k of pass@k).
+      answers: episodes that are sampled of each start, for `pass_at`.
+      temperature: of sampling.
+      success: return from which on an episode succeeds.
 
     Raises:
       UserError: nothing fits; says what would.
     """
     check_number("--episodes", episodes, 1, MOST_EPISODES)
     check_number("--seed", seed, 0, MAX_SEED)
+    for k in pass_at:
+        check_number("--pass-at", k, 1, MOST_EPISODES)
+    if pass_at:
+        check_number("--answers", answers, max(pass_at), MOST_EPISODES)
+        check_number("--temperature", temperature, 0.01, 100)
     policies = select_policies(folder, stage, env, label)
     names = registry.native_names() if native else []
     if native and not any(policy.environment in names for policy in policies):
@@ -64,15 +81,49 @@ def evaluate_policies(
         )
     import pandas as pd  # not before the policies are found
 
-    evaluations = pd.DataFrame(_rows(policies, names, episodes, seed))
+    sampled = SampledAnswers(tuple(pass_at), answers, temperature, success)
+    evaluations = pd.DataFrame(_rows(policies, names, episodes, seed, sampled))
     path = folder / "evaluations.csv"
     write_text(path, evaluations.to_csv(index=False, na_rep="nan", lineterminator="\n"))
     _show(evaluations)
     return path
 
 
+@dataclass(frozen=True)
+class SampledAnswers:
+    """How pass@k is measured; not at all without a k.
+
+    Attributes:
+      pass_at: the k.
+      count: episodes of each start.
+      temperature: of sampling.
+      success: return from which on an episode succeeds.
+    """
+
+    pass_at: tuple[int, ...]
+    count: int
+    temperature: float
+    success: float
+
+    def measure(self, policy: SavedPolicy, starts: int, seed: int) -> dict[str, float]:
+        """Returns the columns of a policy, at the starts that `evaluate` has with this seed."""
+        if not self.pass_at:
+            return {}
+        from rl_es.rollout.sampling import pass_at
+
+        returns = policy.sample_returns(starts, self.count, seed, self.temperature)
+        successes = returns >= self.success
+        settings = {name: getattr(self, name) for name in ("temperature", "success")}
+        chances = {f"{PASS}{k}": pass_at(successes, k) for k in self.pass_at}
+        return {"answers": self.count, **settings, **chances}
+
+
 def _rows(
-    policies: Sequence[PolicyManifest], names: Sequence[str], episodes: int, seed: int
+    policies: Sequence[PolicyManifest],
+    names: Sequence[str],
+    episodes: int,
+    seed: int,
+    sampled: SampledAnswers,
 ) -> Iterator[dict[str, Any]]:
     """Evaluates one policy after the other; those of these environments in both physics."""
     from rl_es.training.compilation import prepare_jax
@@ -102,6 +153,7 @@ def _rows(
                 "return_std": float(returns.std()),
                 "return_min": float(returns.min()),
                 "return_max": float(returns.max()),
+                **(sampled.measure(actor, episodes, seed) if physics == TRAINING else {}),
             }
 
 
@@ -116,16 +168,19 @@ def _show(evaluations: pd.DataFrame) -> None:
     """Prints a table of runs, and one of labels over their runs."""
     console = plain_console()
     kinds = [kind for kind in (TRAINING, NATIVE) if (evaluations["physics"] == kind).any()]
+    chances = [name for name in evaluations if str(name).startswith(PASS)]
     heads = [HEADS[kind] for kind in kinds]
-    runs = plain_table(("environment", "label", "seed", *heads), (3, 4))
-    labels = plain_table(("environment", "label", "runs", *heads), (3, 4))
+    heads += [f"pass@{str(name).removeprefix(PASS)}" for name in chances]
+    right = tuple(range(3, 3 + len(heads)))
+    runs = plain_table(("environment", "label", "seed", *heads), right)
+    labels = plain_table(("environment", "label", "runs", *heads), right)
     for (env, label, seed, _), rows in evaluations.groupby(
         ["env", "label", "seed", "run_id"], sort=False
     ):
-        runs.add_row(Text(env), Text(label), str(seed), *_means(rows, kinds))
+        runs.add_row(Text(env), Text(label), str(seed), *_means(rows, kinds, chances))
     for (env, label), rows in evaluations.groupby(["env", "label"], sort=False):
         count = rows["run_id"].nunique()
-        labels.add_row(Text(env), Text(label), str(count), *_means(rows, kinds))
+        labels.add_row(Text(env), Text(label), str(count), *_means(rows, kinds, chances))
     episodes = f"{evaluations['episodes'].iloc[0]:,} fresh episodes"
     for title, table in (
         (f"Runs: mean return over {episodes}", runs),
@@ -137,9 +192,17 @@ def _show(evaluations: pd.DataFrame) -> None:
         console.print(Text(f"{HEADS[kind]}: {'; '.join(simulators)}"))
 
 
-def _means(rows: pd.DataFrame, kinds: Sequence[str]) -> Iterator[str]:
-    """Yields the mean return in each physics; of several runs with their standard deviation."""
+def _means(rows: pd.DataFrame, kinds: Sequence[str], chances: Sequence[Any]) -> Iterator[str]:
+    """Yields mean returns in each physics and pass@k, of several runs with standard deviations."""
     for kind in kinds:
-        means = rows["return_mean"][rows["physics"] == kind].to_numpy()
-        spread = f" ({np.std(means, ddof=1):.1f})" if len(means) > 1 else ""
-        yield f"{np.mean(means):.1f}{spread}" if len(means) else "-"
+        yield _mean(rows["return_mean"][rows["physics"] == kind].to_numpy(), 1)
+    for name in chances:
+        yield _mean(rows[name].dropna().to_numpy(), 3)
+
+
+def _mean(values: np.ndarray, digits: int) -> str:
+    """Returns a mean with the standard deviation of several values; a dash of none."""
+    if not len(values):
+        return "-"
+    spread = f" ({np.std(values, ddof=1):.{digits}f})" if len(values) > 1 else ""
+    return f"{np.mean(values):.{digits}f}{spread}"

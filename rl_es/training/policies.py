@@ -9,7 +9,7 @@ what `rl_es.load` returns lead here.
 import json
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -30,7 +30,10 @@ from rl_es.rollout.evaluation import (
     read_trajectory,
 )
 from rl_es.rollout.generation import make_generator
+from rl_es.rollout.heads import stochastic
 from rl_es.rollout.normalisation import empty_statistics
+from rl_es.rollout.policy import ModulePolicy
+from rl_es.rollout.sampling import make_group_evaluator
 from rl_es.training import checkpoint
 from rl_es.training.compilation import compile_function, suppress_loader_messages
 from rl_es.training.policy_manifest import (
@@ -78,6 +81,7 @@ class PolicyEvaluator:
         self._recorders: dict[bool, Callable[..., Any]] = {}
         self._act_steps: dict[bool, Callable[..., Any]] = {}
         self._generators: dict[tuple[int, float], Callable[..., Any]] = {}
+        self._samplers: dict[tuple[int, int], Callable[..., Any]] = {}
 
     @property
     def shapes(self) -> Snapshot:
@@ -113,6 +117,26 @@ class PolicyEvaluator:
             run = make_recorder(self.env, self.policy, states)
             self._recorders[states] = compile_function(run, key, snapshot).call
         return read_trajectory(self._recorders[states](key, snapshot))
+
+    def sample_returns(
+        self, snapshot: Snapshot, starts: int, group: int, seed: int, temperature: float
+    ) -> np.ndarray:
+        """Returns the returns [starts, group] of sampled episodes, several from each start.
+
+        Raises:
+          UserError: the policy is no network, or the evaluation is not of whole episodes.
+        """
+        if self.env.spec.evaluation_steps is not None:
+            raise UserError(f"{self.task.name}: its evaluation is a score, not of whole episodes")
+        check_number("temperature", temperature, 0.01, 100)
+        settings, numbers = (starts, group), (replay_key(seed), snapshot, np.float32(temperature))
+        if settings not in self._samplers:
+            if not isinstance(self.policy, ModulePolicy):
+                raise UserError(f"{self.task.name}: its policy is no network, and samples nothing")
+            network = replace(self.policy, head=stochastic(self.policy.head))
+            run = make_group_evaluator(self.env, network, *settings)
+            self._samplers[settings] = compile_function(run, *numbers).call
+        return np.asarray(self._samplers[settings](*numbers))
 
     def generate(self, snapshot: Snapshot, size: int, seed: int, temperature: float) -> bytes:
         """Returns a text of `size` tokens that a policy writes.
@@ -207,6 +231,20 @@ class SavedPolicy:
     def evaluate(self, episodes: int = 10, seed: int = 0) -> np.ndarray:
         """Returns the returns [E] of fresh whole episodes."""
         return self.evaluator.evaluate(self.snapshot, episodes, seed)
+
+    def sample_returns(
+        self, starts: int = 100, group: int = 8, seed: int = 0, temperature: float = 1.0
+    ) -> np.ndarray:
+        """Returns the returns [starts, group] of sampled episodes, several from each start.
+
+        Actions are sampled at this temperature, whatever the policy's head is. The starts are those
+        of `evaluate` with this seed. `rl_es.rollout.sampling.pass_at` makes pass@k of them.
+
+        Raises:
+          UserError: the policy is no network, the evaluation is not of whole episodes, or the
+            temperature is out of bounds.
+        """
+        return self.evaluator.sample_returns(self.snapshot, starts, group, seed, temperature)
 
     def evaluate_natively(self, episodes: int = 10, seed: int = 0) -> np.ndarray:
         """Returns the returns [E] of fresh whole episodes in the environment's own simulator.

@@ -11,6 +11,7 @@ from rl_es import registry
 from rl_es.errors import UserError
 from rl_es.interfaces import NativeStep
 from rl_es.results import text_files
+from rl_es.rollout.sampling import pass_at
 from rl_es.tools import evaluate
 from rl_es.training.policies import find_policy, native_seeds
 from tests.running import ran, sweep_of
@@ -107,6 +108,27 @@ def test_native_physics_beside_it(
     assert "native physics: Counter 1.0" in lines
 
 
+def test_pass_at_k_beside_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sampled = find_policy(folder, "pendulum", "low rank", 1).sample_returns(8, 6, 2, 1.5)
+    success = float(np.median(sampled[0]))  # half of the answers to one start, all or none to most
+    options: dict[str, Any] = {"answers": 6, "temperature": 1.5, "success": success}
+    evaluate.evaluate_policies(
+        folder, env="pendulum", episodes=8, seed=2, pass_at=(1, 4), **options
+    )
+    row = next(r for r in rows(folder) if (r["label"], r["seed"]) == ("low rank", "1"))
+    for k in (1, 4):
+        assert float(row[f"pass_at_{k}"]) == pytest.approx(pass_at(sampled >= success, k))
+    assert {name: float(row[name]) for name in options} == options
+    assert float(row["pass_at_1"]) < float(row["pass_at_4"])
+    evaluate.evaluate_policies(folder, env="pendulum", episodes=8, seed=2)
+    names = ("return_mean", "return_max")
+    plain = next(r for r in rows(folder) if r["run_id"] == row["run_id"])
+    assert [plain[name] for name in names] == [row[name] for name in names]
+    assert "pass_at_1" not in plain and "answers" not in plain
+    line = next(x for x in capsys.readouterr().out.splitlines() if "pass@4" in x)
+    assert "pass@1" in line
+
+
 def test_native_seeds_are_a_function_of_the_seed() -> None:
     assert native_seeds(3, 9)[:4] == native_seeds(3, 4)
     assert len({*native_seeds(3, 9), *native_seeds(4, 9)}) == 18
@@ -117,6 +139,9 @@ def test_native_seeds_are_a_function_of_the_seed() -> None:
     [
         ({"env": "pendulun"}, "no final policy of environment 'pendulun'; did you mean 'pendulum'"),
         ({"env": "car", "label": "low-rank"}, "of label 'low-rank'; did you mean 'low rank'"),
+        ({"pass_at": (0,)}, "--pass-at: must be at least 1"),
+        ({"pass_at": (2, 17)}, "--answers: must be at least 17; is 16"),
+        ({"pass_at": (2,), "temperature": 0.0}, "--temperature: must be at least 0.01"),
         ({"stage": "finale"}, "unknown stage 'finale'; did you mean 'final'"),
         ({"episodes": 0}, "--episodes: must be at least 1"),
         ({"seed": -1}, "--seed: must be at least 0"),
