@@ -467,6 +467,14 @@ class Generative(Environment, Protocol):
         ...
 
 
+class Transcribed(Environment, Protocol):
+    """An environment whose episodes can be read as text, such as questions and answers."""
+
+    def transcribe(self, actions: np.ndarray) -> str:
+        """Returns an episode as a line of text, by its actions [T, ...]."""
+        ...
+
+
 class Solved(Environment, Protocol):
     """An environment whose expected gradient estimates are known exactly."""
 

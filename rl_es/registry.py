@@ -33,6 +33,8 @@ A suite file `envs/SUITE.py` has
   `rl_es.interfaces.Drawing`, and the function that returns one of this size in pixels.
 - `GENERATIVE`, optional: the names whose environment is a `rl_es.interfaces.Generative`. A replay
   of these is a text that the policy writes.
+- `TRANSCRIBED`, optional: the names whose environment is a `rl_es.interfaces.Transcribed`. A replay
+  of these is the text of some episodes.
 
 A file of several small suites, each with options of its own, has `SUITES` instead: objects with
 the attributes above, by the suite's name. Their docstrings describe them in `list`.
@@ -295,6 +297,24 @@ def generates_text(name: str) -> bool:
       UserError: no suite has it, or its plug-in cannot be loaded.
     """
     return name in getattr(environment_suite(name), "GENERATIVE", ())
+
+
+def is_transcribed(name: str) -> bool:
+    """Returns whether episodes of an environment are read as text.
+
+    Raises:
+      UserError: no suite has it, or its plug-in cannot be loaded.
+    """
+    return name in getattr(environment_suite(name), "TRANSCRIBED", ())
+
+
+def replays_as_text(name: str) -> bool:
+    """Returns whether a replay in an environment is a text, which the policy writes or is read as.
+
+    Raises:
+      UserError: no suite has it, or its plug-in cannot be loaded.
+    """
+    return generates_text(name) or is_transcribed(name)
 
 
 def data_digest(name: str, options: Any) -> str | None:

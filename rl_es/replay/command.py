@@ -226,7 +226,7 @@ def run_replay(
     if note:
         console.print(note)
     first = next(iter(policies.values()))
-    is_text = registry.generates_text(first.environment)
+    is_text = registry.replays_as_text(first.environment)
     kind = kind or ("txt" if is_text else "mp4")
     if kind == "txt" and not is_text:
         raise UserError(f"{first.environment} generates no text: choose mp4, gif or html, not txt")

@@ -90,8 +90,8 @@ def hash_policy(policy: PolicyManifest) -> str:
 
 
 def _are_of_text(stages: Stages) -> bool:
-    """Returns whether these policies write text."""
-    return any(registry.generates_text(policy.environment) for policy in stages.values())
+    """Returns whether the replays of these policies are texts."""
+    return any(registry.replays_as_text(policy.environment) for policy in stages.values())
 
 
 def _reusable_replays(
@@ -100,9 +100,17 @@ def _reusable_replays(
     """Returns the replays of these policies if all are there, else none: films share their pace."""
     hashes = {stage: hash_policy(policy) for stage, policy in stages.items()}
     if is_text:
-        form = EPISODE_SEEDS[0], text_samples.TOKENS, text_samples.TEMPERATURE
         sources = {
-            (policy.manifest["run_id"], stage, hashes[stage], *form)
+            replays.source_of(
+                {
+                    "text": "",
+                    "run_id": policy.manifest["run_id"],
+                    "stage": stage,
+                    "source": hashes[stage],
+                    "episode_seed": EPISODE_SEEDS[0],
+                    **text_samples.sample_form(policy.environment),
+                }
+            )
             for stage, policy in stages.items()
         }
         texts = [text for text in index.texts if replays.source_of(text) in sources]

@@ -1,7 +1,8 @@
 """Text that saved policies write, where an environment is of text: what a film is elsewhere.
 
 A sample begins after the separator in front of a document. Every token is drawn from the policy's
-distribution, and is what the policy observes next. Importing this loads no jax.
+distribution, and is what the policy observes next. Where episodes are read as text, as questions
+and answers are, a sample is some episodes of evaluation, a line each. Importing this loads no jax.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rl_es import registry
 from rl_es.results.files import write_text
 from rl_es.results.tables import finite
 from rl_es.training.policy_manifest import IDENTITY, PolicyManifest
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 TOKENS = 300  # of a sample
 TEMPERATURE = 1.0  # that of the distribution which rewards are paid for
+EPISODES = 10  # of a sample of episodes, whose seeds follow each other
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,13 @@ class TextSample:
       policy: whose text it is.
       text: characters that can be printed, and newlines.
       episode_seed: of what is drawn.
+      form: what else decides the text, by `sample_form`.
     """
 
     policy: PolicyManifest
     text: str
     episode_seed: int
+    form: Mapping[str, Any]
 
     @property
     def stage(self) -> str:
@@ -47,10 +52,10 @@ class TextSample:
         env_steps = self.policy.manifest.get("env_steps")
         after = f", after {env_steps:,} steps of training" if env_steps else ""
         after = ", before any training" if env_steps == 0 else after
-        return (
-            f"{self.stage}{after}: {TOKENS} tokens at temperature {TEMPERATURE:g}, "
-            f"episode seed {self.episode_seed}"
-        )
+        how = "{tokens} tokens at temperature {temperature:g}"
+        how = "{episodes} episodes with their returns" if "episodes" in self.form else how
+        how = how.format(**self.form)
+        return f"{self.stage}{after}: {how}, episode seed {self.episode_seed}"
 
     def entry(self, source: str) -> dict[str, Any]:
         """Returns its entry in `replays.json`; `source` is a hash of the policy."""
@@ -61,8 +66,7 @@ class TextSample:
             "env_steps": manifest.get("env_steps"),
             "return_mean": finite(manifest.get("return_mean")),
             "episode_seed": self.episode_seed,
-            "tokens": TOKENS,
-            "temperature": TEMPERATURE,
+            **self.form,
             "text": self.text,
             "source": source,
         }
@@ -82,6 +86,13 @@ def printable_text(content: bytes) -> str:
     )
 
 
+def sample_form(environment: str) -> dict[str, Any]:
+    """Returns the sizes that decide a sample in an environment, as they stand in `replays.json`."""
+    if registry.is_transcribed(environment):
+        return {"episodes": EPISODES}
+    return {"tokens": TOKENS, "temperature": TEMPERATURE}
+
+
 def sample_texts(
     loader: PolicyLoader, policies: Mapping[str, PolicyManifest], episode_seed: int
 ) -> list[TextSample]:
@@ -95,14 +106,16 @@ def sample_texts(
     Raises:
       UserError: a policy cannot be read, or its environment generates no text.
     """
-    return [
-        TextSample(
-            policy,
-            printable_text(loader.load(policy.path).generate(TOKENS, episode_seed, TEMPERATURE)),
-            episode_seed,
-        )
-        for policy in policies.values()
-    ]
+    samples = []
+    for policy in policies.values():
+        saved, form = loader.load(policy.path), sample_form(policy.environment)
+        if "episodes" in form:
+            seeds = range(episode_seed, episode_seed + EPISODES)
+            text = "\n".join(saved.transcribe(seed) for seed in seeds)
+        else:
+            text = printable_text(saved.generate(TOKENS, episode_seed, TEMPERATURE))
+        samples.append(TextSample(policy, text, episode_seed, form))
+    return samples
 
 
 def write_samples(path: Path, samples: Sequence[TextSample]) -> None:

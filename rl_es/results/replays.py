@@ -18,7 +18,7 @@ SCHEMA_VERSION = 1  # raised when films would look otherwise: those of another o
 FOLDER, FILE = "replays", "replays.json"
 FILES = {"video": ".mp4", "poster": ".png"}
 SOURCE = ("run_id", "stage", "source", "episode_seed", "width", "height")  # what decides a film
-TEXT_SOURCE = ("run_id", "stage", "source", "episode_seed", "tokens", "temperature")
+TEXT_SOURCE = ("run_id", "stage", "source", "episode_seed", "tokens", "temperature", "episodes")
 
 
 class _Replay(FileModel):
@@ -44,8 +44,9 @@ class _Film(_Replay):
 
 class _Text(_Replay):
     return_mean: float | None
-    tokens: int
-    temperature: float
+    tokens: int | None = None
+    temperature: float | None = None
+    episodes: int | None = None
     text: str
 
 
@@ -83,7 +84,7 @@ class ReplayIndex:
 
 def source_of(replay: dict[str, Any]) -> tuple[Any, ...]:
     """Returns what decides a film, the values of `SOURCE`, or a text, those of `TEXT_SOURCE`."""
-    return tuple(replay[name] for name in (TEXT_SOURCE if "text" in replay else SOURCE))
+    return tuple(replay.get(name) for name in (TEXT_SOURCE if "text" in replay else SOURCE))
 
 
 def read_replays(folder: Path) -> ReplayIndex:

@@ -19,7 +19,7 @@ import numpy as np
 
 from rl_es import plugins, registry
 from rl_es.errors import ConfigError, UserError, check_number, did_you_mean, short_traceback
-from rl_es.interfaces import Generative, Native, Snapshot
+from rl_es.interfaces import Generative, Native, Snapshot, Transcribed
 from rl_es.results import text_files
 from rl_es.rollout.acting import EpisodeActor, make_act_step
 from rl_es.rollout.evaluation import (
@@ -156,6 +156,19 @@ class PolicyEvaluator:
         tokens = np.asarray(self._generators[settings](key, snapshot))
         return b"".join(env.vocabulary[token] for token in tokens.tolist())
 
+    def transcribe(self, snapshot: Snapshot, seed: int) -> str:
+        """Returns the return of one episode, and the episode as text, on one line.
+
+        Raises:
+          UserError: episodes of the environment are not read as text.
+        """
+        name = self.task.name
+        if not registry.is_transcribed(name):
+            raise UserError(f"{name}: its episodes are no text; they are where answers are tokens")
+        env = cast(Transcribed, self.task.bare_environment())
+        trajectory = self.rollout(snapshot, seed, states=False)
+        return f"{trajectory.rewards.sum():g}  {env.transcribe(trajectory.actions)}"
+
     def actor(self, snapshot: Snapshot, seed: int) -> EpisodeActor:
         """Returns an actor at the start of an episode; actors share one compiled program."""
         actor = EpisodeActor(self.env.spec, self.policy.initial_state(), self._act_step, snapshot)
@@ -268,6 +281,14 @@ class SavedPolicy:
           UserError: the environment generates no text, or a number is out of bounds.
         """
         return self.evaluator.generate(self.snapshot, size, seed, temperature)
+
+    def transcribe(self, seed: int = 0) -> str:
+        """Returns the return of one episode, and the episode as text: a problem and its answer.
+
+        Raises:
+          UserError: episodes of the environment are not read as text.
+        """
+        return self.evaluator.transcribe(self.snapshot, seed)
 
     def actor(self, seed: int = 0) -> EpisodeActor:
         """Returns an actor of its own, for several environments that are stepped side by side."""

@@ -335,15 +335,22 @@ def _film(folder: Path, film: Mapping[str, Any], inline: Collection[Path]) -> di
 
 def _sample(text: Mapping[str, Any]) -> dict[str, Any]:
     """Returns a text, and a caption on its policy and on how it was drawn."""
-    drawn = (
-        f"{text['tokens']} tokens at temperature {text['temperature']:g}, "
-        f"episode seed {text['episode_seed']}"
-    )
+    if text.get("episodes") is not None:
+        drawn = f"{text['episodes']} episodes from"
+    else:
+        drawn = f"{text['tokens']} tokens at temperature {text['temperature']:g},"
+    drawn += f" episode seed {text['episode_seed']}"
     parts = [_training(text)]
     if text["return_mean"] is not None:
         parts.append(f"mean return {format_number(text['return_mean'])}")
     about = ", ".join(filter(None, parts))
-    return {"stage": text["stage"], "about": about, "drawn": drawn, "text": text["text"]}
+    return {
+        "stage": text["stage"],
+        "about": about,
+        "drawn": drawn,
+        "text": text["text"],
+        "are_episodes": text.get("episodes") is not None,
+    }
 
 
 def _training(replay: Mapping[str, Any]) -> str:
