@@ -11,7 +11,7 @@ from rl_es.config import Config, static
 from rl_es.errors import UserError, brief, did_you_mean
 
 INITS = ("normal", "zeros")
-NETWORKS = ("mlp", "linear", "cnn", "gru", "shared_mlp", "egg", "rwkv7", "parameters")
+NETWORKS = ("mlp", "linear", "cnn", "gru", "shared_mlp", "egg", "gru_lm", "rwkv7", "parameters")
 
 
 def _check_network(name: str) -> str:
@@ -43,13 +43,13 @@ class PolicyConfig(Config):
     network: Annotated[str, AfterValidator(_check_network)] = static(
         "mlp",
         "mlp, linear (without bias), cnn, gru, shared_mlp (on each row of an observation), egg (a "
-        "language model in integers), rwkv7 (a language model), parameters (the action itself), "
-        "or a Flax Linen module as package.module:Class or ./file.py:Class",
+        "language model in integers), gru_lm and rwkv7 (language models), parameters (the action "
+        "itself), or a Flax Linen module as package.module:Class or ./file.py:Class",
     )
     widths: tuple[Width, ...] = static(
         (64, 64),
         "hidden layers; cnn: dense layers after the convolution; gru: the last is its state; egg, "
-        "rwkv7: the layers, all of one width",
+        "gru_lm, rwkv7: the layers, all of one width",
         strict=False,
     )
     activation: Literal["tanh", "relu", "pqn"] = static(

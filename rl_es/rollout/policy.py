@@ -36,11 +36,13 @@ from rl_es.interfaces import (
 )
 from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.egg import make_egg
+from rl_es.rollout.gru_lm import make_gru_lm
 from rl_es.rollout.heads import Categorical, Head, make_head, stochastic
 from rl_es.rollout.networks import CNN, GRU, MLP, SharedMLP, carry_of, check_inputs, outputs_field
 from rl_es.rollout.rwkv7 import make_rwkv7
 
 THETA = "theta"
+LANGUAGE_MODELS = {"egg": make_egg, "gru_lm": make_gru_lm, "rwkv7": make_rwkv7}
 
 
 @dataclass(frozen=True, eq=False)
@@ -293,10 +295,8 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
         if not config.widths:
             raise UserError("widths: gru needs at least one, the width of its state")
         module = GRU(**common)
-    elif config.network == "egg":
-        module = make_egg(config, spec, head.outputs)
-    elif config.network == "rwkv7":
-        module = make_rwkv7(config, spec, head.outputs)
+    elif config.network in LANGUAGE_MODELS:
+        module = LANGUAGE_MODELS[config.network](config, spec, head.outputs)
     else:
         module = _import_network(config.network, head.outputs)
     return ModulePolicy(module, head, shape, zeros=config.init == "zeros")
