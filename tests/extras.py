@@ -26,6 +26,7 @@ MODULES = {
     "hpo": "optuna",
     "ppo": "rejax",
     "ray": "ray",
+    "reasoning": "reasoning_gym",
     "tensorboard": "tensorboard",
     "wandb": "wandb",
 }
@@ -41,7 +42,8 @@ def require(extra: str) -> None:
 def marks(name: str) -> list[pytest.MarkDecorator]:
     """Returns the marks of a test of an agent or an environment, by its name in sweep files."""
     extra = name.partition("/")[0]
-    return [pytest.mark.extra(extra)] if extra in MODULES else []
+    is_needed = extra in SUITES or name in MODULES  # reasoning/ has an extra, and works without it
+    return [pytest.mark.extra(extra)] if is_needed else []
 
 
 def require_rendering() -> None:

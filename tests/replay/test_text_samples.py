@@ -154,3 +154,49 @@ def test_films_from_before_give_way_to_texts(
 )
 def test_what_cannot_be_printed_is_escaped(content: bytes, text: str) -> None:
     assert printable_text(content) == text
+
+
+ANSWERS = """
+name: answered
+seeds: 1
+defaults:
+  budget: {generations: 2}
+  evaluation: {points: 2, episodes: 2}
+  policy: {network: gru_lm, widths: [4], head: deterministic}
+environments:
+  - {name: reasoning/sums, label: sums, options: {numbers: 2, largest_result: 40}}
+agents: [{name: eggroll, with: {population: 2}}]
+"""
+
+
+def test_answers_are_shown_with_their_questions(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(execution, "prepare_jax", lambda devices: None)
+        folder = ran(tmp_path, sweep_of(ANSWERS))
+    assert cli.main(["report", str(folder)]) == 0
+    assert "sampled text of sums" in capsys.readouterr().err
+    texts = index_of(folder)["texts"]
+    assert {text["stage"] for text in texts} >= {"early", "final"}
+    policy = load_policy(folder / "policies" / texts[-1]["run_id"] / "final.json")
+    for text in texts:
+        assert (text["episodes"], text["episode_seed"]) == (text_samples.EPISODES, 0)
+        lines = text["text"].split("\n")
+        assert len(lines) == text_samples.EPISODES
+        assert all(re.match(r"[01]  \d+ [+-] \d+ = :", line) for line in lines)
+    assert [policy.transcribe(seed) for seed in range(text_samples.EPISODES)] == lines
+    assert "what the policy is asked" in (folder / "report.html").read_text()
+    says: list[str] = []
+    report.write(folder, says.append)
+    assert says == [] and index_of(folder)["texts"] == texts
+    path = command.run_replay(folder, stage="final")
+    assert path.suffix == ".txt" and path.read_text().endswith(texts[-1]["text"] + "\n")
+    with pytest.raises(UserError, match="reasoning/sums generates no text"):
+        policy.generate()
+
+
+def test_where_episodes_are_no_text_it_is_said(written: Path) -> None:
+    policy = load_policy(next(written.glob("policies/*/final.json")))
+    with pytest.raises(UserError, match="^text/python_docs: its episodes are no text"):
+        policy.transcribe()
