@@ -60,6 +60,8 @@ def _draw_returns(
 ) -> Figure:
     """Draws a panel per environment: return against x."""
     curves, runs, legend = results.curves, results.runs, results.legend
+    if options.sheet.log_x:  # lines from zero to the first evaluation would look like learning
+        curves, x = curves[x > 0], x[x > 0]
     single, far = False, set[tuple[str, float]]()
     names = {env: results.return_label(env) for env in results.environments}
     figure, axes = drawing.panel_grid(options.sheet, len(results.environments), 2.35, 1.8)
@@ -91,6 +93,8 @@ def draw_best_so_far(results: ResultTables, options: FigureOptions) -> Figure:
     """Draws a panel per environment: the mean over seeds of each seed's best so far."""
     curves, runs, legend = results.curves, results.runs, results.legend
     best, steps, single = best_so_far(curves), curves["env_steps"], False
+    if options.sheet.log_x:
+        curves, best, steps = curves[steps > 0], best[steps > 0], steps[steps > 0]
     figure, axes = drawing.panel_grid(options.sheet, len(results.environments), 2.5, 1.9)
     for panel, env in zip(axes, results.environments, strict=True):
         env_runs = runs[runs["env"] == env]
