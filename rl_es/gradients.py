@@ -26,6 +26,7 @@ from rich.console import Console
 from rl_es.config import split_traced
 from rl_es.errors import UserError
 from rl_es.evolution.moments import MatrixNoise
+from rl_es.evolution.perturbation import replace_leaves
 from rl_es.evolution.strategy import EvolutionStrategy
 from rl_es.interfaces import Environment, Episode, Hyper, Learner, Params, Solved
 from rl_es.results import gradient_estimates, manifest
@@ -147,7 +148,8 @@ def sampler(cell: Cell, learner: Learner) -> Sampler:
 
     def generation(state: Any, _: None) -> tuple[Any, tuple[Array, Array]]:
         state, segment, done = still.generation(state)
-        estimate = ravel_pytree(state.agent.optimiser)[0]
+        zeros = jax.tree.map(jnp.zeros_like, state.agent.params)  # where vectors are frozen
+        estimate = ravel_pytree(replace_leaves(zeros, state.agent.optimiser))[0]
         return state, (jnp.where(done.nonfinite_members > 0, jnp.nan, estimate), segment.steps)
 
     def sample(state: Any, _: None) -> tuple[Any, tuple[Array, Array]]:

@@ -45,6 +45,11 @@ def nest_by_path(leaves: Mapping[Path, Any]) -> Any:
     return unflatten_dict(dict(leaves))
 
 
+def replace_leaves(params: Params, some: Params) -> Params:
+    """Returns the parameters with those leaves replaced that another tree has at their paths."""
+    return nest_by_path({**leaves_by_path(params), **leaves_by_path(some)})
+
+
 def without_vectors(parameters: ParameterSpec) -> ParameterSpec:
     """Returns the parameters without vectors: biases, gains, log standard deviations.
 

@@ -37,6 +37,7 @@ from rl_es.evolution.perturbation import (
     LowRank,
     leaves_by_path,
     nest_by_path,
+    replace_leaves,
     without_vectors,
 )
 from rl_es.interfaces import (
@@ -155,7 +156,7 @@ class EvolutionStrategy(PairStrategy):
         params, optimiser, change = ascend(
             self.optimiser, hyper, lr, state.optimiser, self._perturbed(state.params), estimate
         )
-        params = nest_by_path({**leaves_by_path(state.params), **leaves_by_path(params)})
+        params = replace_leaves(state.params, params)
         ready = self.shaping.ready(state.shaping)
         if ready is not True:
             params, optimiser, change = jax.tree.map(

@@ -55,6 +55,17 @@ def rows(folder: Path, label: str):
     return found[(found["label"] == label) & (found["env"] == "steps-4")]
 
 
+def test_estimates_of_frozen_vectors_are_zero(settings, tmp_path):
+    changes = ("seeds=1", "budget.generations=8", "policy={widths: [2], head: deterministic}")
+    agents = "agents=[{name: full_rank_es, with: {freeze_vectors: true}}]"
+    gradients.run_gradients(sweep_of(TEXT, *changes, agents), tmp_path, quiet=True)
+    row = gradient_estimates.load(tmp_path).iloc[0]
+    # Bias, then kernel, of each layer: 2, 3 x 2, 3 and 2 x 3.
+    biases = np.array([1, 1, *6 * [0], 1, 1, 1, *6 * [0]], bool)
+    mean = np.asarray(row["mean"])
+    assert not mean[biases].any() and mean[~biases].all()
+
+
 def truth() -> np.ndarray:
     """The gradient of the return in the weights [M, N], flat: all steps' outer products."""
     env = Linear("linear", WINDOWS, SIZE)
