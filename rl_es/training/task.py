@@ -246,10 +246,11 @@ def make_learner(
       UserError: the agent, the policy and the environment do not fit together.
     """
     module = registry.agents.load(agent)
-    if hasattr(module, "make_learner"):
-        return module.make_learner(config, env, policy, normalise_observations)
-    strategy = module.make(config, ProblemSpec(policy.parameters, env.spec.episode_length))
-    return Evolution(strategy, env, policy, normalise_observations)
+    with suppress_loader_messages():  # importing or making one may run small compiled programs
+        if hasattr(module, "make_learner"):
+            return module.make_learner(config, env, policy, normalise_observations)
+        strategy = module.make(config, ProblemSpec(policy.parameters, env.spec.episode_length))
+        return Evolution(strategy, env, policy, normalise_observations)
 
 
 def make_training_setup(
