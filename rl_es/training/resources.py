@@ -3,7 +3,7 @@
 `pair_bytes` estimates what an antithetic pair needs from shapes alone: nothing is compiled, so that
 chunks can be chosen before. XLA mostly stays below the estimate: noise twice, what is perturbed
 directly for both members as well, particles three times (before, after, between), and every array
-that a policy computes. What a physics engine needs within a step is not known from outside.
+that a policy computes of a member's observation. What a physics engine needs within a step is not known from outside.
 
 `place_group` chooses the devices of a group's runs, the number of runs that share a call, and the
 number of chunks of a population. A placement changes results by rounding at most, so that it is no
@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import Literal
 
 from rl_es.errors import UserError
 from rl_es.evolution.perturbation import PAIRS_PER_KEY
@@ -91,17 +92,25 @@ def _observation_bytes(learner: Learner) -> int:
 
 
 def _activation_bytes(learner: Evolution) -> int:
-    """Returns the bytes of all arrays that a policy computes for one action."""
+    """Returns the bytes of all arrays that a policy computes for one action.
+
+    What it computes of its parameters alone, such as their rounding, is shared by all members.
+    """
     env, policy = learner.env, learner.policy
 
     def example() -> Any:
         key = jax.random.key(0)
         return policy.init(key), policy.initial_state(), env.reset(key)[1], key
 
-    jaxpr = jax.make_jaxpr(policy.act)(*jax.eval_shape(example)).jaxpr
-    return sum(
-        tree_bytes(variable.aval) for equation in jaxpr.eqns for variable in equation.outvars
-    )
+    params, *inputs = jax.eval_shape(example)
+    jaxpr = jax.make_jaxpr(policy.act)(params, *inputs).jaxpr
+    of_member = {*jaxpr.invars[len(jax.tree.leaves(params)) :]}
+    total = 0
+    for equation in jaxpr.eqns:
+        if any(not isinstance(x, Literal) and x in of_member for x in equation.invars):
+            of_member.update(equation.outvars)
+            total += sum(tree_bytes(variable.aval) for variable in equation.outvars)
+    return total
 
 
 def device_memory(devices: int) -> int:

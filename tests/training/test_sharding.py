@@ -7,7 +7,7 @@ import jax
 import numpy as np
 import pytest
 
-from rl_es.agents import eggroll, full_rank_es, pes, truncated_es
+from rl_es.agents import egg, eggroll, full_rank_es, pes, truncated_es
 from rl_es.config import split_traced
 from rl_es.envs import gymnax
 from rl_es.interfaces import Limit, ProblemSpec
@@ -19,6 +19,7 @@ from rl_es.training.compilation import Compiler, Program
 from rl_es.training.learner import Evolution
 from rl_es.training.resources import pair_bytes
 from rl_es.training.sharding import Placement, PopulationSharding, fewest_chunks, to_host
+from tests.toys import Letters
 
 CARTPOLE = TimeLimit(gymnax.make("CartPole-v1", gymnax.Options()), 30)
 
@@ -34,7 +35,7 @@ def make_learner(
 
 def compile_learner(learner: Evolution, settings: Any, placement: Placement) -> Program:
     sharded = replace(learner, sharding=placement.population)
-    evaluate = make_evaluator(CARTPOLE, learner.policy, 2)
+    evaluate = make_evaluator(TimeLimit(learner.env, 30), learner.policy, 2)
     lanes = placement.runs
     return Compiler().compile(sharded, settings, lanes, evaluate, "", placement)
 
@@ -105,6 +106,19 @@ def test_memory_is_estimated_within_a_factor_of_three(agent: Any, network: str) 
     if agent is not pes:  # whose accumulators are there for all pairs at any time
         bytes_in_chunks = compile_learner(learner, settings, Placement(chunks=8)).memory_bytes
         assert bytes_in_chunks < bytes_at_once / 2
+
+
+def test_what_members_share_is_not_counted_for_each_pair() -> None:
+    """The network rounds its parameters, once for all members."""
+    config = PolicyConfig(network="egg", widths=(64, 64), head="deterministic")
+    env = Letters()
+    policy = make_policy(config, env.spec)
+    agent = egg.make(egg.Hyperparameters(population=1024), ProblemSpec(policy.parameters, None))
+    learner = Evolution(agent, env, policy)
+    settings = {"decay": 0.015}
+    estimate = learner.pairs * sum(pair_bytes(learner, settings))
+    bytes_at_once = compile_learner(learner, settings, Placement()).memory_bytes
+    assert bytes_at_once / 4 < estimate < 4 * bytes_at_once
 
 
 def test_chunks_join_again_whatever_is_empty() -> None:
