@@ -3,7 +3,8 @@
 `pair_bytes` estimates what an antithetic pair needs from shapes alone: nothing is compiled, so that
 chunks can be chosen before. XLA mostly stays below the estimate: noise twice, what is perturbed
 directly for both members as well, particles three times (before, after, between), and every array
-that a policy computes of a member's observation. What a physics engine needs within a step is not known from outside.
+that a policy computes of a member's observation. What a physics engine needs within a step is not
+known from outside.
 
 `place_group` chooses the devices of a group's runs, the number of runs that share a call, and the
 number of chunks of a population. A placement changes results by rounding at most, so that it is no
