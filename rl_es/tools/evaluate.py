@@ -195,7 +195,8 @@ def _show(evaluations: pd.DataFrame) -> None:
 def _means(rows: pd.DataFrame, kinds: Sequence[str], chances: Sequence[Any]) -> Iterator[str]:
     """Yields mean returns in each physics and pass@k, of several runs with standard deviations."""
     for kind in kinds:
-        yield _mean(rows["return_mean"][rows["physics"] == kind].to_numpy(), 1)
+        returns = rows["return_mean"][rows["physics"] == kind].to_numpy()
+        yield _mean(returns, 1 if np.abs(returns).max(initial=0.0) >= 10 else 3)
     for name in chances:
         yield _mean(rows[name].dropna().to_numpy(), 3)
 
