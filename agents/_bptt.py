@@ -42,6 +42,7 @@ from rl_es.rollout.unroll import (
     start_particle,
     unroll_window,
 )
+from rl_es.training.compilation import dependent_variables
 from rl_es.training.learner import GenerationMetrics, run_generations
 
 
@@ -235,10 +236,7 @@ def passes_gradient(function: Callable[[Params], Any], params: Params) -> bool:
 
     cotangents = jax.eval_shape(function, params)
     program = jax.make_jaxpr(pull_back)(params, cotangents).jaxpr
-    dependents = {*program.invars[len(jax.tree.leaves(params)) :]}
-    for equation in program.eqns:
-        if any(not isinstance(x, Literal) and x in dependents for x in equation.invars):
-            dependents.update(equation.outvars)
+    dependents = dependent_variables(program, program.invars[len(jax.tree.leaves(params)) :])
     return any(not isinstance(x, Literal) and x in dependents for x in program.outvars)
 
 

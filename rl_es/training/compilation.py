@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import platformdirs
+from jax.extend.core import Literal
 
 from rl_es.errors import UserError, brief, short_reason
 from rl_es.interfaces import Hyper, Learner, Limit, Rows, Snapshot
@@ -134,6 +135,15 @@ def suppress_loader_messages() -> Iterator[None]:
             for line in buffer:
                 if b"+prefer-no-" not in line or b"cpu_aot_loader" not in line:
                     os.write(2, line)
+
+
+def dependent_variables(program: Any, inputs: Iterable[Any]) -> set[Any]:
+    """Returns the variables of a jaxpr that depend on some of its inputs, these included."""
+    dependents = {*inputs}
+    for equation in program.eqns:
+        if any(not isinstance(x, Literal) and x in dependents for x in equation.invars):
+            dependents.update(equation.outvars)
+    return dependents
 
 
 @dataclass(frozen=True)

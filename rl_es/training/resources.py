@@ -20,14 +20,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Literal
 
 from rl_es.errors import UserError
 from rl_es.evolution.perturbation import PAIRS_PER_KEY
 from rl_es.interfaces import Episode, Learner
 from rl_es.rollout.unroll import start_particle
 from rl_es.training import multihost
-from rl_es.training.compilation import scalar_leaves
+from rl_es.training.compilation import dependent_variables, scalar_leaves
 from rl_es.training.learner import Evolution
 from rl_es.training.sharding import Placement, fewest_chunks
 
@@ -105,13 +104,9 @@ def _activation_bytes(learner: Evolution) -> int:
 
     params, *inputs = jax.eval_shape(example)
     jaxpr = jax.make_jaxpr(policy.act)(params, *inputs).jaxpr
-    of_member = {*jaxpr.invars[len(jax.tree.leaves(params)) :]}
-    total = 0
-    for equation in jaxpr.eqns:
-        if any(not isinstance(x, Literal) and x in of_member for x in equation.invars):
-            of_member.update(equation.outvars)
-            total += sum(tree_bytes(variable.aval) for variable in equation.outvars)
-    return total
+    of_member = dependent_variables(jaxpr, jaxpr.invars[len(jax.tree.leaves(params)) :])
+    outputs = (variable for equation in jaxpr.eqns for variable in equation.outvars)
+    return sum(tree_bytes(variable.aval) for variable in outputs if variable in of_member)
 
 
 def device_memory(devices: int) -> int:
