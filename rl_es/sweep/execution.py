@@ -22,7 +22,7 @@ from rl_es.results import manifest
 from rl_es.sweep import surfaces
 from rl_es.sweep.cells import ALL_GROUPS, Shard, expand_cells, group_cells
 from rl_es.sweep.groups import BackgroundCompile, GroupRunner
-from rl_es.sweep.progress import Progress
+from rl_es.sweep.progress import Progress, SweepStart
 from rl_es.sweep.queue import (
     ClaimedGroup,
     GroupQueue,
@@ -110,7 +110,8 @@ def run_sweep(
     if excess := describe_excess_devices(resources):
         progress.note(excess, False)
     fractions = store.fractions(cell for cell in cells if cell.run_id in versions)
-    progress.begin(left, len(cells) - len(versions) - failed_before, len(cells), fractions)
+    done = len(cells) - len(versions) - failed_before
+    progress.begin(SweepStart(left, done, len(cells), fractions))
     if failed_before:
         progress.note(
             f"{failed_before} of {len(cells)} cells failed before: --retry-failed runs them"

@@ -17,6 +17,23 @@ from rl_es.sweep.cells import Cell, Group
 LEAST_SHARE, LEAST_SECONDS = 0.02, 20.0
 
 
+class SweepStart(NamedTuple):
+    """What is left of a sweep when it starts.
+
+    Attributes:
+      groups: Those with cells left to run.
+      done: Number of cells that an earlier call finished.
+      total: Number of cells of the sweep.
+      fractions: Share of its budget that each cell left has used before, by run_id; None: all cells
+        of the groups are left, and none has begun.
+    """
+
+    groups: Sequence[Group]
+    done: int
+    total: int
+    fractions: Mapping[str, float] | None = None
+
+
 class CellReport(NamedTuple):
     """A report of a cell that runs.
 
@@ -38,22 +55,8 @@ class CellReport(NamedTuple):
 class Progress:
     """Receives the reports of a sweep, and ignores them."""
 
-    def begin(
-        self,
-        groups: Sequence[Group],
-        done: int,
-        total: int,
-        fractions: Mapping[str, float] | None = None,
-    ) -> None:
-        """Reports the start.
-
-        Args:
-          groups: those with cells left to run.
-          done: number of cells that an earlier call finished.
-          total: number of cells of the sweep.
-          fractions: share of its budget that each cell left has used before, by run_id; None: all
-            cells of the groups are left, and none has begun.
-        """
+    def begin(self, start: SweepStart) -> None:
+        """Reports the start."""
 
     def compiling(self, group: Group, seconds: float | None) -> None:
         """Reports that a compilation starts (None), or has ended after `seconds`."""
@@ -100,20 +103,14 @@ class ProgressTally(Progress):
         self._fractions: Mapping[str, float] = {}
         self._weight = self._weight_done = 0.0
 
-    def begin(
-        self,
-        groups: Sequence[Group],
-        done: int,
-        total: int,
-        fractions: Mapping[str, float] | None = None,
-    ) -> None:
+    def begin(self, start: SweepStart) -> None:
         """Starts the count."""
         with self.lock:
-            self.done, self.total = done, total
-            cells = [cell for group in groups for cell in group.cells]
-            if fractions is not None:
-                cells = [cell for cell in cells if cell.run_id in fractions]
-            self._fractions = fractions or {}
+            self.done, self.total = start.done, start.total
+            cells = [cell for group in start.groups for cell in group.cells]
+            if start.fractions is not None:
+                cells = [cell for cell in cells if cell.run_id in start.fractions]
+            self._fractions = start.fractions or {}
             self._one_kind = len({_budget_kind(cell) for cell in cells}) <= 1
             self._weight = sum(map(self._weigh, cells))
             self._start_time = self._last_time = self.clock()
@@ -236,19 +233,14 @@ class ProgressLines(ProgressTally):
         self._report_time = clock()
         self._has_begun = False
 
-    def begin(
-        self,
-        groups: Sequence[Group],
-        done: int,
-        total: int,
-        fractions: Mapping[str, float] | None = None,
-    ) -> None:
+    def begin(self, start: SweepStart) -> None:
         """Prints how much is left to run."""
         with self.lock:
-            super().begin(groups, done, total, fractions)
+            super().begin(start)
             self._has_begun = True
-            left = f"{total - done} of {total} cells to run"
-            self.note(f"{left}, in {len(groups)} group{'' if len(groups) == 1 else 's'}", False)
+            left = f"{start.total - start.done} of {start.total} cells to run"
+            count = len(start.groups)
+            self.note(f"{left}, in {count} group{'' if count == 1 else 's'}", False)
 
     def compiling(self, group: Group, seconds: float | None) -> None:
         """Prints the start or the end of a compilation."""
@@ -318,15 +310,9 @@ class LiveTable(ProgressTally):
             console=console or Console(), get_renderable=self.render, refresh_per_second=4
         )
 
-    def begin(
-        self,
-        groups: Sequence[Group],
-        done: int,
-        total: int,
-        fractions: Mapping[str, float] | None = None,
-    ) -> None:
+    def begin(self, start: SweepStart) -> None:
         """Starts the display."""
-        super().begin(groups, done, total, fractions)
+        super().begin(start)
         self._live.start()
 
     def finish(self, cell: Cell, status: str, final_return: float, seconds: float) -> None:

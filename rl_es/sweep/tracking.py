@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from rl_es.errors import UserError, short_reason
 from rl_es.results import tables
 from rl_es.sweep.cells import Cell, Group
-from rl_es.sweep.progress import CellReport, Progress
+from rl_es.sweep.progress import CellReport, Progress, SweepStart
 
 INTERVAL_SECONDS = 2.0  # between two looks at a cell; runs write their curves as often
 
@@ -66,15 +66,9 @@ class TrackedProgress(Progress):
         self._times: dict[str, float] = {}  # of the last look at each cell, by run_id
         self._counts: dict[str, int] = {}  # rows of each cell that were sent, by run_id
 
-    def begin(
-        self,
-        groups: Sequence[Group],
-        done: int,
-        total: int,
-        fractions: Mapping[str, float] | None = None,
-    ) -> None:
+    def begin(self, start: SweepStart) -> None:
         """Passes the start on."""
-        self._progress.begin(groups, done, total, fractions)
+        self._progress.begin(start)
 
     def compiling(self, group: Group, seconds: float | None) -> None:
         """Passes a compilation on."""

@@ -17,7 +17,7 @@ from rl_es.sweep import execution
 from rl_es.sweep.cells import Cell, expand_cells, group_cells, matching_agents
 from rl_es.sweep.execution import stop_on_signal
 from rl_es.sweep.groups import GroupRunner
-from rl_es.sweep.progress import Progress
+from rl_es.sweep.progress import Progress, SweepStart
 from rl_es.sweep.queue import (
     Compile,
     PlacedGroup,
@@ -64,7 +64,7 @@ def run_search(
     # The cells of a random search: the guided one has as many, with the same budgets.
     cells = expand_cells(sweep)
     store.write_manifest(sweep, cells, cells=len(cells), command=[*command])
-    progress.begin(group_cells(cells), 0, len(cells))
+    progress.begin(SweepStart(group_cells(cells), 0, len(cells)))
     records: list[TrialRecord] = []
     with stop_on_signal() as stop:
         runner = TrialRunner(store, progress, resources, stop)

@@ -13,6 +13,7 @@ from rl_es.sweep.progress import (
     Progress,
     ProgressLines,
     ProgressTally,
+    SweepStart,
     format_duration,
     make_progress,
 )
@@ -54,7 +55,7 @@ def test_tally(toy_cells: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> None:
     (first, second, third, _), groups = toy_cells
     clock = Clock()
     tally = ProgressTally(clock)
-    tally.begin(groups, done=0, total=4)
+    tally.begin(SweepStart(groups, done=0, total=4))
     assert tally.seconds_to_go is None and tally.left == 4
     tally.compiling(groups[0], None)
     clock.now = 2.0
@@ -80,7 +81,9 @@ def test_cells_done_before_are_not_work(
     cells, groups = toy_cells
     clock = Clock()
     tally = ProgressTally(clock)
-    tally.begin(groups, done=2, total=4, fractions={cell.run_id: 0.0 for cell in cells[2:]})
+    tally.begin(
+        SweepStart(groups, done=2, total=4, fractions={cell.run_id: 0.0 for cell in cells[2:]})
+    )
     clock.now = 10.0
     tally.finish(cells[2], "finished", 1.0, 10.0)
     assert tally.share == pytest.approx(0.5) and tally.seconds_to_go == pytest.approx(10)
@@ -92,7 +95,7 @@ def test_what_a_cell_did_before_is_not_work(
     (*_, cell), groups = toy_cells
     clock = Clock()
     tally = ProgressTally(clock)
-    tally.begin(groups, done=3, total=4, fractions={cell.run_id: 0.6})
+    tally.begin(SweepStart(groups, done=3, total=4, fractions={cell.run_id: 0.6}))
     clock.now = 10.0
     tally.running(CellReport(cell, 0.8, 1.0, 240, 6.0))
     assert tally.share == pytest.approx(0.5) and tally.seconds_to_go == pytest.approx(10)
@@ -102,7 +105,7 @@ def test_generations_count_by_their_population() -> None:
     cells = expand_cells(sweep_of(POPULATIONS))
     clock = Clock()
     tally = ProgressTally(clock)
-    tally.begin(group_cells(cells), done=0, total=len(cells))
+    tally.begin(SweepStart(group_cells(cells), done=0, total=len(cells)))
     clock.now = 30.0
     for cell in cells:
         if cell.settings["population"] == 4:
@@ -111,7 +114,7 @@ def test_generations_count_by_their_population() -> None:
 
 
 def _report(display: Progress, cells: tuple[Cell, ...], groups: tuple[Group, ...]) -> None:
-    display.begin(groups, 0, 4)
+    display.begin(SweepStart(groups, 0, 4))
     display.compiling(groups[0], None)
     display.compiling(groups[0], 3.25)
     for step in range(5):
@@ -152,7 +155,7 @@ def test_running_lines_are_throttled(toy_cells: tuple[tuple[Cell, ...], tuple[Gr
     cells, groups = toy_cells
     stream, clock = io.StringIO(), Clock()
     display = ProgressLines(stream, clock=clock)
-    display.begin(groups, 0, 4)
+    display.begin(SweepStart(groups, 0, 4))
     for second in range(1, 36):
         clock.now = float(second)
         display.running(CellReport(cells[0], second / 100, 1.0, second, 1.0))
@@ -173,7 +176,7 @@ def test_table_rows(toy_cells: tuple[tuple[Cell, ...], tuple[Group, ...]]) -> No
     cells, groups = toy_cells
     console = Console(file=io.StringIO(), width=100)
     display = LiveTable(console, rows=2)
-    ProgressTally.begin(display, groups, 0, 4)
+    ProgressTally.begin(display, SweepStart(groups, 0, 4))
     display.clock = clock = Clock()
     display.compiling(groups[1], None)
     clock.now = 100.0
@@ -193,7 +196,7 @@ def test_threads(kind: str, toy_cells: tuple[tuple[Cell, ...], tuple[Group, ...]
     display = (
         ProgressLines(stream, interval=0) if kind == "lines" else LiveTable(Console(file=stream))
     )
-    display.begin(groups, 0, 200)
+    display.begin(SweepStart(groups, 0, 200))
 
     def work() -> None:
         for step in range(50):
