@@ -25,16 +25,16 @@ from rl_es.errors import ConfigError, ConfigPath, brief, did_you_mean
 
 # The figures that a report draws only on request.
 OptionalFigure = Literal[
-    "generations", "best_so_far", "frontier", "time_ratio", "time_to_threshold"
+    "generations", "episodes", "best_so_far", "frontier", "time_ratio", "time_to_threshold"
 ]
 FigureName = Literal[
     "learning_curves", "final_returns", "aggregate_curves", "aggregates", "normalised", "profiles",
-    "improvement", "wall_clock", "generations", "frontier", "time_ratio", "success",
+    "improvement", "wall_clock", "generations", "episodes", "frontier", "time_ratio", "success",
     "time_to_threshold", "ablation", "sensitivity", "parameters", "surface", "best_so_far",
     "variance", "rank_bias", "share_of_inference", "parts", "cost_against_width",
 ]  # fmt: skip
 # Those whose x axis is what a run has spent.
-CurveName = Literal["learning_curves", "wall_clock", "generations", "best_so_far"]
+CurveName = Literal["learning_curves", "wall_clock", "generations", "episodes", "best_so_far"]
 SizeName = Literal["auto", "column", "page"]
 LegendPlace = Literal["figure", "file", "none"]
 MIN_INCHES, MAX_INCHES = 1.0, 100.0

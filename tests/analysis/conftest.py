@@ -34,6 +34,7 @@ def write_run(
     rows = [
         {
             "generation": 10 * place,
+            "episodes": 640 * place,
             "env_steps": int(steps[place]),
             "wall_seconds": 2.0 * place,
             "lanes": lanes,

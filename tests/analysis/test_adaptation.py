@@ -91,7 +91,9 @@ def test_the_same_from_the_sweep_file_the_command_line_and_python(
     assert [path.read_bytes()] == pictures
 
 
-@pytest.mark.parametrize("kind", ["learning_curves", "wall_clock", "generations", "best_so_far"])
+@pytest.mark.parametrize(
+    "kind", ["learning_curves", "wall_clock", "generations", "episodes", "best_so_far"]
+)
 def test_curves_on_a_logarithmic_axis(folder: Path, kind: str) -> None:
     figure = rl_es.plot(folder, kind, x_scale="log", replicates=20)
     for panel in figure.axes:

@@ -120,9 +120,18 @@ def test_the_curves_are_those_of_the_figures(results: Results) -> None:
     folder = results(lanes=2, ends={("pendulum", "pes", 1): "diverged"})
     tables = load_results(folder)
     data = html.curve_data(tables, replicates=100)
-    axes = {"environment steps": "env_steps", "generations": "generation"}
+    axes = {
+        "environment steps": "env_steps",
+        "generations": "generation",
+        "episodes": "episodes",
+    }
     titles = [axis["title"] for axis in data["axes"]]
-    assert titles == ["environment steps", "wall-clock seconds per run", "generations"]
+    assert titles == [
+        "environment steps",
+        "wall-clock seconds per run",
+        "generations",
+        "episodes",
+    ]
     for title, column in axes.items():
         for environment in data["environments"]:
             for curve in environment["curves"][titles.index(title)]:

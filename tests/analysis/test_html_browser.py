@@ -211,7 +211,7 @@ def test_the_axis_switches_on_a_phone(open_report: Callable[..., Visit]) -> None
     page = open_report("phone").page
     furthest = "Math.max(...document.querySelector('.plot').data.at(-1).x)"
     values = {}
-    for name in ("generations", "wall-clock seconds per run", "environment steps"):
+    for name in ("generations", "episodes", "wall-clock seconds per run", "environment steps"):
         page.get_by_role("radio", name=name).check()
         assert page.locator(".plot .xtitle").all_text_contents() == [name] * 3
         values[name] = page.evaluate(furthest)

@@ -22,7 +22,14 @@ SEVERAL = (
 )
 COMPLETE = f"{SEVERAL}, of which one has scores in each"
 # A report has these only where the sweep requests them.
-OPTIONAL = ("generations", "best_so_far", "frontier", "time_ratio", "time_to_threshold")
+OPTIONAL = (
+    "generations",
+    "episodes",
+    "best_so_far",
+    "frontier",
+    "time_ratio",
+    "time_to_threshold",
+)
 
 
 def all_environments(results: ResultTables, options: FigureOptions) -> list[str]:
@@ -101,6 +108,12 @@ _KINDS: tuple[FigureKind[ResultTables], ...] = (
     ),
     FigureKind(
         "generations", "Return against generations", returns.draw_over_generations, all_environments
+    ),
+    FigureKind(
+        "episodes",
+        "Return against episodes of training",
+        returns.draw_over_episodes,
+        all_environments,
     ),
     FigureKind(
         "frontier",

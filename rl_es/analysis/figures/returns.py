@@ -1,6 +1,7 @@
 """Figures of returns: learning curves, final returns, success rates, times to a threshold.
 
-Curves are means over seeds with bands, against environment steps, wall-clock time or generations.
+Curves are means over seeds with bands, against environment steps, wall-clock time, generations or
+episodes.
 Final returns are bars with an interval and a dot a seed. The success rate is the share of seeds
 that are at or above the threshold; the time to the threshold is drawn as the share of seeds that
 have reached it.
@@ -52,6 +53,11 @@ def draw_over_time(results: ResultTables, options: FigureOptions) -> Figure:
 def draw_over_generations(results: ResultTables, options: FigureOptions) -> Figure:
     """Draws a panel per environment: return against generations, of equal cost or not."""
     return _draw_returns(results, results.curves["generation"], "generations", options, ())
+
+
+def draw_over_episodes(results: ResultTables, options: FigureOptions) -> Figure:
+    """Draws a panel per environment: return against training episodes of all members."""
+    return _draw_returns(results, results.curves["episodes"], "episodes", options, ())
 
 
 @drawing.paper_style()

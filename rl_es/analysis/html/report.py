@@ -421,6 +421,7 @@ def curve_abscissae(curves: pd.DataFrame) -> dict[str, pd.Series]:
         "environment steps": curves["env_steps"].astype(float),
         "wall-clock seconds per run": per_run_seconds(curves),
         "generations": curves["generation"].astype(float),
+        "episodes": curves["episodes"].astype(float),
     }
     return {title: column for title, column in columns.items() if column.notna().any()}
 
