@@ -127,7 +127,8 @@ def _end(node: yaml.Node) -> int:
 
 
 def _line_end(text: str, position: int) -> int:
-    end = text.find("\n", position)
+    """Returns the end of the line of a value's end, which for lines of text is marked below it."""
+    end = text.find("\n", len(text[:position].rstrip()))
     return len(text) if end < 0 else end
 
 

@@ -16,6 +16,7 @@ LAYOUTS = {
     "a plain name": ("- CartPole-v1   # first", "- name: CartPole-v1   # first"),
     "braces": ("- {name: CartPole-v1, threshold: 1}  # first", "# first"),
     "a block": ("- name: CartPole-v1\n    threshold: 475   # solved\n\n  # below", "# below"),
+    "lines of text": ("- name: CartPole-v1\n    options:\n      text: |\n        a\n", "a"),
     "empty agents": ("- name: CartPole-v1\n    agents: {}   # none", "}   # none"),
     "agents": ("- name: CartPole-v1\n    agents:\n      open_es: {lr: 1}  # it", "# it"),
     "its own block": (
