@@ -2,7 +2,10 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from rl_es import cli, registry
@@ -54,6 +57,37 @@ def test_a_fault_of_an_environment(fault: str, check: str) -> None:
 def test_a_sound_environment() -> None:
     checks = EnvironmentChecks(faults.Sound()).checks()
     assert {result.state for name in checks for result in results_of(checks, name)} == {OK}
+
+
+class LateNoise(faults.Sound):
+    """A point that starts at the same place, and that keys push after some steps."""
+
+    def reset(self, key):
+        return super().reset(jax.random.key(0))
+
+    def step(self, key, state, action):
+        push = jnp.where(state.time > 4, 0.01 * jax.random.normal(key, (1,)), 0.0)
+        return self.after(state, state.position + 0.1 * jnp.clip(action, -1, 1) + push)
+
+
+class Determined(LateNoise):
+    """The same point without noise."""
+
+    def step(self, key, state, action):
+        return super().step(jax.random.key(1), state, action)
+
+
+@pytest.mark.parametrize(
+    ("env", "detail"),
+    [
+        (LateNoise, "the same key gives the same; other keys others"),
+        (Determined, "the same from every key: it is deterministic"),
+        (faults.Sound, "the same key gives the same; other keys others"),
+    ],
+)
+def test_an_environment_is_deterministic_if_no_step_depends_on_a_key(env: Any, detail: str) -> None:
+    (result,) = results_of(EnvironmentChecks(env()).checks(), "keys")
+    assert (result.state, result.detail) == (OK, detail)
 
 
 @pytest.mark.parametrize(("fault", "check"), AGENTS.items())
