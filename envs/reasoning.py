@@ -14,6 +14,10 @@ A demonstration's action [V] holds the logits of the next token, in nats: use
 `head: deterministic`. The reward is the log2-likelihood of each token of the solution. A policy
 that was trained so is the `init:` of one that answers: both have the same parameters.
 
+With `vocabulary: PATH.txt` the tokens are those of a file, such as RWKV's, and a problem is a text:
+`3,5,7->22:3*5=15,15+7=22`, and a line feed. Each word of it is one token. An answer may have the
+tokens of the task's words alone. An `instruction` is a text that is read before each prompt.
+
 One problem in eight is held out, by a hash. Evaluation asks these, and counts right answers.
 """
 
@@ -21,18 +25,31 @@ from __future__ import annotations
 
 import math
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import model_validator
+from pydantic import AfterValidator, model_validator
 
 from rl_es.config import Config, static
+from rl_es.errors import brief
 
 if TYPE_CHECKING:
+    from rl_es.envs._reasoning.notation import TextTokens
+    from rl_es.envs._vocabulary import FileVocabulary
     from rl_es.interfaces import Environment
 
 NUMERICS = 1
 TASKS = ("countdown", "sums")
 FEWEST = 100  # choices of numbers, one in eight of which is held out
+
+
+def _check_vocabulary(path: str | None) -> str | None:
+    """Returns the path of a vocabulary, or raises a ValueError for one of another kind."""
+    if path is not None and not path.endswith(".txt"):
+        raise ValueError(
+            f"'{brief(path)}' is no file of tokens; name one in RWKV's format, "
+            "rwkv_vocab_v20230424.txt, or leave it out for the suite's own words"
+        )
+    return path
 
 
 class ProblemOptions(Config):
@@ -43,6 +60,30 @@ class ProblemOptions(Config):
     largest_result: int = static(
         99, "largest result of a step; a number up to it is one token", ge=2, le=9999
     )
+
+    vocabulary: Annotated[str | None, AfterValidator(_check_vocabulary)] = static(
+        None,
+        "a file of tokens in RWKV's format, rwkv_vocab_v20230424.txt; the words of the problems "
+        "are the tokens if absent",
+        implied=None,
+    )
+    instruction: str = static(
+        "", "text that is read before each prompt; needs a file's vocabulary", implied=""
+    )
+
+    def identity(self) -> dict[str, Any]:
+        """Returns the settings without paths: a vocabulary is known by its digest."""
+        content = super().identity()
+        return {name: value for name, value in content.items() if name != "vocabulary"}
+
+    @model_validator(mode="after")
+    def _check_instruction(self) -> Self:
+        if self.instruction and self.vocabulary is None:
+            raise ValueError(
+                f"instruction: {brief(self.instruction)!r} cannot be read in the suite's own "
+                "words; add vocabulary: PATH.txt, a file of tokens, or leave it out"
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_range(self) -> Self:
@@ -78,14 +119,51 @@ def _make_task(name: str, options: ProblemOptions) -> Any:
     return kind(options.numbers, options.largest, options.largest_result)
 
 
+def check(name: str, options: ProblemOptions) -> None:
+    """Checks that a vocabulary of a file has the words of an environment.
+
+    Raises:
+      UserError: says what is wrong.
+    """
+    if options.vocabulary is not None:
+        _find_tokens(name, options, options.vocabulary)
+
+
+def _find_tokens(
+    name: str, options: ProblemOptions, path: str
+) -> tuple[FileVocabulary, TextTokens]:
+    """Returns the vocabulary of a file, and the tokens of an environment's words in it."""
+    from rl_es.envs._reasoning.notation import countdown_notation, find_tokens, sums_notation
+    from rl_es.envs._vocabulary import read_vocabulary
+
+    notation = countdown_notation if name.startswith("reasoning/countdown") else sums_notation
+    vocabulary = read_vocabulary(path)
+    words = notation(options.numbers, options.largest_result)
+    return vocabulary, find_tokens(words, vocabulary, options.instruction)
+
+
+def data_digest(name: str, options: ProblemOptions) -> str | None:
+    """Returns 16 hex digits that stand for the vocabulary of a file; None without one."""
+    from rl_es.envs._vocabulary import read_vocabulary
+
+    return None if options.vocabulary is None else read_vocabulary(options.vocabulary).digest
+
+
 def make(name: str, options: Any) -> Environment:
-    """The environment of this name."""
+    """The environment of this name.
+
+    Raises:
+      UserError: its vocabulary does not fit.
+    """
+    from rl_es.envs._reasoning.encoding import TextEncoding
     from rl_es.envs._reasoning.environment import AnswerEnvironment, DemonstrationEnvironment
 
-    task = _make_task(name, options)
+    task, encoding = _make_task(name, options), None
+    if options.vocabulary is not None:
+        encoding = TextEncoding(task, *_find_tokens(name, options, options.vocabulary))
     if isinstance(options, Options):
-        return AnswerEnvironment(name, task, options.reward)
-    return DemonstrationEnvironment(name, task)
+        return AnswerEnvironment(name, task, options.reward, encoding)
+    return DemonstrationEnvironment(name, task, encoding)
 
 
 SUITES = {
@@ -95,6 +173,8 @@ SUITES = {
         NUMERICS=NUMERICS,
         RETURN_LABEL="accuracy",
         TRANSCRIBED=tuple(f"reasoning/{task}" for task in TASKS),
+        check=check,
+        data_digest=data_digest,
         make=make,
         __doc__="Problems whose answers are verified, written token by token.",
     ),
@@ -103,6 +183,8 @@ SUITES = {
         Options=ProblemOptions,
         NUMERICS=NUMERICS,
         RETURN_LABEL="log2-likelihood of a solution (bits)",
+        check=check,
+        data_digest=data_digest,
         make=make,
         __doc__="Problems of reasoning with solutions to be predicted.",
     ),

@@ -16,17 +16,10 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from rl_es.envs._reasoning.problems import (
-    END,
-    Grade,
-    SolvedProblem,
-    Vocabulary,
-    as_tokens,
-    draw_index,
-)
+from rl_es.envs._reasoning.notation import END, OPERATORS, Notation, Vocabulary, countdown_notation
+from rl_es.envs._reasoning.problems import Grade, SolvedProblem, as_words, draw_index
 
-OPERATORS = ("+", "-", "*", "/")
-_STEP = 6  # tokens of a step: a, operator, b, =, result, and what separates it from the next
+_STEP = 6  # words of a step: a, operator, b, =, result, and what separates it from the next
 
 
 @dataclass(frozen=True)
@@ -44,8 +37,12 @@ class Countdown:
     largest_result: int
 
     @property
+    def notation(self) -> Notation:
+        return countdown_notation(self.numbers, self.largest_result)
+
+    @property
     def vocabulary(self) -> Vocabulary:
-        return Vocabulary(self.largest_result, (*OPERATORS, "=", ",", "->"))
+        return self.notation.vocabulary
 
     @property
     def prompt_length(self) -> int:
@@ -56,7 +53,7 @@ class Countdown:
         return _STEP * (self.numbers - 1)
 
     def draw(self, key: Array) -> SolvedProblem:
-        tokens = self.vocabulary
+        words = self.vocabulary
         number_key, *step_keys = jax.random.split(key, self.numbers)
         given = jax.random.randint(number_key, (self.numbers,), 1, self.largest + 1, jnp.int32)
         values, is_left = given, jnp.ones(self.numbers, bool)
@@ -64,46 +61,46 @@ class Countdown:
         pairs = itertools.permutations(range(self.numbers), 2)
         moves = [(*pair, i) for pair in pairs for i in range(len(OPERATORS))]
         first, second, operator = jnp.asarray(moves, jnp.int32).T
-        solution, closings = [], [tokens.symbol(",")] * (self.numbers - 2) + [END]
+        solution, closings = [], [words.symbol(",")] * (self.numbers - 2) + [END]
         for step_key, closing in zip(step_keys, closings, strict=True):
             a, b = values[first], values[second]
             result, is_possible = self._compute(a, operator, b)
             is_allowed = is_left[first] & is_left[second] & is_possible
             move = draw_index(step_key, is_allowed)
             solution += [
-                tokens.number(a[move]),
-                tokens.symbol("+") + operator[move],
-                tokens.number(b[move]),
-                tokens.symbol("="),
-                tokens.number(result[move]),
+                words.number(a[move]),
+                words.symbol("+") + operator[move],
+                words.number(b[move]),
+                words.symbol("="),
+                words.number(result[move]),
                 closing,
             ]
             values = values.at[first[move]].set(result[move])
             is_left = is_left.at[second[move]].set(False)
-        prompt = [*tokens.number(given), tokens.symbol("->"), solution[-2]]
-        return SolvedProblem(as_tokens(prompt), as_tokens(solution))
+        prompt = [*words.number(given), words.symbol("->"), solution[-2]]
+        return SolvedProblem(as_words(prompt), as_words(solution))
 
     def question(self, prompt: Array) -> Array:
         return jnp.concatenate([jnp.sort(prompt[: self.numbers]), prompt[-1:]])
 
     def grade(self, prompt: Array, answer: Array) -> Grade:
-        tokens = self.vocabulary
-        values, is_left = tokens.value(prompt[: self.numbers]), jnp.ones(self.numbers, bool)
+        words = self.vocabulary
+        values, is_left = words.value(prompt[: self.numbers]), jnp.ones(self.numbers, bool)
         are_readable, are_right = [], []
         steps = answer.reshape(-1, _STEP)
         for i, (a, operator, b, equals, result, closing) in enumerate(steps):
             is_last = i == len(steps) - 1
-            operator = operator - tokens.symbol("+")
+            operator = operator - words.symbol("+")
             is_readable = (
-                tokens.is_number(a)
+                words.is_number(a)
                 & (operator >= 0)
                 & (operator < len(OPERATORS))
-                & tokens.is_number(b)
-                & (equals == tokens.symbol("="))
-                & tokens.is_number(result)
-                & (closing == (END if is_last else tokens.symbol(",")))
+                & words.is_number(b)
+                & (equals == words.symbol("="))
+                & words.is_number(result)
+                & (closing == (END if is_last else words.symbol(",")))
             )
-            a, b, result = tokens.value(a), tokens.value(b), tokens.value(result)
+            a, b, result = words.value(a), words.value(b), words.value(result)
             expected, is_possible = self._compute(a, operator, b)
             is_left, has_a, place = _take(values, is_left, a)
             is_left, has_b, _ = _take(values, is_left, b)
@@ -111,7 +108,7 @@ class Countdown:
             is_left |= place
             is_right = is_readable & has_a & has_b & is_possible & (result == expected)
             if is_last:
-                is_right &= result == tokens.value(prompt[-1])
+                is_right &= result == words.value(prompt[-1])
             are_readable.append(is_readable)
             are_right.append(is_right)
         right = jnp.stack(are_right)

@@ -9,7 +9,8 @@ import numpy as np
 from jax import Array
 
 from rl_es.envs._adapter import box
-from rl_es.envs._reasoning.problems import END, Grade, ReasoningTask, draw_problem
+from rl_es.envs._reasoning.encoding import START, Encoding, WordEncoding, token_at
+from rl_es.envs._reasoning.problems import Grade, ReasoningTask, draw_problem
 from rl_es.interfaces import Discrete, EnvSpec, Observation, Transition
 
 WELL_FORMED, NONSENSE = 0.05, 0.01  # what reasoning_gym pays for an answer that is not right
@@ -19,9 +20,9 @@ class AnswerState(NamedTuple):
     """A problem and the answer so far; its field names are in checkpoints.
 
     Attributes:
-      prompt: [Q] int32.
-      answer: [K] int32, END where nothing is written yet.
-      step: [] int32, number of tokens of prompt and answer so far.
+      prompt: [Q] int32, words.
+      answer: [k] int32, tokens; that of the end where nothing is written yet.
+      step: [] int32, number of tokens of instruction, prompt and answer so far.
       is_over: [] bool, the answer has ended.
     """
 
@@ -35,7 +36,7 @@ class AnswerEnvironment:
     """Reads a prompt to the policy, and takes its next actions as the answer.
 
     An observation is the current token, an action the next one. While the prompt is read, only its
-    next token is allowed; an answer may have any tokens.
+    next token is allowed; an answer may have the tokens that the encoding allows.
     """
 
     def __init__(
@@ -43,50 +44,55 @@ class AnswerEnvironment:
         name: str,
         task: ReasoningTask,
         reward: Literal["exact", "partial", "steps"],
+        encoding: Encoding | None = None,
         is_held_out: bool = False,
     ):
-        """Asks problems of the training split, or those that are held out."""
+        """Asks problems of the training split, or those that are held out; in words by default."""
         self._name, self._task, self._reward = name, task, reward
+        self._encoding = encoding = encoding or WordEncoding(task)
         self._is_held_out = is_held_out
-        self._length = task.prompt_length + task.answer_length
-        self._tokens = len(task.vocabulary.words)
+        self._prompt_length = len(encoding.instruction) + encoding.prompt_length
+        self._length = self._prompt_length + encoding.answer_length
         self.spec = EnvSpec(
             name=name,
             observation_shape=(1,),
-            action_space=Discrete(self._tokens),
+            action_space=Discrete(encoding.size),
             episode_length=self._length,
         )
 
     def held_out(self) -> "AnswerEnvironment":
         """Returns the environment of the held-out problems, where only right answers pay."""
-        return AnswerEnvironment(self._name, self._task, "exact", is_held_out=True)
+        return AnswerEnvironment(self._name, self._task, "exact", self._encoding, is_held_out=True)
 
     def reset(self, key: Array) -> tuple[AnswerState, Observation]:
         prompt = draw_problem(self._task, key, self._is_held_out).prompt
-        empty = jnp.full(self._task.answer_length, END, jnp.int32)
+        encoding = self._encoding
+        empty = jnp.full(encoding.answer_length, encoding.end, jnp.int32)
         state = AnswerState(prompt, empty, jnp.zeros((), jnp.int32), jnp.zeros((), bool))
-        return state, self._observe(jnp.asarray(END, jnp.int32), state)
+        return state, self._observe(jnp.asarray(START, jnp.int32), state)
 
     def step(self, key: Array, state: AnswerState, action: Array) -> Transition:
-        task = self._task
-        place = state.step - task.prompt_length  # in the answer
+        encoding = self._encoding
+        place = state.step - self._prompt_length  # in the answer
         is_answering = place >= 0
-        prompted = state.prompt[jnp.minimum(state.step, task.prompt_length - 1)]
-        token = jnp.where(is_answering, action, prompted)
-        answer = jnp.where(jnp.arange(task.answer_length) == place, token, state.answer)
+        token = jnp.where(is_answering, action, self._prompted(state))
+        answer = jnp.where(jnp.arange(encoding.answer_length) == place, token, state.answer)
         step = state.step + 1
-        is_over = (is_answering & (token == END)) | (step >= self._length)
+        is_over = (is_answering & (token == encoding.end)) | (step >= self._length)
         is_end = is_over & ~state.is_over
         state = AnswerState(state.prompt, answer, step, state.is_over | is_over)
-        reward = jnp.where(is_end, self._pay(task.grade(state.prompt, answer)), 0.0)
+        grade = self._task.grade(state.prompt, encoding.decode_answer(answer))
+        reward = jnp.where(is_end, self._pay(grade), 0.0)
         observation = self._observe(token, state)
         return Transition(state, observation, reward, state.is_over, jnp.zeros((), bool))
 
     def transcribe(self, actions: np.ndarray) -> str:
-        """Returns the prompt and the answer of an episode's actions [T] in words."""
-        words = [self._task.vocabulary.words[token] for token in actions]
-        length = self._task.prompt_length
-        return f"{' '.join(words[:length])} : {' '.join(words[length:])}".rstrip()
+        """Returns the prompt and the answer of an episode's actions [T] as text."""
+        return self._encoding.transcribe(actions)
+
+    def _prompted(self, state: AnswerState) -> Array:
+        """Returns the next token of instruction and prompt."""
+        return token_at(self._encoding, self._encoding.encode_prompt(state.prompt), state.step)
 
     def _pay(self, grade: Grade) -> Array:
         """Returns the reward of an answer."""
@@ -100,9 +106,9 @@ class AnswerEnvironment:
 
     def _observe(self, token: Array, state: AnswerState) -> Observation:
         """Returns a token, with the mask of the tokens that may follow it."""
-        length = self._task.prompt_length
-        prompted = state.prompt[jnp.minimum(state.step, length - 1)]
-        mask = (jnp.arange(self._tokens) == prompted) | (state.step >= length)
+        prompted = jnp.arange(self._encoding.size) == self._prompted(state)
+        is_allowed = jnp.asarray(self._encoding.is_allowed)
+        mask = jnp.where(state.step < self._prompt_length, prompted, is_allowed)
         return Observation(token[None].astype(jnp.float32), mask)
 
 
@@ -110,8 +116,8 @@ class DemonstrationState(NamedTuple):
     """A place in a problem with its solution; its field names are in checkpoints.
 
     Attributes:
-      document: [Q + K] int32, prompt and solution.
-      step: [] int32, number of tokens that were predicted so far.
+      document: [q + k] int32, tokens of prompt and solution.
+      step: [] int32, number of tokens that were predicted so far, with those of the instruction.
       is_over: [] bool, the solution has ended.
     """
 
@@ -124,36 +130,48 @@ class DemonstrationEnvironment:
     """Reads problems with their solutions; an action holds the logits of the next token.
 
     A reward is the log2-likelihood of a token of the solution, its end included; tokens of the
-    prompt give none. Logits are in nats, as those of an action that is a token.
+    instruction and prompt give none. Logits are in nats, as those of an action that is a token.
     """
 
-    def __init__(self, name: str, task: ReasoningTask, is_held_out: bool = False):
-        """Reads problems of the training split, or those that are held out."""
+    def __init__(
+        self,
+        name: str,
+        task: ReasoningTask,
+        encoding: Encoding | None = None,
+        is_held_out: bool = False,
+    ):
+        """Reads problems of the training split, or those held out; in words by default."""
         self._name, self._task, self._is_held_out = name, task, is_held_out
-        self._length = task.prompt_length + task.answer_length
-        tokens = len(task.vocabulary.words)
+        self._encoding = encoding = encoding or WordEncoding(task)
+        self._prompt_length = len(encoding.instruction) + encoding.prompt_length
+        self._length = self._prompt_length + encoding.answer_length
         self.spec = EnvSpec(
             name=name,
             observation_shape=(1,),
-            action_space=box(-np.inf, np.inf, (tokens,)),
+            action_space=box(-np.inf, np.inf, (encoding.size,)),
             episode_length=self._length,
         )
 
     def held_out(self) -> "DemonstrationEnvironment":
         """Returns the environment of the held-out problems."""
-        return DemonstrationEnvironment(self._name, self._task, is_held_out=True)
+        return DemonstrationEnvironment(self._name, self._task, self._encoding, is_held_out=True)
 
     def reset(self, key: Array) -> tuple[DemonstrationState, Observation]:
-        document = jnp.concatenate(draw_problem(self._task, key, self._is_held_out))
+        encoding = self._encoding
+        problem = draw_problem(self._task, key, self._is_held_out)
+        prompt = encoding.encode_prompt(problem.prompt)
+        document = jnp.concatenate([prompt, encoding.encode_answer(problem.solution)])
         state = DemonstrationState(document, jnp.zeros((), jnp.int32), jnp.zeros((), bool))
-        return state, _observe_token(jnp.asarray(END, jnp.int32))
+        return state, _observe_token(jnp.asarray(START, jnp.int32))
 
     def step(self, key: Array, state: DemonstrationState, action: Array) -> Transition:
-        token = state.document[jnp.minimum(state.step, self._length - 1)]
-        is_answer = state.step >= self._task.prompt_length
+        token = token_at(self._encoding, state.document, state.step)
+        is_answer = state.step >= self._prompt_length
         bits = jax.nn.log_softmax(action)[token] / math.log(2)
         step = state.step + 1
-        is_over = state.is_over | (is_answer & (token == END)) | (step >= self._length)
+        is_over = (
+            state.is_over | (is_answer & (token == self._encoding.end)) | (step >= self._length)
+        )
         reward = jnp.where(is_answer & ~state.is_over, bits, 0.0)
         state = DemonstrationState(state.document, step, is_over)
         return Transition(state, _observe_token(token), reward, is_over, jnp.zeros((), bool))

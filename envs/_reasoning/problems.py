@@ -1,25 +1,25 @@
-"""What a task of reasoning has to have, the tokens of its problems, and the held-out problems.
+"""What a task of reasoning has to have, and the held-out problems.
 
-A problem is a prompt of Q tokens and an answer of at most K. Token 0 separates documents, so that
-it ends an answer; token 1 + n is the number n, and the symbols of a task come after the numbers.
+A problem is a prompt of Q words and an answer of at most K. Word 0 ends an answer; word 1 + n is
+the number n, and the symbols of a task come after the numbers.
 
 Every eighth problem is held out, by a hash of what it asks: training never shows it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
-END = 0  # the token that ends an answer, and stands in front of a prompt
+from rl_es.envs._reasoning.notation import Notation, Vocabulary
+
 HELD_OUT_BITS = 3  # one problem of 2^3 is held out
 
 
 class SolvedProblem(NamedTuple):
-    """A problem with a solution, as tokens.
+    """A problem with a solution, as words.
 
     Attributes:
       prompt: [Q] int32.
@@ -49,18 +49,23 @@ class ReasoningTask(Protocol):
     """A generator of problems and their verifier."""
 
     @property
-    def vocabulary(self) -> "Vocabulary":
-        """The tokens of prompts and answers."""
+    def notation(self) -> Notation:
+        """How problems are written."""
+        ...
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The words of prompts and answers."""
         ...
 
     @property
     def prompt_length(self) -> int:
-        """Number of tokens of a prompt (Q)."""
+        """Number of words of a prompt (Q)."""
         ...
 
     @property
     def answer_length(self) -> int:
-        """Most tokens of an answer, its end included (K)."""
+        """Most words of an answer, its end included (K)."""
         ...
 
     def draw(self, key: Array) -> SolvedProblem:
@@ -68,7 +73,7 @@ class ReasoningTask(Protocol):
         ...
 
     def question(self, prompt: Array) -> Array:
-        """Returns the tokens that the split goes by; equal ones are the same problem."""
+        """Returns the words that the split goes by; equal ones are the same problem."""
         ...
 
     def grade(self, prompt: Array, answer: Array) -> Grade:
@@ -76,40 +81,9 @@ class ReasoningTask(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Vocabulary:
-    """Tokens: END, the numbers 0 to `largest`, and the symbols of a task."""
-
-    largest: int
-    symbols: tuple[str, ...]
-
-    @property
-    def words(self) -> tuple[str, ...]:
-        """The word of each token."""
-        return ("", *map(str, range(self.largest + 1)), *self.symbols)
-
-    def symbol(self, symbol: str) -> int:
-        """Returns the token of a symbol."""
-        return 2 + self.largest + self.symbols.index(symbol)
-
-    @staticmethod
-    def number(value: Array) -> Array:
-        """Returns the token of a number."""
-        return value + 1
-
-    def is_number(self, token: Array) -> Array:
-        """Tells whether a token is a number."""
-        return (token > END) & (token <= self.largest + 1)
-
-    @staticmethod
-    def value(token: Array) -> Array:
-        """Returns the number that a token stands for."""
-        return token - 1
-
-
-def as_tokens(tokens: Sequence[Array | int]) -> Array:
-    """Returns tokens as one array int32."""
-    return jnp.stack([jnp.asarray(token, jnp.int32) for token in tokens])
+def as_words(words: Sequence[Array | int]) -> Array:
+    """Returns words as one array int32."""
+    return jnp.stack([jnp.asarray(word, jnp.int32) for word in words])
 
 
 def draw_index(key: Array, is_allowed: Array) -> Array:
@@ -119,10 +93,10 @@ def draw_index(key: Array, is_allowed: Array) -> Array:
 
 
 def is_held_out(question: Array) -> Array:
-    """Tells whether the problem of a question is held out, by a hash of its tokens."""
+    """Tells whether the problem of a question is held out, by a hash of its words."""
     mixed = jnp.uint32(0x811C9DC5)
-    for token in question.astype(jnp.uint32):
-        mixed = (mixed ^ token) * jnp.uint32(0x01000193)  # FNV, whose low bits mix badly
+    for word in question.astype(jnp.uint32):
+        mixed = (mixed ^ word) * jnp.uint32(0x01000193)  # FNV, whose low bits mix badly
         mixed = (mixed ^ (mixed >> 15)) * jnp.uint32(0x2C1B3C6D)
     return (mixed >> (32 - HELD_OUT_BITS)) == 0
 

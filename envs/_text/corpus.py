@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-SEPARATOR = b"\0"
+from rl_es.envs._vocabulary import SEPARATOR
+
 SHARE = 10  # one document of so many is held out, where a source names none
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from rl_es.envs._text import austen
-from rl_es.envs._text.corpus import SEPARATOR, Corpus, Documents, split_documents, tokenise
-from rl_es.envs._text.vocabulary import FileVocabulary, read_vocabulary
+from rl_es.envs._text.corpus import Corpus, Documents, split_documents, tokenise
+from rl_es.envs._vocabulary import SEPARATOR, FileVocabulary, read_vocabulary
 from rl_es.errors import UserError
 
 PYTHON_DOCS, FILES, AUSTEN = "text/python_docs", "text/files", "text/austen"

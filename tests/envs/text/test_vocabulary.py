@@ -13,7 +13,7 @@ from rl_es.envs import text
 from rl_es.envs._text.corpus import Documents, join
 from rl_es.envs._text.environment import TextEnvironment
 from rl_es.envs._text.sources import read_corpus, read_documents
-from rl_es.envs._text.vocabulary import read_vocabulary
+from rl_es.envs._vocabulary import read_vocabulary
 from rl_es.errors import UserError
 from rl_es.sweep.cells import expand_cells
 from tests.envs.contract import check, check_types

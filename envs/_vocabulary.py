@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from rl_es.envs._text.corpus import SEPARATOR
 from rl_es.errors import UserError, brief
 
+SEPARATOR = b"\0"  # the bytes of token 0
 LARGEST_INDEX = 2**20  # a token is observed as a float32, and is a row of the embedding
 
 
@@ -25,11 +25,12 @@ class FileVocabulary:
       tokens: The bytes of each token [V]; those of token 0 are the separator, and those of an index
         that is not in the file are empty.
       digest: 16 hex digits of the SHA-256 of the tokens.
+      path: Where it was read, for messages.
     """
 
     def __init__(self, path: Path, tokens: tuple[bytes, ...]):
-        """`path` is for messages; of equal tokens the last one is used."""
-        self.tokens, self._path = tokens, path
+        """Of equal tokens the last one is used."""
+        self.tokens, self.path = tokens, path
         content = repr(tokens).encode()
         self.digest = hashlib.sha256(content).hexdigest()[:16]
         self._indices = {token: index for index, token in enumerate(tokens) if index and token}
@@ -55,10 +56,14 @@ class FileVocabulary:
                     break
             else:
                 raise UserError(
-                    f"vocabulary: {self._path} has no token for {brief(repr(start[:1]))}, which "
+                    f"vocabulary: {self.path} has no token for {brief(repr(start[:1]))}, which "
                     "the text holds; add a line for each byte"
                 )
         return tokens
+
+    def find(self, text: str) -> int | None:
+        """Returns the token that is this text; None if there is none."""
+        return self._indices.get(text.encode())
 
     def decode(self, tokens: Iterable[int]) -> bytes:
         """Returns the text of tokens."""
@@ -76,7 +81,11 @@ def read_vocabulary(path: str) -> FileVocabulary:
         stamp = file.stat().st_mtime_ns
         return _read_file(file, stamp)
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"vocabulary: {file} cannot be read ({error})") from None
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"vocabulary: {file} cannot be read ({reason}); name a file of tokens "
+            "in RWKV's format, such as rwkv_vocab_v20230424.txt"
+        ) from None
 
 
 @lru_cache(maxsize=2)
