@@ -75,7 +75,7 @@ class AnswerEnvironment:
         encoding = self._encoding
         place = state.step - self._prompt_length  # in the answer
         is_answering = place >= 0
-        token = jnp.where(is_answering, action, self._prompted(state))
+        token = jnp.where(is_answering, action, self._prompt_token(state))
         answer = jnp.where(jnp.arange(encoding.answer_length) == place, token, state.answer)
         step = state.step + 1
         is_over = (is_answering & (token == encoding.end)) | (step >= self._length)
@@ -90,7 +90,7 @@ class AnswerEnvironment:
         """Returns the prompt and the answer of an episode's actions [T] as text."""
         return self._encoding.transcribe(actions)
 
-    def _prompted(self, state: AnswerState) -> Array:
+    def _prompt_token(self, state: AnswerState) -> Array:
         """Returns the next token of instruction and prompt."""
         return token_at(self._encoding, self._encoding.encode_prompt(state.prompt), state.step)
 
@@ -106,9 +106,9 @@ class AnswerEnvironment:
 
     def _observe(self, token: Array, state: AnswerState) -> Observation:
         """Returns a token, with the mask of the tokens that may follow it."""
-        prompted = jnp.arange(self._encoding.size) == self._prompted(state)
+        is_prompt_token = jnp.arange(self._encoding.size) == self._prompt_token(state)
         is_allowed = jnp.asarray(self._encoding.is_allowed)
-        mask = jnp.where(state.step < self._prompt_length, prompted, is_allowed)
+        mask = jnp.where(state.step < self._prompt_length, is_prompt_token, is_allowed)
         return Observation(token[None].astype(jnp.float32), mask)
 
 
