@@ -12,6 +12,7 @@ Axis letters besides those of `rl_es.interfaces`: Q starts, G episodes of a star
 """
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -325,7 +326,8 @@ class GRPO:
         observations = jax.vmap(jax.vmap(lambda seen: normalise(statistics, seen)))(
             recording.observation
         )
-        replay = jax.vmap(policy.log_probs, (None, 1, 1), 1)
+        log_probs = partial(policy.log_probs, recompute=self.settings["recompute"])
+        replay = jax.vmap(log_probs, (None, 1, 1), 1)
         return replay(params, observations, recording.action)
 
     def _sampling_policy(self, hyper: Hyper) -> SamplingPolicy:

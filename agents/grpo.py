@@ -42,6 +42,12 @@ class Hyperparameters(OptimiserConfig):
         "weight of a step: 1 / the episode's own steps, or 1 / the steps that an episode can have, "
         "which does not favour short episodes",
     )
+    recompute: bool = static(
+        False,
+        "compute what a step of an episode needs for its gradient again, instead of keeping it of "
+        "all steps: less memory, more time",
+        implied=False,
+    )
     kl_coef: float = static(
         0.0, "weight of the divergence from the start policy, which is kept if above 0", ge=0
     )

@@ -11,7 +11,7 @@ Axis letters besides those of `rl_es.interfaces`: Q starts, G episodes of a star
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -87,9 +87,36 @@ class SamplingPolicy:
         log_prob = self.head.log_prob(head, output, observation.action_mask, action)
         return SampledStep(carry, action, log_prob), action
 
-    def log_probs(self, params: Params, observations: Observation, actions: Array) -> Array:
-        """Returns the log-probabilities [T] of an episode's actions, after its observations."""
+    def log_probs(
+        self,
+        params: Params,
+        observations: Observation,
+        actions: Array,
+        recompute: bool = False,
+    ) -> Array:
+        """Returns the log-probabilities [T] of an episode's actions, after its observations.
+
+        Args:
+          params: The parameters.
+          observations: [T] of the episode.
+          actions: [T].
+          recompute: A gradient keeps the network's state at each step, and computes the rest of the
+            step again.
+        """
         network, start = params["network"], self.network.initial_state()
+
+        def evaluate(output: Array, action_mask: Array | None, action: Array) -> Array:
+            head, output = self._temper(params, output)
+            return self.head.log_prob(head, output, action_mask, action)
+
+        @jax.checkpoint
+        def step(carry: PolicyState, inputs: tuple[Observation, Array]) -> tuple[Any, Array]:
+            observation, action = inputs
+            carry, output = self.network.apply(network, carry, observation.values)
+            return carry, evaluate(output, observation.action_mask, action)
+
+        if recompute:
+            return jax.lax.scan(step, start, (observations, actions))[1]
         if jax.tree.leaves(start):
             _, outputs = jax.lax.scan(
                 lambda carry, values: self.network.apply(network, carry, values),
@@ -100,11 +127,6 @@ class SamplingPolicy:
             outputs = jax.vmap(lambda values: self.network.apply(network, (), values)[1])(
                 observations.values
             )
-
-        def evaluate(output: Array, action_mask: Array | None, action: Array) -> Array:
-            head, output = self._temper(params, output)
-            return self.head.log_prob(head, output, action_mask, action)
-
         return jax.vmap(evaluate)(outputs, observations.action_mask, actions)
 
     def _temper(self, params: Params, output: Array) -> tuple[Params, Array]:

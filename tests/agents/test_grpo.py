@@ -273,6 +273,20 @@ def test_a_replay_has_the_recorded_probabilities(env: Any, policy: dict[str, Any
 
 
 @pytest.mark.parametrize(("env", "policy"), POLICIES)
+def test_recomputed_steps_have_the_same_gradient(env: Any, policy: dict[str, Any]) -> None:
+    gradients = []
+    for recompute in (False, True):
+        built, state = learner(env, policy, recompute=recompute)
+        batch, _ = sampled(built, state)
+        gradient_of = jax.jit(jax.grad(built.objective))
+        gradients.append(gradient_of(state.params, batch, state.statistics, state.hyper))
+    leaves, others = map(jax.tree.leaves, gradients)
+    assert any(np.abs(leaf).max() > 1e-3 for leaf in leaves)
+    for leaf, other in zip(leaves, others, strict=True):
+        np.testing.assert_allclose(other, leaf, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize(("env", "policy"), POLICIES)
 def test_it_learns(env: Any, policy: dict[str, Any]) -> None:
     built, state = learner(env, policy, epochs=2, lr=0.02, prompts=8)
     evaluate = jax.jit(make_evaluator(env, built.policy, 256))
