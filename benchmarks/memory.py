@@ -166,13 +166,13 @@ CURVES = {
     ],
     "rwkv7": [
         *(Point(method, MIDDLE, "rwkv7", RWKV7) for method in LARGE),
-        *(Point(method, 64, "rwkv7", RWKV7) for method in AT_ONCE),
+        *(Point(method, 64, "rwkv7", RWKV7) for method in (*AT_ONCE, CHUNKS)),
     ],
     "published": [
         Point(method, 64, "rwkv7", PUBLISHED) for method in ("GRPO, 4 minibatches", "EGGROLL")
     ],
 }
-RESIDENT = [Point(method, 16384) for method in LARGE]
+RESIDENT = [Point(method, 16384) for method in AT_ONCE]
 KEYS = ["method", "rollouts", "network", "widths", "numbers"]
 MOST_STEPS = 2**31 - 1  # environment steps of a call, which no iteration reaches
 
@@ -256,7 +256,7 @@ def read_rows(path: Path) -> pd.DataFrame:
     if not path.exists():
         return pd.DataFrame(columns=[*KEYS])
     rows = pd.read_csv(path, dtype={"widths": str})
-    order = {tuple(asdict(p).values()): i for i, p in enumerate(_points(CURVES))}
+    order = {key: i for i, key in enumerate(dict.fromkeys(map(_key, _points(CURVES))))}
     places = [order.get(key, len(order)) for key in rows[KEYS].itertuples(index=False, name=None)]
     return rows.assign(place=places).sort_values("place", kind="stable").drop(columns="place")
 
@@ -267,7 +267,7 @@ def _add_rows(
     """Measures the points that a file lacks; each row is appended when it is measured."""
     for point in points:
         measured = set(read_rows(path)[KEYS].itertuples(index=False, name=None))
-        if tuple(asdict(point).values()) in measured:
+        if _key(point) in measured:
             continue
         row = measure(point)
         pd.DataFrame([row]).to_csv(path, mode="a", header=not path.exists(), index=False)
@@ -275,6 +275,11 @@ def _add_rows(
             (key, row[key]) for key in ("peak_bytes", "resident_bytes") if key in row
         )
         print(f"{point}: {key} {format_bytes(number)}", flush=True)
+
+
+def _key(point: Point) -> tuple[Any, ...]:
+    """Returns the values of the columns `KEYS`."""
+    return tuple(asdict(point).values())
 
 
 def _points(curves: Any) -> Iterator[Point]:
@@ -292,10 +297,10 @@ PANELS = {  # by curve: the column of x, its label, the title
 @drawing.paper_style()
 def draw(rows: pd.DataFrame) -> Figure:
     """Draws peak bytes against rollouts, against parameters, and against the steps of an answer."""
-    rows = rows[rows["method"] != "GRPO, 4 minibatches, recomputed"]
+    rows = rows[rows["method"] != "GRPO, 4 minibatches, recomputed"]  # hardly another line
     figure, axes = drawing.panel_grid(SHEETS["page"], len(PANELS), 3.2, 2.5)
     for panel, (curve, (x, label, title)) in zip(axes, PANELS.items(), strict=True):
-        keys = {tuple(asdict(point).values()) for point in CURVES[curve]}
+        keys = set(map(_key, CURVES[curve]))
         of_curve = [key in keys for key in rows[KEYS].itertuples(index=False, name=None)]
         _draw_curve(panel, rows[of_curve], x, title)
         panel.set_xlabel(label)
