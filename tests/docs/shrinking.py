@@ -29,6 +29,10 @@ SWEEPS = {
         "environments.0.options.evaluation_steps=20",
         "agents=[{name: egg, with: {population: 8, window: 10}}]",
     ],
+    "sweeps/reasoning/look.yaml": [
+        "policy.widths=[48]",  # those of the policy that it starts from
+        "agents=[{name: eggroll, with: {population: 8}}, {name: grpo, with: {prompts: 4}}]",
+    ],
     "sweeps/pes/variance.yaml": [
         "budget.generations=8",
         "seeds=1",
