@@ -61,12 +61,8 @@ def token_at(encoding: Encoding, tokens: Array, step: Array) -> Array:
       tokens: [n] int32.
       step: [] int32.
     """
-    length = len(encoding.instruction)
-    if length == 0:
-        return tokens[jnp.minimum(step, len(tokens) - 1)]
-    token = tokens[jnp.clip(step - length, 0, len(tokens) - 1)]
-    instruction = jnp.asarray(encoding.instruction)
-    return jnp.where(step < length, instruction[jnp.minimum(step, length - 1)], token)
+    document = jnp.concatenate([encoding.instruction, tokens])
+    return document[jnp.minimum(step, len(document) - 1)]
 
 
 class WordEncoding(Encoding):

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import get_args
 
 from rl_es.analysis.drawing import (
     ALL_SUBJECTS,
@@ -14,6 +15,7 @@ from rl_es.analysis.drawing import (
 )
 from rl_es.analysis.figures import aggregates, cost, returns, settings, surface
 from rl_es.analysis.results import ResultTables
+from rl_es.results.figure_settings import OptionalFigure
 
 # Of kinds over several environments.
 SEVERAL = (
@@ -22,14 +24,7 @@ SEVERAL = (
 )
 COMPLETE = f"{SEVERAL}, of which one has scores in each"
 # A report has these only where the sweep requests them.
-OPTIONAL = (
-    "generations",
-    "episodes",
-    "best_so_far",
-    "frontier",
-    "time_ratio",
-    "time_to_threshold",
-)
+OPTIONAL = get_args(OptionalFigure)
 
 
 def all_environments(results: ResultTables, options: FigureOptions) -> list[str]:
