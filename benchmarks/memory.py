@@ -305,14 +305,14 @@ def draw(rows: pd.DataFrame) -> Figure:
         _draw_curve(panel, rows[of_curve], x, title)
         panel.set_xlabel(label)
         panel.set_ylabel("peak memory" if drawing.is_first_in_row(panel) else "")
-    shown = {name: method.style for name, method in METHODS.items() if name in set(rows["method"])}
+    styles = {name: method.style for name, method in METHODS.items() if name in set(rows["method"])}
     note = (
         "Memory of a compiled training program on a CPU by XLA's own account: arguments, outputs "
         "and temporaries of an iteration, adam's moments included. Countdown; EGGROLL has rank 1. "
         "Dashed: members of 32 episodes, or minibatches of 64 rollouts. Dotted: members in chunks "
         "of 128, or minibatches of 64 rollouts whose activations are computed again."
     )
-    return drawing.finish_figure(figure, drawing.legend_entries(shown), [note])
+    return drawing.finish_figure(figure, drawing.legend_entries(styles), [note])
 
 
 def _draw_curve(panel: Axes, rows: pd.DataFrame, x: str, title: str) -> None:

@@ -66,11 +66,11 @@ def test_from_a_checkpoint_to_runs(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_what_has_to_be_set_is_named(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     vocabulary = write_vocabulary(tmp_path / "tokens.txt", *TOKENS)
-    given = ["--set", f"environments.0.options.vocabulary={vocabulary}"]
+    setting = ["--set", f"environments.0.options.vocabulary={vocabulary}"]
     for settings, reason in (
         ([], "environments[0].options (line"),
         ([], "vocabulary: PATH_OF_VOCABULARY.txt cannot be read"),
-        (given, "init: PATH_OF_IMPORTED_POLICY.msgpack cannot be read"),
+        (setting, "init: PATH_OF_IMPORTED_POLICY.msgpack cannot be read"),
     ):
         assert cli.main(["plan", str(SWEEP), *settings]) == 2
         error = capfd.readouterr().err
@@ -80,9 +80,9 @@ def test_what_has_to_be_set_is_named(tmp_path: Path, capfd: pytest.CaptureFixtur
 def test_the_examples_of_the_instruction_are_right() -> None:
     suite = registry.environment_suite("reasoning/countdown")
     options = read_yaml(SWEEP).content["environments"][0]["options"]
-    own = {name: value for name, value in options.items() if name not in
+    task_options = {name: value for name, value in options.items() if name not in
            ("vocabulary", "instruction")}  # fmt: skip
-    task = suite.make("reasoning/countdown", suite.Options(**own))._task
+    task = suite.make("reasoning/countdown", suite.Options(**task_options))._task
     words = task.vocabulary.words
     _, *examples = options["instruction"].splitlines()
     for example in examples:

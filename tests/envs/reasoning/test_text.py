@@ -82,17 +82,17 @@ def test_a_problem_is_cut_as_its_text_is(name: str, instruction: str, path: str)
 
     keys = jax.random.split(jax.random.key(0), 50)
     words = env._task.vocabulary.words
-    for first, shown, paid, is_over, solution in zip(*jax.jit(jax.vmap(read))(keys), strict=True):
+    for first, rest, rewards, is_over, solution in zip(*jax.jit(jax.vmap(read))(keys), strict=True):
         length = int(np.argmax(is_over)) + 1
-        tokens, rewards = [first, *shown[:length]], paid[:length]
+        tokens = [first, *rest[:length]]
         text = text_of(name, [words[word] for word in np.asarray(solution)])
         assert tokens == [0, *vocabulary.encode((instruction + text).encode())]
         pattern = r"(\d+,){2}\d+->\d+:" if "countdown" in name else r"\d+[-+]\d+[-+]\d+="
         prompt = re.match(pattern, text)
         assert prompt
-        prompted = vocabulary.encode((instruction + prompt[0]).encode())
-        bits = -np.log2(len(vocabulary.tokens)) * (np.arange(length) >= len(prompted))
-        np.testing.assert_allclose(rewards, bits, rtol=1e-5)
+        prompt_tokens = vocabulary.encode((instruction + prompt[0]).encode())
+        bits = -np.log2(len(vocabulary.tokens)) * (np.arange(length) >= len(prompt_tokens))
+        np.testing.assert_allclose(rewards[:length], bits, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ANSWERS)
@@ -103,8 +103,8 @@ def test_a_text_is_asked_for_and_answered(name: str, held_out: bool, path: str) 
     key = jax.random.key(1)
     text = problem_text(env, name, key)
     tokens = vocabulary.encode((INSTRUCTION + text).encode())
-    shown, masks, last = play(env, key, tokens)
-    assert shown == [0, *tokens] and last.reward == 1.0
+    observations, masks, last = play(env, key, tokens)
+    assert observations == [0, *tokens] and last.reward == 1.0
     assert env.transcribe(np.array(tokens)) == text.removesuffix("\n")
     length = len(tokens) - len(vocabulary.encode(re.split("[:=]", text, maxsplit=1)[1].encode()))
     for token, mask in zip(tokens[:length], masks, strict=False):
@@ -139,17 +139,17 @@ def spoilt_answers(task: Any, solutions: np.ndarray, seed: int) -> np.ndarray:
 def test_grades_are_those_of_the_suites_own_words(name: str, numbers: int, path: str) -> None:
     """The same keys ask the same problems, and the same answers are worth the same."""
     options = {"numbers": numbers, "reward": "steps"}
-    own, text = made(name, **options), made(name, **options, vocabulary=path)
+    word_env, text_env = made(name, **options), made(name, **options, vocabulary=path)
     keys = jax.random.split(jax.random.key(5), COUNT)
-    problems = jax.jit(jax.vmap(lambda key: draw_problem(own._task, key, False)))(keys)
-    states = jax.jit(jax.vmap(text.reset))(keys)[0]
+    problems = jax.jit(jax.vmap(lambda key: draw_problem(word_env._task, key, False)))(keys)
+    states = jax.jit(jax.vmap(text_env.reset))(keys)[0]
     np.testing.assert_array_equal(states.prompt, problems.prompt)
-    answers = spoilt_answers(own._task, np.array(problems.solution), numbers)
-    encode, decode = text._encoding.encode_answer, text._encoding.decode_answer
+    answers = spoilt_answers(word_env._task, np.array(problems.solution), numbers)
+    encode, decode = text_env._encoding.encode_answer, text_env._encoding.decode_answer
     tokens = jax.jit(jax.vmap(encode))(answers)
     # Numbers alone follow each other in sums; a symbol among them is no number either way.
-    grades = jax.jit(jax.vmap(own._task.grade))(problems.prompt, answers)
-    read = jax.jit(jax.vmap(lambda prompt, t: text._task.grade(prompt, decode(t))))
+    grades = jax.jit(jax.vmap(word_env._task.grade))(problems.prompt, answers)
+    read = jax.jit(jax.vmap(lambda prompt, t: text_env._task.grade(prompt, decode(t))))
     for grade, other in zip(grades, read(problems.prompt, tokens), strict=True):
         np.testing.assert_array_equal(grade, other)
     assert 0.2 < np.mean(np.asarray(grades.is_right)) < 0.9
