@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NUMERICS = 1
 STYLE = Style(INDIGO, "dashed", "<", order=9)
+USE = "policies and environments that are differentiable"
 
 
 class Hyperparameters(OptimiserConfig):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NUMERICS = 1
 STYLE = Style(WINE, "dashed", ">", order=10)
+USE = "networks in integers (`network: egg`)"
 
 
 class Hyperparameters(Config):

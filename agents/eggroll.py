@@ -19,6 +19,7 @@ NUMERICS = 1
 STYLE = Style(VERMILLION, marker="^", order=3)
 FULL_RANK = "full_rank_es"
 REFERENCE = "returns"
+USE = "the first choice; large networks and large populations"
 
 
 class Hyperparameters(EpisodicConfig):

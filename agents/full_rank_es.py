@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 NUMERICS = 1
 STYLE = Style(SKY, "dashed", "s", order=2)
+USE = "what low rank is compared with: `eggroll` without it"
 
 
 class Hyperparameters(EpisodicConfig):

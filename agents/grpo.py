@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 NUMERICS = 1
 STYLE = Style(OLIVE, "dashdot", "h", order=11)
+USE = "policies that sample, and episodes that end, such as `reasoning/`"
 
 
 class Hyperparameters(OptimiserConfig):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 NUMERICS = 1
 STYLE = Style(PURPLE, "dashed", "v", order=5)
+USE = "as `pes`; less variance where one noise serves a whole episode"
 
 
 class Hyperparameters(LowRankPersistentConfig):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NUMERICS = 1
 STYLE = Style(BLUE, order=1)
+USE = "the reference of the literature; small networks, where full rank costs little"
 
 
 class Hyperparameters(EpisodicConfig):

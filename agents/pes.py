@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 NUMERICS = 1
 STYLE = Style(GREEN, "long", "D", order=4)
 REFERENCE = "gradients"
+USE = "long or endless episodes: unbiased estimates from windows"
 
 
 class Hyperparameters(LowRankPersistentConfig):

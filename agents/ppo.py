@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 NUMERICS = 1
 STYLE = Style(BLACK, "dashdot", "X", order=7)
 REFERENCE = "scores"
+USE = "what gradients reach with the same network and steps"
 
 
 class Hyperparameters(Config):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 NUMERICS = 1
 STYLE = Style(GREY, "dotted", "p", order=8)
+EVALUATED = "the best member so far"
+USE = "a baseline for few parameters"
 
 
 class Hyperparameters(Config):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 NUMERICS = 1
 STYLE = Style(ORANGE, "dashdot", "P", order=6)
+USE = "the biased foil of `pes` and `nres`"
 
 
 class Hyperparameters(PersistentConfig):

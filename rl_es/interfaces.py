@@ -201,6 +201,19 @@ class Members(NamedTuple):
     products: Mapping[tuple[str, ...], Any]
 
 
+class SeparateMembers(NamedTuple):
+    """A population whose members share no parameters.
+
+    Attributes:
+      params: The members' parameters, leaves [H, 2, ...].
+    """
+
+    params: Params
+
+
+Population = Members | SeparateMembers
+
+
 class Perturbation(Protocol):
     """Unit noise of antithetic pairs: drawn, applied inside a policy, and contracted."""
 

@@ -15,6 +15,11 @@ An agent file `agents/NAME.py` has
 - `FULL_RANK`, optional: the name of the agent that is the same but for noise of full rank.
 - `REFERENCE`, optional: what others are compared with it for, unless a command names another:
   `returns`, `gradients` (estimates of them), or `scores` (the high end of normalised returns).
+- `EVALUATED`, `USE` and `NOTE`, optional: what of it is evaluated and saved, when to use it, and
+  what a reader of its results has to know, for `docs/agents.md`.
+
+A file of a family of agents has `AGENTS` instead: objects with the attributes above, by the name of
+the agent, such as `evosax/SNES`. Their docstrings describe them in `list`.
 
 A suite file `envs/SUITE.py` has
 - `NAMES`: the names of its environments.
@@ -66,11 +71,12 @@ class ModuleFolder:
       kind: what a module is, for messages.
       group: the group of entry points.
       packages: dotted names of the packages that are searched.
+      members: the attribute of a module that holds several of them by name.
     """
 
-    def __init__(self, kind: str, group: str, package: str):
+    def __init__(self, kind: str, group: str, package: str, members: str):
         """Searches one package, until others are added."""
-        self.kind, self.group, self.packages = kind, group, [package]
+        self.kind, self.group, self.packages, self.members = kind, group, [package], members
 
     def add_package(self, package: str) -> None:
         """Adds a package whose modules are found from now on."""
@@ -109,7 +115,7 @@ class ModuleFolder:
         return dict(sorted(references.items()))
 
     def _search(self, package: str) -> Iterator[tuple[str, str]]:
-        """Yields the name and the dotted name of each module of a package."""
+        """Yields each name of a package, and the dotted name of its module."""
         try:
             path = importlib.import_module(package).__path__
         except ImportError as error:
@@ -119,28 +125,18 @@ class ModuleFolder:
             ) from None
         for module in pkgutil.iter_modules(path):
             if not module.name.startswith("_") and not module.ispkg:
-                yield module.name, f"{package}.{module.name}"
+                reference = f"{package}.{module.name}"
+                members = getattr(importlib.import_module(reference), self.members, (module.name,))
+                yield from ((name, reference) for name in members)
 
-    def _import(self, name: str, module: str) -> Any:
-        """Returns what a module has under a name: itself."""
-        return importlib.import_module(module)
-
-
-class SuiteFolder(ModuleFolder):
-    """Environment suites: a module is one of them, or holds several in `SUITES`."""
-
-    def _search(self, package: str) -> Iterator[tuple[str, str]]:
-        for name, module in super()._search(package):
-            suites_of_file = getattr(importlib.import_module(module), "SUITES", (name,))
-            yield from ((suite, module) for suite in suites_of_file)
-
-    def _import(self, name: str, module: str) -> Any:
-        suite = importlib.import_module(module)
-        return suite.SUITES[name] if hasattr(suite, "SUITES") else suite
+    def _import(self, name: str, reference: str) -> Any:
+        """Returns what a module has under a name: itself, or one of several."""
+        module = importlib.import_module(reference)
+        return getattr(module, self.members)[name] if hasattr(module, self.members) else module
 
 
-agents = ModuleFolder("agent", group="rl_es.agents", package="rl_es.agents")
-suites = SuiteFolder("environment suite", group="rl_es.envs", package="rl_es.envs")
+agents = ModuleFolder("agent", "rl_es.agents", package="rl_es.agents", members="AGENTS")
+suites = ModuleFolder("environment suite", "rl_es.envs", package="rl_es.envs", members="SUITES")
 _entry_points = cache(plugins.entry_points)
 
 

@@ -23,6 +23,7 @@ SUITES = {
 }
 MODULES = {
     **SUITES,
+    "evosax": "evosax",
     "hpo": "optuna",
     "ppo": "rejax",
     "ray": "ray",
@@ -42,7 +43,7 @@ def require(extra: str) -> None:
 def marks(name: str) -> list[pytest.MarkDecorator]:
     """Returns the marks of a test of an agent or an environment, by its name in sweep files."""
     extra = name.partition("/")[0]
-    is_needed = extra in SUITES or name in MODULES  # reasoning/ has an extra, and works without it
+    is_needed = extra in {*SUITES, "evosax"} or name in MODULES  # reasoning/ works without its
     return [pytest.mark.extra(extra)] if is_needed else []
 
 

@@ -23,7 +23,15 @@ import jax.numpy as jnp
 from jax import Array
 
 from rl_es.evolution.perturbation import pair_keys, select_fresh
-from rl_es.interfaces import Environment, Episode, Members, Persistent, Policy, Segment
+from rl_es.interfaces import (
+    Environment,
+    Episode,
+    Members,
+    Persistent,
+    Policy,
+    Population,
+    Segment,
+)
 from rl_es.rollout.normalisation import Statistics, add_moments
 from rl_es.rollout.unroll import (
     Particle,
@@ -75,7 +83,7 @@ class Unroller(Protocol):
         ...
 
     def run(
-        self, members: Members, start: SegmentStart, reset_keys: Array, step_keys: Array
+        self, members: Population, start: SegmentStart, reset_keys: Array, step_keys: Array
     ) -> SegmentOutcome:
         """Unrolls the population. Consumes the block keys."""
         ...
@@ -94,7 +102,7 @@ class WholeEpisodes:
         return None
 
     def run(
-        self, members: Members, start: SegmentStart, reset_keys: Array, step_keys: Array
+        self, members: Population, start: SegmentStart, reset_keys: Array, step_keys: Array
     ) -> SegmentOutcome:
         (pairs,) = start.fresh.shape
         first = _both_members(_start(self.env, self.policy, reset_keys, pairs, self.episodes))
@@ -139,7 +147,7 @@ class ParticleWindows:
         )
 
     def run(
-        self, members: Members, start: SegmentStart, reset_keys: Array, step_keys: Array
+        self, members: Population, start: SegmentStart, reset_keys: Array, step_keys: Array
     ) -> SegmentOutcome:
         (pairs,) = start.fresh.shape
         reset = _start(self.env, self.policy, reset_keys, pairs, 1)
@@ -174,7 +182,7 @@ class CentreWindows:
         return _placeholders(self.env, self.policy, (*numbers.shape, 1))
 
     def run(
-        self, members: Members, start: SegmentStart, reset_keys: Array, step_keys: Array
+        self, members: Population, start: SegmentStart, reset_keys: Array, step_keys: Array
     ) -> SegmentOutcome:
         (pairs,) = start.fresh.shape
         reset = _start(self.env, self.policy, reset_keys, pairs, 1)
@@ -182,6 +190,7 @@ class CentreWindows:
         keys = pair_keys(step_keys, pairs, 1)
         step = population_step(self.env, self.policy, members, start.statistics)
         rollout = unroll_window(step, _both_members(centre), keys, self.steps, start.statistics)
+        assert isinstance(members, Members)  # others have no centre
         centre_step = single_step(self.env, self.policy, members.shared, start.statistics)
         centre_rollout = unroll_window(
             jax.vmap(centre_step), centre, keys, self.steps, start.statistics
@@ -215,7 +224,7 @@ class StaggeredWindows:
         return self.windows.particles(numbers), 1 + numbers % self.cycle
 
     def run(
-        self, members: Members, start: SegmentStart, reset_keys: Array, step_keys: Array
+        self, members: Population, start: SegmentStart, reset_keys: Array, step_keys: Array
     ) -> SegmentOutcome:
         particles, left = start.particles
         start = start._replace(particles=particles)

@@ -22,11 +22,12 @@ from rl_es.evolution.perturbation import leaves_by_path, nest_by_path
 from rl_es.interfaces import (
     Environment,
     EnvState,
-    Members,
     Observation,
     Params,
     Policy,
     PolicyState,
+    Population,
+    SeparateMembers,
     Transition,
 )
 from rl_es.rollout.normalisation import Statistics, add_moments, batch_moments, normalise
@@ -170,7 +171,7 @@ def _detach(done: Array, tree: Any) -> Any:
 
 
 def population_step(
-    env: Environment, policy: Policy, members: Members, statistics: Statistics | None
+    env: Environment, policy: Policy, members: Population, statistics: Statistics | None
 ) -> Step:
     """Returns the step of a population's particles [H, 2, E] with keys [H, E].
 
@@ -178,6 +179,8 @@ def population_step(
     the noise of its pair. Environments step under one flat axis: on CPU, XLA does not vectorise a
     loop over a minor axis of one or two members.
     """
+    if isinstance(members, SeparateMembers):
+        return separate_step(env, policy, members.params, statistics, pair_axis=0)
 
     def act(products: Any, direct: Any, sign: Array, particle: Particle, key: Array) -> Any:
         params = members.shared
@@ -202,28 +205,37 @@ def population_step(
 
 
 def separate_step(
-    env: Environment, policy: Policy, params: Params, statistics: Statistics | None
+    env: Environment,
+    policy: Policy,
+    params: Params,
+    statistics: Statistics | None,
+    pair_axis: int = 1,
 ) -> Step:
     """Returns the step of members that share no parameters, for strategies that write all out.
 
     Args:
       env: The environment.
       policy: The policy.
-      params: Leaves [2, H, ...].
+      params: Leaves [2, H, ...], or [H, 2, ...] with `pair_axis` 0.
       statistics: Frozen observation statistics, or None.
+      pair_axis: The axis of pairs, 0 or 1; the other one is that of partners.
 
     Returns:
-      A step of particles [2, H, E] with keys [H, E], which both halves share.
+      A step of particles [2, H, E] or [H, 2, E] with keys [H, E], which partners share.
     """
 
     def act(params: Params, particle: Particle, key: Array) -> tuple[PolicyState, Array]:
         return _act(policy, params, statistics, particle, key)
 
-    over_halves = jax.vmap(jax.vmap(jax.vmap(act, (None, 0, 0))), (0, 0, None))
+    act_all = jax.vmap(act, (None, 0, 0))
+    for axis in (1, 0):
+        act_all = jax.vmap(act_all, (0, 0, 0 if axis == pair_axis else None))
 
     def step(particles: Particle, keys: Array) -> tuple[Particle, Array, Array]:
         act_keys, env_keys = jnp.moveaxis(_split(keys), -1, 0)
-        return _move_all(env, particles, over_halves(params, particles, act_keys), env_keys[None])
+        outputs = act_all(params, particles, act_keys)
+        env_keys = env_keys[None] if pair_axis == 1 else env_keys[:, None]
+        return _move_all(env, particles, outputs, env_keys)
 
     return step
 

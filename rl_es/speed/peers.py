@@ -54,7 +54,7 @@ def require_evosax() -> Any:
         from evosax.algorithms import Open_ES
     except ImportError as error:
         raise UserError(
-            f"evosax cannot be loaded ({error}); install it: {registry.install_command('peers')}"
+            f"evosax cannot be loaded ({error}); install it: {registry.install_command('evosax')}"
         ) from None
     return Open_ES
 

@@ -32,7 +32,7 @@ contestants:
     chunks: 1                 # in which each evaluates its part, one after the other
     lanes: 5                  # runs that share a call
     with: {shaping: z_score}
-  - evosax                    # evosax's Open_ES, with the extra `peers`
+  - evosax                    # evosax's Open_ES, with the extra `evosax`
 ```
 
 A contestant is an agent of the suite, a floor (`FLOORS`) or a peer (`PEERS`).
@@ -64,7 +64,7 @@ FLOORS = {
     INFERENCE: "the unperturbed policy, shared by all members: pure batch inference",
 }
 # Strategies of other libraries on the same network, population and steps.
-PEERS = {EVOSAX: "Open_ES of evosax (extra `peers`)"}
+PEERS = {EVOSAX: "Open_ES of evosax (extra `evosax`)"}
 
 Horizon = Literal["full", "natural"]
 

@@ -214,11 +214,12 @@ def _settings_by_agent(parts: Schema) -> None:
     random, entries, forms_by_key = parts["RandomSearch"], [], {}
     for name in registry.agents.names():
         settings = _settings_schema(registry.agents.load(name).Hyperparameters)
-        parts[f"Settings_{name}"] = _closed_object(settings, f"Settings of {name}.")
-        choices = {key: {"$ref": f"#/$defs/Settings_{name}/properties/{key}"} for key in settings}
+        part = f"Settings_{name.replace('/', '_')}"
+        parts[part] = _closed_object(settings, f"Settings of {name}.")
+        choices = {key: {"$ref": f"#/$defs/{part}/properties/{key}"} for key in settings}
         distributions = {key: {"$ref": "#/$defs/Distribution"} for key in settings}
         varying = {
-            "with": {"$ref": f"#/$defs/Settings_{name}"},
+            "with": {"$ref": f"#/$defs/{part}"},
             "grid": _closed_object({key: _list_of(ref) for key, ref in choices.items()}),
             "random": _closed_object(random["properties"] | distributions)
             | {"required": random["required"]},
@@ -330,7 +331,9 @@ def reference_markdown() -> str:
         rows = [_row(name, field) for name, field in config.model_fields.items()]
         table = _table(("key", "value", "default", "meaning"), rows)
         lines += [f"### {title}", "", _first_line(config), "", *table, ""]
-    lines += ["### Settings of agents", "", *_settings_of_agents(), ""]
+    names = [name for name in registry.agents.names() if "/" not in name]
+    lines += ["### Settings of agents", "", *_settings_of_agents(names), ""]
+    lines += ["Those of families, such as `evosax/SNES`, are in [Agents](agents.md).", ""]
     lines += ["### Options of suites", "", *_options_of_suites(), ""]
     return "\n".join(lines)
 
@@ -345,18 +348,60 @@ def _row(name: str, field: FieldInfo) -> tuple[str, str, str, str]:
     return f"`{field.alias or name}`", _linked_type(name, field), default, field.description or ""
 
 
-def _settings_of_agents() -> Iterator[str]:
+def _settings_of_agents(names: Iterable[str]) -> Iterator[str]:
     """Yields a table with one row per setting that means the same in each of its agents."""
     agents: dict[tuple[str, ...], list[str]] = {}
-    for agent in registry.agents.names():
+    for agent in names:
         config = registry.agents.load(agent).Hyperparameters
         for name, field in config.model_fields.items():
             *value, meaning = _row(name, field)
             row = (*value, _kind(config, name), meaning)
-            agents.setdefault(row, []).append(f"`{agent}`")
+            agents.setdefault(row, []).append(f"`{agent.rpartition('/')[2]}`")
     rows = [(*row, ", ".join(users)) for row, users in agents.items()]
     heads = ("setting", "value", "default", "kind", "meaning", "agents")
     return _table(heads, sorted(rows, key=lambda row: row[0].strip("`")))
+
+
+def agents_markdown() -> str:
+    """Returns tables of all agents: what each is, its source, what is evaluated, when to use it."""
+    families: dict[str, list[str]] = {}
+    for name in registry.agents.names():
+        families.setdefault(name.rpartition("/")[0], []).append(name)
+    lines: list[str] = []
+    for family, names in sorted(families.items()):
+        heads = ("agent", "what it is", "source", "evaluated and saved", "when to use it")
+        rows = [_agent_row(name, registry.agents.load(name)) for name in names]
+        lines += [f"## {family or 'Of this suite'}", "", *_table(heads, rows), ""]
+        if family:
+            lines += ["### What to know", "", *_notes_of_family(names), ""]
+            lines += ["### Settings", "", *_settings_of_agents(names), ""]
+    return "\n".join(lines)
+
+
+def _agent_row(name: str, module: Any) -> tuple[str, ...]:
+    """Returns an agent's row; of a family the name stands without the family's."""
+    is_learner = hasattr(module, "make_learner")
+    usual = "the policy that is trained" if is_learner else "the centre of the population"
+    links = re.findall(r"https?://[^\s,;)]*[^\s,;).]", module.__doc__ or "")
+    sources = ", ".join(f"[{_link_text(link)}]({link})" for link in dict.fromkeys(links))
+    evaluated, use = getattr(module, "EVALUATED", usual), getattr(module, "USE", "")
+    return f"`{name}`", _first_line(module).rstrip("."), sources, evaluated, use
+
+
+def _link_text(link: str) -> str:
+    """Returns a short text for a link to a paper: `arXiv 1703.03864`."""
+    address = link.split("://")[1]
+    for start, text in (("arxiv.org/abs/", "arXiv "), ("doi.org/", "doi ")):
+        if address.startswith(start):
+            return text + address.removeprefix(start)
+    return address.partition("/")[0]
+
+
+def _notes_of_family(names: Iterable[str]) -> Iterator[str]:
+    """Yields a list of what its agents' descriptions say beside their source."""
+    for name in names:
+        if note := getattr(registry.agents.load(name), "NOTE", ""):
+            yield f"- `{name}`: {note}"
 
 
 def _options_of_suites() -> Iterator[str]:

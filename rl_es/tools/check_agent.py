@@ -230,10 +230,10 @@ class AgentTrial:
 def complete_config(
     name: str, settings: Mapping[str, Any], defaults: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Returns the settings, and those of the defaults that the agent has, if it is a strategy."""
-    module = registry.agents.load(name)
-    fields = () if hasattr(module, "make_learner") else module.Hyperparameters.model_fields
-    return {**{key: value for key, value in defaults.items() if key in fields}, **settings}
+    """Returns the settings, and the defaults that the agent has, if it has a population."""
+    fields = registry.agents.load(name).Hyperparameters.model_fields
+    usual = {key: value for key, value in defaults.items() if key in fields}
+    return {**(usual if "population" in fields else {}), **settings}
 
 
 FEW = 4  # generations, where few are enough

@@ -12,6 +12,7 @@ carried as integers, so that a state can be saved as it is.
 
 import contextlib
 import errno
+import math
 import os
 import sys
 import tempfile
@@ -144,6 +145,24 @@ def dependent_variables(program: Any, inputs: Iterable[Any]) -> set[Any]:
         if any(not isinstance(x, Literal) and x in dependents for x in equation.invars):
             dependents.update(equation.outvars)
     return dependents
+
+
+def largest_array(program: Any) -> int:
+    """Returns the bytes of the largest array that a jaxpr computes, in functions inside it too."""
+    largest = 0
+    for equation in program.eqns:
+        for variable in equation.outvars:
+            if hasattr(variable.aval, "dtype"):
+                array = variable.aval
+                largest = max(largest, math.prod(array.shape) * array.dtype.itemsize)
+        for inner in jax.tree.leaves([*equation.params.values()], is_leaf=_is_program):
+            if _is_program(inner):
+                largest = max(largest, largest_array(getattr(inner, "jaxpr", inner)))
+    return largest
+
+
+def _is_program(value: Any) -> bool:
+    return hasattr(value, "eqns") or hasattr(getattr(value, "jaxpr", None), "eqns")
 
 
 @dataclass(frozen=True)

@@ -23,11 +23,12 @@ import jax.numpy as jnp
 
 from rl_es.errors import UserError
 from rl_es.evolution.perturbation import PAIRS_PER_KEY
-from rl_es.interfaces import Episode, Learner
+from rl_es.interfaces import Episode, Learner, Persistent
 from rl_es.rollout.unroll import start_particle
 from rl_es.training import multihost
-from rl_es.training.compilation import dependent_variables, scalar_leaves
+from rl_es.training.compilation import dependent_variables, largest_array, scalar_leaves
 from rl_es.training.learner import Evolution
+from rl_es.training.population import PopulationLearner
 from rl_es.training.sharding import Placement, fewest_chunks
 
 MAX_DEVICES = 4096
@@ -47,10 +48,13 @@ class PairBytes(NamedTuple):
       state: for every pair, also between generations: what is remembered of it and its particles,
         both before and after a generation.
       rollout: for every pair of the chunk that is evaluated.
+      fixed: for all pairs together on each device that holds some, whatever is cut into chunks: the
+        population and the state of a strategy that writes its population out.
     """
 
     state: int
     rollout: int
+    fixed: int = 0
 
 
 def pair_bytes(learner: Learner, settings: Mapping[str, float]) -> PairBytes:
@@ -60,10 +64,13 @@ def pair_bytes(learner: Learner, settings: Mapping[str, float]) -> PairBytes:
       learner: of one run.
       settings: its traced settings.
     """
+    if isinstance(learner, PopulationLearner):
+        fixed = _strategy_bytes(learner, settings)
+        return _rollout_bytes(learner, learner.strategy.segment)._replace(fixed=fixed)
     if not isinstance(learner, Evolution):
         state = jax.eval_shape(lambda: learner.init(jax.random.key(0), scalar_leaves(settings)))
         return PairBytes(2 * tree_bytes(state), 3 * _observation_bytes(learner))
-    agent, env, policy = learner.agent, learner.env, learner.policy
+    agent, policy = learner.agent, learner.policy
 
     def ask() -> Any:
         key = jax.random.key(0)
@@ -72,17 +79,49 @@ def pair_bytes(learner: Learner, settings: Mapping[str, float]) -> PairBytes:
         return agent.ask(key[None], state, agent.remember(PAIRS_PER_KEY), fresh)
 
     noise, memory = jax.eval_shape(ask)
+    rest = _rollout_bytes(learner, agent.segment)
+    return PairBytes(
+        state=2 * tree_bytes(memory) // PAIRS_PER_KEY + rest.state,
+        rollout=2 * tree_bytes(noise) // PAIRS_PER_KEY + rest.rollout,
+    )
+
+
+def _rollout_bytes(
+    learner: Evolution | PopulationLearner, segment: Episode | Persistent
+) -> PairBytes:
+    """Estimates what a pair needs beside its noise: particles, activations, parameters."""
+    env, policy = learner.env, learner.policy
     particles = jax.eval_shape(lambda: learner.unroller.particles(jnp.arange(PAIRS_PER_KEY)))
-    episodes = agent.segment.episodes if isinstance(agent.segment, Episode) else 1
+    episodes = segment.episodes if isinstance(segment, Episode) else 1
     particle = tree_bytes(jax.eval_shape(lambda: start_particle(env, policy, jax.random.key(0))))
     spec = policy.parameters
     products = sum(matrix.inputs * matrix.outputs for matrix in spec.matrices.values())
-    direct = 2 * _FLOAT_BYTES * (spec.size - products)
-    rollout = direct + 2 * episodes * (3 * particle + _activation_bytes(learner))
+    direct = spec.size if isinstance(learner, PopulationLearner) else spec.size - products
     return PairBytes(
-        state=2 * tree_bytes((memory, particles)) // PAIRS_PER_KEY,
-        rollout=2 * tree_bytes(noise) // PAIRS_PER_KEY + rollout,
+        state=2 * tree_bytes(particles) // PAIRS_PER_KEY,
+        rollout=2 * _FLOAT_BYTES * direct
+        + 2 * episodes * (3 * particle + _activation_bytes(learner)),
     )
+
+
+def _strategy_bytes(learner: PopulationLearner, settings: Mapping[str, float]) -> int:
+    """Estimates what a strategy needs beside the rollout.
+
+    These are its state before and after a generation, its population twice, and the largest array
+    that it computes twice more.
+    """
+    strategy, key = learner.strategy, jax.random.key(0)
+    hyper = scalar_leaves(settings)
+    state = jax.eval_shape(lambda: strategy.init(key, learner.policy.init(key), hyper))
+    population, _ = jax.eval_shape(lambda state: strategy.ask(key, state), state)
+
+    def generation(state: Any, returns: Any) -> Any:
+        population, asked_state = strategy.ask(key, state)
+        return strategy.tell(key, asked_state, population, returns)
+
+    returns = jax.ShapeDtypeStruct((strategy.population,), jnp.float32)
+    program = jax.make_jaxpr(generation)(state, returns)
+    return 2 * (tree_bytes(state) + tree_bytes(population) + largest_array(program.jaxpr))
 
 
 def _observation_bytes(learner: Learner) -> int:
@@ -91,7 +130,7 @@ def _observation_bytes(learner: Learner) -> int:
     return learner.generation_steps * tree_bytes(observation)
 
 
-def _activation_bytes(learner: Evolution) -> int:
+def _activation_bytes(learner: Evolution | PopulationLearner) -> int:
     """Returns the bytes of all arrays that a policy computes for one action.
 
     What it computes of its parameters alone, such as their rounding, is shared by all members.
@@ -215,8 +254,8 @@ def place_group(
       resources: what may be used.
 
     Raises:
-      UserError: there are not so many devices, processes cannot have equal parts, or the
-        population cannot be cut as requested.
+      UserError: there are not so many devices, processes cannot have equal parts, the population
+        cannot be cut as requested, or what cannot be cut does not fit.
     """
     chunks_requested = pairs is not None and resources.population_chunk is not None
     pairs = pairs or 1
@@ -229,6 +268,12 @@ def place_group(
     devices = _local_devices(resources, processes) * processes
     over_runs, shards = divide_devices(pairs, runs, devices, processes)
     budget = resources.memory or int(multihost.gather([device_memory(devices)]).min())
+    if pair_bytes.fixed > budget:
+        raise UserError(
+            f"the agent's population and state need about {pair_bytes.fixed / 2**30:,.1f} GiB, and "
+            f"a device may fill {budget / 2**30:,.1f} GiB (--memory): choose a smaller population "
+            "or network, or an agent that needs less"
+        )
     shard_pairs = pairs // shards
     most_lanes = math.ceil(runs / over_runs)
     if resources.lanes is not None:
@@ -236,8 +281,9 @@ def place_group(
     elif jax.default_backend() == "cpu":
         lanes = 1
     else:
-        lanes = min(most_lanes, max(1, budget // (shard_pairs * sum(pair_bytes))))
-    state = lanes * shard_pairs * pair_bytes.state
+        lane = shard_pairs * (pair_bytes.state + pair_bytes.rollout) + pair_bytes.fixed
+        lanes = min(most_lanes, max(1, budget // lane))
+    state = lanes * (shard_pairs * pair_bytes.state + pair_bytes.fixed)
     if chunks_requested:
         most_pairs = (resources.population_chunk or 2) // 2
     else:

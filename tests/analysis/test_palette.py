@@ -14,7 +14,8 @@ def own(*labels: str) -> dict[str, str]:
 
 
 def test_every_agent_of_the_suite_declares_a_style() -> None:
-    assert [*AGENT_STYLES] == registry.agents.names()
+    """Those of a family, such as `evosax/SNES`, are too many to differ by a style of their own."""
+    assert [*AGENT_STYLES] == [name for name in registry.agents.names() if "/" not in name]
     assert {style.order for style in AGENT_STYLES.values()} == {*range(1, len(AGENT_STYLES) + 1)}
 
 

@@ -11,16 +11,21 @@ def contents() -> dict[Path, str]:
     """Every file that is made, or has a part that is, as it has to be."""
     from rl_es.tools import catalogue
 
-    page = DOCS / "sweeps.md"
-    before, _, rest = page.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
     return {
         DOCS / "sweep.schema.json": json.dumps(
             catalogue.sweep_schema(), indent=1, ensure_ascii=False
         )
         + "\n",
-        page: f"{before}{BEGIN}\n\n{catalogue.reference_markdown()}\n{END}{after}",
+        **_with_part(DOCS / "sweeps.md", catalogue.reference_markdown()),
+        **_with_part(DOCS / "agents.md", catalogue.agents_markdown()),
     }
+
+
+def _with_part(page: Path, text: str) -> dict[Path, str]:
+    """Returns a page whose part between the marks is this text."""
+    before, _, rest = page.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return {page: f"{before}{BEGIN}\n\n{text}\n{END}{after}"}
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from rl_es.speed import peers
 from tests.toys import Drift, ParameterPolicy
 
 
+@pytest.mark.extra("evosax")
 def test_evosax_moves_a_policy_uphill() -> None:
     settings = peers.PeerSettings(population=32, episodes=1, sigma=0.05, lr=0.02)
     peer = peers.make_evosax_peer(Drift(edge=10.0), ParameterPolicy(), settings)
@@ -27,5 +28,5 @@ def test_evosax_moves_a_policy_uphill() -> None:
 
 def test_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "evosax.algorithms", None)
-    with pytest.raises(UserError, match=re.escape(registry.install_command("peers"))):
+    with pytest.raises(UserError, match=re.escape(registry.install_command("evosax"))):
         peers.require_evosax()

@@ -41,6 +41,7 @@ def _generations(runner: TimedFunctions, count: int = 2) -> list[Any]:
     return outputs
 
 
+@pytest.mark.extra("evosax")
 def test_everyone_takes_all_steps_of_a_full_horizon() -> None:
     functions = runners(EVERYONE, "workloads.episodes=[3]")
     for runner in functions.values():
