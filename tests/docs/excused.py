@@ -52,6 +52,7 @@ SLOW = {
 
 # Commands that need an extra beyond `dev`, and the extra.
 EXTRAS = {
+    "run_benchmark.py speed sweeps/speed/cartpole.yaml": "evosax",
     "run_benchmark.py tensorboard ": "tensorboard",
     "--tensorboard": "tensorboard",
     "run_benchmark.py tune ": "hpo",
