@@ -12,7 +12,7 @@ from rl_es import cli, registry
 def missing_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hides the libraries of all extras."""
     find_spec = importlib.util.find_spec
-    hidden = {"craftax", "jumanji", "kinetix", "navix", "mujoco_playground", "rejax"}
+    hidden = {"craftax", "evosax", "jumanji", "kinetix", "navix", "mujoco_playground", "rejax"}
     monkeypatch.setattr(
         importlib.util,
         "find_spec",
@@ -45,10 +45,11 @@ def test_what_is_not_installed_is_marked(
     lines = capsys.readouterr().out.splitlines()
     marked = {line.split()[0] for line in lines if "(not installed) " in line}
     suites = ["craftax", "jumanji", "kinetix", "navix", "playground"]
-    assert marked == {*suites, "ppo"}
+    family = {name for name in registry.agents.names() if name.startswith("evosax/")}
+    assert family and marked == {*suites, *family, "ppo"}
     commands = [line.strip() for line in lines if "to install: " in line]
     assert commands == [
-        f"to install: {registry.install_command(*extras)}" for extras in (["ppo"], suites)
+        f"to install: {registry.install_command(*extras)}" for extras in (["evosax", "ppo"], suites)
     ]
 
 
