@@ -182,6 +182,10 @@ AMALGAM = dict(
     eta_avs_inc=1 / 0.9, eta_avs_dec=0.9, nis_max_gens=50.0, delta_ams=2.0, theta_sdr=1.0,
     c_mult_init=1.0,
 )  # fmt: skip
+AMALGAM_NOTE = (
+    "sigma is added to what is estimated, each generation: with the default of 1 it does not "
+    "converge; let it decay. c_mult scales the anticipated shift alone, not the covariance."
+)
 AMALGAM_SOURCE = (
     "Bosman, Grahl and Thierens 2013, "
     "https://homepages.cwi.nl/~bosman/publications/2013_benchmarkingparameterfree.pdf"
@@ -347,14 +351,14 @@ ENTRIES: dict[str, Entry] = {
         AMALGAM_SOURCE,
         "few parameters",
         deviation() | numbers(**AMALGAM) | factors("eta_std", "eta_shift"),
-        note=SQUARE + " The anticipated shift alone is scaled by c_mult; the covariance is not.",
+        note=SQUARE + " " + AMALGAM_NOTE,
     ),
     "iAMaLGaM_Univariate": Entry(
         "maximum-likelihood Gaussian of the elite, diagonal, anticipated shifts",
         AMALGAM_SOURCE,
         "a diagonal estimate of distribution",
         deviation() | numbers(**AMALGAM) | factors("eta_std", "eta_shift"),
-        note="The anticipated shift alone is scaled by c_mult; sigma is added to the deviation.",
+        note=AMALGAM_NOTE,
     ),
     "LES": Entry(
         "learned evolution strategy: attention over ranks; weights come with evosax",
