@@ -147,17 +147,49 @@ def dependent_variables(program: Any, inputs: Iterable[Any]) -> set[Any]:
     return dependents
 
 
+# Operations that XLA fuses into those that use their outputs.
+FUSED = set(
+    [
+        "add",
+        "broadcast_in_dim",
+        "convert_element_type",
+        "copy",
+        "div",
+        "exp",
+        "exp2",
+        "integer_pow",
+        "log",
+        "max",
+        "min",
+        "mul",
+        "neg",
+        "reshape",
+        "rsqrt",
+        "select_n",
+        "sqrt",
+        "square",
+        "squeeze",
+        "sub",
+        "transpose",
+    ]
+)
+
+
 def largest_array(program: Any) -> int:
-    """Returns the bytes of the largest array that a jaxpr computes, in functions inside it too."""
+    """Returns the bytes of the largest array that a jaxpr has to hold, in functions inside it too.
+
+    Outputs of elementwise operations do not count, such as all members' outer products in a sum.
+    """
     largest = 0
     for equation in program.eqns:
-        for variable in equation.outvars:
-            if hasattr(variable.aval, "dtype"):
-                array = variable.aval
-                largest = max(largest, math.prod(array.shape) * array.dtype.itemsize)
-        for inner in jax.tree.leaves([*equation.params.values()], is_leaf=_is_program):
-            if _is_program(inner):
-                largest = max(largest, largest_array(getattr(inner, "jaxpr", inner)))
+        inner = jax.tree.leaves([*equation.params.values()], is_leaf=_is_program)
+        programs = [getattr(value, "jaxpr", value) for value in inner if _is_program(value)]
+        largest = max([largest, *map(largest_array, programs)])
+        if programs or equation.primitive.name in FUSED:
+            continue
+        arrays = [variable.aval for variable in equation.outvars]
+        sizes = [math.prod(a.shape) * a.dtype.itemsize for a in arrays if hasattr(a, "dtype")]
+        largest = max([largest, *sizes])
     return largest
 
 

@@ -107,8 +107,8 @@ def _rollout_bytes(
 def _strategy_bytes(learner: PopulationLearner, settings: Mapping[str, float]) -> int:
     """Estimates what a strategy needs beside the rollout.
 
-    These are its state before and after a generation, its population twice, and the largest array
-    that it computes twice more.
+    These are its state before and after a generation, its population four times (noise, members,
+    members pair by pair, differences), and the largest array that it holds twice more.
     """
     strategy, key = learner.strategy, jax.random.key(0)
     hyper = scalar_leaves(settings)
@@ -121,7 +121,7 @@ def _strategy_bytes(learner: PopulationLearner, settings: Mapping[str, float]) -
 
     returns = jax.ShapeDtypeStruct((strategy.population,), jnp.float32)
     program = jax.make_jaxpr(generation)(state, returns)
-    return 2 * (tree_bytes(state) + tree_bytes(population) + largest_array(program.jaxpr))
+    return 2 * (tree_bytes(state) + 2 * tree_bytes(population) + largest_array(program.jaxpr))
 
 
 def _observation_bytes(learner: Learner) -> int:
