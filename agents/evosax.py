@@ -81,7 +81,6 @@ MEANINGS = {  # of evosax's numbers
     "differential_weight_min": "lowest factor on differences of members",
     "eta_avs_dec": "factor on c_mult without improvement",
     "eta_avs_inc": "factor on c_mult after a far improvement",
-    "grad_decay": "decay of what earlier estimates count for the subspace",
     "inertia_coeff": "share of the velocity that a generation keeps",
     "cognitive_coeff": "pull of a member's own best",
     "social_coeff": "pull of the best of all",
@@ -235,12 +234,9 @@ ENTRIES: dict[str, Entry] = {
         "antithetic noise that is adapted to the subspace of earlier estimates",
         "Choromanski et al. 2019, https://arxiv.org/abs/1903.04268",
         "few parameters, and gradients that lie in a subspace",
-        optimiser("adam", 1e-3)
-        | deviation()
-        | shaping("raw")
-        | sizes(**SUBSPACE)
-        | numbers(grad_decay=0.99),
-        note=SQUARE,
+        optimiser("adam", 1e-3) | deviation() | shaping("raw") | sizes(**SUBSPACE),
+        note=SQUARE + " Its subspace is that of the last estimates; none decays.",
+        unused=("grad_decay",),
     ),
     "CMAAnchoredLES": Entry(
         "separable CMA-ES with learned corrections; the weights come with evosax",
