@@ -96,7 +96,7 @@ LINES = {  # by name, in matplotlib's notation
     "dotted": (0, (1, 1.2)),
     "long": (0, (9, 1.5)),
 }
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">", "h")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">", "h", "*", "d", "8", "H")
 LAST = 1000  # in legends
 
 

@@ -15,6 +15,8 @@ An agent file `agents/NAME.py` has
 - `FULL_RANK`, optional: the name of the agent that is the same but for noise of full rank.
 - `REFERENCE`, optional: what others are compared with it for, unless a command names another:
   `returns`, `gradients` (estimates of them), or `scores` (the high end of normalised returns).
+- `ACTIONS`, optional: `discrete` or `real`, the only actions that it can take.
+- `CHECK_POLICY`, optional: settings of a policy that it can train, for `check`.
 - `EVALUATED`, `USE` and `NOTE`, optional: what of it is evaluated and saved, when to use it, and
   what a reader of its results has to know, for `docs/agents.md`.
 

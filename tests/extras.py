@@ -21,11 +21,12 @@ SUITES = {
     "navix": "navix",
     "playground": "mujoco_playground",
 }
+REJAX = ("dqn", "ppo", "pqn")  # agents that are an extra's
 MODULES = {
     **SUITES,
     "evosax": "evosax",
     "hpo": "optuna",
-    "ppo": "rejax",
+    "rejax": "rejax",
     "ray": "ray",
     "reasoning": "reasoning_gym",
     "tensorboard": "tensorboard",
@@ -42,8 +43,8 @@ def require(extra: str) -> None:
 
 def marks(name: str) -> list[pytest.MarkDecorator]:
     """Returns the marks of a test of an agent or an environment, by its name in sweep files."""
-    extra = name.partition("/")[0]
-    is_needed = extra in {*SUITES, "evosax"} or name in MODULES  # reasoning/ works without its
+    extra = "rejax" if name in REJAX else name.partition("/")[0]
+    is_needed = extra in {*SUITES, "evosax", "rejax"}  # reasoning/ works without its
     return [pytest.mark.extra(extra)] if is_needed else []
 
 

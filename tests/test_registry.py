@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from rl_es import cli, registry
+from tests.extras import REJAX
 
 
 @pytest.fixture
@@ -26,15 +27,16 @@ def test_in_a_clone_the_command_keeps_the_pins(
     clone = tmp_path / "a clone"
     clone.mkdir()
     monkeypatch.setattr(registry, "_CLONE", clone)
-    assert registry.install_command("ppo") == "pip install 'rl_es[ppo]'"  # of a wheel
+    assert registry.install_command("rejax") == "pip install 'rl_es[rejax]'"  # of a wheel
     for name in ("constraints.txt", "pyproject.toml"):
         (clone / name).touch()
-    assert registry.install_command("ppo") == (
-        f"pip install -c '{clone}/constraints.txt' -e '{clone}[ppo]'"
+    assert registry.install_command("rejax") == (
+        f"pip install -c '{clone}/constraints.txt' -e '{clone}[rejax]'"
     )
     monkeypatch.chdir(clone)
     assert (
-        registry.install_command("ppo", "hpo") == "pip install -c constraints.txt -e '.[ppo,hpo]'"
+        registry.install_command("rejax", "hpo")
+        == "pip install -c constraints.txt -e '.[rejax,hpo]'"
     )
 
 
@@ -46,18 +48,19 @@ def test_what_is_not_installed_is_marked(
     marked = {line.split()[0] for line in lines if "(not installed) " in line}
     suites = ["craftax", "jumanji", "kinetix", "navix", "playground"]
     family = {name for name in registry.agents.names() if name.startswith("evosax/")}
-    assert family and marked == {*suites, *family, "ppo"}
+    assert family and marked == {*suites, *family, *REJAX}
     commands = [line.strip() for line in lines if "to install: " in line]
     assert commands == [
-        f"to install: {registry.install_command(*extras)}" for extras in (["evosax", "ppo"], suites)
+        f"to install: {registry.install_command(*extras)}"
+        for extras in (["evosax", "rejax"], suites)
     ]
 
 
 def test_a_missing_library_is_refused_but_where_that_is_allowed(missing_libraries: None) -> None:
-    with pytest.raises(registry.MissingExtra, match="ppo needs ppo's library: pip install"):
+    with pytest.raises(registry.MissingExtra, match="ppo needs rejax's library: pip install"):
         registry.agents.load("ppo").check()
     with registry.allow_missing_extras():
         registry.agents.load("ppo").check()
-    assert registry.missing_extra(registry.agents.load("ppo")) == "ppo"
+    assert registry.missing_extra(registry.agents.load("ppo")) == "rejax"
     assert registry.missing_extra(registry.agents.load("eggroll")) is None
     assert registry.missing_extra(registry.suites.load("brax")) is None

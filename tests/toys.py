@@ -10,6 +10,7 @@ from jax import Array
 
 from rl_es.interfaces import (
     Box,
+    Discrete,
     EnvSpec,
     Observation,
     ParameterSpec,
@@ -182,3 +183,37 @@ class Letters:
     def _observe(self, position: Array) -> Observation:
         token = (position * position + position // 3) % self.tokens
         return Observation(token.astype(jnp.float32)[None])
+
+
+@dataclass(frozen=True)
+class Corridor:
+    """Right is rewarded, left is not, and a third action is forbidden; over after six steps.
+
+    A step of it is two of the environment. Actions are three, or `real`: above 0 is right. The
+    third is `masked`, or costs a thousand. The end is the time limit's, or `terminal`.
+    """
+
+    masked: bool = False
+    real: bool = False
+    terminal: bool = False
+
+    @property
+    def spec(self) -> EnvSpec:
+        box = Box(np.full(1, -1, np.float32), np.full(1, 1, np.float32))
+        return EnvSpec("corridor", (2,), box if self.real else Discrete(3), 6)
+
+    def reset(self, key: Array) -> tuple[Array, Observation]:
+        return jnp.zeros((), jnp.int32), self._seen(jnp.zeros((), jnp.int32))
+
+    def step(self, key: Array, state: Array, action: Array) -> Transition:
+        chosen = (jnp.squeeze(action) > 0 if self.real else action == 1).astype(jnp.float32)
+        forbidden = jnp.zeros(()) if self.real else (action == 2).astype(jnp.float32)
+        over = state + 1 >= 6
+        observed, reward = self._seen(state + 1), chosen - 1000 * forbidden
+        never = jnp.zeros((), bool)
+        ends = (over, never) if self.terminal else (never, over)
+        return Transition(state + 1, observed, reward, *ends, jnp.int32(2))
+
+    def _seen(self, state: Array) -> Observation:
+        values = jnp.stack([jnp.float32(1), state.astype(jnp.float32)])
+        return Observation(values, jnp.array([True, True, False]) if self.masked else None)

@@ -51,8 +51,8 @@ class Stochastic(Head, Protocol):
         ...
 
 
-def _mask_logits(logits: Array, action_mask: Array | None) -> Array:
-    """Masks forbidden actions, unless all are, as at the end of an episode."""
+def mask_logits(logits: Array, action_mask: Array | None) -> Array:
+    """Returns logits [A], -inf for forbidden actions, unless all are, as at an episode's end."""
     if action_mask is None:
         return logits
     return jnp.where(action_mask | ~action_mask.any(), logits, -jnp.inf)
@@ -91,15 +91,15 @@ class Categorical(_DiscreteHead):
     """Samples a discrete action from softmax(output); forbidden actions never."""
 
     def act(self, params: Params, output: Array, action_mask: Array | None, key: Array) -> Array:
-        return jax.random.categorical(key, _mask_logits(output, action_mask)).astype(jnp.int32)
+        return jax.random.categorical(key, mask_logits(output, action_mask)).astype(jnp.int32)
 
     def log_prob(
         self, params: Params, output: Array, action_mask: Array | None, action: Array
     ) -> Array:
-        return jax.nn.log_softmax(_mask_logits(output, action_mask))[action]
+        return jax.nn.log_softmax(mask_logits(output, action_mask))[action]
 
     def entropy(self, params: Params, output: Array, action_mask: Array | None) -> Array:
-        logs = jax.nn.log_softmax(_mask_logits(output, action_mask))
+        logs = jax.nn.log_softmax(mask_logits(output, action_mask))
         possible = jnp.isfinite(logs)  # 0 times -inf would be nan, and so would the gradient
         return -jnp.where(possible, jnp.exp(logs) * jnp.where(possible, logs, 0.0), 0.0).sum()
 
@@ -112,7 +112,7 @@ class Greedy(_DiscreteHead):
     """The discrete action of the largest output."""
 
     def act(self, params: Params, output: Array, action_mask: Array | None, key: Array) -> Array:
-        return jnp.argmax(_mask_logits(output, action_mask)).astype(jnp.int32)
+        return jnp.argmax(mask_logits(output, action_mask)).astype(jnp.int32)
 
 
 @dataclass(frozen=True)

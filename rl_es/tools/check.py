@@ -92,7 +92,8 @@ def _check_learning(name: str, settings: Mapping[str, Any], steps: int) -> str:
     from rl_es.tools.check_agent import complete_config
 
     settings = complete_config(name, settings, USUAL)
-    if refusal := _refusal(name, settings):
+    policy = {"widths": [*WIDTHS], **getattr(registry.agents.load(name), "CHECK_POLICY", {})}
+    if refusal := _refusal(name, settings, policy):
         return f"not trained: {refusal}"
     content = {
         "name": "check",
@@ -100,7 +101,7 @@ def _check_learning(name: str, settings: Mapping[str, Any], steps: int) -> str:
         "defaults": {
             "budget": {"env_steps": steps},
             "evaluation": {"points": 10, "episodes": 16},
-            "policy": {"widths": [*WIDTHS]},
+            "policy": policy,
         },
         "environments": [{"name": ENVIRONMENT, "threshold": SOLVED}],
         "agents": [{"name": name, "with": settings}],
@@ -118,13 +119,13 @@ def _check_learning(name: str, settings: Mapping[str, Any], steps: int) -> str:
     return f"learned: {detail}"
 
 
-def _refusal(name: str, settings: Mapping[str, Any]) -> str:
+def _refusal(name: str, settings: Mapping[str, Any], policy: Mapping[str, Any]) -> str:
     """Returns why the agent refuses CartPole, as a method of gradients does; '' if it does not."""
     from rl_es.training.task import Task, make_training_setup
 
-    task = Task.from_options(ENVIRONMENT, {}, WrapperConfig(), PolicyConfig(widths=WIDTHS))
     config = registry.agents.load(name).Hyperparameters(**settings)
     try:
+        task = Task.from_options(ENVIRONMENT, {}, WrapperConfig(), PolicyConfig(**policy))
         make_training_setup(task, name, config, 1)
     except UserError as refusal:
         return str(refusal)

@@ -25,6 +25,7 @@ from rl_es.evolution.config import StrategyConfig
 from rl_es.evolution.perturbation import PAIRS_PER_KEY, block_keys
 from rl_es.interfaces import (
     Box,
+    Discrete,
     EnvSpec,
     Hyper,
     Learner,
@@ -44,6 +45,8 @@ from rl_es.training.task import make_learner
 
 TARGET = np.array([2.0, -1.0], np.float32)
 OBSERVATION = np.array([1.0, -1.0, 0.5], np.float32)
+BOUND = 4.0  # of real actions; they are not clipped
+POINTS = np.array([[x, y] for x in (-2, 0, 2) for y in (-1, 0, 1)], np.float32)
 
 
 @dataclass(frozen=True)
@@ -54,36 +57,45 @@ class Target:
       length: steps of an episode.
       scale: factor on rewards; with -1 the best action is the farthest.
       shift: added to each reward.
+      discrete: actions are the indices of `POINTS`.
     """
 
     length: int = 1
     scale: float = 1.0
     shift: float = 0.0
+    discrete: bool = False
 
     @property
     def spec(self) -> EnvSpec:
-        bound = np.full(2, np.inf, np.float32)
-        return EnvSpec("target", OBSERVATION.shape, Box(-bound, bound), self.length)
+        bound = np.full(2, BOUND, np.float32)
+        space = Discrete(len(POINTS)) if self.discrete else Box(-bound, bound)
+        return EnvSpec("target", OBSERVATION.shape, space, self.length)
 
     def reset(self, key: Array) -> tuple[Array, Observation]:
         return jnp.zeros((), jnp.int32), Observation(jnp.asarray(OBSERVATION))
 
     def step(self, key: Array, state: Array, action: Array) -> Transition:
-        reward = -self.scale * jnp.square(action - TARGET).sum() + self.shift
+        reward = -self.scale * jnp.square(action_point(action) - TARGET).sum() + self.shift
         over, never = state + 1 >= self.length, jnp.zeros((), bool)
         return Transition(state + 1, Observation(jnp.asarray(OBSERVATION)), reward, never, over)
 
 
-def target_policy(env: Target) -> Policy:
-    """Returns a linear, deterministic policy for the task."""
-    return make_policy(PolicyConfig(network="linear", head="deterministic"), env.spec)
+def action_point(action: Array) -> Array:
+    """Returns the point [2] that an action stands for: itself, or that of its index."""
+    return jnp.asarray(POINTS)[action] if jnp.issubdtype(action.dtype, jnp.integer) else action
+
+
+def target_policy(env: Target, settings: Mapping[str, Any] = MappingProxyType({})) -> Policy:
+    """Returns a policy for the task: linear and deterministic, but for these settings."""
+    config = PolicyConfig(**{"network": "linear", "head": "deterministic", **settings})
+    return make_policy(config, env.spec)
 
 
 def target_distance(policy: Policy, snapshot: Snapshot) -> Array:
     """Returns the distance [] between the unperturbed action and the target."""
     observation = Observation(jnp.asarray(OBSERVATION))
     _, action = policy.act(snapshot.params, (), observation, jax.random.key(0))
-    return jnp.sqrt(jnp.square(action - TARGET).sum())
+    return jnp.sqrt(jnp.square(action_point(action) - TARGET).sum())
 
 
 def is_same_program(first: Callable[..., Any], second: Callable[..., Any], *arguments: Any) -> bool:
@@ -172,7 +184,13 @@ class AgentTrial:
     @cached_property
     def learner(self) -> Learner:
         """The learner of this trial alone."""
-        return make_learner(self.name, self.config, self.env, target_policy(self.env), False)
+        return make_learner(self.name, self.config, self.env, self.policy, False)
+
+    @property
+    def policy(self) -> Policy:
+        """A policy that the agent can train: its module may state settings."""
+        settings = getattr(registry.agents.load(self.name), "CHECK_POLICY", {})
+        return target_policy(self.env, settings)
 
     @property
     def numbers(self) -> Hyper:
@@ -270,6 +288,7 @@ class AgentChecks:
         """Returns the agent on a task, with some settings changed."""
         quick = {"population": 32, "lr": 0.05, "window": max(1, env.length // 2)}
         config = complete_config(self.name, {**self.overrides, **settings}, quick)
+        env = replace(env, discrete=getattr(self.module, "ACTIONS", None) == "discrete")
         return AgentTrial(self.name, self.module.Hyperparameters(**config), env)
 
     @cached_property
@@ -401,7 +420,7 @@ class AgentChecks:
     def improves(self) -> str:
         """It comes nearer to the target, by which its update has the right sign."""
         trial = self.trial()
-        policy = target_policy(trial.env)
+        policy = trial.policy
         states = trial.run(0), trial.run(GENERATIONS)
         before, after = (float(target_distance(policy, trial.snapshot(s))) for s in states)
         detail = f"distance to the target {before:.2f}, after {GENERATIONS} generations {after:.2f}"

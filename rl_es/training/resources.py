@@ -49,7 +49,8 @@ class PairBytes(NamedTuple):
         both before and after a generation.
       rollout: for every pair of the chunk that is evaluated.
       fixed: for all pairs together on each device that holds some, whatever is cut into chunks: the
-        population and the state of a strategy that writes its population out.
+        population and the state of a strategy that writes its population out, or the state of a
+        learner without pairs, with its replay buffer if it has one.
     """
 
     state: int
@@ -69,7 +70,7 @@ def pair_bytes(learner: Learner, settings: Mapping[str, float]) -> PairBytes:
         return _rollout_bytes(learner, learner.strategy.segment)._replace(fixed=fixed)
     if not isinstance(learner, Evolution):
         state = jax.eval_shape(lambda: learner.init(jax.random.key(0), scalar_leaves(settings)))
-        return PairBytes(2 * tree_bytes(state), 3 * _observation_bytes(learner))
+        return PairBytes(0, 3 * _observation_bytes(learner), fixed=2 * tree_bytes(state))
     agent, policy = learner.agent, learner.policy
 
     def ask() -> Any:
@@ -257,6 +258,7 @@ def place_group(
       UserError: there are not so many devices, processes cannot have equal parts, the population
         cannot be cut as requested, or what cannot be cut does not fit.
     """
+    no_pairs = pairs is None
     chunks_requested = pairs is not None and resources.population_chunk is not None
     pairs = pairs or 1
     if chunks_requested and pairs % PAIRS_PER_KEY:
@@ -269,10 +271,13 @@ def place_group(
     over_runs, shards = divide_devices(pairs, runs, devices, processes)
     budget = resources.memory or int(multihost.gather([device_memory(devices)]).min())
     if pair_bytes.fixed > budget:
+        what, part = ("population and state need", "population")
+        if no_pairs:
+            what, part = ("state needs", "replay buffer, if it has one,")
         raise UserError(
-            f"the agent's population and state need about {pair_bytes.fixed / 2**30:,.1f} GiB, and "
-            f"a device may fill {budget / 2**30:,.1f} GiB (--memory): choose a smaller population "
-            "or network, or an agent that needs less"
+            f"the agent's {what} about {pair_bytes.fixed / 2**30:,.1f} GiB, and a device may fill "
+            f"{budget / 2**30:,.1f} GiB (--memory): choose a smaller {part} or network, or an "
+            "agent that needs less"
         )
     shard_pairs = pairs // shards
     most_lanes = math.ceil(runs / over_runs)

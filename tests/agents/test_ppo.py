@@ -1,7 +1,6 @@
 """PPO as a learner: its account of training, its start, its end, and what it refuses."""
 
 import importlib.util
-from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -9,12 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pydantic
 import pytest
-from jax import Array
 
 from rl_es import registry
 from rl_es.config import split_traced
 from rl_es.errors import UserError
-from rl_es.interfaces import Box, Discrete, EnvSpec, Limit, Observation, ProblemSpec, Transition
+from rl_es.interfaces import Box, EnvSpec, Limit, ProblemSpec
 from rl_es.results import tables
 from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.evaluation import make_evaluator
@@ -23,39 +21,10 @@ from rl_es.sweep import execution
 from rl_es.training.learner import Evolution
 from rl_es.training.sharding import UNSHARDED
 from tests.running import ran, sweep_of
+from tests.toys import Corridor
 
-needs_rejax = pytest.mark.extra("ppo")
+needs_rejax = pytest.mark.extra("rejax")
 SMALL = {"num_envs": 8, "num_steps": 16, "num_epochs": 2, "num_minibatches": 4, "lr": 0.01}
-
-
-@dataclass(frozen=True)
-class Corridor:
-    """Right is rewarded, left is not, and a third action is forbidden; over after six steps.
-
-    A step of it is two of the environment.
-    """
-
-    masked: bool = False
-    real: bool = False
-
-    @property
-    def spec(self) -> EnvSpec:
-        box = Box(np.full(1, -1, np.float32), np.full(1, 1, np.float32))
-        return EnvSpec("corridor", (2,), box if self.real else Discrete(3), 6)
-
-    def reset(self, key: Array) -> tuple[Array, Observation]:
-        return jnp.zeros((), jnp.int32), self._seen(jnp.zeros((), jnp.int32))
-
-    def step(self, key: Array, state: Array, action: Array) -> Transition:
-        chosen = (jnp.squeeze(action) > 0 if self.real else action == 1).astype(jnp.float32)
-        forbidden = jnp.zeros(()) if self.real else (action == 2).astype(jnp.float32)
-        over = state + 1 >= 6
-        observed, reward = self._seen(state + 1), chosen - 1000 * forbidden
-        return Transition(state + 1, observed, reward, jnp.zeros((), bool), over, jnp.int32(2))
-
-    def _seen(self, state: Array) -> Observation:
-        values = jnp.stack([jnp.float32(1), state.astype(jnp.float32)])
-        return Observation(values, jnp.array([True, True, False]) if self.masked else None)
 
 
 def made(env: Any, normalise: bool = False, policy: Any = None, **settings: Any) -> Any:
@@ -229,7 +198,7 @@ def test_the_critic_is_a_network_of_the_user_with_one_output(tmp_path):
         )
         return module.make_learner(module.Hyperparameters(), env, policy, False)
 
-    assert learner_with("Named").critic.output_size() == 1
+    assert learner_with("Named").networks["critic"].output_size() == 1
     with pytest.raises(UserError, match="Fixed has a fixed number of outputs.*outputs: int"):
         learner_with("Fixed")
 
@@ -279,6 +248,6 @@ def test_minibatches_divide_an_iteration_into_several_steps_each():
 def test_without_rejax_it_says_what_to_install(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(
-        UserError, match=r"agents\[0\].*needs ppo's library: pip install .*\[ppo\]'"
+        UserError, match=r"agents\[0\].*needs rejax's library: pip install .*\[rejax\]'"
     ):
         sweep_of(SWEEP)

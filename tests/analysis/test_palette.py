@@ -40,7 +40,7 @@ def test_a_recorded_style_is_that_of_the_plug_in() -> None:
         (("#123456", "--"), "line must be one of solid, dashed, dashdot, dotted, long, is '--'"),
         (
             ("#123456", "solid", "x"),
-            r"marker must be one of o, s, \^, D, v, P, X, p, <, >, h, is 'x'",
+            r"marker must be one of o, s, \^, D, v, P, X, p, <, >, h, \*, d, 8, H, is 'x'",
         ),
     ],
 )

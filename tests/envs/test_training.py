@@ -80,7 +80,7 @@ def test_eggroll_trains(name: str, tmp_path: Path):
     assert 2 * POPULATION <= curves["env_steps"].max() <= most
 
 
-@pytest.mark.extra("ppo")
+@pytest.mark.extra("rejax")
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=extras.marks(n)) for n in ("Pendulum-v1", "jumanji/Knapsack-v1")]
 )

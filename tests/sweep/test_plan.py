@@ -171,6 +171,6 @@ def test_a_group_is_planned_without_its_library(monkeypatch: pytest.MonkeyPatch)
         )
         sweep_plan = plan.make_plan(sweep, Resources(), plan.stated_speed(100.0))
     eggroll, ppo = sweep_plan.groups
-    assert (eggroll.missing_extra, ppo.missing_extra) == (None, "ppo")
+    assert (eggroll.missing_extra, ppo.missing_extra) == (None, "rejax")
     assert ppo.work is None and ppo.counts == GroupCounts(None, None, None, 3000, None)
     assert sweep_plan.seconds == 60.0 and sweep_plan.env_steps == 6000

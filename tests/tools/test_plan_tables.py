@@ -81,7 +81,7 @@ def test_a_plan_needs_no_extra(
     output = capsys.readouterr().out
     row = next(line for line in output.splitlines() if line.startswith("Pendulum-v1 / ppo"))
     assert row.split()[3:] == ["3", "-", "-", "1,000,000,000", "-"]
-    command = registry.install_command("ppo")
+    command = registry.install_command("rejax")
     assert f"Libraries of 1 group are not installed; to run them: {command}" in output
     assert "3 d 11 h for the whole sweep" in output
     assert cli.main(["plan", paths[1], "--no-probe"]) == 0

@@ -76,6 +76,13 @@ _SYMBOLS = {  # matplotlib's marker -> plotly's symbol, and its outline: eight p
     "<": ("triangle-left", "M-4 0L3.5 -4.3V4.3Z"),
     ">": ("triangle-right", "M4 0L-3.5 -4.3V4.3Z"),
     "h": ("hexagon", "M0 -4.4L3.8 -2.2V2.2L0 4.4L-3.8 2.2V-2.2Z"),
+    "*": (
+        "star",
+        "M0 -4.8L1.1 -1.5L4.6 -1.5L1.8 .6L2.8 3.9L0 1.9L-2.8 3.9L-1.8 .6L-4.6 -1.5L-1.1 -1.5Z",
+    ),
+    "d": ("diamond-tall", "M0 -5L2.9 0L0 5L-2.9 0Z"),
+    "8": ("octagon", "M-1.7 -4H1.7L4 -1.7V1.7L1.7 4H-1.7L-4 1.7V-1.7Z"),
+    "H": ("hexagon2", "M-4.4 0L-2.2 -3.8H2.2L4.4 0L2.2 3.8H-2.2Z"),
 }
 
 
