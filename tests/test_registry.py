@@ -52,7 +52,7 @@ def test_what_is_not_installed_is_marked(
     commands = [line.strip() for line in lines if "to install: " in line]
     assert commands == [
         f"to install: {registry.install_command(*extras)}"
-        for extras in (["evosax", "rejax"], suites)
+        for extras in (["rejax", "evosax"], suites)
     ]
 
 
