@@ -72,7 +72,10 @@ class Recording(NamedTuple):
     def is_choice(self) -> Array:
         """Steps at which more than one action was allowed [T, E] bool."""
         mask = self.observation.action_mask
-        return self.alive if mask is None else self.alive & (mask.sum(-1) > 1)
+        if mask is None:
+            return self.alive
+        has_choice = mask.sum(-1) > 1  # [T, E], or [T, E, I] with several agents
+        return self.alive & has_choice.reshape(*self.alive.shape, -1).any(-1)
 
     def without(self, dropped: Array) -> "Recording":
         """Returns the recording with blanks after the ends, and in dropped episodes [E] bool."""

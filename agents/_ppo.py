@@ -26,6 +26,7 @@ from rl_es.config import Config
 from rl_es.errors import UserError
 from rl_es.interfaces import Environment, Learner, Observation, Params, Policy
 from rl_es.rollout.heads import Stochastic, stochastic
+from rl_es.rollout.networks import Team
 from rl_es.rollout.policy import ModulePolicy, sampling_network
 
 
@@ -108,8 +109,9 @@ def make_ppo(
     """
     trained = sampling_network(policy, "ppo")
     check_stateless(policy, "ppo")
-    module = with_one_output(trained.module, "ppo")
-    critic = Critic(module, trained.observation_shape)
+    team = trained.module if isinstance(trained.module, Team) else None
+    module = with_one_output(team.module if team else trained.module, "ppo")
+    critic = Critic(module, trained.observation_shape, joins_agents=team is not None)
     if (size := critic.output_size()) != 1:
         name, reason = type(module).__name__, f"of one output it gives {size}"
         raise UserError(f"ppo: network {name} cannot give one value: {reason}")

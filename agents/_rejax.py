@@ -39,7 +39,7 @@ from rl_es.interfaces import (
     Rows,
     Snapshot,
 )
-from rl_es.rollout.networks import outputs_field
+from rl_es.rollout.networks import join_agents, outputs_field
 from rl_es.rollout.normalisation import (
     Statistics,
     batch_moments,
@@ -165,14 +165,17 @@ class Critic:
     Attributes:
       module: The network.
       observation_shape: Shape of an observation's values.
+      joins_agents: The network is given the observations of all agents of a team as one.
     """
 
     module: nn.Module
     observation_shape: tuple[int, ...]
+    joins_agents: bool = False
 
     def init(self, key: Array) -> Params:
         """Draws initial parameters. Consumes `key`."""
-        return nn.meta.unbox(self.module.init(key, jnp.zeros(self.observation_shape))["params"])
+        values = self._inputs(jnp.zeros(self.observation_shape))
+        return nn.meta.unbox(self.module.init(key, values)["params"])
 
     def output_size(self) -> int:
         """Returns the number of the network's outputs."""
@@ -181,8 +184,11 @@ class Critic:
 
     def apply(self, params: Params, observation: Observation) -> Array:
         """Returns the values [N] of observations [N, ...]."""
-        apply = jax.vmap(lambda values: self.module.apply({"params": params}, values))
+        apply = jax.vmap(lambda values: self.module.apply({"params": params}, self._inputs(values)))
         return jnp.asarray(apply(observation.values)).reshape(-1)
+
+    def _inputs(self, values: Array) -> Array:
+        return join_agents(values) if self.joins_agents else values
 
 
 class SuiteAlgorithm:
@@ -418,12 +424,17 @@ class RejaxLearner:
 
 
 def check_actions(env: Environment, kind: str, agent: str, others: str) -> None:
-    """Refuses an environment whose actions are not of a kind, `discrete` or `real`.
+    """Refuses an environment whose actions are not of a kind, `discrete` or `real`, of one agent.
 
     Raises:
       UserError: names other agents.
     """
     spec = env.spec
+    if spec.agents:
+        raise UserError(
+            f"{agent}: it learns the value of one agent's action, and {spec.name} has "
+            f"{len(spec.agents)} agents; choose ppo"
+        )
     actions = "discrete" if isinstance(spec.action_space, Discrete) else "real"
     if actions != kind:
         raise UserError(

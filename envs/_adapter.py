@@ -11,7 +11,8 @@ the check of the limit reads that parameter); the limit itself is reported as a 
 import contextlib
 import functools
 import io
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -25,12 +26,20 @@ from rl_es.rollout.wrappers import implicit_promotion
 MASK = "action_mask"
 
 
-def without_printing() -> contextlib.AbstractContextManager[Any]:
-    """Returns a context for imports of libraries that print which optional packages they miss.
+@contextlib.contextmanager
+def without_printing() -> Iterator[None]:
+    """A context for imports of libraries that print which optional packages they miss.
 
-    Errors are raised as they are, and standard error is left alone.
+    Errors are raised as they are, and standard error is left alone. `sys.__stdout__` is replaced as
+    well: mabrax, which jaxmarl imports, sets `sys.stdout` back to it.
     """
-    return contextlib.redirect_stdout(io.StringIO())
+    original, sink = sys.__stdout__, io.StringIO()
+    with contextlib.redirect_stdout(sink):
+        sys.__stdout__ = sink  # pyright: ignore[reportAttributeAccessIssue]
+        try:
+            yield
+        finally:
+            sys.__stdout__ = original  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def state_types(reset: Callable[..., Any], step: Callable[..., Any]) -> Any:
@@ -79,10 +88,15 @@ def cast(types: Any, state: Any) -> Any:
 
 
 def valid_action(space: Discrete | Box, action: Array) -> Array:
-    """Returns the nearest action in the space: int32 scalar, or float32 [*shape]."""
+    """Returns the nearest action in the space: int32 scalar, or float32 [*shape].
+
+    Actions of several agents [I, ...] are brought into the space one by one.
+    """
     if isinstance(space, Discrete):
         return jnp.clip(jnp.asarray(action, jnp.int32), 0, space.n - 1)
-    return jnp.clip(jnp.asarray(action, jnp.float32), space.low, space.high)
+    action = jnp.asarray(action, jnp.float32)
+    low, high = (np.broadcast_to(bound, action.shape) for bound in (space.low, space.high))
+    return jnp.clip(action, low, high)
 
 
 def box(low: Any, high: Any, shape: tuple[int, ...]) -> Box:

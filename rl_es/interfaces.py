@@ -9,6 +9,7 @@ The letters of axes, in every shape of the suite:
   T  steps
   D  elements of an observation
   A  elements of an action, or number of discrete actions
+  I  agents that act in an environment as a team (`EnvSpec.agents`)
   R  rank of a perturbation
   M  inputs of a weight matrix
   N  outputs of a weight matrix
@@ -61,7 +62,7 @@ class EnvSpec:
     Attributes:
       name: Name in a sweep file, such as `CartPole-v1` or `brax/ant`.
       observation_shape: Shape of an observation's float32 values.
-      action_space: `Discrete` or `Box`.
+      action_space: `Discrete` or `Box`. With several agents, the space of each agent's action.
       episode_length: Number of steps after which an episode is truncated; None if it never is.
       initial_action: Initial parameters of a policy that is its own action (`network: parameters`).
       evaluation_steps: Number of steps of the environment's own evaluation, which reports the
@@ -69,6 +70,10 @@ class EnvSpec:
       rewards_after_end: True if steps after a termination may give rewards, as in most libraries.
         The engine does not count them.
       notes: Sentences about what an adapter read from another library's class; `check` prints them.
+      agents: The role of each agent [I], of an environment in which several agents act as a team;
+        agents of one role are interchangeable. Empty for one agent. With several, observations are
+        [I, ...], padded to one shape, and actions [I] or [I, *action_space.shape]; agents with
+        fewer discrete actions than others have a mask [I, A]. A reward is the whole team's.
     """
 
     name: str
@@ -79,13 +84,20 @@ class EnvSpec:
     evaluation_steps: int | None = None
     rewards_after_end: bool = False
     notes: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
+
+    @property
+    def action_shape(self) -> tuple[int, ...]:
+        """Shape of an action: of all agents together, if there are several."""
+        shape = () if isinstance(self.action_space, Discrete) else self.action_space.shape
+        return (len(self.agents), *shape) if self.agents else shape
 
 
 class Observation(NamedTuple):
     """An observation: float32 values, and the mask of allowed discrete actions or None."""
 
     values: Array  # [*observation_shape]
-    action_mask: Array | None = None  # [A] bool
+    action_mask: Array | None = None  # [A] bool; [I, A] with several agents
 
 
 class Transition(NamedTuple):

@@ -35,6 +35,8 @@ A suite file `envs/SUITE.py` has
 - `NATIVE` and `native(name)`, optional: the names that have a `rl_es.interfaces.Native`, and the
   function that returns it. Policies can then be evaluated in both.
 - `RETURN_LABEL`, optional: what a return of its environments measures, with the unit, for axes.
+- `LEFT_OUT`, optional: by the name of an environment that its library has and the suite has not,
+  the reason.
 - `NOTES`, optional: by an environment's name, what a reader of its results has to know.
 - `DRAWN` and `drawing(name, options, width, height)`, optional: the names that have a
   `rl_es.interfaces.Drawing`, and the function that returns one of this size in pixels.
@@ -348,4 +350,6 @@ def environment_suite(name: str) -> Any:
         module = suites.load(suite)
         if name in module.NAMES:
             return module
+        if reason := getattr(module, "LEFT_OUT", {}).get(name):
+            raise UserError(f"{name}: {reason}")
     raise UserError(f"unknown environment '{brief(name)}'{did_you_mean(name, environment_names())}")

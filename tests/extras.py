@@ -16,6 +16,7 @@ from rl_es.errors import UserError
 # The suites of environments that are extras, and the module that each extra installs.
 SUITES = {
     "craftax": "craftax",
+    "jaxmarl": "jaxmarl",
     "jumanji": "jumanji",
     "kinetix": "kinetix",
     "navix": "navix",

@@ -62,6 +62,7 @@ GUARDED = {
     "rl_es/tools/check_environment.py",
     "envs/_adapter.py",  # these are traced into programs, or run while an environment is made
     "envs/_brax_adapter.py",
+    "envs/_jaxmarl_adapter.py",
     "envs/_navix_adapter.py",
     "envs/_time_limits.py",
 }

@@ -13,7 +13,8 @@ from tests.extras import REJAX
 def missing_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hides the libraries of all extras."""
     find_spec = importlib.util.find_spec
-    hidden = {"craftax", "evosax", "jumanji", "kinetix", "navix", "mujoco_playground", "rejax"}
+    hidden = {"craftax", "evosax", "jaxmarl", "jumanji", "kinetix", "navix", "mujoco_playground"}
+    hidden |= {"rejax"}
     monkeypatch.setattr(
         importlib.util,
         "find_spec",
@@ -46,7 +47,7 @@ def test_what_is_not_installed_is_marked(
     assert cli.main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     marked = {line.split()[0] for line in lines if "(not installed) " in line}
-    suites = ["craftax", "jumanji", "kinetix", "navix", "playground"]
+    suites = ["craftax", "jaxmarl", "jumanji", "kinetix", "navix", "playground"]
     family = {name for name in registry.agents.names() if name.startswith("evosax/")}
     assert family and marked == {*suites, *family, *REJAX}
     commands = [line.strip() for line in lines if "to install: " in line]

@@ -252,13 +252,14 @@ class Painter:
         """
         self.size = size
         self._inside = size[0], size[1] - strip_height(size[1])
-        task, shape = workbench.task, workbench.env.spec.observation_shape
+        task, spec = workbench.task, workbench.env.spec
+        shape = spec.observation_shape
         suite = registry.environment_suite(task.name)
         self.states = task.name in getattr(suite, "DRAWN", ())
         self._drawing: Drawing | None = None
         if self.states:
             self._drawing = suite.drawing(task.name, task.options, *self._inside)
-        elif is_grid(shape):
+        elif is_grid(shape) and not spec.agents:  # rows of agents are no grid
             self._drawing = GridDrawing(shape, *self._inside)
         seconds = None if self._drawing is None else self._drawing.step_seconds
         self.step_seconds = None if seconds is None else seconds * task.wrappers.action_repeat

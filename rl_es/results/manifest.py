@@ -51,7 +51,7 @@ class Start(FileModel):
 
 
 ALWAYS = ("rl_es", "jax", "jaxlib", "flax", "optax", "gymnax", "brax", "mujoco", "numpy")
-EXTRAS = ("craftax", "jumanji", "kinetix-env", "navix", "playground", "rejax")
+EXTRAS = ("craftax", "jaxmarl", "jumanji", "kinetix-env", "navix", "playground", "rejax")
 PACKAGES = (*ALWAYS, *EXTRAS)
 _CODE = Path(__file__).resolve()
 

@@ -56,10 +56,12 @@ class EpisodeActor:
 
         Args:
           observation: [*observation_shape], not normalised.
-          action_mask: [n] bool, the discrete actions that are allowed; None: all.
+          action_mask: [n] bool, the discrete actions that are allowed; None: all. [I, n] with
+            several agents.
 
         Returns:
           A whole number for discrete actions, else float32 [A] within the bounds of the actions.
+          With several agents, int32 [I] or float32 [I, A].
 
         Raises:
           UserError: the observation or the mask has another shape.
@@ -70,7 +72,8 @@ class EpisodeActor:
         if action_mask is not None:
             if not isinstance(space, Discrete):
                 raise UserError(f"act: action_mask: {self._spec.name} has no discrete actions")
-            mask = _read_array("action_mask", action_mask, np.bool_, (space.n,))
+            shape = (*self._spec.action_shape, space.n)
+            mask = _read_array("action_mask", action_mask, np.bool_, shape)
         self._state, action = self._act_step(
             self._snapshot,
             self._state,
@@ -80,7 +83,7 @@ class EpisodeActor:
         )
         self._step += 1
         if isinstance(space, Discrete):
-            return int(action)
+            return np.asarray(action) if self._spec.agents else int(action)
         return np.clip(np.asarray(action), space.low, space.high)
 
 

@@ -78,6 +78,15 @@ class PolicyConfig(Config):
     channel_width: Width | None = static(
         None, "rwkv7: width of the channel mix; 4 times the width if absent", implied=None
     )
+    sharing: Literal["all", "roles"] = static(
+        "all", "of several agents: one network for all, or one for each role", implied="all"
+    )
+    agent_id: bool = static(
+        True,
+        "of several agents: append to an observation, as a one-hot vector, which of the agents of "
+        "its network makes it",
+        implied=True,
+    )
     head: Literal["auto", "categorical", "gaussian", "deterministic"] = static(
         "auto", "auto: categorical for discrete actions, gaussian for real ones"
     )

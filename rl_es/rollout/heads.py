@@ -1,12 +1,14 @@
 """Action heads: from a network's output to an action.
 
 A head may have parameters, which are evolved, too. Actions of real-valued heads are not squashed;
-environments clip them to their range.
+environments clip them to their range. A `TeamHead` is a head for each of several agents, whose
+actions are independent given the network's outputs.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, cast
 
 import jax
 import jax.numpy as jnp
@@ -148,12 +150,65 @@ class Mean(_ContinuousHead):
         return output.reshape(self.shape)
 
 
+@dataclass(frozen=True)
+class TeamHead:
+    """One head for each agent of a team: from outputs [I * outputs of one] to actions [I, ...].
+
+    Attributes:
+      head: The head of one agent.
+      networks: Name of each agent's network [I]; agents of one network share the head's parameters.
+    """
+
+    head: Head
+    networks: tuple[str, ...]
+
+    @property
+    def outputs(self) -> int:
+        return len(self.networks) * self.head.outputs
+
+    def init(self) -> Params:
+        """Returns the head's initial parameters by the name of the network, {} if it has none."""
+        params = self.head.init()
+        return {name: params for name in self.networks} if params else {}
+
+    def act(self, params: Params, output: Array, action_mask: Array | None, key: Array) -> Array:
+        keys = jax.random.split(key, len(self.networks))
+        return self._map(self.head.act, params, output, action_mask, keys)
+
+    def log_prob(
+        self, params: Params, output: Array, action_mask: Array | None, action: Array
+    ) -> Array:
+        """Returns the logarithm of the density of all agents' actions together []."""
+        log_prob = cast(Stochastic, self.head).log_prob
+        return self._map(log_prob, params, output, action_mask, action).sum()
+
+    def entropy(self, params: Params, output: Array, action_mask: Array | None) -> Array:
+        """Returns the entropy of all agents' actions together [], in nats."""
+        return self._map(cast(Stochastic, self.head).entropy, params, output, action_mask).sum()
+
+    def temper(self, params: Params, output: Array, temperature: Array) -> tuple[Params, Array]:
+        temper = cast(Stochastic, self.head).temper
+        each = {name: temper(own, output, temperature)[0] for name, own in params.items()}
+        _, output = temper(params[self.networks[0]] if params else {}, output, temperature)
+        return each, output
+
+    def _map(
+        self, function: Callable[..., Array], params: Params, output: Array, *rest: Any
+    ) -> Any:
+        """Maps a function of one agent's head over the agents."""
+        own = [params[name] for name in self.networks] if params else []
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *own) if own else {}
+        return jax.vmap(function)(stacked, output.reshape(len(self.networks), -1), *rest)
+
+
 def stochastic(head: Head) -> Stochastic:
     """Returns the sampling form of a head: itself, or the one around a deterministic head's action.
 
     Raises:
       UserError: it has no density.
     """
+    if isinstance(head, TeamHead):
+        return replace(head, head=stochastic(head.head))
     if isinstance(head, Greedy):
         return Categorical(head.n)
     if isinstance(head, Mean):

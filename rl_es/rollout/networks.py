@@ -2,6 +2,8 @@
 
 Kernels start as N(0, 1) / sqrt(fan in), biases at zero, as in the EGGROLL paper (arXiv 2511.16652).
 All but the CNN and the shared MLP flatten their observations.
+
+A `Team` applies any of them, or another module, to the observation of each of several agents.
 """
 
 import dataclasses
@@ -11,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from jax import Array
 
@@ -95,6 +98,93 @@ class GRU(nn.Module):
     def carry(self) -> Array:
         """State at the start of an episode."""
         return jnp.zeros((self.widths[-1],), jnp.float32)
+
+
+class Team(nn.Module):
+    """A module on the observation of each agent of a team; agents share its parameters.
+
+    The parameters are those of the module under the name of each network. The agents of a network
+    are further rows of its products, as episodes are.
+
+    Attributes:
+      module: The module of one agent, which is copied for each network.
+      networks: Name of each agent's network [I].
+      observation_shape: Shape of the observations [I, ...].
+      agent_id: Append to an observation's last axis a one-hot vector of the agent, of the length of
+        the number of its network's agents, if there are several.
+    """
+
+    module: nn.Module
+    networks: tuple[str, ...]
+    observation_shape: tuple[int, ...]
+    agent_id: bool = True
+
+    @nn.compact
+    def __call__(self, *inputs: Any) -> Any:  # [I, ...] -> [I, outputs]; with a carry before both
+        *carry, values = inputs
+        outputs = []
+        groups = network_members(self.networks)
+        for name, members in groups.items():
+            network = self.module.clone(parent=self, name=name)
+            rows = [*_take_rows(carry, members), self._identify(_take_rows(values, members))]
+            apply = nn.vmap(
+                lambda network, *rows: network(*rows),
+                variable_axes={"params": None},
+                split_rngs={"params": False},
+            )
+            outputs.append(apply(network, *rows))
+        order = np.argsort(np.concatenate([*groups.values()])).tolist()
+        return _take_rows(jax.tree.map(lambda *rows: jnp.concatenate(rows), *outputs), order)
+
+    @property
+    def carry(self) -> Any:
+        """States of all agents at the start of an episode [I, ...]; () if there are none."""
+        shape = agent_shapes(self.networks, self.observation_shape, self.agent_id)[0]
+        count, carry = len(self.networks), carry_of(self.module, shape)
+        return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (count, *leaf.shape)), carry)
+
+    def _identify(self, values: Array) -> Array:
+        """Returns the observations of a network's agents, with the agent if it is appended."""
+        if not (size := _id_size(values.shape[0], self.agent_id)):
+            return values
+        ids = jnp.eye(size).reshape(size, *(1,) * (values.ndim - 2), size)
+        return jnp.concatenate([values, jnp.broadcast_to(ids, (*values.shape[:-1], size))], -1)
+
+
+def network_members(networks: tuple[str, ...]) -> dict[str, list[int]]:
+    """Returns the numbers of the agents of each network, from the name of each agent's network."""
+    return {
+        name: [agent for agent, other in enumerate(networks) if other == name]
+        for name in dict.fromkeys(networks)
+    }
+
+
+def agent_shapes(
+    networks: tuple[str, ...], observation_shape: tuple[int, ...], agent_id: bool
+) -> list[tuple[int, ...]]:
+    """Returns the shapes of what a `Team` gives its networks of one agent, one for each network."""
+    *rest, features = observation_shape[1:]
+    sizes = [_id_size(len(agents), agent_id) for agents in network_members(networks).values()]
+    return [(*rest, features + size) for size in sizes]
+
+
+def _id_size(agents: int, agent_id: bool) -> int:
+    return agents if agent_id and agents > 1 else 0
+
+
+def _take_rows(tree: Any, rows: list[int]) -> Any:
+    """Returns the rows of these numbers of leaves [I, ...]; the same leaves where these are all."""
+
+    def take(leaf: Array) -> Array:
+        return leaf if rows == [*range(leaf.shape[0])] else leaf[np.array(rows)]
+
+    return jax.tree.map(take, tree)
+
+
+def join_agents(values: Array) -> Array:
+    """Returns the observations of all agents [I, ..., D] as one [..., I * D]."""
+    joint = jnp.moveaxis(values, 0, -2)
+    return joint.reshape(*joint.shape[:-2], -1)
 
 
 def carry_of(module: nn.Module, observation_shape: tuple[int, ...]) -> Any:

@@ -6,12 +6,15 @@ arrays can be perturbed as matrices.
 of the environment is a step of an inner computation, and the action is that computation's
 parameters.
 `UniformPolicy` takes every allowed action with the same probability.
+
+In an environment of several agents, each agent acts by the module and the head of one agent, on its
+own observation (`Team`, `TeamHead`). Which agents share parameters is a setting.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -37,11 +40,22 @@ from rl_es.interfaces import (
 from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.egg import make_egg
 from rl_es.rollout.gru_lm import make_gru_lm
-from rl_es.rollout.heads import Categorical, Head, make_head, stochastic
-from rl_es.rollout.networks import CNN, GRU, MLP, SharedMLP, carry_of, check_inputs, outputs_field
+from rl_es.rollout.heads import Categorical, Head, TeamHead, make_head, stochastic
+from rl_es.rollout.networks import (
+    CNN,
+    GRU,
+    MLP,
+    SharedMLP,
+    Team,
+    agent_shapes,
+    carry_of,
+    check_inputs,
+    outputs_field,
+)
 from rl_es.rollout.rwkv7 import make_rwkv7
 
 THETA = "theta"
+SEVERAL_AGENTS: dict[str, Any] = {"sharing": "all", "agent_id": True}  # settings, and defaults
 LANGUAGE_MODELS = {"egg": make_egg, "gru_lm": make_gru_lm, "rwkv7": make_rwkv7}
 
 
@@ -265,6 +279,11 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
     Raises:
       UserError: the settings do not fit the environment, or name a module that does not exist.
     """
+    if spec.agents:
+        return _make_team(config, spec)
+    for name, default in SEVERAL_AGENTS.items():
+        if getattr(config, name) != default:
+            raise UserError(f"{name}: {spec.name} has one agent; leave it out")
     if config.network == "parameters":
         if config.init != "normal":
             raise UserError(
@@ -300,6 +319,28 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
     else:
         module = _import_network(config.network, head.outputs)
     return ModulePolicy(module, head, shape, zeros=config.init == "zeros")
+
+
+def _make_team(config: PolicyConfig, spec: EnvSpec) -> ModulePolicy:
+    """Returns the policy of several agents: that of one agent, on each agent's observation.
+
+    Raises:
+      UserError: the settings do not fit one agent, or the team has no network.
+    """
+    if config.network == "parameters":
+        raise UserError(f"network: parameters is for one agent; {spec.name} has {len(spec.agents)}")
+    networks = spec.agents if config.sharing == "roles" else ("shared",) * len(spec.agents)
+    alone = config.model_copy(update=SEVERAL_AGENTS)
+    policies = [
+        make_policy(alone, replace(spec, observation_shape=shape, agents=()))
+        for shape in agent_shapes(networks, spec.observation_shape, config.agent_id)
+    ]
+    for policy in policies:
+        _ = policy.parameters  # refuses a network that does not fit one agent
+    first = cast(ModulePolicy, policies[0])
+    module = Team(first.module, networks, spec.observation_shape, config.agent_id)
+    head = TeamHead(first.head, networks)
+    return ModulePolicy(module, head, spec.observation_shape, zeros=first.zeros)
 
 
 def _import_network(name: str, outputs: int) -> nn.Module:
@@ -351,14 +392,16 @@ class UniformPolicy(EmptyNetwork):
         space = spec.action_space
         if not isinstance(space, Discrete) and not np.isfinite([space.low, space.high]).all():
             raise UserError(f"{spec.name}: its actions have no bounds, so none are uniform")
-        self._space = space
+        self._space, self._shape = space, spec.action_shape
 
     def act(
         self, params: Params, state: PolicyState, observation: Observation, key: Array
     ) -> tuple[PolicyState, Array]:
-        space = self._space
+        space, shape = self._space, self._shape
         if not isinstance(space, Discrete):
-            low, high = jnp.asarray(space.low), jnp.asarray(space.high)
-            return (), jax.random.uniform(key, space.shape, minval=low, maxval=high)
-        head = Categorical(space.n)
-        return (), head.act({}, jnp.zeros(space.n), observation.action_mask, key)
+            low, high = (jnp.broadcast_to(bound, shape) for bound in (space.low, space.high))
+            return (), jax.random.uniform(key, shape, minval=low, maxval=high)
+        head: Head = Categorical(space.n)
+        if shape:
+            head = TeamHead(head, ("",) * shape[0])
+        return (), head.act({}, jnp.zeros(head.outputs), observation.action_mask, key)

@@ -101,17 +101,18 @@ class FixedAction(EmptyNetwork):
     """A policy without a network: the first discrete action, or the middle of the box."""
 
     def __init__(self, spec: EnvSpec):
-        self._space = spec.action_space
+        self._space, self._shape = spec.action_space, spec.action_shape
 
     def act(
         self, params: Params, state: PolicyState, observation: Observation, key: Array
     ) -> tuple[PolicyState, Array]:
         space = self._space
         if isinstance(space, Discrete):
-            return state, jnp.zeros((), jnp.int32)
+            return state, jnp.zeros(self._shape, jnp.int32)
         low, high = jnp.asarray(space.low), jnp.asarray(space.high)
         finite = jnp.isfinite(low) & jnp.isfinite(high)
-        return state, jnp.where(finite, (low + high) / 2, 0.0)
+        middle = jnp.where(finite, (low + high) / 2, 0.0)
+        return state, jnp.broadcast_to(middle, self._shape)
 
 
 State = Any

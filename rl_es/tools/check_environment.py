@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from rl_es.interfaces import Box, Discrete, Environment
+from rl_es.interfaces import Box, Discrete, Environment, EnvSpec
 from rl_es.terminal import FAIL, WARN, Check, expect
 from rl_es.tools.check_agent import find_key_reuse, is_same_program, shape_differences
 
@@ -60,16 +60,18 @@ class LaneRollout(NamedTuple):
         return np.cumsum(self.terminated, 0) - self.terminated > 0
 
 
-def actions(space: Discrete | Box, steps: int) -> np.ndarray:
-    """[T, LANES, ...] actions of the kinds of `KINDS`."""
-    rng = np.random.default_rng(0)
+def actions(spec: EnvSpec, steps: int) -> np.ndarray:
+    """[T, LANES, *action_shape] actions of the kinds of `KINDS`."""
+    rng, space = np.random.default_rng(0), spec.action_space
+    shape = (steps, LANES, *spec.action_shape)
     if isinstance(space, Discrete):
-        values = rng.integers(0, space.n, (steps, LANES)).astype(np.int32)
-        values[:, 4:] = np.array([0, space.n - 1, -3, space.n + 3], np.int32)
+        values = rng.integers(0, space.n, shape).astype(np.int32)
+        extremes = np.array([0, space.n - 1, -3, space.n + 3], np.int32)
+        values[:, 4:] = extremes.reshape(-1, *(1,) * len(spec.action_shape))
     else:
         low, high = (np.nan_to_num(bound, posinf=1e3, neginf=-1e3)
                      for bound in (space.low, space.high))  # fmt: skip
-        values = rng.uniform(low, high, (steps, LANES, *space.shape)).astype(np.float32)
+        values = rng.uniform(low, high, shape).astype(np.float32)
         values[:, 4], values[:, 5] = low, high
         values[:, 6], values[:, 7] = 1e4 * low, 1e4 * high
     values[:, 1:3] = values[:, :1]
@@ -95,7 +97,9 @@ def run_lanes(env: Environment, steps: int) -> LaneRollout:
             values, mask = after.observation
             values = values.reshape(LANES, -1)
             finite = jnp.isfinite(values).all(-1) & jnp.isfinite(after.reward)
-            has_action = jnp.ones(LANES, bool) if mask is None else mask.any(-1)
+            has_action = jnp.ones(LANES, bool)
+            if mask is not None:
+                has_action = mask.any(-1).reshape(LANES, -1).all(-1)
             outputs = (
                 values.sum(-1), finite, after.reward, after.terminated, after.truncated, has_action
             )  # fmt: skip
@@ -106,7 +110,7 @@ def run_lanes(env: Environment, steps: int) -> LaneRollout:
         (_, last), outputs = jax.lax.scan(step, carry, (time, actions))
         return observations.values, last, *outputs
 
-    outcome = jax.jit(program)(lane_keys(), actions(env.spec.action_space, steps))
+    outcome = jax.jit(program)(lane_keys(), actions(env.spec, steps))
     return LaneRollout(*map(np.asarray, outcome))
 
 
@@ -145,8 +149,9 @@ class EnvironmentChecks:
 
     def _functions(self) -> Iterator[tuple[str, Callable[..., Any], tuple[Any, ...]]]:
         """Yields reset and step: their names, and arguments that they can be traced with."""
-        key, space = jax.random.key(0), self.env.spec.action_space
-        action = np.int32(0) if isinstance(space, Discrete) else np.zeros(space.shape, np.float32)
+        key, spec = jax.random.key(0), self.env.spec
+        kind = np.int32 if isinstance(spec.action_space, Discrete) else np.float32
+        action = np.zeros(spec.action_shape, kind)
         yield "reset", self.env.reset, (key,)
         state, _ = jax.eval_shape(self.env.reset, key)
         yield "step", self.env.step, (key, state, action)
@@ -226,7 +231,7 @@ class EnvironmentChecks:
     def vmap(self) -> str:
         """An instance does in a batch what it does alone."""
         env, lane, steps = self.env, 3, min(ALONE_STEPS, self.steps)
-        lane_actions = actions(env.spec.action_space, self.steps)[:, lane]
+        lane_actions = actions(env.spec, self.steps)[:, lane]
         state, observation = jax.jit(env.reset)(lane_keys()[lane])
         step, worst = jax.jit(env.step), 0.0
         for time in range(steps):
@@ -244,10 +249,10 @@ class EnvironmentChecks:
 
     def compiled_once(self) -> str:
         """A step after a step needs no other program."""
-        env, space = self.env, self.env.spec.action_space
+        env = self.env
         state, _ = jax.jit(env.reset)(jax.random.key(0))
         step: Any = jax.jit(lambda key, state, action: env.step(key, state, action))
-        for time, action in enumerate(actions(space, 3)[:, 0]):
+        for time, action in enumerate(actions(env.spec, 3)[:, 0]):
             state = step(jax.random.key(time), state, action).state
         size = step._cache_size()
         remedy = "let a step's state have the shapes and dtypes of the one before"
@@ -311,14 +316,16 @@ class EnvironmentChecks:
 
     def action_mask(self) -> str:
         """A mask fits the actions, and allows at least one."""
-        space = self.env.spec.action_space
+        spec = self.env.spec
         _, observation = jax.eval_shape(self.env.reset, jax.random.key(0))
         mask = observation.action_mask
         if mask is None:
             return "none: every action is always allowed"
         text = f"is {mask.dtype}{list(mask.shape)}"
-        fits = isinstance(space, Discrete) and (mask.shape, mask.dtype) == ((space.n,), jnp.bool_)
-        expect(fits, text, "bool [n], for Discrete(n) only")
+        space = spec.action_space
+        shape = (*spec.action_shape, space.n) if isinstance(space, Discrete) else None
+        remedy = f"bool [{'agents, ' * bool(spec.agents)}n], for Discrete(n) only"
+        expect((mask.shape, mask.dtype) == (shape, jnp.bool_), text, remedy)
         has_action = self.run.has_action[self.run.going].all()
         expect(has_action, "allows no action at times", "leave one, or end the episode")
         return "always leaves an action"

@@ -307,10 +307,12 @@ class SavedPolicy:
 
         Args:
           observation: [*observation_shape], as the environment returns it.
-          action_mask: [n] bool, the discrete actions that are allowed; None: all.
+          action_mask: [n] bool, the discrete actions that are allowed; None: all. [I, n] with
+            several agents.
 
         Returns:
           A whole number for discrete actions, else float32 [A] within the bounds of the actions.
+          With several agents, int32 [I] or float32 [I, A].
 
         Raises:
           UserError: the observation or the mask has another shape.

@@ -4,6 +4,7 @@ The engine's own step runs a population in an environment that keeps the action 
 that a network's outputs are seen as the rollout computes them.
 """
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ from rl_es.errors import UserError
 from rl_es.evolution.perturbation import FullRank, LowRank, block_keys
 from rl_es.interfaces import Box, Discrete, EnvSpec, Observation, Transition
 from rl_es.rollout.config import PolicyConfig
+from rl_es.rollout.networks import Team
 from rl_es.rollout.policy import ModulePolicy, make_policy
 from rl_es.rollout.unroll import Particle, population_step
 from tests.evolution import modules, refused
@@ -47,10 +49,11 @@ class Mirror:
 
     shape: tuple[int, ...]
     space: Discrete | Box = REAL
+    agents: tuple[str, ...] = ()
 
     @property
     def spec(self) -> EnvSpec:
-        return EnvSpec("mirror", self.shape, self.space, 10)
+        return EnvSpec("mirror", self.shape, self.space, 10, agents=self.agents)
 
     def step(self, key: Any, state: Any, action: Any) -> Transition:
         no = jnp.zeros((), bool)
@@ -187,6 +190,59 @@ def test_heads(head: str):
         check(result)
 
 
+ROLES = ("speaker", "listener", "speaker")
+
+
+@pytest.mark.parametrize(
+    ("network", "widths", "sharing", "matrices"),
+    [
+        ("mlp", (9, 7), "all", 3),
+        ("mlp", (9, 7), "roles", 6),
+        ("linear", (), "roles", 2),
+        ("gru", (9, 5), "all", 8),
+        ("gru", (9, 5), "roles", 16),
+    ],
+)
+def test_teams(network: str, widths: tuple[int, ...], sharing: str, matrices: int):
+    env = Mirror((3, 6), agents=ROLES)
+    config = PolicyConfig(network=network, widths=widths, sharing=sharing, head="deterministic")  # type: ignore
+    policy = make_policy(config, env.spec)
+    assert len(policy.parameters.matrices) == matrices and not policy.parameters.refused
+    check(compare(policy, env, all_ranks(policy)))  # type: ignore
+
+
+def test_agents_are_rows_of_the_product_that_members_share():
+    """One product of the unperturbed weights for pairs, signs, episodes and agents together."""
+    agents = 5
+    env = Mirror((agents, 6), agents=("agent",) * agents)
+    policy = make_policy(PolicyConfig(widths=(16,), head="deterministic", agent_id=False), env.spec)
+    perturbation = LowRank(policy.parameters, 1)
+
+    def act(params, key):
+        noise = perturbation.draw(block_keys(key, PAIRS), PAIRS)
+        lead = (PAIRS, 2, EPISODES)
+        particles = Particle(
+            jnp.zeros((*lead, *env.spec.action_shape)),
+            Observation(jnp.zeros((*lead, *env.shape))),
+            (),
+            jnp.zeros(lead, bool),
+        )
+        members = perturbation.members(params, noise, jnp.float32(SIGMA))
+        keys = jax.random.split(key, (PAIRS, EPISODES))
+        return population_step(env, policy, members, None)(particles, keys)  # type: ignore
+
+    with jax.numpy_rank_promotion("allow"):
+        program = jax.make_jaxpr(act)(policy.parameters.shapes, jax.random.key(0))
+    products = [
+        [operand.aval.shape for operand in equation.invars]
+        for equation in program.eqns
+        if equation.primitive.name == "dot_general"
+    ]
+    weights = {(6, 16), (16, OUTPUTS)}
+    rows = [math.prod(x[:-1]) for x, w in products if w in weights]
+    assert rows == 2 * [PAIRS * 2 * EPISODES * agents]
+
+
 FOREIGN = {  # module -> the matrices that low-rank noise must find, by path
     "Attention": {
         *((f"MultiHeadDotProductAttention_0/{part}") for part in ("query", "key", "value", "out")),
@@ -225,6 +281,25 @@ def test_foreign_modules(name: str):
     policy = foreign(getattr(modules, name))
     assert {"/".join(path[1:-1]) for path in policy.parameters.matrices} == FOREIGN[name]
     check(compare(policy, Mirror((6,)), all_ranks(policy)))
+
+
+@pytest.mark.parametrize("name", ["Attention", "RNN", "Setup", "SharedVmap"])
+def test_foreign_modules_on_each_agent(name: str):
+    alone = foreign(getattr(modules, name))
+    shape = (3, 6)
+    team = Team(alone.module, ROLES, shape, agent_id=False)
+    policy = ModulePolicy(team, Outputs(3 * OUTPUTS), shape)
+    assert len(policy.parameters.matrices) == 2 * len(FOREIGN[name])
+    check(compare(policy, Mirror(shape), all_ranks(policy)))
+
+
+@pytest.mark.parametrize("name", ["KernelEach", "WeightNorm", "JittedBlock"])
+def test_what_low_rank_noise_refuses_of_one_agent_it_refuses_of_a_team(name: str):
+    team = Team(getattr(refused, name)(outputs=OUTPUTS), ROLES, (3, 6), agent_id=False)
+    policy = ModulePolicy(team, Outputs(3 * OUTPUTS), (3, 6))
+    reasons = list(policy.parameters.refused.values())
+    assert any(re.search(REFUSED[name], reason) for reason in reasons), reasons
+    assert not set(policy.parameters.refused) & set(policy.parameters.matrices)
 
 
 def test_a_module_that_computes_in_half_precision():
