@@ -23,12 +23,19 @@ class NewCommand:
     kind: Annotated[Positional[Literal["env", "agent"]], option("kind of the template")]
     name: Annotated[Positional[str], option("name of the files, such as my_env", "NAME", "")]
     out: Annotated[Path, option("folder of the files", "DIR")] = Path()
+    agents: Annotated[
+        int | None, option("agents that act in the environment as a team; one if absent", "N", "")
+    ] = None
 
     def __call__(self) -> int:
+        if self.agents is not None:
+            check_number("--agents", self.agents, 2, 1000)
         from rl_es.terminal import start_command
         from rl_es.tools import scaffold
 
-        source, sweep, reference = scaffold.write_template(self.kind, self.name, self.out)
+        source, sweep, reference = scaffold.write_template(
+            self.kind, self.name, self.out, self.agents
+        )
         print(f"{source}\n{sweep}")
         command = start_command()
         print(f"next: {command} check {reference}, then {command} run {sweep}")

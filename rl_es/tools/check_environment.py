@@ -162,6 +162,12 @@ class EnvironmentChecks:
         space, shape, length = spec.action_space, spec.observation_shape, spec.episode_length
         is_shape = isinstance(shape, tuple) and all(isinstance(n, int) and n > 0 for n in shape)
         expect(is_shape, f"observation_shape is {shape!r}", "a tuple of sizes")
+        agents = spec.agents
+        is_roles = isinstance(agents, tuple) and all(isinstance(role, str) for role in agents)
+        expect(is_roles, f"agents is {agents!r}", "the role of each agent: ('agent', 'agent')")
+        detail = f"observation_shape is {shape}, of {len(agents)} agents"
+        fits = not agents or (len(shape) > 1 and shape[0] == len(agents))
+        expect(fits, detail, f"({len(agents)}, ...): a row for each agent")
         is_length = length is None or (isinstance(length, int) and length > 0)
         expect(is_length, f"episode_length is {length!r}", "a number of steps, or None")
         if isinstance(space, Discrete):
@@ -173,6 +179,9 @@ class EnvironmentChecks:
             expect(isinstance(space, Box), f"action_space is a {kind}", remedy)
             expect((space.low <= space.high).all(), "low is above high", "Box(low, high)")
             actions = f"actions {space.shape}"
+        if agents:
+            roles = ", ".join(f"{agents.count(role)} {role}" for role in dict.fromkeys(agents))
+            actions = f"{actions} of each of {len(agents)} agents ({roles})"
         ends = "endless" if length is None else f"at most {length:,} steps"
         return "; ".join((f"observations {shape}, {actions}, {ends}", *spec.notes))
 
@@ -198,6 +207,8 @@ class EnvironmentChecks:
         if weak := sum(bool(getattr(leaf, "weak_type", False)) for leaf in leaves):
             wrong.append(f"{weak} arrays are of weak types, such as a Python number gives")
         remedy = "give arrays of the same shapes and dtypes from reset and step: jnp.float32(x)"
+        if spec.agents and after.reward.shape == (len(spec.agents),):
+            remedy = "give one reward for the whole team, such as the sum of its agents': r.sum()"
         expect(not wrong, "; ".join(wrong[:3]), remedy)
         return "as specified; the same from reset and step"
 

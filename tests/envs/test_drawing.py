@@ -167,3 +167,63 @@ def test_what_the_user_chose_to_render_with_is_used(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(_mujoco.mujoco, "Renderer", lambda *_: 1 / 0)
     with pytest.raises(UserError, match="cannot render with MUJOCO_GL=no-such-thing"):
         _mujoco.renderer(None, 64, 64)
+
+
+def particles(task: str, action: Any = None, **state: Any) -> np.ndarray:
+    from rl_es.envs import jaxmarl
+
+    drawing = jaxmarl.drawing(f"jaxmarl/MPE_{task}", jaxmarl.Options(), WIDTH, HEIGHT)
+    assert drawing.step_seconds == pytest.approx(0.1)
+    state = {"p_pos": np.zeros((6, 2)), "c": np.zeros((3, 2)), "goal": None, **state}
+    picture = drawing.frame(Moment(SimpleNamespace(**state), np.zeros((3, 18)), action))
+    assert picture.shape == (HEIGHT, WIDTH, 3) and picture.dtype == np.uint8
+    drawing.close()
+    return picture
+
+
+@pytest.mark.extra("jaxmarl")
+def test_particles_are_where_they_are() -> None:
+    """One unit is a side of the square's half, on either axis."""
+    unit, middle = HEIGHT / 2.6, [(WIDTH - 1) / 2, -(HEIGHT - 1) / 2]
+    places = np.array([[0.5, -0.5]] * 3 + [[-0.5, 0.25]] * 3)
+    picture = particles("simple_spread_v3", p_pos=places)
+    for colour, place in ((BLUE, places[0]), ("#33373d", places[3])):
+        at = (where(picture, colour).mean(0) - middle) / unit
+        np.testing.assert_allclose(at, place, atol=0.02)
+
+
+@pytest.mark.extra("jaxmarl")
+@pytest.mark.parametrize(
+    ("action", "direction"), [(1, [-1, 0]), (2, [1, 0]), (3, [0, -1]), (4, [0, 1])]
+)
+def test_an_arrow_points_where_an_agent_is_pushed(action: int, direction: list[int]) -> None:
+    places = np.array([[0.0, 0.0], *[[1.1, 1.1]] * 5])
+    picture = particles("simple_spread_v3", np.array([action, 0, 0]), p_pos=places)
+    offset = where(picture, AMBER).mean(0) - [(WIDTH - 1) / 2, -(HEIGHT - 1) / 2]
+    assert offset @ direction > 5 and np.abs(offset @ [direction[1], direction[0]]) < 1
+    assert not len(where(particles("simple_spread_v3", np.zeros(3, int), p_pos=places), AMBER))
+
+
+@pytest.mark.extra("jaxmarl")
+def test_the_listener_has_the_colour_of_the_landmark_that_is_meant() -> None:
+    from rl_es.envs._mpe_rendering import MEANT
+
+    places = np.array([[-0.5, -0.5], [0.0, 0.0], [0.9, 0.9], [0.9, -0.9], [-0.9, 0.9]])
+    words = np.eye(3)[[1, 1]] * [[1], [0]]
+    for goal, colour in enumerate(MEANT):
+        state = {"p_pos": places, "c": words, "goal": np.array(goal)}
+        points = where(particles("simple_speaker_listener_v4", **state), colour)
+        near = np.linalg.norm(points - [(WIDTH - 1) / 2, -(HEIGHT - 1) / 2], axis=1) < 8
+        assert near.any() and not near.all(), "the listener's core, and the landmark itself"
+
+
+@pytest.mark.extra("jaxmarl")
+def test_a_word_is_written_on_who_speaks_it() -> None:
+    places = np.array([[-0.5, -0.5], *[[0.5, 0.5]] * 4])
+    state = {"p_pos": places, "goal": np.array(0)}
+    said = [particles("simple_speaker_listener_v4", c=np.eye(3)[[word, 0]] * [[1], [0]], **state)
+            for word in (0, 1)]  # fmt: skip
+    rows, columns = np.nonzero((said[0] != said[1]).any(2))
+    unit, middle = HEIGHT / 2.6, np.array([(WIDTH - 1) / 2, (HEIGHT - 1) / 2])
+    centre = (np.array([columns.mean(), rows.mean()]) - middle) / unit
+    np.testing.assert_allclose(centre, [-0.5, 0.5], atol=0.05)

@@ -36,6 +36,10 @@ PAPER = (
 )
 # Of navix one a kind of task, of Playground tasks without and with contacts, and with targets.
 OTHERS = (
+    "jaxmarl/MPE_simple_spread_v3",
+    "jaxmarl/MPE_simple_speaker_listener_v4",
+    "jaxmarl/MPE_simple_reference_v3",
+    "jaxmarl/MPE_simple_facmac_v1",
     "jumanji/Maze-v0",
     "jumanji/PacMan-v1",
     "jumanji/SlidingTilePuzzle-v0",
@@ -61,7 +65,7 @@ QUICK = {
     "navix/Navix-Empty-8x8-v0",
 }
 # They end at the time limit only; and no two members have the same return.
-ENDLESS = ("Pendulum-v1", "playground/")
+ENDLESS = ("Pendulum-v1", "jaxmarl/", "playground/")
 DENSE = ("Pendulum-v1", "brax/")
 
 
@@ -82,10 +86,14 @@ def test_eggroll_trains(name: str, tmp_path: Path):
 
 @pytest.mark.extra("rejax")
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=extras.marks(n)) for n in ("Pendulum-v1", "jumanji/Knapsack-v1")]
+    "name",
+    [
+        pytest.param(name, marks=extras.marks(name))
+        for name in ("Pendulum-v1", "jumanji/Knapsack-v1", "jaxmarl/MPE_simple_speaker_listener_v4")
+    ],
 )
 def test_ppo_trains(name: str, tmp_path: Path):
-    """On real actions, and on masked ones."""
+    """On real actions, on masked ones, and on those of two agents of which one has a mask."""
     sizes = "{num_envs: 4, num_steps: 12, num_epochs: 2, num_minibatches: 2}"
     curves = trained(name, "ppo", sizes, tmp_path)
     assert curves["update_norm"].iloc[-1] > 0

@@ -1,5 +1,6 @@
 """Environments and agents with one fault each, for the checks to find."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +12,7 @@ from rl_es.config import traced
 from rl_es.evolution.config import EpisodicConfig
 from rl_es.evolution.perturbation import FullRank
 from rl_es.evolution.strategy import EvolutionStrategy, StrategyState, episodic_strategy
-from rl_es.interfaces import Box, EnvSpec, Observation, Transition
+from rl_es.interfaces import Box, Discrete, EnvSpec, Observation, Transition
 
 
 class State(NamedTuple):
@@ -45,6 +46,65 @@ class Sound:
         reward = jnp.where(state.over, 0.0, 1.0 - jnp.abs(position[0]))
         over = (after.time >= self.length) & ~terminated
         return Transition(after, Observation(position), reward, terminated, over)
+
+
+class Team(Sound):
+    """Two points on a line, which share a reward; the others below change one method."""
+
+    def __init__(self) -> None:
+        self.spec = EnvSpec(
+            "lines", (2, 1), Box(np.float32([-1]), np.float32([1])), self.length, agents=("a", "b")
+        )
+
+    def reset(self, key):
+        position = jax.random.uniform(key, (2, 1), minval=-0.5, maxval=0.5)
+        return State(position, jnp.int32(0), jnp.zeros((), bool)), Observation(position)
+
+    def step(self, key, state, action):
+        push = 0.01 * jax.random.normal(key, (2, 1))
+        return self.after(state, state.position + 0.2 * jnp.clip(action, -1, 1) + push)
+
+    def after(self, state, position):
+        terminated = (jnp.abs(position) > 1).any()
+        after = State(position, state.time + 1, state.over | terminated)
+        reward = jnp.where(state.over, 0.0, self.reward(position))
+        over = (after.time >= self.length) & ~terminated
+        return Transition(after, Observation(position), reward, terminated, over)
+
+    def reward(self, position):
+        return (1.0 - jnp.abs(position)).sum()
+
+
+class RewardEach(Team):
+    """A reward for each agent."""
+
+    def reward(self, position):
+        return (1.0 - jnp.abs(position))[:, 0]
+
+
+class MissingRow(Team):
+    """Observations of one agent where there are two."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spec = dataclasses.replace(self.spec, observation_shape=(1,))
+
+
+class OneMask(Team):
+    """One mask for both agents."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spec = dataclasses.replace(self.spec, action_space=Discrete(2))
+
+    def reset(self, key):
+        state, observation = super().reset(key)
+        return state, observation._replace(action_mask=jnp.ones(2, bool))
+
+    def step(self, key, state, action):
+        transition = super().step(key, state, 2.0 * action[:, None] - 1)
+        values = transition.observation.values
+        return transition._replace(observation=Observation(values, jnp.ones(2, bool)))
 
 
 class ReusedKey(Sound):

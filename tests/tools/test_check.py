@@ -28,6 +28,9 @@ ENVIRONMENTS = {
     "LateTruncation": "ends",
     "OneStep": "ends",
     "Unclipped": "finite",
+    "RewardEach": "types",
+    "MissingRow": "specification",
+    "OneMask": "action mask",
 }
 AGENTS = {
     "WrongSign": "improves",
@@ -54,8 +57,9 @@ def test_a_fault_of_an_environment(fault: str, check: str) -> None:
     assert not result.detail.startswith("Traceback")
 
 
-def test_a_sound_environment() -> None:
-    checks = EnvironmentChecks(faults.Sound()).checks()
+@pytest.mark.parametrize("kind", [faults.Sound, faults.Team])
+def test_a_sound_environment(kind: type) -> None:
+    checks = EnvironmentChecks(kind()).checks()
     assert {result.state for name in checks for result in results_of(checks, name)} == {OK}
 
 
@@ -136,20 +140,51 @@ def test_every_environment_passes(name: str) -> None:
     assert {(result.subject, result.state) for result in wrong} <= {("keys", WARN)}, wrong
 
 
-@pytest.mark.parametrize("kind", ["env", "agent"])
+@pytest.mark.parametrize(
+    ("kind", "options", "name"),
+    [
+        ("env", [], "one_of_mine"),
+        ("env", ["--agents", "4"], "team_of_mine"),
+        ("agent", [], "one_of_mine"),
+    ],
+)
 def test_new_writes_what_passes(
-    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    kind: str,
+    options: list[str],
+    name: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert cli.main(["new", kind, "one_of_mine"]) == 0
-    assert sorted(os.listdir()) == ["one_of_mine.py", "one_of_mine.yaml"]
-    reference = "./one_of_mine.py:OneOfMine"
-    assert reference in Path("one_of_mine.yaml").read_text()
+    assert cli.main(["new", kind, name, *options]) == 0
+    assert sorted(os.listdir()) == [f"{name}.py", f"{name}.yaml"]
+    reference = f"./{name}.py:{name.title().replace('_', '')}"
+    assert reference in Path(f"{name}.yaml").read_text()
     settings = "{speed: 0.2}" if kind == "env" else "{keep: 0.7}"
     capfd.readouterr()
     assert cli.main(["check", reference, "--steps", "0", "--settings", settings]) == 0
-    assert capfd.readouterr().out.splitlines()[-1] == "all well"
-    assert cli.main(["plan", "one_of_mine.yaml"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[-1] == "all well"
+    assert ("4 agents (4 point)" in lines[0]) == bool(options)
+    assert cli.main(["plan", f"{name}.yaml"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(["agent", "mine", "--agents", "3"], "--agents: is for an environment"),
+     (["env", "mine", "--agents", "1"], "--agents: must be")],
+)  # fmt: skip
+def test_new_refuses_agents_where_there_are_none(
+    arguments: list[str],
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["new", *arguments]) == 2
+    assert says in capfd.readouterr().err and not os.listdir()
 
 
 def test_new_overwrites_nothing(
