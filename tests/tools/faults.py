@@ -48,7 +48,7 @@ class Sound:
         return Transition(after, Observation(position), reward, terminated, over)
 
 
-class Team(Sound):
+class TwoPoints(Sound):
     """Two points on a line, which share a reward; the others below change one method."""
 
     def __init__(self) -> None:
@@ -75,14 +75,14 @@ class Team(Sound):
         return (1.0 - jnp.abs(position)).sum()
 
 
-class RewardEach(Team):
+class RewardEach(TwoPoints):
     """A reward for each agent."""
 
     def reward(self, position):
         return (1.0 - jnp.abs(position))[:, 0]
 
 
-class MissingRow(Team):
+class MissingRow(TwoPoints):
     """Observations of one agent where there are two."""
 
     def __init__(self) -> None:
@@ -90,7 +90,7 @@ class MissingRow(Team):
         self.spec = dataclasses.replace(self.spec, observation_shape=(1,))
 
 
-class OneMask(Team):
+class OneMask(TwoPoints):
     """One mask for both agents."""
 
     def __init__(self) -> None:

@@ -57,7 +57,7 @@ def test_a_fault_of_an_environment(fault: str, check: str) -> None:
     assert not result.detail.startswith("Traceback")
 
 
-@pytest.mark.parametrize("kind", [faults.Sound, faults.Team])
+@pytest.mark.parametrize("kind", [faults.Sound, faults.TwoPoints])
 def test_a_sound_environment(kind: type) -> None:
     checks = EnvironmentChecks(kind()).checks()
     assert {result.state for name in checks for result in results_of(checks, name)} == {OK}
