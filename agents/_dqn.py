@@ -45,8 +45,6 @@ def make_dqn(
     Raises:
       UserError: the policy is not a network without state, or its head is not deterministic.
     """
-    trained, agent = make_q_network(env, policy, "dqn")
-    steps: Any = config
-    return RejaxLearner(
-        SuiteDQN, config, env, trained, {"agent": agent}, normalise_observations, steps.num_steps
-    )
+    networks = {"agent": make_q_network(env, policy, "dqn")}
+    steps = config.model_dump()["num_steps"]
+    return RejaxLearner(SuiteDQN, config, env, policy, networks, normalise_observations, steps)

@@ -74,5 +74,5 @@ def make_pqn(
     Raises:
       UserError: the policy is not a network without state, or its head is not deterministic.
     """
-    trained, agent = make_q_network(env, policy, "pqn")
-    return RejaxLearner(SuitePQN, config, env, trained, {"agent": agent}, normalise_observations)
+    networks = {"agent": make_q_network(env, policy, "pqn")}
+    return RejaxLearner(SuitePQN, config, env, policy, networks, normalise_observations)

@@ -423,11 +423,11 @@ class RejaxLearner:
         return training.replace(**states)
 
 
-def check_actions(env: Environment, kind: str, agent: str, others: str) -> None:
-    """Refuses an environment whose actions are not of a kind, `discrete` or `real`, of one agent.
+def check_team(env: Environment, agent: str) -> None:
+    """Refuses an environment of several agents.
 
     Raises:
-      UserError: names other agents.
+      UserError: it is one.
     """
     spec = env.spec
     if spec.agents:
@@ -435,6 +435,22 @@ def check_actions(env: Environment, kind: str, agent: str, others: str) -> None:
             f"{agent}: it learns the value of one agent's action, and {spec.name} has "
             f"{len(spec.agents)} agents; choose ppo"
         )
+
+
+def check_actions(env: Environment, kind: str, agent: str, others: str) -> None:
+    """Refuses an environment of several agents, or whose actions are not `discrete` or `real`.
+
+    Args:
+      env: The environment.
+      kind: The actions that the agent needs, `discrete` or `real`.
+      agent: Its name, for the message.
+      others: Names of agents that take the other kind, for the message.
+
+    Raises:
+      UserError: says what is needed.
+    """
+    check_team(env, agent)
+    spec = env.spec
     actions = "discrete" if isinstance(spec.action_space, Discrete) else "real"
     if actions != kind:
         raise UserError(

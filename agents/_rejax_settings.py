@@ -47,6 +47,7 @@ class ReplayConfig(RejaxConfig):
     buffer_size: int = static(65_536, "steps that the replay buffer holds", ge=1)
     fill_buffer: int = static(2_048, "steps before the first gradient step", ge=0)
     batch_size: int = static(128, "steps of a gradient step, drawn from the buffer", ge=1)
+    lr: float = traced(1e-3, "learning rate of adam, of every network", gt=0)
     target_update_freq: int = static(1, "steps between two updates of target networks", ge=1)
     polyak: float = traced(0.99, "share of a target network that an update keeps", ge=0, le=1)
 

@@ -18,7 +18,7 @@ from rl_es.agents._rejax import AutoReset, SuiteAlgorithm, check_actions, check_
 from rl_es.errors import UserError
 from rl_es.interfaces import Environment, Observation, Params, Policy
 from rl_es.rollout.heads import Greedy, mask_logits
-from rl_es.rollout.policy import ModulePolicy, sampling_network
+from rl_es.rollout.policy import ModulePolicy, trainable_network
 
 
 @dataclass(frozen=True)
@@ -40,13 +40,13 @@ class QNetwork:
         params: Params,
         observation: Observation,
         *args: Any,
-        method: str = "values",
+        method: str = "__call__",
         **options: Any,
     ) -> Array:
         """Calls a method by name, as a Flax module does."""
         return getattr(self, method)(params, observation, *args, **options)
 
-    def values(self, params: Params, observation: Observation) -> Array:
+    def __call__(self, params: Params, observation: Observation) -> Array:
         """Returns the values [N, A] of all actions."""
         outputs = self._outputs(params, observation)
         if observation.action_mask is None:
@@ -63,7 +63,7 @@ class QNetwork:
 
         Of equal values each has the same probability, as in rejax. Consumes `key`.
         """
-        values = self.values(params, observation)
+        values = self(params, observation)
         best, allowed = values == values.max(axis=1, keepdims=True), jnp.isfinite(values)
         shares = [mask / mask.sum(axis=1, keepdims=True) for mask in (best, allowed)]
         probabilities = (1 - epsilon) * shares[0] + epsilon * shares[1]
@@ -150,19 +150,19 @@ class Replay(SuiteAlgorithm):
         return ts, steps._replace(next_obs=outcome.observation, done=outcome.terminated)
 
 
-def make_q_network(env: Environment, policy: Policy, agent: str) -> tuple[ModulePolicy, QNetwork]:
-    """Returns the policy as a network, and as one of action values.
+def make_q_network(env: Environment, policy: Policy, agent: str) -> QNetwork:
+    """Returns a policy as a network of action values.
 
     Raises:
-      UserError: the policy is not a network without state that takes the largest output's action.
+      UserError: actions are not discrete, or the policy is not a network without state that takes
+        the action of the largest output.
     """
     check_actions(env, "discrete", agent, "td3, sac or ppo")
-    _ = sampling_network(policy, agent)
+    network = trainable_network(policy, agent)
     check_stateless(policy, agent)
-    assert isinstance(policy, ModulePolicy)
-    if not isinstance(policy.head, Greedy):
+    if not isinstance(network.head, Greedy):
         raise UserError(
             f"{agent}: its outputs are values of actions, of which the largest is taken; write "
             "head: deterministic"
         )
-    return policy, QNetwork(policy)
+    return QNetwork(network)

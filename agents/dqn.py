@@ -23,7 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rl_es.agents._rejax_settings import GreedyConfig, ReplayConfig
-from rl_es.config import Style, static
+from rl_es.config import Style, static, traced
 from rl_es.registry import require
 
 if TYPE_CHECKING:
@@ -39,6 +39,11 @@ USE = "discrete actions and few environment steps"
 class Hyperparameters(ReplayConfig, GreedyConfig):
     """Settings of DQN, by the names that rejax gives them."""
 
+    num_epochs: int = static(1, "gradient steps for one step of all environments", ge=1)
+    buffer_size: int = static(16_384, "steps that the replay buffer holds", ge=1)
+    target_update_freq: int = static(500, "steps between two updates of target networks", ge=1)
+    lr: float = traced(5e-4, "learning rate of adam, of every network", gt=0)
+    polyak: float = traced(0.0, "share of a target network that an update keeps", ge=0, le=1)
     ddqn: bool = static(True, "choose the next action by the network, value it by the target's")
 
 

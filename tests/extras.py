@@ -22,7 +22,7 @@ SUITES = {
     "navix": "navix",
     "playground": "mujoco_playground",
 }
-REJAX = ("dqn", "ppo", "pqn")  # agents that are an extra's
+REJAX = ("dqn", "ppo", "pqn", "sac", "td3")  # agents that are an extra's
 MODULES = {
     **SUITES,
     "evosax": "evosax",

@@ -87,8 +87,13 @@ class PolicyConfig(Config):
         "its network makes it",
         implied=True,
     )
-    head: Literal["auto", "categorical", "gaussian", "deterministic"] = static(
-        "auto", "auto: categorical for discrete actions, gaussian for real ones"
+    head: Literal[
+        "auto", "categorical", "gaussian", "deterministic", "tanh", "tanh_gaussian", "tanh_mean"
+    ] = static(
+        "auto",
+        "auto: categorical for discrete actions, gaussian for real ones; tanh: squashed into the "
+        "actions' bounds; tanh_gaussian: a squashed sample, of twice as many outputs; tanh_mean: "
+        "its mean",
     )
     normalise_observations: bool = static(
         False, "by running statistics of the population's own rollouts"

@@ -1,8 +1,9 @@
 """Action heads: from a network's output to an action.
 
-A head may have parameters, which are evolved, too. Actions of real-valued heads are not squashed;
-environments clip them to their range. A `TeamHead` is a head for each of several agents, whose
-actions are independent given the network's outputs.
+A head may have parameters, which are evolved, too. Actions of `Gaussian` and `Mean` are not
+squashed; environments clip them to their range. Those of `Tanh` and its relatives are within it. A
+`TeamHead` is a head for each of several agents, whose actions are independent given the network's
+outputs.
 """
 
 import math
@@ -12,10 +13,13 @@ from typing import Any, Protocol, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from rl_es.errors import UserError
 from rl_es.interfaces import Box, Discrete, Params
+
+LOG_STD_RANGE = (-10.0, 2.0)
 
 
 class Head(Protocol):
@@ -151,6 +155,71 @@ class Mean(_ContinuousHead):
 
 
 @dataclass(frozen=True)
+class _BoundedHead:
+    """A head of real actions within a box, with no parameters."""
+
+    box: Box
+
+    def init(self) -> Params:
+        return {}
+
+    def squash(self, unit: Array) -> Array:
+        """Returns actions [*shape] for numbers within [-1, 1], in order [A]."""
+        low, high = jnp.asarray(self.box.low), jnp.asarray(self.box.high)
+        return (high + low) / 2 + unit.reshape(self.box.shape) * (high - low) / 2
+
+
+@dataclass(frozen=True)
+class Tanh(_BoundedHead):
+    """The tanh of the output, which reaches from one bound of the actions to the other."""
+
+    @property
+    def outputs(self) -> int:
+        return math.prod(self.box.shape)
+
+    def act(self, params: Params, output: Array, action_mask: Array | None, key: Array) -> Array:
+        return self.squash(jnp.tanh(output))
+
+
+@dataclass(frozen=True)
+class TanhGaussian(_BoundedHead):
+    """Samples the tanh of Normal(mean, exp(log_std)): half of the outputs are log_std.
+
+    Haarnoja et al. 2018, https://arxiv.org/abs/1812.05905, appendix C. As in rejax, log_std is
+    clipped to [-10, 2].
+    """
+
+    @property
+    def outputs(self) -> int:
+        return 2 * math.prod(self.box.shape)
+
+    def act(self, params: Params, output: Array, action_mask: Array | None, key: Array) -> Array:
+        mean, _ = jnp.split(output, 2)
+        return self.squash_noise(output, jax.random.normal(key, mean.shape))[0]
+
+    def squash_noise(self, output: Array, noise: Array) -> tuple[Array, Array]:
+        """Returns the action for standard normal noise [A], and the logarithm of its density [].
+
+        The density is that of actions in units of half their range.
+        """
+        mean, log_std = jnp.split(output, 2)
+        log_std = jnp.clip(log_std, *LOG_STD_RANGE)
+        latent = mean + jnp.exp(log_std) * noise
+        log_normal = -(0.5 * jnp.square(noise) + log_std + 0.5 * math.log(2 * math.pi))
+        # The logarithm of the derivative of tanh, which tanh itself rounds to 0 far from 0.
+        log_slope = 2 * (math.log(2) - latent - jax.nn.softplus(-2 * latent))
+        return self.squash(jnp.tanh(latent)), (log_normal - log_slope).sum()
+
+
+@dataclass(frozen=True)
+class TanhMean(TanhGaussian):
+    """The tanh of the mean of `TanhGaussian`, of the same outputs."""
+
+    def act(self, params: Params, output: Array, action_mask: Array | None, key: Array) -> Array:
+        return self.squash(jnp.tanh(jnp.split(output, 2)[0]))
+
+
+@dataclass(frozen=True)
 class TeamHead:
     """One head for each agent of a team: from outputs [I * outputs of one] to actions [I, ...].
 
@@ -215,23 +284,35 @@ def stochastic(head: Head) -> Stochastic:
         return Gaussian(head.shape)
     if isinstance(head, Categorical | Gaussian):
         return head
+    if isinstance(head, _BoundedHead):
+        raise UserError(
+            "head: the entropy of a tanh is not known in closed form; choose gaussian or "
+            "deterministic"
+        )
     raise UserError(f"head {type(head).__name__}: it has no density")
 
 
+BOUNDED = {"tanh": Tanh, "tanh_gaussian": TanhGaussian, "tanh_mean": TanhMean}
+
+
 def make_head(kind: str, space: Discrete | Box) -> Head:
-    """The head of a kind (`auto`, `categorical`, `gaussian`, `deterministic`) for an action space.
+    """Returns the head of a kind, as `PolicyConfig.head` has it, for an action space.
 
     Raises:
       UserError: the kind does not fit the space.
     """
     if isinstance(space, Discrete):
-        if kind == "gaussian":
-            raise UserError(
-                "head: gaussian needs real actions; choose categorical or deterministic"
-            )
+        if kind == "gaussian" or kind in BOUNDED:
+            raise UserError(f"head: {kind} needs real actions; choose categorical or deterministic")
         return Greedy(space.n) if kind == "deterministic" else Categorical(space.n)
     if kind == "categorical":
         raise UserError(
             "head: categorical needs discrete actions; choose gaussian or deterministic"
         )
+    if kind in BOUNDED:
+        if not np.isfinite([space.low, space.high]).all():
+            raise UserError(
+                f"head: {kind} needs actions with bounds; choose gaussian or deterministic"
+            )
+        return BOUNDED[kind](space)
     return Mean(space.shape) if kind == "deterministic" else Gaussian(space.shape)

@@ -237,8 +237,8 @@ class ModulePolicy:
         return jnp.zeros(self.observation_shape, jnp.float32)
 
 
-def sampling_network(policy: Policy, agent: str) -> ModulePolicy:
-    """Returns a network with the sampling form of its head, for an agent that differentiates it.
+def trainable_network(policy: Policy, agent: str) -> ModulePolicy:
+    """Returns a policy as a network, for an agent that differentiates it.
 
     Raises:
       UserError: the policy is no network, does not fit, or starts where it has no gradient.
@@ -250,7 +250,17 @@ def sampling_network(policy: Policy, agent: str) -> ModulePolicy:
         raise UserError(
             f"{agent}: from init: zeros no gradient reaches hidden layers; leave it out"
         )
-    return replace(policy, head=stochastic(policy.head))
+    return policy
+
+
+def sampling_network(policy: Policy, agent: str) -> ModulePolicy:
+    """Returns a network with the sampling form of its head, for an agent that differentiates it.
+
+    Raises:
+      UserError: as `trainable_network`, or the head has no sampling form.
+    """
+    network = trainable_network(policy, agent)
+    return replace(network, head=stochastic(network.head))
 
 
 def _check_types(name: str, network: Params) -> None:

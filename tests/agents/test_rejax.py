@@ -12,7 +12,7 @@ from jax import Array
 from rl_es import registry
 from rl_es.config import split_traced
 from rl_es.errors import UserError
-from rl_es.interfaces import Limit, ProblemSpec
+from rl_es.interfaces import Discrete, Limit, ProblemSpec
 from rl_es.results import tables
 from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.evaluation import make_evaluator
@@ -33,22 +33,29 @@ SMALL: Mapping[str, Mapping[str, Any]] = {
         **{"num_envs": 8, "num_steps": 16, "lr": 0.01, "exploration_steps": 1000.0},
         **{"num_epochs": 2, "num_minibatches": 4},
     },
+    "sac": {"num_envs": 8, "num_steps": 16, "lr": 0.01, **BUFFER},
+    "td3": {"num_envs": 8, "num_steps": 16, "lr": 0.01, **BUFFER},
 }
 AGENTS = [*SMALL]
-HEADS = {"dqn": "deterministic", "pqn": "deterministic"}
+HEADS = {"dqn": "deterministic", "pqn": "deterministic", "sac": "tanh_mean", "td3": "tanh"}
 
 
 def build(agent: str, env: Any, normalise: bool = False, **settings: Any) -> tuple[Any, Any]:
     """Returns a learner of a small network, and its traced settings."""
     module = registry.agents.load(agent)
     config = module.Hyperparameters(**{**SMALL[agent], **settings})
-    policy = make_policy(PolicyConfig(widths=(8,), head=HEADS[agent]), env.spec)
+    head = "deterministic" if isinstance(env.spec.action_space, Discrete) else HEADS[agent]
+    policy = make_policy(PolicyConfig(widths=(8,), head=head), env.spec)
     learner = module.make_learner(config, env, policy, normalise)
     return learner, {name: jnp.float32(value) for name, value in split_traced(config)[1].items()}
 
 
 def task(agent: str, **options: Any) -> Corridor:
-    return Corridor(masked=registry.agents.load(agent).ACTIONS == "discrete", **options)
+    return Corridor(masked=is_discrete(agent), real=not is_discrete(agent), **options)
+
+
+def is_discrete(agent: str) -> bool:
+    return getattr(registry.agents.load(agent), "ACTIONS", "real") == "discrete"
 
 
 def limit(generations: int) -> Limit:
@@ -60,10 +67,13 @@ def mean_return(learner: Any, state: Any) -> float:
     return float(evaluate(jax.random.key(9), learner.snapshot(state)).mean())
 
 
-@pytest.mark.parametrize("agent", AGENTS)
-def test_it_learns(agent: str) -> None:
+DISCRETE_SAC = pytest.param("sac", Corridor(masked=True), id="discrete sac")
+
+
+@pytest.mark.parametrize(("agent", "env"), [*((name, task(name)) for name in AGENTS), DISCRETE_SAC])
+def test_it_learns(agent: str, env: Corridor) -> None:
     """Of a forbidden action each would cost a thousand."""
-    learner, hyper = build(agent, task(agent), True)
+    learner, hyper = build(agent, env, True)
     state = learner.init(jax.random.key(0), hyper)
     state, rows = jax.jit(learner.advance)(state, limit(60))
     assert mean_return(learner, state) > 5.5
@@ -115,7 +125,7 @@ def test_how_calls_are_cut_changes_no_number(agent: str) -> None:
 
 @pytest.mark.parametrize("agent", AGENTS)
 def test_settings_are_traced(agent: str) -> None:
-    learner, hyper = build(agent, task(agent))
+    learner, hyper = build(agent, Corridor(masked=True) if agent != "td3" else task(agent))
     run = jax.jit(
         lambda hyper: learner.advance(learner.init(jax.random.key(2), hyper), limit(4))[0].leaves
     )
@@ -158,7 +168,7 @@ defaults:
 environments: [{name: ENV, episode_length: 20}]
 agents: [{name: AGENT, with: {num_envs: 4, num_steps: 8}, policy: {head: HEAD}}]
 """
-TASKS = {"dqn": "CartPole-v1", "pqn": "CartPole-v1"}
+TASKS = {"dqn": "CartPole-v1", "pqn": "CartPole-v1", "sac": "Pendulum-v1", "td3": "Pendulum-v1"}
 MORE = {"pqn": "agents.0.with.num_minibatches=2"}
 
 
@@ -190,6 +200,12 @@ def test_a_sweep_goes_on_and_its_lanes_are_runs(
         ("dqn", Corridor(), {}, "values of actions.*write head: deterministic"),
         ("pqn", Corridor(), {"network": "gru", "head": "deterministic"}, "pqn: a recurrent"),
         ("dqn", Corridor(), {"init": "zeros", "head": "deterministic"}, "no gradient reaches"),
+        ("td3", Corridor(), {}, "td3: it needs real actions, those of corridor are discrete"),
+        ("td3", Corridor(real=True), {}, "td3: its actions are squashed .* write head: tanh"),
+        ("td3", Corridor(real=True), {"head": "tanh", "network": "gru"}, "td3: a recurrent"),
+        ("sac", Corridor(real=True), {"head": "gaussian"}, "sac: .* write head: tanh_mean, or"),
+        ("sac", Corridor(), {"network": "gru"}, "sac: a recurrent network cannot be trained"),
+        ("ppo", Corridor(real=True), {"head": "tanh"}, "head: the entropy of a tanh"),
     ],
 )
 def test_what_it_cannot_train_is_refused(
@@ -201,6 +217,26 @@ def test_what_it_cannot_train_is_refused(
             module.Hyperparameters(), env, make_policy(PolicyConfig(**policy), env.spec), False
         )
     assert "\n" not in str(refusal.value)
+
+
+NETWORK = """
+from flax import linen as nn
+
+class Image(nn.Module):
+    outputs: int
+
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(self.outputs)(x[:2])
+"""
+
+
+def test_a_critic_reads_observation_and_action_as_one_vector(tmp_path: Any) -> None:
+    (tmp_path / "networks.py").write_text(NETWORK.replace("x[:2]", "x.reshape(2)"))
+    module, env = registry.agents.load("td3"), Corridor(real=True)
+    config = PolicyConfig(network=f"{tmp_path}/networks.py:Image", head="tanh")
+    with pytest.raises(UserError, match="td3: network Image cannot read .* as one vector, .*mlp"):
+        module.make_learner(module.Hyperparameters(), env, make_policy(config, env.spec), False)
 
 
 def test_a_buffer_that_does_not_fit_is_refused() -> None:
@@ -302,6 +338,46 @@ def rejax_pqn(settings: dict[str, Any], patch: pytest.MonkeyPatch) -> Any:
     return PQN(agent=q_network(3), **settings)
 
 
+def rejax_sac(settings: dict[str, Any], patch: pytest.MonkeyPatch) -> Any:
+    from rejax.algos import SAC
+    from rejax.networks import QNetwork, SquashedGaussianPolicy
+
+    sizes: Any = {"hidden_layer_sizes": (8,), "activation": jnp.tanh}
+    actor = SquashedGaussianPolicy(1, (-1.0, 1.0), log_std_range=(-10, 2), **sizes)
+    return SAC(actor=actor, critic=QNetwork(**sizes), **settings)
+
+
+def rejax_discrete_sac(settings: dict[str, Any], patch: pytest.MonkeyPatch) -> Any:
+    from rejax.algos import SAC
+    from rejax.networks import DiscretePolicy, DiscreteQNetwork
+
+    sizes: Any = {"hidden_layer_sizes": (8,), "activation": jnp.tanh}
+    actor, critic = DiscretePolicy(3, **sizes), DiscreteQNetwork(action_dim=3, **sizes)
+    return SAC(actor=actor, critic=critic, **settings)
+
+
+def rejax_td3(settings: dict[str, Any], patch: pytest.MonkeyPatch) -> Any:
+    """The noise has a key of its own, and the first step of the actor is left out, as here."""
+    from rejax.algos import TD3
+    from rejax.networks import DeterministicPolicy, QNetwork
+
+    sizes: Any = {"hidden_layer_sizes": (8,), "activation": jnp.tanh}
+    actor, critic = DeterministicPolicy(1, (-1.0, 1.0), **sizes), QNetwork(**sizes)
+    update, train = TD3.update_critic, TD3.train_policy
+
+    def update_critic(self: Any, ts: Any, minibatch: Any) -> Any:
+        key, noise_key = jax.random.split(ts.rng)
+        return update(self, ts.replace(rng=noise_key), minibatch).replace(rng=key)
+
+    def train_policy(self: Any, ts: Any, minibatches: Any, step: Array) -> Any:
+        late = self.replace(fill_buffer=self.fill_buffer + self.num_envs)
+        return train(late, ts, minibatches, step)
+
+    patch.setattr(TD3, "update_critic", update_critic)
+    patch.setattr(TD3, "train_policy", train_policy)
+    return TD3(actor=actor, critic=critic, **settings)
+
+
 def q_network(actions: int) -> Any:
     from rejax.networks import DiscreteQNetwork, EpsilonGreedyPolicy
 
@@ -309,15 +385,33 @@ def q_network(actions: int) -> Any:
     return kind(hidden_layer_sizes=(8,), activation=jnp.tanh, action_dim=actions)
 
 
-def as_flax(params: Any) -> Any:
-    return {"params": params["network"]}
+def as_flax(params: Any, actor: str = "") -> Any:
+    """Returns the suite's parameters as those of a module of rejax."""
+    network = params.get("network", params)
+    if actor == "sac False":
+        layers = {"features": {"Dense_0": network["Dense_0"]}, "action_logits": network["Dense_1"]}
+        return {"params": layers}
+    if actor != "sac True":
+        return {"params": network}
+    names = ("action_mean", "action_log_std")
+    output = [jnp.split(network["Dense_1"][name], 2, axis=-1) for name in ("kernel", "bias")]
+    heads = {n: dict(zip(("kernel", "bias"), o)) for n, o in zip(names, zip(*output, strict=True))}
+    return {"params": {"features": {"Dense_0": network["Dense_0"]}, **heads}}
 
 
 @pytest.mark.parametrize(
-    ("agent", "make"), [("dqn", rejax_dqn), ("pqn", rejax_pqn)], ids=["dqn", "pqn"]
+    ("agent", "real", "make"),
+    [
+        ("dqn", False, rejax_dqn),
+        ("pqn", False, rejax_pqn),
+        ("sac", True, rejax_sac),
+        ("sac", False, rejax_discrete_sac),
+        ("td3", True, rejax_td3),
+    ],
+    ids=["dqn", "pqn", "sac", "discrete sac", "td3"],
 )
 def test_its_iterations_are_rejaxs(
-    agent: str, make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    agent: str, real: bool, make: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same keys give the same parameters, where nothing is put right.
 
@@ -329,7 +423,7 @@ def test_its_iterations_are_rejaxs(
     from rl_es.agents._rejax_values import UniformBuffer
 
     monkeypatch.setattr(ReplayBuffer, "sample", UniformBuffer.sample)
-    env = Corridor(real=registry.agents.load(agent).ACTIONS == "real", terminal=True)
+    env = Corridor(real=real, terminal=True)
     learner, hyper = build(agent, env)
     state = learner.init(jax.random.key(5), hyper)
     advanced, _ = jax.jit(learner.advance)(state, limit(3))
@@ -344,7 +438,7 @@ def test_its_iterations_are_rejaxs(
     reference = make(settings, monkeypatch)
     with implicit_promotion():
         training = reference.init_state(jax.random.split(jax.random.key(5))[1])
-        training = with_parameters(training, learner._unpack(state))
+        training = with_parameters(training, learner._unpack(state), f"{agent} {real}")
         iterate = jax.jit(reference.train_iteration)
         for _ in range(3 * learner.iterations):
             training = iterate(training)
@@ -356,13 +450,18 @@ def test_its_iterations_are_rejaxs(
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5),
         expected,
-        as_flax(params),
+        as_flax(params, f"{agent} {real}"),
     )
 
 
-def with_parameters(training: Any, ours: Any) -> Any:
+def with_parameters(training: Any, ours: Any, agent: str) -> Any:
     """Returns rejax's state with the suite's initial parameters."""
-    training = training.replace(q_ts=training.q_ts.replace(params=as_flax(ours.q_ts.params)))
-    if hasattr(training, "q_target_params"):
-        training = training.replace(q_target_params=as_flax(ours.q_target_params))
-    return training
+    fields = {}
+    for name, value in vars(training).items():
+        actor = agent if name.startswith("actor") else ""
+        if name in ("q_ts", "actor_ts", "critic_ts"):
+            params = as_flax(getattr(ours, name).params, actor)
+            fields[name] = value.replace(params=params, opt_state=value.tx.init(params))
+        elif name.endswith("_params"):
+            fields[name] = as_flax(getattr(ours, name), actor)
+    return training.replace(**fields)

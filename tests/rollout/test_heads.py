@@ -147,3 +147,49 @@ def test_the_gaussian_density_has_the_entropy_of_its_samples():
 def test_what_samples_around_a_deterministic_head():
     assert stochastic(Greedy(3)) == Categorical(3) and stochastic(Mean((2,))) == Gaussian((2,))
     assert stochastic(Categorical(3)) == Categorical(3)
+
+
+RANGE = Box(np.array([-1.0, 2.0], np.float32), np.array([3.0, 2.5], np.float32))
+
+
+def test_a_tanh_reaches_from_one_bound_to_the_other():
+    head = make_head("tanh", RANGE)
+    key = jax.random.key(0)
+    for output, action in ((0.0, [1.0, 2.25]), (50.0, RANGE.high), (-50.0, RANGE.low)):
+        outputs = jnp.full(head.outputs, output)
+        np.testing.assert_allclose(head.act({}, outputs, None, key), action)
+
+
+def test_the_density_of_a_squashed_sample_is_that_of_its_frequencies():
+    """In units of half the range: in a bin, 1 / density has the mean width / probability."""
+    head = make_head("tanh_gaussian", Box(np.zeros(1, np.float32), np.full(1, 4, np.float32)))
+    output = jnp.array([0.3, -0.7])
+    noise = jax.random.normal(jax.random.key(0), (400_000, 1))
+    actions, log_densities = jax.vmap(lambda n: head.squash_noise(output, n))(noise)
+    unit = np.asarray(actions)[:, 0] / 2 - 1
+    edges = np.linspace(-0.5, 0.9, 15)
+    counts, _ = np.histogram(unit, edges)
+    for low, high, count in zip(edges, edges[1:], counts, strict=False):
+        inside = (unit >= low) & (unit < high)
+        inverse = np.exp(-np.asarray(log_densities))[inside].mean()
+        assert inverse == pytest.approx((high - low) * len(unit) / count, rel=0.03)
+
+
+def test_the_mean_of_a_squashed_sample_is_that_without_noise():
+    sample, mean = (make_head(kind, RANGE) for kind in ("tanh_gaussian", "tanh_mean"))
+    output, key = jnp.array([0.5, -1.0, -0.3, 0.7]), jax.random.key(0)
+    assert sample.outputs == mean.outputs == 4
+    action, _ = sample.squash_noise(output, jnp.zeros(2))
+    np.testing.assert_array_equal(mean.act({}, output, None, key), action)
+    assert not np.array_equal(sample.act({}, output, None, key), action)
+
+
+@pytest.mark.parametrize("kind", ["tanh", "tanh_gaussian", "tanh_mean"])
+def test_a_tanh_needs_bounds_and_has_no_entropy(kind):
+    with pytest.raises(UserError, match=f"head: {kind} needs real actions"):
+        make_head(kind, Discrete(3))
+    unbounded = np.full(2, np.inf, np.float32)
+    with pytest.raises(UserError, match=f"head: {kind} needs actions with bounds"):
+        make_head(kind, Box(-unbounded, unbounded))
+    with pytest.raises(UserError, match="entropy of a tanh is not known"):
+        stochastic(make_head(kind, RANGE))
