@@ -1,7 +1,7 @@
 """Networks of action values, exploration by random actions, and the replay buffer.
 
-`QNetwork` reads a policy's outputs as the values of its discrete actions. `EpsilonGreedy` and
-`Replay` are bases of rejax's algorithms, in front of their class.
+`ActionValues` reads a policy's outputs as the values of its discrete actions; `QNetwork` acts by
+them. `EpsilonGreedy` and `Replay` are bases of rejax's algorithms, in front of their class.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,8 @@ from jax import Array
 from rejax.algos.algorithm import register_init
 from rejax.buffers import Minibatch, ReplayBuffer
 
-from rl_es.agents._rejax import AutoReset, SuiteAlgorithm, check_actions, check_stateless
+from rl_es.agents._rejax import SuiteAlgorithm, check_actions, check_stateless
+from rl_es.agents._rejax_environments import AutoReset
 from rl_es.errors import UserError
 from rl_es.interfaces import Environment, Observation, Params, Policy
 from rl_es.rollout.heads import Greedy, mask_logits
@@ -22,11 +23,13 @@ from rl_es.rollout.policy import ModulePolicy, trainable_network
 
 
 @dataclass(frozen=True)
-class QNetwork:
+class ActionValues:
     """A policy whose outputs are values of its discrete actions.
 
-    Observations and actions have a leading [N]. A forbidden action has the value -inf, but in
-    `take`.
+    Observations and actions have a leading [N].
+
+    Attributes:
+      policy: The policy.
     """
 
     policy: ModulePolicy
@@ -48,15 +51,28 @@ class QNetwork:
 
     def __call__(self, params: Params, observation: Observation) -> Array:
         """Returns the values [N, A] of all actions."""
-        outputs = self._outputs(params, observation)
-        if observation.action_mask is None:
-            return outputs
-        return jax.vmap(mask_logits)(outputs, observation.action_mask)
+
+        def apply(values: Array) -> Array:
+            _, output = self.policy.apply(params["network"], (), values)
+            return jnp.asarray(output).reshape(-1)
+
+        return jax.vmap(apply)(observation.values)
 
     def take(self, params: Params, observation: Observation, actions: Array) -> Array:
         """Returns the values [N] of actions [N]."""
-        outputs = self._outputs(params, observation)
+        outputs = ActionValues.__call__(self, params, observation)
         return jnp.take_along_axis(outputs, actions[:, None], axis=1)[:, 0]
+
+
+class QNetwork(ActionValues):
+    """Values that actions are chosen by: a forbidden action has the value -inf, but in `take`."""
+
+    def __call__(self, params: Params, observation: Observation) -> Array:
+        """Returns the values [N, A] of all actions."""
+        outputs = super().__call__(params, observation)
+        if observation.action_mask is None:
+            return outputs
+        return jax.vmap(mask_logits)(outputs, observation.action_mask)
 
     def act(self, params: Params, observation: Observation, key: Array, epsilon: Array) -> Array:
         """Returns actions [N]: uniform ones with probability `epsilon` [], else of largest value.
@@ -68,13 +84,6 @@ class QNetwork:
         shares = [mask / mask.sum(axis=1, keepdims=True) for mask in (best, allowed)]
         probabilities = (1 - epsilon) * shares[0] + epsilon * shares[1]
         return jax.random.categorical(key, jnp.log(probabilities)).astype(jnp.int32)
-
-    def _outputs(self, params: Params, observation: Observation) -> Array:
-        def apply(values: Array) -> Array:
-            _, output = self.policy.apply(params["network"], (), values)
-            return jnp.asarray(output).reshape(-1)
-
-        return jax.vmap(apply)(observation.values)
 
 
 class EpsilonGreedy(SuiteAlgorithm):

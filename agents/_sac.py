@@ -1,5 +1,6 @@
 """SAC of rejax as a `Learner`: its training iteration, with a replay buffer of the suite's."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -12,7 +13,7 @@ from rejax.algos.sac import SAC
 
 from rl_es.agents._rejax import RejaxLearner, check_stateless, check_team
 from rl_es.agents._rejax_actors import BatchActor, make_action_critic
-from rl_es.agents._rejax_values import QNetwork, Replay
+from rl_es.agents._rejax_values import ActionValues, Replay
 from rl_es.config import Config
 from rl_es.errors import UserError
 from rl_es.interfaces import Discrete, Environment, Learner, Observation, Params, Policy
@@ -66,6 +67,20 @@ class SuiteSAC(Replay, _Untyped):
             "alpha_ts": self.train_state({"log_alpha": jnp.zeros(())}),
         }
 
+    def update_alpha(self, ts: Any, logprob: Array) -> Any:
+        """Moves the weight of the entropy by log-probabilities [N, A], or log-densities [N].
+
+        The entropy of discrete actions that is aimed at is a share of that of the allowed ones;
+        rejax takes all, whose entropy cannot be reached where some are forbidden.
+        """
+        if not self.discrete:
+            return super().update_alpha(ts, logprob)
+        entropy = -(jnp.exp(logprob) * logprob).sum(axis=1)
+        allowed = (logprob > math.log(2 * LEAST)).sum(axis=1).astype(jnp.float32)
+        surplus = (entropy - self.target_entropy_ratio * jnp.log(allowed)).mean()
+        grads = jax.grad(lambda params: jnp.exp(params["log_alpha"]) * surplus)(ts.alpha_ts.params)
+        return ts.replace(alpha_ts=ts.alpha_ts.apply_gradients(grads=grads))
+
 
 def make_sac(
     config: Config, env: Environment, policy: Policy, normalise_observations: bool
@@ -81,7 +96,7 @@ def make_sac(
     check_stateless(policy, "sac")
     if isinstance(env.spec.action_space, Discrete):
         actor: BatchActor = DiscreteActor(replace(network, head=stochastic(network.head)))
-        critic: Any = QNetwork(replace(network, start=None))
+        critic: Any = ActionValues(replace(network, start=None))
     elif isinstance(network.head, TanhGaussian):
         actor, critic = BatchActor(network), make_action_critic(env, network, "sac")
     else:

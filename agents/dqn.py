@@ -33,6 +33,7 @@ NUMERICS = 1
 STYLE = Style("#0F7173", "long", "*", order=12)
 ACTIONS = "discrete"
 CHECK_POLICY = {"head": "deterministic"}
+EVALUATED = "the action of the largest value"
 USE = "discrete actions and few environment steps"
 
 

@@ -33,6 +33,7 @@ NUMERICS = 1
 STYLE = Style("#B2507C", "dashed", "d", order=13)
 ACTIONS = "discrete"
 CHECK_POLICY = {"head": "deterministic"}
+EVALUATED = "the action of the largest value"
 USE = "discrete actions, many environments side by side; little memory"
 
 

@@ -14,10 +14,11 @@ one vector, or with an output for each discrete action. The weight of the entrop
 1 on. An iteration is reported as a generation: `num_steps` iterations of rejax, num_envs x
 num_steps environment steps.
 
-Three things are put right. An episode whose time is over is continued in the targets, by the
+Four things are put right. An episode whose time is over is continued in the targets, by the
 observation that it led to; in rejax it counts as terminal. Steps are drawn from the buffer with
 replacement. Probabilities of discrete actions are at least 1e-30, where rejax takes the logarithm
-of 0; so actions can be forbidden.
+of 0; so actions can be forbidden. The entropy that is aimed at is a share of that of the allowed
+actions.
 Three are as in rejax: actions are the actor's also while the buffer fills; the target entropy of
 real actions is minus their number, in units of half their range; and gradients are clipped element
 by element.
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 NUMERICS = 1
 STYLE = Style("#4C566A", "dotted", "H", order=15)
 CHECK_POLICY = {"network": "mlp", "widths": [16], "head": "tanh_mean"}
+EVALUATED = "the actor: its mean or a sample, as `head` says"
 USE = "few environment steps; exploration that needs no schedule"
 
 

@@ -37,6 +37,7 @@ NUMERICS = 1
 STYLE = Style("#8A8D0F", "dashdot", "8", order=14)
 ACTIONS = "real"
 CHECK_POLICY = {"network": "mlp", "widths": [16], "head": "tanh"}
+EVALUATED = "the actor, without noise"
 USE = "real actions and few environment steps"
 
 

@@ -259,7 +259,9 @@ class Budget(Config):
     """The end of a run: exactly one of environment steps, generations and seconds."""
 
     env_steps: int | None = static(None, "environment steps of training", ge=1, le=10**15)
-    generations: int | None = static(None, "generations; ppo: iterations", ge=1, le=10**12)
+    generations: int | None = static(
+        None, "generations; of agents of rejax: iterations", ge=1, le=10**12
+    )
     seconds: float | None = static(None, "seconds of training; not reproducible", gt=0)
 
     @model_validator(mode="after")

@@ -26,7 +26,10 @@ from tests.running import ran, sweep_of
 from tests.toys import Corridor
 
 pytestmark = pytest.mark.extra("rejax")
-BUFFER = {"buffer_size": 512, "fill_buffer": 64, "batch_size": 32, "polyak": 0.9}
+BUFFER = {
+    **{"buffer_size": 512, "fill_buffer": 64, "batch_size": 32, "polyak": 0.9},
+    **{"num_epochs": 2, "target_update_freq": 1},
+}
 SMALL: Mapping[str, Mapping[str, Any]] = {
     "dqn": {"num_envs": 8, "num_steps": 16, "lr": 0.01, "exploration_steps": 1000.0, **BUFFER},
     "pqn": {
@@ -76,6 +79,7 @@ def test_it_learns(agent: str, env: Corridor) -> None:
     learner, hyper = build(agent, env, True)
     state = learner.init(jax.random.key(0), hyper)
     state, rows = jax.jit(learner.advance)(state, limit(60))
+    assert int(rows.generations) == 60
     assert mean_return(learner, state) > 5.5
     assert 0 <= float(rows.population_mean) <= float(rows.population_best) <= 6
     assert set(learner.snapshot(state).params) == set(learner.policy.parameters.shapes)
@@ -289,12 +293,12 @@ class Plain:
         self.env = env
 
     def action_space(self, params: Any = None) -> Any:
-        from rl_es.agents._rejax import AutoReset
+        from rl_es.agents._rejax_environments import AutoReset
 
         return AutoReset(self.env).action_space()
 
     def observation_space(self, params: Any = None) -> Any:
-        from rl_es.agents._rejax import AutoReset
+        from rl_es.agents._rejax_environments import AutoReset
 
         return AutoReset(self.env).observation_space()
 
