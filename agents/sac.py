@@ -21,7 +21,8 @@ of 0; so actions can be forbidden. The entropy that is aimed at is a share of th
 actions.
 Three are as in rejax: actions are the actor's also while the buffer fills; the target entropy of
 real actions is minus their number, in units of half their range; and gradients are clipped element
-by element.
+by element. For discrete actions `target_entropy_ratio` is 0.5, not 0.98, by which two actions stay
+close to even.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class Hyperparameters(ReplayConfig):
 
     num_critics: int = static(2, "critics, of which the lowest value counts", ge=1)
     target_entropy_ratio: float = traced(
-        0.98, "entropy that is aimed at, as a share of the highest; of discrete actions", ge=0, le=1
+        0.5, "entropy that is aimed at, as a share of the highest; of discrete actions", ge=0, le=1
     )
 
 
