@@ -21,7 +21,7 @@ from rl_es.interfaces import Box, EnvSpec, Observation, Transition
 AGENTS = 3
 
 
-class State(NamedTuple):
+class TeamState(NamedTuple):
     """All that changes. Keep nothing in the object: it is traced once, and then only compiled."""
 
     positions: Array  # [agents, 2] float32
@@ -48,18 +48,18 @@ class MyTeam:
             agents=("point",) * AGENTS,  # the role of each; `policy: {sharing: roles}` reads it
         )
 
-    def reset(self, key: Array) -> tuple[State, Observation]:
+    def reset(self, key: Array) -> tuple[TeamState, Observation]:
         """Starts an episode. Draw from `key` only, and split it if you draw twice."""
         start, goal = jax.random.split(key)
         positions = jax.random.uniform(start, (AGENTS, 2), minval=-1.0, maxval=1.0)
         places = jax.random.uniform(goal, (AGENTS, 2), minval=-1.0, maxval=1.0)
-        state = State(positions, places, jnp.zeros((), jnp.int32))
+        state = TeamState(positions, places, jnp.zeros((), jnp.int32))
         return state, self.observe(state)
 
-    def step(self, key: Array, state: State, action: Array) -> Transition:
+    def step(self, key: Array, state: TeamState, action: Array) -> Transition:
         """One step, of all agents: `action` is [agents, 2], and may lie outside of its space."""
         move = jnp.clip(action, -1.0, 1.0) * self.options.speed
-        after = State(state.positions + move, state.places, state.time + 1)
+        after = TeamState(state.positions + move, state.places, state.time + 1)
         between = after.places[:, None] - after.positions[None]  # [places, agents, 2]
         distances = jnp.sqrt(jnp.square(between).sum(-1))
         return Transition(
@@ -70,7 +70,7 @@ class MyTeam:
             truncated=after.time >= self.options.episode_length,
         )
 
-    def observe(self, state: State) -> Observation:
+    def observe(self, state: TeamState) -> Observation:
         """Returns each agent's view [agents, 4 * agents]: points and places, from where it is."""
         others = state.positions[None] - state.positions[:, None]
         places = state.places[None] - state.positions[:, None]
