@@ -101,10 +101,13 @@ def test_a_fault_of_an_agent(fault: str, check: str) -> None:
     assert result.state == FAIL and result.remedy
 
 
+REPLAY = {"gamma": 0.0, "lr": 0.003, "num_steps": 16, "batch_size": 64, "fill_buffer": 256}
 SETTINGS = {  # with which they learn the target, where their defaults do not; docs/agents.md
     "evosax/LM_MA_ES": {"population": 8},
     "evosax/SV_Open_ES": {"optimiser": "adam"},
     "evosax/iAMaLGaM_Univariate": {"sigma": 0.3, "sigma_decay": 0.98},
+    "sac": REPLAY,
+    "td3": REPLAY,
 }
 
 
