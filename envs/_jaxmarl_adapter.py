@@ -16,15 +16,15 @@ from rl_es.interfaces import Discrete, EnvSpec, EnvState, Observation, Transitio
 from rl_es.rollout.wrappers import implicit_promotion
 
 with without_printing():
-    import jaxmarl
     from jaxmarl.environments import spaces
+    from jaxmarl.registration import make
 
 
 def make_environment(name: str, action_type: str = "discrete") -> Any:
     """Returns JaxMARL's own environment of a name."""
     settings = {} if "facmac" in name else {"action_type": action_type.capitalize()}
     with implicit_promotion():
-        return jaxmarl.make(name.removeprefix("jaxmarl/"), **settings)
+        return make(name.removeprefix("jaxmarl/"), **settings)
 
 
 class MPEEnvironment:

@@ -37,7 +37,7 @@ from rl_es.analysis.statistics import (
 )
 from rl_es.errors import UserError, did_you_mean
 
-MAX_LABELS = 16  # a comparison of more cannot be read
+MAX_LABELS = 16  # more cannot be told apart in one panel of curves
 MIN_ENVIRONMENTS = 2
 MAX_LISTED = 4
 TOTAL = "all environments"
@@ -60,16 +60,15 @@ _PROFILE_ALPHA = 0.12
 
 
 def scale_environments(results: ResultTables, options: FigureOptions) -> list[str]:
-    """Returns the environments on the scale, if labels can be compared over several."""
-    if len(results.legend) > MAX_LABELS:
-        return []
+    """Returns the environments on the scale, if there are several."""
     environments = requested_scale(results, options).environments
     return environments if len(environments) >= MIN_ENVIRONMENTS else []
 
 
 def aggregate_environments(results: ResultTables, options: FigureOptions) -> list[str]:
     """Returns the environments on the scale, if some label has a score in all that are shared."""
-    environments = scale_environments(results, options)
+    few = len(results.legend) <= MAX_LABELS
+    environments = scale_environments(results, options) if few else []
     scale = aggregate_scale(results, options) if environments else None
     if scale is None or not fully_scored_labels(results, final_scores(results, scale), scale):
         return []
@@ -192,7 +191,7 @@ def _interquartile_means(by_env: list[list[Curve]], grid: np.ndarray, replicates
 def improvement_environments(results: ResultTables, options: FigureOptions) -> list[str]:
     """Returns the environments on the scale, if there are labels to compare."""
     environments = requested_scale(results, options).environments
-    return environments if 2 <= len(results.legend) <= MAX_LABELS else []
+    return environments if len(results.legend) >= 2 else []
 
 
 @drawing.paper_style()

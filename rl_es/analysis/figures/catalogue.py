@@ -18,19 +18,33 @@ from rl_es.analysis.results import ResultTables
 from rl_es.results.figure_settings import OptionalFigure
 
 # Of kinds over several environments.
-SEVERAL = (
-    f"{aggregates.MIN_ENVIRONMENTS} environments with references, and at most "
-    f"{aggregates.MAX_LABELS} labels"
+SEVERAL = f"{aggregates.MIN_ENVIRONMENTS} environments with references"
+COMPLETE = (
+    f"{SEVERAL}, and at most {aggregates.MAX_LABELS} labels, of which one has scores in each"
 )
-COMPLETE = f"{SEVERAL}, of which one has scores in each"
 # A report has these only where the sweep requests them.
 OPTIONAL = get_args(OptionalFigure)
 
 
+def _are_trials(results: ResultTables) -> bool:
+    """Tells whether there are many trials, whose settings are drawn instead of their labels."""
+    many = len(results.legend) > aggregates.MAX_LABELS
+    return many and bool(settings.varied_settings(results))
+
+
 def all_environments(results: ResultTables, options: FigureOptions) -> list[str]:
-    """Returns all environments; none if there are many trials, whose settings are drawn instead."""
-    few = len(results.legend) <= aggregates.MAX_LABELS
-    return results.environments if few or not settings.varied_settings(results) else []
+    """Returns all environments; none of many trials."""
+    return [] if _are_trials(results) else results.environments
+
+
+def scale_environments(results: ResultTables, options: FigureOptions) -> list[str]:
+    """Returns the environments of `aggregates.scale_environments`; none of many trials."""
+    return [] if _are_trials(results) else aggregates.scale_environments(results, options)
+
+
+def improvement_environments(results: ResultTables, options: FigureOptions) -> list[str]:
+    """Returns the environments of `aggregates.improvement_environments`; none of many trials."""
+    return [] if _are_trials(results) else aggregates.improvement_environments(results, options)
 
 
 def solvable_environments(results: ResultTables, options: FigureOptions) -> list[str]:
@@ -77,7 +91,7 @@ _KINDS: tuple[FigureKind[ResultTables], ...] = (
         "normalised",
         "Normalised final return, in each environment and over all of them",
         aggregates.draw_normalised,
-        aggregates.scale_environments,
+        scale_environments,
         SEVERAL,
         ALL_SUBJECTS,
     ),
@@ -93,7 +107,7 @@ _KINDS: tuple[FigureKind[ResultTables], ...] = (
         "improvement",
         "Probability that a run of one label ends above a run of another",
         aggregates.draw_improvement,
-        aggregates.improvement_environments,
+        improvement_environments,
         "two labels to compare, and references of returns",
         ALL_SUBJECTS,
         NEWCOMBE,
