@@ -19,9 +19,7 @@ from rl_es.results.figure_settings import OptionalFigure
 
 # Of kinds over several environments.
 SEVERAL = f"{aggregates.MIN_ENVIRONMENTS} environments with references"
-COMPLETE = (
-    f"{SEVERAL}, and at most {aggregates.MAX_LABELS} labels, of which one has scores in each"
-)
+COMPLETE = f"{SEVERAL}, and at most {aggregates.MAX_LABELS} labels, of which one has scores in each"
 # A report has these only where the sweep requests them.
 OPTIONAL = get_args(OptionalFigure)
 
