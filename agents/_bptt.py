@@ -43,7 +43,7 @@ from rl_es.rollout.unroll import (
     unroll_window,
 )
 from rl_es.training.compilation import dependent_variables
-from rl_es.training.learner import GenerationMetrics, run_generations
+from rl_es.training.learner import GenerationMetrics, PairlessLearner, run_generations
 
 
 @struct.dataclass
@@ -74,7 +74,7 @@ class BackpropagationState:
 
 
 @dataclass(frozen=True, eq=False)
-class Backpropagation:
+class Backpropagation(PairlessLearner):
     """Truncated backpropagation through time as a learner; a generation is a window.
 
     There are no members: the population's mean and best are those of the particles' returns.
@@ -96,19 +96,8 @@ class Backpropagation:
     normalise_observations: bool = False
 
     @property
-    def pairs(self) -> None:
-        return None
-
-    @property
-    def pairwise(self) -> bool:
-        return False
-
-    @property
     def generation_steps(self) -> int:
         return self.particles * self.steps
-
-    def with_placement(self, lane_axis: str | None, sharding: Any) -> "Backpropagation":
-        return self  # there are no pairs to shard, and lanes share nothing
 
     def init(self, key: Array, hyper: Hyper) -> BackpropagationState:
         """Returns the state before the first window. Consumes `key`."""

@@ -50,7 +50,7 @@ from rl_es.rollout.unroll import (
     single_step,
     time_limit,
 )
-from rl_es.training.learner import GenerationMetrics, run_generations
+from rl_es.training.learner import GenerationMetrics, PairlessLearner, run_generations
 
 
 class Recording(NamedTuple):
@@ -164,7 +164,7 @@ class EpisodeBatch(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class GRPO:
+class GRPO(PairlessLearner):
     """Group relative policy optimisation as a learner; a generation is an iteration.
 
     There are no members: the population's mean and best are those of the sampled episodes.
@@ -186,14 +186,6 @@ class GRPO:
     normalise_observations: bool = False
 
     @property
-    def pairs(self) -> None:
-        return None
-
-    @property
-    def pairwise(self) -> bool:
-        return False
-
-    @property
     def episodes(self) -> int:
         """Number of episodes of an iteration (E)."""
         return self.settings["prompts"] * self.settings["group"]
@@ -201,9 +193,6 @@ class GRPO:
     @property
     def generation_steps(self) -> int:
         return self.episodes * time_limit(self.env)
-
-    def with_placement(self, lane_axis: str | None, sharding: Any) -> "GRPO":
-        return self  # there are no pairs to shard, and lanes share nothing
 
     def init(self, key: Array, hyper: Hyper) -> GRPOState:
         """Returns the state before the first iteration. Consumes `key`."""

@@ -47,7 +47,8 @@ from rl_es.rollout.normalisation import (
 )
 from rl_es.rollout.policy import ModulePolicy
 from rl_es.rollout.wrappers import implicit_promotion
-from rl_es.training.learner import GenerationMetrics, run_generations
+from rl_es.training.learner import GenerationMetrics, PairlessLearner, run_generations
+from rl_es.training.sharding import PopulationSharding
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,7 @@ RENAMED = {"lr": "learning_rate", "normalise_rewards": "normalize_rewards"}
 
 
 @dataclass(frozen=True, eq=False)
-class RejaxLearner:
+class RejaxLearner(PairlessLearner):
     """An algorithm of rejax as a learner; a generation is one or several iterations of it.
 
     There are no members: the population's mean and best are those of the training episodes that
@@ -201,20 +202,12 @@ class RejaxLearner:
     lanes: str | None = None
 
     @property
-    def pairs(self) -> None:
-        return None
-
-    @property
-    def pairwise(self) -> bool:
-        return False
-
-    @property
     def generation_steps(self) -> int:
         sizes = self.config.model_dump()
         return sizes["num_envs"] * sizes["num_steps"]
 
-    def with_placement(self, lane_axis: str | None, sharding: Any) -> "RejaxLearner":
-        return replace(self, lanes=lane_axis)  # there are no pairs to shard
+    def with_placement(self, lane_axis: str | None, sharding: PopulationSharding) -> "RejaxLearner":
+        return replace(self, lanes=lane_axis)
 
     def init(self, key: Array, hyper: Hyper) -> RejaxState:
         """Returns the state before the first iteration. Consumes `key`."""

@@ -23,7 +23,7 @@ other noise around the same centre.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import jax
 import jax.numpy as jnp
@@ -163,6 +163,24 @@ def run_generations(
         )
 
     return jax.lax.while_loop(is_unfinished, step, (state, rows))
+
+
+class PairlessLearner:
+    """Base of learners without pairs of members: devices and chunks divide nothing of theirs."""
+
+    @property
+    def pairs(self) -> None:
+        """None: there are no pairs."""
+        return None
+
+    @property
+    def pairwise(self) -> bool:
+        """False: no array of the state leads with a pair axis."""
+        return False
+
+    def with_placement(self, lane_axis: str | None, sharding: PopulationSharding) -> Self:
+        """Returns the learner itself: lanes share nothing."""
+        return self
 
 
 @dataclass(frozen=True, eq=False)
