@@ -82,6 +82,7 @@ def make(name: str, options: Options) -> Environment:
 
 def drawing(name: str, options: Options, width: int, height: int) -> Drawing:
     """Pictures of one of `DRAWN`."""
+    check(name, options)
     from rl_es.envs._mpe_rendering import Particles
 
     return Particles(name, options.action_type, width, height)

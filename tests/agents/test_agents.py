@@ -19,6 +19,7 @@ from rl_es.errors import UserError
 from rl_es.evolution.config import Optimiser, PersistentConfig, Shaping, StrategyConfig
 from rl_es.interfaces import Limit, ProblemSpec
 from rl_es.rollout.config import NETWORKS
+from rl_es.rollout.networks import ACTIVATIONS
 from rl_es.tools.check_agent import Target, target_distance
 from rl_es.tools.check_agent import target_policy as linear
 from rl_es.training.learner import Evolution
@@ -183,9 +184,9 @@ def test_a_window_longer_than_the_episode_is_refused(agent: str) -> None:
 def test_the_engine_names_no_agent() -> None:
     """Only `tools` does, which trains one; agents declare what figures know of them.
 
-    A network may have an agent's name, as egg does.
+    A network or an activation may have an agent's name, as egg and pqn do.
     """
-    names, files = set(registry.agents.names()) - set(NETWORKS), set()
+    names, files = set(registry.agents.names()) - {*NETWORKS, *ACTIVATIONS}, set()
     for path in sorted(PACKAGE.rglob("*.py")):
         constants = [
             n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.Constant)
