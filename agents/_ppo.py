@@ -17,6 +17,7 @@ from rejax.algos.ppo import PPO
 
 from rl_es.agents._rejax import (
     Critic,
+    PolicyNetwork,
     RejaxLearner,
     SuiteAlgorithm,
     check_stateless,
@@ -31,19 +32,14 @@ from rl_es.rollout.policy import ModulePolicy, sampling_network
 
 
 @dataclass(frozen=True)
-class Actor:
-    """A policy without state whose head samples. Observations and actions have a leading [N]."""
+class Actor(PolicyNetwork):
+    """A policy without state whose head samples.
 
-    policy: ModulePolicy
+    Attributes:
+      head: The sampling form of the policy's head.
+    """
+
     head: Stochastic
-
-    def init(self, key: Array) -> Params:
-        """Draws initial parameters. Consumes `key`."""
-        return self.policy.init(key)
-
-    def apply(self, params: Params, observation: Observation, *args: Any, method: str) -> Any:
-        """Calls a method by name, as a Flax module does."""
-        return getattr(self, method)(params, observation, *args)
 
     def action_log_prob(
         self, params: Params, observation: Observation, key: Array

@@ -45,7 +45,7 @@ class SuitePQN(EpsilonGreedy, _Untyped):
             observation, terminated = ts.env_state.outcome
             if self.normalize_observations:
                 observation = self.normalize_obs(ts.obs_rms_state, observation)
-            value = self.agent.apply(ts.q_ts.params, observation).max(axis=1)
+            value: Array = self.agent.apply(ts.q_ts.params, observation).max(axis=1)
             trajectory = trajectory.replace(next_q=jnp.where(terminated, 0.0, value)[None])
             return ts, jax.tree.map(lambda leaf: leaf[0], trajectory)
 

@@ -52,6 +52,34 @@ from rl_es.training.sharding import PopulationSharding
 
 
 @dataclass(frozen=True)
+class PolicyNetwork:
+    """A policy without state in the form of a Flax module, whose methods rejax calls by name.
+
+    Observations and actions have a leading [N].
+
+    Attributes:
+      policy: The policy.
+    """
+
+    policy: ModulePolicy
+
+    def init(self, key: Array) -> Params:
+        """Draws initial parameters. Consumes `key`."""
+        return self.policy.init(key)
+
+    def apply(
+        self,
+        params: Params,
+        observation: Observation,
+        *args: Any,
+        method: str = "__call__",
+        **options: Any,
+    ) -> Any:
+        """Calls a method by name."""
+        return getattr(self, method)(params, observation, *args, **options)
+
+
+@dataclass(frozen=True)
 class Critic:
     """A network with one output, the value of an observation.
 

@@ -14,33 +14,17 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import Array
 
-from rl_es.agents._rejax import with_one_output
+from rl_es.agents._rejax import PolicyNetwork, with_one_output
 from rl_es.errors import UserError, short_reason
 from rl_es.interfaces import Box, Environment, Observation, Params
 from rl_es.rollout.policy import ModulePolicy
 
 
 @dataclass(frozen=True)
-class BatchActor:
-    """A policy without state. Observations and actions have a leading [N].
+class BatchActor(PolicyNetwork):
+    """A policy of real actions without state."""
 
-    Attributes:
-      policy: The policy.
-    """
-
-    policy: ModulePolicy
-
-    def init(self, key: Array) -> Params:
-        """Draws initial parameters. Consumes `key`."""
-        return self.policy.init(key)
-
-    def apply(
-        self, params: Params, observation: Observation, *args: Any, method: str = "greedy"
-    ) -> Any:
-        """Calls a method by name, as a Flax module does."""
-        return getattr(self, method)(params, observation, *args)
-
-    def greedy(self, params: Params, observation: Observation) -> Array:
+    def __call__(self, params: Params, observation: Observation) -> Array:
         """Returns the actions [N, *shape] of a deterministic head."""
         key = jax.random.key(0)  # not used
         return self._vmap(

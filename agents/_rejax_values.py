@@ -14,7 +14,7 @@ from jax import Array
 from rejax.algos.algorithm import register_init
 from rejax.buffers import Minibatch, ReplayBuffer
 
-from rl_es.agents._rejax import SuiteAlgorithm, check_actions, check_stateless
+from rl_es.agents._rejax import PolicyNetwork, SuiteAlgorithm, check_actions, check_stateless
 from rl_es.agents._rejax_environments import AutoReset
 from rl_es.errors import UserError
 from rl_es.interfaces import Environment, Observation, Params, Policy
@@ -23,31 +23,8 @@ from rl_es.rollout.policy import ModulePolicy, trainable_network
 
 
 @dataclass(frozen=True)
-class ActionValues:
-    """A policy whose outputs are values of its discrete actions.
-
-    Observations and actions have a leading [N].
-
-    Attributes:
-      policy: The policy.
-    """
-
-    policy: ModulePolicy
-
-    def init(self, key: Array) -> Params:
-        """Draws initial parameters. Consumes `key`."""
-        return self.policy.init(key)
-
-    def apply(
-        self,
-        params: Params,
-        observation: Observation,
-        *args: Any,
-        method: str = "__call__",
-        **options: Any,
-    ) -> Array:
-        """Calls a method by name, as a Flax module does."""
-        return getattr(self, method)(params, observation, *args, **options)
+class ActionValues(PolicyNetwork):
+    """A policy without state whose outputs are values of its discrete actions."""
 
     def __call__(self, params: Params, observation: Observation) -> Array:
         """Returns the values [N, A] of all actions."""
