@@ -257,16 +257,16 @@ class TeamHead:
 
     def temper(self, params: Params, output: Array, temperature: Array) -> tuple[Params, Array]:
         temper = cast(Stochastic, self.head).temper
-        each = {name: temper(own, output, temperature)[0] for name, own in params.items()}
+        tempered = {name: temper(head, output, temperature)[0] for name, head in params.items()}
         _, output = temper(params[self.networks[0]] if params else {}, output, temperature)
-        return each, output
+        return tempered, output
 
     def _map(
         self, function: Callable[..., Array], params: Params, output: Array, *rest: Any
     ) -> Any:
         """Maps a function of one agent's head over the agents."""
-        own = [params[name] for name in self.networks] if params else []
-        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *own) if own else {}
+        agent_params = [params[name] for name in self.networks] if params else []
+        stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *agent_params) if params else {}
         return jax.vmap(function)(stacked, output.reshape(len(self.networks), -1), *rest)
 
 

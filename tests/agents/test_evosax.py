@@ -60,9 +60,9 @@ def test_every_number_of_evosax_is_a_setting_with_its_default(name: str) -> None
     strategy: Any = trial(name).learner.strategy  # pyright: ignore[reportAttributeAccessIssue]
     numbers = set(strategy.defaults.__dataclass_fields__)
     settings = set(fields.model_fields)
-    known = {n for n in numbers if {n, f"{n}_factor"} & settings}
-    assert numbers - known - DERIVED == {*entry.unused, *({"T", "K"} & numbers - settings)}
-    for number in known & settings:
+    set_numbers = {n for n in numbers if {n, f"{n}_factor"} & settings}
+    assert numbers - set_numbers - DERIVED == {*entry.unused, *({"T", "K"} & numbers - settings)}
+    for number in set_numbers & settings:
         value = np.asarray(getattr(strategy.defaults, number))
         if np.isfinite(value):
             assert value == pytest.approx(fields.model_fields[number].default), number

@@ -151,8 +151,8 @@ def test_lanes_are_runs_of_their_own(agent: str) -> None:
     together = jax.vmap(placed.init)(keys, both)
     together, rows = jax.jit(jax.vmap(placed.advance, axis_name="lanes"))(together, limits)
     for i in range(2):
-        own = jax.tree.map(lambda leaf, i=i: leaf[i], both)
-        alone, row = jax.jit(learner.advance)(learner.init(keys[i], own), limit(2 + i))
+        lane_hyper = jax.tree.map(lambda leaf, i=i: leaf[i], both)
+        alone, row = jax.jit(learner.advance)(learner.init(keys[i], lane_hyper), limit(2 + i))
         lane = learner.snapshot(jax.tree.map(lambda leaf, i=i: leaf[i], together))
         jax.tree.map(
             lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4),

@@ -221,9 +221,9 @@ def test_the_listener_has_the_colour_of_the_landmark_that_is_meant() -> None:
 def test_a_word_is_written_on_who_speaks_it() -> None:
     places = np.array([[-0.5, -0.5], *[[0.5, 0.5]] * 4])
     state = {"p_pos": places, "goal": np.array(0)}
-    said = [particles("simple_speaker_listener_v4", c=np.eye(3)[[word, 0]] * [[1], [0]], **state)
-            for word in (0, 1)]  # fmt: skip
-    rows, columns = np.nonzero((said[0] != said[1]).any(2))
+    words = [np.eye(3)[[word, 0]] * [[1], [0]] for word in (0, 1)]
+    pictures = [particles("simple_speaker_listener_v4", c=c, **state) for c in words]
+    rows, columns = np.nonzero((pictures[0] != pictures[1]).any(2))
     unit, middle = HEIGHT / 2.6, np.array([(WIDTH - 1) / 2, (HEIGHT - 1) / 2])
     centre = (np.array([columns.mean(), rows.mean()]) - middle) / unit
     np.testing.assert_allclose(centre, [-0.5, 0.5], atol=0.05)

@@ -108,8 +108,8 @@ def test_steps_are_those_of_pettingzoo(task: str, kind: str):
     action = before["action"].astype(np.int32)[..., 0] if kind == "discrete" else before["action"]
     if not env.spec.agents:
         action = action[:, 0]
-    given = (before["p_pos"], before["p_vel"], before["c"], goals, action)
-    values, reward, *state = jax.device_get(jax.jit(jax.vmap(step))(*map(jnp_tree, given)))
+    inputs = (before["p_pos"], before["p_vel"], before["c"], goals, action)
+    values, reward, *state = jax.device_get(jax.jit(jax.vmap(step))(*map(jnp_tree, inputs)))
 
     expected = before["observation"] if env.spec.agents else before["observation"][:, 0]
     np.testing.assert_allclose(values, expected, rtol=1e-5, atol=1e-5)
@@ -141,13 +141,13 @@ def test_what_is_recorded_tells_tasks_apart(kind: str):
 def test_rewards_are_summed_over_agents():
     from rl_es.envs._jaxmarl_adapter import make_environment
 
-    env, own = made("simple_spread_v3"), make_environment(named("simple_spread_v3"))
+    env, original = made("simple_spread_v3"), make_environment(named("simple_spread_v3"))
     key = jax.random.key(3)
     state, _ = env.reset(key)
     after = env.step(key, state, jnp.array([1, 2, 3]))
     with implicit_promotion():
-        actions = dict(zip(own.agents, (1, 2, 3), strict=True))
-        _, _, rewards, _, _ = own.step_env(key, own.reset(key)[1], actions)
+        actions = dict(zip(original.agents, (1, 2, 3), strict=True))
+        _, _, rewards, _, _ = original.step_env(key, original.reset(key)[1], actions)
     assert len(rewards) == 3
     np.testing.assert_allclose(after.reward, sum(rewards.values()), rtol=1e-6)
 

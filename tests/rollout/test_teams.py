@@ -48,8 +48,8 @@ def test_agents_of_one_network_differ_by_their_number_alone(network: str):
     rows = outputs(alike, alike.init(KEY), values)
     assert rows.shape == (3, 5)
     np.testing.assert_allclose(rows, rows[[0, 0, 0]], rtol=1e-6)
-    told = policy_of(network=network)
-    rows = outputs(told, told.init(KEY), values)
+    identified = policy_of(network=network)
+    rows = outputs(identified, identified.init(KEY), values)
     assert (np.ptp(rows, axis=0) > 1e-3).all()
 
 
@@ -69,9 +69,11 @@ def test_each_agent_s_output_is_that_of_the_network_alone():
     for agent, number in ((0, [1.0, 0.0]), (1, []), (2, [0.0, 1.0])):
         one_agent = replace(SPEC, observation_shape=(4 + len(number),), agents=())
         alone = policy_of(one_agent)
-        given = jnp.concatenate([values[agent], jnp.array(number)])
-        own = {"network": params["network"][ROLES[agent]]}
-        np.testing.assert_allclose(rows[agent], outputs(alone, own, given), rtol=1e-5)
+        observation = jnp.concatenate([values[agent], jnp.array(number)])
+        agent_params = {"network": params["network"][ROLES[agent]]}
+        np.testing.assert_allclose(
+            rows[agent], outputs(alone, agent_params, observation), rtol=1e-5
+        )
 
 
 def test_roles_share_no_parameters():
