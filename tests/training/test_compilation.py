@@ -182,7 +182,7 @@ def test_the_first_generation_has_no_row_before_it(programs: tuple[Program, Prog
     [
         ("jax_enable_x64", "1"),
         ("jax_default_prng_impl", "rbg"),
-        ("jax_default_matmul_precision", "highest"),
+        ("jax_default_matmul_precision", "bfloat16"),
         ("jax_disable_jit", "1"),
         ("jax_threefry_partitionable", "0"),
     ],
