@@ -8,13 +8,15 @@ its `__call__(x)` multiplies x [..., M] by, and uses in no other way.
 `find_matrices` decides which arrays of a module can be perturbed so: those that are used in no
 other way. It traces the module once and computes nothing. For every matrix that cannot be perturbed
 so, it states the reason.
+
+`reduce_products` computes the same products x W in another precision. The noise terms stay float32.
 """
 
 import contextlib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +28,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Var
 from jax.interpreters import partial_eval
 
+from rl_es.errors import UserError
 from rl_es.evolution.perturbation import Path, leaves_by_path
 from rl_es.interfaces import Matrix
 
@@ -98,6 +101,86 @@ def perturb_products(products: Mapping[Path, Any], sign: Array) -> Iterator[None
         return y + (sign * term).astype(y.dtype)
 
     with nn.intercept_methods(add):
+        yield
+
+
+def bfloat16_product(
+    x: Array, y: Array, dimension_numbers: Any, precision: Any = None, **options: Any
+) -> Array:
+    """Returns `jax.lax.dot_general` of inputs that are rounded to bfloat16, summed in float32.
+
+    XLA may drop a conversion to bfloat16 and back where a processor lacks such products, and
+    ignores `DotAlgorithmPreset.BF16_BF16_F32` on CPU. `reduce_precision` stays: the result is the
+    same up to the order of the sum on every machine.
+
+    Args:
+      x: An array.
+      y: Another one.
+      dimension_numbers: As for `jax.lax.dot_general`.
+      precision: Not used, as are `options`; layers of Flax state them.
+      options: Not used.
+    """
+    left, right = (jax.lax.reduce_precision(side, 8, 7).astype(jnp.bfloat16) for side in (x, y))
+    product = jax.lax.dot_general(
+        left,
+        right,
+        dimension_numbers,
+        precision=jax.lax.Precision.DEFAULT,
+        preferred_element_type=jnp.float32,
+    )
+    return product.astype(x.dtype)
+
+
+def tf32_product(
+    x: Array, y: Array, dimension_numbers: Any, precision: Any = None, **options: Any
+) -> Array:
+    """Returns `jax.lax.dot_general` of inputs that are rounded to tf32, summed in float32.
+
+    The arguments are those of `bfloat16_product`.
+    """
+    algorithm = jax.lax.DotAlgorithmPreset.TF32_TF32_F32
+    return jax.lax.dot_general(x, y, dimension_numbers, precision=algorithm)
+
+
+_PRODUCTS = {"bfloat16": bfloat16_product, "tf32": tf32_product}
+
+
+@contextlib.contextmanager
+def reduce_products(precision: str) -> Iterator[None]:
+    """Reduces the precision of the products x W of the modules that are called within this context.
+
+    These are the products that noise can be added to. Anything else that a module computes is left
+    alone, such as convolutions. Enter it inside `perturb_products`, which adds the noise terms.
+
+    Args:
+      precision: float32, which changes nothing, bfloat16 or tf32.
+
+    Raises:
+      UserError: A module multiplies by its weight in a way of its own.
+    """
+    if precision == "float32":
+        yield
+        return
+    product = _PRODUCTS[precision]
+
+    def reduce(call: Callable[..., Array], args: Any, kwargs: Any, context: Any) -> Array:
+        if (path := weight_path(context)) is None:
+            return call(*args, **kwargs)
+        module = context.module
+        if type(module) not in _WEIGHT:
+            raise UserError(
+                f"precision: {precision} is not for {type(module).__name__}, which multiplies in "
+                "a way of its own; leave it out"
+            )
+        if isinstance(module, nn.Embed):
+            if context.method_name != "attend":
+                return call(*args, **kwargs)
+            x, weight = input_of(args, kwargs), module.variables["params"][path[-1]]
+            return product(x, weight, (((x.ndim - 1,), (1,)), ((), ())))
+        layer = module.clone(parent=None, dot_general=product)
+        return cast(Array, layer.apply(module.variables, *args, **kwargs))
+
+    with nn.intercept_methods(reduce):
         yield
 
 

@@ -35,6 +35,7 @@ def _check_init(init: str) -> str:
 
 
 Width = Annotated[int, Strict(), Field(ge=1)]
+Precision = Literal["float32", "bfloat16", "tf32"]
 
 
 class PolicyConfig(Config):
@@ -97,6 +98,13 @@ class PolicyConfig(Config):
     )
     normalise_observations: bool = static(
         False, "by running statistics of the population's own rollouts"
+    )
+
+    precision: Precision = static(
+        "float32",
+        "of the products with weight matrices: float32; bfloat16, of inputs rounded to bfloat16, "
+        "summed in float32; tf32, the same on GPUs only",
+        implied="float32",
     )
 
     def identity(self) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from jax import Array
 
 from rl_es import plugins
 from rl_es.errors import UserError, short_reason, source_line
-from rl_es.evolution.linen import find_matrices
+from rl_es.evolution.linen import find_matrices, reduce_products
 from rl_es.interfaces import (
     Box,
     Discrete,
@@ -37,7 +37,7 @@ from rl_es.interfaces import (
     PolicyState,
     Snapshot,
 )
-from rl_es.rollout.config import PolicyConfig
+from rl_es.rollout.config import PolicyConfig, Precision
 from rl_es.rollout.egg import make_egg
 from rl_es.rollout.gru_lm import make_gru_lm
 from rl_es.rollout.heads import Categorical, Head, TeamHead, make_head, stochastic
@@ -118,6 +118,7 @@ class ModulePolicy:
       zeros: Start with all parameters of the network at 0, not as the module draws them.
       start: Returns the snapshot of a saved policy to start from, given the shapes of parameters
         and the head's initial ones; None to draw them.
+      precision: Of the module's products with its weight matrices.
     """
 
     module: nn.Module
@@ -125,6 +126,7 @@ class ModulePolicy:
     observation_shape: tuple[int, ...]
     zeros: bool = False
     start: Callable[[Params, Params], Snapshot] | None = None
+    precision: Precision = "float32"
 
     def init(self, key: Array) -> Params:
         start = self.start_snapshot
@@ -155,7 +157,8 @@ class ModulePolicy:
         self, network: Params, state: PolicyState, values: Array
     ) -> tuple[PolicyState, Array]:
         """Returns the next state and the network's output for the values of an observation."""
-        output = self.module.apply({"params": network}, *self._inputs(state, values))
+        with reduce_products(self.precision):
+            output = self.module.apply({"params": network}, *self._inputs(state, values))
         return output if jax.tree.leaves(state) else (state, output)  # pyright: ignore[reportReturnType]
 
     def act(
@@ -224,6 +227,11 @@ class ModulePolicy:
                 f"{self.head.outputs}{remedy}"
             )
         matrices, refusals = find_matrices(self.module, shapes["network"], self._example_inputs)
+        if self.precision != "float32" and (refusals or not matrices):
+            reason = next(iter(refusals.values()), "it has no matrices, as those of nn.Dense are")
+            raise UserError(
+                f"network {name}: precision: {self.precision} cannot treat it: {reason}"
+            )
         return ParameterSpec(shapes, matrices, refusals)
 
     def _inputs(self, state: PolicyState, values: Array) -> tuple[Any, ...]:
@@ -299,7 +307,12 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
             raise UserError(
                 f"init: {config.init} is for networks; parameters start where the problem says"
             )
+        if config.precision != "float32":
+            raise UserError(
+                f"precision: {config.precision} is for networks; parameters have no products"
+            )
         return parameter_policy(spec)
+    _check_precision(config.precision)
     head = make_head(config.head, spec.action_space)
     shape = spec.observation_shape
     common = {"outputs": head.outputs, "widths": config.widths, "activation": config.activation}
@@ -328,7 +341,8 @@ def make_policy(config: PolicyConfig, spec: EnvSpec) -> Policy:
         module = LANGUAGE_MODELS[config.network](config, spec, head.outputs)
     else:
         module = _import_network(config.network, head.outputs)
-    return ModulePolicy(module, head, shape, zeros=config.init == "zeros")
+    zeros = config.init == "zeros"
+    return ModulePolicy(module, head, shape, zeros=zeros, precision=config.precision)
 
 
 def _make_team(config: PolicyConfig, spec: EnvSpec) -> ModulePolicy:
@@ -350,7 +364,28 @@ def _make_team(config: PolicyConfig, spec: EnvSpec) -> ModulePolicy:
     first = cast(ModulePolicy, policies[0])
     module = Team(first.module, networks, spec.observation_shape, config.agent_id)
     head = TeamHead(first.head, networks)
-    return ModulePolicy(module, head, spec.observation_shape, zeros=first.zeros)
+    return ModulePolicy(
+        module, head, spec.observation_shape, zeros=first.zeros, precision=first.precision
+    )
+
+
+def supported_precision(precision: Precision, backend: str) -> Precision:
+    """Returns a precision, or float32 where a backend of jax (cpu, gpu, tpu) does not have it."""
+    return "float32" if precision == "tf32" and backend != "gpu" else precision
+
+
+def _check_precision(precision: Precision) -> None:
+    """Refuses a precision that jax's backend does not have.
+
+    Raises:
+      UserError: it is tf32, and the backend is no GPU.
+    """
+    backend = jax.default_backend()
+    if supported_precision(precision, backend) != precision:
+        raise UserError(
+            f"precision: {precision} is for GPUs, and jax runs on {backend} here; write float32 or "
+            "bfloat16"
+        )
 
 
 def _import_network(name: str, outputs: int) -> nn.Module:

@@ -32,14 +32,10 @@ from rl_es.rollout.evaluation import (
 from rl_es.rollout.generation import make_generator
 from rl_es.rollout.heads import stochastic
 from rl_es.rollout.normalisation import empty_statistics
-from rl_es.rollout.policy import ModulePolicy
+from rl_es.rollout.policy import ModulePolicy, supported_precision
 from rl_es.rollout.sampling import make_group_evaluator
 from rl_es.training import checkpoint
-from rl_es.training.compilation import (
-    compile_function,
-    float32_products,
-    suppress_loader_messages,
-)
+from rl_es.training.compilation import compile_function, suppress_loader_messages
 from rl_es.training.policy_manifest import (
     MANIFEST_KIND,
     PolicyManifest,
@@ -111,8 +107,7 @@ class PolicyEvaluator:
           UserError: the environment has no native physics, or it is not installed.
         """
         key, seeds = replay_key(seed), native_seeds(seed, episodes)
-        # The first step of the policy compiles it.
-        with suppress_loader_messages(), float32_products():
+        with suppress_loader_messages():  # the first step of the policy compiles it
             return self._native_evaluator(key, seeds, snapshot)
 
     def rollout(self, snapshot: Snapshot, seed: int, states: bool = True) -> Trajectory:
@@ -347,7 +342,9 @@ class PolicyLoader:
         manifest, environment = policy.manifest, policy.content.environment
         try:
             # What the policy's own training started from is not needed, and may be gone.
-            network = policy.content.policy.model_copy(update={"init": "normal"})
+            network = policy.content.policy
+            precision = supported_precision(network.precision, jax.default_backend())
+            network = network.model_copy(update={"init": "normal", "precision": precision})
             task = Task.from_options(
                 environment.name, environment.options, environment.wrappers, network
             )

@@ -96,6 +96,19 @@ agents: [eggroll]
 """
 
 
+def test_a_policy_trained_in_a_precision_of_gpus_acts_in_float32(folder_copy: Path) -> None:
+    path = pole(folder_copy)
+    manifest = json.loads(path.read_text())
+    expected = load_policy(path).evaluate(3)
+    for precision, loaded in (("tf32", "float32"), ("bfloat16", "bfloat16")):
+        manifest["policy"]["precision"] = precision
+        path.write_text(json_text(manifest))
+        policy = load_policy(path)
+        assert policy.task.policy.precision == loaded
+        returns = policy.evaluate(3)
+        assert loaded != "float32" or np.array_equal(returns, expected)
+
+
 def test_the_early_policy_is_from_before_what_training_improves(tmp_path: Path) -> None:
     folder = ran(tmp_path, sweep_of(LEARNED))
     early, final = (
