@@ -179,7 +179,8 @@ def make_timed_functions(
       UserError: the contestant does not fit the environment, is not installed, or needs more
         devices than there are.
     """
-    policy = make_policy(workload.policy, env.spec)
+    precision = contestant.precision or workload.policy.precision
+    policy = make_policy(workload.policy.model_copy(update={"precision": precision}), env.spec)
     size = policy.parameters.size
     if contestant.name == EVOSAX:
         peer = peers.make_evosax_peer(env, policy, cast(peers.PeerSettings, contestant.config))

@@ -28,6 +28,7 @@ contestants:
     label: full rank          # optional, unique; default: the name
     up_to: 256                # the largest population that it is run with
     horizon: natural          # instead of the workload's
+    precision: bfloat16       # instead of the policy's
     devices: 2                # that share its population
     chunks: 1                 # in which each evaluates its part, one after the other
     lanes: 5                  # runs that share a call
@@ -46,7 +47,7 @@ from rl_es import registry
 from rl_es.config import Config
 from rl_es.errors import brief, did_you_mean
 from rl_es.evolution.config import check_even
-from rl_es.rollout.config import PolicyConfig, Width
+from rl_es.rollout.config import PolicyConfig, Precision, Width
 from rl_es.sweep.schema import (
     EnvironmentChoice,
     SweepName,
@@ -96,6 +97,7 @@ class ContestantEntry(VariedEntry):
 
     up_to: int | None = Field(None, ge=2)
     horizon: Horizon | None = None
+    precision: Precision | None = None
     devices: int = Field(1, ge=1, le=4096)
     chunks: int = Field(1, ge=1)
     lanes: int = Field(1, ge=1)

@@ -18,9 +18,9 @@ from typing import Any
 from rl_es import registry
 from rl_es.config import Config
 from rl_es.errors import ConfigError, ConfigPath
-from rl_es.rollout.config import PolicyConfig
+from rl_es.rollout.config import PolicyConfig, Precision
 from rl_es.speed import peers
-from rl_es.speed.schema import EVOSAX, FLOORS, PEERS, Benchmark, ContestantEntry, Horizon
+from rl_es.speed.schema import BARE, EVOSAX, FLOORS, PEERS, Benchmark, ContestantEntry, Horizon
 from rl_es.sweep.cells import SettingsLayers, digest, environment_identity, resolve_options
 from rl_es.sweep.loading import override, refuse_other_kind, validate_document
 from rl_es.sweep.schema import EnvironmentChoice
@@ -43,6 +43,7 @@ class Contestant:
       up_to: the largest population that it is run with; None for any.
       numerics: the `NUMERICS` of the agent's file, raised by hand when the agent's numbers change.
       horizon: `full` or `natural`.
+      precision: of the network's products, instead of the workload's; None for that.
       devices: number of devices that share its population.
       chunks: number of chunks in which each device evaluates its part.
       lanes: number of runs that share a call.
@@ -54,6 +55,7 @@ class Contestant:
     up_to: int | None
     numerics: int
     horizon: Horizon
+    precision: Precision | None
     devices: int
     chunks: int
     lanes: int
@@ -62,9 +64,11 @@ class Contestant:
     def identity(self) -> dict[str, Any]:
         """Everything that determines what is timed, as JSON."""
         settings = {} if self.config is None else self.config.identity()
+        precision = {} if self.precision is None else {"precision": self.precision}
         return {"label": self.label, "name": self.name, "settings": settings,
                 "up_to": self.up_to, "numerics": self.numerics, "horizon": self.horizon,
-                "devices": self.devices, "chunks": self.chunks, "lanes": self.lanes}  # fmt: skip
+                "devices": self.devices, "chunks": self.chunks, "lanes": self.lanes,
+                **precision}  # fmt: skip
 
     @property
     def is_spread(self) -> bool:
@@ -92,6 +96,7 @@ def expand_contestants(
                 entry.up_to,
                 numerics,
                 horizon=entry.horizon or horizon,
+                precision=entry.precision,
                 devices=entry.devices,
                 chunks=entry.chunks,
                 lanes=entry.lanes,
@@ -130,6 +135,8 @@ def _check_floor(entry: ContestantEntry, path: ConfigPath) -> None:
     for key, settings in (("with", entry.fixed), ("grid", entry.grid), ("random", entry.random)):
         if settings:
             raise ConfigError((*path, key), f"{entry.name} is no agent, it has no settings")
+    if entry.name == BARE and entry.precision is not None:
+        raise ConfigError((*path, "precision"), f"{entry.name} has no network; leave it out")
 
 
 def _refuse_sizes(settings: Any, path: ConfigPath) -> None:

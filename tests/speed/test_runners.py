@@ -83,6 +83,25 @@ def test_a_horizon_of_ones_own() -> None:
     assert steps["inference"] == 4 * 60 > steps["early"]
 
 
+def test_a_precision_of_ones_own() -> None:
+    text = """contestants=[inference, {name: inference, label: rounded, precision: bfloat16},
+    eggroll, {name: eggroll, label: rounded too, precision: bfloat16}]"""
+    (workload,) = expand_workloads(benchmark_of(text))
+    has_bfloat16 = {}
+    for label, runner in runners(text).items():
+        state = jax.eval_shape(runner.init, jax.random.key(0))
+        has_bfloat16[label] = "bf16" in str(jax.make_jaxpr(runner.generation)(state))
+    assert has_bfloat16 == {
+        "inference": False,
+        "rounded": True,
+        "eggroll": False,
+        "rounded too": True,
+    }
+    identities = [contestant.identity for contestant in workload.contestants]
+    assert [identity.get("precision") for identity in identities] == 2 * [None, "bfloat16"]
+    assert "precision" not in identities[0]  # as before there was such a key
+
+
 def test_partners_share_episodes_where_nothing_is_perturbed() -> None:
     runner = runners("contestants=[bare]", "workloads.populations=[32]")["bare"]
     (returns, _), *_ = _generations(runner)
