@@ -1,7 +1,8 @@
 """The checks of a machine: its packages, devices, memory and folders, and a short training.
 
 Packages are compared with what the suite's metadata asks for and with the versions that were
-tried. The training runs twice from one key, and has to give the same both times.
+tried. The training runs twice from one key, and has to give the same both times. A network is timed
+in each precision of its products that the device has.
 """
 
 import importlib.metadata
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from packaging.requirements import Requirement
@@ -271,6 +272,73 @@ def check_training(train: Callable[[], Outcome] = train_once) -> str:
     return f"{text}: {rate:,.0f} environment steps a second"
 
 
+TIMED_WIDTHS = (256, 256, 256)
+TIMED_ROWS = 1024
+TIMED_STEPS = 4  # that share the rounding of the weights, as the steps of an episode do
+TIMED_ROUNDS = 9
+LEAST_GAIN = 0.1  # of the time; less is not worth another precision
+
+
+def time_precisions() -> dict[str, list[float]]:
+    """Times a network of `TIMED_WIDTHS` on `TIMED_ROWS` observations, by precision.
+
+    Returns:
+      The seconds of each round, in which each precision that the device has is timed once.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    from rl_es.interfaces import Box, EnvSpec
+    from rl_es.rollout.config import PolicyConfig, Precision
+    from rl_es.rollout.policy import ModulePolicy, make_policy, supported_precision
+    from rl_es.training.compilation import compile_function
+
+    size, backend = 8, jax.default_backend()
+    spec = EnvSpec("timed", (size,), Box(np.full(size, -1.0), np.full(size, 1.0)), None)
+    rows, programs = np.ones((TIMED_ROWS, size), np.float32), {}
+    for precision in get_args(Precision):
+        if supported_precision(precision, backend) != precision:
+            continue
+        config = PolicyConfig(
+            widths=TIMED_WIDTHS, activation="pqn", head="deterministic", precision=precision
+        )
+        policy = make_policy(config, spec)
+        assert isinstance(policy, ModulePolicy)
+        shapes = jax.eval_shape(policy.init, jax.random.key(0))["network"]
+        params = jax.tree.map(lambda leaf: np.full(leaf.shape, 0.01, leaf.dtype), shapes)
+
+        def run(params: Any, rows: Any, policy: ModulePolicy = policy) -> Any:
+            def step(rows: Any, _: None) -> Any:
+                return jax.vmap(lambda row: policy.apply(params, (), row)[1])(rows), None
+
+            return jax.lax.scan(step, jnp.asarray(rows), None, TIMED_STEPS)[0]
+
+        programs[precision] = partial(compile_function(run, params, rows).call, params, rows)
+    seconds: dict[str, list[float]] = {precision: [] for precision in programs}
+    for _ in range(TIMED_ROUNDS):
+        for precision, call in programs.items():
+            began = time.perf_counter()
+            jax.block_until_ready(call())
+            seconds[precision].append(time.perf_counter() - began)
+    return seconds
+
+
+def check_precisions(
+    time_all: Callable[[], Mapping[str, Sequence[float]]] = time_precisions,
+) -> str:
+    """Describes how long a network takes in the precisions that the device has."""
+    seconds = {precision: np.asarray(times) for precision, times in time_all().items()}
+    base = seconds.pop("float32")
+    shares = {name: float(np.median(times / base)) for name, times in seconds.items()}
+    parts = [f"{share:.2f} of float32's time in {name}" for name, share in shares.items()]
+    best = min(shares, key=lambda name: shares[name])
+    widths = f"{len(TIMED_WIDTHS)} x {TIMED_WIDTHS[0]}"
+    advice = "nothing to gain here"
+    if shares[best] <= 1 - LEAST_GAIN:
+        advice = f"set policy.precision: {best} where products take most of the time"
+    return f"a {widths} network takes {' and '.join(parts)}; {advice}"
+
+
 def doctor_checks(out: Path) -> Mapping[str, Check]:
     """Returns the checks by name; `out` is where results would go."""
     requirements = required_packages()
@@ -284,4 +352,5 @@ def doctor_checks(out: Path) -> Mapping[str, Check]:
         "cache": check_cache,
         "results folder": partial(check_results, out),
         "training": check_training,
+        "precision": check_precisions,
     }

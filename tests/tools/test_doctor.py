@@ -166,6 +166,32 @@ def test_it_trains_and_repeats(monkeypatch: pytest.MonkeyPatch) -> None:
     assert any(np.abs(leaf).max() > 0 for leaf in first)
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (
+            {"float32": [2.0, 9.0, 4.0], "bfloat16": [1.0, 3.0, 2.0]},
+            "0.50 of float32's time in bfloat16; set policy.precision: bfloat16 where",
+        ),
+        ({"float32": [1.0, 2.0], "bfloat16": [0.95, 2.1]}, "bfloat16; nothing to gain here"),
+        (
+            {"float32": [1.0], "bfloat16": [0.5], "tf32": [0.4]},
+            "in bfloat16 and 0.40 of float32's time in tf32; set policy.precision: tf32",
+        ),
+    ],
+)
+def test_what_a_precision_gains(seconds: dict[str, list[float]], text: str) -> None:
+    assert text in doctor.check_precisions(lambda: seconds)
+
+
+def test_precisions_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "TIMED_WIDTHS", (8, 8))
+    monkeypatch.setattr(doctor, "TIMED_ROWS", 16)
+    seconds = doctor.time_precisions()
+    assert [*seconds] == ["float32", "bfloat16"]
+    assert all(len(times) == doctor.TIMED_ROUNDS and min(times) > 0 for times in seconds.values())
+
+
 def test_a_check_that_breaks_is_a_failure() -> None:
     def breaking() -> Iterator[CheckResult]:
         yield CheckResult("first", OK, "fine")
