@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist=worksteal
 UV ?= uv
 
-.PHONY: quickstart help tour setup-all system test test-extras test-slow newest lint format docs reference constraints clean
+.PHONY: quickstart help tour setup-all system test test-extras test-slow gpu-check newest lint format docs reference constraints clean
 
 quickstart: .venv/stamp  ## install, then run the small sweep
 	$(BIN)/python run_benchmark.py run sweeps/quickstart.yaml
@@ -44,6 +44,9 @@ test-extras: .venv/stamp-all  ## the tests that need an extra
 test-slow: .venv/stamp  ## the slow tests
 	$(PYTEST) -m slow
 
+gpu-check: .venv/stamp-gpu  ## on a machine with an NVIDIA GPU: 9 minutes, into results/reference/gpu
+	$(BIN)/python -m benchmarks.gpu_check
+
 newest: .venv/stamp  ## try the newest libraries, with PYTHON, in an environment of their own
 	$(BIN)/python -m tests.newest --python $(PYTHON)
 
@@ -70,6 +73,10 @@ reference: .venv/stamp  ## what in docs/ is made from the code: tables of sweep 
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --constraint constraints.txt -e '.[$(EXTRAS)]'
 	touch $(sort .venv/stamp $@ $(wildcard .venv/stamp-all))
+
+.venv/stamp-gpu: .venv/stamp
+	$(BIN)/python -m pip install --constraint constraints.txt -e '.[cuda,evosax,rejax]'
+	touch $@
 
 EXTRAS = dev
 .venv/stamp-all $(if $(wildcard .venv/stamp-all),.venv/stamp): EXTRAS = all,dev

@@ -8,7 +8,13 @@ import jax.numpy as jnp
 from flax import struct
 from jax import Array
 
-from rl_es.evolution.perturbation import PAIRS_PER_KEY, global_norm, leaves_by_path, weighted_sum
+from rl_es.evolution.perturbation import (
+    PAIRS_PER_KEY,
+    global_norm,
+    leaves_by_path,
+    map_blocks,
+    weighted_sum,
+)
 from rl_es.interfaces import Episode, Hyper, Members, Noise, ParameterSpec, Params, Segment, Update
 
 
@@ -57,7 +63,7 @@ class RandomSearchStrategy:
                 for leaf_key, leaf in zip(leaf_keys, leaves, strict=True)
             ]
 
-        blocks = jax.lax.map(draw_block, keys)
+        blocks = map_blocks(draw_block, keys)
         noise = [leaf.reshape(-1, *leaf.shape[2:])[:pairs] for leaf in blocks]
         return jax.tree.unflatten(tree, noise), ()
 

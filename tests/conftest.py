@@ -25,13 +25,20 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import jax
 import pytest
-from playwright import sync_api as playwright
 
 from rl_es.training.compilation import cache_folder
 
+if TYPE_CHECKING:
+    from playwright import sync_api as playwright
+
+if (
+    os.environ["JAX_PLATFORMS"] != "cpu"
+):  # tests jit functions of their own, in float32 as training does
+    jax.config.update("jax_default_matmul_precision", "highest")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
@@ -46,8 +53,10 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[playwright.Browser]:
+def browser() -> "Iterator[playwright.Browser]":
     """Debian's Chromium, or the one that RL_ES_CHROMIUM names; one for all tests of a process."""
+    from playwright import sync_api as playwright
+
     found = os.environ.get("RL_ES_CHROMIUM") or next(
         filter(None, map(shutil.which, BROWSERS)), None
     )

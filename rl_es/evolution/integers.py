@@ -30,6 +30,7 @@ from rl_es.evolution.perturbation import (
     Factors,
     global_norm,
     leaves_by_path,
+    map_blocks,
     nest_by_path,
 )
 from rl_es.evolution.strategy import PairStrategy
@@ -200,8 +201,8 @@ def _draw_fixed_point(keys: Array, pairs: int, sizes: list[int]) -> list[Array]:
         normal = jax.random.normal(key, (rows, sum(sizes)))
         return to_fixed_point(normal).astype(jnp.int8)
 
-    # Cut after the loop: inside it, XLA would compute the normal numbers of each part by itself.
-    block = jax.lax.map(draw_block, keys).reshape(-1, sum(sizes))[:pairs]
+    # Cut afterwards: in a loop over blocks, XLA would compute the normal numbers of each part anew.
+    block = map_blocks(draw_block, keys).reshape(-1, sum(sizes))[:pairs]
     return jnp.split(block, list(itertools.accumulate(sizes[:-1])), axis=1)
 
 

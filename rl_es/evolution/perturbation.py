@@ -18,7 +18,7 @@ deviations) are perturbed directly.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -110,6 +110,27 @@ def pair_keys(keys: Array, pairs: int, episodes: int) -> Array:
     return split.reshape(-1, episodes)[:pairs]
 
 
+_DRAW_BYTES = 2**26  # of noise that an accelerator draws at once
+
+
+def map_blocks(draw: Callable[[Array], Any], keys: Array) -> Any:
+    """Returns what a function draws from each block's key, leaves [blocks, ...]. Consumes `keys`.
+
+    On CPU it draws block by block, which keeps the generator's temporaries in the processor's
+    caches. On an accelerator it draws as many blocks at once as make up `_DRAW_BYTES`: a loop over
+    blocks would be a row of kernels, each too small for the device. The numbers are the same.
+    """
+    if jax.default_backend() == "cpu":
+        return jax.lax.map(draw, keys)
+    shapes = jax.tree.leaves(jax.eval_shape(draw, keys[0]))
+    block_bytes = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in shapes)
+    most, blocks = max(1, _DRAW_BYTES // max(1, block_bytes)), len(keys)
+    size = next(n for n in range(min(most, blocks), 0, -1) if blocks % n == 0)
+    if size == blocks:
+        return jax.vmap(draw)(keys)
+    return jax.lax.map(draw, keys, batch_size=size)
+
+
 _SLICE = 16  # inputs that are summed side by side
 
 
@@ -196,10 +217,7 @@ class Factors:
 
 
 def _normal(keys: Array, pairs: int, sizes: list[int]) -> list[Array]:
-    """Returns standard normal numbers [H, size] for each size, from one draw a block.
-
-    The loop over blocks keeps the generator's temporaries and the uncut draw small.
-    """
+    """Returns standard normal numbers [H, size] for each size, from one draw a block."""
     rows = min(pairs, PAIRS_PER_KEY)
     ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
 
@@ -207,7 +225,7 @@ def _normal(keys: Array, pairs: int, sizes: list[int]) -> list[Array]:
         normal = jax.random.normal(key, (rows, sum(sizes)))
         return [normal[:, end - size : end] for size, end in zip(sizes, ends, strict=True)]
 
-    return [part.reshape(-1, part.shape[-1])[:pairs] for part in jax.lax.map(draw_block, keys)]
+    return [part.reshape(-1, part.shape[-1])[:pairs] for part in map_blocks(draw_block, keys)]
 
 
 def _normalise(vectors: Array) -> Array:

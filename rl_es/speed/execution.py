@@ -7,12 +7,15 @@ line on a terminal, lines elsewhere.
 """
 
 import gc
+import os
 import random
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 import jax
 
@@ -21,11 +24,13 @@ from rl_es.results import manifest, timings
 from rl_es.results.files import read_or_set_aside
 from rl_es.speed import peers
 from rl_es.speed.runners import make_environment
-from rl_es.speed.sampling import ContestantSampler
+from rl_es.speed.sampling import ContestantSampler, MemoryShortage
 from rl_es.speed.schema import EVOSAX, Benchmark, Horizon
-from rl_es.speed.workloads import Workload, expand_workloads
+from rl_es.speed.workloads import Contestant, Workload, expand_workloads
 from rl_es.sweep.progress import format_duration
 from rl_es.training.compilation import prepare_jax, suppress_loader_messages
+
+MOST_COMPILE_THREADS = 8  # that compile contestants at the same time
 
 
 class SpeedProgress:
@@ -158,7 +163,8 @@ def measure_workload(
     Returns:
       The samples round by round, and the row of each contestant's program.
     """
-    samplers: dict[str, ContestantSampler] = {}
+    samplers: dict[str, ContestantSampler] = {}  # in the file's order
+    compilations: dict[str, Callable[[], ContestantSampler]] = {}
     programs: dict[str, Row] = {}
     samples: dict[str, list[Row]] = {}
 
@@ -176,21 +182,26 @@ def measure_workload(
             reason = f"not run with a population above {contestant.up_to}"
             programs[label] |= {"status": "skipped", "reason": reason}
             continue
-        progress.show(f"{workload.label}: compiling {label}")
+        env = environments[workload.environment.display_name, contestant.horizon]
+        compilations[label] = partial(_compile, workload, contestant, env, benchmark)
+    compiling = ", ".join(compilations)
+    progress.show(f"{workload.label}: compiling {compiling}")
+    for label, result in begin_calls(compilations, 1 if benchmark.compile else compile_threads()):
         try:
-            with suppress_loader_messages():  # small programs, too, may come from the cache
-                samplers[label] = ContestantSampler(
-                    workload,
-                    contestant,
-                    environments[workload.environment.display_name, contestant.horizon],
-                    min_seconds=benchmark.min_seconds,
-                    measure=benchmark.compile,
-                    parts=benchmark.parts,
-                )
-            samples[label] = []
-            programs[label] |= samplers[label].program
+            samplers[label] = result()
+        except MemoryShortage as error:
+            programs[label] |= {"status": "skipped", "reason": str(error)}
         except Exception as error:  # such as too little memory: the others go on
             fail(label, error)
+    for label, sampler in list(samplers.items()):
+        progress.show(f"{workload.label}: warming up {label}")
+        try:
+            sampler.warm_up()
+        except Exception as error:
+            fail(label, error)
+        else:
+            samples[label] = []
+            programs[label] |= sampler.program
     for number in range(benchmark.rounds):
         progress.show(f"{workload.label}: round {number + 1} of {benchmark.rounds}")
         order = list(samplers)
@@ -203,6 +214,53 @@ def measure_workload(
             except Exception as error:
                 fail(label, error)
     return [row for rows in samples.values() for row in rows], list(programs.values())
+
+
+def _compile(
+    workload: Workload, contestant: Contestant, env: Environment, benchmark: Benchmark
+) -> ContestantSampler:
+    with suppress_loader_messages():  # small programs, too, may come from the cache
+        return ContestantSampler(
+            workload,
+            contestant,
+            env,
+            min_seconds=benchmark.min_seconds,
+            measure=benchmark.compile,
+            parts=benchmark.parts,
+        )
+
+
+def compile_threads() -> int:
+    """Returns how many contestants are compiled at once, where compilation is not measured.
+
+    Programs for an accelerator take long to compile, on one core each. On CPU, XLA's compilation
+    uses all cores.
+    """
+    cores = os.cpu_count() or 1
+    return 1 if jax.default_backend() == "cpu" else min(MOST_COMPILE_THREADS, cores)
+
+
+T = TypeVar("T")
+
+
+def begin_calls(
+    calls: Mapping[str, Callable[[], T]], threads: int
+) -> Iterator[tuple[str, Callable[[], T]]]:
+    """Yields each name with a function that returns the result of its call, or raises its error.
+
+    With one thread, that function makes the call. With more, threads have begun the calls; none is
+    waited for once the caller stops.
+    """
+    if threads == 1:
+        yield from calls.items()
+        return
+    pool = ThreadPoolExecutor(threads)
+    try:
+        futures = {name: pool.submit(call) for name, call in calls.items()}
+        for name, future in futures.items():
+            yield name, future.result
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _make_environments(workloads: list[Workload]) -> dict[tuple[str, Horizon], Environment]:

@@ -16,10 +16,11 @@ from jax.experimental.compilation_cache import compilation_cache
 from rl_es.interfaces import Environment
 from rl_es.results.timings import PARTS, WHOLE
 from rl_es.speed.runners import generation_parts, make_timed_functions
+from rl_es.speed.schema import PEERS
 from rl_es.speed.workloads import Contestant, Workload
 from rl_es.training.compilation import CompiledFunction, compile_function
 from rl_es.training.learner import Evolution
-from rl_es.training.resources import tree_bytes
+from rl_es.training.resources import device_capacity, tree_bytes
 
 MAX_REPEATS = 10_000  # calls of one sample
 PART_SHARE = 0.2  # of a generation's shortest sample: the shortest sample of a part
@@ -34,11 +35,39 @@ PART_INPUTS = {
 Row = dict[str, Any]
 
 
+class MemoryShortage(Exception):
+    """A device cannot hold what a contestant needs at least."""
+
+
+def check_memory(perturbation_bytes: int, contestant: Contestant) -> None:
+    """Refuses a contestant whose perturbation alone is too large for a device.
+
+    Noise is held twice while it is drawn. A peer writes its population out, and holds it four times
+    with its noise and differences.
+
+    Args:
+      perturbation_bytes: bytes of the population's noise, or of its parameters.
+      contestant: who holds it.
+
+    Raises:
+      MemoryShortage: it does not fit.
+    """
+    copies = 4 if contestant.name in PEERS else 2
+    parts = contestant.devices * contestant.chunks
+    needed = copies * perturbation_bytes * contestant.lanes // parts
+    capacity = device_capacity(contestant.devices)
+    if needed > capacity:
+        raise MemoryShortage(
+            f"its perturbation takes {needed / 2**30:,.1f} GiB in {copies} copies, and a device "
+            f"has {capacity / 2**30:,.1f}"
+        )
+
+
 class ContestantSampler:
     """A contestant's compiled programs, whose calls are timed sample by sample.
 
-    The constructor compiles everything, runs it once to warm up, and then finds how many calls a
-    sample has to repeat to be long enough.
+    The constructor compiles everything. `warm_up` runs it, and finds how many calls a sample has to
+    repeat to be long enough; it comes before the first sample.
 
     Attributes:
       program: the contestant's `timings.PROGRAM` values, except for the status.
@@ -54,7 +83,7 @@ class ContestantSampler:
         measure: bool,
         parts: bool,
     ):
-        """Compiles and warms up.
+        """Compiles everything.
 
         Args:
           workload: what is run.
@@ -66,10 +95,13 @@ class ContestantSampler:
 
         Raises:
           UserError: the contestant does not fit the environment.
+          MemoryShortage: it does not fit on a device.
         """
         self._columns = {"contestant": contestant.label, "agent": contestant.name}
         functions = make_timed_functions(workload, contestant, env)
         key = jax.random.key(0)
+        perturbation_bytes = tree_bytes(jax.eval_shape(functions.perturbation, key))
+        check_memory(perturbation_bytes, contestant)
         self._state = compile_function(functions.init, key).call(key)
         shapes = jax.tree.map(_shape, self._state)
         cold_seconds = cached_seconds = None
@@ -87,23 +119,27 @@ class ContestantSampler:
             **self._columns,
             "parameters": functions.parameters,
             "memory_bytes": generation.memory_bytes,
-            "perturbation_bytes": tree_bytes(jax.eval_shape(functions.perturbation, key)),
+            "perturbation_bytes": perturbation_bytes,
             "trace_seconds": generation.trace_seconds,
             "compile_cold_seconds": cold_seconds,
             "compile_cached_seconds": cached_seconds,
         }
+        self._min_seconds = min_seconds
         self._repeats: dict[str, int] = dict.fromkeys((WHOLE, *PARTS), 1)
+
+    def warm_up(self) -> None:
+        """Runs everything once, and finds the repeats of a sample."""
         list(self.sample())  # the first call of a program is no measure of the others
         for _ in range(3):
-            if self._adjust_repeats(min_seconds):
+            if self._adjust_repeats():
                 break
 
-    def _adjust_repeats(self, min_seconds: float) -> bool:
+    def _adjust_repeats(self) -> bool:
         """Takes a sample, fits the repeats to it, and tells whether it was long enough."""
         enough = True
         for row in self.sample():
             part = row["part"]
-            least = min_seconds if part == WHOLE else PART_SHARE * min_seconds
+            least = self._min_seconds * (1 if part == WHOLE else PART_SHARE)
             repeats = min(MAX_REPEATS, math.ceil(least / row["seconds"]))
             enough &= repeats <= 1.2 * self._repeats[part]
             self._repeats[part] = max(1, repeats)

@@ -30,7 +30,7 @@ from rl_es.sweep.progress import CellReport, Progress
 from rl_es.sweep.queue import PlacedGroup
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import Store, cell_reason
-from rl_es.sweep.workers import WorkerSetup
+from rl_es.sweep.workers import WorkerSetup, leave_memory_to_others
 
 SEND_SECONDS = 1.0  # between two times that a task sends what is new
 TRIES = 5  # of a group whose task is lost
@@ -213,7 +213,8 @@ def require_ray() -> Any:
 
 
 def ray_executor(cluster: RayResources) -> ExecutorFactory:
-    """Returns a factory for an executor on a cluster."""
+    """Returns a factory for an executor on a cluster; has to be called before jax starts."""
+    leave_memory_to_others()  # a Ray that is started here hands this on to its tasks
     return partial(RayExecutor, cluster=cluster)
 
 

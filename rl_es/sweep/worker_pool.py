@@ -32,7 +32,12 @@ from rl_es.sweep.progress import CellReport, Progress
 from rl_es.sweep.queue import PlacedGroup
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import RunProgress
-from rl_es.sweep.workers import ERROR, WorkerSetup
+from rl_es.sweep.workers import (
+    ERROR,
+    PREALLOCATION,
+    WorkerSetup,
+    leave_memory_to_others,
+)
 from rl_es.training.resources import Resources, device_memory
 
 TRIES = 2  # of a group whose workers end
@@ -132,12 +137,21 @@ def _number(value: float | None) -> float:
 
 Share = tuple[Resources, tuple[int, ...], dict[str, str]]
 
+# Variables by which jax limits the fraction of a GPU's memory that it takes; it refuses both.
+FRACTION, OLD_FRACTION = "XLA_CLIENT_MEM_FRACTION", "XLA_PYTHON_CLIENT_MEM_FRACTION"
+ALL_WORKERS = "0.8"  # what the workers of a GPU take together
 
-def core_shares(resources: Resources, number: int) -> Iterator[Share]:
+
+def core_shares(resources: Resources, number: int, preallocation: str = "true") -> Iterator[Share]:
     """Yields the resources, the cores and the environment variables of each of `number` workers.
 
     On CPU each has its own cores and its part of the memory; elsewhere its own devices, or where
     there are fewer devices than workers its part of one device's memory.
+
+    Args:
+      resources: those of all workers.
+      number: number of workers.
+      preallocation: whether jax takes that memory at once: `true` or `false`.
 
     Raises:
       UserError: there are fewer cores.
@@ -152,13 +166,14 @@ def core_shares(resources: Resources, number: int) -> Iterator[Share]:
             yield replace(resources, memory=memory), tuple(cores[start:end]), {}
         return
     devices = jax.local_device_count()
+    all_workers = os.environ.get(FRACTION) or os.environ.get(OLD_FRACTION) or ALL_WORKERS
+    fraction = float(all_workers) / -(-number // devices)
     for i in range(number):
         share = range(i, devices, number) if number <= devices else [i % devices]
         visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
         names = [visible[n] if len(visible) == devices and visible[0] else str(n) for n in share]
-        environment = {"CUDA_VISIBLE_DEVICES": ",".join(names)}
-        workers_per_device = -(-number // devices)
-        environment["XLA_PYTHON_CLIENT_MEM_FRACTION"] = f"{0.8 / workers_per_device:.3f}"
+        environment = {"CUDA_VISIBLE_DEVICES": ",".join(names), PREALLOCATION: preallocation}
+        environment |= {FRACTION: f"{fraction:.3f}", OLD_FRACTION: ""}
         yield resources, (), environment
 
 
@@ -256,21 +271,21 @@ def _held_back(number: signal.Signals) -> Iterator[None]:
 
 
 def worker_pool(number: int) -> ExecutorFactory:
-    """Returns a factory for a pool of `number` workers."""
-    return partial(WorkerPool, number=number)
+    """Returns a factory for a pool of `number` workers; has to be called before jax starts."""
+    return partial(WorkerPool, number=number, preallocation=leave_memory_to_others())
 
 
 class WorkerPool:
     """An executor of worker processes."""
 
-    def __init__(self, sweep: Sweep, runner: GroupRunner, number: int):
+    def __init__(self, sweep: Sweep, runner: GroupRunner, number: int, preallocation: str = "true"):
         """Divides the machine among the workers.
 
         Raises:
           UserError: there are fewer cores than workers.
         """
         self._sweep, self._runner = sweep, runner
-        self._shares = list(core_shares(runner.resources, number))
+        self._shares = list(core_shares(runner.resources, number, preallocation))
         self._workers: list[Worker | None] = [None] * number  # None: no group was free
         self._ended_workers: queue.SimpleQueue[Worker] = queue.SimpleQueue()
         self._holders: dict[str, int] = {}  # process id by key of the group that it runs

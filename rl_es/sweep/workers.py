@@ -32,6 +32,21 @@ from rl_es.training.compilation import prepare_jax
 from rl_es.training.resources import Resources
 
 ERROR = "error: "  # begins the line that says what ended a worker
+# The variable by which jax takes most of a GPU's memory when it starts (`true`), or what it needs.
+PREALLOCATION = "XLA_PYTHON_CLIENT_PREALLOCATE"
+
+
+def leave_memory_to_others() -> str:
+    """Lets jax in this process take no more of a GPU's memory than it needs.
+
+    A process that has others run the groups needs little. It has to be called before jax starts.
+
+    Returns:
+      The choice of the user for the other processes, `true` by default.
+    """
+    choice = os.environ.get(PREALLOCATION, "true")
+    os.environ[PREALLOCATION] = "false"
+    return choice
 
 
 @dataclass(frozen=True)

@@ -153,12 +153,15 @@ def _setting_error(problem: errors.ConfigError, path: errors.ConfigPath) -> User
 
 
 def _quiet(checks: Mapping[str, Check]) -> dict[str, Check]:
-    """Returns the checks without XLA's messages about programs that come from the cache."""
+    """Returns the checks without XLA's messages about programs that come from the cache.
+
+    Their products are those of training.
+    """
 
     def quiet(check: Check) -> Any:
-        from rl_es.training.compilation import suppress_loader_messages
+        from rl_es.training.compilation import float32_products, suppress_loader_messages
 
-        with suppress_loader_messages():
+        with suppress_loader_messages(), float32_products():
             return check()
 
     return {name: partial(quiet, check) for name, check in checks.items()}

@@ -48,15 +48,16 @@ def cache_folder() -> Path:
     return Path(folder) if folder else platformdirs.user_cache_path("rl_es") / "xla"
 
 
-# Settings of jax that change numbers. A run's identity does not know them.
+# Settings of jax that change numbers, and the values that do not. A run's identity does not know
+# them.
 _REQUIRED = {
-    "jax_enable_x64": False,
-    "jax_default_prng_impl": "threefry2x32",
-    "jax_threefry_partitionable": True,
-    "jax_random_seed_offset": 0,
-    "jax_default_matmul_precision": None,
-    "jax_default_device": None,
-    "jax_disable_jit": False,
+    "jax_enable_x64": (False,),
+    "jax_default_prng_impl": ("threefry2x32",),
+    "jax_threefry_partitionable": (True,),
+    "jax_random_seed_offset": (0,),
+    "jax_default_matmul_precision": (None, "highest"),  # see `float32_products`
+    "jax_default_device": (None,),
+    "jax_disable_jit": (False,),
 }
 
 
@@ -66,13 +67,25 @@ def check_jax_settings() -> None:
     Raises:
       UserError: names the setting, the variable of the environment, and the value that is needed.
     """
-    for name, required in _REQUIRED.items():
+    for name, allowed in _REQUIRED.items():
         value = getattr(jax.config, name)
-        if value != required:
+        if value not in allowed:
             raise UserError(
                 f"{name} is {brief(value)} in this process, under which runs have other numbers; "
-                f"unset {name.upper()}, or call jax.config.update('{name}', {required!r})"
+                f"unset {name.upper()}, or call jax.config.update('{name}', {allowed[0]!r})"
             )
+
+
+def float32_products() -> contextlib.AbstractContextManager[Any]:
+    """Returns a context in which products that are traced have the digits of their float32 inputs.
+
+    By default jax lets accelerators round the inputs of float32 products: to 10 bits on NVIDIA's
+    GPUs (TF32), to 7 bits on TPUs. A `float32` policy would then be another one on each device, and
+    physics inexact. A product that states its own precision keeps it. On CPU nothing changes.
+    """
+    if jax.default_backend() == "cpu":
+        return contextlib.nullcontext()
+    return jax.default_matmul_precision("highest")
 
 
 def prepare_jax(devices: int | None = None) -> None:
@@ -226,7 +239,7 @@ def compile_function(
       donate: numbers of the arguments that a call consumes.
     """
     start = time.perf_counter()
-    with full_precision(jax.default_backend()):
+    with float32_products():
         lowering = jax.jit(function, donate_argnums=donate).lower(*shapes)
     trace_seconds = time.perf_counter() - start
     with suppress_loader_messages():
@@ -234,16 +247,6 @@ def compile_function(
         program = lowering.compile()
         compile_seconds = time.perf_counter() - start
     return CompiledFunction(program, _memory_bytes(program), trace_seconds, compile_seconds)
-
-
-def full_precision(backend: str) -> contextlib.AbstractContextManager[Any]:
-    """Returns a context in which products of float32 arrays are traced as such.
-
-    A CPU has no others. By default jax rounds their inputs on GPUs (to tf32) and on TPUs.
-    """
-    if backend == "cpu":
-        return contextlib.nullcontext()
-    return jax.default_matmul_precision("highest")
 
 
 def _memory_bytes(program: Any) -> int:

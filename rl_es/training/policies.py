@@ -35,7 +35,11 @@ from rl_es.rollout.normalisation import empty_statistics
 from rl_es.rollout.policy import ModulePolicy, supported_precision
 from rl_es.rollout.sampling import make_group_evaluator
 from rl_es.training import checkpoint
-from rl_es.training.compilation import compile_function, suppress_loader_messages
+from rl_es.training.compilation import (
+    compile_function,
+    float32_products,
+    suppress_loader_messages,
+)
 from rl_es.training.policy_manifest import (
     MANIFEST_KIND,
     PolicyManifest,
@@ -107,7 +111,8 @@ class PolicyEvaluator:
           UserError: the environment has no native physics, or it is not installed.
         """
         key, seeds = replay_key(seed), native_seeds(seed, episodes)
-        with suppress_loader_messages():  # the first step of the policy compiles it
+        # The first step of the policy compiles it.
+        with suppress_loader_messages(), float32_products():
             return self._native_evaluator(key, seeds, snapshot)
 
     def rollout(self, snapshot: Snapshot, seed: int, states: bool = True) -> Trajectory:

@@ -157,10 +157,13 @@ def _activation_bytes(learner: Evolution | PopulationLearner) -> int:
 
 def device_memory(devices: int) -> int:
     """Returns the bytes that a device may fill: half of its own, or of its share of the machine."""
+    return device_capacity(devices) // 2
+
+
+def device_capacity(devices: int) -> int:
+    """Returns the bytes that a device has: its own, or its share of the machine."""
     stats = jax.local_devices()[0].memory_stats() or {}
-    if limit := stats.get("bytes_limit"):
-        return limit // 2
-    return _machine_memory() // 2 // devices
+    return stats.get("bytes_limit") or _machine_memory() // devices
 
 
 def _machine_memory() -> int:

@@ -4,6 +4,7 @@ INSTALLS = "installs from a registry; CI runs it"
 CLUSTER = "needs Slurm; tests/sweep/test_sharing.py runs shards"
 RAY = "starts or joins Ray, which takes a machine's cores; tests/sweep/test_ray.py does it"
 FROZEN = "records for many minutes; a check for a refactoring, run by hand"
+GPU = "needs an NVIDIA GPU; tests/test_gpu_check.py runs its steps on a CPU"
 JOINED = "two processes that wait for each other; tests/sweep/test_multihost.py joins two"
 
 EXCUSED = {
@@ -14,6 +15,8 @@ EXCUSED = {
     "make format": "changes the files",
     "make test": "this is it",
     "make newest": "installs from a registry, for minutes; run by hand",
+    "make gpu-check": GPU,
+    "python -m benchmarks.gpu_check --steps speed ant --minutes 5 --out results/gpu_speed": GPU,
     "make docs": "tests/docs/test_build.py builds the site",
     "make tour": "a minute of drawing; tests/analysis/test_gallery.py draws the kinds",
     "source .venv/bin/activate": "changes the shell",

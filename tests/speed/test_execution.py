@@ -2,14 +2,17 @@
 
 import io
 import sys
+import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import pytest
 
 from rl_es.errors import UserError
 from rl_es.results import text_files, timings
-from rl_es.speed import execution
+from rl_es.speed import execution, sampling
 from rl_es.speed.execution import SpeedProgress
 from rl_es.speed.sampling import ContestantSampler
 from rl_es.speed.schema import Benchmark
@@ -106,6 +109,68 @@ def test_a_failure_is_named_and_the_others_go_on(
     assert code == 1 and "pes failed: window" in output and "2 failures" in output
     assert set(samples["contestant"]) == {"bare"} and len(samples) == 5
     assert _run(benchmark_of(f"contestants={runners}", "rounds=5"), tmp_path)[0] == 1
+
+
+def test_an_accelerator_compiles_contestants_in_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(execution, "compile_threads", lambda: 3)
+    threads: list[str] = []
+    compile_contestant = execution._compile
+
+    def compile_and_record(*inputs: Any) -> ContestantSampler:
+        threads.append(threading.current_thread().name)
+        return compile_contestant(*inputs)
+
+    monkeypatch.setattr(execution, "_compile", compile_and_record)
+    runners = "[bare, inference, {name: pes, with: {window: 9}}, {name: eggroll, grid: {rank: [1, "
+    runners += "2]}}, full_rank_es]"
+    code, _ = _run(benchmark_of(f"contestants={runners}"), tmp_path)
+    samples, programs, _ = timings.load(tmp_path)
+    assert code == 1 and threading.main_thread().name not in threads and len(threads) == 6
+    labels = ["bare", "inference", "pes", "eggroll rank=1", "eggroll rank=2", "full_rank_es"]
+    assert list(programs["contestant"]) == labels
+    assert list(programs["status"]) == [*["finished"] * 2, "failed", *["finished"] * 3]
+    assert samples.groupby("contestant").size().to_dict() == dict.fromkeys(
+        [label for label in labels if label != "pes"], 2
+    )
+
+
+def test_calls_that_threads_have_begun_are_not_waited_for() -> None:
+    release, calls = threading.Event(), []
+
+    def wait(name: str) -> str:
+        calls.append(name)
+        release.wait(60)
+        return name
+
+    def fail() -> str:
+        raise ValueError("none")
+
+    results = execution.begin_calls({"first": fail, **{n: partial(wait, n) for n in "abcd"}}, 2)
+    name, result = next(results)
+    with pytest.raises(ValueError, match="none"):
+        result()
+    results.close()  # pyright: ignore
+    release.set()
+    assert name == "first" and len(calls) < 4
+
+
+def test_a_contestant_that_no_device_can_hold_is_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Full-rank noise of 4 x 4 + 4 x 2 weights and 6 biases with its scale, for two pairs."""
+    noise_bytes = 2 * 4 * (4 * 4 + 4 * 2 + 6 + 1)
+    monkeypatch.setattr(sampling, "device_capacity", lambda devices: 2 * noise_bytes - 1)
+    lower = "[inference, full_rank_es, {name: eggroll, with: {rank: 1}}]"
+    code, _ = _run(benchmark_of(f"contestants={lower}"), tmp_path)
+    _, programs, _ = timings.load(tmp_path)
+    assert code == 0 and list(programs["status"]) == ["finished", "skipped", "finished"]
+    assert "in 2 copies, and a device has" in programs["reason"][1]
+    monkeypatch.setattr(sampling, "device_capacity", lambda devices: 2 * noise_bytes)
+    assert _run(benchmark_of(f"contestants={lower}"), tmp_path / "enough")[0] == 0
+    assert set(timings.load(tmp_path / "enough")[1]["status"]) == {"finished"}
 
 
 def test_a_missing_peer_is_said_before_anything_is_timed(

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import jax
 import pytest
 
 from rl_es.errors import UserError
@@ -257,6 +258,31 @@ def test_workers_share_cores_and_memory(monkeypatch: pytest.MonkeyPatch) -> None
     assert [resources.memory for resources, *_ in shares] == [100, 100]
     half, third = (next(iter(worker_pool.core_shares(Resources(), n)))[0].memory for n in (2, 3))
     assert half is not None and third is not None and half * 2 == pytest.approx(third * 3, rel=1e-6)
+
+
+def test_workers_share_gpus_and_their_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(jax, "local_device_count", lambda: 2)
+    for name in ("CUDA_VISIBLE_DEVICES", worker_pool.FRACTION, worker_pool.OLD_FRACTION):
+        monkeypatch.delenv(name, raising=False)
+
+    def variables(number: int) -> list[tuple[str, str]]:
+        shares = [share for *_, share in worker_pool.core_shares(Resources(), number, "false")]
+        assert {share[worker_pool.OLD_FRACTION] for share in shares} == {""}
+        assert {share[worker_pool.PREALLOCATION] for share in shares} == {"false"}
+        return [(share["CUDA_VISIBLE_DEVICES"], share[worker_pool.FRACTION]) for share in shares]
+
+    assert variables(1) == [("0,1", "0.800")]
+    assert variables(3) == [("0", "0.400"), ("1", "0.400"), ("0", "0.400")]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    monkeypatch.setenv(worker_pool.OLD_FRACTION, "0.5")
+    assert variables(2) == [("5", "0.500"), ("7", "0.500")]
+
+
+def test_a_parent_leaves_the_memory_of_gpus_to_its_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(worker_pool.PREALLOCATION, "true")
+    assert worker_pool.worker_pool(2).keywords["preallocation"] == "true"  # pyright: ignore
+    assert os.environ[worker_pool.PREALLOCATION] == "false"
 
 
 # --- shards -------------------------------------------------------------------------------------
