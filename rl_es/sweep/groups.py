@@ -66,7 +66,7 @@ class GroupRunner:
     def run_compiled(
         self, claimed_group: ClaimedGroup, program: Program | None, error: Exception | None
     ) -> int:
-        """Runs a claimed group, or fails it where a process could not compile it.
+        """Runs a claimed group. Where a process could not compile it, it is cut, or fails.
 
         Args:
           claimed_group: the group.
@@ -83,7 +83,7 @@ class GroupRunner:
         missing = self.store.in_any_process(program is None)
         if program is None or missing:
             error = error or RuntimeError("another process could not compile it")
-            return self.fail(claimed_group.work, claimed_group.run_ids, cell_reason(error))
+            return self._cut_or_fail(claimed_group.work, claimed_group.run_ids, error)
         return self.run(claimed_group.work, claimed_group.run_ids, program)
 
     def run(self, work: PlacedGroup, run_ids: Set[str], program: Program) -> int:
@@ -173,8 +173,17 @@ class GroupRunner:
         try:
             program = self.compile(work)
         except Exception as error:
-            return self.fail(work, run_ids, cell_reason(error))
+            return self._cut_or_fail(work, run_ids, error)
         return self.run(work, run_ids, program)
+
+    def _cut_or_fail(self, work: PlacedGroup, run_ids: Set[str], error: Exception) -> int:
+        """Cuts a group that could not be compiled for want of memory; otherwise fails it."""
+        smaller = None
+        if is_out_of_memory(error) and self.store.is_shared(error):
+            smaller = shrink_placement(work, self.resources)
+        if smaller is not None:
+            return self._run_smaller(smaller, run_ids)
+        return self.fail(work, run_ids, cell_reason(error))
 
     def _report(self, lanes: Sequence[ActiveRun]) -> int:
         """Reports how runs ended; returns how many failed."""

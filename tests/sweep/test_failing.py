@@ -211,6 +211,24 @@ def test_a_group_without_enough_memory_is_run_in_chunks(
     alike(expected, cut, but=("chunks",))
 
 
+def test_a_program_that_needs_too_much_memory_to_compile_is_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU, XLA tries products out while it compiles."""
+    compile_group = queue.compile_group
+
+    def compile_small(compiler: Any, work: Any) -> Any:
+        if work.place.placement.chunks < 4:
+            raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes.")
+        return compile_group(compiler, work)
+
+    monkeypatch.setattr(queue, "compile_group", compile_small)
+    reports = Said()
+    _, runs = tables.load_tables(ran(tmp_path, sweep_of(ONE, *BIG), reports))
+    assert len(reports.notes) == 2 and "out of memory" in reports.notes[0]
+    assert set(runs.chunks) == {4} and set(runs.status) == {"finished"}
+
+
 def test_fewer_runs_share_a_call_where_memory_does_not_suffice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
