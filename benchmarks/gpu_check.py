@@ -66,7 +66,8 @@ TINY_SPEED = (
     "min_seconds=0",
     "workloads={environments: [{name: CartPole-v1, episode_length: 10}], widths: [[8, 8]], "
     "populations: [16]}",
-    "contestants=[bare, inference, {name: eggroll, with: {rank: 1}}, full_rank_es]",
+    "contestants=[bare, inference, {name: eggroll, with: {rank: 1}}, full_rank_es, "
+    "{name: inference, label: inference bfloat16, precision: bfloat16}]",
 )
 ANT = (
     "name=ant",
@@ -159,7 +160,7 @@ def read_shares(output: str, folder: Path) -> str:
         rows = [row for row in csv.DictReader(file) if row["part"] == "generation"]
     shares: dict[str, list[float]] = {}
     for row in rows:
-        if row["agent"] not in ("bare", "inference") and row["share"]:
+        if row["contestant"] not in ("bare", "inference") and row["share"]:
             shares.setdefault(row["contestant"], []).append(float(row["share"]))
     if not shares:
         rates = {row["contestant"]: row["steps_per_second"] for row in rows}

@@ -36,8 +36,10 @@ def test_every_step_runs_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert statuses(tmp_path) == dict.fromkeys(STEPS[1:], "passed")
     figures = {row["step"]: row["figure"] for row in json.loads(_read(tmp_path, "steps.json"))}
     assert re.fullmatch(r"2 passed, \d+ deselected", figures["tests"])
-    shares = r"of inference: eggroll \d+ to \d+ %; full_rank_es \d+ to \d+ %"
-    assert re.fullmatch(shares, figures["speed"])
+    shares = [
+        f"{name} \\d+ to \\d+ %" for name in ("eggroll", "full_rank_es", "inference bfloat16")
+    ]
+    assert re.fullmatch(f"of inference: {'; '.join(shares)}", figures["speed"])
     assert re.fullmatch(r"bare: [\d,]+ steps/s; eggroll: [\d,]+ steps/s", figures["ant"])
     assert re.fullmatch(r"16, 1: .+, \d+ %", figures["products"])
     assert re.match(r"2 of 2 runs finished, [\d,]+ steps, [\d,]+ a second", figures["cartpole"])
