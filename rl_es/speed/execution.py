@@ -233,8 +233,7 @@ def _compile(
 def compile_threads() -> int:
     """Returns how many contestants are compiled at once, where compilation is not measured.
 
-    Programs for an accelerator take long to compile, on one core each. On CPU, XLA's compilation
-    uses all cores.
+    On CPU a compilation may use all cores. For an accelerator several run side by side.
     """
     cores = os.cpu_count() or 1
     return 1 if jax.default_backend() == "cpu" else min(MOST_COMPILE_THREADS, cores)
