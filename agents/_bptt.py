@@ -42,7 +42,7 @@ from rl_es.rollout.unroll import (
     start_particle,
     unroll_window,
 )
-from rl_es.training.compilation import dependent_variables
+from rl_es.training.jaxprs import dependent_variables
 from rl_es.training.learner import GenerationMetrics, PairlessLearner, run_generations
 
 

@@ -107,6 +107,10 @@ class ModuleFolder:
             return _load_plugin(self.kind, references[name], name)
         return self._import(name, references[name])
 
+    def is_own(self, name: str) -> bool:
+        """Returns True for a name of this package, False for a plug-in's."""
+        return not plugins.is_reference(name) and self._references()[name].startswith("rl_es.")
+
     def _references(self) -> dict[str, str]:
         """Returns the dotted name of the module, or the plug-in's reference, of every name."""
         references: dict[str, str] = {}
@@ -325,6 +329,13 @@ def data_digest(name: str, options: Any) -> str | None:
     """
     suite = environment_suite(name)
     return suite.data_digest(name, options) if hasattr(suite, "data_digest") else None
+
+
+def is_own_environment(name: str) -> bool:
+    """Returns True for an environment of this package, False for a plug-in's."""
+    return not plugins.is_reference(name) and any(
+        name in suites.load(suite).NAMES and suites.is_own(suite) for suite in suites.names()
+    )
 
 
 def return_label(name: str) -> str:

@@ -57,6 +57,7 @@ ALLOWED = {
 # Modules that jit functions, because these are compiled within `suppress_loader_messages`.
 GUARDED = {
     "rl_es/training/compilation.py",  # compile_function
+    "rl_es/training/export_cache.py",  # exported, not run
     "rl_es/rollout/evaluation.py",  # called by PolicyEvaluator.evaluate_natively
     "rl_es/tools/check_agent.py",  # both are called by checks that `check` runs quietly
     "rl_es/tools/check_environment.py",

@@ -61,6 +61,7 @@ class Cell:
       seed: seed of the run's keys.
       run_id: 16 hex digits, a hash of everything that determines the numbers.
       group: key of the cell's group.
+      evaluator: key of the program that evaluates it, which agents of equal policies share.
     """
 
     sweep: str
@@ -78,6 +79,7 @@ class Cell:
     seed: int
     run_id: str
     group: str
+    evaluator: str
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -222,13 +224,14 @@ def _resolve(sweep: Sweep) -> Iterator[tuple[str, Cell]]:
             policy = merge_configs(
                 ("agents", j, "policy"), sweep.defaults.policy, environment.policy, agent.policy
             )
-            common = {
+            evaluation_content = {
                 "environment": identity,
-                "agent": agent.name,
-                "numerics": registry.agents.load(agent.name).NUMERICS,
                 "policy": policy.identity(),
                 "evaluation_episodes": evaluation.episodes,
             }
+            evaluator = digest(evaluation_content)
+            numerics = registry.agents.load(agent.name).NUMERICS
+            common = {**evaluation_content, "agent": agent.name, "numerics": numerics}
             for k, variant in enumerate(variants[j]):
                 config = None if environment.agents else configs.get((j, k))
                 config = config or resolve_settings(sweep, i, j, variant)
@@ -259,6 +262,7 @@ def _resolve(sweep: Sweep) -> Iterator[tuple[str, Cell]]:
                         seed=-1,
                         run_id="",
                         group=group,
+                        evaluator=evaluator,
                     ),
                 )
 

@@ -23,7 +23,7 @@ from rl_es.sweep.queue import (
 )
 from rl_es.sweep.runs import ActiveRun, GroupRecord
 from rl_es.sweep.store import Store, cell_reason
-from rl_es.training.compilation import Program
+from rl_es.training.program import Program
 from rl_es.training.resources import DEFAULT_RESOURCES, Resources
 
 

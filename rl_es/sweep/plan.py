@@ -22,17 +22,18 @@ from rl_es import registry
 from rl_es.config import split_traced
 from rl_es.interfaces import Limit
 from rl_es.sweep.cells import Group, expand_cells, group_cells
-from rl_es.sweep.queue import PlacedGroup, compile_group, evaluation_key, make_placed_group
+from rl_es.sweep.queue import PlacedGroup, compile_group, make_placed_group
 from rl_es.sweep.runs import MAX_STEPS
 from rl_es.sweep.schema import Sweep
 from rl_es.sweep.store import RunProgress
 from rl_es.sweep.surfaces import SurfaceRequest, requested_surfaces
-from rl_es.training.compilation import Compiler, Program
+from rl_es.training.program import Compiler, Program
 from rl_es.training.resources import Resources
 
 PROBE_SECONDS = 1.5
-# Seconds to trace a program and to load it from the cache, as a multiple of those to trace it.
-CACHED_COMPILE_FACTOR = 1.3
+# Seconds of a start with all of a group in the cache, as a multiple of those of the tracing that no
+# cache saves.
+CACHED_COMPILE_FACTOR = 2.0
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def _count(group: Group, work: PlacedGroup | None, evaluations: set[Any]) -> Gro
     if work is None:
         return GroupCounts(None, None, None, env_steps, budget.generations)
     placement, steps = work.place.placement, work.training.generation_steps
-    evaluation = (evaluation_key(group.cells[0]), work.lanes, placement.runs, placement.shards)
+    evaluation = (group.cells[0].evaluator, work.lanes, placement.runs, placement.shards)
     programs = 2 if evaluation in evaluations else 3
     evaluations.add(evaluation)
     generations = budget.generations

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
+from rl_es import registry
 from rl_es.config import split_traced
 from rl_es.errors import Interrupted, UserError
 from rl_es.evolution.perturbation import PAIRS_PER_KEY
@@ -18,7 +19,9 @@ from rl_es.results.files import claim_holder
 from rl_es.sweep.cells import Cell, Group
 from rl_es.sweep.progress import Progress
 from rl_es.sweep.store import GroupClaim, Store
-from rl_es.training.compilation import Compiler, Program, lane_axis
+from rl_es.training.compilation import lane_axis
+from rl_es.training.export_cache import Exporter
+from rl_es.training.program import Compiler, Exporters, Program
 from rl_es.training.resources import GroupPlacement, Resources, pair_bytes, place_group
 from rl_es.training.task import Task, TrainingSetup, make_training_setup
 
@@ -99,10 +102,21 @@ def shrink_placement(work: PlacedGroup, resources: Resources) -> PlacedGroup | N
     return shrunk if shrunk.place.placement.chunks > placement.chunks else None
 
 
-def evaluation_key(cell: Cell) -> tuple[str, ...]:
-    """Returns a key that is equal for groups that can share one evaluation program."""
-    world = sorted(cell.env_options.items()), cell.wrappers, cell.policy, cell.evaluation.episodes
-    return (cell.env_name, repr(world))
+def group_exporters(work: PlacedGroup) -> Exporters:
+    """Returns how a group's functions are exported; the cache is used for this package's code only.
+
+    What a plug-in does may depend on more than its settings, such as a file that it reads.
+    """
+    cell = work.group.cells[0]
+    is_own = registry.is_own_environment(cell.env_name) and cell.policy.network_code is None
+    settings = sorted(split_traced(cell.config)[1])
+    place = [work.lanes, repr(work.place.placement)]
+    return Exporters(
+        Exporter(
+            ["advance", cell.group, settings, place], is_own and registry.agents.is_own(cell.agent)
+        ),
+        Exporter(["evaluate", cell.evaluator, place], is_own),
+    )
 
 
 def compile_group(compiler: Compiler, work: PlacedGroup) -> Program:
@@ -114,8 +128,9 @@ def compile_group(compiler: Compiler, work: PlacedGroup) -> Program:
         traced,
         work.lanes,
         training.evaluate,
-        evaluation_key(cell),
+        cell.evaluator,
         work.place.placement,
+        group_exporters(work),
     )
 
 

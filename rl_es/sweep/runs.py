@@ -29,7 +29,7 @@ from rl_es.results import manifest, tables
 from rl_es.sweep.cells import Cell
 from rl_es.sweep.progress import CellReport, Progress
 from rl_es.sweep.store import RunProgress, Store, cell_origin
-from rl_es.training.compilation import Program
+from rl_es.training.program import Program
 from rl_es.training.resources import CHECKPOINT_SECONDS
 from rl_es.training.sharding import to_host
 

@@ -236,7 +236,7 @@ def train_once() -> Outcome:
     from rl_es.config import split_traced
     from rl_es.interfaces import Limit
     from rl_es.rollout.config import PolicyConfig, WrapperConfig
-    from rl_es.training.compilation import Compiler
+    from rl_es.training.program import Compiler
     from rl_es.training.task import Task, make_training_setup
 
     task = Task.from_options(

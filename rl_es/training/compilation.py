@@ -1,26 +1,21 @@
-"""Compiles learners: jax's settings, one compiled function, and the program of a group of runs.
+"""Sets up jax, and compiles functions.
 
-`prepare_jax` sets up jax and the persistent cache of compiled programs. `compile_function` is the
-only place where a function is lowered and compiled. `Compiler` compiles what a group runs to a
-`Program`: functions of plain host arrays with a leading lane axis.
-
-Lanes are runs that share the program; they differ in seed and traced settings. With one lane a
-device its functions are called run after run; with more lanes they are vmapped, and each lane stops
-at its own limit. A `Placement` says where lanes and populations lie. Random keys inside a state are
-carried as integers, so that a state can be saved as it is.
+`prepare_jax` sets up jax and the persistent cache of compiled programs. `lower_function` and
+`LoweredFunction.compile` are the only places where a function is lowered and compiled;
+`compile_function` does both. `rl_es.training.program` compiles what a group of runs needs.
 """
 
 import contextlib
 import errno
-import math
 import os
 import sys
 import tempfile
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +23,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import platformdirs
-from jax.extend.core import Literal
 
 from rl_es.errors import UserError, brief, short_reason
-from rl_es.interfaces import Hyper, Learner, Limit, Rows, Snapshot
-from rl_es.training.sharding import ONE_DEVICE, Placement, shard_shapes
+from rl_es.interfaces import Hyper
+from rl_es.training.export_cache import Exporter
 
 LANES = "lanes"  # the name of the vmapped axis over runs
-MAX_EVALUATION_PROGRAMS = 8  # programs that are kept for further groups
 _EVALUATION = 0x65766C  # folded into a seed's key, so that evaluation never shares training's keys
 _STDERR_LOCK = threading.RLock()
-
-State = Any  # a learner's state with a leading lane axis, keys as integers
 
 
 def cache_folder() -> Path:
@@ -151,65 +142,6 @@ def suppress_loader_messages() -> Iterator[None]:
                     os.write(2, line)
 
 
-def dependent_variables(program: Any, inputs: Iterable[Any]) -> set[Any]:
-    """Returns the variables of a jaxpr that depend on some of its inputs, these included."""
-    dependents = {*inputs}
-    for equation in program.eqns:
-        if any(not isinstance(x, Literal) and x in dependents for x in equation.invars):
-            dependents.update(equation.outvars)
-    return dependents
-
-
-# Operations that XLA fuses into those that use their outputs.
-FUSED = set(
-    [
-        "add",
-        "broadcast_in_dim",
-        "convert_element_type",
-        "copy",
-        "div",
-        "exp",
-        "exp2",
-        "integer_pow",
-        "log",
-        "max",
-        "min",
-        "mul",
-        "neg",
-        "reshape",
-        "rsqrt",
-        "select_n",
-        "sqrt",
-        "square",
-        "squeeze",
-        "sub",
-        "transpose",
-    ]
-)
-
-
-def largest_array(program: Any) -> int:
-    """Returns the bytes of the largest array that a jaxpr has to hold, in functions inside it too.
-
-    Outputs of elementwise operations do not count, such as all members' outer products in a sum.
-    """
-    largest = 0
-    for equation in program.eqns:
-        inner = jax.tree.leaves([*equation.params.values()], is_leaf=_is_program)
-        programs = [getattr(value, "jaxpr", value) for value in inner if _is_program(value)]
-        largest = max([largest, *map(largest_array, programs)])
-        if programs or equation.primitive.name in FUSED:
-            continue
-        arrays = [variable.aval for variable in equation.outvars]
-        sizes = [math.prod(a.shape) * a.dtype.itemsize for a in arrays if hasattr(a, "dtype")]
-        largest = max([largest, *sizes])
-    return largest
-
-
-def _is_program(value: Any) -> bool:
-    return hasattr(value, "eqns") or hasattr(getattr(value, "jaxpr", None), "eqns")
-
-
 @dataclass(frozen=True)
 class CompiledFunction:
     """A compiled function, and what its compilation took.
@@ -228,6 +160,71 @@ class CompiledFunction:
     compile_seconds: float
 
 
+@dataclass(frozen=True)
+class LoweredFunction:
+    """A function as XLA's input.
+
+    Attributes:
+      lowering: what jax made of it.
+      trace_seconds: as in `CompiledFunction`.
+      adapt: returns the compiled function for other arguments, such as pytrees for lists.
+    """
+
+    lowering: Any
+    trace_seconds: float
+    adapt: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda call: call
+
+    def compile(self) -> CompiledFunction:
+        """Compiles the function, or loads it from the cache, within `suppress_loader_messages`."""
+        start = time.perf_counter()
+        program = self.lowering.compile()
+        compile_seconds = time.perf_counter() - start
+        call, memory_bytes = self.adapt(program), _memory_bytes(program)
+        return CompiledFunction(call, memory_bytes, self.trace_seconds, compile_seconds)
+
+    def compile_in_thread(self) -> Callable[[], CompiledFunction]:
+        """Starts to compile the function; returns a function that waits for the result.
+
+        The thread does not delay the end of the process.
+        """
+        future = Future[CompiledFunction]()
+
+        def run() -> None:
+            try:
+                future.set_result(self.compile())
+            except BaseException as error:
+                future.set_exception(error)
+
+        threading.Thread(target=run, daemon=True).start()
+        return future.result
+
+
+def lower_with_outputs(function: Callable[..., Any], *shapes: Any) -> tuple[LoweredFunction, Any]:
+    """Lowers a function that is traced once; returns the shapes of what it returns, too."""
+    start = time.perf_counter()
+    with float32_products():
+        traced = jax.jit(function).trace(*shapes)
+        lowering = traced.lower()
+    return LoweredFunction(lowering, time.perf_counter() - start), traced.out_info
+
+
+def lower_function(
+    function: Callable[..., Any],
+    *shapes: Any,
+    donate: tuple[int, ...] = (),
+    exporter: Exporter | None = None,
+) -> LoweredFunction:
+    """Traces and lowers a pure function; the arguments are those of `compile_function`."""
+    start = time.perf_counter()
+    with float32_products():
+        if exporter is not None:
+            function = exporter(function, *shapes)
+            if exporter.keeps:
+                start = time.perf_counter()
+        lowering = jax.jit(function, donate_argnums=donate).lower(*shapes)
+    return LoweredFunction(lowering, time.perf_counter() - start)
+
+
 def compile_function(
     function: Callable[..., Any], *shapes: Any, donate: tuple[int, ...] = ()
 ) -> CompiledFunction:
@@ -238,15 +235,9 @@ def compile_function(
       shapes: one pytree per argument, of arrays or `jax.ShapeDtypeStruct`.
       donate: numbers of the arguments that a call consumes.
     """
-    start = time.perf_counter()
-    with float32_products():
-        lowering = jax.jit(function, donate_argnums=donate).lower(*shapes)
-    trace_seconds = time.perf_counter() - start
+    lowered_function = lower_function(function, *shapes, donate=donate)
     with suppress_loader_messages():
-        start = time.perf_counter()
-        program = lowering.compile()
-        compile_seconds = time.perf_counter() - start
-    return CompiledFunction(program, _memory_bytes(program), trace_seconds, compile_seconds)
+        return lowered_function.compile()
 
 
 def _memory_bytes(program: Any) -> int:
@@ -298,156 +289,3 @@ def data_to_keys(tree: Any, shapes: Any) -> Any:
     return jax.tree.map(
         lambda leaf, shape: jax.random.wrap_key_data(leaf) if _is_key(shape) else leaf, tree, shapes
     )
-
-
-@dataclass
-class Program:
-    """The compiled functions of a group.
-
-    Attributes:
-      lanes: number of runs that each call handles (L).
-      init: (seeds [L] uint32, settings {name: [L]}) -> state.
-      advance: (state, Limit of [L] each) -> (state, Rows of [L] each). Consumes the state.
-      snapshot: state -> Snapshot, leaves [L, ...].
-      evaluate: (seeds [L] uint32, Snapshot) -> returns [L, E].
-      compile_seconds: time of the whole compilation, tracing included.
-      trace_seconds: time of tracing, which no cache saves.
-      memory_bytes: memory of the largest of its functions, by XLA's own account.
-      compilations: number of functions that were compiled for it.
-      state_shape: shapes of the state.
-    """
-
-    lanes: int
-    init: Callable[..., State]
-    advance: Callable[..., tuple[State, Rows]]
-    snapshot: Callable[[State], Snapshot]
-    evaluate: Callable[..., Any]
-    compile_seconds: float
-    trace_seconds: float
-    memory_bytes: int
-    compilations: int
-    state_shape: Any = field(repr=False)
-
-
-class Compiler:
-    """Compiles learners, and shares one evaluation program among learners of equal policies.
-
-    Only the latest evaluation programs are kept, so that memory does not grow with the length of a
-    sweep: its groups come environment by environment.
-    """
-
-    def __init__(self) -> None:
-        """Starts without evaluation programs."""
-        self._evaluations: dict[Any, CompiledFunction] = {}  # the latest last
-
-    def compile(
-        self,
-        learner: Learner,
-        settings: Mapping[str, float],
-        lanes: int,
-        evaluate: Callable[..., Any],
-        evaluation_key: Any,
-        placement: Placement = ONE_DEVICE,
-    ) -> Program:
-        """Compiles a group's functions.
-
-        Args:
-          learner: built for this number of lanes (`lane_axis`) and this placement.
-          settings: the traced settings, for their names.
-          lanes: runs handled at once; a multiple of the devices that share them.
-          evaluate: (key, Snapshot) -> returns [E], of one lane.
-          evaluation_key: hashable; groups with an equal key share the evaluation program.
-          placement: the devices of the group.
-        """
-        start = time.perf_counter()
-        group = _GroupFunctions(learner, settings, lanes, placement)
-        shapes_seconds = time.perf_counter() - start
-        new = [group.compile_init(), group.compile_advance()]
-        init, advance = new
-        key = (evaluation_key, lanes, placement.runs, placement.shards)
-        if key not in self._evaluations:
-            self._evaluations[key] = group.compile_evaluation(evaluate)
-            new.append(self._evaluations[key])
-        evaluation = self._move_to_end(key)
-        return Program(
-            lanes,
-            init=placement.accept_host_arrays(init.call, group.seeds, group.hyper),
-            advance=placement.accept_host_arrays(advance.call, group.state, group.limit),
-            snapshot=learner.snapshot,
-            evaluate=placement.accept_host_arrays(evaluation.call, group.seeds, group.snapshot),
-            compile_seconds=time.perf_counter() - start,
-            trace_seconds=shapes_seconds + sum(function.trace_seconds for function in new),
-            memory_bytes=max(function.memory_bytes for function in (init, advance, evaluation)),
-            compilations=len(new),
-            state_shape=group.state,
-        )
-
-    def _move_to_end(self, key: Any) -> CompiledFunction:
-        """Makes an evaluation program the latest and returns it; the oldest ones are dropped."""
-        evaluation = self._evaluations[key] = self._evaluations.pop(key)
-        for oldest in list(self._evaluations)[:-MAX_EVALUATION_PROGRAMS]:
-            del self._evaluations[oldest]
-        return evaluation
-
-
-class _GroupFunctions:
-    """The functions of a group over its lanes and devices, and the shapes of their arguments.
-
-    Attributes:
-      seeds: shape of the runs' seeds [L].
-      hyper: shapes of their traced settings, {name: [L]}.
-      limit: shape of the `Limit` of a call, [L] each.
-      state: shapes of the learner's state, keys as integers.
-      snapshot: shapes of the snapshot that is evaluated.
-    """
-
-    def __init__(
-        self, learner: Learner, settings: Mapping[str, float], lanes: int, placement: Placement
-    ):
-        self._learner, self._placement = learner, placement
-        self._device_lanes = lanes // placement.runs
-        seed, number = (jax.ShapeDtypeStruct((), dtype) for dtype in (jnp.uint32, jnp.float32))
-        self._lane_state = shard_shapes(self._start, seed, dict.fromkeys(settings, number))
-
-        def lane_array(dtype: Any) -> Any:
-            return placement.with_shardings(jax.ShapeDtypeStruct((lanes,), dtype), False)
-
-        self.seeds = lane_array(jnp.uint32)
-        self.hyper = {name: lane_array(jnp.float32) for name in settings}
-        self.limit = Limit(lane_array(jnp.int32), lane_array(jnp.int32))
-        pairwise = learner.pairwise
-        self._init = self._over_lanes(
-            lambda seed, hyper: keys_to_data(self._start(seed, hyper)), (False, False), pairwise
-        )
-        state = jax.eval_shape(self._init, self.seeds, self.hyper)
-        self.state = placement.with_shardings(state, pairwise)
-        snapshot = jax.eval_shape(learner.snapshot, self.state)
-        self.snapshot = placement.with_shardings(snapshot, False)
-
-    def _start(self, seed: Any, hyper: Any) -> Any:
-        return self._learner.init(jax.random.key(seed), hyper)
-
-    def _over_lanes(
-        self, function: Callable[..., Any], inputs: Any, outputs: Any
-    ) -> Callable[..., Any]:
-        lanes = vmap_lanes(function, self._device_lanes)
-        return self._placement.shard_map(lanes, inputs, outputs)
-
-    def compile_init(self) -> CompiledFunction:
-        return compile_function(self._init, self.seeds, self.hyper)
-
-    def compile_advance(self) -> CompiledFunction:
-        def advance(state: Any, limit: Limit) -> Any:
-            state, rows = self._learner.advance(data_to_keys(state, self._lane_state), limit)
-            return keys_to_data(state), rows
-
-        pairwise = self._learner.pairwise
-        over_lanes = self._over_lanes(advance, (pairwise, False), (pairwise, False))
-        return compile_function(over_lanes, self.state, self.limit, donate=(0,))
-
-    def compile_evaluation(self, evaluate: Callable[..., Any]) -> CompiledFunction:
-        def evaluate_seed(seed: Any, snapshot: Snapshot) -> Any:
-            return evaluate(key_for_evaluation(seed), snapshot)
-
-        over_lanes = self._over_lanes(evaluate_seed, (False, False), False)
-        return compile_function(over_lanes, self.seeds, self.snapshot)

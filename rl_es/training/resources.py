@@ -26,12 +26,8 @@ from rl_es.evolution.perturbation import PAIRS_PER_KEY
 from rl_es.interfaces import Episode, Learner, Persistent
 from rl_es.rollout.unroll import start_particle
 from rl_es.training import multihost
-from rl_es.training.compilation import (
-    dependent_variables,
-    largest_array,
-    scalar_leaves,
-    suppress_loader_messages,
-)
+from rl_es.training.compilation import scalar_leaves, suppress_loader_messages
+from rl_es.training.jaxprs import dependent_variables, largest_array
 from rl_es.training.learner import Evolution
 from rl_es.training.population import PopulationLearner
 from rl_es.training.sharding import Placement, fewest_chunks

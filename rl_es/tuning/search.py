@@ -27,7 +27,8 @@ from rl_es.sweep.queue import (
 from rl_es.sweep.schema import AgentEntry, EnvironmentEntry, Sweep
 from rl_es.sweep.store import Store
 from rl_es.sweep.variants import Variant
-from rl_es.training.compilation import Program, prepare_jax
+from rl_es.training.compilation import prepare_jax
+from rl_es.training.program import Program
 from rl_es.training.resources import DEFAULT_RESOURCES, Resources
 from rl_es.tuning.studies import STARTUP_TRIALS, import_optuna, make_studies, next_trial
 from rl_es.tuning.trials import TrialRecord, write_trials

@@ -21,8 +21,8 @@ from rl_es.interfaces import Limit, Members, ProblemSpec, Segment
 from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.evaluation import make_evaluator
 from rl_es.rollout.policy import make_policy
-from rl_es.training.compilation import Compiler
 from rl_es.training.learner import Evolution
+from rl_es.training.program import Compiler
 from rl_es.training.sharding import Placement, to_host
 from tests.toys import Letters
 

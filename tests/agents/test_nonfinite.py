@@ -12,8 +12,8 @@ from rl_es import registry
 from rl_es.config import split_traced
 from rl_es.interfaces import Limit, ProblemSpec
 from rl_es.rollout.evaluation import make_evaluator
-from rl_es.training.compilation import Compiler
 from rl_es.training.learner import Evolution
+from rl_es.training.program import Compiler
 from rl_es.training.sharding import Placement, to_host
 from tests.toys import Breaking, ParameterPolicy
 

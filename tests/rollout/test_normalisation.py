@@ -21,8 +21,8 @@ from rl_es.rollout.normalisation import (
     normalise,
 )
 from rl_es.rollout.policy import make_policy
-from rl_es.training.compilation import Compiler
 from rl_es.training.learner import Evolution
+from rl_es.training.program import Compiler
 from rl_es.training.sharding import Placement, to_host
 
 rng = np.random.default_rng(0)

@@ -21,14 +21,9 @@ from rl_es.evolution.strategy import EvolutionStrategy
 from rl_es.interfaces import EnvSpec, Episode, Limit, Observation, Persistent, Transition
 from rl_es.rollout.evaluation import make_evaluator
 from rl_es.training import checkpoint
-from rl_es.training.compilation import (
-    Compiler,
-    Program,
-    lane_axis,
-    prepare_jax,
-    suppress_loader_messages,
-)
+from rl_es.training.compilation import lane_axis, prepare_jax, suppress_loader_messages
 from rl_es.training.learner import Evolution
+from rl_es.training.program import Compiler, Program
 from tests.toys import Drift, ParameterPolicy
 
 SETTINGS = dict(lr=0.1, lr_decay=1.0, sigma=0.3, sigma_decay=1.0, momentum=0.0, weight_decay=0.0)

@@ -11,7 +11,7 @@ from jax import Array
 
 from rl_es.errors import UserError
 from rl_es.interfaces import Episode, Hyper, Limit, Params, Persistent
-from rl_es.training.compilation import largest_array
+from rl_es.training.jaxprs import largest_array
 from rl_es.training.population import PopulationLearner
 from rl_es.training.resources import PairBytes, Resources, pair_bytes, place_group
 from rl_es.training.sharding import PopulationSharding

@@ -15,8 +15,8 @@ from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.evaluation import make_evaluator
 from rl_es.rollout.policy import make_policy
 from rl_es.rollout.wrappers import TimeLimit
-from rl_es.training.compilation import Compiler, Program
 from rl_es.training.learner import Evolution
+from rl_es.training.program import Compiler, Program
 from rl_es.training.resources import pair_bytes
 from rl_es.training.sharding import Placement, PopulationSharding, fewest_chunks, to_host
 from tests.toys import Letters
