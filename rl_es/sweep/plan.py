@@ -42,7 +42,7 @@ class GroupCounts:
 
     Attributes:
       programs: programs compiled for the group: init, advance and, unless an earlier group shares
-        it, evaluate; None where a library is missing.
+        them, initial parameters and evaluate; None where a library is missing.
       parameters: number of parameters that are evolved; None where a library is missing.
       generation_steps: most environment steps of a generation of one run; None where a library is
         missing.
@@ -168,20 +168,23 @@ def missing_extra(group: Group) -> str | None:
 
 def count_groups(groups: Sequence[Group], works: Sequence[PlacedGroup | None]) -> list[GroupCounts]:
     """Returns the counts of each group, in order."""
-    evaluations: set[Any] = set()
-    return [_count(group, work, evaluations) for group, work in zip(groups, works, strict=True)]
+    shared: set[Any] = set()
+    return [_count(group, work, shared) for group, work in zip(groups, works, strict=True)]
 
 
-def _count(group: Group, work: PlacedGroup | None, evaluations: set[Any]) -> GroupCounts:
-    """Returns the counts of a group, and adds its evaluation to those of earlier groups."""
+def _count(group: Group, work: PlacedGroup | None, shared: set[Any]) -> GroupCounts:
+    """Returns the counts of a group, and adds its shared programs to those of earlier groups."""
     budget, runs = group.cells[0].budget, len(group.cells)
     env_steps = None if budget.env_steps is None else runs * budget.env_steps
     if work is None:
         return GroupCounts(None, None, None, env_steps, budget.generations)
     placement, steps = work.place.placement, work.training.generation_steps
-    evaluation = (group.cells[0].evaluator, work.lanes, placement.runs, placement.shards)
-    programs = 2 if evaluation in evaluations else 3
-    evaluations.add(evaluation)
+    key = (group.cells[0].evaluator, work.lanes, placement.runs, placement.shards)
+    shareable = {("evaluate", key)}
+    if hasattr(work.training.learner, "initial_params"):
+        shareable.add(("params", key))
+    programs = 2 + len(shareable - shared)
+    shared |= shareable
     generations = budget.generations
     if budget.env_steps is not None:
         generations = math.ceil(budget.env_steps / steps)

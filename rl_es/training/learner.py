@@ -39,6 +39,7 @@ from rl_es.interfaces import (
     Limit,
     Memory,
     Noise,
+    Params,
     Policy,
     Rows,
     Segment,
@@ -234,9 +235,20 @@ class Evolution:
         marks: dict[str, Any] = {name: name in names for name in TrainState.__dataclass_fields__}
         return TrainState(**marks)
 
-    def init(self, key: Array, hyper: Hyper) -> TrainState:
-        """Returns the state before the first generation. Consumes `key`."""
-        params_key, run_key = jax.random.split(key)
+    def initial_params(self, key: Array) -> Params:
+        """Returns the policy's parameters that `init` draws of the same key."""
+        return self.policy.init(jax.random.split(key)[0])
+
+    def init(self, key: Array, hyper: Hyper, params: Params | None = None) -> TrainState:
+        """Returns the state before the first generation. Consumes `key`.
+
+        Args:
+          key: the run's key.
+          hyper: the traced settings.
+          params: what `initial_params` returns of the key, if it is known.
+        """
+        run_key = jax.random.split(key)[1]
+        params = self.initial_params(key) if params is None else params
         pairs = self.sharding.local_pairs(self.pairs)
         statistics = None
         if self.normalise_observations:
@@ -244,7 +256,7 @@ class Evolution:
         return TrainState(
             key=run_key,
             generation=jnp.zeros((), jnp.int32),
-            agent=self.agent.init(self.policy.init(params_key), hyper),
+            agent=self.agent.init(params, hyper),
             memory=self.agent.remember(pairs),
             particles=self.unroller.particles(self.sharding.local_slice(jnp.arange(self.pairs))),
             fresh=jnp.ones((pairs,), bool),

@@ -148,14 +148,18 @@ class PopulationLearner:
         """Returns the same learner for lanes vmapped under this axis name and sharded pairs."""
         return replace(self, lane_axis=lane_axis, sharding=sharding)
 
-    def init(self, key: Array, hyper: Hyper) -> PopulationState:
-        """Returns the state before the first generation. Consumes `key`."""
-        params_key, run_key = jax.random.split(key)  # parameters as an evolution strategy's
-        strategy_key, run_key = jax.random.split(run_key)
+    def initial_params(self, key: Array) -> Params:
+        """Returns the policy's parameters that `init` draws of the key: an evolution strategy's."""
+        return self.policy.init(jax.random.split(key)[0])
+
+    def init(self, key: Array, hyper: Hyper, params: Params | None = None) -> PopulationState:
+        """Returns the state before the first generation; arguments as in `Evolution.init`."""
+        strategy_key, run_key = jax.random.split(jax.random.split(key)[1])
+        params = self.initial_params(key) if params is None else params
         statistics = None
         if self.normalise_observations:
             statistics = initial_statistics(self.env, self.policy)
-        strategy = self.strategy.init(strategy_key, self.policy.init(params_key), hyper)
+        strategy = self.strategy.init(strategy_key, params, hyper)
         return PopulationState(
             key=run_key,
             generation=jnp.zeros((), jnp.int32),

@@ -5,7 +5,7 @@ device its functions are called run after run; with more lanes they are vmapped,
 at its own limit. A `Placement` says where lanes and populations lie. Random keys inside a state are
 carried as integers, so that a state can be saved as it is.
 
-What several agents of an environment share is compiled once: the evaluation of equal policies.
+What several agents of an environment share is compiled once: initial parameters and evaluation.
 """
 
 import time
@@ -79,15 +79,15 @@ class Exporters:
 
 
 class Compiler:
-    """Compiles learners, and shares one evaluation program among learners of equal policies.
+    """Compiles learners, and shares among learners of equal policies what they have in common.
 
-    Only the latest evaluation programs are kept, so that memory does not grow with the length of a
+    Only the latest shared programs are kept, so that memory does not grow with the length of a
     sweep: its groups come environment by environment.
     """
 
     def __init__(self) -> None:
-        """Starts without evaluation programs."""
-        self._evaluations: dict[Any, CompiledFunction] = {}  # the latest last
+        """Starts without shared programs."""
+        self._shared: dict[Any, dict[str, CompiledFunction]] = {}  # the latest last
 
     def compile(
         self,
@@ -106,42 +106,49 @@ class Compiler:
           settings: the traced settings, for their names.
           lanes: runs handled at once; a multiple of the devices that share them.
           evaluate: (key, Snapshot) -> returns [E], of one lane.
-          evaluation_key: hashable; groups with an equal key share the evaluation program.
+          evaluation_key: hashable; groups with an equal key, of equal policies, share programs.
           placement: the devices of the group.
           exporters: how its functions are exported.
         """
         start = time.perf_counter()
         group = _GroupFunctions(learner, settings, lanes, placement)
-        key = (evaluation_key, lanes, placement.runs, placement.shards)
+        shared = self._shared_programs((evaluation_key, lanes, placement.runs, placement.shards))
         with suppress_loader_messages():
-            results = [group.init.compile_in_thread()]
-            results.append(group.lower_advance(exporters.advance).compile_in_thread())
-            if key not in self._evaluations:
+            results = {"init": group.init.compile_in_thread()}
+            if group.params is not None and "params" not in shared:
+                results["params"] = group.lower_params().compile_in_thread()
+            results["advance"] = group.lower_advance(exporters.advance).compile_in_thread()
+            if "evaluate" not in shared:
                 evaluation = group.lower_evaluation(evaluate, exporters.evaluate).compile()
-                self._evaluations[key] = evaluation
-                results.append(lambda: evaluation)
-            new = [result() for result in results]
-        init, advance = new[:2]
-        evaluation = self._move_to_end(key)
+                results["evaluate"] = lambda: evaluation
+            new = {name: result() for name, result in results.items()}
+        shared |= {name: new[name] for name in ("params", "evaluate") if name in new}
+        programs = {**shared, **new}
+
+        def call(name: str, *shapes: Any) -> Callable[..., Any]:
+            return placement.accept_host_arrays(programs[name].call, *shapes)
+
+        init = call("init", group.seeds, group.hyper, group.params)
+        params = None if group.params is None else call("params", group.seeds)
         return Program(
             lanes,
-            init=placement.accept_host_arrays(init.call, group.seeds, group.hyper),
-            advance=placement.accept_host_arrays(advance.call, group.state, group.limit),
+            init=lambda seeds, hyper: init(seeds, hyper, params and params(seeds)),
+            advance=call("advance", group.state, group.limit),
             snapshot=learner.snapshot,
-            evaluate=placement.accept_host_arrays(evaluation.call, group.seeds, group.snapshot),
+            evaluate=call("evaluate", group.seeds, group.snapshot),
             compile_seconds=time.perf_counter() - start,
-            trace_seconds=sum(function.trace_seconds for function in new),
-            memory_bytes=max(function.memory_bytes for function in (init, advance, evaluation)),
+            trace_seconds=sum(function.trace_seconds for function in new.values()),
+            memory_bytes=max(function.memory_bytes for function in programs.values()),
             compilations=len(new),
             state_shape=group.state,
         )
 
-    def _move_to_end(self, key: Any) -> CompiledFunction:
-        """Makes an evaluation program the latest and returns it; the oldest ones are dropped."""
-        evaluation = self._evaluations[key] = self._evaluations.pop(key)
-        for oldest in list(self._evaluations)[:-MAX_EVALUATION_PROGRAMS]:
-            del self._evaluations[oldest]
-        return evaluation
+    def _shared_programs(self, key: Any) -> dict[str, CompiledFunction]:
+        """Makes the shared programs of a key the latest and returns them; drops the oldest."""
+        programs = self._shared[key] = self._shared.pop(key, {})
+        for oldest in list(self._shared)[:-MAX_EVALUATION_PROGRAMS]:
+            del self._shared[oldest]
+        return programs
 
 
 class _GroupFunctions:
@@ -154,7 +161,10 @@ class _GroupFunctions:
       seeds: shape of the runs' seeds [L].
       hyper: shapes of their traced settings, {name: [L]}.
       limit: shape of the `Limit` of a call, [L] each.
-      init: the function that starts the runs, lowered. Tracing it gives the shapes of the state.
+      params: shapes of the initial parameters, which learners of equal policies share; None for a
+        learner without `initial_params`.
+      init: the function (seeds, hyper, params) that starts the runs, lowered. Tracing it gives the
+        shapes of the state.
       state: shapes of the learner's state, keys as integers.
       snapshot: shapes of the snapshot that is evaluated.
     """
@@ -174,14 +184,22 @@ class _GroupFunctions:
         self.limit = Limit(lane_array(jnp.int32), lane_array(jnp.int32))
         pairwise = learner.pairwise
 
-        def start(seed: Any, hyper: Any) -> Any:
-            state = learner.init(jax.random.key(seed), hyper)
+        self.params: Any = None
+        if hasattr(learner, "initial_params"):
+            shapes = learner.policy.parameters.shapes  # pyright: ignore[reportAttributeAccessIssue]
+            lane_shapes = jax.tree.map(
+                lambda leaf: jax.ShapeDtypeStruct((lanes, *leaf.shape), leaf.dtype), shapes
+            )
+            self.params = placement.with_shardings(lane_shapes, False)
+
+        def start(seed: Any, hyper: Any, params: Any) -> Any:
+            known = () if params is None else (params,)
+            state = learner.init(jax.random.key(seed), hyper, *known)
             self._lane_state = jax.tree.map(jax.typeof, state)
             return keys_to_data(state)
 
-        self.init, state = lower_with_outputs(
-            self._over_lanes(start, (False, False), pairwise), self.seeds, self.hyper
-        )
+        over_lanes = self._over_lanes(start, (False, False, False), pairwise)
+        self.init, state = lower_with_outputs(over_lanes, self.seeds, self.hyper, self.params)
         self.state = placement.with_shardings(state, pairwise)
         snapshot = jax.eval_shape(learner.snapshot, self.state)
         self.snapshot = placement.with_shardings(snapshot, False)
@@ -191,6 +209,12 @@ class _GroupFunctions:
     ) -> Callable[..., Any]:
         lanes = vmap_lanes(function, self._device_lanes)
         return self._placement.shard_map(lanes, inputs, outputs)
+
+    def lower_params(self) -> LoweredFunction:
+        def draw(seed: Any) -> Any:
+            return self._learner.initial_params(jax.random.key(seed))  # pyright: ignore
+
+        return lower_function(self._over_lanes(draw, (False,), False), self.seeds)
 
     def lower_advance(self, exporter: Exporter | None) -> LoweredFunction:
         def advance(state: Any, limit: Limit) -> Any:

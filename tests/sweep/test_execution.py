@@ -134,7 +134,7 @@ def test_manifest(once: tuple[Path, Any]) -> None:
 
 def test_as_many_compilations_as_planned_and_no_hidden_ones(once: tuple[Path, Any]) -> None:
     assert once[1].ours == {"compilation.py:compile": planned(sweep_of(TINY))}
-    assert planned(sweep_of(TINY)) == 2 * (3 + 2)  # an environment's agents share the evaluation
+    assert planned(sweep_of(TINY)) == 2 * (4 + 2)  # agents share initial parameters and evaluation
 
 
 def test_more_seeds_and_learning_rates_compile_nothing_more(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_more_seeds_and_learning_rates_compile_nothing_more(tmp_path: Path) -> N
     with Compilations() as compilations:
         ran(tmp_path, sweep)
     assert len(tables.load_tables(tmp_path)[1]) == 30
-    assert compilations.ours == {"compilation.py:compile": 3}
+    assert compilations.ours == {"compilation.py:compile": 4}
 
 
 def test_a_second_call_does_nothing(once: tuple[Path, Any]) -> None:
@@ -167,7 +167,7 @@ def test_runs_that_share_a_call_are_those_that_run_alone(agent: str, tmp_path: P
     alone = ran(tmp_path / "alone", sweep_of(ONE, *changes))
     with Compilations() as compilations:
         shared = ran(tmp_path / "together", sweep_of(ONE, *changes), lanes=3)
-    assert compilations.ours == {"compilation.py:compile": 3}
+    assert compilations.ours == {"compilation.py:compile": 4}
     alike(alone, shared, but=("lanes",))
     (left, first), (right, second) = tables.load_tables(alone), tables.load_tables(shared)
     assert (right.lanes == 3).all() and (second.lanes == 3).all() and (first.lanes == 1).all()

@@ -41,7 +41,7 @@ def counts(*assignments: str) -> Sequence[GroupCounts]:
 
 
 def test_budget_in_generations() -> None:
-    assert counts() == [GroupCounts(3, PLANNED_PARAMETERS, 16 * 20, 3 * 2 * 16 * 20, 2)]
+    assert counts() == [GroupCounts(4, PLANNED_PARAMETERS, 16 * 20, 3 * 2 * 16 * 20, 2)]
 
 
 def test_episodes_of_a_member() -> None:
@@ -68,20 +68,20 @@ def test_windows_and_the_centres_of_truncated_es() -> None:
 @pytest.mark.parametrize(
     ("assignment", "programs"),
     [
-        ("agents=[eggroll, {name: pes, with: {window: 5}}, full_rank_es]", [3, 2, 2]),
-        ("agents=[eggroll, {name: open_es, policy: {widths: [4]}}]", [3, 3]),
-        ("agents=[{name: eggroll, grid: {lr: [0.1, 0.2, 0.3]}}]", [3]),
-        ("agents=[{name: eggroll, grid: {rank: [1, 2]}}]", [3, 2]),
-        ("environments=[CartPole-v1, Pendulum-v1]", [3, 3]),
+        ("agents=[eggroll, {name: pes, with: {window: 5}}, full_rank_es]", [4, 2, 2]),
+        ("agents=[eggroll, {name: open_es, policy: {widths: [4]}}]", [4, 4]),
+        ("agents=[{name: eggroll, grid: {lr: [0.1, 0.2, 0.3]}}]", [4]),
+        ("agents=[{name: eggroll, grid: {rank: [1, 2]}}]", [4, 2]),
+        ("environments=[CartPole-v1, Pendulum-v1]", [4, 4]),
         (
             "environments=[{name: Pendulum-v1, label: a}, {name: Pendulum-v1, label: b, "
             "evaluation: {episodes: 5}}, {name: Pendulum-v1, label: c, budget: {seconds: 1}, "
             "agents: {eggroll: {rank: 2}}}]",
-            [3, 3, 2],
+            [4, 4, 2],
         ),
     ],
 )
-def test_evaluation_is_compiled_once_where_it_is_the_same(
+def test_parameters_and_evaluation_are_compiled_once_where_they_are_the_same(
     assignment: str, programs: list[int]
 ) -> None:
     result = counts("defaults.agent={population: 16}", assignment)
@@ -91,7 +91,7 @@ def test_evaluation_is_compiled_once_where_it_is_the_same(
 def test_evaluations_of_more_lanes_are_not_shared() -> None:
     first, second = works(planned_sweep("agents=[eggroll, full_rank_es]"))
     wider = make_placed_group(second.group, Resources(lanes=3))
-    assert [count.programs for count in counts_of([first, wider])] == [3, 3]
+    assert [count.programs for count in counts_of([first, wider])] == [4, 4]
 
 
 def test_steps_are_those_that_a_run_takes(tmp_path: Path) -> None:

@@ -23,9 +23,9 @@ def test_shown_without_probing(capsys: pytest.CaptureFixture[str]) -> None:
     output = capsys.readouterr().out
     rows = [line.split() for line in output.splitlines() if line.startswith("Pendulum-v1 / ")]
     assert [row[2] for row in rows] == ["eggroll", "pes", "truncated_es"]
-    assert rows[0][3:] == ["3", "3", str(PLANNED_PARAMETERS), "640", "2"]
+    assert rows[0][3:] == ["3", "4", str(PLANNED_PARAMETERS), "640", "2"]
     total = 3 * 2 * (320 + 160 + 240)
-    assert f"9 cells in 3 groups, 7 compiled programs, {total:,} environment steps." in output
+    assert f"9 cells in 3 groups, 8 compiled programs, {total:,} environment steps." in output
     assert "Estimated" not in output and "compile " not in output
 
 
@@ -65,7 +65,7 @@ def test_several_files_are_totalled_for_a_stated_device(
     assert cli.main(["plan", *write_sweeps(tmp_path, "open_es"), "--steps-per-second", "1e4"]) == 0
     output = capsys.readouterr().out
     assert output.count("Estimated at 10,000 environment steps per second: 3 d 11 h for the") == 2
-    assert "2 sweeps: 6 cells in 2 groups, 6 compiled programs, 6,000,000,000 env" in output
+    assert "2 sweeps: 6 cells in 2 groups, 8 compiled programs, 6,000,000,000 env" in output
     assert "Estimated at 10,000 environment steps per second: 6 d 22 h for all sweeps" in output
 
 

@@ -21,7 +21,13 @@ from rl_es.evolution.strategy import EvolutionStrategy
 from rl_es.interfaces import EnvSpec, Episode, Limit, Observation, Persistent, Transition
 from rl_es.rollout.evaluation import make_evaluator
 from rl_es.training import checkpoint
-from rl_es.training.compilation import lane_axis, prepare_jax, suppress_loader_messages
+from rl_es.training.compilation import (
+    keys_to_data,
+    lane_axis,
+    prepare_jax,
+    scalar_leaves,
+    suppress_loader_messages,
+)
 from rl_es.training.learner import Evolution
 from rl_es.training.program import Compiler, Program
 from tests.toys import Drift, ParameterPolicy
@@ -52,7 +58,7 @@ class Keyed:
         return after._replace(state=(after.state, key_of_state))
 
 
-def program(segment: Any, lanes: int, compiler: Compiler | None = None) -> Program:
+def make_learner(segment: Any, lanes: int = 1) -> Evolution:
     agent = EvolutionStrategy(
         population=8,
         perturbation=FullRank(POLICY.parameters),
@@ -62,8 +68,12 @@ def program(segment: Any, lanes: int, compiler: Compiler | None = None) -> Progr
         pair_memory=DenseAccumulator(),
     )
     env, axis = Keyed(Drift(horizon=4, edge=2.0)), lane_axis(lanes)
-    learner = Evolution(agent, env, POLICY, normalise_observations=True, lane_axis=axis)
-    evaluate = make_evaluator(env, POLICY, 3, axis)
+    return Evolution(agent, env, POLICY, normalise_observations=True, lane_axis=axis)
+
+
+def program(segment: Any, lanes: int, compiler: Compiler | None = None) -> Program:
+    learner = make_learner(segment, lanes)
+    evaluate = make_evaluator(learner.env, POLICY, 3, learner.lane_axis)
     return (compiler or Compiler()).compile(learner, SETTINGS, lanes, evaluate, "keyed")
 
 
@@ -92,6 +102,23 @@ def equal(a: Any, b: Any) -> None:
 
 def close(first: Any, second: Any) -> None:
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), first, second)
+
+
+def test_a_run_starts_from_the_state_of_its_learner(programs: tuple[Program, Program]) -> None:
+    """Though its initial parameters are drawn by a program that learners share."""
+    learner = make_learner(Persistent(2))
+    hyper = scalar_leaves({**SETTINGS, "lr": 0.1})
+
+    def start(seed: Array) -> Any:
+        return keys_to_data(learner.init(jax.random.key(seed), hyper))
+
+    assert programs[0].compilations == programs[1].compilations == 4
+    program_with_particles = program(Persistent(2), 1)
+    for seed in (5, 6):
+        state = start_runs(program_with_particles, [seed], [0.1])
+        equal(
+            _lane(state, 0), jax.tree.map(lambda leaf: leaf[None], jax.jit(start)(np.uint32(seed)))
+        )
 
 
 def test_a_saved_state_goes_on_as_if_it_had_not_been(
@@ -160,7 +187,7 @@ def test_equal_evaluations_are_compiled_once() -> None:
         program(segment, lanes, compiler)
         for segment, lanes in ((Episode(), 1), (Persistent(2), 1), (Episode(), 3))
     )
-    assert [first.compilations, second.compilations, wider.compilations] == [3, 2, 3]
+    assert [first.compilations, second.compilations, wider.compilations] == [4, 2, 4]
     assert first.evaluate is second.evaluate is not wider.evaluate
     assert first.memory_bytes > 0 and first.compile_seconds > first.trace_seconds > 0
 
