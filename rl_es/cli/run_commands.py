@@ -73,6 +73,20 @@ def write_report(folder: Path) -> None:
         print(f"no report.html: needs {' and '.join(missing)} ({install_command('report')})")
 
 
+def leaves_cores_open(machine: arguments.MachineOptions) -> bool:
+    """Returns whether neither options nor the environment say how a CPU's cores are used."""
+    from rl_es.sweep.parallelism import is_chosen_in_environment
+
+    return machine == arguments.ALL and not is_chosen_in_environment()
+
+
+def _make_workers(number: int) -> Any:
+    """Returns the factory of a pool of `number` workers."""
+    from rl_es.sweep import worker_pool
+
+    return worker_pool.worker_pool(number)
+
+
 @dataclasses.dataclass(frozen=True)
 class RunCommand:
     """Run a sweep: what is missing from its results folder, and nothing twice."""
@@ -82,13 +96,14 @@ class RunCommand:
     set: Overrides = ()
     machine: Machine = arguments.ALL
     workers: Annotated[
-        int,
+        int | None,
         option(
             "processes of this machine that share the sweep's groups, each on its own cores or "
-            "devices",
+            "devices; 1: this process alone",
             "N",
+            "(default: on CPU chosen by the cores, see `plan`; else 1)",
         ),
-    ] = 1
+    ] = None
     executor: Annotated[
         Literal["here", "ray"],
         option("run the groups on this machine, or as tasks of a Ray cluster"),
@@ -140,6 +155,7 @@ class RunCommand:
 
         trackers = make_trackers(out, self.tensorboard, self.wandb)
         from rl_es.sweep import execution
+        from rl_es.sweep.parallelism import devices_to_prepare
         from rl_es.sweep.tracking import TrackedProgress
         from rl_es.training import multihost
         from rl_es.training.compilation import prepare_jax
@@ -147,7 +163,9 @@ class RunCommand:
         resources = dataclasses.replace(
             self.machine.resources(), checkpoint_seconds=self.checkpoint
         )
-        prepare_jax(self.machine.devices)
+        is_open = self.workers is None and self.executor == "here" and self.multihost_options.alone
+        is_open = is_open and leaves_cores_open(self.machine)
+        prepare_jax(devices_to_prepare(sweep) if is_open else self.machine.devices)
         with multihost.join_processes(self.multihost_options), contextlib.ExitStack() as stack:
             first = multihost.is_first()
             stream = None if first else stack.enter_context(open(os.devnull, "w"))
@@ -164,6 +182,7 @@ class RunCommand:
                 shard=shard,
                 make_executor=make_executor,
                 command=parsing.command_words("run", self, omit=NOT_RECORDED, out=out),
+                make_workers=_make_workers if is_open else None,
             )
         if self.shard is not None:
             print(f"shard {self.shard} is done; with all of them, `report {out}` makes the report")
@@ -175,10 +194,11 @@ class RunCommand:
 
     def _executor_factory(self) -> Any:
         """Returns the factory of what runs the groups; None where this process runs them."""
-        check_number("--workers", self.workers, 1, MOST_WORKERS)
+        workers = 1 if self.workers is None else self.workers
+        check_number("--workers", workers, 1, MOST_WORKERS)
         check_number("--ray-cpus", self.ray_cpus, 0, MOST_WORKERS)
         check_number("--ray-gpus", self.ray_gpus, 0, MOST_WORKERS)
-        executors = self.workers > 1, self.executor == "ray", not self.multihost_options.alone
+        executors = workers > 1, self.executor == "ray", not self.multihost_options.alone
         if sum(executors) > 1:
             raise UserError("--workers, --executor ray and flags that join processes: take one")
         if self.executor == "ray":
@@ -190,10 +210,8 @@ class RunCommand:
             )
         if self.address is not None:
             raise UserError("--address: needs --executor ray")
-        if self.workers > 1:
-            from rl_es.sweep import worker_pool
-
-            return worker_pool.worker_pool(self.workers)
+        if workers > 1:
+            return _make_workers(workers)
         return None
 
 
@@ -230,7 +248,13 @@ class PlanCommand:
         from rl_es.tools import plan_tables
 
         resources = self.machine.resources()
-        plan_tables.show_plans(sweeps, resources, self.probe, self.steps_per_second)
+        plan_tables.show_plans(
+            sweeps,
+            resources,
+            self.probe,
+            self.steps_per_second,
+            is_open=leaves_cores_open(self.machine),
+        )
         return 0
 
 

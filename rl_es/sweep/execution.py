@@ -1,12 +1,13 @@
 """Runs a sweep: what is missing of its groups, then its surfaces.
 
-By default this process runs the groups one after the other, while the next program compiles in a
+By itself this process runs the groups one after the other, while the next program compiles in a
 thread. An `Executor` may run them instead: worker processes (`rl_es.sweep.worker_pool`), or tasks
 of a Ray cluster (`rl_es.sweep.ray_executor`). Several processes may run one folder: each takes the
 groups that no other has claimed (`rl_es.sweep.queue`). Processes that are joined by
 `jax.distributed` all run this module, in step (`rl_es.sweep.store`).
 """
 
+import dataclasses
 import gc
 import json
 import signal
@@ -22,6 +23,7 @@ from rl_es.results import manifest
 from rl_es.sweep import surfaces
 from rl_es.sweep.cells import ALL_GROUPS, Shard, expand_cells, group_cells
 from rl_es.sweep.groups import BackgroundCompile, GroupRunner
+from rl_es.sweep.parallelism import choose_parallelism
 from rl_es.sweep.progress import Progress, SweepStart
 from rl_es.sweep.queue import (
     ClaimedGroup,
@@ -68,6 +70,7 @@ def run_sweep(
     shard: Shard = ALL_GROUPS,
     make_executor: ExecutorFactory | None = None,
     command: Sequence[str] = (),
+    make_workers: Callable[[int], ExecutorFactory] | None = None,
 ) -> int:
     """Runs what is missing of a sweep.
 
@@ -81,6 +84,8 @@ def run_sweep(
       make_executor: makes what runs the groups; by default this process runs them.
       command: the words of the command line that runs it, for the manifest; empty where there is
         none.
+      make_workers: makes what runs the groups in so many workers, and lets `choose_parallelism`
+        choose how a CPU's cores are used; None: they are used as the other arguments say.
 
     Returns:
       0, or 1 where a cell or a surface failed, now or before.
@@ -112,6 +117,16 @@ def run_sweep(
     fractions = store.fractions(cell for cell in cells if cell.run_id in versions)
     done = len(cells) - len(versions) - failed_before
     progress.begin(SweepStart(left, done, len(cells), fractions))
+    if make_workers is not None:
+        shares_left = {run_id: 1 - fraction for run_id, fraction in fractions.items()}
+        choice = choose_parallelism(works, shares_left, resources)
+        if choice is not None:
+            progress.note(choice.reason, False)
+            if choice.devices > 1:
+                resources = dataclasses.replace(resources, devices=choice.devices)
+                works = [make_placed_group(group, resources) for group in left]
+            if choice.workers > 1:
+                make_executor = make_workers(choice.workers)
     if failed_before:
         progress.note(
             f"{failed_before} of {len(cells)} cells failed before: --retry-failed runs them"

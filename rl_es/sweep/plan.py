@@ -12,7 +12,7 @@ library's environments and agents is unknown then.
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -22,6 +22,7 @@ from rl_es import registry
 from rl_es.config import split_traced
 from rl_es.interfaces import Limit
 from rl_es.sweep.cells import Group, expand_cells, group_cells
+from rl_es.sweep.parallelism import Parallelism, choose_parallelism
 from rl_es.sweep.queue import PlacedGroup, compile_group, make_placed_group
 from rl_es.sweep.runs import MAX_STEPS
 from rl_es.sweep.schema import Sweep
@@ -100,12 +101,14 @@ class SweepPlan:
       groups: in the order in which they run.
       surfaces: surfaces that are evaluated besides.
       estimates: the cost of each group, None where it cannot be told; empty if none was asked for.
+      parallelism: how `run` uses the cores of a CPU; None where nothing is chosen.
     """
 
     sweep: Sweep
     groups: tuple[GroupPlan, ...]
     surfaces: tuple[SurfaceRequest, ...]
     estimates: tuple[GroupEstimate | None, ...]
+    parallelism: Parallelism | None = None
 
     @property
     def cells(self) -> int:
@@ -133,6 +136,7 @@ def make_plan(
     resources: Resources,
     estimator: Estimator | None = None,
     report: Callable[[str], None] = lambda text: None,
+    is_open: bool = False,
 ) -> SweepPlan:
     """Plans a sweep.
 
@@ -141,6 +145,7 @@ def make_plan(
       resources: as for a run.
       estimator: estimates the cost of a group, such as `probe`; None: no cost is estimated.
       report: is called with what happens, one line at a time.
+      is_open: whether it is left to `run` how the cores of a CPU are used.
     """
     groups = group_cells(expand_cells(sweep))
     extras = [missing_extra(group) for group in groups]
@@ -148,6 +153,13 @@ def make_plan(
         make_placed_group(group, resources) if extra is None else None
         for group, extra in zip(groups, extras, strict=True)
     ]
+    parallelism = None
+    if is_open and not any(extras):
+        shares_left = {cell.run_id: 1.0 for group in groups for cell in group.cells}
+        parallelism = choose_parallelism([*filter(None, works)], shares_left, resources)
+    if parallelism is not None and parallelism.devices > 1:
+        resources = replace(resources, devices=parallelism.devices)
+        works = [make_placed_group(group, resources) for group in groups]
     counts = count_groups(groups, works)
     group_plans = tuple(map(GroupPlan, groups, works, counts, extras))
     surfaces = () if any(extras) else requested_surfaces(sweep)
@@ -155,7 +167,7 @@ def make_plan(
     for i, group_plan in enumerate(group_plans if estimator else ()):
         report(f"measuring {group_plan.group.label} ({i + 1} of {len(groups)})")
         estimates.append(estimator(group_plan) if estimator else None)
-    return SweepPlan(sweep, group_plans, surfaces, tuple(estimates))
+    return SweepPlan(sweep, group_plans, surfaces, tuple(estimates), parallelism)
 
 
 def missing_extra(group: Group) -> str | None:

@@ -38,7 +38,7 @@ from rl_es.sweep.workers import (
     WorkerSetup,
     leave_memory_to_others,
 )
-from rl_es.training.resources import Resources, device_memory
+from rl_es.training.resources import Resources, available_cores, device_memory
 
 TRIES = 2  # of a group whose workers end
 WATCH_SECONDS = 0.2  # between two looks at the folder, and at whether a stop was requested
@@ -157,13 +157,13 @@ def core_shares(resources: Resources, number: int, preallocation: str = "true") 
       UserError: there are fewer cores.
     """
     if jax.default_backend() == "cpu":
-        cores = sorted(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0))
+        cores = available_cores()
         if number > len(cores):
             raise UserError(f"--workers: must be at most {len(cores)}, the cores; is {number}")
-        memory = resources.memory or device_memory(number)
+        memory = resources.memory or device_memory(number * (resources.devices or 1))
         for i in range(number):
             start, end = (len(cores) * n // number for n in (i, i + 1))
-            yield replace(resources, memory=memory), tuple(cores[start:end]), {}
+            yield replace(resources, memory=memory), cores[start:end], {}
         return
     devices = jax.local_device_count()
     all_workers = os.environ.get(FRACTION) or os.environ.get(OLD_FRACTION) or ALL_WORKERS

@@ -11,6 +11,7 @@ from rich.text import Text
 from rl_es import registry
 from rl_es.results import manifest
 from rl_es.sweep import plan
+from rl_es.sweep.parallelism import devices_to_prepare
 from rl_es.sweep.plan import Estimator, SweepPlan
 from rl_es.sweep.progress import format_duration
 from rl_es.sweep.queue import PlacedGroup
@@ -27,6 +28,7 @@ def show_plans(
     resources: Resources = DEFAULT_RESOURCES,
     probe: bool = True,
     steps_per_second: float | None = None,
+    is_open: bool = False,
 ) -> None:
     """Prints the plans of sweeps, and their totals if there are several.
 
@@ -36,8 +38,9 @@ def show_plans(
       probe: whether each program is compiled and measured, for time and memory.
       steps_per_second: environment steps per second of a device, which replace the measurement;
         None: there is no stated device.
+      is_open: whether it is left to `run` how the cores of a CPU are used.
     """
-    prepare_jax(resources.devices)
+    prepare_jax(devices_to_prepare(*sweeps) if is_open else resources.devices)
     console = plain_console()
     if excess := describe_excess_devices(resources):
         console.print(f"{excess}.\n")
@@ -48,7 +51,7 @@ def show_plans(
     with registry.allow_missing_extras():
         for sweep in sweeps:
             with console.status("compiling and measuring") as status:
-                plans.append(plan.make_plan(sweep, resources, estimator, status.update))
+                plans.append(plan.make_plan(sweep, resources, estimator, status.update, is_open))
             _print_plan(console, plans[-1], steps_per_second)
             if len(sweeps) > 1:
                 console.print()
@@ -67,6 +70,8 @@ def _print_plan(console: Console, sweep_plan: SweepPlan, steps_per_second: float
     console.print(_counts_text([sweep_plan]))
     for surface in sweep_plan.surfaces:
         console.print(f"With a {surface.display_name}.")
+    if sweep_plan.parallelism is not None:
+        console.print(f"`run` on these cores: {sweep_plan.parallelism.reason}.")
     works = [group_plan.work for group_plan in sweep_plan.groups if group_plan.work is not None]
     for line in describe_placements(works):
         console.print(line)
@@ -127,6 +132,9 @@ def _estimate_text(plans: Sequence[SweepPlan], steps_per_second: float | None, s
     known_estimates = [estimate for estimate in estimates if estimate is not None]
     unknown = len(estimates) - len(known_estimates)
     rest = f", without {unknown} of {len(estimates)} groups" if unknown else ""
+    choices = [sweep_plan.parallelism for sweep_plan in plans]
+    if any(choice is not None and choice.workers > 1 for choice in choices):
+        rest = f" in one process{rest}"
     total = sum(sweep_plan.seconds or 0.0 for sweep_plan in plans)
     time = f"{format_duration(total)} for {subject}{rest}"
     if steps_per_second is not None:

@@ -171,6 +171,22 @@ def _machine_memory() -> int:
         return physical
 
 
+def available_cores() -> tuple[int, ...]:
+    """Returns the cores that this process may run on, ascending."""
+    affinity = getattr(os, "sched_getaffinity", lambda process: range(os.cpu_count() or 1))
+    return tuple(sorted(affinity(0)))
+
+
+def usable_cores() -> int:
+    """Returns how many cores this process may keep busy: its own, or its container's limit."""
+    cores = len(available_cores())
+    try:
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return max(1, min(cores, int(quota) // int(period)))
+    except (OSError, ValueError):  # there is no container, or it sets no limit ("max")
+        return cores
+
+
 @dataclass(frozen=True)
 class Resources:
     """The resources that a command may use; None leaves the choice to `place_group`.
@@ -212,7 +228,7 @@ DEFAULT_RESOURCES = Resources()
 
 def describe_excess_devices(resources: Resources) -> str:
     """Returns a sentence on devices beyond the cores of a CPU; '' where there are none."""
-    cores = len(getattr(os, "sched_getaffinity", lambda _: range(os.cpu_count() or 1))(0))
+    cores = len(available_cores())
     devices = resources.devices or 1
     if jax.default_backend() != "cpu" or devices <= cores:
         return ""

@@ -51,6 +51,7 @@ def command(out: Path, point: str = "none", number: int = 0) -> list[str]:
     return [
         sys.executable, script, point, str(number), "run", "sweeps/quickstart.yaml", *sets,
         "--out", str(out), "--checkpoint", "2", "--no-replays", "--quiet",
+        "--workers", "1",  # it is this process that ends itself
     ]  # fmt: skip
 
 
