@@ -50,12 +50,10 @@ def check_devices(devices: Sequence[Any] | None = None, driver: Path = NVIDIA) -
 
 def check_cores_and_memory(fills: int | None = None, least: int = GIB) -> str:
     """Describes the cores that this process may use, and the memory that a run fills by default."""
-    if fills is None:
-        from rl_es.training.resources import device_memory
+    from rl_es.training.resources import device_memory, usable_cores
 
-        fills = device_memory(1)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    detail = f"{cores} cores; a run fills {fills / GIB:.1f} GiB of memory at most"
+    fills = device_memory(1) if fills is None else fills
+    detail = f"{usable_cores()} cores; a run fills {fills / GIB:.1f} GiB of memory at most"
     expect(fills >= least, detail, "free memory, or choose small populations and networks", WARN)
     return detail
 
