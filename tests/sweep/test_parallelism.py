@@ -1,6 +1,8 @@
 """How `run` uses the cores of a CPU by default: workers, devices, or neither."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,9 +21,10 @@ from rl_es.sweep.queue import make_placed_group
 from rl_es.tools import plan_tables
 from rl_es.training import resources
 from rl_es.training.resources import Resources
-from tests.running import Said, alike, ran, sweep_of
+from tests.running import Said, alike, ran, single_device, sweep_of
 from tests.sweep.small import ONE, TINY
 
+ROOT = Path(__file__).parents[2]
 GIB = 2**30
 PLENTY: Mapping[str, Any] = {
     "groups": 12, "seconds": 100.0, "cores": 2, "devices": 1, "worker_bytes": 2 * GIB,
@@ -154,3 +157,22 @@ def test_a_plan_says_what_run_does(two_cores: None, capsys: pytest.CaptureFixtur
         assert (sentence in output) == is_open
         assert ("2 devices share one group" in output) == is_open
         assert ("Devices: 2 share the runs." in output) == is_open
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(resources.usable_cores() < 2, reason="one core")
+def test_the_command_gives_the_tables_of_one_process(tmp_path: Path) -> None:
+    """In processes of their own, without the environment's choice of two devices."""
+    sweep = tmp_path / "long.yaml"
+    sweep.write_text(TINY.replace("{generations: 4}", "{env_steps: 5e4}"))
+    said = {}
+    for name, options in {"default": (), "one": ("--workers", "1")}.items():
+        command = [sys.executable, "run_benchmark.py", "run", str(sweep), "--no-replays"]
+        command += ["--out", str(tmp_path / name), *options]
+        run = subprocess.run(
+            command, cwd=ROOT, env=single_device(), check=True, capture_output=True, text=True
+        )
+        said[name] = run.stdout
+    assert "worker processes share 4 groups" in said["default"]
+    assert "worker processes" not in said["one"]
+    alike(tmp_path / "one", tmp_path / "default")
