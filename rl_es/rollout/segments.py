@@ -1,5 +1,20 @@
 """Unrolls of a population in one generation: whole episodes, or windows of persistent particles.
 
+In whole episodes, pairs that are done cost little. Early in training most members fall at once,
+while one or the other survives for many times as long, and a step of all members costs the same
+until the last of them has ended. On a CPU the unroll therefore has two phases, both in chunks of
+steps:
+
+1. All pairs take steps until half of them are done.
+2. Before each chunk the pairs that are alive are listed first. Pairs are stepped in blocks of equal
+   size, and blocks without a pair that is alive are left out.
+
+Two programs of a step are compiled, whatever the number of blocks: one for all pairs and one for a
+block. On an accelerator the first phase is the whole unroll: there a step of few particles takes
+nearly as long as one of many. Which pairs share a block changes no pair's keys or operations.
+Returns are bit-equal wherever XLA's arithmetic of a row does not depend on the number of rows,
+which holds for gymnax and not for Brax. Sums of observations' moments are taken in another order.
+
 Persistent segments follow these rules:
 
 - A member whose episode is over idles at zero reward to the end of the window. A pair's episode is
@@ -15,7 +30,9 @@ Persistent segments follow these rules:
   pair's episode is over when its first member has broken down.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -31,17 +48,30 @@ from rl_es.interfaces import (
     Policy,
     Population,
     Segment,
+    SeparateMembers,
 )
 from rl_es.rollout.normalisation import Statistics, add_moments
 from rl_es.rollout.unroll import (
     Particle,
+    UnrollOutcome,
+    chunk_length,
+    initial_outcome,
     population_step,
     single_step,
     start_particle,
+    take_steps,
     time_limit,
     unroll_episodes,
     unroll_window,
 )
+
+MOST_BLOCKS = 32  # more, and a block's step costs little but the calls of its operations
+FEWEST_BLOCKS = 4  # fewer save too little for a second program
+BLOCK_PARTICLES = 16  # fewest particles of a block: those that one vector instruction steps
+
+# (number of blocks with a pair that is alive [], outcome, numbers of the steps [T]) -> outcome
+_Advance = Callable[[Array, UnrollOutcome, Array], UnrollOutcome]
+_Carry = tuple[Array, Array, UnrollOutcome]  # step number [], blocks [], outcome
 
 
 class SegmentStart(NamedTuple):
@@ -106,10 +136,9 @@ class WholeEpisodes:
     ) -> SegmentOutcome:
         (pairs,) = start.fresh.shape
         first = _both_members(_start(self.env, self.policy, reset_keys, pairs, self.episodes))
-        step = population_step(self.env, self.policy, members, start.statistics)
         keys = pair_keys(step_keys, pairs, self.episodes)
-        rollout = unroll_episodes(
-            step, first, keys, time_limit(self.env), start.statistics, self.lanes
+        rollout = unroll_population(
+            self.env, self.policy, members, first, keys, start.statistics, self.lanes
         )
         segment = Segment(
             returns=rollout.returns.mean(-1).reshape(-1),
@@ -118,6 +147,102 @@ class WholeEpisodes:
             episodes=jnp.asarray(rollout.returns.size, jnp.int32),
         )
         return SegmentOutcome(segment, None, rollout.moments)
+
+
+def unroll_population(
+    env: Environment,
+    policy: Policy,
+    members: Population,
+    particles: Particle,
+    keys: Array,
+    statistics: Statistics | None = None,
+    lanes: str | None = None,
+) -> UnrollOutcome:
+    """Takes steps of a population until every particle is done. Consumes `keys`.
+
+    Args:
+      env: The environment.
+      policy: The policy.
+      members: The population, of H pairs.
+      particles: [H, 2, E] at the start of their episodes.
+      keys: [H, E], which the members of a pair share; each step folds its number into them.
+      statistics: Frozen observation statistics, or None; if given, moments are summed.
+      lanes: Name of a vmapped axis around this call, if any. All lanes then stop together, and
+        leave out as many blocks as each of them can.
+    """
+    pairs, _, episodes = particles.done.shape
+    step, horizon = population_step(env, policy, members, statistics), time_limit(env)
+    blocks = count_blocks(pairs, episodes)
+    if blocks == 1:
+        return unroll_episodes(step, particles, keys, horizon, statistics, lanes)
+    size, length = pairs // blocks, chunk_length(horizon)
+
+    def step_all(count: Array, outcome: UnrollOutcome, times: Array) -> UnrollOutcome:
+        return take_steps(step, outcome, keys, times, statistics)[0]
+
+    def step_blocks(count: Array, outcome: UnrollOutcome, times: Array) -> UnrollOutcome:
+        order = jnp.argsort(jnp.all(outcome.particles.done, (1, 2)), stable=True)
+
+        def step_block(block: Array, outcome: UnrollOutcome) -> UnrollOutcome:
+            rows = jax.lax.dynamic_slice(order, (block * size,), (size,))
+            of_block = population_step(env, policy, _select_pairs(members, rows), statistics)
+            of_pairs = outcome._replace(moments=None)
+            start = _take_rows(of_pairs, rows)._replace(moments=outcome.moments)
+            end = take_steps(of_block, start, keys[rows], times, statistics)[0]
+            written = jax.tree.map(
+                lambda leaf, part: leaf.at[rows].set(part, unique_indices=True),
+                of_pairs,
+                end._replace(moments=None),
+            )
+            return written._replace(moments=end.moments)
+
+        return jax.lax.fori_loop(0, count, step_block, outcome)
+
+    def count_alive(outcome: UnrollOutcome) -> Array:
+        """Returns the number of blocks that pairs that are alive fill."""
+        alive = jnp.any(~outcome.particles.done, (1, 2)).sum(dtype=jnp.int32)
+        count = (alive + size - 1) // size
+        return count if lanes is None else jax.lax.pmax(count, lanes)
+
+    def is_unfinished(fewest: int, carry: _Carry) -> Array:
+        t, count, _ = carry
+        return (count > fewest) & (t < horizon)
+
+    def chunk(advance: _Advance, carry: _Carry) -> _Carry:
+        t, count, outcome = carry
+        outcome = advance(count, outcome, t + jnp.arange(length, dtype=jnp.int32))
+        return t + length, count_alive(outcome), outcome
+
+    outcome = initial_outcome(particles, statistics)
+    carry = jnp.zeros((), jnp.int32), count_alive(outcome), outcome
+    for fewest, advance in ((blocks // 2, step_all), (0, step_blocks)):
+        carry = jax.lax.while_loop(partial(is_unfinished, fewest), partial(chunk, advance), carry)
+    return carry[2]
+
+
+def count_blocks(pairs: int, episodes: int) -> int:
+    """Returns the number of blocks of a population: a divisor of its pairs, or 1 for no blocks.
+
+    Args:
+      pairs: Number of pairs (H).
+      episodes: Episodes of a member (E).
+    """
+    if jax.default_backend() != "cpu":
+        return 1
+    most = min(MOST_BLOCKS, 2 * pairs * episodes // BLOCK_PARTICLES)
+    divisors = [count for count in range(FEWEST_BLOCKS, most + 1) if pairs % count == 0]
+    return max(divisors, default=1)
+
+
+def _select_pairs(members: Population, rows: Array) -> Population:
+    """Returns the pairs with these numbers of a population."""
+    if isinstance(members, SeparateMembers):
+        return SeparateMembers(_take_rows(members.params, rows))
+    return Members(members.shared, *_take_rows((members.direct, members.products), rows))
+
+
+def _take_rows(tree: Any, rows: Array) -> Any:
+    return jax.tree.map(lambda leaf: leaf[rows], tree)
 
 
 class PersistentParticles(NamedTuple):

@@ -6,6 +6,7 @@ policy. Particles that are done are still stepped, because selecting their whole
 more; their rewards, steps and observations are masked.
 
 `unroll_episodes` stops when all particles are done; `unroll_window` takes a fixed number of steps.
+`rl_es/rollout/segments.py` leaves out the pairs of a population that are done.
 """
 
 import math
@@ -276,7 +277,7 @@ def _fold(keys: Array, t: Array) -> Array:
     return jax.vmap(jax.random.fold_in, (0, None))(keys.reshape(-1), t).reshape(keys.shape)
 
 
-def _initial_outcome(particles: Particle, statistics: Statistics | None) -> UnrollOutcome:
+def initial_outcome(particles: Particle, statistics: Statistics | None) -> UnrollOutcome:
     """Returns the outcome of no steps."""
     zeros = None if statistics is None else jax.tree.map(jnp.zeros_like, statistics)
     return UnrollOutcome(
@@ -291,7 +292,7 @@ def _initial_outcome(particles: Particle, statistics: Statistics | None) -> Unro
 Record = Callable[[Particle, Particle], Any]
 
 
-def _take_steps(
+def take_steps(
     step: Step,
     outcome: UnrollOutcome,
     keys: Array,
@@ -299,7 +300,10 @@ def _take_steps(
     statistics: Statistics | None,
     record: Record = lambda before, after: None,
 ) -> tuple[UnrollOutcome, Any]:
-    """Continues an unroll by the steps with numbers `times` [T]; returns its record [T], too."""
+    """Continues an unroll by the steps with numbers `times` [T]; returns its record [T], too.
+
+    Consumes `keys`, into which each step folds its number.
+    """
 
     def body(carry: UnrollOutcome, t: Array) -> tuple[UnrollOutcome, Any]:
         alive = ~carry.particles.done
@@ -320,7 +324,7 @@ def unroll_window(
 ) -> UnrollOutcome:
     """Takes exactly `steps` steps. Consumes `keys`."""
     times = jnp.arange(steps, dtype=jnp.int32)
-    return _take_steps(step, _initial_outcome(particles, statistics), keys, times, statistics)[0]
+    return take_steps(step, initial_outcome(particles, statistics), keys, times, statistics)[0]
 
 
 def record_window(
@@ -333,8 +337,13 @@ def record_window(
 ) -> tuple[UnrollOutcome, Any]:
     """Takes exactly `steps` steps; returns what is recorded of them [T], too. Consumes `keys`."""
     times = jnp.arange(steps, dtype=jnp.int32)
-    start = _initial_outcome(particles, statistics)
-    return _take_steps(step, start, keys, times, statistics, record)
+    start = initial_outcome(particles, statistics)
+    return take_steps(step, start, keys, times, statistics, record)
+
+
+def chunk_length(horizon: int) -> int:
+    """Returns the steps of a chunk, with which the last one hardly exceeds the horizon."""
+    return -(-horizon // -(-horizon // CHUNK))
 
 
 def unroll_episodes(
@@ -356,7 +365,7 @@ def unroll_episodes(
       lanes: Name of a vmapped axis around this call, if any. All lanes then stop together: a stop
         of each lane would cost a select of the whole carry every step.
     """
-    length = -(-horizon // -(-horizon // CHUNK))  # the last chunk hardly exceeds the horizon
+    length = chunk_length(horizon)
 
     def is_unfinished(carry: tuple[Array, UnrollOutcome]) -> Array:
         t, outcome = carry
@@ -368,7 +377,7 @@ def unroll_episodes(
     def chunk(carry: tuple[Array, UnrollOutcome]) -> tuple[Array, UnrollOutcome]:
         t, outcome = carry
         times = t + jnp.arange(length, dtype=jnp.int32)
-        return t + length, _take_steps(step, outcome, keys, times, statistics)[0]
+        return t + length, take_steps(step, outcome, keys, times, statistics)[0]
 
-    first = (jnp.zeros((), jnp.int32), _initial_outcome(particles, statistics))
+    first = (jnp.zeros((), jnp.int32), initial_outcome(particles, statistics))
     return jax.lax.while_loop(is_unfinished, chunk, first)[1]
