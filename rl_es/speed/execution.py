@@ -7,7 +7,6 @@ line on a terminal, lines elsewhere.
 """
 
 import gc
-import os
 import random
 import sys
 import time
@@ -29,6 +28,7 @@ from rl_es.speed.schema import EVOSAX, Benchmark, Horizon
 from rl_es.speed.workloads import Contestant, Workload, expand_workloads
 from rl_es.sweep.progress import format_duration
 from rl_es.training.compilation import prepare_jax, suppress_loader_messages
+from rl_es.training.resources import usable_cores
 
 MOST_COMPILE_THREADS = 8  # that compile contestants at the same time
 
@@ -235,8 +235,7 @@ def compile_threads() -> int:
 
     On CPU a compilation may use all cores. For an accelerator several run side by side.
     """
-    cores = os.cpu_count() or 1
-    return 1 if jax.default_backend() == "cpu" else min(MOST_COMPILE_THREADS, cores)
+    return 1 if jax.default_backend() == "cpu" else min(MOST_COMPILE_THREADS, usable_cores())
 
 
 T = TypeVar("T")

@@ -52,8 +52,7 @@ def largest_array(program: Any) -> int:
     """
     largest = 0
     for equation in program.eqns:
-        inner = jax.tree.leaves([*equation.params.values()], is_leaf=_is_program)
-        programs = [getattr(value, "jaxpr", value) for value in inner if _is_program(value)]
+        programs = inner_programs(equation)
         largest = max([largest, *map(largest_array, programs)])
         if programs or equation.primitive.name in FUSED:
             continue
@@ -61,6 +60,12 @@ def largest_array(program: Any) -> int:
         sizes = [math.prod(a.shape) * a.dtype.itemsize for a in arrays if hasattr(a, "dtype")]
         largest = max([largest, *sizes])
     return largest
+
+
+def inner_programs(equation: Any) -> list[Any]:
+    """Returns the jaxprs that an equation runs, such as the body of a loop."""
+    values = jax.tree.leaves([*equation.params.values()], is_leaf=_is_program)
+    return [getattr(value, "jaxpr", value) for value in values if _is_program(value)]
 
 
 def _is_program(value: Any) -> bool:

@@ -193,8 +193,8 @@ class _GroupFunctions:
             self.params = placement.with_shardings(lane_shapes, False)
 
         def start(seed: Any, hyper: Any, params: Any) -> Any:
-            known = () if params is None else (params,)
-            state = learner.init(jax.random.key(seed), hyper, *known)
+            shared = () if params is None else (params,)
+            state = learner.init(jax.random.key(seed), hyper, *shared)
             self._lane_state = jax.tree.map(jax.typeof, state)
             return keys_to_data(state)
 

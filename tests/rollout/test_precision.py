@@ -17,6 +17,7 @@ from rl_es.interfaces import Box, EnvSpec, Observation
 from rl_es.rollout.config import PolicyConfig
 from rl_es.rollout.policy import ModulePolicy, make_policy, supported_precision
 from rl_es.rollout.unroll import Particle, population_step, separate_step
+from rl_es.training.jaxprs import inner_programs
 from tests.evolution import modules, refused
 from tests.evolution.test_linen import FOREIGN, Mirror, Outputs, foreign
 
@@ -34,13 +35,8 @@ def products(jaxpr: Any) -> Iterator[Any]:
     for equation in jaxpr.eqns:
         if equation.primitive.name == "dot_general":
             yield equation
-        for value in jax.tree.leaves([*equation.params.values()], is_leaf=_is_program):
-            if _is_program(value):
-                yield from products(getattr(value, "jaxpr", value))
-
-
-def _is_program(value: Any) -> bool:
-    return hasattr(value, "eqns") or hasattr(getattr(value, "jaxpr", None), "eqns")
+        for program in inner_programs(equation):
+            yield from products(program)
 
 
 def apply_program(policy: ModulePolicy) -> Any:
@@ -86,19 +82,19 @@ def test_inputs_are_rounded_and_sums_are_not():
 def test_every_product_of_a_built_in_network(network, spec, precision):
     config = PolicyConfig(network=network, widths=(8, 8), head_size=8, precision=precision)
     policy: Any = make_policy(config, spec)
-    found = [is_reduced(equation) for equation in products(apply_program(policy))]
+    reduced = [is_reduced(equation) for equation in products(apply_program(policy))]
     kernels = [path for path in policy.parameters.matrices if path[-1] == "kernel"]
-    assert len(found) == len(kernels) > 0
-    assert all(found) if precision == "bfloat16" else not any(found)
+    assert len(reduced) == len(kernels) > 0
+    assert all(reduced) if precision == "bfloat16" else not any(reduced)
 
 
 @pytest.mark.parametrize("name", [name for name, matrices in FOREIGN.items() if matrices])
 def test_foreign_modules(name: str):
     exact = foreign(getattr(modules, name))
     policy = replace(exact, precision="bfloat16")
-    found = [*map(is_reduced, products(apply_program(policy)))]
+    reduced = [*map(is_reduced, products(apply_program(policy)))]
     tables = {"Embedding", "TiedEmbedding"}  # a lookup is no product
-    assert sum(found) >= len(FOREIGN[name]) - (name in tables)
+    assert sum(reduced) >= len(FOREIGN[name]) - (name in tables)
     with jax.numpy_rank_promotion("allow"):
         params = policy.init(jax.random.key(1))["network"]
         values = jax.random.normal(jax.random.key(2), (6,))

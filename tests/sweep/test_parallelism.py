@@ -83,25 +83,25 @@ def test_a_container_s_limit_bounds_the_cores(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_several_groups_are_given_to_workers(two_cores: None, tmp_path: Path) -> None:
-    said, numbers = Said(), list[int]()
+    progress, numbers = Said(), list[int]()
 
     def make_workers(number: int) -> Any:
         numbers.append(number)
         return lambda sweep, runner: SimpleNamespace(run=lambda works, versions: 0)
 
     sweep = sweep_of(TINY)
-    execution.run_sweep(sweep, tmp_path, said, Resources(), make_workers=make_workers)
+    execution.run_sweep(sweep, tmp_path, progress, Resources(), make_workers=make_workers)
     assert numbers == [2]
-    assert any(note.startswith("2 worker processes share 4 groups") for note in said.notes)
+    assert any(note.startswith("2 worker processes share 4 groups") for note in progress.notes)
 
 
 def test_one_group_is_run_on_devices(two_cores: None, tmp_path: Path) -> None:
-    said = Said()
+    progress = Said()
     assert not execution.run_sweep(
-        sweep_of(ONE), tmp_path, said, Resources(), make_workers=pytest.fail
+        sweep_of(ONE), tmp_path, progress, Resources(), make_workers=pytest.fail
     )
     assert set(tables.load_tables(tmp_path)[1].devices) == {2}
-    assert any(note.startswith("2 devices share one group") for note in said.notes)
+    assert any(note.startswith("2 devices share one group") for note in progress.notes)
     expected = ran(tmp_path / "expected", sweep_of(ONE))
     alike(expected, tmp_path, but=("devices", "lanes"))
 
@@ -165,14 +165,14 @@ def test_the_command_gives_the_tables_of_one_process(tmp_path: Path) -> None:
     """In processes of their own, without the environment's choice of two devices."""
     sweep = tmp_path / "long.yaml"
     sweep.write_text(TINY.replace("{generations: 4}", "{env_steps: 5e4}"))
-    said = {}
+    messages = {}
     for name, options in {"default": (), "one": ("--workers", "1")}.items():
         command = [sys.executable, "run_benchmark.py", "run", str(sweep), "--no-replays"]
         command += ["--out", str(tmp_path / name), *options]
         run = subprocess.run(
             command, cwd=ROOT, env=single_device(), check=True, capture_output=True, text=True
         )
-        said[name] = run.stdout
-    assert "worker processes share 4 groups" in said["default"]
-    assert "worker processes" not in said["one"]
+        messages[name] = run.stdout
+    assert "worker processes share 4 groups" in messages["default"]
+    assert "worker processes" not in messages["one"]
     alike(tmp_path / "one", tmp_path / "default")
