@@ -9,10 +9,11 @@ from flax import struct
 from jax import Array
 
 from rl_es.evolution.perturbation import (
-    PAIRS_PER_KEY,
+    RandomTable,
+    column_numbers,
+    draw_table,
     global_norm,
     leaves_by_path,
-    map_blocks,
     weighted_sum,
 )
 from rl_es.interfaces import Episode, Hyper, Members, Noise, ParameterSpec, Params, Segment, Update
@@ -54,17 +55,14 @@ class RandomSearchStrategy:
     ) -> tuple[Noise, tuple[()]]:
         (pairs,) = fresh.shape
         leaves, tree = jax.tree.flatten(self.parameters.shapes)
-        draw = jax.random.normal if self.parameters.bounds is None else _symmetric
+        draw = RandomTable.normal if self.parameters.bounds is None else RandomTable.uniform
+        leaf_keys = jax.vmap(lambda key: jax.random.split(key, len(leaves)))(keys)
 
-        def draw_block(key: Array) -> list[Array]:
-            leaf_keys = jax.random.split(key, len(leaves))
-            return [
-                draw(leaf_key, (PAIRS_PER_KEY, *leaf.shape))
-                for leaf_key, leaf in zip(leaf_keys, leaves, strict=True)
-            ]
+        def draw_leaf(keys: Array, leaf: jax.ShapeDtypeStruct) -> Array:
+            columns = column_numbers(0, *leaf.shape)
+            return draw_table(keys, pairs, columns.size, lambda table: draw(table, columns))
 
-        blocks = map_blocks(draw_block, keys)
-        noise = [leaf.reshape(-1, *leaf.shape[2:])[:pairs] for leaf in blocks]
+        noise = [draw_leaf(leaf_keys[:, i], leaf) for i, leaf in enumerate(leaves)]
         return jax.tree.unflatten(tree, noise), ()
 
     def members(self, state: SearchState, noise: Noise) -> Members:
@@ -106,8 +104,3 @@ class RandomSearchStrategy:
         low, high = (jax.tree.map(jnp.asarray, bound) for bound in self.parameters.bounds)
         middle = jax.tree.map(lambda a, b: (a + b) / 2, low, high)
         return middle, jax.tree.map(lambda a, b: (b - a) / 2, low, high)
-
-
-def _symmetric(key: Array, shape: tuple[int, ...]) -> Any:
-    """Draws uniform numbers in [-1, 1]. Consumes `key`."""
-    return jax.random.uniform(key, shape, minval=-1.0, maxval=1.0)

@@ -12,7 +12,6 @@ weights. `IntegerStrategy` moves each parameter by one unit where the weighted s
 significant.
 """
 
-import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -26,11 +25,12 @@ from jax.scipy.special import ndtri
 from rl_es.errors import UserError
 from rl_es.evolution.fitness_shaping import LaggedScale, ReturnScale
 from rl_es.evolution.perturbation import (
-    PAIRS_PER_KEY,
     Factors,
+    RandomTable,
+    column_numbers,
+    draw_table,
     global_norm,
     leaves_by_path,
-    map_blocks,
     nest_by_path,
 )
 from rl_es.evolution.strategy import PairStrategy
@@ -122,20 +122,28 @@ class IntegerLowRank:
 
     def draw(self, keys: Array, pairs: int) -> Noise:
         shapes, matrices = leaves_by_path(self.parameters.shapes), self.parameters.matrices
-        sizes: list[int] = []
+        columns: dict[Any, tuple[Array, Array]] = {}
+        width = 0
         for path, leaf in shapes.items():
-            matrix, size = matrices.get(path), math.prod(leaf.shape)
-            sizes += [matrix.outputs, matrix.inputs] if matrix else [size, size]
-        factors = iter(_draw_fixed_point(keys, pairs, sizes))
-        noise: dict[Any, Any] = {}
-        for path, leaf in shapes.items():
-            a, b = next(factors), next(factors)
-            if path in matrices:
-                noise[path] = Factors(a[:, None], b[:, None])
-            else:
-                product = a.astype(jnp.int16) * b.astype(jnp.int16)
-                noise[path] = product.reshape(pairs, *leaf.shape)
-        return noise
+            matrix = matrices.get(path)
+            a, b = ((matrix.outputs,), (matrix.inputs,)) if matrix else (leaf.shape, leaf.shape)
+            columns[path] = (
+                column_numbers(width, *a),
+                column_numbers(width + math.prod(a), *b),
+            )
+            width += math.prod(a) + math.prod(b)
+
+        def draw(table: RandomTable) -> Noise:
+            noise: dict[Any, Any] = {}
+            for path, sides in columns.items():
+                a, b = (to_fixed_point(table.normal(side)).astype(jnp.int8) for side in sides)
+                if path in matrices:
+                    noise[path] = Factors(a[:, None], b[:, None])
+                else:
+                    noise[path] = a.astype(jnp.int16) * b.astype(jnp.int16)
+            return noise
+
+        return draw_table(keys, pairs, width, draw)
 
     def members(self, params: Params, noise: Noise, sigma: Array) -> Members:
         """Returns the population; `sigma` is not read, since the noise is scaled by its shift."""
@@ -191,19 +199,6 @@ def saturate(numbers: Array) -> Array:
 def to_fixed_point(numbers: Array) -> Array:
     """Returns 16 times the numbers, rounded and clipped to ±127."""
     return saturate(jnp.round(ONE * numbers))
-
-
-def _draw_fixed_point(keys: Array, pairs: int, sizes: list[int]) -> list[Array]:
-    """Returns 16 N(0, 1), rounded and clipped to ±127, int8 [H, size] for each size."""
-    rows = min(pairs, PAIRS_PER_KEY)
-
-    def draw_block(key: Array) -> Array:
-        normal = jax.random.normal(key, (rows, sum(sizes)))
-        return to_fixed_point(normal).astype(jnp.int8)
-
-    # Cut afterwards: in a loop over blocks, XLA would compute the normal numbers of each part anew.
-    block = map_blocks(draw_block, keys).reshape(-1, sum(sizes))[:pairs]
-    return jnp.split(block, list(itertools.accumulate(sizes[:-1])), axis=1)
 
 
 def _sum_products(left: Array, right: Array) -> Array:

@@ -186,25 +186,36 @@ class DenseAccumulator:
 
 
 class WindowHistory(NamedTuple):
-    """The last W windows of each pair, newest first.
+    """The last W windows of each pair, in a ring: a new one takes the place of the oldest.
 
     Attributes:
       noise: Unit noise, leaves [H, W, ...], or the keys of its blocks [H, W].
       inverse_sigma: [H, W]; 0 for windows before the start of the pair's episode.
+      newest: [H] int32, the place of the newest window, which is the same for all pairs.
     """
 
     noise: Any
     inverse_sigma: Array
+    newest: Array
 
     def push(self, noise: Any, fresh: Array, sigma: Array) -> "WindowHistory":
         """Returns the history with one more window, whose noise has leaves [H, ...]."""
+        newest = (self.newest + 1) % self.inverse_sigma.shape[1]
 
-        def shift(history: Array, newest: Array) -> Array:
-            return jnp.concatenate([newest[:, None], history[:, :-1]], axis=1)
+        def write(history: Array, window: Array) -> Array:
+            return jax.lax.dynamic_update_slice_in_dim(history, window[:, None], newest[0], 1)
 
         earlier = jnp.where(fresh[:, None], 0.0, self.inverse_sigma)
-        inverse = shift(earlier, jnp.full(fresh.shape, 1 / sigma))
-        return WindowHistory(jax.tree.map(shift, self.noise, noise), inverse)
+        inverse_sigma = write(earlier, jnp.full(fresh.shape, 1 / sigma))
+        return WindowHistory(jax.tree.map(write, self.noise, noise), inverse_sigma, newest)
+
+    def newest_first(self) -> tuple[Any, Array]:
+        """Returns the noise and the inverse sigmas by window, leaves [W, H, ...]."""
+        windows = self.inverse_sigma.shape[1]
+        places = (self.newest[0] - jnp.arange(windows)) % windows
+        return jax.tree.map(
+            lambda leaf: jnp.moveaxis(leaf[:, places], 1, 0), (self.noise, self.inverse_sigma)
+        )
 
 
 @dataclass(frozen=True)
@@ -219,7 +230,7 @@ class NoiseHistory:
             lambda leaf: jnp.zeros((*lead, *leaf.shape[1:]), leaf.dtype),
             zero_noise(perturbation, pairs),
         )
-        return WindowHistory(noise, jnp.zeros(lead))
+        return WindowHistory(noise, jnp.zeros(lead), jnp.zeros((pairs,), jnp.int32))
 
     def ask(
         self, perturbation: Perturbation, keys: Array, memory: Memory, fresh: Array, sigma: Array
@@ -253,7 +264,8 @@ class NoiseKeys:
 
     def init(self, perturbation: Perturbation, pairs: int) -> Memory:
         lead = (pairs, self.windows)
-        return WindowHistory(jax.random.split(jax.random.key(0), lead), jnp.zeros(lead))
+        keys = jax.random.split(jax.random.key(0), lead)
+        return WindowHistory(keys, jnp.zeros(lead), jnp.zeros((pairs,), jnp.int32))
 
     def ask(
         self, perturbation: Perturbation, keys: Array, memory: Memory, fresh: Array, sigma: Array
@@ -276,8 +288,9 @@ class NoiseKeys:
             term = perturbation.contract(unit, weights * inverse_sigma * sigma)
             return jax.tree.map(jnp.add, total, term), None
 
-        newest = perturbation.contract(noise.unit, weights * memory.inverse_sigma[:, 0] * sigma)
-        earlier = memory.noise.T[1:], memory.inverse_sigma.T[1:]
+        windows = memory.newest_first()
+        newest = perturbation.contract(noise.unit, weights * windows[1][0] * sigma)
+        earlier = jax.tree.map(lambda leaf: leaf[1:], windows)
         return jax.lax.scan(add, newest, earlier)[0]
 
 

@@ -20,10 +20,11 @@ deviations) are perturbed directly.
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax import Array
@@ -110,25 +111,95 @@ def pair_keys(keys: Array, pairs: int, episodes: int) -> Array:
     return split.reshape(-1, episodes)[:pairs]
 
 
-_DRAW_BYTES = 2**26  # of noise that an accelerator draws at once
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = np.uint32(0x1BD11BDA)
 
 
-def map_blocks(draw: Callable[[Array], Any], keys: Array) -> Any:
-    """Returns what a function draws from each block's key, leaves [blocks, ...]. Consumes `keys`.
+def _random_bits(key: Array, high: Array, low: Array) -> Array:
+    """Returns 32 random bits for each count 2^32 high + low, by 20 rounds of Threefry-2x32.
 
-    On CPU it draws block by block, which keeps the generator's temporaries in the processor's
-    caches. On an accelerator it draws as many blocks at once as make up `_DRAW_BYTES`: a loop over
-    blocks would be a row of kernels, each too small for the device. The numbers are the same.
+    Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3". `jax.random.bits` has the
+    same bits, but runs the rounds on CPU as a loop over whole arrays.
+
+    Args:
+      key: [..., 2] the words of a key.
+      high: [...] uint32.
+      low: [...] uint32.
     """
-    if jax.default_backend() == "cpu":
-        return jax.lax.map(draw, keys)
-    shapes = jax.tree.leaves(jax.eval_shape(draw, keys[0]))
-    block_bytes = sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in shapes)
-    most, blocks = max(1, _DRAW_BYTES // max(1, block_bytes)), len(keys)
-    size = next(n for n in range(min(most, blocks), 0, -1) if blocks % n == 0)
-    if size == blocks:
-        return jax.vmap(draw)(keys)
-    return jax.lax.map(draw, keys, batch_size=size)
+    words = (key[..., 0], key[..., 1], key[..., 0] ^ key[..., 1] ^ _PARITY)
+    x, y = high + words[0], low + words[1]
+    for group in range(5):
+        for rotation in _ROTATIONS[group % 2]:
+            x = x + y
+            y = x ^ ((y << np.uint32(rotation)) | (y >> np.uint32(32 - rotation)))
+        x = x + words[(group + 1) % 3]
+        y = y + words[(group + 2) % 3] + np.uint32(group + 1)
+    return x ^ y
+
+
+class RandomTable(NamedTuple):
+    """A table of random numbers, a row for each pair, of which columns are drawn.
+
+    The rows of a block of 64 pairs are those that `jax.random` draws with the block's key and the
+    shape (64, width). Only the columns that are drawn are computed, each number by itself. Columns
+    that do not overlap are independent. The numbers of columns are arrays [...] uint32.
+
+    Attributes:
+      words: [H, 2] uint32, the key of each pair's block.
+      high: [H] uint32, the count of each row's first number, divided by 2^32.
+      low: [H] uint32, the rest.
+    """
+
+    words: Array
+    high: Array
+    low: Array
+
+    def uniform(self, columns: Array, low: float = -1.0) -> Array:
+        """Draws numbers in [low, 1), [H, ...]."""
+        lead = (-1, *(1,) * columns.ndim)
+        count = self.low.reshape(lead) + columns[None]
+        carry = (count < columns[None]).astype(jnp.uint32)
+        bits = _random_bits(self.words.reshape(*lead, 2), self.high.reshape(lead) + carry, count)
+        ones = np.float32(1).view(np.uint32)  # the exponent of numbers in [1, 2)
+        unit = jax.lax.bitcast_convert_type((bits >> np.uint32(9)) | ones, jnp.float32) - 1.0
+        least = np.float32(low)
+        return jnp.maximum(least, unit * (1 - least) + least)
+
+    def normal(self, columns: Array) -> Array:
+        """Draws standard normal numbers, [H, ...]."""
+        above_minus_one = float(np.nextafter(np.float32(-1), np.float32(0)))
+        uniform = self.uniform(columns, above_minus_one)
+        return np.float32(math.sqrt(2)) * jax.lax.erf_inv(uniform)
+
+
+def column_numbers(start: int, *shape: int) -> Array:
+    """Returns the numbers of consecutive columns, from `start` on, in an array of this shape."""
+    return jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape) + np.uint32(start)
+
+
+def draw_table(keys: Array, pairs: int, width: int, draw: Callable[[RandomTable], Any]) -> Any:
+    """Returns what a function draws from the rows of all pairs, leaves [H, ...].
+
+    It draws one half of the pairs after the other. A loop is what keeps XLA on CPU from drawing
+    the numbers anew wherever they are read.
+
+    Args:
+      keys: [blocks], one per block of 64 pairs. Consumed.
+      pairs: Number of pairs (H).
+      width: Number of columns.
+      draw: Draws leaves [H / 2, ...] from a table of as many rows.
+    """
+    half = -(-pairs // 2)
+    pair = np.minimum(np.arange(2 * half), pairs - 1)
+    starts = np.uint64(width) * (pair % PAIRS_PER_KEY).astype(np.uint64)
+    table = RandomTable(
+        jax.random.key_data(keys)[pair // PAIRS_PER_KEY],
+        jnp.asarray((starts >> np.uint64(32)).astype(np.uint32)),
+        jnp.asarray(starts.astype(np.uint32)),
+    )
+    halves = jax.tree.map(lambda leaf: leaf.reshape(2, half, *leaf.shape[1:]), table)
+    drawn = jax.lax.map(draw, halves)
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:])[:pairs], drawn)
 
 
 _SLICE = 16  # inputs that are summed side by side
@@ -216,18 +287,6 @@ class Factors:
     b: Array  # [H, R, M]
 
 
-def _normal(keys: Array, pairs: int, sizes: list[int]) -> list[Array]:
-    """Returns standard normal numbers [H, size] for each size, from one draw a block."""
-    rows = min(pairs, PAIRS_PER_KEY)
-    ends = [sum(sizes[: i + 1]) for i in range(len(sizes))]
-
-    def draw_block(key: Array) -> list[Array]:
-        normal = jax.random.normal(key, (rows, sum(sizes)))
-        return [normal[:, end - size : end] for size, end in zip(sizes, ends, strict=True)]
-
-    return [part.reshape(-1, part.shape[-1])[:pairs] for part in map_blocks(draw_block, keys)]
-
-
 def _normalise(vectors: Array) -> Array:
     """Returns vectors [..., S] scaled to length 1; one of length 0 stays."""
     squares = jnp.sum(jnp.square(vectors), -1, keepdims=True)
@@ -246,14 +305,12 @@ class FullRank:
     parameters: ParameterSpec
 
     def draw(self, keys: Array, pairs: int) -> Noise:
-        shapes = leaves_by_path(self.parameters.shapes)
-        sizes = [math.prod(leaf.shape) for leaf in shapes.values()]
-        parts = _normal(keys, pairs, sizes)
-        return nest_by_path(
-            {
-                path: part.reshape(pairs, *leaf.shape)
-                for (path, leaf), part in zip(shapes.items(), parts, strict=True)
-            }
+        columns, width = {}, 0
+        for path, leaf in leaves_by_path(self.parameters.shapes).items():
+            columns[path] = column_numbers(width, *leaf.shape)
+            width += math.prod(leaf.shape)
+        return draw_table(
+            keys, pairs, width, lambda table: jax.tree.map(table.normal, nest_by_path(columns))
         )
 
     def members(self, params: Params, noise: Noise, sigma: Array) -> Members:
@@ -296,21 +353,24 @@ class LowRank:
             raise UserError(f"low-rank noise cannot treat this policy: {reason}")
 
     def draw(self, keys: Array, pairs: int) -> Noise:
-        shapes, matrices = leaves_by_path(self.parameters.shapes), self.parameters.matrices
-        sizes: list[int] = []
-        for path, leaf in shapes.items():
+        matrices, columns, width = self.parameters.matrices, {}, 0
+        for path, leaf in leaves_by_path(self.parameters.shapes).items():
             matrix = matrices.get(path)
-            sides = matrix.outputs + matrix.inputs if matrix else 0
-            sizes.append(self.rank * sides if matrix else math.prod(leaf.shape))
-        noise = {}
-        for (path, leaf), normal in zip(shapes.items(), _normal(keys, pairs, sizes), strict=True):
-            if matrix := matrices.get(path):
-                factors = normal.reshape(pairs, self.rank, matrix.outputs + matrix.inputs)
-                a, b = factors[..., : matrix.outputs], factors[..., matrix.outputs :]
-                noise[path] = Factors(self._fix_length(a), self._fix_length(b))
-            else:
-                noise[path] = normal.reshape(pairs, *leaf.shape)
-        return noise
+            shape = (self.rank, matrix.outputs + matrix.inputs) if matrix else leaf.shape
+            columns[path] = column_numbers(width, *shape)
+            width += math.prod(shape)
+
+        def draw(table: RandomTable) -> Noise:
+            noise = {}
+            for path, numbers in columns.items():
+                if matrix := matrices.get(path):
+                    sides = numbers[:, : matrix.outputs], numbers[:, matrix.outputs :]
+                    noise[path] = Factors(*(self._fix_length(table.normal(side)) for side in sides))
+                else:
+                    noise[path] = table.normal(numbers)
+            return noise
+
+        return draw_table(keys, pairs, width, draw)
 
     def _fix_length(self, normal: Array) -> Array:
         """Returns factors [H, R, S] of this noise from normal ones."""

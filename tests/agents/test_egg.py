@@ -146,7 +146,7 @@ def test_updates_equal_int64_arithmetic(form: str, saturated: bool) -> None:
         noise = noise._replace(unit=largest)
         if isinstance(kept, WindowHistory):
             kept = kept._replace(
-                noise=jax.tree.map(lambda h, u: h.at[:, 0].set(u), kept.noise, largest)
+                noise=jax.tree.map(lambda h, u: h.at[:, kept.newest[0]].set(u), kept.noise, largest)
             )
     rng = np.random.default_rng(0)
     most = 127 if form == "history" else 1

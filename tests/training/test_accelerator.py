@@ -5,7 +5,6 @@ for the CPU. `python -m benchmarks.gpu_check` runs this file on a GPU.
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -15,24 +14,11 @@ import pytest
 
 from rl_es import registry
 from rl_es.config import split_traced
-from rl_es.evolution import perturbation
-from rl_es.evolution.integers import IntegerLowRank
-from rl_es.evolution.perturbation import FullRank, LowRank, block_keys
-from rl_es.interfaces import Limit, Matrix, ParameterSpec
+from rl_es.interfaces import Limit
 from rl_es.rollout.config import PolicyConfig, WrapperConfig
 from rl_es.training.compilation import compile_function, scalar_leaves
 from rl_es.training.learner import Evolution
 from rl_es.training.task import Task, make_training_setup
-
-INPUTS, OUTPUTS, PAIRS = 5, 3, 64 * 6
-SPEC = ParameterSpec(
-    {
-        "bias": jax.ShapeDtypeStruct((OUTPUTS,), jnp.float32),
-        "kernel": jax.ShapeDtypeStruct((INPUTS, OUTPUTS), jnp.float32),
-    },
-    {("kernel",): Matrix(INPUTS, OUTPUTS)},
-)
-BLOCK_BYTES = 64 * 4 * (OUTPUTS + INPUTS * OUTPUTS)  # of full-rank noise
 
 
 @pytest.fixture
@@ -65,48 +51,6 @@ def train(agent: str, generations: int, **settings: Any) -> np.ndarray:
     key = jax.random.key(3)
     params = compile_function(run, key).call(key)
     return np.stack([np.concatenate([np.ravel(x) for x in jax.tree.leaves(p)]) for p in params])
-
-
-PERTURBATIONS: dict[str, Callable[[], Any]] = {
-    "full rank": lambda: FullRank(SPEC),
-    "rank 2": lambda: LowRank(SPEC, 2),
-    "rank 2, sphere": lambda: LowRank(SPEC, 2, "sphere"),
-    "integers": lambda: IntegerLowRank(SPEC),
-}
-
-
-@pytest.mark.parametrize("draw_bytes", [1, 2 * BLOCK_BYTES, 5 * BLOCK_BYTES, 2**26])
-@pytest.mark.parametrize("name", PERTURBATIONS)
-def test_blocks_drawn_together_have_the_same_numbers(
-    name: str, draw_bytes: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    noise = PERTURBATIONS[name]()
-    keys = block_keys(jax.random.key(1), PAIRS)
-
-    def draw() -> Any:
-        return compile_function(lambda keys: noise.draw(keys, PAIRS), keys).call(keys)
-
-    one_by_one = draw()
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    monkeypatch.setattr(perturbation, "_DRAW_BYTES", draw_bytes)
-    together = draw()
-    if name == "rank 2, sphere":  # the lengths of factors are sums, whose order is the compiler's
-        jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-6), one_by_one, together)
-    else:
-        jax.tree.map(np.testing.assert_array_equal, one_by_one, together)
-
-
-@pytest.mark.usefixtures("accelerator")
-@pytest.mark.parametrize(("block_bytes", "loops"), [(1, [6]), (2, [3]), (5, [2]), (6, [])])
-def test_an_accelerator_draws_as_many_blocks_at_once_as_it_may(
-    block_bytes: int, loops: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(perturbation, "_DRAW_BYTES", block_bytes * BLOCK_BYTES)
-    keys = block_keys(jax.random.key(1), PAIRS)
-    program = jax.make_jaxpr(lambda keys: FullRank(SPEC).draw(keys, PAIRS))(keys).jaxpr
-    scans = [equation.params["length"] for equation in program.eqns
-             if equation.primitive.name == "scan"]  # fmt: skip
-    assert scans == loops
 
 
 @pytest.mark.parametrize(
