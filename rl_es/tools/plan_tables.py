@@ -123,7 +123,8 @@ def _counts_text(plans: Sequence[SweepPlan]) -> str:
     env_steps = [sweep_plan.env_steps for sweep_plan in plans if sweep_plan.env_steps is not None]
     steps = f", {sum(env_steps):,} environment steps" if env_steps else ""
     programs = sum(group_plan.counts.programs or 0 for group_plan in groups)
-    return f"{cells:,} cells in {len(groups)} groups, {programs} compiled programs{steps}."
+    plural = "" if len(groups) == 1 else "s"
+    return f"{cells:,} cells in {len(groups)} group{plural}, {programs} compiled programs{steps}."
 
 
 def _estimate_text(plans: Sequence[SweepPlan], steps_per_second: float | None, subject: str) -> str:
