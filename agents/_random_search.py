@@ -1,7 +1,6 @@
 """Random search as an `Agent`: its noise does not depend on earlier returns."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import jax
 import jax.numpy as jnp

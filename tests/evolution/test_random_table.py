@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from jax.extend.random import threefry_2x32
 
+from benchmarks import draws
 from rl_es.evolution.integers import IntegerLowRank
 from rl_es.evolution.perturbation import (
     FullRank,
@@ -114,3 +115,10 @@ def test_compiled_noise_takes_no_memory_but_its_own(name: str) -> None:
     compiled = jax.jit(lambda keys: perturbation.draw(keys, pairs)).lower(keys).compile()
     memory = compiled.memory_analysis()
     assert memory.temp_size_in_bytes < 0.1 * memory.output_size_in_bytes
+
+
+def test_the_benchmark_of_draws_reports_both_forms() -> None:
+    row = draws.measure(LowRank(draws.policy_parameters(8), 1), pairs=64, rounds=1)
+    assert row["numbers"] == 64 * (4 + 8 + 16 + 16 + 8 + 2 + 8 + 8 + 8 + 2)
+    assert row["by itself, ms"] > 0
+    assert row["by itself, MB beside it"] < row["in blocks, MB beside it"]
