@@ -1,5 +1,7 @@
 """Intervals against closed forms, normal theory, published values and their own promises."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -39,6 +41,30 @@ def test_coverage(runs: int, plain: float, expanded: float) -> None:
         interval = bootstrap(sample, replicates=1_000, expand=kind)
         covered = (interval.low <= 0) & (interval.high >= 0)
         np.testing.assert_allclose(covered.mean(), expected, atol=0.02)
+
+
+def _lognormal(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    return rng.lognormal(size=shape)
+
+
+def _failing(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Returns 0 in one run of five, else 1, with a little noise."""
+    return np.where(rng.random(shape) < 0.2, 0.0, 1.0) + 0.02 * rng.normal(size=shape)
+
+
+@pytest.mark.parametrize(
+    ("draw", "mean", "shares"),
+    [
+        (_lognormal, np.exp(0.5), (0.65, 0.81, 0.85, 0.90)),
+        (_failing, 0.8, (0.47, 0.67, 0.90, 0.94)),
+    ],
+)
+def test_coverage_of_skewed_returns(draw: Any, mean: float, shares: tuple[float, ...]) -> None:
+    """The shares of 2,000 experiments that docs/results.md speaks of, for 3, 5, 10, 30 runs."""
+    for runs, share in zip((3, 5, 10, 30), shares, strict=True):
+        interval = bootstrap(draw(np.random.default_rng(2), (runs, 2_000)), replicates=1_000)
+        covered = (interval.low <= mean) & (interval.high >= mean)
+        np.testing.assert_allclose(covered.mean(), share, atol=0.02)
 
 
 @pytest.mark.parametrize("runs", [5, 10, 30])
