@@ -1,4 +1,4 @@
-"""The commands under the figures of docs/gallery.md draw those figures from tables that are there."""
+"""The commands under the figures of docs/gallery.md draw them from tables that are there."""
 
 import re
 from pathlib import Path
