@@ -19,6 +19,10 @@ SWEEPS = {
         "agents.open_es.random.samples=2",
         "defaults.agent.population=8",
     ],
+    "sweeps/paper/cartpole.yaml": [
+        "seeds=1",
+        "agents=[{name: eggroll, with: {population: 8}}, {name: open_es, with: {population: 8}}]",
+    ],
     "sweeps/pes/swimmer.yaml": [
         "defaults.agent.population=4",
         "environments.0.episode_length=100",
