@@ -8,16 +8,16 @@ median: neither the luckiest nor the unluckiest. Weights of more than 100 kB are
 """
 
 import argparse
-import csv
-import re
 import shutil
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 import rl_es
+from rl_es.results.files import slug, write_text
 from rl_es.training.policy_manifest import PolicyManifest, list_policies
 
 MOST_BYTES = 100_000
@@ -43,11 +43,6 @@ mean and standard deviation over {episodes} fresh episodes, by
 """
 
 
-def folder_name(text: str) -> str:
-    """Returns a name of letters, digits, points, hyphens and underscores."""
-    return re.sub(r"[^\w.-]+", "_", text)
-
-
 def median_policy(
     policies: list[PolicyManifest], episodes: int
 ) -> tuple[PolicyManifest, np.ndarray]:
@@ -59,7 +54,7 @@ def median_policy(
 
 def copy_policy(policy: PolicyManifest, returns: np.ndarray, out: Path) -> dict[str, Any]:
     """Copies a policy's manifest and weights; returns its row of the table."""
-    names = folder_name(policy.manifest["env"]), folder_name(policy.manifest["label"])
+    names = slug(policy.manifest["env"]), slug(policy.manifest["label"])
     folder = out.joinpath(*names)
     folder.mkdir(parents=True, exist_ok=True)
     for suffix in (".json", ".msgpack"):
@@ -76,17 +71,15 @@ def copy_policy(policy: PolicyManifest, returns: np.ndarray, out: Path) -> dict[
 
 def write_tables(rows: list[dict[str, Any]], out: Path) -> None:
     """Writes `scores.csv` and `README.md`."""
-    with (out / "scores.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(rows)
+    scores = pd.DataFrame(rows, columns=COLUMNS)
+    write_text(out / "scores.csv", scores.to_csv(index=False, lineterminator="\n"))
     lines = [
         f"| {row['env']} | {row['label']} | {row['return_mean']:,.1f} ± {row['return_std']:,.1f} "
         f"| {row['env_steps']:,} steps | `{row['path']}` |"
         for row in rows
     ]
     head = HEAD.format(path=rows[0]["path"], episodes=rows[0]["episodes"])
-    (out / "README.md").write_text(head + "\n".join(lines) + "\n")
+    write_text(out / "README.md", head + "\n".join(lines) + "\n")
 
 
 def main() -> None:

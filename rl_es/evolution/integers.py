@@ -27,11 +27,11 @@ from rl_es.evolution.fitness_shaping import LaggedScale, ReturnScale
 from rl_es.evolution.perturbation import (
     Factors,
     RandomTable,
-    column_numbers,
     draw_table,
     global_norm,
     leaves_by_path,
     nest_by_path,
+    number_columns,
 )
 from rl_es.evolution.strategy import PairStrategy
 from rl_es.interfaces import (
@@ -121,22 +121,21 @@ class IntegerLowRank:
         return int(math.log2(ONE)) + self.sigma_shift
 
     def draw(self, keys: Array, pairs: int) -> Noise:
-        shapes, matrices = leaves_by_path(self.parameters.shapes), self.parameters.matrices
-        columns: dict[Any, tuple[Array, Array]] = {}
-        width = 0
-        for path, leaf in shapes.items():
+        matrices, shapes = self.parameters.matrices, {}
+        for path, leaf in leaves_by_path(self.parameters.shapes).items():
             matrix = matrices.get(path)
-            a, b = ((matrix.outputs,), (matrix.inputs,)) if matrix else (leaf.shape, leaf.shape)
-            columns[path] = (
-                column_numbers(width, *a),
-                column_numbers(width + math.prod(a), *b),
-            )
-            width += math.prod(a) + math.prod(b)
+            shapes[path, "a"] = (matrix.outputs,) if matrix else leaf.shape
+            shapes[path, "b"] = (matrix.inputs,) if matrix else leaf.shape
+        columns, width = number_columns(shapes)
 
         def draw(table: RandomTable) -> Noise:
+            factors = {
+                name: to_fixed_point(table.normal(numbers)).astype(jnp.int8)
+                for name, numbers in columns.items()
+            }
             noise: dict[Any, Any] = {}
-            for path, sides in columns.items():
-                a, b = (to_fixed_point(table.normal(side)).astype(jnp.int8) for side in sides)
+            for path in leaves_by_path(self.parameters.shapes):
+                a, b = factors[path, "a"], factors[path, "b"]
                 if path in matrices:
                     noise[path] = Factors(a[:, None], b[:, None])
                 else:

@@ -177,6 +177,17 @@ def column_numbers(start: int, *shape: int) -> Array:
     return jax.lax.iota(jnp.uint32, math.prod(shape)).reshape(shape) + np.uint32(start)
 
 
+def number_columns(
+    shapes: Mapping[Any, tuple[int, ...]],
+) -> tuple[dict[Any, Array], int]:
+    """Numbers the columns of arrays that lie side by side; returns the table's width, too."""
+    columns, width = {}, 0
+    for name, shape in shapes.items():
+        columns[name] = column_numbers(width, *shape)
+        width += math.prod(shape)
+    return columns, width
+
+
 def draw_table(keys: Array, pairs: int, width: int, draw: Callable[[RandomTable], Any]) -> Any:
     """Returns what a function draws from the rows of all pairs, leaves [H, ...].
 
@@ -305,10 +316,8 @@ class FullRank:
     parameters: ParameterSpec
 
     def draw(self, keys: Array, pairs: int) -> Noise:
-        columns, width = {}, 0
-        for path, leaf in leaves_by_path(self.parameters.shapes).items():
-            columns[path] = column_numbers(width, *leaf.shape)
-            width += math.prod(leaf.shape)
+        shapes = leaves_by_path(self.parameters.shapes)
+        columns, width = number_columns({path: leaf.shape for path, leaf in shapes.items()})
         return draw_table(
             keys, pairs, width, lambda table: jax.tree.map(table.normal, nest_by_path(columns))
         )
@@ -353,12 +362,11 @@ class LowRank:
             raise UserError(f"low-rank noise cannot treat this policy: {reason}")
 
     def draw(self, keys: Array, pairs: int) -> Noise:
-        matrices, columns, width = self.parameters.matrices, {}, 0
+        matrices, shapes = self.parameters.matrices, {}
         for path, leaf in leaves_by_path(self.parameters.shapes).items():
             matrix = matrices.get(path)
-            shape = (self.rank, matrix.outputs + matrix.inputs) if matrix else leaf.shape
-            columns[path] = column_numbers(width, *shape)
-            width += math.prod(shape)
+            shapes[path] = (self.rank, matrix.outputs + matrix.inputs) if matrix else leaf.shape
+        columns, width = number_columns(shapes)
 
         def draw(table: RandomTable) -> Noise:
             noise = {}
