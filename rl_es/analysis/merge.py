@@ -4,13 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rl_es.errors import UserError
+import pandas as pd
+
+from rl_es.errors import UserError, brief, did_you_mean
 from rl_es.results import tables, text_files
 from rl_es.results.files import folder_of_results
 from rl_es.results.manifest import EnvironmentProtocol, SweepManifest, read_sweep_manifest
 
 
-def merge_folders(folders: Sequence[Path], out: Path) -> list[Path]:
+def merge_folders(folders: Sequence[Path], out: Path, labels: Sequence[str] = ()) -> list[Path]:
     """Writes the tables of all folders as those of one; returns the paths.
 
     Policies and checkpoints are not merged. The manifest lists the folders with their sweeps.
@@ -18,10 +20,11 @@ def merge_folders(folders: Sequence[Path], out: Path) -> list[Path]:
     Args:
       folders: two results folders or more, which hold different runs.
       out: where the tables go; a new folder, or one that was merged before.
+      labels: labels whose runs are merged; empty for all.
 
     Raises:
-      UserError: too few folders, `out` holds other results, or the same run in two folders, unless
-        two sweeps share it with equal numbers.
+      UserError: too few folders, a label without runs, `out` holds other results, or the same run
+        in two folders, unless two sweeps share it with equal numbers.
     """
     if len(folders) < 2:
         raise UserError("merge: needs two or more results folders")
@@ -30,6 +33,8 @@ def merge_folders(folders: Sequence[Path], out: Path) -> list[Path]:
         if is_source or not read_sweep_manifest(out).is_merge:
             raise UserError(f"{out}: holds results that would be lost; choose another with --out")
     curves, runs = tables.load_tables(*map(folder_of_results, folders))
+    if labels:
+        curves, runs = (select_labels(table, labels) for table in (curves, runs))
     manifests = [read_sweep_manifest(folder) for folder in folders]
     figures = [name for manifest in manifests for name in manifest.optional_figures]
     content: dict[str, Any] = {
@@ -46,7 +51,8 @@ def merge_folders(folders: Sequence[Path], out: Path) -> list[Path]:
         ],
     }
     content["protocol"] = merge_protocols(manifests)
-    content["labels"] = list(dict.fromkeys(label for m in manifests for label in m.labels))
+    known = dict.fromkeys(label for m in manifests for label in m.labels)
+    content["labels"] = [label for label in known if label in labels or not labels]
     baselines: dict[str, dict[str, float]] = {}
     for manifest in manifests:
         for env, returns in manifest.baselines.items():
@@ -60,6 +66,15 @@ def merge_folders(folders: Sequence[Path], out: Path) -> list[Path]:
     paths = [*tables.write_tables(out, curves, runs), out / "manifest.json"]
     text_files.write_json(paths[-1], content)
     return paths
+
+
+def select_labels(table: pd.DataFrame, labels: Sequence[str]) -> pd.DataFrame:
+    """Returns the rows of some labels; raises UserError for one that has no row."""
+    known = list(dict.fromkeys(table["label"]))
+    for label in labels:
+        if label not in known:
+            raise UserError(f"--label: no label '{brief(label)}' here{did_you_mean(label, known)}")
+    return table[table["label"].isin(labels)].reset_index(drop=True)
 
 
 def merge_protocols(manifests: Sequence[SweepManifest]) -> list[dict[str, Any]]:

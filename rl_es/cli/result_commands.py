@@ -269,12 +269,13 @@ class MergeCommand:
 
     folders: Annotated[Paths, option("results folders", "DIR", "")]
     out: Annotated[Path, option("folder of the tables", "DIR")]
+    label: Annotated[Texts, option("a label to merge", note="(may be repeated; default: all)")] = ()
 
     def __call__(self) -> int:
         check_folder(self.out)
         from rl_es.analysis import merge
 
-        for path in merge.merge_folders(self.folders, self.out):
+        for path in merge.merge_folders(self.folders, self.out, self.label):
             print(path)
         write_report(self.out)
         return 0

@@ -47,6 +47,26 @@ def test_a_run_that_two_folders_hold_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_only_the_runs_of_the_labels_are_merged(tmp_path):
+    folders, labels = [REFERENCE / "ranks", REFERENCE / "widths"], ["eggroll rank=1", "full_rank_es"]
+    merge.merge_folders(folders, tmp_path / "all")
+    merge.merge_folders(folders, tmp_path / "some", labels)
+    (all_curves, all_runs), (curves, runs) = (
+        tables.load_tables(tmp_path / name) for name in ("all", "some")
+    )
+    assert set(all_runs["label"]) > set(labels) == set(runs["label"]) == set(curves["label"])
+    assert len(runs) == all_runs["label"].isin(labels).sum()
+    assert len(curves) == all_curves["label"].isin(labels).sum()
+    assert sorted(load_results(tmp_path / "some").legend) == sorted(labels)
+
+
+def test_a_label_without_runs_is_refused(tmp_path):
+    folders = [REFERENCE / "ranks", REFERENCE / "widths"]
+    with pytest.raises(UserError, match="no label 'eggroll rnk=1' here; did you mean"):
+        merge.merge_folders(folders, tmp_path, ["full_rank_es", "eggroll rnk=1"])
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("into", ["cells", "tables", "source"])
 def test_results_of_others_are_not_written_over(tmp_path, into):
     folders, out = [REFERENCE / "ranks", REFERENCE / "widths"], tmp_path / "out"
