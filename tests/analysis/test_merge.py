@@ -48,7 +48,10 @@ def test_a_run_that_two_folders_hold_is_refused(tmp_path):
 
 
 def test_only_the_runs_of_the_labels_are_merged(tmp_path):
-    folders, labels = [REFERENCE / "ranks", REFERENCE / "widths"], ["eggroll rank=1", "full_rank_es"]
+    folders, labels = (
+        [REFERENCE / "ranks", REFERENCE / "widths"],
+        ["eggroll rank=1", "full_rank_es"],
+    )
     merge.merge_folders(folders, tmp_path / "all")
     merge.merge_folders(folders, tmp_path / "some", labels)
     (all_curves, all_runs), (curves, runs) = (
