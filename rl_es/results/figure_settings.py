@@ -25,13 +25,14 @@ from rl_es.errors import ConfigError, ConfigPath, brief, did_you_mean
 
 # The figures that a report draws only on request.
 OptionalFigure = Literal[
-    "generations", "episodes", "best_so_far", "frontier", "time_ratio", "time_to_threshold"
-]
+    "scores", "generations", "episodes", "best_so_far", "frontier", "time_ratio",
+    "time_to_threshold",
+]  # fmt: skip
 FigureName = Literal[
-    "learning_curves", "final_returns", "aggregate_curves", "aggregates", "normalised", "profiles",
-    "improvement", "wall_clock", "generations", "episodes", "frontier", "time_ratio", "success",
-    "time_to_threshold", "ablation", "sensitivity", "parameters", "surface", "best_so_far",
-    "variance", "rank_bias", "share_of_inference", "parts", "cost_against_width",
+    "learning_curves", "final_returns", "aggregate_curves", "aggregates", "normalised", "scores",
+    "profiles", "improvement", "wall_clock", "generations", "episodes", "frontier", "time_ratio",
+    "success", "time_to_threshold", "ablation", "sensitivity", "parameters", "surface",
+    "best_so_far", "variance", "rank_bias", "share_of_inference", "parts", "cost_against_width",
 ]  # fmt: skip
 # Those whose x axis is what a run has spent.
 CurveName = Literal["learning_curves", "wall_clock", "generations", "episodes", "best_so_far"]

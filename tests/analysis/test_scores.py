@@ -11,8 +11,9 @@ from rl_es.analysis.drawing import FigureOptions
 from rl_es.analysis.figures import aggregates
 from rl_es.analysis.figures.catalogue import KINDS
 from rl_es.analysis.results import load_results
+from rl_es.analysis.statistics import aggregate
 from rl_es.errors import UserError
-from tests.looks import texts
+from tests.looks import misplaced, texts
 
 Results = Callable[..., Path]
 LEVELS = {"pes": 60.0, "eggroll": 80.0}
@@ -168,3 +169,38 @@ def test_only_labels_in_every_environment_are_told_in_total(
     assert "Without a score in each of them: nres." in message and "50,000 replicates" in message
     (figure,) = KINDS["improvement"].figures(load_results(folder))
     assert "environments that both have runs in" in texts(figure.figure)
+
+
+def test_each_environment_has_a_row_of_scores(folder: Path, add_run: Callable[..., None]) -> None:
+    for env, level in (("far", 900.0), ("near", 50.0)):  # 900 is far beyond the threshold
+        for seed in range(4):
+            add_run(
+                folder, env, "nres", seed, returns=np.linspace(0, level + seed, 11), threshold=100.0
+            )
+    (figure,) = KINDS["scores"].figures(load_results(folder))
+    (panel,) = figure.figure.axes
+    rows = [tick.get_text() for tick in panel.get_yticklabels()]
+    assert rows == ["all (IQM)", "a", "b", "far", "near"]
+    dots = {}
+    for line in panel.lines:
+        if len(line.get_xdata()) == 1 and line.get_marker() not in ("None", ""):
+            ((x, y),) = line.get_xydata()
+            dots.setdefault(rows[round(y)], []).append((round(float(x), 3), line.get_marker()))
+    assert [x for x, _ in dots["a"]] == [x for x, _ in dots["b"]] == [0.815, 0.615]
+    assert dots["near"][0][0] == 0.515
+    assert dots["far"] == [(aggregates.MAX_SCORE, ">")]
+    assert "all (IQM)" not in dots  # no label has runs in every environment
+    assert "Arrows: beyond the end of the axis." in texts(figure.figure)
+    assert not misplaced(figure.figure)
+
+
+def test_scores_over_all_environments_are_their_interquartile_mean(folder: Path) -> None:
+    (figure,) = KINDS["scores"].figures(load_results(folder))
+    (panel,) = figure.figure.axes
+    content = load_results(folder)
+    values = scores.final_scores(content, scores.score_scale(content))["eggroll"]
+    expected = float(aggregate(values, "interquartile_mean", replicates=2).estimate)
+    dots = [line.get_xydata()[0] for line in panel.lines if len(line.get_xdata()) == 1]
+    total = [x for x, y in dots if y < 0.5]
+    assert len(total) == len(LEVELS) and max(total) == pytest.approx(expected)
+    assert "Arrows" not in texts(figure.figure)

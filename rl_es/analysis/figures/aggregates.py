@@ -4,12 +4,10 @@
 `aggregate_curves`  the interquartile mean over runs of all environments, against the share of the
                     budget;
 `improvement`       how often a run of one label is above a run of each other label;
-`normalised`        bars for each environment and, highlighted, for all of them together;
 `profiles`          the share of runs, and of environments, that score above each threshold.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -31,7 +29,6 @@ from rl_es.analysis.statistics import (
     are_paired,
     average_profile,
     bootstrap,
-    empty_interval,
     probability_of_improvement,
     run_profile,
 )
@@ -43,7 +40,6 @@ MAX_LISTED = 4
 TOTAL = "all environments"
 _TOTAL_STYLE = Style(drawing.INK, marker="D")
 CURVE_POINTS = 41
-TOTALS = {"interquartile_mean": "all: IQM", "mean": "all: mean"}
 STATISTICS = {
     "interquartile_mean": "IQM",
     "median": "median",
@@ -292,65 +288,6 @@ def _improvement_notes(
     sentences += off_scale_notes(results, scale)
     lost_notes = drawing.runs_note(results.curves, results.runs, "comparison")
     return [" ".join(sentences), *lost_notes]
-
-
-@drawing.paper_style()
-def draw_normalised(results: ResultTables, options: FigureOptions) -> Figure:
-    """Draws a panel per environment and two in total, a bar per label."""
-    scale = requested_scale(results, options)
-    shared = shared_scale(results, scale)
-    scores, shared_scores = final_scores(results, scale), final_scores(results, shared)
-    complete = fully_scored_labels(results, shared_scores, shared)
-
-    def total(name: str, label: str) -> Interval:
-        if label not in complete:
-            return empty_interval()
-        return aggregate(shared_scores[label], name, replicates=options.replicates)
-
-    def mean(env: str, label: str) -> Interval:
-        values = scores[label].in_task(env)
-        if not len(values.values):
-            return empty_interval()
-        return aggregate(values, "mean", replicates=options.replicates)
-
-    names = drawing.row_names(options.sheet, list(results.legend))
-    size = 2.0, names.panel_height(0.21, frame=0.55), names.left
-    titles = {
-        name: title.replace("all:", "shared:") if shared.unshared else title
-        for name, title in TOTALS.items()
-    }
-    of_all = [(title, partial(total, name), True) for name, title in titles.items()]
-    of_envs = [(env, partial(mean, env), False) for env in scale.environments]
-    panels = options.select_panels([*of_all, *of_envs])
-    figure, axes = drawing.panel_grid(options.sheet, len(panels), *size, stretch=False)
-    for panel, (title, interval, is_total) in zip(axes, panels, strict=True):
-        _draw_score_bars(panel, results, names, interval)
-        panel.set_title(title)
-        if is_total:
-            drawing.highlight_panel(panel)
-    intervals = drawing.interval_note(results.runs, "black lines", options.replicates, "each")
-    totals = "shared" if shared.unshared else "all"
-    notes = [
-        f"Bars: mean normalised return of the last evaluation, "
-        f"{drawing.counts_note(results.runs)}; shaded panels: over {totals} "
-        f"environments (IQM: interquartile mean); {intervals}.",
-        *scale_note(results, shared, complete),
-        *drawing.runs_note(results.curves, results.runs),
-    ]
-    return drawing.finish_figure(figure, [], notes)
-
-
-def _draw_score_bars(
-    panel: Axes, results: ResultTables, names: RowNames, interval: Callable[[str], Interval]
-) -> None:
-    """Draws a bar per label for its interval of scores."""
-    for row, (label, style) in enumerate(results.legend.items()):
-        drawing.draw_interval_bar(panel, row, interval(label), style)
-    names.label(panel)
-    for reference in (0.0, 1.0):
-        panel.axvline(reference, zorder=1, **dict(drawing.REFERENCE_LINE, linewidth=0.6))
-    drawing.set_short_ticks(panel.xaxis, drawing.count_fitting(panel, 4, 2))
-    panel.set_xlabel("normalised return")
 
 
 @drawing.paper_style()

@@ -13,7 +13,7 @@ from rl_es.analysis.drawing import (
     FigureKind,
     FigureOptions,
 )
-from rl_es.analysis.figures import aggregates, cost, returns, settings, surface
+from rl_es.analysis.figures import aggregates, cost, returns, scores, settings, surface
 from rl_es.analysis.results import ResultTables
 from rl_es.results.figure_settings import OptionalFigure
 
@@ -38,6 +38,12 @@ def all_environments(results: ResultTables, options: FigureOptions) -> list[str]
 def scale_environments(results: ResultTables, options: FigureOptions) -> list[str]:
     """Returns the environments of `aggregates.scale_environments`; none of many trials."""
     return [] if _are_trials(results) else aggregates.scale_environments(results, options)
+
+
+def score_environments(results: ResultTables, options: FigureOptions) -> list[str]:
+    """Returns the environments of `scale_environments`; none of more labels than rows hold."""
+    few = len(results.legend) <= aggregates.MAX_LABELS
+    return scale_environments(results, options) if few else []
 
 
 def improvement_environments(results: ResultTables, options: FigureOptions) -> list[str]:
@@ -88,9 +94,17 @@ _KINDS: tuple[FigureKind[ResultTables], ...] = (
     FigureKind(
         "normalised",
         "Normalised final return, in each environment and over all of them",
-        aggregates.draw_normalised,
+        scores.draw_normalised,
         scale_environments,
         SEVERAL,
+        ALL_SUBJECTS,
+    ),
+    FigureKind(
+        "scores",
+        "Normalised final return, a row per environment and one for all of them",
+        scores.draw_scores,
+        score_environments,
+        f"{SEVERAL}, and at most {aggregates.MAX_LABELS} labels",
         ALL_SUBJECTS,
     ),
     FigureKind(
