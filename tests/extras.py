@@ -27,6 +27,7 @@ MODULES = {
     **SUITES,
     "evosax": "evosax",
     "hpo": "optuna",
+    "notebooks": "nbclient",
     "rejax": "rejax",
     "ray": "ray",
     "reasoning": "reasoning_gym",
