@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -n 2 --dist=worksteal
 UV ?= uv
 
-.PHONY: quickstart help tour setup-all system test test-extras test-slow gpu-check newest lint format docs reference constraints clean
+.PHONY: quickstart help tour setup-all system test test-extras test-slow gpu-check newest lint format docs reference notebooks constraints clean
 
 quickstart: .venv/stamp  ## install, then run the small sweep
 	$(BIN)/python run_benchmark.py run sweeps/quickstart.yaml
@@ -64,6 +64,9 @@ docs: .venv/stamp  ## the pages as a site, in build/docs
 
 reference: .venv/stamp  ## what in docs/ is made from the code: tables of sweep files, their schema
 	$(BIN)/python -m tests.docs.generated
+
+notebooks: .venv/stamp-all  ## execute the notebooks of the tutorials anew, with their outputs
+	$(BIN)/python -m tests.docs.notebooks
 
 # The environment is made once, and made again when what it is made from changes: with every extra
 # where `make setup-all` has been.

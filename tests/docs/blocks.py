@@ -1,4 +1,4 @@
-"""The fenced blocks of the pages, and the commands of those that are for a shell."""
+"""The fenced blocks of the pages, the commands of those for a shell, and a folder to run them."""
 
 import re
 import shlex
@@ -7,6 +7,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+_FILE_NAMES = {"python": r"\A# (\w+)\.py\n", "yaml": r"(?m)^name: (\S+)"}
+_SUFFIXES = {"python": "py", "yaml": "yaml"}
+_SHARED = ("sweeps", "envs", "agents", "rl_es", "run_benchmark.py", "results/reference")
 _FENCE = re.compile(r"^ {0,8}(`{3,}|~{3,})\s*([\w+-]*).*$")
 
 
@@ -30,6 +33,12 @@ class Block:
     def name(self) -> str:
         """For people: the page and the line."""
         return f"{self.page}:{self.line}"
+
+    @property
+    def file_name(self) -> str | None:
+        """The file that it shows: Python whose first line names it, YAML that has a name."""
+        name = re.search(_FILE_NAMES.get(self.language, "(?!)"), self.text)
+        return f"{name[1]}.{_SUFFIXES[self.language]}" if name else None
 
 
 def blocks(path: Path) -> list[Block]:
@@ -79,6 +88,13 @@ def arguments(command: str) -> tuple[list[str], str | None]:
         place = words.index(">")
         return words[:place], words[place + 1]
     return words, None
+
+
+def link_repository(folder: Path) -> None:
+    """Makes a folder what the repository's root is to a reader, without results of their own."""
+    (folder / "results").mkdir()
+    for shared in _SHARED:
+        (folder / shared).symlink_to(ROOT / shared)
 
 
 EVERY = [block for page in PAGES for block in blocks(page)]

@@ -1,4 +1,4 @@
-"""What in `docs/` is made from the code; `python -m tests.docs.generated` makes it anew."""
+"""What in `docs/` is made from code and pages; `python -m tests.docs.generated` makes it anew."""
 
 import json
 from pathlib import Path
@@ -10,8 +10,10 @@ BEGIN, END = "<!-- what follows is made by `make reference` -->", "<!-- end of w
 def contents() -> dict[Path, str]:
     """Every file that is made, or has a part that is, as it has to be."""
     from rl_es.tools import catalogue
+    from tests.docs import notebooks
 
     return {
+        **notebooks.contents(),
         DOCS / "sweep.schema.json": json.dumps(
             catalogue.sweep_schema(), indent=1, ensure_ascii=False
         )

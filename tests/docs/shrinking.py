@@ -1,4 +1,9 @@
-"""A command of the pages, as it is but for its budget: what a test adds to run it in seconds."""
+"""A command of the pages, as it is but for its budget: what a test adds to run it in seconds.
+
+Notebooks of the tutorials add less, so that their figures show something.
+"""
+
+import re
 
 TRAINING = ["budget.generations=2", "evaluation={points: 1, episodes: 2}", "policy.widths=[8]"]
 CARTPOLE = "{name: CartPole-v1, threshold: 475}"
@@ -22,6 +27,18 @@ SWEEPS = {
     "sweeps/paper/cartpole.yaml": [
         "seeds=1",
         "agents=[{name: eggroll, with: {population: 8}}, {name: open_es, with: {population: 8}}]",
+    ],
+    "signs.yaml": [
+        "seeds=2",
+        "environments=[Pendulum-v1]",
+        "agents=[./sign_es.py:SignES, eggroll]",
+        "defaults.agent.population=8",
+    ],
+    "signs_tuning.yaml": [
+        "seeds=[1000]",
+        "environments=[Pendulum-v1]",
+        "agents=[{name: eggroll, random: {samples: 2, lr: {uniform: [0.1, 0.2]}}}]",
+        "defaults.agent.population=8",
     ],
     "sweeps/pes/swimmer.yaml": [
         "defaults.agent.population=4",
@@ -84,3 +101,40 @@ def shrunk(arguments: list[str]) -> list[str]:
         return arguments
     given = [part for setting in settings for part in ("--set", setting)]
     return [*arguments, *MORE.get(verb, []), *given]
+
+
+# What notebooks show and do not run, with the reason: commands, and lines of files.
+NOT_IN_NOTEBOOKS = {
+    "python run_benchmark.py run sweeps/paper/cartpole.yaml": "it takes days on a CPU",
+    "python run_benchmark.py report results/cartpole_look": "`run` has just written the report",
+    "python run_benchmark.py check ./sign_es.py:SignES": "it takes most of a minute",
+    "  - {name: CartPole-v1, threshold: 475}": "half of the time is compilation for it",
+}
+# What they set of a file besides: so much that something is learned, within a minute a notebook.
+NOTEBOOK_SWEEPS = {
+    "sweeps/paper/cartpole.yaml": [
+        "policy.widths=[32, 32]",
+        "evaluation.points=10",
+        "agents=[{name: eggroll, with: {rank: 4, population: 64, sigma: 0.2, lr: 0.1}}, "
+        "{name: open_es, with: {population: 64, sigma: 0.2, lr: 0.1}}]",
+    ],
+    "signs.yaml": ["seeds=4", "budget.env_steps=4e5"],
+    "signs_tuning.yaml": [
+        "seeds=[1000]",
+        "budget.env_steps=4e5",
+        *(f"agents.{agent}.random.samples=5" for agent in range(4)),
+    ],
+}
+NOTEBOOK_STEPS = 1 / 200  # of the budgets that a command of a notebook sets
+
+
+def notebook_options(arguments: list[str]) -> list[str]:
+    """The options that make a command smaller in a notebook, where the last of a kind wins."""
+    verb, *words = arguments
+    if verb != "run":
+        return []
+    settings = next((NOTEBOOK_SWEEPS[word] for word in words if word in NOTEBOOK_SWEEPS), [])
+    budgets = re.findall(r"budget\.env_steps=(\S+)", " ".join(words))
+    steps = [f"budget.env_steps={float(budget) * NOTEBOOK_STEPS:g}" for budget in budgets]
+    given = [part for setting in [*settings, *steps] for part in ("--set", setting)]
+    return ["--workers", "1", "--no-replays", "--quiet", *given]

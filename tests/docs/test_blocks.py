@@ -18,13 +18,21 @@ from rl_es.errors import UserError
 from rl_es.speed import workloads as speed_files
 from rl_es.sweep import loading
 from rl_es.sweep.yaml_reader import Document, parse_yaml
-from tests.docs.blocks import EVERY, ROOT, Block, arguments, commands
+from tests.docs.blocks import EVERY, ROOT, Block, arguments, commands, link_repository
 from tests.docs.excused import EXCUSED, EXTRAS, SLOW
+from tests.docs.notebooks import PAGES as NOTEBOOK_PAGES
 from tests.docs.shrinking import shrunk
 
 DOOR = "python run_benchmark.py "
 QUICKSTART = ["run", "sweeps/quickstart.yaml"]
-DONE: list[list[str]] = []  # commands that were run in this process's workspace
+# What the commands printed that were run in this process's workspace.
+PRINTED: dict[tuple[str, ...], str] = {}
+# The names that blocks of Python have bound, of each page that is a notebook too.
+SESSIONS: dict[str, dict[str, object]] = {
+    page.relative_to(ROOT).as_posix(): {"__name__": "__main__"} for page in NOTEBOOK_PAGES.values()
+}
+FINISHED: set[Block] = set()  # blocks of Python that these names are of
+RUN_LANGUAGES = ("sh", "python", "yaml", "json", "toml", "latex", "text")
 NAMES = 23  # columns in which a folder's tree has names
 # A sweep that a block with some of its keys is put into.
 FRAME = "name: frame\nseeds: 1\nenvironments: [CartPole-v1]\nagents: [eggroll, open_es, pes]\n"
@@ -46,20 +54,17 @@ def _parameters(language: str) -> pytest.MarkDecorator:
 
 
 def _named(page: str) -> dict[str, str]:
-    """The sweep files that a page shows, by name."""
-    shown = {}
-    for block in _blocks("yaml"):
-        name = re.search(r"^name: (\S+)", block.text, re.MULTILINE)
-        if block.page == page and name:
-            shown[name[1]] = block.text
-    return shown
+    """The sweep files that a page shows, by the file's name."""
+    return {
+        block.file_name: block.text
+        for block in _blocks("yaml")
+        if block.page == page and block.file_name
+    }
 
 
 # Python files that a page shows, by the name in their first line.
 FILES = {
-    named[1]: block.text
-    for block in EVERY
-    if block.language == "python" and (named := re.match(r"# (\w+\.py)\n", block.text))
+    block.file_name: block.text for block in EVERY if block.language == "python" and block.file_name
 }
 
 
@@ -67,11 +72,8 @@ FILES = {
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder as the repository's root is to a reader: sweeps, results of the quickstart."""
     folder = tmp_path_factory.mktemp("workspace")
-    for shared in ("sweeps", "envs", "agents", "rl_es"):
-        (folder / shared).symlink_to(ROOT / shared)
-    (folder / "results").mkdir()
+    link_repository(folder)
     (folder / "docs").mkdir()
-    (folder / "results" / "reference").symlink_to(ROOT / "results" / "reference")
     with contextlib.chdir(folder):
         assert _call(shrunk(QUICKSTART))[0] == 0
     return folder
@@ -105,11 +107,8 @@ def _process(words: list[str]) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-@_parameters("sh")
-def test_commands_run(block: Block, inside: Path):
-    for name, text in _named(block.page).items():
-        Path(f"{name}.yaml").write_text(text)
-    for name, text in FILES.items():
+def _run_commands(block: Block) -> None:
+    for name, text in (_named(block.page) | FILES).items():
         Path(name).write_text(text)
     for command in commands(block.text):
         if command in EXCUSED:
@@ -117,19 +116,43 @@ def test_commands_run(block: Block, inside: Path):
         assert command.startswith(DOOR), f"{block.name}: neither run nor excused: {command}"
         words, written = arguments(command)
         small = shrunk(words)
-        if small in DONE and not written:  # shown on another page, too
+        if tuple(small) in PRINTED and not written:  # shown on another page, too
             continue
         code, out = _process(small) if "--workers" in words else _call(small)
-        DONE.append(small)
+        PRINTED[tuple(small)] = out
         allowed = (0, 1) if "--fail-if" in words else (0,)
         assert code in allowed, f"{block.name}: {command}\nended with {code}\n{out}"
         if written:
             Path(written).write_text(out)
 
 
+@_parameters("sh")
+def test_commands_run(block: Block, inside: Path):
+    _run_what_comes_before(block)
+    _run_commands(block)
+
+
+def _run_what_comes_before(block: Block) -> None:
+    """Runs, of a page that is a notebook too, the blocks before one: later ones build on them."""
+    for other in EVERY if block.page in SESSIONS else []:
+        if other.page == block.page and other.line < block.line:
+            if other.language == "sh":
+                _run_commands(other)
+            elif other.language == "python":
+                _run_python(other)
+
+
+def _run_python(block: Block) -> None:
+    if block not in FINISHED:
+        names = SESSIONS.get(block.page, {"__name__": "__main__"})
+        exec(compile(block.text, block.name, "exec"), names)
+    FINISHED.update({block} if block.page in SESSIONS else {})
+
+
 @_parameters("python")
 def test_python_runs(block: Block, inside: Path):
-    exec(compile(block.text, block.name, "exec"), {"__name__": "__main__"})
+    _run_what_comes_before(block)
+    _run_python(block)
 
 
 @_parameters("yaml")
@@ -161,6 +184,13 @@ def test_toml_is_read(block: Block):
     assert tomllib.loads(block.text)
 
 
+@_parameters("latex")
+def test_latex_includes_files_that_are_there(block: Block, inside: Path):
+    _run_what_comes_before(block)
+    files = re.findall(r"\{(results/[^}]*)\}", block.text)
+    assert files and [file for file in files if not Path(file).exists()] == []
+
+
 @_parameters("text")
 def test_messages_and_folders_are_as_they_are_shown(block: Block, inside: Path):
     if block.text.startswith("error: "):
@@ -180,10 +210,9 @@ def test_messages_and_folders_are_as_they_are_shown(block: Block, inside: Path):
 def _said_before(block: Block) -> str:
     """What the command of the shell block before this one prints."""
     before = [b for b in _blocks("sh") if b.page == block.page and b.line < block.line]
+    _run_commands(before[-1])
     (command,) = commands(before[-1].text)
-    for name, text in FILES.items():
-        Path(name).write_text(text)
-    return _call(shrunk(arguments(command)[0]))[1]
+    return PRINTED[tuple(shrunk(arguments(command)[0]))]
 
 
 def _pattern(name: str) -> str:
@@ -193,19 +222,19 @@ def _pattern(name: str) -> str:
 
 def _messages(block: Block) -> set[str]:
     """What is said of the page's sweep files where one word in them is misspelled as shown."""
-    file, wrong, right = re.findall(r"(\S+)\.yaml: .*?(\w+)(?:\[\d+\])? \(.*'(\w+)'", block.text)[0]
+    file, wrong, right = re.findall(r"(\S+\.yaml): .*?(\w+)(?:\[\d+\])? \(.*'(\w+)'", block.text)[0]
     text, said = _named(block.page)[file], set()
     for place in re.finditer(rf"\b{right}\b", text):
         changed = text[: place.start()] + wrong + text[place.end() :]
         try:
-            loading.validate_sweep(parse_yaml(changed, f"{file}.yaml"))
+            loading.validate_sweep(parse_yaml(changed, file))
         except UserError as error:
             said.add(str(error))
     return said
 
 
 def test_every_language_is_run():
-    assert {block.language for block in EVERY} <= {"sh", "python", "yaml", "json", "toml", "text"}
+    assert {block.language for block in EVERY} <= set(RUN_LANGUAGES)
 
 
 def test_every_excuse_is_needed():

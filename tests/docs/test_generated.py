@@ -1,4 +1,4 @@
-"""What in `docs/` is made from the code is as the code is now."""
+"""What in `docs/` is made from code and pages is as these are now."""
 
 import pytest
 
