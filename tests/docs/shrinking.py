@@ -106,6 +106,8 @@ def shrunk(arguments: list[str]) -> list[str]:
 # What notebooks show and do not run, with the reason: commands, and lines of files.
 NOT_IN_NOTEBOOKS = {
     "python run_benchmark.py run sweeps/paper/cartpole.yaml": "it takes days on a CPU",
+    "python run_benchmark.py run sweeps/paper/cartpole.yaml --set seeds=3 "
+    "--set budget.env_steps=4e7 --out results/cartpole_look": "it is the run above, for longer",
     "python run_benchmark.py report results/cartpole_look": "`run` has just written the report",
     "python run_benchmark.py check ./sign_es.py:SignES": "it takes most of a minute",
     "  - {name: CartPole-v1, threshold: 475}": "half of the time is compilation for it",
@@ -125,7 +127,7 @@ NOTEBOOK_SWEEPS = {
         *(f"agents.{agent}.random.samples=5" for agent in range(4)),
     ],
 }
-NOTEBOOK_STEPS = 1 / 200  # of the budgets that a command of a notebook sets
+NOTEBOOK_STEPS = 1 / 100  # of the budgets that a command of a notebook sets
 
 
 def notebook_options(arguments: list[str]) -> list[str]:

@@ -62,6 +62,8 @@ def _check_outputs(notebook: dict[str, Any], name: str) -> None:
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 def test_it_runs(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    # Here training takes longer than compilation, unlike in other tests.
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "0")
     notebook = execute(make_notebook(PAGES[path]), tmp_path)
     _check_outputs(notebook, path.stem)
 
