@@ -88,7 +88,9 @@ def short_name(env: str) -> str:
 
 
 def estimate_cell(interval: Interval) -> TableCell:
-    """Returns the cell of an estimate with its interval."""
+    """Returns the cell of an estimate with its interval; rounded where that has no width."""
+    if interval.low == interval.high:
+        return number_cell(round(float(interval.estimate), 3))
     return TableCell(
         format_estimate(interval), float(interval.estimate), bounds=format_bounds(interval)
     )

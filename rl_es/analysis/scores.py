@@ -75,14 +75,21 @@ class ScoreScale:
 
     @property
     def description(self) -> str:
-        """A text for readers: '0 is untrained, 1 is threshold'."""
-        return f"0 is {self.low[0]}, 1 is {self.high[0]}"
+        """A text for readers: '0 is untrained, 1 is threshold', '0 is random of scores.csv'."""
+        low, high = (_readable_reference(name) for name, _ in (self.low, self.high))
+        return f"0 is {low}, 1 is {high}"
 
     def score(self, environments: Iterable[str], returns: Iterable[float]) -> np.ndarray:
         """Returns the scores [S] of returns [S] in environments [S], all of them on the scale."""
         ends = [(self.low[1][env], self.high[1][env]) for env in environments]
         low, high = np.array(ends, dtype=float).reshape(-1, 2).T
         return (np.asarray(returns, dtype=float) - low) / (high - low)
+
+
+def _readable_reference(name: str) -> str:
+    """Returns a reference's name, a file's column without the folder of the file."""
+    path, _, column = name.rpartition(":")
+    return f"{column} of {Path(path).name}" if Path(path).suffix else name
 
 
 def score_scale(results: ResultTables, low: str = LOW, high: str | None = None) -> ScoreScale:

@@ -56,6 +56,7 @@ def test_references_of_a_file(folder: Path) -> None:
     on = scores.score_scale(content, f"{path}:random", f"{path}:expert")
     assert on.environments == ["a"] and on.left_out == ("b",)  # there both references are equal
     np.testing.assert_allclose(on.score(["a"] * 3, [0.0, 50.0, 200.0]), [0, 0.25, 1])
+    assert on.description == "0 is random of published.csv, 1 is expert of published.csv"
     assert set(scores.final_scores(content, on)["pes"].tasks) == {"a"}
 
 

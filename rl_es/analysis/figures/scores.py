@@ -21,7 +21,7 @@ from rl_es.analysis.statistics import Interval, aggregate, empty_interval
 TOTALS = {"interquartile_mean": "all: IQM", "mean": "all: mean"}
 TOTAL_ROW = "all (IQM)"
 _ROW_SHARE = 0.7  # of a row's height, that its dots are spread over
-_DOT_INCHES = 0.075  # of height for each dot of a row
+_DOT_INCHES = 0.065  # of height for each dot of a row
 
 
 @drawing.paper_style()
