@@ -83,8 +83,10 @@ def _rows(
     for env, env_runs in final_runs.groupby("env"):
         made_of, world = _world(str(env), set(env_runs["environment"]))
         start = curves[(curves["env"] == env) & (curves["env_steps"] == 0)]
-        # Runs of one seed and network start from one policy, evaluated on the same episodes.
-        start = start.drop_duplicates(["seed", "return_mean"])
+        # Runs of one seed and network start from one policy, evaluated on the same episodes. What
+        # ran on another number of cores may differ by rounding.
+        start = start.assign(digits=start["return_mean"].map("{:.4g}".format))
+        start = start.drop_duplicates(["seed", "digits"])
         row = {
             "env": env,
             **_mean_and_error("random", _random(made_of, episodes, seed), "episodes"),

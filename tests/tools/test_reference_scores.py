@@ -40,6 +40,21 @@ def test_the_table_says_what_the_runs_say(tmp_path, monkeypatch):
     assert ends[0] == 0 and ends[1] == pytest.approx(1)
 
 
+def test_an_untrained_policy_counts_once_whatever_the_rounding(tmp_path: Path, monkeypatch):
+    """Labels start a seed from one policy; what ran on other cores differs by rounding."""
+    monkeypatch.setattr(compilation, "prepare_jax", lambda: None)
+    environment = tables.load_tables(RANKS)[1].query("env == 'CartPole-v1'")["environment"].iloc[0]
+    for label, factor in (("eggroll", 1), ("open_es", 1 + 1e-6)):
+        for seed in range(3):
+            returns = np.linspace(20 + seed, 100, 11) * factor
+            write_run(
+                tmp_path, "CartPole-v1", label, seed, returns=returns, environment=environment
+            )
+    path = reference_scores.write_references([tmp_path], tmp_path / "x.csv", ["open_es"], 2, 0)
+    (row,) = pd.read_csv(path).to_dict("records")
+    assert row["untrained_policies"] == 3 and row["untrained"] == pytest.approx(21)
+
+
 @pytest.mark.parametrize("label", ["untrained_policies", "sweeps", "eggroll_runs"])
 def test_a_label_with_a_column_of_another_is_refused(label: str, tmp_path: Path):
     for run_label in ("eggroll", label):
